@@ -1,0 +1,1 @@
+//! Adversarial attacks on any Burn classifier.

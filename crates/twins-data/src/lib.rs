@@ -1,0 +1,1 @@
+//! Image data sets for training and attacking Burn classifiers.

@@ -1,0 +1,1 @@
+//! Two-wing batch normalisation (TWINS) for Burn models.

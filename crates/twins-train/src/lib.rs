@@ -1,0 +1,1 @@
+//! Adversarial fine-tuning of Burn classifiers.
