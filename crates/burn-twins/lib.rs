@@ -1,1 +1,20 @@
-//! Burn twins.
+#![doc = include_str!("../../README.md")]
+
+mod device;
+
+pub use device::{DeviceChoice, DeviceError};
+
+/// The two-wing batch-normalisation layer.
+pub use twins_nn as nn;
+
+/// Adversarial attacks on any classifier.
+pub use twins_attack as attack;
+
+/// Data sets, augmentation and batches.
+pub use twins_data as data;
+
+/// Model architectures and weight files.
+pub use twins_models as models;
+
+/// Adversarial fine-tuning.
+pub use twins_train as train;

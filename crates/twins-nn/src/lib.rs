@@ -1,1 +1,34 @@
 //! Two-wing batch normalisation (TWINS) for Burn models.
+//!
+//! [`TwinsBatchNorm`] replaces Burn's `BatchNorm` in an existing model. Its *frozen wing* normalises with the
+//! pre-training population mean and variance, which never change; its *adaptive wing* is ordinary batch
+//! normalisation. A training batch is split between the two; inference and attacks use the adaptive wing
+//! alone, so that a fine-tuned model costs nothing extra.
+//!
+//! Source: Liu, Xu, Ji, Chan, "TWINS: A Fine-Tuning Framework for Improved Transferability of Adversarial
+//! Robustness and Generalization", CVPR 2023, arXiv 2303.11135.
+//!
+//! ```
+//! use burn::module::Module;
+//! use burn::tensor::{Device, Tensor};
+//! use twins_nn::{TwinsBatchNormConfig, TwinsModule, Wing};
+//!
+//! let device = Device::flex().autodiff();
+//! let norm = TwinsBatchNormConfig::new(3).init(&device).with_wing(Wing::Split);
+//! let batch = Tensor::<4>::ones([8, 3, 5, 5], &device);
+//! // Four samples go through the frozen wing, four through the adaptive one.
+//! assert_eq!(norm.forward(batch.clone()).dims(), [8, 3, 5, 5]);
+//! // `valid()` selects the adaptive wing with its running statistics: inference and attack.
+//! assert_eq!(norm.valid().wing(), Wing::Adaptive);
+//! ```
+
+mod config;
+mod convert;
+mod norm;
+mod twins_module;
+mod wing;
+
+pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
+pub use norm::TwinsBatchNorm;
+pub use twins_module::TwinsModule;
+pub use wing::Wing;

@@ -1,0 +1,285 @@
+use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param, RunningState};
+use burn::tensor::Tensor;
+use burn::tensor::module::{batch_norm, batch_norm_train};
+
+use crate::{Affine, RunningVariance, Wing};
+
+/// Batch normalisation with two wings that split a training batch (TWINS, CVPR 2023, section 3).
+///
+/// ```text
+/// frozen:   y = gamma_f · (x − mean_f) / sqrt(var_f + epsilon) + beta_f
+/// adaptive: y = gamma   · (x − mean)   / sqrt(var   + epsilon) + beta
+/// ```
+///
+/// Where:
+/// - `mean_f`, `var_f` are the pre-training population statistics: fixed, recorded, never trained;
+/// - `mean`, `var` are the statistics of the batch's adaptive part in training, the running ones otherwise;
+/// - `gamma_f`, `beta_f`, `gamma`, `beta` are trained; both pairs start as the checkpoint's.
+///
+/// [`Wing`] says which wing normalises. Fields of the adaptive wing have the names that Burn's `BatchNorm`
+/// gives them, so that its records load by name; see
+/// [`copy_adaptive_to_frozen`](crate::TwinsModule::copy_adaptive_to_frozen) for filling the frozen wing.
+///
+/// Burn shares running statistics between a module and its clones; `valid()` makes them independent. The
+/// frozen statistics are never shared.
+///
+/// Created by [`TwinsBatchNormConfig`](crate::TwinsBatchNormConfig), or from a `BatchNorm` by `From`.
+#[derive(Module, Debug)]
+#[module(custom_display)]
+pub struct TwinsBatchNorm {
+    /// Scale of the adaptive wing, `[channels]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Shift of the adaptive wing, `[channels]`.
+    pub beta: Param<Tensor<1>>,
+    /// Running mean of the adaptive wing, `[channels]`.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// Running variance of the adaptive wing, `[channels]`.
+    pub running_var: RunningState<Tensor<1>>,
+    /// Scale of the frozen wing, `[channels]`; `None` where the wings share theirs.
+    pub frozen_gamma: Option<Param<Tensor<1>>>,
+    /// Shift of the frozen wing, `[channels]`; `None` where the wings share theirs.
+    pub frozen_beta: Option<Param<Tensor<1>>>,
+    /// Pre-training population mean, `[channels]`. A parameter that never receives a gradient rather than a
+    /// running state, because the latter is shared between clones.
+    pub frozen_mean: Param<Tensor<1>>,
+    /// Pre-training population variance, `[channels]`.
+    pub frozen_var: Param<Tensor<1>>,
+    /// Whether batch statistics are used; see [`Wing`].
+    pub training: Param<Flag>,
+    /// Whether the frozen wing takes part; see [`Wing`].
+    pub frozen: Param<Flag>,
+    /// Added to the variance under the square root.
+    pub epsilon: f64,
+    /// Weight of the newest batch in the running statistics.
+    pub momentum: f64,
+    /// Which estimate of the batch variance is accumulated.
+    #[module(skip)]
+    pub running_variance: RunningVariance,
+}
+
+impl TwinsBatchNorm {
+    /// Normalises a batch with the selected [`Wing`].
+    ///
+    /// In [`Wing::Split`] the first ⌊n/2⌋ samples go through the frozen wing and the rest through the adaptive
+    /// one: of an odd batch the frozen wing gets the smaller part.
+    ///
+    /// # Shapes
+    ///
+    /// - `input`: `[n, channels, ...]`, rank 2 or more
+    /// - output: the same
+    ///
+    /// # Panics
+    ///
+    /// If the rank is below 2, the second axis is not `num_features`, a split batch has fewer than two
+    /// samples, or the batch statistics would be taken over a single value per channel.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        assert!(D >= 2, "TwinsBatchNorm: the input has rank {D}; it must be [n, channels, ...]");
+        let channels = input.dims()[1];
+        assert!(
+            channels == self.num_features(),
+            "TwinsBatchNorm: the input has {channels} channels (second axis of {:?}); the layer has {}",
+            input.dims(),
+            self.num_features()
+        );
+        match self.wing() {
+            Wing::Frozen => self.normalise_frozen(input),
+            Wing::AdaptiveTraining if input.device().is_autodiff() => self.normalise_batch(input),
+            Wing::Split if input.device().is_autodiff() => self.normalise_split(input),
+            Wing::Adaptive | Wing::AdaptiveTraining | Wing::Split => self.normalise_running(input),
+        }
+    }
+
+    /// Channels of the input.
+    pub fn num_features(&self) -> usize {
+        self.gamma.lazy_shape()[0]
+    }
+
+    /// The wing that normalises; [`with_wing`](crate::TwinsModule::with_wing) selects it.
+    pub fn wing(&self) -> Wing {
+        Wing::from_flags(self.training.is_enabled(), self.frozen.is_enabled())
+    }
+
+    /// Whether the wings have a gamma and beta each.
+    pub fn affine(&self) -> Affine {
+        match self.frozen_gamma {
+            Some(_) => Affine::PerWing,
+            None => Affine::Shared,
+        }
+    }
+
+    fn normalise_running<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let device = input.device();
+        let mean = self.running_mean.value().to_device(&device);
+        let var = self.running_var.value().to_device(&device);
+        batch_norm(input, self.gamma.val(), self.beta.val(), mean, var, self.epsilon)
+    }
+
+    fn normalise_frozen<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let gamma = self.frozen_gamma.as_ref().unwrap_or(&self.gamma).val();
+        let beta = self.frozen_beta.as_ref().unwrap_or(&self.beta).val();
+        // Detached, because `unfreeze` and `set_require_grad` reach every parameter of a model.
+        let (mean, var) = (self.frozen_mean.val().detach(), self.frozen_var.val().detach());
+        batch_norm(input, gamma, beta, mean, var, self.epsilon)
+    }
+
+    fn normalise_batch<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let dims = input.dims();
+        let values = dims.iter().product::<usize>() / dims[1];
+        assert!(
+            values > 1,
+            "TwinsBatchNorm: batch statistics over {values} value per channel (input {dims:?}); \
+             training needs at least two, so use a larger batch or drop the leftover sample"
+        );
+        let normalised = batch_norm_train(input, self.gamma.val(), self.beta.val(), self.epsilon);
+        let variance = match self.running_variance {
+            RunningVariance::Unbiased => {
+                normalised.variance.mul_scalar(values as f64 / (values - 1) as f64)
+            }
+            RunningVariance::Biased => normalised.variance,
+        };
+        accumulate(&self.running_mean, normalised.mean, self.momentum);
+        accumulate(&self.running_var, variance, self.momentum);
+        normalised.output
+    }
+
+    fn normalise_split<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let samples = input.dims()[0];
+        assert!(
+            samples >= 2,
+            "TwinsBatchNorm: a batch of {samples} cannot be split between two wings; it needs at least two \
+             samples"
+        );
+        let half = samples / 2;
+        let frozen = self.normalise_frozen(input.clone().narrow(0, 0, half));
+        let adaptive = self.normalise_batch(input.narrow(0, half, samples - half));
+        Tensor::cat(vec![frozen, adaptive], 0)
+    }
+}
+
+/// Moves a running statistic towards the batch's by `momentum`.
+fn accumulate(state: &RunningState<Tensor<1>>, batch: Tensor<1>, momentum: f64) {
+    let running = state.value_sync().to_device(&batch.device());
+    state.update((running.mul_scalar(1.0 - momentum) + batch.mul_scalar(momentum)).detach());
+    // Burn applies an update at the next one only; a record made in between would lack it.
+    state.value_sync();
+}
+
+impl ModuleDisplay for TwinsBatchNorm {
+    fn custom_settings(&self) -> Option<DisplaySettings> {
+        DisplaySettings::new().with_new_line_after_attribute(false).optional()
+    }
+
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        content
+            .add("num_features", &self.num_features())
+            .add("momentum", &self.momentum)
+            .add("epsilon", &self.epsilon)
+            .add_formatted(&format!("wing: {:?}, affine: {:?}", self.wing(), self.affine()))
+            .optional()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tolerance};
+
+    use super::*;
+    use crate::{TwinsBatchNormConfig, TwinsModule};
+
+    /// One channel whose adaptive wing has running mean 1 and variance 4, whose frozen wing has mean −1,
+    /// variance 0.25, gamma 2 and beta 3; epsilon small enough to vanish in float32.
+    fn layer(device: &Device) -> TwinsBatchNorm {
+        let mut norm = TwinsBatchNormConfig::new(1).with_epsilon(1e-12).init(device);
+        let scalar = |value: f32| Tensor::<1>::from_floats([value], device);
+        norm.running_mean = RunningState::new(scalar(1.0));
+        norm.running_var = RunningState::new(scalar(4.0));
+        norm.frozen_mean = crate::config::fixed(scalar(-1.0));
+        norm.frozen_var = crate::config::fixed(scalar(0.25));
+        norm.frozen_gamma = Some(Param::from_tensor(scalar(2.0)));
+        norm.frozen_beta = Some(Param::from_tensor(scalar(3.0)));
+        norm
+    }
+
+    fn column(values: &[f32], device: &Device) -> Tensor<2> {
+        Tensor::<1>::from_floats(values, device).reshape([values.len(), 1])
+    }
+
+    fn assert_values(output: Tensor<2>, expected: &[f32]) {
+        // Hand-computed values of order 1: a few units in the last place.
+        output
+            .into_data()
+            .assert_approx_eq::<f32>(&column(expected, &Device::flex()).into_data(), Tolerance::absolute(1e-6));
+    }
+
+    #[test]
+    fn adaptive_uses_running_statistics() {
+        let device = Device::flex();
+        assert_values(layer(&device).valid().forward(column(&[1.0, 5.0], &device)), &[0.0, 2.0]);
+    }
+
+    #[test]
+    fn frozen_uses_its_own_affine_and_population() {
+        let device = Device::flex();
+        let norm = layer(&device).with_wing(Wing::Frozen);
+        // (x + 1) / 0.5 · 2 + 3
+        assert_values(norm.forward(column(&[-1.0, 0.0], &device)), &[3.0, 7.0]);
+    }
+
+    #[test]
+    fn odd_split_gives_the_frozen_wing_the_smaller_part() {
+        let device = Device::flex().autodiff();
+        let norm = layer(&device).with_wing(Wing::Split);
+        // The adaptive part {1, 3} has mean 2 and biased variance 1.
+        assert_values(norm.forward(column(&[0.0, 1.0, 3.0], &device)).inner(), &[7.0, -1.0, 1.0]);
+        // Running: 0.9 · 1 + 0.1 · 2, and 0.9 · 4 + 0.1 · 2 with the unbiased variance 2.
+        let running = norm.valid();
+        assert!((running.running_mean.value().into_scalar::<f32>() - 1.1).abs() < 1e-6);
+        assert!((running.running_var.value().into_scalar::<f32>() - 3.8).abs() < 1e-6);
+    }
+
+    #[test]
+    fn shared_affine_applies_the_adaptive_gamma_and_beta() {
+        let device = Device::flex();
+        let mut norm = layer(&device).with_wing(Wing::Frozen);
+        (norm.frozen_gamma, norm.frozen_beta) = (None, None);
+        assert_eq!(norm.affine(), Affine::Shared);
+        assert_values(norm.forward(column(&[-1.0, 0.0], &device)), &[0.0, 2.0]);
+    }
+
+    #[test]
+    fn training_wings_infer_where_nothing_is_tracked() {
+        let device = Device::flex();
+        for wing in [Wing::AdaptiveTraining, Wing::Split] {
+            let norm = layer(&device).with_wing(wing);
+            assert_values(norm.forward(column(&[1.0, 5.0], &device)), &[0.0, 2.0]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a batch of 1 cannot be split")]
+    fn split_of_one_sample() {
+        let device = Device::flex().autodiff();
+        layer(&device).with_wing(Wing::Split).forward(column(&[1.0], &device));
+    }
+
+    #[test]
+    #[should_panic(expected = "over 1 value per channel (input [1, 1])")]
+    fn statistics_of_one_value() {
+        let device = Device::flex().autodiff();
+        layer(&device).forward(column(&[1.0], &device));
+    }
+
+    #[test]
+    #[should_panic(expected = "has 3 channels")]
+    fn wrong_channel_count() {
+        let device = Device::flex();
+        layer(&device).forward(Tensor::<4>::zeros([2, 3, 4, 4], &device));
+    }
+
+    #[test]
+    #[should_panic(expected = "rank 1")]
+    fn rank_one() {
+        let device = Device::flex();
+        layer(&device).forward(Tensor::<1>::zeros([2], &device));
+    }
+}

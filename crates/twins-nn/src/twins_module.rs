@@ -1,0 +1,217 @@
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::Wing;
+
+/// What the derived [`Module`] tells a visitor as the container of the layer's fields.
+const LAYER: &str = "Struct:TwinsBatchNorm";
+
+/// Operations on every [`TwinsBatchNorm`](crate::TwinsBatchNorm) of a model, however deeply it is nested in
+/// structs, enums, `Vec`, `Option`, tuples or arrays. Implemented for every Burn module.
+pub trait TwinsModule: Module {
+    /// Returns the model with the given wing selected in every layer. Other layers are left as they are.
+    ///
+    /// The choice is the module's state: clones and forks keep it, records do not hold it,
+    /// [`valid`](Module::valid) selects [`Wing::Adaptive`] and [`train`](Module::train) restores it.
+    #[must_use]
+    fn with_wing(self, wing: Wing) -> Self {
+        self.map(&mut SetWing { wing, path: Vec::new() })
+    }
+
+    /// Returns the model with the adaptive wing's gamma, beta and running statistics copied into the frozen
+    /// wing of every layer: what must follow when an ordinary batch-norm checkpoint was loaded by name.
+    #[must_use]
+    fn copy_adaptive_to_frozen(self) -> Self {
+        self.map(&mut CopyToFrozen::default())
+    }
+
+    /// The number of two-wing layers in the model.
+    fn num_twins_layers(&self) -> usize {
+        let mut count = CountLayers { path: Vec::new(), layers: 0 };
+        self.visit(&mut count);
+        count.layers
+    }
+}
+
+impl<M: Module> TwinsModule for M {}
+
+/// The fields entered so far, each with the container that holds it.
+type Path = Vec<(String, bool)>;
+
+fn enter(path: &mut Path, name: &str, container: &str) {
+    path.push((name.to_owned(), container == LAYER));
+}
+
+/// The name of the layer's field that is being visited, if it is one.
+fn layer_field(path: &Path) -> Option<&str> {
+    path.last().filter(|(_, in_layer)| *in_layer).map(|(name, _)| name.as_str())
+}
+
+struct SetWing {
+    wing: Wing,
+    path: Path,
+}
+
+impl ModuleMapper for SetWing {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        enter(&mut self.path, name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        let (training, frozen) = self.wing.flags();
+        match layer_field(&self.path) {
+            Some("training") => flag.with_value(training),
+            Some("frozen") => flag.with_value(frozen),
+            _ => flag,
+        }
+    }
+}
+
+/// Remembers the adaptive wing of the layer being mapped; its fields come before those of the frozen wing.
+#[derive(Default)]
+struct CopyToFrozen {
+    path: Path,
+    adaptive: [Option<burn::tensor::TensorData>; 4],
+}
+
+impl ModuleMapper for CopyToFrozen {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        enter(&mut self.path, name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        const ADAPTIVE: [&str; 4] = ["gamma", "beta", "running_mean", "running_var"];
+        const FROZEN: [&str; 4] = ["frozen_gamma", "frozen_beta", "frozen_mean", "frozen_var"];
+        let Some(field) = layer_field(&self.path) else { return param };
+        if let Some(slot) = ADAPTIVE.iter().position(|name| *name == field) {
+            self.adaptive[slot] = Some(param.val().into_data());
+            return param;
+        }
+        match FROZEN.iter().position(|name| *name == field).and_then(|slot| self.adaptive[slot].take()) {
+            Some(data) => param.map(|tensor| {
+                let (device, tracked) = (tensor.device(), tensor.is_require_grad());
+                Tensor::from_data(data, &device).set_require_grad(tracked)
+            }),
+            None => param,
+        }
+    }
+}
+
+struct CountLayers {
+    path: Path,
+    layers: usize,
+}
+
+impl ModuleVisitor for CountLayers {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        enter(&mut self.path, name, container);
+        if layer_field(&self.path) == Some("frozen_mean") {
+            self.layers += 1;
+        }
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::RunningState;
+    use burn::nn::{Dropout, DropoutConfig};
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::{TwinsBatchNorm, TwinsBatchNormConfig};
+
+    #[derive(Module, Debug)]
+    enum Either {
+        Norm(TwinsBatchNorm),
+        Nothing(Dropout),
+    }
+
+    #[derive(Module, Debug)]
+    struct Nested<N: Module> {
+        plain: TwinsBatchNorm,
+        several: Vec<TwinsBatchNorm>,
+        optional: Option<TwinsBatchNorm>,
+        absent: Option<TwinsBatchNorm>,
+        either: Either,
+        other: Either,
+        pair: (TwinsBatchNorm, Dropout),
+        generic: N,
+    }
+
+    impl<N: Module> Nested<N> {
+        fn layers<'a>(&'a self, generic: &'a TwinsBatchNorm) -> Vec<&'a TwinsBatchNorm> {
+            let Either::Norm(either) = &self.either else { unreachable!("built as a norm") };
+            let optional = self.optional.as_ref().expect("built with one");
+            [&self.plain, optional, either, &self.pair.0, generic].into_iter().chain(&self.several).collect()
+        }
+    }
+
+    fn nested(device: &Device) -> Nested<TwinsBatchNorm> {
+        let norm = || TwinsBatchNormConfig::new(2).init(device);
+        let dropout = || DropoutConfig::new(0.5).init();
+        Nested {
+            plain: norm(),
+            several: vec![norm(), norm()],
+            optional: Some(norm()),
+            absent: None,
+            either: Either::Norm(norm()),
+            other: Either::Nothing(dropout()),
+            pair: (norm(), dropout()),
+            generic: norm(),
+        }
+    }
+
+    #[test]
+    fn the_wing_reaches_every_nested_layer_and_nothing_else() {
+        let model = nested(&Device::flex()).with_wing(Wing::Frozen);
+        assert_eq!(model.num_twins_layers(), 7);
+        assert!(model.layers(&model.generic).iter().all(|norm| norm.wing() == Wing::Frozen));
+        assert!(model.pair.1.training.is_enabled(), "the dropout's flag is not a wing");
+    }
+
+    #[test]
+    fn the_wing_survives_burns_own_verbs() {
+        let device = Device::flex().autodiff();
+        let split = TwinsBatchNormConfig::new(2).init(&device).with_wing(Wing::Split);
+        assert_eq!(split.clone().wing(), Wing::Split);
+        assert_eq!(split.clone().fork(&device).wing(), Wing::Split);
+        assert_eq!(split.clone().to_device(&device).wing(), Wing::Split);
+        assert_eq!(split.clone().no_grad().wing(), Wing::Split);
+        assert_eq!(split.clone().freeze().wing(), Wing::Adaptive);
+        assert_eq!(split.valid().wing(), Wing::Adaptive);
+        assert_eq!(split.valid().train().wing(), Wing::Split);
+        assert_eq!(split.valid().with_wing(Wing::Frozen).wing(), Wing::Frozen);
+    }
+
+    #[test]
+    fn the_adaptive_wing_is_copied_and_stays_independent() {
+        let device = Device::flex();
+        let mut norm = TwinsBatchNormConfig::new(2).init(&device);
+        let values = |at: f32| Tensor::<1>::from_floats([at, at + 0.5], &device);
+        norm.gamma = Param::from_tensor(values(1.0));
+        norm.beta = Param::from_tensor(values(2.0));
+        norm.running_mean = RunningState::new(values(3.0));
+        norm.running_var = RunningState::new(values(4.0));
+        let original = norm.clone();
+
+        let copied = norm.copy_adaptive_to_frozen();
+        let data = |param: &Param<Tensor<1>>| param.val().into_data();
+        assert_eq!(data(copied.frozen_gamma.as_ref().expect("per wing")), TensorData::from([1.0f32, 1.5]));
+        assert_eq!(data(copied.frozen_beta.as_ref().expect("per wing")), TensorData::from([2.0f32, 2.5]));
+        assert_eq!(data(&copied.frozen_mean), TensorData::from([3.0f32, 3.5]));
+        assert_eq!(data(&copied.frozen_var), TensorData::from([4.0f32, 4.5]));
+        assert_eq!(data(&original.frozen_mean), TensorData::from([0.0f32, 0.0]));
+    }
+}

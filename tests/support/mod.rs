@@ -1,0 +1,39 @@
+//! What the root tests share: the devices to run on and the folder of real weights and images.
+#![allow(dead_code)] // Each test binary uses a part of it.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use burn_twins::DeviceChoice;
+
+/// The devices named by `TWINS_DEVICES` (comma-separated); `cpu` where it is unset.
+///
+/// A device that is named and cannot be opened fails the test: a suite that silently skips proves nothing.
+pub fn devices() -> Vec<(DeviceChoice, Device)> {
+    let names = std::env::var("TWINS_DEVICES").unwrap_or_else(|_| "cpu".to_owned());
+    names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let choice: DeviceChoice = name.parse().expect("TWINS_DEVICES");
+            (choice, choice.open().expect("TWINS_DEVICES"))
+        })
+        .collect()
+}
+
+/// A file below `TWINS_SHARED`, the folder of real weights and images; `None`, with a word on standard error,
+/// where the variable is unset.
+///
+/// # Panics
+///
+/// If the variable is set and the file is missing.
+pub fn shared(file: &str) -> Option<PathBuf> {
+    let Some(root) = std::env::var_os("TWINS_SHARED") else {
+        eprintln!("skipped: TWINS_SHARED is not set, so {file} cannot be read");
+        return None;
+    };
+    let path = PathBuf::from(root).join(file);
+    assert!(path.exists(), "TWINS_SHARED is set, but {} does not exist", path.display());
+    Some(path)
+}
