@@ -121,7 +121,8 @@ mod tests {
         let augmentation = Augmentation::new().with_crop_padding(1);
         let mut places = BTreeMap::new();
         for id in 0..9000 {
-            let place = augmentation.apply(&image, 1, id).pixels.iter().position(|&pixel| pixel == 255).unwrap();
+            let place =
+                augmentation.apply(&image, 1, id).pixels.iter().position(|&pixel| pixel == 255).unwrap();
             *places.entry(place).or_insert(0) += 1;
         }
         assert_eq!(places.keys().copied().collect::<Vec<_>>(), [6, 7, 8, 11, 12, 13, 16, 17, 18]);

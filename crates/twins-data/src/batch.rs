@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(batch.images.dims(), [3, 1, 2, 2]);
         assert_eq!(batch.labels, [2, 0, 1]);
         assert_eq!(batch.ids, [2, 0, 1]);
-        let values = batch.images.into_data().to_vec::<f32>().unwrap();
+        let values = batch.images.into_data().try_to_vec::<f32>().unwrap();
         let expected = [2, 3, 4, 5, 0, 1, 2, 3, 1, 2, 3, 4].map(|pixel: u8| f32::from(pixel) / 255.0);
         assert_eq!(values, expected);
     }
@@ -135,6 +135,9 @@ mod tests {
         assert!(matches!(collate(&[0, 4]), DataError::IndexOutOfRange { index: 4, len: 4 }));
         // The first fault in the order asked for, whichever thread is first.
         let error = collate(&[0, 3, 9]);
-        assert!(matches!(error, DataError::WrongShape { index: 3, found: [1, 2, 3], pixels: 6, .. }), "{error}");
+        assert!(
+            matches!(error, DataError::WrongShape { index: 3, found: [1, 2, 3], pixels: 6, .. }),
+            "{error}"
+        );
     }
 }

@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(decode_bytes(&jpeg, Channels::Rgb).unwrap().shape, [3, 32, 48]);
         for length in [jpeg.len() / 2, jpeg.len() - 10, jpeg.len() - 1] {
             let error = decode_bytes(&jpeg[..length], Channels::Rgb).unwrap_err();
-            assert!(matches!(error, DataError::TruncatedJpeg { found, .. } if found == length as u64), "{error}");
+            assert!(
+                matches!(error, DataError::TruncatedJpeg { found, .. } if found == length as u64),
+                "{error}"
+            );
         }
         let png = png(RgbImage::from_fn(32, 32, |x, y| Rgb([x as u8, y as u8, (x * y) as u8])));
         for length in [20, png.len() / 2] {

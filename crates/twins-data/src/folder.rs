@@ -117,7 +117,8 @@ impl FolderConfig {
         if subfolders.is_empty() {
             return Err(DataError::NoClasses { path: self.folder.clone() });
         }
-        let names: Vec<String> = subfolders.iter().map(|name| name.to_string_lossy().trim().to_owned()).collect();
+        let names: Vec<String> =
+            subfolders.iter().map(|name| name.to_string_lossy().trim().to_owned()).collect();
         refuse_duplicates(&names)?;
         Ok((subfolders, names))
     }

@@ -60,7 +60,8 @@ pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataErro
 
     let header_size = 4 + 4 * content.dimensions() as u64;
     let header = reader.take(header_size, header_size, "its header".to_owned())?;
-    let mut words = header.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+    let mut words =
+        header.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
     let magic = words.next().expect("the header has its declared size");
     if magic != content.magic() {
         return Err(DataError::WrongMagic {
@@ -82,7 +83,12 @@ pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataErro
     let description = format!("a header and {shown} bytes of {}", content.name());
     if !reader.gzip && file_size != total {
         let found = file_size;
-        return Err(DataError::WrongSize { path: path.to_path_buf(), expected: total, declared: description, found });
+        return Err(DataError::WrongSize {
+            path: path.to_path_buf(),
+            expected: total,
+            declared: description,
+            found,
+        });
     }
     let bytes = reader.take(declared, total, description.clone())?;
     // Reading on also makes the decompressor verify its checksum.
@@ -115,7 +121,12 @@ impl Source<'_> {
         if bytes.len() as u64 == count {
             return Ok(bytes);
         }
-        Err(DataError::WrongSize { path: self.path.to_path_buf(), expected: total, declared, found: self.taken })
+        Err(DataError::WrongSize {
+            path: self.path.to_path_buf(),
+            expected: total,
+            declared,
+            found: self.taken,
+        })
     }
 
     fn is_at_end(&mut self, total: u64) -> Result<bool, DataError> {

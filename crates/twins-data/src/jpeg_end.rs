@@ -7,7 +7,8 @@ pub(crate) fn has_end_of_image(bytes: &[u8]) -> bool {
     const START_OF_IMAGE: u8 = 0xd8;
     const END_OF_IMAGE: u8 = 0xd9;
     let mut position = 0;
-    while let Some(offset) = bytes.get(position..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) {
+    while let Some(offset) = bytes.get(position..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff))
+    {
         position += offset + 1;
         match bytes.get(position) {
             None => return false,
@@ -35,8 +36,10 @@ mod tests {
     fn steps_over_segments_and_entropy_coded_data() {
         // Start; an application segment of 4 bytes that holds an end marker; a scan with a stuffed zero, a
         // restart marker and a fill byte; the end.
-        let complete =
-            [0xff, 0xd8, 0xff, 0xe1, 0, 4, 0xff, 0xd9, 0xff, 0xda, 0, 2, 7, 0xff, 0, 0xff, 0xd0, 9, 0xff, 0xff, 0xd9];
+        let complete = [
+            0xff, 0xd8, 0xff, 0xe1, 0, 4, 0xff, 0xd9, 0xff, 0xda, 0, 2, 7, 0xff, 0, 0xff, 0xd0, 9, 0xff,
+            0xff, 0xd9,
+        ];
         assert!(has_end_of_image(&complete));
         for length in 0..complete.len() {
             assert!(!has_end_of_image(&complete[..length]), "{length}");

@@ -7,8 +7,18 @@ use crate::idx::{IdxContent, read_idx};
 use crate::{DataError, Image, ImageDataset, LabelledImage, Part};
 
 /// The names of the classes of Fashion-MNIST, which has the files of [`MnistDataset`].
-pub const FASHION_MNIST_CLASSES: [&str; 10] =
-    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+pub const FASHION_MNIST_CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
 
 /// MNIST and data sets in its form: grey images and labels in IDX files, plain or gzip, held in memory.
 ///
@@ -64,13 +74,23 @@ impl MnistDataset {
         }
         if let Some(index) = labels.iter().position(|&label| usize::from(label) >= classes.len()) {
             let label = labels[index].into();
-            return Err(DataError::LabelOutOfRange { path: label_file, index, label, classes: classes.len() });
+            return Err(DataError::LabelOutOfRange {
+                path: label_file,
+                index,
+                label,
+                classes: classes.len(),
+            });
         }
         Ok(Self { pixels: images.bytes, labels, classes, shape: [1, height, width] })
     }
 }
 
-fn find_idx(folder: &Path, part: Part, content: &str, dimensions: usize) -> Result<std::path::PathBuf, DataError> {
+fn find_idx(
+    folder: &Path,
+    part: Part,
+    content: &str,
+    dimensions: usize,
+) -> Result<std::path::PathBuf, DataError> {
     let prefix = match part {
         Part::Train => "train",
         Part::Test => "t10k",
@@ -146,7 +166,10 @@ mod tests {
             assert!(matches!(error, DataError::LabelCount { images: 2, .. }), "{error}");
         }
         let error = open(&images, &idx(&[2], &[0, 10])).unwrap_err();
-        assert!(matches!(error, DataError::LabelOutOfRange { index: 1, label: 10, classes: 10, .. }), "{error}");
+        assert!(
+            matches!(error, DataError::LabelOutOfRange { index: 1, label: 10, classes: 10, .. }),
+            "{error}"
+        );
     }
 
     #[test]

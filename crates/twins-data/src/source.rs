@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuiltinDataset, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, MnistDataset, Part, Task,
+    BuiltinDataset, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, MnistDataset, Part,
+    Task,
 };
 
 /// Where images come from, as the command line says it.
@@ -147,9 +148,15 @@ mod tests {
 
     #[test]
     fn text_survives_the_round_trip() {
-        for text in
-            ["builtin", "builtin:source", "mnist:a", "fashion-mnist:a/b", "cifar10:/c", "cifar100:d e", "folder:C:\\f"]
-        {
+        for text in [
+            "builtin",
+            "builtin:source",
+            "mnist:a",
+            "fashion-mnist:a/b",
+            "cifar10:/c",
+            "cifar100:d e",
+            "folder:C:\\f",
+        ] {
             assert_eq!(text.parse::<DataSource>().unwrap().to_string(), text);
         }
         assert_eq!("builtin:target".parse::<DataSource>().unwrap(), DataSource::Builtin(Task::Target));

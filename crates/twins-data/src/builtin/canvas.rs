@@ -68,7 +68,8 @@ fn texture(draw: &mut impl Rng) -> [f32; AREA] {
     let mut grid = [[0.0; CELLS + 1]; CELLS + 1];
     grid.iter_mut().flatten().for_each(|value| *value = strength * signed(draw));
     let (ruled, spacing) = (draw.random_bool(0.3), between(draw, 5.0, 9.0));
-    let (line, offset, horizontal) = (0.15 * signed(draw), spacing * draw.random::<f32>(), draw.random_bool(0.5));
+    let (line, offset, horizontal) =
+        (0.15 * signed(draw), spacing * draw.random::<f32>(), draw.random_bool(0.5));
 
     let mut lines = [0.0; SIZE];
     if ruled {
@@ -87,8 +88,9 @@ fn texture(draw: &mut impl Rng) -> [f32; AREA] {
     let mut texture = [0.0; AREA];
     for (row, pixels) in texture.chunks_exact_mut(SIZE).enumerate() {
         let (cell, part) = places[row];
-        let stains: [f32; CELLS + 1] =
-            std::array::from_fn(|column| grid[cell][column] + part * (grid[cell + 1][column] - grid[cell][column]));
+        let stains: [f32; CELLS + 1] = std::array::from_fn(|column| {
+            grid[cell][column] + part * (grid[cell + 1][column] - grid[cell][column])
+        });
         let start = slope[1] * from_centre(row) + if horizontal { lines[row] } else { 0.0 };
         for (column, pixel) in pixels.iter_mut().enumerate() {
             let (cell, part) = places[column];

@@ -143,12 +143,19 @@ mod tests {
         let checksum = |task| {
             let dataset = BuiltinDataset::new(task, Part::Train, 100, 0);
             (0..100).fold(0xcbf2_9ce4_8422_2325u64, |hash, index| {
-                dataset.get(index).unwrap().image.pixels.iter().fold(hash, |hash, &pixel| {
-                    (hash ^ u64::from(pixel)).wrapping_mul(0x0100_0000_01b3)
-                })
+                dataset
+                    .get(index)
+                    .unwrap()
+                    .image
+                    .pixels
+                    .iter()
+                    .fold(hash, |hash, &pixel| (hash ^ u64::from(pixel)).wrapping_mul(0x0100_0000_01b3))
             })
         };
-        assert_eq!([checksum(Task::Source), checksum(Task::Target)], [0, 0]);
+        assert_eq!(
+            [checksum(Task::Source), checksum(Task::Target)],
+            [12_589_614_497_460_637_707, 6_677_232_285_415_087_536]
+        );
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Hand {
 
     fn place(&self, (x, y): Point) -> Point {
         let [bend_x, bend_y, taper_x, taper_y] = self.bend;
-        let (x, y) = (x + bend_x * (y * y - 0.4) + taper_x * x * y, y + bend_y * (x * x - 0.1) + taper_y * x * y);
+        let (x, y) =
+            (x + bend_x * (y * y - 0.4) + taper_x * x * y, y + bend_y * (x * x - 0.1) + taper_y * x * y);
         let [xx, xy, yx, yy] = self.matrix;
         (self.centre.0 + xx * x + xy * y, self.centre.1 + yx * x + yy * y)
     }
