@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use burn::module::Module;
 use burn::nn::LinearConfig;
 use burn::tensor::{Device, Tensor};
+use twins_nn::ImageClassifier;
 
 use crate::architecture::Architecture;
 use crate::config::ModelConfig;
@@ -144,5 +145,11 @@ impl Net {
             Body::MnistCnn(_) => "fc2.bias",
             Body::ResNet(_) => "head.bias",
         }
+    }
+}
+
+impl ImageClassifier for Net {
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        self.forward(images)
     }
 }
