@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::classifier::argmax;
 use crate::clean::CleanLogits;
-use crate::engine::{Cost, Stage};
+use crate::engine::{Cost, Stage, Watch};
 use crate::{AttackError, Classifier, Finding, Samples, Search, Subject, ThreatModel};
 
 /// An attack: a way to look for an image within a [`ThreatModel`] that the model misclassifies.
@@ -29,6 +29,9 @@ pub trait Attack: AsAttack + Send + Sync {
     fn repeats(&self) -> usize {
         1
     }
+
+    /// How many images of a sample that withstands go through the model, roughly: for estimates of the time left.
+    fn budget(&self, classes: usize) -> u64;
 
     /// Starts a run on one sample.
     ///
@@ -84,25 +87,35 @@ impl AttackOutput {
 
 fn run(attack: &dyn Attack, victim: &dyn Classifier, samples: &Samples) -> Result<AttackOutput, AttackError> {
     let clean = CleanLogits::compute(victim, samples)?;
-    let mut pixels = samples.pixels().to_vec();
-    let row = pixels.len() / samples.len();
-    let mut predictions: Vec<usize> = clean.rows().map(argmax).collect();
-    let mut fooled: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p != y).collect();
+    let predictions: Vec<usize> = clean.rows().map(argmax).collect();
+    let fooled: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p != y).collect();
     let standing: Vec<usize> = (0..samples.len()).filter(|&i| !fooled[i]).collect();
-    let mut total = Cost { forwards: samples.len() as u64, backwards: 0 };
-    let stage = Stage { attack, victim, samples, clean: &clean };
-    stage.drive(&standing, &mut |index, finding: Finding, cost| {
-        pixels[index * row..(index + 1) * row].copy_from_slice(&finding.point);
-        predictions[index] = argmax(&finding.logits);
-        fooled[index] = finding.fooled;
-        total += cost;
-        Ok(())
-    })?;
+    let cost = Cost { forwards: samples.len() as u64, backwards: 0 };
+    let mut results = Results { pixels: samples.pixels().to_vec(), predictions, fooled, cost };
+    Stage { attack, victim, samples, clean: &clean }.drive(&standing, &mut results)?;
     Ok(AttackOutput {
-        adversarial: samples.upload(pixels),
-        fooled,
-        predictions,
-        forwards: total.forwards,
-        backwards: total.backwards,
+        adversarial: samples.upload(results.pixels),
+        fooled: results.fooled,
+        predictions: results.predictions,
+        forwards: results.cost.forwards,
+        backwards: results.cost.backwards,
     })
+}
+
+struct Results {
+    pixels: Vec<f32>,
+    predictions: Vec<usize>,
+    fooled: Vec<bool>,
+    cost: Cost,
+}
+
+impl Watch for Results {
+    fn finished(&mut self, index: usize, finding: Finding, cost: Cost) -> Result<(), AttackError> {
+        let row = finding.point.len();
+        self.pixels[index * row..(index + 1) * row].copy_from_slice(&finding.point);
+        self.predictions[index] = argmax(&finding.logits);
+        self.fooled[index] = finding.fooled;
+        self.cost += cost;
+        Ok(())
+    }
 }

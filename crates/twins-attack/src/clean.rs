@@ -36,6 +36,11 @@ impl CleanLogits {
         Ok(Self { logits, classes })
     }
 
+    /// The logits of an earlier call.
+    pub(crate) fn from_saved(logits: Vec<f32>, samples: usize) -> Self {
+        Self { classes: logits.len() / samples, logits }
+    }
+
     pub(crate) fn classes(&self) -> usize {
         self.classes
     }

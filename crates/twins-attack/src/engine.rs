@@ -22,6 +22,18 @@ impl AddAssign for Cost {
     }
 }
 
+/// Somebody who takes what a stage finds out.
+pub(crate) trait Watch {
+    /// A sample's search has ended.
+    fn finished(&mut self, index: usize, finding: Finding, cost: Cost) -> Result<(), AttackError>;
+
+    /// A batch has been through the model; `under_way` is what the unfinished samples have cost so far.
+    fn ticked(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
+        let _ = (calls, under_way);
+        Ok(())
+    }
+}
+
 /// One attack on one set of samples.
 pub(crate) struct Stage<'a> {
     pub(crate) attack: &'a dyn Attack,
@@ -44,17 +56,13 @@ impl<'a> Stage<'a> {
     ///
     /// At most one batch of samples is under way at a time. They need not be at the same iteration or even in the same
     /// run, so that a slot never idles while another sample waits.
-    pub(crate) fn drive(
-        &self,
-        standing: &[usize],
-        finished: &mut dyn FnMut(usize, Finding, Cost) -> Result<(), AttackError>,
-    ) -> Result<(), AttackError> {
+    pub(crate) fn drive(&self, standing: &[usize], watch: &mut dyn Watch) -> Result<(), AttackError> {
         let mut waiting: VecDeque<usize> = standing.iter().copied().collect();
         if self.attack.threat_model().epsilon() == 0.0 {
             for index in waiting {
                 let point = self.samples.image(index).to_vec();
                 let logits = self.clean.row(index).to_vec();
-                finished(index, Finding { point, fooled: false, logits }, Cost::default())?;
+                watch.finished(index, Finding { point, fooled: false, logits }, Cost::default())?;
             }
             return Ok(());
         }
@@ -74,14 +82,14 @@ impl<'a> Stage<'a> {
             if slots.is_empty() {
                 return Ok(());
             }
-            self.tick(&mut slots)?;
+            let calls = self.tick(&mut slots)?;
             let mut kept = Vec::with_capacity(slots.len());
             for mut slot in slots {
                 if slot.step == Step::Done {
                     let finding = slot.search.finish();
                     slot.run += 1;
                     if finding.fooled || slot.run == runs {
-                        finished(slot.index, finding, slot.cost)?;
+                        watch.finished(slot.index, finding, slot.cost)?;
                         continue;
                     }
                     slot.search = self.start(slot.index, slot.run)?;
@@ -90,6 +98,7 @@ impl<'a> Stage<'a> {
                 kept.push(slot);
             }
             slots = kept;
+            watch.ticked(calls, slots.iter().map(|slot| slot.cost.forwards).sum())?;
         }
     }
 
@@ -110,7 +119,9 @@ impl<'a> Stage<'a> {
     }
 
     /// Answers the questions of one kind, of which more searches wait; the others keep theirs for a later tick.
-    fn tick(&self, slots: &mut [Slot<'a>]) -> Result<(), AttackError> {
+    ///
+    /// Returns how many images went through the model.
+    fn tick(&self, slots: &mut [Slot<'a>]) -> Result<u64, AttackError> {
         let wanting_gradient = slots.iter().filter(|slot| slot.search.need() == Need::Gradient).count();
         let need = if 2 * wanting_gradient >= slots.len() { Need::Gradient } else { Need::Logits };
         let mut asking: Vec<&mut Slot<'a>> =
@@ -133,7 +144,7 @@ impl<'a> Stage<'a> {
             slot.cost.forwards += repeats;
             slot.cost.backwards += if need == Need::Gradient { repeats } else { 0 };
         });
-        Ok(())
+        Ok(asking.len() as u64 * repeats)
     }
 
     /// Logits and input gradients, the gradients averaged over the repetitions and the logits those of the last.

@@ -182,6 +182,37 @@ pub enum AttackError {
         /// The norm of the threat model.
         norm: Norm,
     },
+    /// A saved state belongs to other settings or other data.
+    #[error(
+        "the saved state belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
+         {expected}): repeat the settings of its start, or start anew without it"
+    )]
+    OtherEvaluation {
+        /// Hash of the present settings and data.
+        expected: String,
+        /// Hash in the saved state.
+        found: String,
+    },
+    /// A saved state belongs to another model.
+    #[error(
+        "the saved state belongs to another model, which gave other logits for the clean sample {sample}: \
+         evaluate the same weights, or start anew without it"
+    )]
+    OtherModel {
+        /// Number of the first sample with other logits.
+        sample: u64,
+    },
+    /// A saved state contradicts itself.
+    #[error(
+        "outcome {place} of the saved state does not fit the evaluation: the file is damaged, start anew without it"
+    )]
+    DamagedState {
+        /// Place of the outcome.
+        place: usize,
+    },
+    /// The observer ended the evaluation.
+    #[error("the evaluation was stopped by its observer: go on from the saved state")]
+    Stopped,
     /// A device could not be read.
     #[error("a tensor could not be read from its device")]
     Device(#[from] TensorReadError),

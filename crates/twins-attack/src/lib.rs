@@ -8,6 +8,7 @@
 //! * [`Apgd`]: Auto-PGD, untargeted and targeted;
 //! * [`Fab`]: the nearest point behind the decision boundary;
 //! * [`Square`]: random search on the logits alone;
+//! * [`AutoAttack`]: the published ensemble of these, with a report, progress and resumption;
 //! * [`Restarts`]: the worst case over several runs of an attack.
 //!
 //! Results depend neither on the batch size nor on the order of the samples: random draws belong to the sample
@@ -29,6 +30,7 @@
 
 mod apgd;
 mod attack;
+mod autoattack;
 mod classifier;
 mod clean;
 mod draws;
@@ -50,6 +52,11 @@ mod threat_model;
 
 pub use apgd::{Apgd, ApgdConfig, L1Phases};
 pub use attack::{AsAttack, Attack, AttackOutput};
+pub use autoattack::{
+    AttackKind, AutoAttack, AutoAttackConfig, Count, Evaluation, EvaluationState, Observer, Outcome,
+    Progress, Report, SampleRecord, Silent, StageReport, UnknownAttack, UnknownVersion, Version, Warning,
+    wilson_interval,
+};
 pub use classifier::{Classifier, accuracy, predictions};
 pub use draws::Draws;
 pub use error::AttackError;

@@ -47,6 +47,10 @@ impl<A: Attack> Attack for Restarts<A> {
         self.attack.repeats()
     }
 
+    fn budget(&self, classes: usize) -> u64 {
+        self.restarts as u64 * self.attack.budget(classes)
+    }
+
     fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
         self.attack.search(subject, run)
     }

@@ -221,6 +221,10 @@ impl Attack for Apgd {
         self.config.eot
     }
 
+    fn budget(&self, classes: usize) -> u64 {
+        (self.runs(classes) * (self.config.steps * self.config.eot + self.phases().len())) as u64
+    }
+
     fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
         let target = self.config.targets.target(subject, run)?;
         self.config.loss.check(subject.clean.len(), target.is_some())?;

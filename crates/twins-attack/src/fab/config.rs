@@ -169,6 +169,12 @@ impl Attack for Fab {
         self.config.targets.runs(classes)
     }
 
+    fn budget(&self, classes: usize) -> u64 {
+        let gradients = if self.config.targets == Targets::None { classes - 1 } else { 1 };
+        // A new point, and then its gradient unless that came with it.
+        (self.runs(classes) * self.config.steps * (gradients + 1)) as u64
+    }
+
     fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
         let target = self.config.targets.target(subject, run)?;
         let restart = run / self.runs(subject.clean.len());

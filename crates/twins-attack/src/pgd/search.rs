@@ -68,6 +68,10 @@ impl Attack for Pgd {
         self.config.eot
     }
 
+    fn budget(&self, _classes: usize) -> u64 {
+        (self.config.steps * self.config.eot + 1) as u64
+    }
+
     fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
         let target = self.config.goal.target(subject)?;
         self.config.loss.check(subject.clean.len(), target.is_some())?;

@@ -126,6 +126,10 @@ impl Attack for Square {
         self.config.threat
     }
 
+    fn budget(&self, _classes: usize) -> u64 {
+        self.config.queries as u64
+    }
+
     fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
         Ok(Box::new(SquareSearch::new(self, subject, subject.draws(self.config.seed, "square", run))))
     }
