@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use burn_twins::models::{
-    Architecture, ImportOptions, ModelCard, ModelConfig, ModelError, Net, WeightFormat, load_model, load_pretrained,
-    load_weights, save_model,
-};
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_twins::models::{
+    Architecture, ImportOptions, ModelCard, ModelConfig, ModelError, Net, WeightFormat, load_model,
+    load_pretrained, load_weights, save_model,
+};
 use safetensors::tensor::{Dtype, TensorView};
 use support::{devices, shared};
 
@@ -64,10 +64,39 @@ fn the_cifar_network_fills_every_place_of_both_wings() {
     assert_eq!(report.copied_to_frozen, 4 * 19);
     assert!(report.kept.is_empty(), "{report}");
     let first = &report.mapped[0];
-    assert_eq!((first.key.as_str(), first.module_path.as_str()), ("state_dict.module.conv1.weight", "conv1.weight"));
+    assert_eq!(
+        (first.key.as_str(), first.module_path.as_str()),
+        ("state_dict.module.conv1.weight", "conv1.weight")
+    );
     assert_eq!(first.shape, [16, 3, 3, 3]);
     let head = report.mapped.iter().find(|entry| entry.module_path == "head.weight").unwrap();
     assert_eq!((head.key.as_str(), &head.shape[..]), ("state_dict.module.linear.weight", &[10, 64][..]));
+}
+
+/// Images that PyTorch can be given alike: a hash of the pixel's index.
+fn hashed_images(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let pixels: Vec<f32> = (0..shape.iter().product::<usize>() as u64)
+        .map(|index| ((index * 2_654_435_761 + 12_345) % (1 << 32) >> 8) as f32 / (1 << 24) as f32)
+        .collect();
+    Tensor::from_data(TensorData::new(pixels, shape), device)
+}
+
+#[test]
+fn the_cifar_network_gives_pytorchs_logits_on_every_device() {
+    // PyTorch 2.6 with the network of crates/twins-models/tests/golden/torch/reference_nets.py.
+    const EXPECTED: [f32; 20] = [
+        -4.48520, 1.94278, 4.72314, 8.35960, -3.91997, -2.72678, -3.21967, -4.98759, -1.99601, 6.30468,
+        -4.64192, 1.37674, 5.81957, 6.64546, -3.88760, -3.15781, -1.40610, -5.24165, -2.32277, 6.82529,
+    ];
+    let Some(weights) = shared("models/cifar_resnet20.th") else { return };
+    for (name, device) in devices() {
+        let net = ModelConfig::new(Architecture::ResNet20, 10).init(&device).unwrap();
+        let (net, _) = load_weights(net, &weights, &ImportOptions::new()).unwrap();
+        for (found, expected) in logits(&net, hashed_images([2, 3, 32, 32], &device)).iter().zip(EXPECTED) {
+            // Twenty layers of rounding in another order: some 1e-6 each of activations of size 10.
+            assert!((found - expected).abs() < 2e-4, "{name}: {found}, expected {expected}");
+        }
+    }
 }
 
 #[test]
@@ -75,7 +104,8 @@ fn a_named_entry_that_is_not_there_is_an_error_that_lists_those_that_are() {
     let Some(weights) = shared("models/cifar_resnet20.th") else { return };
     let device = Device::flex();
     let net = ModelConfig::new(Architecture::ResNet20, 10).init(&device).unwrap();
-    let message = load_weights(net, &weights, &ImportOptions::new().with_entry("model")).unwrap_err().to_string();
+    let message =
+        load_weights(net, &weights, &ImportOptions::new().with_entry("model")).unwrap_err().to_string();
     assert!(message.contains("\"model\"") && message.contains("\"state_dict\""), "{message}");
 }
 
@@ -103,13 +133,19 @@ fn a_truncated_checkpoint_and_one_that_is_none_are_told_apart() {
     };
     assert!(try_file("empty.pth", b"").contains("it is empty"));
     let message = try_file("picture.pth", b"\x89PNG\r\n\x1a\n and so on, for more than sixteen bytes");
-    assert!(message.contains("no usable weight file") && message.contains("not a PyTorch checkpoint"), "{message}");
+    assert!(
+        message.contains("no usable weight file") && message.contains("not a PyTorch checkpoint"),
+        "{message}"
+    );
     if let Some(weights) = shared("models/mnist_pgd_robust.pth") {
         let bytes = std::fs::read(weights).unwrap();
         for length in [20, 300, bytes.len() / 2, bytes.len() - 1] {
             let message = try_file("short.pth", &bytes[..length]);
             assert!(message.contains("short.pth"), "{length}: {message}");
-            assert!(message.contains("truncated") || message.contains("no usable weight file"), "{length}: {message}");
+            assert!(
+                message.contains("truncated") || message.contains("no usable weight file"),
+                "{length}: {message}"
+            );
         }
     }
 }
@@ -126,18 +162,23 @@ fn state_dict() -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
         ("7.weight", &[10, 100]),
         ("7.bias", &[10]),
     ];
-    let values = |shape: &[usize]| (0..shape.iter().product::<usize>()).map(|i| (i % 7) as f32 * 0.01).collect();
+    let values =
+        |shape: &[usize]| (0..shape.iter().product::<usize>()).map(|i| (i % 7) as f32 * 0.01).collect();
     shapes.into_iter().map(|(key, shape)| (key.to_owned(), (shape.to_vec(), values(shape)))).collect()
 }
 
-fn load(state: &BTreeMap<String, (Vec<usize>, Vec<f32>)>, options: &ImportOptions) -> Result<Net, ModelError> {
+fn load(
+    state: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    options: &ImportOptions,
+) -> Result<Net, ModelError> {
     let raw: Vec<_> = state
         .iter()
         .map(|(key, (shape, values))| {
             (key, shape.clone(), values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
         })
         .collect();
-    let views = raw.iter().map(|(key, shape, raw)| (key, TensorView::new(Dtype::F32, shape.clone(), raw).unwrap()));
+    let views =
+        raw.iter().map(|(key, shape, raw)| (key, TensorView::new(Dtype::F32, shape.clone(), raw).unwrap()));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
@@ -214,7 +255,8 @@ fn a_model_that_cannot_be_written_leaves_nothing() {
     let net = mnist(&device);
     let card = ModelCard::new(&net, (0..10).map(|digit| digit.to_string()).collect()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let message = save_model(folder.path().join("absent/model.safetensors"), &net, &card).unwrap_err().to_string();
+    let message =
+        save_model(folder.path().join("absent/model.safetensors"), &net, &card).unwrap_err().to_string();
     assert!(message.contains("cannot write"), "{message}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

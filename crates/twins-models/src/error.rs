@@ -100,7 +100,7 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// A file holds no weights that can be read.
-    #[error("{} is no usable weight file: {reason}. Give a PyTorch (.pt, .pth, .ckpt, .th) or safetensors file", path.display())]
+    #[error("{} is no usable weight file: {reason}. Give a PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack file", path.display())]
     NotACheckpoint {
         /// The file.
         path: PathBuf,

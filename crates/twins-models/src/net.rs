@@ -153,3 +153,80 @@ impl ImageClassifier for Net {
         self.forward(images)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::values;
+
+    fn net() -> Net {
+        ModelConfig::new(Architecture::ResNet8, 10).init(&Device::flex()).unwrap()
+    }
+
+    #[test]
+    fn a_new_head_is_seeded_and_leaves_the_other_layers() {
+        let old = net();
+        let new = old.clone().with_new_head(3, 7).unwrap();
+        assert_eq!(new.num_classes(), 3);
+        assert_eq!(new.forward(Tensor::zeros([2, 3, 32, 32], &Device::flex())).dims(), [2, 3]);
+        let (before, after) = (values(old.body()), values(new.body()));
+        for (path, value) in before.iter().filter(|(path, _)| !path.starts_with("head.")) {
+            assert_eq!(Some(value), after.get(path), "{path}");
+        }
+        // 1 / √64
+        let bound = 0.125;
+        for path in ["head.weight", "head.bias"] {
+            let drawn = after[path].try_to_vec::<f32>().unwrap();
+            assert!(drawn.iter().all(|value| value.abs() <= bound && *value != 0.0), "{path}");
+        }
+        assert_eq!(values(old.clone().with_new_head(3, 7).unwrap().body()), after);
+        assert_ne!(values(old.with_new_head(3, 8).unwrap().body()), after);
+    }
+
+    #[test]
+    fn a_new_head_on_a_tracked_network_is_tracked() {
+        let device = Device::flex().autodiff();
+        let net = ModelConfig::new(Architecture::MnistCnn, 10).init(&device).unwrap();
+        let net = net.with_new_head(2, 0).unwrap();
+        let grads = net.forward(Tensor::ones([1, 1, 28, 28], &device)).sum().backward();
+        assert!(net.body().head().weight.val().grad(&grads).is_some());
+    }
+
+    #[test]
+    fn initial_weights_depend_on_the_seed_alone() {
+        let build = |seed| {
+            let config = ModelConfig::new(Architecture::ResNet8, 10).with_seed(seed);
+            values(config.init(&Device::flex()).unwrap().body())
+        };
+        assert_eq!(build(1), build(1));
+        assert_ne!(build(1), build(2));
+    }
+
+    #[test]
+    fn images_of_another_shape_are_refused_beforehand() {
+        let message = net().check_input([1, 28, 28]).unwrap_err().to_string();
+        assert!(message.contains("resnet8 takes images of 3 channels, these have 1"), "{message}");
+        assert!(net().check_input([3, 48, 64]).is_ok());
+        let mnist = ModelConfig::new(Architecture::MnistCnn, 10).init(&Device::flex()).unwrap();
+        let message = mnist.check_input([1, 32, 32]).unwrap_err().to_string();
+        assert!(message.contains("28x28"), "{message}");
+    }
+
+    #[test]
+    fn configurations_that_cannot_be_built_are_refused() {
+        let device = Device::flex();
+        let config = ModelConfig::new(Architecture::ResNet8, 10);
+        assert!(matches!(
+            config.clone().with_num_classes(1).init(&device),
+            Err(ModelError::Classes { found: 1 })
+        ));
+        let grey = Normalisation::new(vec![0.5], vec![0.5]).unwrap();
+        assert!(matches!(
+            config.clone().with_normalisation(Some(grey)).init(&device),
+            Err(ModelError::NormalisationChannels { expected: 3, found: 1, .. })
+        ));
+        let shrunk = config.clone().with_upsampling(Some([16, 16]));
+        assert!(matches!(shrunk.init(&device), Err(ModelError::ImageSize { .. })));
+        assert!(config.with_image_size([0, 32]).init(&device).is_err());
+    }
+}

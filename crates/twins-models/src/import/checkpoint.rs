@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::Entry;
 use super::report::WeightFormat;
-use super::{pickle, safetensors_file};
+use super::{burnpack_file, pickle, safetensors_file};
 use crate::error::ModelError;
 
 /// The tensors of a weight file by their dotted keys.
@@ -38,6 +38,8 @@ impl Checkpoint {
         }
         if safetensors_file::starts_like_one(&head) {
             safetensors_file::open(path, length)
+        } else if head.starts_with(burnpack_file::MAGIC) {
+            burnpack_file::open(path, length)
         } else {
             pickle::open(path, length)
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::store::{bridge, pytorch_reader};
+use burn::store::{bridge, burn_pack, pytorch_reader};
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 
 /// Where a tensor's bytes are.
@@ -11,6 +11,8 @@ use burn::tensor::{Bytes, DType, Shape, TensorData};
 pub(crate) enum Source {
     /// In a PyTorch file, read when asked for.
     Pytorch(pytorch_reader::Tensor),
+    /// In the bytes of a record of Burn.
+    Burnpack(burn_pack::Tensor),
     /// In the bytes of a safetensors file.
     Safetensors { file: Arc<Vec<u8>>, range: Range<usize>, dtype: safetensors::Dtype },
 }
@@ -36,6 +38,12 @@ impl Entry {
                     return Err(format!("holds {:?}, not floating-point numbers", tensor.dtype()));
                 }
                 bridge::into_data(packed).map_err(|error| error.to_string())?
+            }
+            Source::Burnpack(tensor) => {
+                if !tensor.dtype.is_float() {
+                    return Err(format!("holds {:?}, not floating-point numbers", tensor.dtype));
+                }
+                bridge::into_data(tensor.clone()).map_err(|error| error.to_string())?
             }
             Source::Safetensors { file, range, dtype } => {
                 let float = match dtype {

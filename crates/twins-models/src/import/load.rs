@@ -10,10 +10,11 @@ use super::checkpoint::Checkpoint;
 use super::entry::Entry;
 use super::locate::{Location, locate};
 use super::mismatch::ImportMismatch;
+use super::naming::Naming;
 use super::options::{ImportOptions, NormalisationSource};
 use super::plan::Plan;
-use super::report::{ImportReport, MappedEntry};
-use super::slots::{Slot, slots, values as own_values};
+use super::report::{ImportReport, MappedEntry, WeightFormat};
+use super::slots::{Layout, Slot, slots, values as own_values};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::model_file::ModelCard;
@@ -21,8 +22,8 @@ use crate::net::Net;
 use crate::normalisation::Normalisation;
 use crate::spec::namings;
 
-/// Fills a network with the weights of a PyTorch or safetensors file, or of a model file that
-/// this crate saved.
+/// Fills a network with the weights of a PyTorch or safetensors file, of a model file that this
+/// crate saved, or of a burnpack record of such a network.
 ///
 /// The import is strict: every parameter and running statistic must be in the file, in the right
 /// shape, and the file may hold nothing else, but for what no network needs (batch counters, other
@@ -31,7 +32,8 @@ use crate::spec::namings;
 /// `module.`, `model.` and the like, is found and stripped. Dense weights are transposed. A file
 /// with one set of batch-normalisation values fills both wings with it.
 ///
-/// Pickles are parsed and never executed.
+/// Pickles are parsed and never executed. The network comes back in the wing that a new one has,
+/// and shares nothing with the one that went in.
 ///
 /// # Errors
 ///
@@ -83,7 +85,20 @@ pub fn load_pretrained(
 }
 
 fn find(net: &Net, checkpoint: &Checkpoint, options: &ImportOptions) -> Result<Location, ModelError> {
-    locate(checkpoint, &slots(net.body()), namings(net.architecture()), options.entry())
+    let namings = match checkpoint.format {
+        WeightFormat::Burnpack => &[Naming::Burn],
+        _ => namings(net.architecture()),
+    };
+    locate(checkpoint, &slots(net.body()), namings, options.entry())
+}
+
+/// The places to fill, in the order of dense weights that the file has.
+fn places(net: &Net, checkpoint: &Checkpoint) -> Vec<Slot> {
+    let mut slots = slots(net.body());
+    if checkpoint.format == WeightFormat::Burnpack {
+        slots.iter_mut().for_each(|slot| slot.layout = Layout::AsIs);
+    }
+    slots
 }
 
 fn import(
@@ -96,7 +111,7 @@ fn import(
         card.expect(&checkpoint.path, net.architecture(), net.num_classes())?;
     }
     let location = find(&net, checkpoint, options)?;
-    let slots = slots(net.body());
+    let slots = places(&net, checkpoint);
     let [channels, ..] = net.input_shape();
     let plan = Plan::new(checkpoint, &slots, &location, channels, options);
     if !plan.mismatch.is_empty() {

@@ -1,6 +1,7 @@
 //! Weights from PyTorch and safetensors files, strictly.
 
 mod archive;
+mod burnpack_file;
 mod checkpoint;
 mod entry;
 mod load;

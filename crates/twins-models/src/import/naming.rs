@@ -13,12 +13,17 @@ pub(crate) enum Naming {
     Wide,
     /// `0`, `2`, `5`, `7`: positions in an `nn.Sequential`.
     Sequential,
+    /// The module paths themselves, which records of Burn have.
+    Burn,
 }
 
 impl Naming {
     /// The file's key of the parameter at a module path, for instance `layer2.0.downsample.1.weight`
     /// of `stages.1.0.shortcut.norm.gamma`.
     pub(crate) fn key(self, path: &str) -> String {
+        if self == Self::Burn {
+            return path.to_owned();
+        }
         let (layer, leaf) = path.rsplit_once('.').unwrap_or(("", path));
         let leaf = match leaf {
             "gamma" => "weight",

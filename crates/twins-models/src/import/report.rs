@@ -15,6 +15,8 @@ pub enum WeightFormat {
     PytorchLegacy,
     /// safetensors.
     Safetensors,
+    /// A record of Burn.
+    Burnpack,
 }
 
 impl fmt::Display for WeightFormat {
@@ -23,6 +25,7 @@ impl fmt::Display for WeightFormat {
             Self::PytorchZip => "PyTorch (zip)",
             Self::PytorchLegacy => "PyTorch (legacy)",
             Self::Safetensors => "safetensors",
+            Self::Burnpack => "burnpack",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::Device;
 
 use super::*;
@@ -157,6 +158,41 @@ fn weights_reach_a_tracked_network_as_tracked_parameters() {
     assert!(net.body().head().weight.val().is_require_grad());
     let grads = net.forward(images(reduced("cifar").2, &device)).sum().backward();
     assert!(net.body().head().weight.val().grad(&grads).is_some());
+}
+
+#[test]
+fn a_record_of_burn_loads_with_both_wings() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["bottleneck", "wide", "mnist_cnn"] {
+        let expected = reference(name);
+        let path = folder.path().join(format!("{name}.bpk"));
+        expected.clone().into_record().save(&path).unwrap();
+        let (net, report) = load(name, &path, &ImportOptions::new()).unwrap();
+        assert_eq!((report.format, report.prefix.as_str()), (WeightFormat::Burnpack, "body."));
+        assert_eq!(report.copied_to_frozen, 0);
+        assert_eq!(values(net.body()), values(expected.body()), "{name}");
+    }
+    let half = std::fs::read(folder.path().join("wide.bpk")).unwrap();
+    let path = folder.path().join("half.bpk");
+    std::fs::write(&path, &half[..half.len() / 2]).unwrap();
+    let message =
+        load_weights(reduced_net("wide", &device), &path, &ImportOptions::new()).unwrap_err().to_string();
+    assert!(message.contains("truncated"), "{message}");
+}
+
+#[test]
+fn blocks_that_published_code_never_runs_are_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trades.safetensors");
+    let bytes = std::fs::read(golden("torch/wide.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut entries: Vec<_> = file.iter().map(|(key, view)| (key.to_owned(), view)).collect();
+    let copies: Vec<_> = entries.iter().filter(|(key, _)| key.starts_with("block1.")).cloned().collect();
+    entries.extend(copies.into_iter().map(|(key, view)| (format!("sub_{key}"), view)));
+    std::fs::write(&path, safetensors::serialize(entries, None).unwrap()).unwrap();
+    let (_, report) = load("wide", &path, &ImportOptions::new()).unwrap();
+    assert!(report.ignored.iter().any(|entry| entry.key == "sub_block1.*"), "{report}");
 }
 
 #[test]
