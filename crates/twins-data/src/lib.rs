@@ -1,1 +1,62 @@
 //! Image data sets for training and attacking Burn classifiers.
+//!
+//! Every reader is an [`ImageDataset`]: a [`burn_dataset::Dataset`] of [`LabelledImage`]s that also knows its
+//! class names and the shape of its images. Pixels stay bytes until [`collate`] makes a [`Batch`] of them:
+//! float32, `[batch, channels, height, width]`, in [0, 1]. Input normalisation belongs to the model, so that
+//! epsilon and step size of an attack mean the same everywhere.
+//!
+//! | reader | what it reads |
+//! |---|---|
+//! | [`MnistDataset`] | MNIST and Fashion-MNIST IDX files, plain or gzip |
+//! | [`CifarDataset`] | CIFAR-10 and CIFAR-100 in their published binary form |
+//! | [`FolderDataset`] | one sub-folder per class; decoded when asked for |
+//! | [`BuiltinDataset`] | two tasks drawn by the program itself: letters and digits |
+//!
+//! [`DataSource`] is the command-line form of all of them.
+//!
+//! ```
+//! use burn_dataset::Dataset;
+//! use twins_data::{BuiltinDataset, Part, Task, collate};
+//!
+//! # fn main() -> Result<(), twins_data::DataError> {
+//! let digits = BuiltinDataset::new(Task::Target, Part::Train, 100, 0);
+//! assert_eq!(digits.len(), 100);
+//! let batch = collate(&digits, &[0, 1, 2, 3], None, &burn::tensor::Device::flex())?;
+//! assert_eq!(batch.images.dims(), [4, 3, 32, 32]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod augmentation;
+mod batch;
+mod builtin;
+mod cifar;
+mod dataset;
+mod decode;
+mod draws;
+mod error;
+mod file;
+mod folder;
+mod idx;
+mod image;
+mod jpeg_end;
+mod limited;
+mod mnist;
+mod source;
+mod split;
+mod subset;
+
+pub use augmentation::Augmentation;
+pub use batch::{Batch, collate};
+pub use builtin::{BuiltinDataset, Task};
+pub use cifar::{CifarDataset, CifarVariant};
+pub use dataset::{ImageDataset, Part};
+pub use decode::Channels;
+pub use error::DataError;
+pub use folder::{FolderConfig, FolderDataset, NonImages};
+pub use image::{Image, LabelledImage};
+pub use limited::Limited;
+pub use mnist::{FASHION_MNIST_CLASSES, MnistDataset};
+pub use source::DataSource;
+pub use split::{Split, split};
+pub use subset::Subset;

@@ -1,0 +1,158 @@
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::Image;
+use crate::draws::{Purpose, draws};
+
+/// Random changes to training images, with torchvision's parameters and distributions.
+///
+/// | setting | default | purpose |
+/// |---|---|---|
+/// | `crop_padding` | none | pad with black on all sides and cut out the original size at a random place (`RandomCrop`) |
+/// | `horizontal_flip` | 0 | the probability of mirroring left and right (`RandomHorizontalFlip`) |
+///
+/// What is drawn for a sample depends on the seed and the sample's id alone.
+///
+/// ```
+/// use twins_data::{Augmentation, Image};
+///
+/// let augmentation = Augmentation::new().with_crop_padding(4).with_horizontal_flip();
+/// let image = Image { shape: [3, 32, 32], pixels: vec![7; 3 * 32 * 32] };
+/// let changed = augmentation.apply(&image, 0, 5);
+/// assert_eq!(changed.shape, image.shape);
+/// assert_eq!(changed, augmentation.apply(&image, 0, 5));
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Augmentation {
+    /// Pixels of black padding on every side before a random crop of the original size.
+    pub crop_padding: Option<usize>,
+    /// Whether half of the images are mirrored left and right.
+    pub horizontal_flip: bool,
+}
+
+impl Augmentation {
+    /// Changes nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The usual augmentation for CIFAR: crops with 4 pixels of padding, and flips.
+    pub fn cifar() -> Self {
+        Self::new().with_crop_padding(4).with_horizontal_flip()
+    }
+
+    /// Pads with `pixels` of black on every side and cuts out the original size at a random place.
+    pub fn with_crop_padding(mut self, pixels: usize) -> Self {
+        self.crop_padding = Some(pixels);
+        self
+    }
+
+    /// Mirrors half of the images left and right.
+    pub fn with_horizontal_flip(mut self) -> Self {
+        self.horizontal_flip = true;
+        self
+    }
+
+    /// Changes an image; `seed` is that of the epoch, `id` the sample's index in its data set.
+    pub fn apply(&self, image: &Image, seed: u64, id: u64) -> Image {
+        let mut changed = image.clone();
+        if let Some(padding) = self.crop_padding {
+            let mut draw = draws(seed, id, Purpose::Crop);
+            let top = draw.random_range(0..=2 * padding as u64) as i64 - padding as i64;
+            let left = draw.random_range(0..=2 * padding as u64) as i64 - padding as i64;
+            changed = shifted(&changed, top, left);
+        }
+        if self.horizontal_flip && draws(seed, id, Purpose::Flip).random_bool(0.5) {
+            changed.pixels.chunks_exact_mut(image.shape[2].max(1)).for_each(<[u8]>::reverse);
+        }
+        changed
+    }
+}
+
+/// The window of the image's size whose first row and column are `top` and `left`; black outside the image.
+fn shifted(image: &Image, top: i64, left: i64) -> Image {
+    let [_, height, width] = image.shape;
+    let mut pixels = vec![0; image.pixels.len()];
+    let columns = overlap(left, width);
+    let rows = overlap(top, height);
+    let planes = pixels.chunks_exact_mut((height * width).max(1));
+    for (to, from) in planes.zip(image.pixels.chunks_exact((height * width).max(1))) {
+        for row in rows.clone() {
+            let source = (row as i64 + top) as usize * width;
+            let start = (source as i64 + columns.start as i64 + left) as usize;
+            to[row * width..][columns.clone()].copy_from_slice(&from[start..][..columns.len()]);
+        }
+    }
+    Image { shape: image.shape, pixels }
+}
+
+/// The positions of a window that lie inside the image, where the window begins at `offset`.
+fn overlap(offset: i64, size: usize) -> std::ops::Range<usize> {
+    let size = size as i64;
+    let start = (-offset).clamp(0, size);
+    let end = (size - offset).clamp(start, size);
+    start as usize..end as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn counting(shape: [usize; 3]) -> Image {
+        Image { shape, pixels: (1..=shape.iter().product::<usize>() as u8).collect() }
+    }
+
+    #[test]
+    fn shifts_with_black() {
+        let image = counting([2, 2, 3]);
+        assert_eq!(shifted(&image, 0, 0), image);
+        assert_eq!(shifted(&image, 1, -1).pixels, [0, 4, 5, 0, 0, 0, 0, 10, 11, 0, 0, 0]);
+        assert_eq!(shifted(&image, -1, 2).pixels, [0, 0, 0, 3, 0, 0, 0, 0, 0, 9, 0, 0]);
+        assert_eq!(shifted(&image, 5, -7).pixels, [0; 12]);
+    }
+
+    #[test]
+    fn crops_are_uniform_over_all_places() {
+        // One white pixel in the middle of 5 x 5, padding 1: it lands on 9 places.
+        let mut image = Image { shape: [1, 5, 5], pixels: vec![0; 25] };
+        image.pixels[12] = 255;
+        let augmentation = Augmentation::new().with_crop_padding(1);
+        let mut places = BTreeMap::new();
+        for id in 0..9000 {
+            let place =
+                augmentation.apply(&image, 1, id).pixels.iter().position(|&pixel| pixel == 255).unwrap();
+            *places.entry(place).or_insert(0) += 1;
+        }
+        assert_eq!(places.keys().copied().collect::<Vec<_>>(), [6, 7, 8, 11, 12, 13, 16, 17, 18]);
+        // 1000 expected, standard deviation 30: five of them.
+        assert!(places.values().all(|count| (850..=1150).contains(count)), "{places:?}");
+    }
+
+    #[test]
+    fn flips_half_of_the_images() {
+        let image = counting([2, 1, 3]);
+        let augmentation = Augmentation::new().with_horizontal_flip();
+        let flipped = (0..2000).filter(|&id| augmentation.apply(&image, 3, id).pixels == [3, 2, 1, 6, 5, 4]);
+        // 1000 expected, standard deviation 22: five of them.
+        assert!((888..=1112).contains(&flipped.count()));
+    }
+
+    #[test]
+    fn every_sample_and_epoch_has_its_own_draws() {
+        let image = counting([1, 10, 10]);
+        let augmentation = Augmentation::cifar();
+        let of_epoch = |seed| (0..50).map(|id| augmentation.apply(&image, seed, id)).collect::<Vec<_>>();
+        assert_eq!(of_epoch(1), of_epoch(1));
+        assert_ne!(of_epoch(1), of_epoch(2));
+        assert!(of_epoch(1).windows(2).any(|pair| pair[0] != pair[1]));
+        // The crop does not depend on whether flips are on.
+        let crop_only = Augmentation::new().with_crop_padding(4).apply(&image, 1, 7);
+        let mut both = augmentation.apply(&image, 1, 7);
+        if both != crop_only {
+            both.pixels.chunks_exact_mut(10).for_each(<[u8]>::reverse);
+        }
+        assert_eq!(both, crop_only);
+    }
+}

@@ -1,0 +1,241 @@
+use std::path::{Path, PathBuf};
+
+use burn_dataset::Dataset;
+use serde::{Deserialize, Serialize};
+
+use crate::file::{find, read};
+use crate::{DataError, Image, ImageDataset, LabelledImage, Part};
+
+const SHAPE: [usize; 3] = [3, 32, 32];
+const PIXELS: usize = 3 * 32 * 32;
+
+/// Which of the two CIFAR data sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CifarVariant {
+    /// CIFAR-10: ten classes.
+    Cifar10,
+    /// CIFAR-100: a hundred classes (the fine labels).
+    Cifar100,
+}
+
+impl CifarVariant {
+    fn classes(self) -> usize {
+        match self {
+            Self::Cifar10 => 10,
+            Self::Cifar100 => 100,
+        }
+    }
+
+    /// Bytes before the pixels of a record; the label is the last of them. CIFAR-100 puts the coarse label first.
+    fn label_bytes(self) -> usize {
+        match self {
+            Self::Cifar10 => 1,
+            Self::Cifar100 => 2,
+        }
+    }
+
+    fn subfolder(self) -> &'static str {
+        match self {
+            Self::Cifar10 => "cifar-10-batches-bin",
+            Self::Cifar100 => "cifar-100-binary",
+        }
+    }
+
+    fn files(self, part: Part) -> Vec<String> {
+        match (self, part) {
+            (Self::Cifar10, Part::Train) => (1..=5).map(|batch| format!("data_batch_{batch}.bin")).collect(),
+            (Self::Cifar10, Part::Test) => vec!["test_batch.bin".to_owned()],
+            (Self::Cifar100, Part::Train) => vec!["train.bin".to_owned()],
+            (Self::Cifar100, Part::Test) => vec!["test.bin".to_owned()],
+        }
+    }
+
+    fn class_file(self) -> &'static str {
+        match self {
+            Self::Cifar10 => "batches.meta.txt",
+            Self::Cifar100 => "fine_label_names.txt",
+        }
+    }
+
+    fn default_classes(self) -> Vec<String> {
+        match self {
+            Self::Cifar10 => {
+                ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+                    .map(str::to_owned)
+                    .to_vec()
+            }
+            Self::Cifar100 => (0..100).map(|class| format!("class {class}")).collect(),
+        }
+    }
+}
+
+/// CIFAR-10 or CIFAR-100 in the published binary form, held in memory.
+///
+/// Each record is the label (CIFAR-100: the coarse and the fine label) and 3072 bytes of red, green and blue
+/// planes. Format: A. Krizhevsky, "The CIFAR-10 dataset", section "Binary version". Class names come from the
+/// text file that is published with the data, where it is there.
+///
+/// # Shapes
+/// - images: `[3, 32, 32]`
+#[derive(Debug, Clone)]
+pub struct CifarDataset {
+    variant: CifarVariant,
+    records: Vec<u8>,
+    classes: Vec<String>,
+}
+
+impl CifarDataset {
+    /// Reads a part from a folder: the one with the `.bin` files, or the one that the archive was unpacked in.
+    ///
+    /// # Errors
+    /// Files that are missing or not a whole number of records long, and labels that are no class.
+    pub fn open(folder: impl AsRef<Path>, variant: CifarVariant, part: Part) -> Result<Self, DataError> {
+        let folder = folder.as_ref();
+        let unpacked = folder.join(variant.subfolder());
+        let folder = if unpacked.is_dir() { unpacked } else { folder.to_path_buf() };
+
+        let files: Vec<PathBuf> =
+            variant.files(part).iter().map(|name| find(&folder, &[name])).collect::<Result<_, _>>()?;
+        let mut records = Vec::new();
+        for file in files {
+            let bytes = read(&file)?;
+            check(&file, &bytes, variant)?;
+            records.extend(bytes);
+        }
+        let classes = match find(&folder, &[variant.class_file()]) {
+            Ok(file) => read_classes(&file, variant)?,
+            Err(_) => variant.default_classes(),
+        };
+        Ok(Self { variant, records, classes })
+    }
+
+    fn record(&self, index: usize) -> &[u8] {
+        let size = self.variant.label_bytes() + PIXELS;
+        &self.records[index * size..][..size]
+    }
+}
+
+fn check(file: &Path, bytes: &[u8], variant: CifarVariant) -> Result<(), DataError> {
+    let (label_bytes, classes) = (variant.label_bytes(), variant.classes());
+    let size = label_bytes + PIXELS;
+    if bytes.is_empty() || bytes.len() % size != 0 {
+        return Err(DataError::WrongSize {
+            path: file.to_path_buf(),
+            expected: (bytes.len().div_ceil(size).max(1) * size) as u64,
+            declared: format!("a whole number of records of {size} bytes"),
+            found: bytes.len() as u64,
+        });
+    }
+    let mut labels = bytes.chunks_exact(size).map(|record| usize::from(record[label_bytes - 1]));
+    match labels.clone().position(|label| label >= classes) {
+        None => Ok(()),
+        Some(index) => {
+            let label = labels.nth(index).expect("a label was found there");
+            Err(DataError::LabelOutOfRange { path: file.to_path_buf(), index, label, classes })
+        }
+    }
+}
+
+fn read_classes(file: &Path, variant: CifarVariant) -> Result<Vec<String>, DataError> {
+    let text = read(file)?;
+    let names: Vec<String> = String::from_utf8_lossy(&text)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if names.len() == variant.classes() {
+        return Ok(names);
+    }
+    Err(DataError::ClassCount { path: file.to_path_buf(), expected: variant.classes(), found: names.len() })
+}
+
+impl Dataset<LabelledImage, DataError> for CifarDataset {
+    fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+        let (labels, pixels) = self.record(index).split_at(self.variant.label_bytes());
+        let image = Image { shape: SHAPE, pixels: pixels.to_vec() };
+        Ok(LabelledImage { image, label: labels[labels.len() - 1].into() })
+    }
+
+    fn len(&self) -> usize {
+        self.records.len() / (self.variant.label_bytes() + PIXELS)
+    }
+}
+
+impl ImageDataset for CifarDataset {
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        SHAPE
+    }
+
+    fn label(&self, index: usize) -> Result<usize, DataError> {
+        Ok(self.record(index)[self.variant.label_bytes() - 1].into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(labels: &[u8], first_pixel: u8) -> Vec<u8> {
+        let mut record = labels.to_vec();
+        record.push(first_pixel);
+        record.resize(labels.len() + PIXELS, 0);
+        record
+    }
+
+    #[test]
+    fn reads_cifar10() {
+        let folder = tempfile::tempdir().unwrap();
+        let unpacked = folder.path().join("cifar-10-batches-bin");
+        std::fs::create_dir(&unpacked).unwrap();
+        for batch in 1..=5u8 {
+            let path = unpacked.join(format!("data_batch_{batch}.bin"));
+            std::fs::write(path, [record(&[batch], batch), record(&[0], 0)].concat()).unwrap();
+        }
+        let dataset = CifarDataset::open(folder.path(), CifarVariant::Cifar10, Part::Train).unwrap();
+        assert_eq!(dataset.len(), 10);
+        assert_eq!(dataset.labels().unwrap(), [1, 0, 2, 0, 3, 0, 4, 0, 5, 0]);
+        let sample = dataset.get(8).unwrap();
+        assert_eq!((sample.label, sample.image.pixels[0], sample.image.pixels.len()), (5, 5, PIXELS));
+        assert_eq!(dataset.classes()[9], "truck");
+    }
+
+    #[test]
+    fn reads_the_fine_labels_and_names_of_cifar100() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("test.bin"), record(&[3, 99], 1)).unwrap();
+        let names: String = (0..100).map(|class| format!("n{class}\n")).collect();
+        std::fs::write(folder.path().join("fine_label_names.txt"), names).unwrap();
+        let dataset = CifarDataset::open(folder.path(), CifarVariant::Cifar100, Part::Test).unwrap();
+        assert_eq!(dataset.get(0).unwrap().label, 99);
+        assert_eq!(dataset.classes()[99], "n99");
+
+        std::fs::write(folder.path().join("fine_label_names.txt"), "one\ntwo\n").unwrap();
+        let error = CifarDataset::open(folder.path(), CifarVariant::Cifar100, Part::Test).unwrap_err();
+        assert!(matches!(error, DataError::ClassCount { expected: 100, found: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn refuses_damaged_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test_batch.bin");
+        let open = || CifarDataset::open(folder.path(), CifarVariant::Cifar10, Part::Test).unwrap_err();
+        assert!(matches!(open(), DataError::MissingFile { .. }));
+
+        std::fs::write(&path, &record(&[0], 0)[..3000]).unwrap();
+        let error = open();
+        assert!(matches!(error, DataError::WrongSize { expected: 3073, found: 3000, .. }), "{error}");
+        assert!(error.to_string().contains("test_batch.bin"), "{error}");
+
+        std::fs::write(&path, b"").unwrap();
+        assert!(matches!(open(), DataError::WrongSize { found: 0, .. }));
+
+        std::fs::write(&path, [record(&[0], 0), record(&[10], 0)].concat()).unwrap();
+        let error = open();
+        assert!(matches!(error, DataError::LabelOutOfRange { index: 1, label: 10, .. }), "{error}");
+    }
+}

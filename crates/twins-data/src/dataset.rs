@@ -1,0 +1,72 @@
+use std::sync::Arc;
+
+use burn_dataset::Dataset;
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, LabelledImage};
+
+/// A data set of images of one shape, each with the index of its class.
+///
+/// It is object safe: programs hold an `Arc<dyn ImageDataset>`, because which reader it is depends on the
+/// command line.
+pub trait ImageDataset: Dataset<LabelledImage, DataError> {
+    /// The names of the classes, in the order of the labels.
+    fn classes(&self) -> &[String];
+
+    /// The shape of every image, `[channels, height, width]`.
+    fn image_shape(&self) -> [usize; 3];
+
+    /// The label of a sample.
+    ///
+    /// The default decodes the image for it; readers that know their labels do not.
+    ///
+    /// # Errors
+    /// As [`Dataset::get`].
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples.
+    fn label(&self, index: usize) -> Result<usize, DataError> {
+        Ok(self.get(index)?.label)
+    }
+
+    /// The labels of all samples, for instance for a stratified [`split`](crate::split()).
+    ///
+    /// # Errors
+    /// As [`Dataset::get`].
+    fn labels(&self) -> Result<Vec<usize>, DataError> {
+        (0..self.len()).map(|index| self.label(index)).collect()
+    }
+}
+
+impl Dataset<LabelledImage, DataError> for Arc<dyn ImageDataset> {
+    fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+        self.as_ref().get(index)
+    }
+
+    fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+}
+
+impl ImageDataset for Arc<dyn ImageDataset> {
+    fn classes(&self) -> &[String] {
+        self.as_ref().classes()
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        self.as_ref().image_shape()
+    }
+
+    fn label(&self, index: usize) -> Result<usize, DataError> {
+        self.as_ref().label(index)
+    }
+}
+
+/// The part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Part {
+    /// The samples to train on.
+    Train,
+    /// The samples to evaluate on.
+    Test,
+}

@@ -1,0 +1,199 @@
+use std::io::Cursor;
+use std::path::Path;
+
+use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use serde::{Deserialize, Serialize};
+
+use crate::file::{allowance, read};
+use crate::jpeg_end::has_end_of_image;
+use crate::{DataError, Image};
+
+/// The channels that image files are decoded to, whatever they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Channels {
+    /// One channel: luma of ITU-R BT.601, `0.299 R + 0.587 G + 0.114 B`.
+    Grey,
+    /// Red, green and blue; grey images have three equal ones.
+    Rgb,
+}
+
+impl Channels {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
+/// The number of bytes that tell the format of an image file.
+pub(crate) const SIGNATURE_SIZE: usize = 12;
+
+/// The format that the first bytes of a file tell, if it is one that is read.
+pub(crate) fn format(start: &[u8]) -> Option<ImageFormat> {
+    if start.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Some(ImageFormat::Png)
+    } else if start.starts_with(&[0xff, 0xd8, 0xff]) {
+        Some(ImageFormat::Jpeg)
+    } else {
+        None
+    }
+}
+
+/// Decodes an image file.
+///
+/// The orientation that a camera noted is applied; an alpha channel is dropped; 16 bits are rounded to 8.
+pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError> {
+    let bytes = read(path)?;
+    let file_size = bytes.len() as u64;
+    let format = format(&bytes).ok_or_else(|| DataError::NotAnImage { path: path.to_path_buf() })?;
+    if format == ImageFormat::Jpeg && !has_end_of_image(&bytes) {
+        return Err(DataError::TruncatedJpeg { path: path.to_path_buf(), found: file_size });
+    }
+
+    let undecodable = |source| DataError::Undecodable { path: path.to_path_buf(), source };
+    let limit = allowance(file_size);
+    let mut reader = ImageReader::with_format(Cursor::new(&bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(limit);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(undecodable)?;
+    let declared = decoder.total_bytes();
+    if declared > limit {
+        return Err(DataError::TooLarge { path: path.to_path_buf(), file_size, declared, limit });
+    }
+    let orientation = decoder.orientation().map_err(undecodable)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    image.apply_orientation(orientation);
+
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    Ok(match (channels, image) {
+        (Channels::Rgb, image) => Image::from_interleaved([3, height, width], image.into_rgb8().as_raw()),
+        (Channels::Grey, DynamicImage::ImageLuma8(image)) => {
+            Image { shape: [1, height, width], pixels: image.into_raw() }
+        }
+        (Channels::Grey, image) => {
+            let pixels = image.into_rgb8().as_raw().chunks_exact(3).map(luma).collect();
+            Image { shape: [1, height, width], pixels }
+        }
+    })
+}
+
+/// Pillow's fixed-point form of the BT.601 luma, so that grey images are those that PyTorch models saw.
+fn luma(rgb: &[u8]) -> u8 {
+    let [red, green, blue] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use ::image::codecs::jpeg::JpegEncoder;
+    use ::image::{ExtendedColorType, GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
+
+    use super::*;
+
+    fn decode_bytes(bytes: &[u8], channels: Channels) -> Result<Image, DataError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        std::fs::write(&path, bytes).unwrap();
+        decode(&path, channels)
+    }
+
+    fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    /// A JPEG of a gradient, which takes a few hundred bytes of entropy-coded data.
+    fn jpeg() -> Vec<u8> {
+        let image = RgbImage::from_fn(48, 32, |x, y| Rgb([(x * 5) as u8, (y * 7) as u8, (x * y) as u8]));
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&image).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn converts_channels() {
+        let rgb = png(RgbImage::from_raw(2, 1, vec![10, 20, 30, 255, 255, 255]).unwrap());
+        assert_eq!(decode_bytes(&rgb, Channels::Rgb).unwrap().pixels, [10, 255, 20, 255, 30, 255]);
+        // 0.299 · 10 + 0.587 · 20 + 0.114 · 30 = 18.15.
+        assert_eq!(decode_bytes(&rgb, Channels::Grey).unwrap().pixels, [18, 255]);
+
+        let grey = png(GrayImage::from_pixel(1, 2, Luma([9])));
+        assert_eq!(decode_bytes(&grey, Channels::Grey).unwrap().shape, [1, 2, 1]);
+        assert_eq!(decode_bytes(&grey, Channels::Rgb).unwrap().pixels, [9; 6]);
+
+        let rgba = png(RgbaImage::from_pixel(1, 1, Rgba([1, 2, 3, 0])));
+        assert_eq!(decode_bytes(&rgba, Channels::Rgb).unwrap().pixels, [1, 2, 3]);
+        let grey_alpha = png(ImageBuffer::from_pixel(1, 1, LumaA([7u8, 100])));
+        assert_eq!(decode_bytes(&grey_alpha, Channels::Rgb).unwrap().pixels, [7; 3]);
+    }
+
+    #[test]
+    fn rounds_sixteen_bits_to_eight() {
+        // 257 · 100 is 100 exactly; 130 more rounds up, 120 more does not.
+        let pixels = vec![25_700u16, 25_830, 25_820];
+        let image = ImageBuffer::<Rgb<u16>, _>::from_raw(1, 1, pixels).unwrap();
+        assert_eq!(decode_bytes(&png(image), Channels::Rgb).unwrap().pixels, [100, 101, 100]);
+    }
+
+    #[test]
+    fn applies_the_orientation_of_a_camera() {
+        let image = RgbImage::from_fn(16, 8, |x, _| if x < 8 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 100).encode_image(&image).unwrap();
+        // Exif, little endian: one entry, orientation (0x0112), short, count 1, value 6: turn right by 90°.
+        let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        exif.splice(0..0, [0xff, 0xe1, length[0], length[1]]);
+        bytes.splice(2..2, exif);
+        let image = decode_bytes(&bytes, Channels::Rgb).unwrap();
+        assert_eq!(image.shape, [3, 16, 8]);
+        // Turned right, the left half (red) is on top. JPEG is not exact: 200 tells red from blue.
+        assert!(image.pixels[0] > 200 && image.pixels[16 * 8 - 1] < 55, "{:?}", &image.pixels[..8]);
+    }
+
+    #[test]
+    fn reports_truncation() {
+        let jpeg = jpeg();
+        assert_eq!(decode_bytes(&jpeg, Channels::Rgb).unwrap().shape, [3, 32, 48]);
+        for length in [jpeg.len() / 2, jpeg.len() - 10, jpeg.len() - 1] {
+            let error = decode_bytes(&jpeg[..length], Channels::Rgb).unwrap_err();
+            assert!(
+                matches!(error, DataError::TruncatedJpeg { found, .. } if found == length as u64),
+                "{error}"
+            );
+        }
+        let png = png(RgbImage::from_fn(32, 32, |x, y| Rgb([x as u8, y as u8, (x * y) as u8])));
+        for length in [20, png.len() / 2] {
+            let error = decode_bytes(&png[..length], Channels::Rgb).unwrap_err();
+            assert!(matches!(error, DataError::Undecodable { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_image_and_what_is_absurdly_large() {
+        for bytes in [&b""[..], b"a text", b"GIF89a"] {
+            assert!(matches!(decode_bytes(bytes, Channels::Rgb), Err(DataError::NotAnImage { .. })));
+        }
+        // A PNG of 20 000 x 20 000 grey pixels in about 400 kB.
+        let mut bytes = Vec::new();
+        let mut encoder = ::image::codecs::png::PngEncoder::new(&mut bytes);
+        let _ = &mut encoder;
+        ::image::ImageEncoder::write_image(encoder, &[0; 100], 10, 10, ExtendedColorType::L8).unwrap();
+        bytes[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
+        let checksum = crc32(&bytes[12..29]).to_be_bytes();
+        bytes[29..33].copy_from_slice(&checksum);
+        let error = decode_bytes(&bytes, Channels::Grey).unwrap_err();
+        assert!(matches!(error, DataError::TooLarge { declared: 400_000_000, .. }), "{error}");
+    }
+
+    /// The checksum of PNG chunks.
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
+    }
+}

@@ -1,0 +1,293 @@
+use std::path::PathBuf;
+
+/// What can be wrong with data on disk, and with what is asked of a data set.
+///
+/// Every variant names the file or value at fault and says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused to open, list or read a path.
+    #[error("cannot read {}: {source}; check that it exists and that you may read it", path.display())]
+    Io {
+        /// The path that could not be read.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// None of the file names that a data set may have is in the folder.
+    #[error("{} holds none of {}; give the folder that has the data set's files", folder.display(), names.join(", "))]
+    MissingFile {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The names that were looked for.
+        names: Vec<String>,
+    },
+
+    /// A file does not begin with its format's magic number.
+    #[error(
+        "{} begins with {found:#010x} where an IDX file of {content} has {expected:#010x}; it is another kind of file",
+        path.display()
+    )]
+    WrongMagic {
+        /// The file.
+        path: PathBuf,
+        /// What the file should hold.
+        content: &'static str,
+        /// The magic number of that content.
+        expected: u32,
+        /// The number found.
+        found: u32,
+    },
+
+    /// A file ends before, or goes on after, what its header declares.
+    #[error(
+        "{} should hold {expected} bytes ({declared}) but holds {found}; it is truncated or damaged: download it again",
+        path.display()
+    )]
+    WrongSize {
+        /// The file.
+        path: PathBuf,
+        /// The number of bytes that the header stands for, after decompression.
+        expected: u64,
+        /// Where that number comes from.
+        declared: String,
+        /// The number of bytes found; one more than expected stands for "more".
+        found: u64,
+    },
+
+    /// The compressed stream of a gzip file is damaged or ends early.
+    #[error(
+        "{} is a damaged or truncated gzip file: {source}, after {found} decompressed bytes of {expected}; download it again",
+        path.display()
+    )]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// The number of decompressed bytes expected.
+        expected: String,
+        /// The number of bytes that could be decompressed.
+        found: u64,
+        /// What the decompressor said.
+        source: std::io::Error,
+    },
+
+    /// A header declares far more data than the file could reasonably hold.
+    #[error(
+        "{} ({file_size} bytes) declares {declared} bytes of content, above the limit of {limit}; it is damaged, or made to exhaust memory",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The file's size on disk.
+        file_size: u64,
+        /// The size declared in its header.
+        declared: u64,
+        /// The limit that follows from the file's size.
+        limit: u64,
+    },
+
+    /// The header declares no images, or images without pixels.
+    #[error("{} declares {count} images of {height} x {width} pixels: there is nothing to read", path.display())]
+    NoPixels {
+        /// The file.
+        path: PathBuf,
+        /// The declared number of images.
+        count: usize,
+        /// The declared height in pixels.
+        height: usize,
+        /// The declared width in pixels.
+        width: usize,
+    },
+
+    /// The image file and the label file of a data set do not belong together.
+    #[error(
+        "{} holds {images} images but {} holds {labels} labels; take both files from the same download",
+        image_file.display(), label_file.display()
+    )]
+    LabelCount {
+        /// The file of images.
+        image_file: PathBuf,
+        /// The number of images.
+        images: usize,
+        /// The file of labels.
+        label_file: PathBuf,
+        /// The number of labels.
+        labels: usize,
+    },
+
+    /// A label names a class that does not exist.
+    #[error("label {label} of sample {index} in {} is not below the number of classes, {classes}", path.display())]
+    LabelOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The sample's position in the file, from 0.
+        index: usize,
+        /// The label found.
+        label: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// A list of class names is shorter or longer than the number of classes.
+    #[error("{} lists {found} class names where the data set has {expected}; take it from the same download", path.display())]
+    ClassCount {
+        /// The file.
+        path: PathBuf,
+        /// The number of classes.
+        expected: usize,
+        /// The number of names found.
+        found: usize,
+    },
+
+    /// A folder has no sub-folders that could be classes.
+    #[error("{} has no sub-folders; an image folder has one sub-folder of images per class", path.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A class folder has no images.
+    #[error("the class folder {} holds no images; put images there or remove it", path.display())]
+    EmptyClass {
+        /// The class folder.
+        path: PathBuf,
+    },
+
+    /// Two classes have the same name (surrounding white space does not count).
+    #[error("two classes are both named \"{name}\"; rename one")]
+    DuplicateClass {
+        /// The name.
+        name: String,
+    },
+
+    /// A class folder is not in the list of classes that was asked for.
+    #[error("the class folder {} is not among the {} classes expected ({})", path.display(), classes.len(), abridged(classes))]
+    UnknownClass {
+        /// The class folder.
+        path: PathBuf,
+        /// The classes expected.
+        classes: Vec<String>,
+    },
+
+    /// A file in a class folder is no image of a known format.
+    #[error(
+        "{} is not a PNG, JPEG or WebP image; remove it, or open the folder with NonImages::Skip",
+        path.display()
+    )]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// An image file has the right beginning but its content cannot be decoded.
+    #[error("{} cannot be decoded: {source}; the file is damaged: replace or remove it", path.display())]
+    Undecodable {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: ::image::ImageError,
+    },
+
+    /// A JPEG file ends before its end-of-image marker.
+    #[error(
+        "{} is a truncated JPEG: {found} bytes and no end-of-image marker; replace or remove it",
+        path.display()
+    )]
+    TruncatedJpeg {
+        /// The file.
+        path: PathBuf,
+        /// The file's size in bytes.
+        found: u64,
+    },
+
+    /// An image differs in size from the first of its data set.
+    #[error(
+        "{} is {} x {} pixels where the data set's images are {} x {} (width x height); resize it, or open the folder with a resize",
+        path.display(), found[2], found[1], expected[2], expected[1]
+    )]
+    MixedSizes {
+        /// The file.
+        path: PathBuf,
+        /// The shape of this image, `[channels, height, width]`.
+        found: [usize; 3],
+        /// The shape of the data set's images.
+        expected: [usize; 3],
+    },
+
+    /// A data set gave an image whose shape is not the data set's, or whose pixels do not fill its shape.
+    #[error(
+        "sample {index} has shape {found:?} and {pixels} bytes where the data set has shape {expected:?}; its data set is faulty"
+    )]
+    WrongShape {
+        /// The sample's index.
+        index: usize,
+        /// The shape found.
+        found: [usize; 3],
+        /// The number of bytes found.
+        pixels: usize,
+        /// The data set's shape.
+        expected: [usize; 3],
+    },
+
+    /// A sample was asked for that does not exist.
+    #[error("sample {index} was asked for, but the data set has {len} samples")]
+    IndexOutOfRange {
+        /// The index.
+        index: usize,
+        /// The number of samples.
+        len: usize,
+    },
+
+    /// A batch, a limit or a subset of no samples was asked for.
+    #[error("{what} of no samples was asked for; at least one is needed")]
+    NoSamples {
+        /// What was to have samples.
+        what: &'static str,
+    },
+
+    /// A fraction is not strictly between 0 and 1.
+    #[error("the validation fraction is {fraction}; it must lie strictly between 0 and 1")]
+    InvalidFraction {
+        /// The fraction given.
+        fraction: f64,
+    },
+
+    /// There are too few samples to split.
+    #[error(
+        "{samples} samples in {classes} classes are too few to split off a validation set; every class keeps at least one"
+    )]
+    TooFewToSplit {
+        /// The number of samples.
+        samples: usize,
+        /// The number of classes that have samples.
+        classes: usize,
+    },
+
+    /// An augmentation has a value that makes no sense.
+    #[error("{name} is {value}; it must be {range}")]
+    InvalidAugmentation {
+        /// The setting.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// The values allowed.
+        range: &'static str,
+    },
+
+    /// The text is no data source.
+    #[error(
+        "unknown data source \"{given}\"; known are builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR and folder:DIR"
+    )]
+    UnknownSource {
+        /// The text given.
+        given: String,
+    },
+}
+
+fn abridged(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown}, …") } else { shown }
+}

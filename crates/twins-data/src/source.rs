@@ -1,0 +1,209 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BuiltinDataset, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, MnistDataset, Part,
+    Task,
+};
+
+/// Where images come from, as the command line says it.
+///
+/// | form | data |
+/// |---|---|
+/// | `builtin`, `builtin:source` | the target task and the source task of [`BuiltinDataset`] |
+/// | `mnist:DIR`, `fashion-mnist:DIR` | [`MnistDataset`] |
+/// | `cifar10:DIR`, `cifar100:DIR` | [`CifarDataset`] |
+/// | `folder:DIR` | [`FolderDataset`](crate::FolderDataset) |
+///
+/// A folder is one set of images. If it has sub-folders `train` and `test` (or `val`), these are the parts, and
+/// `train` says which classes there are; otherwise both parts are all images, and the caller splits them.
+///
+/// ```
+/// use std::path::PathBuf;
+/// use twins_data::DataSource;
+///
+/// let source: DataSource = "folder:my images/pets".parse().unwrap();
+/// assert_eq!(source, DataSource::Folder(PathBuf::from("my images/pets")));
+/// assert_eq!(source.to_string(), "folder:my images/pets");
+/// assert!("mnist".parse::<DataSource>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DataSource {
+    /// `builtin`, `builtin:source`: the built-in procedural data.
+    Builtin(Task),
+    /// `mnist:DIR`: MNIST in its published files.
+    Mnist(PathBuf),
+    /// `fashion-mnist:DIR`: Fashion-MNIST in its published files.
+    FashionMnist(PathBuf),
+    /// `cifar10:DIR`, `cifar100:DIR`: CIFAR in its binary form.
+    Cifar(CifarVariant, PathBuf),
+    /// `folder:DIR`: one sub-folder of images per class.
+    Folder(PathBuf),
+}
+
+impl DataSource {
+    /// The number of training samples of the built-in data.
+    pub const BUILTIN_TRAIN: usize = 10_000;
+    /// The number of test samples of the built-in data.
+    pub const BUILTIN_TEST: usize = 2_000;
+
+    /// Opens a part.
+    ///
+    /// # Errors
+    /// What the reader finds wrong with the files.
+    pub fn open(&self, part: Part) -> Result<Arc<dyn ImageDataset>, DataError> {
+        Ok(match self {
+            Self::Builtin(task) => {
+                let len = match part {
+                    Part::Train => Self::BUILTIN_TRAIN,
+                    Part::Test => Self::BUILTIN_TEST,
+                };
+                Arc::new(BuiltinDataset::new(*task, part, len, 0))
+            }
+            Self::Mnist(folder) => Arc::new(MnistDataset::open(folder, part)?),
+            Self::FashionMnist(folder) => Arc::new(MnistDataset::open_fashion(folder, part)?),
+            Self::Cifar(variant, folder) => Arc::new(CifarDataset::open(folder, *variant, part)?),
+            Self::Folder(folder) => open_folder(folder, part)?,
+        })
+    }
+}
+
+fn open_folder(folder: &Path, part: Part) -> Result<Arc<dyn ImageDataset>, DataError> {
+    let train = folder.join("train");
+    let test = ["test", "val"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir());
+    let config = match (test, part) {
+        (Some(test), Part::Test) if train.is_dir() => {
+            // A test set that lacks a class must not shift the labels of the classes after it.
+            FolderConfig::new(test).with_classes(FolderConfig::new(train).class_names()?)
+        }
+        (Some(_), Part::Train) if train.is_dir() => FolderConfig::new(train),
+        _ => FolderConfig::new(folder),
+    };
+    Ok(Arc::new(config.open()?))
+}
+
+impl FromStr for DataSource {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        let unknown = || DataError::UnknownSource { given: text.to_owned() };
+        match text.split_once(':') {
+            None if text == "builtin" => Ok(Self::Builtin(Task::Target)),
+            Some(("builtin", "target")) => Ok(Self::Builtin(Task::Target)),
+            Some(("builtin", "source")) => Ok(Self::Builtin(Task::Source)),
+            None | Some((_, "")) => Err(unknown()),
+            Some((kind, folder)) => {
+                let folder = PathBuf::from(folder);
+                match kind {
+                    "mnist" => Ok(Self::Mnist(folder)),
+                    "fashion-mnist" => Ok(Self::FashionMnist(folder)),
+                    "cifar10" => Ok(Self::Cifar(CifarVariant::Cifar10, folder)),
+                    "cifar100" => Ok(Self::Cifar(CifarVariant::Cifar100, folder)),
+                    "folder" => Ok(Self::Folder(folder)),
+                    _ => Err(unknown()),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for DataSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin(Task::Target) => write!(formatter, "builtin"),
+            Self::Builtin(Task::Source) => write!(formatter, "builtin:source"),
+            Self::Mnist(folder) => write!(formatter, "mnist:{}", folder.display()),
+            Self::FashionMnist(folder) => write!(formatter, "fashion-mnist:{}", folder.display()),
+            Self::Cifar(CifarVariant::Cifar10, folder) => write!(formatter, "cifar10:{}", folder.display()),
+            Self::Cifar(CifarVariant::Cifar100, folder) => write!(formatter, "cifar100:{}", folder.display()),
+            Self::Folder(folder) => write!(formatter, "folder:{}", folder.display()),
+        }
+    }
+}
+
+impl TryFrom<String> for DataSource {
+    type Error = DataError;
+
+    fn try_from(text: String) -> Result<Self, DataError> {
+        text.parse()
+    }
+}
+
+impl From<DataSource> for String {
+    fn from(source: DataSource) -> Self {
+        source.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::image::GrayImage;
+
+    use super::*;
+
+    #[test]
+    fn text_survives_the_round_trip() {
+        for text in [
+            "builtin",
+            "builtin:source",
+            "mnist:a",
+            "fashion-mnist:a/b",
+            "cifar10:/c",
+            "cifar100:d e",
+            "folder:C:\\f",
+        ] {
+            assert_eq!(text.parse::<DataSource>().unwrap().to_string(), text);
+        }
+        assert_eq!("builtin:target".parse::<DataSource>().unwrap(), DataSource::Builtin(Task::Target));
+    }
+
+    #[test]
+    fn unknown_forms_list_the_known_ones() {
+        for text in ["", "mnist", "folder:", "svhn:x", "builtin:x", "builtin:"] {
+            let error = text.parse::<DataSource>().unwrap_err();
+            assert!(error.to_string().contains("cifar10:DIR"), "{error}");
+        }
+    }
+
+    #[test]
+    fn builtin_data_opens() {
+        let source = DataSource::Builtin(Task::Target);
+        assert_eq!(source.open(Part::Train).unwrap().len(), DataSource::BUILTIN_TRAIN);
+        assert_eq!(source.open(Part::Test).unwrap().len(), DataSource::BUILTIN_TEST);
+    }
+
+    fn folder(files: &[&str]) -> (tempfile::TempDir, DataSource) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            GrayImage::new(2, 2).save(path).unwrap();
+        }
+        let source = DataSource::Folder(folder.path().to_path_buf());
+        (folder, source)
+    }
+
+    #[test]
+    fn a_folder_without_parts_is_both() {
+        let (_folder, source) = folder(&["a/1.png", "b/1.png"]);
+        assert_eq!(source.open(Part::Train).unwrap().len(), 2);
+        assert_eq!(source.open(Part::Test).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_training_part_says_which_classes_there_are() {
+        for test in ["test", "val"] {
+            let file = format!("{test}/b/1.png");
+            let (_folder, source) = folder(&["train/a/1.png", "train/b/1.png", &file]);
+            assert_eq!(source.open(Part::Train).unwrap().labels().unwrap(), [0, 1]);
+            assert_eq!(source.open(Part::Test).unwrap().labels().unwrap(), [1]);
+        }
+        let (_folder, source) = folder(&["train/a/1.png", "test/b/1.png"]);
+        assert!(matches!(source.open(Part::Test), Err(DataError::UnknownClass { .. })));
+    }
+}
