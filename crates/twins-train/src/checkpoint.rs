@@ -41,12 +41,14 @@ impl Checkpoint {
         let (_, header) = SafeTensors::read_metadata(bytes)
             .map_err(|error| format!("it is no complete safetensors file ({error})"))?;
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let mut metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let mut metadata: BTreeMap<String, String> =
+            header.metadata().clone().unwrap_or_default().into_iter().collect();
         let expected = metadata.remove(CHECKSUM).ok_or("it has no checksum")?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
-            let dtype = from_safetensors(view.dtype())
-                .ok_or_else(|| format!("\"{name}\" has type {:?}, which a model cannot have", view.dtype()))?;
+            let dtype = from_safetensors(view.dtype()).ok_or_else(|| {
+                format!("\"{name}\" has type {:?}, which a model cannot have", view.dtype())
+            })?;
             let data = TensorData::try_from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype)
                 .map_err(|error| error.to_string())?;
             tensors.insert(name.to_owned(), data);

@@ -91,8 +91,11 @@ pub fn evaluate<M: TrainableClassifier>(
 impl Accuracy {
     fn add(&mut self, logits: Tensor<2>, labels: &[usize]) {
         let predicted = logits.argmax(1).into_data();
-        self.correct +=
-            predicted.iter::<i64>().zip(labels).filter(|(predicted, label)| *predicted as usize == **label).count();
+        self.correct += predicted
+            .iter::<i64>()
+            .zip(labels)
+            .filter(|(predicted, label)| *predicted as usize == **label)
+            .count();
         self.total += labels.len();
     }
 }

@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn every_part_matters() {
-        let keys = [key(1, &[]), key(1, &[0]), key(1, &[0, 0]), key(1, &[1, 0]), key(1, &[0, 1]), key(2, &[0, 1])];
+        let keys =
+            [key(1, &[]), key(1, &[0]), key(1, &[0, 0]), key(1, &[1, 0]), key(1, &[0, 1]), key(2, &[0, 1])];
         for (index, key) in keys.iter().enumerate() {
             assert!(!keys[index + 1..].contains(key));
         }

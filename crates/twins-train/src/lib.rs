@@ -37,7 +37,9 @@ pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate};
 pub use method::Method;
 pub use metrics::{EpochMetrics, LayerMetrics};
-pub use objective::{At, Loss, Objective, Standard, Trades, TrainingBatch, TrainingImages, TwinsAt, TwinsTrades};
+pub use objective::{
+    At, Loss, Objective, Standard, Trades, TrainingBatch, TrainingImages, TwinsAt, TwinsTrades,
+};
 pub use progress::ProgressDisplay;
 pub use run_directory::ExistingRun;
 pub use schedule::{Position, Schedule};

@@ -115,7 +115,8 @@ impl EpochSums {
             .filter_map(|(path, norm)| {
                 let weight_norm = weight_norm(weights.tensors().get(path)?)?;
                 let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
-                let layer = LayerMetrics { weight_norm, gradient_norm: norm / steps, effective_learning_rate };
+                let layer =
+                    LayerMetrics { weight_norm, gradient_norm: norm / steps, effective_learning_rate };
                 Some((path.clone(), layer))
             })
             .collect();
@@ -129,7 +130,8 @@ impl EpochSums {
             train_adversarial_accuracy: self.accuracy(),
             validation_clean_accuracy: raw.clean,
             validation_robust_accuracy: raw.robust.unwrap_or(raw.clean),
-            ema_accuracy: averaged.map(|averaged| [averaged.clean, averaged.robust.unwrap_or(averaged.clean)]),
+            ema_accuracy: averaged
+                .map(|averaged| [averaged.clean, averaged.robust.unwrap_or(averaged.clean)]),
             gradient_norm: self.gradient_norm / steps,
             layers,
             skipped_batches: self.skipped,

@@ -21,7 +21,13 @@ pub(crate) struct EpochBar {
 }
 
 impl EpochBar {
-    pub(crate) fn start(display: ProgressDisplay, epoch: usize, epochs: usize, steps: usize, done: usize) -> Self {
+    pub(crate) fn start(
+        display: ProgressDisplay,
+        epoch: usize,
+        epochs: usize,
+        steps: usize,
+        done: usize,
+    ) -> Self {
         let target = match display {
             ProgressDisplay::Auto => ProgressDrawTarget::stderr(),
             ProgressDisplay::Hidden => ProgressDrawTarget::hidden(),

@@ -91,8 +91,7 @@ impl RunDirectory {
     pub(crate) fn append_metrics(&self, metrics: &EpochMetrics) -> Result<(), TrainError> {
         let path = self.path.join(METRICS);
         let line = serde_json::to_string(metrics).expect("metrics are plain data") + "\n";
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(&path).map_err(io("open", &path))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(io("open", &path))?;
         file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io("write", &path))
     }
 

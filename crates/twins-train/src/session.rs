@@ -16,8 +16,8 @@ use crate::state::State;
 use crate::trainer::Data;
 use crate::weights::Weights;
 use crate::{
-    Best, BestSource, Ended, EpochMetrics, Evaluation, NonFinite, Position, Schedule, Sgd, StepReport, TrainError,
-    TrainableClassifier, Trained, Trainer, TrainingBatch, TrainingImages, evaluate, step,
+    Best, BestSource, Ended, EpochMetrics, Evaluation, NonFinite, Position, Schedule, Sgd, StepReport,
+    TrainError, TrainableClassifier, Trained, Trainer, TrainingBatch, TrainingImages, evaluate, step,
 };
 
 /// What random draws are for, as part of their key.
@@ -47,7 +47,8 @@ pub(crate) struct Session<M> {
 impl<M: TrainableClassifier> Session<M> {
     pub(crate) fn new(trainer: Trainer<M>, model: M, device: Device, data: Data) -> Result<Self, TrainError> {
         let config = &trainer.config;
-        let (adversary, validation_attack) = (config.adversary.build()?, config.validation.adversary.build()?);
+        let (adversary, validation_attack) =
+            (config.adversary.build()?, config.validation.adversary.build()?);
         let optimiser = Sgd::new(config.momentum, config.weight_decay);
         let directory = trainer.open_run()?;
         let state = State { data_key: data.key, ..State::default() };

@@ -65,9 +65,14 @@ impl From<&EpochSums> for ExactSums {
     fn from(sums: &EpochSums) -> Self {
         Self {
             counts: [sums.samples, sums.correct, sums.steps, sums.skipped],
-            sums: [sums.loss, sums.adaptive, sums.gradient_norm, sums.seconds, sums.waiting].map(f64::to_bits),
+            sums: [sums.loss, sums.adaptive, sums.gradient_norm, sums.seconds, sums.waiting]
+                .map(f64::to_bits),
             frozen: sums.frozen.map(f64::to_bits),
-            gradient_norms: sums.gradient_norms.iter().map(|(path, norm)| (path.clone(), norm.to_bits())).collect(),
+            gradient_norms: sums
+                .gradient_norms
+                .iter()
+                .map(|(path, norm)| (path.clone(), norm.to_bits()))
+                .collect(),
         }
     }
 }

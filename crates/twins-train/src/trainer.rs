@@ -11,8 +11,8 @@ use crate::keys::key;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::{
-    At, Best, EpochMetrics, ExistingRun, Method, Objective, ProgressDisplay, Standard, TrainConfig, TrainError,
-    TrainableClassifier, Trades, TwinsAt, TwinsTrades,
+    At, Best, EpochMetrics, ExistingRun, Method, Objective, ProgressDisplay, Standard, Trades, TrainConfig,
+    TrainError, TrainableClassifier, TwinsAt, TwinsTrades,
 };
 
 /// Fine-tunes a classifier.

@@ -171,7 +171,10 @@ mod tests {
 
     fn net(classes: usize) -> Net {
         let device = Device::flex().autodiff();
-        Net { norm: BatchNormConfig::new(3).init(&device), linear: LinearConfig::new(3, classes).init(&device) }
+        Net {
+            norm: BatchNormConfig::new(3).init(&device),
+            linear: LinearConfig::new(3, classes).init(&device),
+        }
     }
 
     #[test]

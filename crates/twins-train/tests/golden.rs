@@ -45,8 +45,8 @@ struct Golden {
 
 impl Golden {
     fn read(case: &str) -> Self {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/twins_steps/{case}.safetensors"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/golden/twins_steps/{case}.safetensors"));
         let bytes = std::fs::read(path).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -189,7 +189,7 @@ fn three_steps(case: &str, objective: impl Fn(&Golden) -> Box<dyn Objective<Net>
     let objective = objective(&golden);
     let mut net = golden.net(&device);
     let mut optimiser = Sgd::new(golden.setting("momentum"), golden.setting("weight_decay"));
-    let expected = golden.tensors["losses"].to_vec::<f32>().unwrap();
+    let expected = golden.tensors["losses"].as_slice::<f32>().unwrap().to_vec();
     for number in 1..=3 {
         let batch = TrainingBatch {
             clean: golden.tensor(&format!("step{number}.clean"), &device),

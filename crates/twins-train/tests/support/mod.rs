@@ -13,18 +13,20 @@ use rand_chacha::ChaCha8Rng;
 use twins_attack::Norm;
 use twins_data::{DataError, Image, ImageDataset, LabelledImage};
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
-use twins_train::{AdversaryConfig, Method, ProgressDisplay, Schedule, TrainConfig, TrainableClassifier, Trainer};
+use twins_train::{
+    AdversaryConfig, Method, ProgressDisplay, Schedule, TrainConfig, TrainableClassifier, Trainer,
+};
 
 /// conv 1→6, two-wing batch normalisation, ReLU, mean, linear 6·4→classes.
 #[derive(Module, Debug)]
-pub struct Net {
-    pub conv: Conv2d,
-    pub norm: TwinsBatchNorm,
-    pub head: Linear,
+pub(crate) struct Net {
+    pub(crate) conv: Conv2d,
+    pub(crate) norm: TwinsBatchNorm,
+    pub(crate) head: Linear,
 }
 
 impl Net {
-    pub fn new(classes: usize, seed: u64) -> Self {
+    pub(crate) fn new(classes: usize, seed: u64) -> Self {
         // The device's generator is the process's: initial weights are drawn here instead.
         let device = Device::flex();
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
@@ -62,13 +64,13 @@ impl TrainableClassifier for Net {
 }
 
 /// 8 × 8 images with noise and a bright square whose quarter is the class.
-pub struct Squares {
+pub(crate) struct Squares {
     images: Vec<LabelledImage>,
     classes: Vec<String>,
 }
 
 impl Squares {
-    pub fn new(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
+    pub(crate) fn new(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         let images = (0..len)
             .map(|index| {
@@ -110,7 +112,7 @@ impl ImageDataset for Squares {
 }
 
 /// Three epochs with a weak adversary.
-pub fn config(method: Method) -> TrainConfig {
+pub(crate) fn config(method: Method) -> TrainConfig {
     TrainConfig::new(method)
         .with_epochs(3)
         .with_batch_size(16)
@@ -120,6 +122,6 @@ pub fn config(method: Method) -> TrainConfig {
         .with_seed(5)
 }
 
-pub fn trainer(config: TrainConfig) -> Trainer<Net> {
+pub(crate) fn trainer(config: TrainConfig) -> Trainer<Net> {
     Trainer::new(config).unwrap().with_progress(ProgressDisplay::Hidden)
 }
