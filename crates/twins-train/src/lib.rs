@@ -1,6 +1,6 @@
 //! Adversarial fine-tuning of Burn classifiers.
 //!
-//! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`TrainableClassifier`] (one method) and a data set,
+//! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`ImageClassifier`] (one method) and a data set,
 //! and gives the fine-tuned model back. Methods are adversarial training and TRADES, each plain or split between the
 //! two wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), and clean training; an [`Objective`] of one's own plugs in.
 //! The best checkpoint is chosen on a validation split that is held out of training, never on test data. A run is
@@ -8,7 +8,6 @@
 
 mod adversary;
 mod checkpoint;
-mod classifier;
 mod config;
 mod ema;
 mod error;
@@ -31,7 +30,7 @@ mod trainer;
 mod weights;
 
 pub use adversary::AdversaryConfig;
-pub use classifier::TrainableClassifier;
+pub use twins_nn::ImageClassifier;
 pub use config::{NonFinite, TrainConfig, ValidationConfig};
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate};

@@ -17,7 +17,7 @@ use crate::trainer::Data;
 use crate::weights::Weights;
 use crate::{
     Best, BestSource, Ended, EpochMetrics, Evaluation, NonFinite, Position, Schedule, Sgd, StepReport,
-    TrainError, TrainableClassifier, Trained, Trainer, TrainingBatch, TrainingImages, evaluate, step,
+    TrainError, ImageClassifier, Trained, Trainer, TrainingBatch, TrainingImages, evaluate, step,
 };
 
 /// What random draws are for, as part of their key.
@@ -44,7 +44,7 @@ pub(crate) struct Session<M> {
     learning_rate: f64,
 }
 
-impl<M: TrainableClassifier> Session<M> {
+impl<M: ImageClassifier> Session<M> {
     pub(crate) fn new(trainer: Trainer<M>, model: M, device: Device, data: Data) -> Result<Self, TrainError> {
         let config = &trainer.config;
         let (adversary, validation_attack) =

@@ -10,7 +10,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use support::{Net, Squares, config, trainer};
 use twins_train::{
-    Ended, ExistingRun, Method, NonFinite, ProgressDisplay, Schedule, TrainError, TrainableClassifier,
+    Ended, ExistingRun, Method, NonFinite, ProgressDisplay, Schedule, TrainError, ImageClassifier,
     Trainer, ValidationConfig, Weights,
 };
 
@@ -227,7 +227,7 @@ struct Flat {
     linear: Linear,
 }
 
-impl TrainableClassifier for Flat {
+impl ImageClassifier for Flat {
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.linear.forward(images.flatten(1, 3))
     }
