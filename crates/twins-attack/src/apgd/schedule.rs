@@ -24,28 +24,37 @@ fn longest_step(threat: &ThreatModel) -> f32 {
     if threat.norm() == Norm::L1 { threat.epsilon() } else { 2.0 * threat.epsilon() }
 }
 
-/// How many values an L1 step changes after `changed` of `values` were: the share `changed / (1.5 values)`.
-fn l1_support(changed: f32, values: usize) -> usize {
+/// The share of the values that an L1 step changes where nothing is known about the solution.
+const FIRST_L1_SHARE: f32 = 0.2;
+
+/// The share of the values that an L1 step changes after `changed` of them were.
+fn l1_share(changed: f32, values: usize) -> f32 {
+    changed / values as f32 / 1.5
+}
+
+/// How many values that is.
+fn l1_support(share: f32, values: usize) -> usize {
     let values = values as f32;
-    let share = changed / values / 1.5;
     let first = ((1.0 - share) * values).clamp(0.0, values - 1.0) as usize;
     values as usize - first
 }
 
 impl Schedule {
-    /// The schedule of a run of `steps` from a start with this loss, which changes so many of the image's values.
+    /// The schedule of a run of `steps` from a start with this loss, which changes so many of the image's values (none:
+    /// a random start).
     pub(super) fn new(
         threat: ThreatModel,
         steps: usize,
         rho: f32,
         start_loss: f32,
-        changed: usize,
+        changed: Option<usize>,
         values: usize,
     ) -> Self {
+        let share = changed.map_or(FIRST_L1_SHARE, |changed| l1_share(changed as f32, values));
         let first = if threat.norm() == Norm::L1 { 4 } else { 22 };
         Self {
             step_size: longest_step(&threat),
-            l1_support: l1_support(changed as f32, values),
+            l1_support: l1_support(share, values),
             interval: (first * steps / 100).max(1),
             since_checkpoint: 0,
             rises: 0,
@@ -53,7 +62,7 @@ impl Schedule {
             previous_loss: 0.0,
             best_at_checkpoint: start_loss,
             reduced_at_checkpoint: true,
-            changed: changed as f32,
+            changed: changed.unwrap_or(values) as f32,
             threat,
             steps,
             rho,
@@ -98,7 +107,7 @@ impl Schedule {
         let sparser = changed / self.changed < 0.95;
         let longest = longest_step(&self.threat);
         self.step_size = if sparser { longest } else { (self.step_size / 1.5).max(longest / 10.0) };
-        self.l1_support = l1_support(changed, values);
+        self.l1_support = l1_support(l1_share(changed, values), values);
         self.changed = changed;
         sparser
     }
@@ -110,10 +119,9 @@ mod tests {
 
     fn checkpoints(norm: Norm, steps: usize) -> Vec<usize> {
         let threat = ThreatModel::new(norm, 1.0).unwrap();
-        let mut schedule = Schedule::new(threat, steps, 0.75, 0.0, 10, 10);
-        let passed = |i: &usize| {
+        let mut schedule = Schedule::new(threat, steps, 0.75, 0.0, Some(10), 10);
+        let passed = |_: &usize| {
             schedule.after_step(0.0, 0.0, || 10, 10);
-            let _ = i;
             schedule.since_checkpoint == 0
         };
         (1..=steps).filter(passed).collect()
@@ -129,7 +137,7 @@ mod tests {
     #[test]
     fn the_step_is_halved_when_the_loss_oscillates_or_sticks() {
         let threat = ThreatModel::new(Norm::Linf, 1.0).unwrap();
-        let mut schedule = Schedule::new(threat, 10, 0.75, 1.0, 0, 4);
+        let mut schedule = Schedule::new(threat, 10, 0.75, 1.0, Some(0), 4);
         // Checkpoints after 2, 3, 4, ...: the first sees two rises, and the best loss 3.
         assert!(!schedule.after_step(2.0, 2.0, || 0, 4));
         assert!(!schedule.after_step(3.0, 3.0, || 0, 4));
@@ -146,7 +154,7 @@ mod tests {
     #[test]
     fn a_sparser_best_point_brings_back_the_long_step() {
         let threat = ThreatModel::new(Norm::L1, 1.0).unwrap();
-        let mut schedule = Schedule::new(threat, 25, 0.75, 0.0, 100, 150);
+        let mut schedule = Schedule::new(threat, 25, 0.75, 0.0, Some(100), 150);
         assert_eq!(schedule.l1_support, 67);
         assert!(!schedule.after_step(0.0, 0.0, || 96, 150));
         assert!((schedule.step_size - 1.0 / 1.5).abs() < 1e-6);

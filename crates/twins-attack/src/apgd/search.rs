@@ -15,6 +15,7 @@ pub(super) struct ApgdSearch<'a> {
     threat: ThreatModel,
     steps: usize,
     step: usize,
+    random_start: bool,
     schedule: Schedule,
     point: Vec<f32>,
     /// The point from which the last step was made; empty before the first one.
@@ -56,7 +57,8 @@ impl<'a> ApgdSearch<'a> {
             threat,
             steps,
             step: 0,
-            schedule: Schedule::new(threat, steps, apgd.config.rho, 0.0, 0, image.len()),
+            random_start: subject.start.is_none(),
+            schedule: Schedule::new(threat, steps, apgd.config.rho, 0.0, None, image.len()),
             previous: Vec::new(),
             ahead: vec![0.0; point.len()],
             loss: 0.0,
@@ -78,7 +80,9 @@ impl<'a> ApgdSearch<'a> {
         }
         let values = self.image.len();
         if self.step == 0 {
-            let changed = changed(&self.point, self.image);
+            // A random start says nothing about how sparse the solution is.
+            let random = std::mem::take(&mut self.random_start);
+            let changed = (!random).then(|| changed(&self.point, self.image));
             self.schedule =
                 Schedule::new(self.threat, self.steps, self.apgd.config.rho, self.loss, changed, values);
             return false;

@@ -1,0 +1,147 @@
+//! What holds for every attack, norm, net and shape of images.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use proptest::prelude::*;
+use twins_attack::{
+    ApgdConfig, Attack, Draws, FabConfig, Loss, Norm, PgdConfig, Restarts, Returned, Samples, SquareConfig,
+    Start, Targets, ThreatModel, accuracy,
+};
+
+/// A net with one hidden layer, whose weights are drawn from a seed.
+struct Net {
+    hidden: Tensor<2>,
+    output: Tensor<2>,
+}
+
+impl Net {
+    fn draw(values: usize, classes: usize, seed: u64) -> Self {
+        let mut draws = Draws::new(seed, 0, "net", 0);
+        let mut matrix = |rows: usize, columns: usize| {
+            let scale = 2.0 / (rows as f32).sqrt();
+            let values = (0..rows * columns).map(|_| scale * draws.gaussian()).collect();
+            Tensor::from_data(TensorData::new(values, [rows, columns]), &Device::flex())
+        };
+        Self { hidden: matrix(values, 8), output: matrix(8, classes) }
+    }
+
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let features = images.flatten::<2>(1, 3) - 0.5;
+        burn::tensor::activation::relu(features.matmul(self.hidden.clone())).matmul(self.output.clone())
+    }
+
+    fn weights(&self) -> Vec<f32> {
+        [self.hidden.clone(), self.output.clone()].into_iter().flat_map(host).collect()
+    }
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as::<f32>().unwrap()
+}
+
+fn attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn Attack>> {
+    let size = threat.epsilon() / 3.0;
+    let pgd = PgdConfig::new(threat, 4, size).with_seed(seed);
+    let apgd = ApgdConfig::new(threat).with_steps(6).with_seed(seed);
+    let fab = FabConfig::new(threat).with_steps(4).with_seed(seed);
+    let mut all: Vec<Box<dyn Attack>> = vec![
+        Box::new(PgdConfig::fgsm(threat).build().unwrap()),
+        Box::new(PgdConfig::mi_fgsm(threat, 3).build().unwrap()),
+        Box::new(pgd.clone().with_start(Start::Uniform).build().unwrap()),
+        Box::new(pgd.clone().with_start(Start::Gaussian(0.01)).with_loss(Loss::Kl).build().unwrap()),
+        Box::new(pgd.with_loss(Loss::Margin).with_returned(Returned::FirstFooled).build().unwrap()),
+        Box::new(apgd.clone().build().unwrap()),
+        Box::new(apgd.clone().with_loss(Loss::Margin).with_targets(Targets::Top(3)).build().unwrap()),
+        Box::new(apgd.clone().with_returned(Returned::BestLoss).build().unwrap()),
+        Box::new(Restarts::new(fab.clone().build().unwrap(), 2).unwrap()),
+        Box::new(fab.with_targets(Targets::Top(3)).build().unwrap()),
+        Box::new(SquareConfig::new(threat).with_queries(12).with_seed(seed).build().unwrap()),
+    ];
+    if classes >= 3 {
+        all.push(Box::new(apgd.clone().with_loss(Loss::Dlr).build().unwrap()));
+    }
+    if classes >= 4 {
+        all.push(Box::new(apgd.with_loss(Loss::Dlr).with_targets(Targets::Top(2)).build().unwrap()));
+    }
+    all
+}
+
+prop_compose! {
+    fn case()(
+        channels in 1usize..=4, height in 1usize..=6, width in 1usize..=6, classes in 2usize..=12, n in 1usize..=5
+    )(
+        pixels in prop::collection::vec(prop_oneof![Just(0.0f32), Just(1.0), 0.0f32..=1.0], n * channels * height * width),
+        labels in prop::collection::vec(0..classes, n),
+        shape in Just([n, channels, height, width]),
+        classes in Just(classes),
+        seed in any::<u64>()
+    ) -> (Vec<f32>, [usize; 4], Vec<usize>, usize, u64) {
+        (pixels, shape, labels, classes, seed)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_attack_keeps_to_its_rules(
+        (pixels, shape, labels, classes, seed) in case(),
+        norm in prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)],
+        epsilon in prop_oneof![Just(0.0f32), 0.01f32..0.5, 0.5f32..8.0],
+    ) {
+        let images = Tensor::from_data(TensorData::new(pixels.clone(), shape), &Device::flex());
+        let samples = Samples::new(images, labels.clone()).unwrap().with_batch_size(2).unwrap();
+        let row = pixels.len() / shape[0];
+        let net = Net::draw(row, classes, seed);
+        let weights = net.weights();
+        let victim = |x: Tensor<4>| net.forward(x);
+        let threat = ThreatModel::new(norm, epsilon).unwrap();
+        let clean = accuracy(&victim, &samples).unwrap();
+        for attack in attacks(threat, classes, seed) {
+            let name = format!("{} {norm} {epsilon}", attack.name());
+            let output = attack.run(&victim, &samples).unwrap();
+            let adversarial = host(output.adversarial.clone());
+            for (i, (point, image)) in adversarial.chunks(row).zip(pixels.chunks(row)).enumerate() {
+                prop_assert!(point.iter().all(|p| (0.0..=1.0).contains(p)), "{name}: outside the box");
+                // As the threat model promises: 1e-6 absolute in Linf, 1e-4 relative in L2 and L1.
+                let slack = if norm == Norm::Linf { 1e-6 } else { 1e-4 * epsilon };
+                let distance = threat.distance(image, point);
+                prop_assert!(distance <= epsilon + slack, "{name}: {distance}");
+                if output.fooled[i] {
+                    prop_assert_ne!(output.predictions[i], labels[i], "{}", name);
+                } else if epsilon == 0.0 {
+                    prop_assert_eq!(point, image, "{}", name);
+                }
+            }
+            prop_assert!(output.robust_accuracy() <= clean, "{name}");
+            let before = twins_attack::predictions(&victim, &samples).unwrap();
+            for i in (0..shape[0]).filter(|&i| before[i] != labels[i]) {
+                prop_assert_eq!(&adversarial[i * row..(i + 1) * row], &pixels[i * row..(i + 1) * row], "{}", name);
+            }
+        }
+        prop_assert_eq!(net.weights(), weights);
+    }
+
+    #[test]
+    fn more_steps_or_restarts_never_raise_robust_accuracy(
+        (pixels, shape, labels, classes, seed) in case(),
+        norm in prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)],
+        epsilon in 0.05f32..1.0,
+    ) {
+        let images = Tensor::from_data(TensorData::new(pixels, shape), &Device::flex());
+        let samples = Samples::new(images, labels).unwrap();
+        let net = Net::draw(shape[1] * shape[2] * shape[3], classes, seed);
+        let victim = |x: Tensor<4>| net.forward(x);
+        let threat = ThreatModel::new(norm, epsilon).unwrap();
+        let robust = |attack: &dyn Attack| attack.run(&victim, &samples).unwrap().robust_accuracy();
+        let pgd = |steps, restarts| {
+            let config = PgdConfig::new(threat, steps, epsilon / 4.0).with_start(Start::Uniform).with_seed(seed);
+            Restarts::new(config.with_returned(Returned::FirstFooled).build().unwrap(), restarts).unwrap()
+        };
+        prop_assert!(robust(&pgd(6, 1)) <= robust(&pgd(2, 1)));
+        prop_assert!(robust(&pgd(2, 3)) <= robust(&pgd(2, 1)));
+        let square = |queries| SquareConfig::new(threat).with_queries(queries).with_seed(seed).build().unwrap();
+        prop_assert!(robust(&square(20)) <= robust(&square(5)));
+        let fab = |steps| FabConfig::new(threat).with_steps(steps).build().unwrap();
+        prop_assert!(robust(&fab(6)) <= robust(&fab(2)));
+    }
+}
