@@ -2,6 +2,7 @@
 
 mod device;
 
+
 pub use device::{DeviceChoice, DeviceError};
 
 /// The two-wing batch-normalisation layer.

@@ -1,1 +1,48 @@
 //! Image classifiers with two-wing batch normalisation, and strict import of PyTorch weights.
+//!
+//! A [`Net`] takes images in [0, 1] and returns logits; normalisation and up-sampling are inside.
+//! Every batch normalisation in it is a [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), whose
+//! adaptive wing is plain batch normalisation: a checkpoint of PyTorch fills both wings.
+//!
+//! ```no_run
+//! use burn::tensor::Device;
+//! use twins_models::{Architecture, ImportOptions, ModelConfig, load_weights};
+//!
+//! let device = Device::flex().autodiff();
+//! let net = ModelConfig::new(Architecture::ResNet20, 10).init(&device)?;
+//! let (net, report) = load_weights(net, "cifar_resnet20.th", &ImportOptions::new())?;
+//! println!("{report}");
+//! // Another task: all layers but the last keep their weights.
+//! let net = net.with_new_head(4, 0)?;
+//! # Ok::<(), twins_models::ModelError>(())
+//! ```
+
+mod architecture;
+mod blocks;
+mod config;
+mod error;
+mod export;
+mod import;
+mod initial;
+mod mnist_cnn;
+mod model_file;
+mod net;
+mod normalisation;
+mod resnet;
+mod spec;
+mod upsample;
+
+#[cfg(test)]
+mod golden;
+
+pub use architecture::Architecture;
+pub use config::ModelConfig;
+pub use error::ModelError;
+pub use export::{Wings, export_weights};
+pub use import::{
+    IgnoredEntry, ImportMismatch, ImportOptions, ImportReport, MappedEntry, NormalisationSource,
+    ShapeMismatch, WeightFormat, load_pretrained, load_weights,
+};
+pub use model_file::{ModelCard, load_model, save_model};
+pub use net::Net;
+pub use normalisation::Normalisation;

@@ -24,11 +24,13 @@
 
 mod config;
 mod convert;
+mod image_classifier;
 mod norm;
 mod twins_module;
 mod wing;
 
 pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
+pub use image_classifier::ImageClassifier;
 pub use norm::TwinsBatchNorm;
 pub use twins_module::TwinsModule;
 pub use wing::Wing;

@@ -1,1 +1,49 @@
 //! Adversarial fine-tuning of Burn classifiers.
+//!
+//! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`ImageClassifier`] (one method) and a data set,
+//! and gives the fine-tuned model back. Methods are adversarial training and TRADES, each plain or split between the
+//! two wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), and clean training; an [`Objective`] of one's own plugs in.
+//! The best checkpoint is chosen on a validation split that is held out of training, never on test data. A run is
+//! resumed from any moment with bit-identical weights on the same device.
+
+mod adversary;
+mod checkpoint;
+mod config;
+mod ema;
+mod error;
+mod evaluate;
+mod gradients;
+mod keys;
+mod loader;
+mod method;
+mod metrics;
+mod objective;
+mod order;
+mod progress;
+mod run_directory;
+mod schedule;
+mod session;
+mod sgd;
+mod state;
+mod step;
+mod trainer;
+mod weights;
+
+pub use adversary::AdversaryConfig;
+pub use twins_nn::ImageClassifier;
+pub use config::{NonFinite, TrainConfig, ValidationConfig};
+pub use error::TrainError;
+pub use evaluate::{Accuracy, Evaluation, evaluate};
+pub use method::Method;
+pub use metrics::{EpochMetrics, LayerMetrics};
+pub use objective::{
+    At, Loss, Objective, Standard, Trades, TrainingBatch, TrainingImages, TwinsAt, TwinsTrades,
+};
+pub use progress::ProgressDisplay;
+pub use run_directory::ExistingRun;
+pub use schedule::{Position, Schedule};
+pub use sgd::Sgd;
+pub use state::{Best, BestSource};
+pub use step::{StepReport, step};
+pub use trainer::{Ended, Trained, Trainer};
+pub use weights::Weights;

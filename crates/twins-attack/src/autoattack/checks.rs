@@ -1,0 +1,52 @@
+use burn::tensor::{Tensor, TensorData};
+
+use super::Warning;
+use crate::clean::{CleanLogits, read_logits};
+use crate::engine::Cost;
+use crate::gradient::Tracked;
+use crate::{Aim, AttackError, Classifier, Loss, Samples};
+
+/// Looks at the first batch for what makes an evaluation unreliable.
+pub(super) fn check_model(
+    victim: &dyn Classifier,
+    samples: &Samples,
+    clean: &CleanLogits,
+    gradients: bool,
+) -> Result<(Vec<Warning>, Cost), AttackError> {
+    let mut warnings = Vec::new();
+    let n = samples.len().min(samples.batch_size());
+    let row = samples.image(0).len();
+    let images = || samples.upload(samples.pixels()[..n * row].to_vec());
+    let ids = &samples.ids()[..n];
+    let classes = clean.classes();
+
+    let again = read_logits(victim.logits(images()).inner(), ids)?;
+    let largest = again.iter().fold(1.0_f32, |most, z| z.abs().max(most));
+    let difference = clean.rows().flatten().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // The same batch twice: what remains is the rounding of parallel sums on some devices.
+    if difference > 1e-4 * largest {
+        warnings.push(Warning::Randomised { difference });
+    }
+    let sums_to_one =
+        |z: &[f32]| z.iter().all(|p| (0.0..=1.0).contains(p)) && (z.iter().sum::<f32>() - 1.0).abs() < 1e-4;
+    if clean.rows().all(sums_to_one) {
+        warnings.push(Warning::Probabilities);
+    }
+    let mut cost = Cost { forwards: n as u64, backwards: 0 };
+    if gradients {
+        let tracked = Tracked::forward(victim, images())?;
+        let mut cotangents = vec![0.0; n * classes];
+        for (i, (z, c)) in again.chunks(classes).zip(cotangents.chunks_mut(classes)).enumerate() {
+            let aim = Aim { label: samples.labels()[i], target: None, clean: &[] };
+            Loss::CrossEntropy.evaluate(z, aim, c);
+        }
+        let cotangents = Tensor::from_data(TensorData::new(cotangents, [n, classes]), samples.device());
+        let gradient = tracked.gradient(cotangents)?.try_into_vec_as::<f32>()?;
+        let zero = gradient.chunks(row).filter(|g| g.iter().all(|g| *g == 0.0 || g.is_nan())).count();
+        if zero > 0 {
+            warnings.push(Warning::ZeroGradient { samples: zero, of: n });
+        }
+        cost += Cost { forwards: n as u64, backwards: n as u64 };
+    }
+    Ok((warnings, cost))
+}

@@ -1,0 +1,136 @@
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+
+use super::checks::check_model;
+use super::course::Course;
+use super::{AttackKind, AutoAttack, EvaluationState, Observer, Outcome, Report, StageReport, Warning};
+use crate::clean::CleanLogits;
+use crate::engine::{Cost, Stage, Watch};
+use crate::{AttackError, Classifier, Finding, Samples};
+
+/// The result of [`AutoAttack::evaluate`].
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The figures.
+    pub report: Report,
+    /// The misclassified images that were found, and the clean ones of the other samples:
+    /// `[samples, channels, height, width]`.
+    pub adversarial: Tensor<4>,
+}
+
+/// Square is suspiciously good if it alone breaks more than this share of the samples.
+const SQUARE_EFFECTIVE: f64 = 0.002;
+
+impl AutoAttack {
+    /// Evaluates the robust accuracy of a model on these samples.
+    ///
+    /// With `saved`, goes on where an earlier evaluation was interrupted, and comes to the same result.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use twins_attack::{AutoAttackConfig, Norm, Samples, Silent, ThreatModel, Version};
+    /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+    /// let images = Tensor::from_floats([[[[0.6, 0.5, 0.1]]], [[[0.9, 0.1, 0.1]]]], &Device::flex());
+    /// let samples = Samples::new(images, vec![0, 0])?;
+    /// let threat = ThreatModel::new(Norm::Linf, 0.1)?;
+    /// let config = AutoAttackConfig::new(threat, Version::Standard).with_queries(10);
+    /// let evaluation = config.build()?.evaluate(&victim, &samples, None, &mut Silent)?;
+    /// assert_eq!(evaluation.report.robust.correct, 1);
+    /// assert_eq!(evaluation.report.samples[0].broken_by.as_deref(), Some("apgd-ce"));
+    /// println!("{}", evaluation.report);
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Attack::run`](crate::Attack::run); [`AttackError::OtherEvaluation`], [`AttackError::OtherModel`] or
+    /// [`AttackError::DamagedState`] if the saved state does not fit; [`AttackError::Stopped`] by the observer.
+    pub fn evaluate(
+        &self,
+        victim: &dyn Classifier,
+        samples: &Samples,
+        saved: Option<EvaluationState>,
+        observer: &mut dyn Observer,
+    ) -> Result<Evaluation, AttackError> {
+        let begin = Instant::now();
+        let mut clean = CleanLogits::compute(victim, samples)?;
+        let (stages, chosen) = self.stages(clean.classes())?;
+        let gradients = self.config.attacks.iter().any(|kind| *kind != AttackKind::Square);
+        let (mut warnings, mut total) = check_model(victim, samples, &clean, gradients)?;
+        warnings.extend(chosen);
+        total += Cost { forwards: samples.len() as u64, backwards: 0 };
+        let mut state = EvaluationState::new(self, samples, &clean);
+        if let Some(saved) = saved {
+            state.check(&saved, stages.len(), samples)?;
+            state = saved;
+            // The logits of the first start: targets and records stay the same to the bit.
+            clean = CleanLogits::from_saved(state.clean.clone(), samples.len());
+        }
+        go_on(observer.started(&state))?;
+
+        let mut course = Course::new(samples, &clean, self.config.threat, begin, stages.len());
+        for (number, attack) in stages.iter().enumerate() {
+            let name = attack.name();
+            let mut stage =
+                StageReport { attack: name.clone(), robust: 0, seconds: 0.0, forwards: 0, backwards: 0 };
+            let attacked = course.begin_stage(&**attack, &stages[number + 1..], clean.classes());
+            for outcome in state.outcomes.iter().filter(|outcome| outcome.stage == number) {
+                course.take(outcome, &name);
+                stage.forwards += outcome.forwards;
+                stage.backwards += outcome.backwards;
+                stage.seconds = outcome.seconds.max(stage.seconds);
+            }
+            let (earlier, now) = (stage.seconds, Instant::now());
+            let waiting = course.waiting();
+            let mut watch =
+                StageWatch { course: &mut course, observer, stage: &mut stage, earlier, begin: now };
+            Stage { attack: &**attack, victim, samples, clean: &clean }.drive(&waiting, &mut watch)?;
+            stage.robust = course.standing();
+            stage.seconds = earlier + now.elapsed().as_secs_f64();
+            total += Cost { forwards: stage.forwards, backwards: stage.backwards };
+            let broken = attacked - stage.robust;
+            let alone = number == 0 || self.config.attacks[number] != AttackKind::Square;
+            if !alone && broken as f64 > SQUARE_EFFECTIVE * samples.len() as f64 {
+                warnings.push(Warning::SquareEffective { samples: broken, of: samples.len() });
+            }
+            course.end_stage(stage);
+        }
+        Ok(course.finish(self, warnings, total))
+    }
+}
+
+fn go_on(flow: ControlFlow<()>) -> Result<(), AttackError> {
+    if flow.is_break() { Err(AttackError::Stopped) } else { Ok(()) }
+}
+
+/// Passes on what a stage finds out.
+struct StageWatch<'a, 'b> {
+    course: &'a mut Course<'b>,
+    observer: &'a mut dyn Observer,
+    stage: &'a mut StageReport,
+    earlier: f64,
+    begin: Instant,
+}
+
+impl Watch for StageWatch<'_, '_> {
+    fn finished(&mut self, index: usize, finding: Finding, cost: Cost) -> Result<(), AttackError> {
+        let outcome = Outcome {
+            stage: self.course.stage(),
+            sample: index,
+            adversarial: finding.fooled.then_some(finding.point),
+            forwards: cost.forwards,
+            backwards: cost.backwards,
+            seconds: self.earlier + self.begin.elapsed().as_secs_f64(),
+        };
+        self.stage.forwards += cost.forwards;
+        self.stage.backwards += cost.backwards;
+        self.course.take(&outcome, &self.stage.attack);
+        go_on(self.observer.outcome(&outcome))
+    }
+
+    fn ticked(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
+        self.course.count(calls);
+        go_on(self.observer.progress(&self.course.progress(&self.stage.attack, under_way)))
+    }
+}

@@ -1,0 +1,64 @@
+use burn::tensor::Tensor;
+
+use crate::clean::CleanLogits;
+use crate::{AttackError, Samples};
+
+/// The victim of an attack: a function from images to logits.
+///
+/// It is this narrow so that any model can be attacked, whatever its layers; a closure will do. Give the model in its
+/// inference form, `model.valid()`: the attacks call it with tracked images where they need input gradients and with
+/// plain ones where they do not, so that weight gradients are never computed and running statistics never touched.
+///
+/// ```
+/// use burn::module::AutodiffModule;
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use twins_attack::{Attack, Norm, PgdConfig, Samples, ThreatModel};
+///
+/// let device = Device::flex();
+/// let model = LinearConfig::new(4, 3).init(&device.clone().autodiff()).valid();
+/// let victim = |images: Tensor<4>| model.forward(images.flatten::<2>(1, 3));
+///
+/// let samples = Samples::new(Tensor::full([2, 1, 2, 2], 0.5, &device), vec![0, 2])?;
+/// let fgsm = PgdConfig::fgsm(ThreatModel::new(Norm::Linf, 0.1)?).build()?;
+/// let output = fgsm.run(&victim, &samples)?;
+/// assert_eq!(output.adversarial.dims(), [2, 1, 2, 2]);
+/// # Ok::<(), twins_attack::AttackError>(())
+/// ```
+pub trait Classifier {
+    /// The logits of a batch; each row must depend on its own image alone.
+    ///
+    /// # Shapes
+    /// * images: `[batch, channels, height, width]`, values in [0, 1]
+    /// * returns: `[batch, classes]`
+    fn logits(&self, images: Tensor<4>) -> Tensor<2>;
+}
+
+impl<F: Fn(Tensor<4>) -> Tensor<2>> Classifier for F {
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        self(images)
+    }
+}
+
+/// The class with the largest logit of each sample, the first one on a tie.
+///
+/// # Errors
+/// As for an attack: logits that are not finite, a wrong number of rows, labels without a class.
+pub fn predictions(victim: &dyn Classifier, samples: &Samples) -> Result<Vec<usize>, AttackError> {
+    Ok(CleanLogits::compute(victim, samples)?.rows().map(argmax).collect())
+}
+
+/// The share of the samples that the model classifies as labelled, in [0, 1].
+///
+/// # Errors
+/// As [`predictions`].
+pub fn accuracy(victim: &dyn Classifier, samples: &Samples) -> Result<f64, AttackError> {
+    let predicted = predictions(victim, samples)?;
+    let right = predicted.iter().zip(samples.labels()).filter(|(p, y)| p == y).count();
+    Ok(right as f64 / samples.len() as f64)
+}
+
+/// Place of the largest value, the first one on a tie.
+pub(crate) fn argmax(values: &[f32]) -> usize {
+    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}

@@ -1,0 +1,219 @@
+use burn::tensor::TensorReadError;
+use thiserror::Error;
+
+use crate::Norm;
+
+/// What can be wrong with the settings, the data or the model of an attack.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AttackError {
+    /// The radius of a threat model is negative or not a number.
+    #[error(
+        "epsilon is {epsilon}: give a finite radius of at least 0 on the [0, 1] scale, such as 8.0 / 255.0"
+    )]
+    Epsilon {
+        /// The offending radius.
+        epsilon: f32,
+    },
+    /// The radius is zero where only a positive one makes sense.
+    #[error(
+        "epsilon is 0: no image but the clean one is allowed, so there is nothing to evaluate; report clean accuracy, or give a positive epsilon"
+    )]
+    ZeroEpsilon,
+    /// An attack with no steps.
+    #[error("{attack} with 0 {what} does nothing: give at least 1")]
+    ZeroSteps {
+        /// The attack that was configured.
+        attack: &'static str,
+        /// What was counted: steps, queries, restarts, ...
+        what: &'static str,
+    },
+    /// A step size that cannot be used.
+    #[error(
+        "step size is {step_size}: give a finite, non-negative one on the [0, 1] scale, such as 2.0 / 255.0"
+    )]
+    StepSize {
+        /// The offending step size.
+        step_size: f32,
+    },
+    /// A setting outside its range.
+    #[error("{name} is {value}: it must lie in {range}")]
+    OutOfRange {
+        /// Name of the setting.
+        name: &'static str,
+        /// The offending value.
+        value: f32,
+        /// The allowed range in words.
+        range: &'static str,
+    },
+    /// The attack does not return its last iterate.
+    #[error("{attack} returns the first fooled or the best iterate: its last one is arbitrary")]
+    LastIterate {
+        /// The attack.
+        attack: &'static str,
+    },
+    /// The loss has no targeted form.
+    #[error("the KL loss has no target: use cross-entropy, margin or DLR for a targeted attack")]
+    TargetedKl,
+    /// A targeted attack was asked for given targets and the samples carry none.
+    #[error("the attack takes its targets from the samples and they have none: call Samples::with_targets")]
+    NoTargets,
+    /// A target equal to the label.
+    #[error("sample {sample} has its own label {label} as target: a targeted attack needs another class")]
+    TargetIsLabel {
+        /// Number of the sample.
+        sample: u64,
+        /// The label and target.
+        label: usize,
+    },
+    /// A rank that no class has.
+    #[error(
+        "there is no class of rank {rank} among {classes} classes: ranks run from 2 (the runner-up) to {classes}"
+    )]
+    TargetRank {
+        /// The requested rank.
+        rank: usize,
+        /// How many classes the model has.
+        classes: usize,
+    },
+    /// No samples.
+    #[error("the batch is empty: give at least one image")]
+    EmptyBatch,
+    /// A batch size of zero.
+    #[error("batch size is 0: give at least 1")]
+    BatchSize,
+    /// A list that goes with the images has another length.
+    #[error("{images} images come with {count} {what}: give one for each image")]
+    Count {
+        /// Number of images.
+        images: usize,
+        /// What was counted.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+    /// A tensor that goes with the images has another shape.
+    #[error("the images have shape {images:?} and the starting points {other:?}: they must be equal")]
+    Shape {
+        /// Shape of the images.
+        images: [usize; 4],
+        /// The offending shape.
+        other: [usize; 4],
+    },
+    /// Images outside the box.
+    #[error(
+        "the images lie in [{min}, {max}] and must lie in [0, 1]: if they were normalised, give the unnormalised \
+         images and put the normalisation into the model, or epsilon would mean something else"
+    )]
+    OutsideBox {
+        /// Smallest pixel.
+        min: f32,
+        /// Largest pixel.
+        max: f32,
+    },
+    /// A pixel is not a number.
+    #[error("image {sample} has a pixel that is not a number: repair or leave out this image")]
+    NanPixel {
+        /// Number of the sample.
+        sample: u64,
+    },
+    /// A label that the model has no class for.
+    #[error("sample {sample} has label {label}, but the model tells only {classes} classes apart (0 to {})", classes - 1)]
+    Label {
+        /// Number of the sample.
+        sample: u64,
+        /// The offending label.
+        label: usize,
+        /// How many classes the model has.
+        classes: usize,
+    },
+    /// The model has one class.
+    #[error("the model returns {classes} logit per image: an attack needs at least 2 classes")]
+    OneClass {
+        /// How many classes the model has.
+        classes: usize,
+    },
+    /// A loss needs more classes.
+    #[error(
+        "{loss} needs at least {needed} classes and the model has {classes}: use the margin loss or cross-entropy"
+    )]
+    TooFewClasses {
+        /// The loss.
+        loss: &'static str,
+        /// How many classes it needs.
+        needed: usize,
+        /// How many the model has.
+        classes: usize,
+    },
+    /// The model returns logits that are not finite.
+    #[error(
+        "the model's logits for sample {sample} are not finite ({value}): check its weights and its input normalisation"
+    )]
+    Logits {
+        /// Number of the sample.
+        sample: u64,
+        /// The offending logit.
+        value: f32,
+    },
+    /// The model returns the wrong number of rows.
+    #[error(
+        "the model returned {rows} rows of logits for {images} images: it must return one row per image, in order"
+    )]
+    LogitRows {
+        /// Rows returned.
+        rows: usize,
+        /// Images given.
+        images: usize,
+    },
+    /// No gradient reaches the input.
+    #[error(
+        "no gradient of the logits reaches the images: the model must be differentiable in its input \
+         (no detach, no rounding to another device); score-based attacks such as Square work without gradients"
+    )]
+    NoGradient,
+    /// No attack has been chosen.
+    #[error("the list of attacks is empty: name at least one")]
+    NoAttacks,
+    /// An L1 setting was used with another norm.
+    #[error("{what} belongs to the L1 norm and the threat model is {norm}")]
+    OnlyL1 {
+        /// The setting.
+        what: &'static str,
+        /// The norm of the threat model.
+        norm: Norm,
+    },
+    /// A saved state belongs to other settings or other data.
+    #[error(
+        "the saved state belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
+         {expected}): repeat the settings of its start, or start anew without it"
+    )]
+    OtherEvaluation {
+        /// Hash of the present settings and data.
+        expected: String,
+        /// Hash in the saved state.
+        found: String,
+    },
+    /// A saved state belongs to another model.
+    #[error(
+        "the saved state belongs to another model, which gave other logits for the clean sample {sample}: \
+         evaluate the same weights, or start anew without it"
+    )]
+    OtherModel {
+        /// Number of the first sample with other logits.
+        sample: u64,
+    },
+    /// A saved state contradicts itself.
+    #[error(
+        "outcome {place} of the saved state does not fit the evaluation: the file is damaged, start anew without it"
+    )]
+    DamagedState {
+        /// Place of the outcome.
+        place: usize,
+    },
+    /// The observer ended the evaluation.
+    #[error("the evaluation was stopped by its observer: go on from the saved state")]
+    Stopped,
+    /// A device could not be read.
+    #[error("a tensor could not be read from its device")]
+    Device(#[from] TensorReadError),
+}

@@ -1,0 +1,7 @@
+//! Fast adaptive boundary: the nearest point behind the decision boundary.
+
+mod config;
+mod hyperplane;
+mod search;
+
+pub use config::{Fab, FabConfig, FabDepth};

@@ -1,0 +1,54 @@
+use serde::{Deserialize, Serialize};
+
+use crate::classifier::argmax;
+use crate::loss::ranking;
+use crate::{AttackError, Subject};
+
+/// What counts as success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goal {
+    /// Any class but the label.
+    Untargeted,
+    /// The class of this rank on the clean image: 2 is the runner-up.
+    Rank(usize),
+    /// The least likely class on the clean image.
+    LeastLikely,
+    /// The classes given by [`Samples::with_targets`](crate::Samples::with_targets).
+    Given,
+}
+
+impl Goal {
+    /// The class to reach on this sample, if the goal is targeted.
+    ///
+    /// # Errors
+    /// [`AttackError::NoTargets`], [`AttackError::TargetRank`].
+    pub fn target(self, subject: &Subject<'_>) -> Result<Option<usize>, AttackError> {
+        let classes = subject.clean.len();
+        match self {
+            Goal::Untargeted => Ok(None),
+            Goal::Given => subject.target.map(Some).ok_or(AttackError::NoTargets),
+            Goal::LeastLikely => Ok(ranking(subject.clean).last().copied()),
+            Goal::Rank(rank) if (2..=classes).contains(&rank) => Ok(Some(ranking(subject.clean)[rank - 1])),
+            Goal::Rank(rank) => Err(AttackError::TargetRank { rank, classes }),
+        }
+    }
+}
+
+/// Whether the goal is reached: the target seen, or without one anything but the label.
+pub(crate) fn reached(logits: &[f32], label: usize, target: Option<usize>) -> bool {
+    let seen = argmax(logits);
+    target.map_or(seen != label, |target| seen == target)
+}
+
+/// Which point of its course an attack returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Returned {
+    /// The first one that reaches the goal, where the sample then leaves the batch; the best one if none does.
+    FirstFooled,
+    /// The last one, whatever came before (the published PGD).
+    Last,
+    /// The one with the largest loss (for training against the strongest loss).
+    BestLoss,
+}

@@ -1,0 +1,103 @@
+/// Euclidean projection onto the intersection of an L1 ball and the box [0, 1]:
+/// `argmin_z ‖z - point‖₂` subject to `‖z - origin‖₁ ≤ epsilon` and `0 ≤ z ≤ 1`.
+///
+/// The minimiser shrinks every deviation `y = point - origin` by a common amount `α ≥ 0`, but at least into the box:
+/// `|z - origin| = min(room, max(0, |y| - α))`, where `room` is the distance from the origin to the box's wall in the
+/// direction of `y`. The left side of `Σ min(room, max(0, |y| - α)) = epsilon` falls piecewise linearly in `α`, so
+/// sorting its kinks gives `α` exactly (Croce & Hein 2021, "Mind the box", Sec. 3.1, arXiv 2103.01208).
+pub(crate) fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
+    let mut inside = 0.0_f64;
+    for (p, &x) in point.iter_mut().zip(origin) {
+        inside += f64::from((p.clamp(0.0, 1.0) - x).abs());
+    }
+    if inside <= f64::from(epsilon) {
+        point.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
+        return;
+    }
+    let alpha = shrinkage(origin, point, f64::from(epsilon), inside);
+    for (p, &x) in point.iter_mut().zip(origin) {
+        let deviation = f64::from(*p) - f64::from(x);
+        let shrunk = (deviation.abs() - alpha).max(0.0) * deviation.signum();
+        *p = ((f64::from(x) + shrunk) as f32).clamp(0.0, 1.0);
+    }
+}
+
+/// The `α` for which the shrunk deviations sum up to `epsilon`, given that at `α = 0` they sum up to more.
+fn shrinkage(origin: &[f32], point: &[f32], epsilon: f64, inside: f64) -> f64 {
+    // A deviation falls with slope -1 from the kink |y| - room (where the wall stops mattering) to the kink |y|.
+    let mut kinks = Vec::with_capacity(2 * point.len());
+    for (&p, &x) in point.iter().zip(origin) {
+        let deviation = f64::from(p) - f64::from(x);
+        if deviation != 0.0 {
+            let room = if deviation > 0.0 { 1.0 - f64::from(x) } else { f64::from(x) };
+            kinks.push(((deviation.abs() - room).max(0.0), 1.0));
+            kinks.push((deviation.abs(), -1.0));
+        }
+    }
+    kinks.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut alpha, mut sum, mut falling) = (0.0, inside, 0.0);
+    for (kink, change) in kinks {
+        let next = sum - falling * (kink - alpha);
+        if next <= epsilon {
+            break;
+        }
+        (alpha, sum, falling) = (kink, next, falling + change);
+    }
+    if falling > 0.0 { alpha + (sum - epsilon) / falling } else { alpha }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn projected(origin: &[f32], point: &[f32], epsilon: f32) -> Vec<f32> {
+        let mut result = point.to_vec();
+        project_l1(origin, &mut result, epsilon);
+        result
+    }
+
+    #[test]
+    fn soft_threshold_where_the_box_does_not_bind() {
+        // |y| = (0.3, 0.2, 0.1), epsilon 0.3: α = 0.1.
+        let z = projected(&[0.5; 3], &[0.8, 0.3, 0.6], 0.3);
+        for (z, expected) in z.iter().zip([0.7, 0.4, 0.5]) {
+            assert!((z - expected).abs() < 1e-6, "{z} {expected}");
+        }
+    }
+
+    #[test]
+    fn the_wall_leaves_the_others_more_room_than_ball_then_clip() {
+        // y = (0.9, 0.3), the wall allows 0.1 for the first: α = 0.1 solves 0.1 + (0.3 - α) = 0.3.
+        // Ball-then-clip would give α = 0.45 and the point (1.0, 0.5).
+        let z = projected(&[0.9, 0.5], &[1.8, 0.8], 0.3);
+        assert!((z[0] - 1.0).abs() < 1e-6 && (z[1] - 0.7).abs() < 1e-6, "{z:?}");
+    }
+
+    #[test]
+    fn zero_radius_gives_the_origin() {
+        assert_eq!(projected(&[0.25, 1.0], &[0.5, 0.0], 0.0), [0.25, 1.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_feasible_point_is_nearer(
+            case in (1usize..8).prop_flat_map(|d| (
+                prop::collection::vec(0.0f32..=1.0, d),
+                prop::collection::vec(-1.0f32..2.0, d),
+                prop::collection::vec(0.0f32..=1.0, d),
+            )),
+            epsilon in 0.01f32..3.0,
+        ) {
+            let (origin, point, other) = case;
+            let z = projected(&origin, &point, epsilon);
+            // Shrink the random competitor into the ball: it stays in the box because the origin is in it.
+            let length: f32 = other.iter().zip(&origin).map(|(o, x)| (o - x).abs()).sum();
+            let scale = (epsilon / length.max(1e-9)).min(1.0);
+            let squared = |a: &dyn Fn(usize) -> f32| -> f32 { (0..origin.len()).map(|i| (a(i) - point[i]).powi(2)).sum() };
+            let competitor = squared(&|i| origin[i] + scale * (other[i] - origin[i]));
+            // f32 sums of at most 8 terms of size at most 4.
+            prop_assert!(squared(&|i| z[i]) <= competitor + 1e-5);
+        }
+    }
+}

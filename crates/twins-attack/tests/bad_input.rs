@@ -1,0 +1,91 @@
+//! Wrong settings, data and models are named.
+
+use burn::tensor::{Device, Tensor};
+use twins_attack::{Attack, AttackError, Goal, Loss, Norm, PgdConfig, Restarts, Samples, Start, ThreatModel};
+
+fn images(n: usize) -> Tensor<4> {
+    Tensor::full([n, 1, 1, 3], 0.5, &Device::flex())
+}
+
+fn threat() -> ThreatModel {
+    ThreatModel::new(Norm::Linf, 0.1).unwrap()
+}
+
+fn three_classes(x: Tensor<4>) -> Tensor<2> {
+    x.flatten::<2>(1, 3)
+}
+
+fn message(result: Result<impl Sized, AttackError>) -> String {
+    match result {
+        Ok(_) => panic!("must be refused"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn settings() {
+    let pgd = |steps, size| PgdConfig::new(threat(), steps, size);
+    assert!(message(pgd(0, 0.1).build()).contains("0 steps"));
+    for size in [-0.5, f32::NAN, f32::INFINITY] {
+        assert!(message(pgd(1, size).build()).contains(&format!("step size is {size}")));
+    }
+    assert!(message(pgd(1, 0.1).with_eot(0).build()).contains("EOT"));
+    assert!(message(pgd(1, 0.1).with_momentum(1.5).build()).contains("momentum is 1.5"));
+    assert!(message(pgd(1, 0.1).with_l1_share(0.0).build()).contains("L1"));
+    assert!(message(pgd(1, 0.1).with_start(Start::Gaussian(f32::NAN)).build()).contains("NaN"));
+    assert!(message(pgd(1, 0.1).with_loss(Loss::Kl).with_goal(Goal::LeastLikely).build()).contains("KL"));
+    assert!(message(Restarts::new(pgd(1, 0.1).build().unwrap(), 0)).contains("0 restarts"));
+}
+
+#[test]
+fn data_and_model() {
+    let pgd = PgdConfig::new(threat(), 2, 0.1).build().unwrap();
+    let samples = Samples::new(images(3), vec![0, 3, 1]).unwrap();
+    let both = |victim: &dyn twins_attack::Classifier, samples: &Samples| {
+        let training = pgd.perturb(victim, images(samples.len()), samples.labels(), 0);
+        [message(pgd.run(victim, samples)), message(training)]
+    };
+    for text in both(&three_classes, &samples) {
+        assert!(text.contains("sample 1 has label 3") && text.contains("3 classes"), "{text}");
+    }
+    let samples = Samples::new(images(3), vec![0; 3]).unwrap();
+    for text in both(&|x: Tensor<4>| x.flatten::<2>(1, 3).narrow(1, 0, 1), &samples) {
+        assert!(text.contains("1 logit per image"), "{text}");
+    }
+    for text in both(&|x: Tensor<4>| x.inner().flatten::<2>(1, 3), &samples) {
+        assert!(text.contains("no gradient"), "{text}");
+    }
+    let nan = |x: Tensor<4>| {
+        let row = Tensor::<2>::from_floats([[0.0], [f32::NAN], [0.0]], &x.device());
+        x.flatten::<2>(1, 3) + row
+    };
+    let numbered = samples.clone().with_ids(vec![10, 11, 12]).unwrap();
+    assert!(message(pgd.run(&nan, &numbered)).contains("sample 11"));
+    let short = |x: Tensor<4>| x.narrow(0, 0, 1).flatten::<2>(1, 3);
+    assert!(message(pgd.run(&short, &samples)).contains("1 rows of logits for 3 images"));
+    assert!(message(pgd.perturb(&three_classes, images(2), &[0], 0)).contains("2 images come with 1 labels"));
+}
+
+#[test]
+fn goals() {
+    let pgd = |goal| PgdConfig::new(threat(), 2, 0.1).with_goal(goal);
+    let samples = Samples::new(images(2), vec![0, 0]).unwrap();
+    let run = |config: PgdConfig| message(config.build().unwrap().run(&three_classes, &samples));
+    assert!(run(pgd(Goal::Given)).contains("with_targets"));
+    assert!(run(pgd(Goal::Rank(4))).contains("rank 4 among 3 classes"));
+    assert!(run(pgd(Goal::Rank(2)).with_loss(Loss::Dlr)).contains("at least 4 classes"));
+    let samples = Samples::new(images(2), vec![0, 0]).unwrap().with_targets(vec![1, 7]).unwrap();
+    assert!(message(pgd(Goal::Given).build().unwrap().run(&three_classes, &samples)).contains("label 7"));
+}
+
+#[test]
+fn epsilon_zero_returns_the_image() {
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        let pgd = PgdConfig::new(ThreatModel::new(norm, 0.0).unwrap(), 2, 0.1).with_start(Start::Uniform);
+        let samples = Samples::new(images(2), vec![0, 1]).unwrap();
+        let output = pgd.build().unwrap().run(&three_classes, &samples).unwrap();
+        assert_eq!(output.adversarial.try_into_vec_as::<f32>().unwrap(), [0.5; 6]);
+        // All logits are equal: the first class is predicted.
+        assert_eq!(output.fooled, [false, true]);
+    }
+}

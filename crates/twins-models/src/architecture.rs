@@ -1,0 +1,278 @@
+//! The names of the networks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ModelError;
+use crate::normalisation::Normalisation;
+
+/// A network that this crate can build, by the name that the command lines use.
+///
+/// | name | network | input |
+/// |---|---|---|
+/// | `mnist-cnn` | two strided 4×4 convolutions, two dense layers (Wong et al., "Fast is better than free", ICLR 2020) | 1×28×28 |
+/// | `resnet8`, `resnet20`, `resnet32`, `resnet44`, `resnet56` | CIFAR ResNets with parameter-free shortcuts (He et al., CVPR 2016, §4.2) | 3×32×32 |
+/// | `resnet18` … `resnet152` | ImageNet ResNets (He et al., CVPR 2016, §4.1), the stride in the 3×3 convolution as torchvision has it | 3×224×224 |
+/// | `wide-resnet50-2`, `wide-resnet50-4` | ResNet-50 with 2 and 4 times wider bottlenecks | 3×224×224 |
+/// | `resnext50-32x4d` | ResNet-50 with 32 groups (Xie et al., CVPR 2017) | 3×224×224 |
+/// | `resnet18-cifar` | ResNet-18 with a 3×3 stem and no max pooling | 3×32×32 |
+/// | `preact-resnet18` | the pre-activation form of `resnet18-cifar` (He et al., ECCV 2016) | 3×32×32 |
+/// | `wrn-D-W` | WideResNet of depth D = 6n + 4 and width W (Zagoruyko & Komodakis, BMVC 2016) | 3×32×32 |
+///
+/// `resnet8` is the smallest CIFAR ResNet (one block per stage, 75 290 weights for 10 classes): it
+/// trains adversarially on 32×32 images in about a minute on two CPU cores, and serves the
+/// built-in job.
+///
+/// ```
+/// use twins_models::Architecture;
+///
+/// let arch: Architecture = "wrn-28-10".parse()?;
+/// assert_eq!(arch, Architecture::WideResNet { depth: 28, width: 10 });
+/// assert_eq!(arch.to_string(), "wrn-28-10");
+/// assert!("resnet19".parse::<Architecture>().unwrap_err().to_string().contains("resnet18"));
+/// # Ok::<(), twins_models::ModelError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+#[non_exhaustive]
+pub enum Architecture {
+    /// `mnist-cnn`.
+    MnistCnn,
+    /// `resnet8`: the CIFAR ResNet with one block per stage.
+    ResNet8,
+    /// `resnet20`: CIFAR.
+    ResNet20,
+    /// `resnet32`: CIFAR.
+    ResNet32,
+    /// `resnet44`: CIFAR.
+    ResNet44,
+    /// `resnet56`: CIFAR.
+    ResNet56,
+    /// `resnet18`: ImageNet stem.
+    ResNet18,
+    /// `resnet34`: ImageNet stem.
+    ResNet34,
+    /// `resnet50`: ImageNet stem.
+    ResNet50,
+    /// `resnet101`: ImageNet stem.
+    ResNet101,
+    /// `resnet152`: ImageNet stem.
+    ResNet152,
+    /// `wide-resnet50-2`: ImageNet stem.
+    WideResNet50x2,
+    /// `wide-resnet50-4`: ImageNet stem.
+    WideResNet50x4,
+    /// `resnext50-32x4d`: ImageNet stem.
+    ResNeXt50,
+    /// `resnet18-cifar`: 3×3 stem.
+    ResNet18Cifar,
+    /// `preact-resnet18`: 3×3 stem, pre-activation blocks.
+    PreActResNet18,
+    /// `wrn-D-W`.
+    WideResNet {
+        /// Number of layers D = 6n + 4.
+        depth: usize,
+        /// Widening factor W of the 16, 32 and 64 channels.
+        width: usize,
+    },
+}
+
+const NAMED: [(&str, Architecture); 16] = [
+    ("mnist-cnn", Architecture::MnistCnn),
+    ("resnet8", Architecture::ResNet8),
+    ("resnet20", Architecture::ResNet20),
+    ("resnet32", Architecture::ResNet32),
+    ("resnet44", Architecture::ResNet44),
+    ("resnet56", Architecture::ResNet56),
+    ("resnet18", Architecture::ResNet18),
+    ("resnet34", Architecture::ResNet34),
+    ("resnet50", Architecture::ResNet50),
+    ("resnet101", Architecture::ResNet101),
+    ("resnet152", Architecture::ResNet152),
+    ("wide-resnet50-2", Architecture::WideResNet50x2),
+    ("wide-resnet50-4", Architecture::WideResNet50x4),
+    ("resnext50-32x4d", Architecture::ResNeXt50),
+    ("resnet18-cifar", Architecture::ResNet18Cifar),
+    ("preact-resnet18", Architecture::PreActResNet18),
+];
+
+/// Members of the WideResNet family that are named in messages; the family itself is open.
+const WIDE_EXAMPLES: [&str; 4] = ["wrn-28-10", "wrn-34-10", "wrn-34-20", "wrn-70-16"];
+
+// Far above every published member (wrn-106-16), low enough that a typing error is caught
+// before memory is.
+const MAX_DEPTH: usize = 202;
+const MAX_WIDTH: usize = 32;
+
+impl Architecture {
+    /// All fixed names, then examples of the open `wrn-D-W` family.
+    pub fn known_names() -> impl Iterator<Item = &'static str> {
+        NAMED.iter().map(|(name, _)| *name).chain(WIDE_EXAMPLES)
+    }
+
+    /// Shape `[channels, height, width]` of the images that the network was published for.
+    pub fn input_shape(self) -> [usize; 3] {
+        match self {
+            Self::MnistCnn => [1, 28, 28],
+            Self::ResNet18
+            | Self::ResNet34
+            | Self::ResNet50
+            | Self::ResNet101
+            | Self::ResNet152
+            | Self::WideResNet50x2
+            | Self::WideResNet50x4
+            | Self::ResNeXt50 => [3, 224, 224],
+            _ => [3, 32, 32],
+        }
+    }
+
+    /// The input normalisation that the published weights of this network expect.
+    ///
+    /// ImageNet mean and standard deviation for the CIFAR ResNets 20 to 56 and for all networks
+    /// with the ImageNet stem; none for the MNIST network, `resnet8`, the 3×3-stem ResNet-18s and
+    /// WideResNets, whose robust weights take images in [0, 1] as they are.
+    pub fn default_normalisation(self) -> Option<Normalisation> {
+        match self {
+            Self::MnistCnn
+            | Self::ResNet8
+            | Self::ResNet18Cifar
+            | Self::PreActResNet18
+            | Self::WideResNet { .. } => None,
+            _ => Some(Normalisation::imagenet()),
+        }
+    }
+
+    fn wide(text: &str) -> Option<Result<Self, ModelError>> {
+        let (depth, width) = text.strip_prefix("wrn-")?.split_once('-')?;
+        let (depth, width) = (depth.parse().ok()?, width.parse().ok()?);
+        Some(Self::wide_resnet(depth, width))
+    }
+
+    /// The WideResNet of that depth and width.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::WideResNetSize`] unless depth is 6n + 4 in 10 ..= 202 and width in 1 ..= 32.
+    pub fn wide_resnet(depth: usize, width: usize) -> Result<Self, ModelError> {
+        let fits = depth % 6 == 4 && (10..=MAX_DEPTH).contains(&depth) && (1..=MAX_WIDTH).contains(&width);
+        if fits {
+            Ok(Self::WideResNet { depth, width })
+        } else {
+            Err(ModelError::WideResNetSize { depth, width })
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::WideResNet { depth, width } = self {
+            return write!(f, "wrn-{depth}-{width}");
+        }
+        let name = NAMED.iter().find(|(_, arch)| arch == self).map_or("unnamed", |(name, _)| *name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        let name = text.trim().to_ascii_lowercase().replace('_', "-");
+        if let Some((_, arch)) = NAMED.iter().find(|(known, _)| *known == name) {
+            return Ok(*arch);
+        }
+        if let Some(wide) = Self::wide(&name) {
+            return wide;
+        }
+        let nearest = Self::known_names().min_by_key(|known| edit_distance(&name, known)).unwrap_or_default();
+        Err(ModelError::UnknownArchitecture {
+            name: text.to_owned(),
+            nearest,
+            known: Self::known_names().collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl From<Architecture> for String {
+    fn from(arch: Architecture) -> Self {
+        arch.to_string()
+    }
+}
+
+impl TryFrom<String> for Architecture {
+    type Error = ModelError;
+
+    fn try_from(name: String) -> Result<Self, ModelError> {
+        name.parse()
+    }
+}
+
+/// Levenshtein distance: the number of insertions, deletions and replacements.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_to_itself() {
+        for name in Architecture::known_names() {
+            assert_eq!(name.parse::<Architecture>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn underscores_and_capitals_are_accepted() {
+        assert_eq!("WRN_34_10".parse::<Architecture>().unwrap().to_string(), "wrn-34-10");
+        assert_eq!(" ResNet20 ".parse::<Architecture>().unwrap(), Architecture::ResNet20);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones_and_the_nearest() {
+        let message = "resnet21".parse::<Architecture>().unwrap_err().to_string();
+        assert!(message.contains("resnet21") && message.contains("resnext50-32x4d"), "{message}");
+        assert!(message.contains("did you mean \"resnet20\""), "{message}");
+    }
+
+    #[test]
+    fn wide_resnet_sizes_are_checked() {
+        assert!(matches!(
+            "wrn-30-10".parse::<Architecture>(),
+            Err(ModelError::WideResNetSize { depth: 30, width: 10 })
+        ));
+        assert!("wrn-28-0".parse::<Architecture>().is_err());
+        assert!("wrn-4-1".parse::<Architecture>().is_err());
+        assert!("wrn-99999999999999999999-1".parse::<Architecture>().is_err());
+    }
+
+    #[test]
+    fn distance_of_kitten_and_sitting_is_three() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn serialises_as_its_name() {
+        let json = serde_json::to_string(&Architecture::WideResNet { depth: 28, width: 10 }).unwrap();
+        assert_eq!(json, "\"wrn-28-10\"");
+        assert_eq!(
+            serde_json::from_str::<Architecture>(&json).unwrap(),
+            Architecture::WideResNet { depth: 28, width: 10 }
+        );
+    }
+}

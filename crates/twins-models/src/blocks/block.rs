@@ -1,0 +1,152 @@
+//! The residual blocks: basic, bottleneck and pre-activation.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use twins_nn::TwinsBatchNorm;
+
+use super::layers::{conv, norm};
+use super::shortcut::{Shortcut, ShortcutKind};
+
+/// Which residual block a network is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockKind {
+    /// Two 3×3 convolutions, each followed by batch normalisation.
+    Basic,
+    /// 1×1, 3×3 and 1×1 convolutions; the last has four times the channels.
+    Bottleneck {
+        /// Groups of the 3×3 convolution.
+        groups: usize,
+        /// Channels per group where the stage's width is 64.
+        group_width: usize,
+    },
+    /// Two 3×3 convolutions, each preceded by batch normalisation and ReLU.
+    PreActivation,
+}
+
+impl BlockKind {
+    /// Channels that a block of that width puts out.
+    pub(crate) fn output(self, width: usize) -> usize {
+        match self {
+            Self::Bottleneck { .. } => 4 * width,
+            _ => width,
+        }
+    }
+}
+
+/// What a block is built from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockSpec {
+    pub(crate) kind: BlockKind,
+    pub(crate) shortcut: ShortcutKind,
+    pub(crate) input: usize,
+    pub(crate) width: usize,
+    pub(crate) stride: usize,
+}
+
+/// relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))
+#[derive(Module, Debug)]
+pub(crate) struct Basic {
+    conv1: Conv2d,
+    bn1: TwinsBatchNorm,
+    conv2: Conv2d,
+    bn2: TwinsBatchNorm,
+    shortcut: Option<Shortcut>,
+}
+
+/// The three-convolution block; the stride is in the 3×3 convolution, as torchvision has it.
+#[derive(Module, Debug)]
+pub(crate) struct Bottleneck {
+    conv1: Conv2d,
+    bn1: TwinsBatchNorm,
+    conv2: Conv2d,
+    bn2: TwinsBatchNorm,
+    conv3: Conv2d,
+    bn3: TwinsBatchNorm,
+    shortcut: Option<Shortcut>,
+}
+
+/// conv(relu(norm(conv(a)))) + shortcut, where a = relu(norm(x)); a shortcut that changes the
+/// shape starts from a, one that does not from x.
+#[derive(Module, Debug)]
+pub(crate) struct PreActivation {
+    bn1: TwinsBatchNorm,
+    conv1: Conv2d,
+    bn2: TwinsBatchNorm,
+    conv2: Conv2d,
+    shortcut: Option<Shortcut>,
+}
+
+/// One residual block.
+#[derive(Module, Debug)]
+pub(crate) enum ResidualBlock {
+    Basic(Basic),
+    Bottleneck(Bottleneck),
+    PreActivation(PreActivation),
+}
+
+impl BlockSpec {
+    pub(crate) fn init(&self, device: &Device) -> ResidualBlock {
+        let Self { kind, input, width, stride, .. } = *self;
+        let output = kind.output(width);
+        let shortcut = Shortcut::new(self.shortcut, input, output, stride, device);
+        match kind {
+            BlockKind::Basic => ResidualBlock::Basic(Basic {
+                conv1: conv([input, width], 3, stride, 1, device),
+                bn1: norm(width, device),
+                conv2: conv([width, width], 3, 1, 1, device),
+                bn2: norm(width, device),
+                shortcut,
+            }),
+            BlockKind::Bottleneck { groups, group_width } => {
+                let inner = width * group_width / 64 * groups;
+                ResidualBlock::Bottleneck(Bottleneck {
+                    conv1: conv([input, inner], 1, 1, 1, device),
+                    bn1: norm(inner, device),
+                    conv2: conv([inner, inner], 3, stride, groups, device),
+                    bn2: norm(inner, device),
+                    conv3: conv([inner, output], 1, 1, 1, device),
+                    bn3: norm(output, device),
+                    shortcut,
+                })
+            }
+            BlockKind::PreActivation => ResidualBlock::PreActivation(PreActivation {
+                bn1: norm(input, device),
+                conv1: conv([input, width], 3, stride, 1, device),
+                bn2: norm(width, device),
+                conv2: conv([width, width], 3, 1, 1, device),
+                shortcut,
+            }),
+        }
+    }
+}
+
+impl ResidualBlock {
+    pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let around = |shortcut: &Option<Shortcut>, input: Tensor<4>| match shortcut {
+            Some(shortcut) => shortcut.forward(input),
+            None => input,
+        };
+        match self {
+            Self::Basic(block) => {
+                let x = relu(block.bn1.forward(block.conv1.forward(input.clone())));
+                let x = block.bn2.forward(block.conv2.forward(x));
+                relu(x + around(&block.shortcut, input))
+            }
+            Self::Bottleneck(block) => {
+                let x = relu(block.bn1.forward(block.conv1.forward(input.clone())));
+                let x = relu(block.bn2.forward(block.conv2.forward(x)));
+                let x = block.bn3.forward(block.conv3.forward(x));
+                relu(x + around(&block.shortcut, input))
+            }
+            Self::PreActivation(block) => {
+                let activated = relu(block.bn1.forward(input.clone()));
+                let x = relu(block.bn2.forward(block.conv1.forward(activated.clone())));
+                let x = block.conv2.forward(x);
+                let start = if block.shortcut.is_some() { activated } else { input };
+                x + around(&block.shortcut, start)
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The layers as the published networks configure them.
+
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::Device;
+use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
+
+/// Square convolution without bias, padded so that stride 1 keeps the size.
+pub(crate) fn conv(
+    channels: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+    device: &Device,
+) -> Conv2d {
+    let padding = kernel / 2;
+    Conv2dConfig::new(channels, [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+        .with_groups(groups)
+        .with_bias(false)
+        .init(device)
+}
+
+/// Batch normalisation with PyTorch's defaults: epsilon 1e-5, momentum 0.1.
+pub(crate) fn norm(channels: usize, device: &Device) -> TwinsBatchNorm {
+    TwinsBatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).init(device)
+}

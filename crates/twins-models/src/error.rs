@@ -1,0 +1,186 @@
+//! What can go wrong with a model or a weight file.
+
+use std::path::PathBuf;
+
+use crate::architecture::Architecture;
+use crate::import::ImportMismatch;
+
+/// Errors of building, importing, saving and loading models.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No architecture has that name.
+    #[error(
+        "unknown architecture {name:?}: did you mean {nearest:?}? Known: {known} (any wrn-D-W with D = 6n + 4)"
+    )]
+    UnknownArchitecture {
+        /// What was asked for.
+        name: String,
+        /// The known name that is spelt most like it.
+        nearest: &'static str,
+        /// All known names.
+        known: String,
+    },
+    /// No WideResNet has that depth and width.
+    #[error(
+        "no WideResNet has depth {depth} and width {width}: take a depth of 6n + 4 from 10 to 202 and a width from 1 to 32, for instance wrn-28-10"
+    )]
+    WideResNetSize {
+        /// Depth that was asked for.
+        depth: usize,
+        /// Width that was asked for.
+        width: usize,
+    },
+    /// Mean and standard deviation cannot normalise.
+    #[error(
+        "cannot normalise by mean {mean:?} and std {std:?}: give one finite mean and one positive std per channel"
+    )]
+    Normalisation {
+        /// Means that were given.
+        mean: Vec<f32>,
+        /// Standard deviations that were given.
+        std: Vec<f32>,
+    },
+    /// The normalisation has another number of channels than the network's input.
+    #[error(
+        "{arch} takes images of {expected} channels, the normalisation has {found}: give one mean and std per channel"
+    )]
+    NormalisationChannels {
+        /// The network.
+        arch: Architecture,
+        /// Channels of its input.
+        expected: usize,
+        /// Channels of the normalisation.
+        found: usize,
+    },
+    /// A classifier needs at least two classes.
+    #[error("a classifier of {found} classes was asked for: give at least 2")]
+    Classes {
+        /// Number that was asked for.
+        found: usize,
+    },
+    /// The network cannot take images of that size.
+    #[error("{arch} cannot take {height}x{width} images: {remedy}")]
+    ImageSize {
+        /// The network.
+        arch: Architecture,
+        /// Height of the images after up-sampling.
+        height: usize,
+        /// Width of the images after up-sampling.
+        width: usize,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The images do not have the network's channels.
+    #[error(
+        "{arch} takes images of {expected} channels, these have {found}: choose a data set or an architecture that fits"
+    )]
+    Channels {
+        /// The network.
+        arch: Architecture,
+        /// Channels of its input.
+        expected: usize,
+        /// Channels of the images.
+        found: usize,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file could not be written; nothing was left behind.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file holds no weights that can be read.
+    #[error("{} is no usable weight file: {reason}. Give a PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack file", path.display())]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A pickle asks for a function that weights never need.
+    #[error("{} asks to call {name} when it is unpickled, which weights never need: nothing was run, do not trust this file", path.display())]
+    RefusedPickle {
+        /// The file.
+        path: PathBuf,
+        /// The function.
+        name: String,
+    },
+    /// The file has no entry of that name.
+    #[error("{} has no dictionary {entry:?} that holds tensors; it has: {available}", path.display())]
+    NoSuchEntry {
+        /// The file.
+        path: PathBuf,
+        /// The entry that was named.
+        entry: String,
+        /// Dictionaries that hold tensors.
+        available: String,
+    },
+    /// File and network do not fit together.
+    #[error("{} does not fit {arch}: {mismatch}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The network.
+        arch: Architecture,
+        /// Every difference.
+        mismatch: Box<ImportMismatch>,
+    },
+    /// An entry's values cannot be weights.
+    #[error("{}: entry {key} {problem}: the file is damaged or its training diverged", path.display())]
+    BadValues {
+        /// The file.
+        path: PathBuf,
+        /// The file's key.
+        key: String,
+        /// What is wrong with its values.
+        problem: String,
+    },
+    /// A model file was saved from another architecture.
+    #[error("{} holds a {found}, not a {expected}: name the architecture {found}", path.display())]
+    WrongArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// Architecture in the file.
+        found: Architecture,
+        /// Architecture that was asked for.
+        expected: Architecture,
+    },
+    /// A model file was saved for another number of classes.
+    #[error("{} was trained for {found} classes, {expected} were asked for: load it with its own and give it a new head", path.display())]
+    WrongClassCount {
+        /// The file.
+        path: PathBuf,
+        /// Classes in the file.
+        found: usize,
+        /// Classes that were asked for.
+        expected: usize,
+    },
+    /// A weight file is not one of our model files.
+    #[error("{} was not saved by this library: {reason}. Import it with its architecture's name instead", path.display())]
+    NotAModelFile {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// Class names do not fit the model.
+    #[error(
+        "{found} class names were given for a model of {expected} classes: give one per class, none twice"
+    )]
+    ClassNames {
+        /// Number of different names.
+        found: usize,
+        /// Classes of the model.
+        expected: usize,
+    },
+}

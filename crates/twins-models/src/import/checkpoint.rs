@@ -1,0 +1,47 @@
+//! A weight file of any format, opened but not read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::entry::Entry;
+use super::report::WeightFormat;
+use super::{burnpack_file, pickle, safetensors_file};
+use crate::error::ModelError;
+
+/// The tensors of a weight file by their dotted keys.
+pub(crate) struct Checkpoint {
+    pub(crate) path: PathBuf,
+    pub(crate) format: WeightFormat,
+    /// Size of the file in bytes.
+    pub(crate) length: u64,
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// Dotted paths of the dictionaries that hold tensors, the file's root as the empty path.
+    pub(crate) dictionaries: BTreeSet<String>,
+    /// Python types of the values that are neither tensors nor plain data.
+    pub(crate) objects: BTreeMap<String, String>,
+    /// Text that the writer added.
+    pub(crate) metadata: HashMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens a file and tells its format from its content.
+    pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
+        let read = |source| ModelError::Read { path: path.to_owned(), source };
+        let mut head = Vec::new();
+        let file = File::open(path).map_err(read)?;
+        let length = file.metadata().map_err(read)?.len();
+        file.take(16).read_to_end(&mut head).map_err(read)?;
+        if head.is_empty() {
+            return Err(ModelError::NotACheckpoint { path: path.to_owned(), reason: "it is empty".into() });
+        }
+        if safetensors_file::starts_like_one(&head) {
+            safetensors_file::open(path, length)
+        } else if head.starts_with(burnpack_file::MAGIC) {
+            burnpack_file::open(path, length)
+        } else {
+            pickle::open(path, length)
+        }
+    }
+}

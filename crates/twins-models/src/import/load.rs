@@ -1,0 +1,234 @@
+//! Importing weights into a network.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::checkpoint::Checkpoint;
+use super::entry::Entry;
+use super::locate::{Location, locate};
+use super::mismatch::ImportMismatch;
+use super::naming::Naming;
+use super::options::{ImportOptions, NormalisationSource};
+use super::plan::Plan;
+use super::report::{ImportReport, MappedEntry, WeightFormat};
+use super::slots::{Layout, Slot, slots, values as own_values};
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::model_file::ModelCard;
+use crate::net::Net;
+use crate::normalisation::Normalisation;
+use crate::spec::namings;
+
+/// Fills a network with the weights of a PyTorch or safetensors file, of a model file that this
+/// crate saved, or of a burnpack record of such a network.
+///
+/// The import is strict: every parameter and running statistic must be in the file, in the right
+/// shape, and the file may hold nothing else, but for what no network needs (batch counters, other
+/// entries such as an optimiser's state, an attacker's copy of the model, the input's
+/// normalisation, which the model takes over). Whatever stands in front of the network's own keys,
+/// `module.`, `model.` and the like, is found and stripped. Dense weights are transposed. A file
+/// with one set of batch-normalisation values fills both wings with it.
+///
+/// Pickles are parsed and never executed. The network comes back in the wing that a new one has,
+/// and shares nothing with the one that went in.
+///
+/// # Errors
+///
+/// [`ModelError::Mismatch`] with every difference by the file's names; other variants where the
+/// file cannot be read, holds values that are no weights, or asks to run code. The network is
+/// consumed; the file is read completely and checked before anything is replaced.
+pub fn load_weights(
+    net: Net,
+    path: impl AsRef<Path>,
+    options: &ImportOptions,
+) -> Result<(Net, ImportReport), ModelError> {
+    import(net, &Checkpoint::open(path.as_ref())?, options)
+}
+
+/// Builds the network of `config` with the number of classes that the file has, and fills it.
+///
+/// The number of classes in `config` is not used. Otherwise as [`load_weights`].
+///
+/// # Errors
+///
+/// As [`load_weights`].
+pub fn load_pretrained(
+    config: &ModelConfig,
+    path: impl AsRef<Path>,
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<(Net, ImportReport), ModelError> {
+    let checkpoint = Checkpoint::open(path.as_ref())?;
+    let net = config.init(device)?;
+    let location = find(&net, &checkpoint, options)?;
+    let head = format!("{}{}", location.prefix, location.naming.key(net.head_bias_path()));
+    let classes = match checkpoint.entries.get(&head) {
+        Some(entry) if entry.shape.len() == 1 => entry.shape[0],
+        // The import below says what is wrong with the head.
+        _ => config.num_classes(),
+    };
+    // A head of that size would have to be allocated before its weight is compared with the file.
+    let weight = head.replace(".bias", ".weight");
+    let plausible =
+        checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.first() == Some(&classes));
+    let net = if plausible {
+        let config = config.clone().with_num_classes(classes);
+        config.check()?;
+        Net::new(net.spec().clone(), config, device)
+    } else {
+        net
+    };
+    import(net, &checkpoint, options)
+}
+
+fn find(net: &Net, checkpoint: &Checkpoint, options: &ImportOptions) -> Result<Location, ModelError> {
+    let namings = match checkpoint.format {
+        WeightFormat::Burnpack => &[Naming::Burn],
+        _ => namings(net.architecture()),
+    };
+    locate(checkpoint, &slots(net.body()), namings, options.entry())
+}
+
+/// The places to fill, in the order of dense weights that the file has.
+fn places(net: &Net, checkpoint: &Checkpoint) -> Vec<Slot> {
+    let mut slots = slots(net.body());
+    if checkpoint.format == WeightFormat::Burnpack {
+        slots.iter_mut().for_each(|slot| slot.layout = Layout::AsIs);
+    }
+    slots
+}
+
+fn import(
+    mut net: Net,
+    checkpoint: &Checkpoint,
+    options: &ImportOptions,
+) -> Result<(Net, ImportReport), ModelError> {
+    let card = ModelCard::of_checkpoint(checkpoint)?;
+    if let Some(card) = &card {
+        card.expect(&checkpoint.path, net.architecture(), net.num_classes())?;
+    }
+    let location = find(&net, checkpoint, options)?;
+    let slots = places(&net, checkpoint);
+    let [channels, ..] = net.input_shape();
+    let plan = Plan::new(checkpoint, &slots, &location, channels, options);
+    if !plan.mismatch.is_empty() {
+        return Err(mismatch(&net, checkpoint, plan.mismatch));
+    }
+    check_size(checkpoint, &plan)?;
+    let mut values = read(checkpoint, &plan)?;
+    for (frozen, adaptive) in &plan.copies {
+        if let Some(copy) = values.get(adaptive).cloned() {
+            values.insert(frozen.clone(), copy);
+        }
+    }
+    if !plan.kept.is_empty() {
+        let own = own_values(&net.body().valid());
+        for path in &plan.kept {
+            let floats = own.get(path).map(|data| data.iter::<f32>().collect());
+            values.extend(floats.map(|floats| (path.clone(), floats)));
+        }
+    }
+    let mut normalisation = match options.normalisation() {
+        NormalisationSource::File => normaliser(checkpoint, &plan)?,
+        NormalisationSource::Model => None,
+    };
+    if let (Some(card), NormalisationSource::File) = (&card, options.normalisation()) {
+        normalisation = card.config().normalisation().cloned();
+        net = net.with_config(card.config().clone());
+    }
+    if let Some(normalisation) = &normalisation {
+        net = net.with_normalisation(normalisation.clone())?;
+    }
+    let report = ImportReport {
+        path: checkpoint.path.clone(),
+        format: checkpoint.format,
+        entry: location.entry,
+        prefix: location.prefix,
+        mapped: plan
+            .reads
+            .iter()
+            .map(|(slot, key, entry)| MappedEntry {
+                key: key.clone(),
+                module_path: slot.path.clone(),
+                shape: entry.shape.clone(),
+            })
+            .collect(),
+        kept: plan.kept,
+        ignored: plan.ignored,
+        copied_to_frozen: plan.copies.len(),
+        normalisation,
+    };
+    Ok((net.rebuilt(values), report))
+}
+
+fn mismatch(net: &Net, checkpoint: &Checkpoint, mismatch: ImportMismatch) -> ModelError {
+    ModelError::Mismatch {
+        path: checkpoint.path.clone(),
+        arch: net.architecture(),
+        mismatch: Box::new(mismatch),
+    }
+}
+
+/// Refuses views and compressed archives that unfold to far more than the file holds, before any
+/// memory is taken for them. Files without either hold every weight once or, in half precision, a
+/// half of it.
+fn check_size(checkpoint: &Checkpoint, plan: &Plan) -> Result<(), ModelError> {
+    let needed: u64 = plan.reads.iter().map(|(_, _, entry)| 4 * entry.num_elements() as u64).sum();
+    let length = checkpoint.length;
+    if needed <= 4 * length + (64 << 20) {
+        return Ok(());
+    }
+    Err(ModelError::NotACheckpoint {
+        path: checkpoint.path.clone(),
+        reason: format!("it declares {needed} bytes of weights and has {length}"),
+    })
+}
+
+/// All values in the module's order, by path.
+fn read(checkpoint: &Checkpoint, plan: &Plan) -> Result<HashMap<String, Vec<f32>>, ModelError> {
+    let mut values = HashMap::new();
+    for (slot, key, entry) in &plan.reads {
+        let floats = checked(checkpoint, slot, key, entry)?;
+        let [rows, columns] = match entry.shape[..] {
+            [rows, columns] => [rows, columns],
+            _ => [1, floats.len()],
+        };
+        values.insert(slot.path.clone(), slot.reordered(floats, rows, columns));
+    }
+    Ok(values)
+}
+
+fn checked(checkpoint: &Checkpoint, slot: &Slot, key: &str, entry: &Entry) -> Result<Vec<f32>, ModelError> {
+    let bad = |problem: String| ModelError::BadValues {
+        path: checkpoint.path.clone(),
+        key: key.to_owned(),
+        problem,
+    };
+    let floats = entry.floats().map_err(&bad)?;
+    let not_finite = floats.iter().filter(|value| !value.is_finite()).count();
+    if not_finite > 0 {
+        return Err(bad(format!("holds {not_finite} values that are not finite")));
+    }
+    let lowest = floats.iter().copied().fold(f32::INFINITY, f32::min);
+    if matches!(slot.leaf(), "running_var" | "frozen_var") && lowest < 0.0 {
+        return Err(bad(format!("holds a negative variance, {lowest}")));
+    }
+    Ok(floats)
+}
+
+fn normaliser(checkpoint: &Checkpoint, plan: &Plan) -> Result<Option<Normalisation>, ModelError> {
+    let Some((mean, std)) = plan.normaliser else {
+        return Ok(None);
+    };
+    let floats = |entry: &Entry| {
+        entry.floats().map_err(|problem| ModelError::BadValues {
+            path: checkpoint.path.clone(),
+            key: "of the input's normalisation".to_owned(),
+            problem,
+        })
+    };
+    Normalisation::new(floats(mean)?, floats(std)?).map(Some)
+}

@@ -1,0 +1,116 @@
+//! Finding a network's entries in a file: the dictionary, the prefix and the spelling.
+
+use std::collections::{HashMap, HashSet};
+
+use super::checkpoint::Checkpoint;
+use super::naming::Naming;
+use super::slots::Slot;
+use crate::error::ModelError;
+
+/// Dictionaries that published checkpoints keep the weights in, the likeliest first. Where two of
+/// a file hold the same entries (weights and their moving average), the earlier one is read.
+const ENTRIES: [&str; 8] =
+    ["state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "last"];
+
+/// Where a network's entries are in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) naming: Naming,
+    /// What the file's keys have in front of the network's, its last dot included.
+    pub(crate) prefix: String,
+    /// The dictionary that holds them; empty for the file's root.
+    pub(crate) entry: String,
+    /// Whether at least half of the network's entries were found there.
+    pub(crate) fits: bool,
+}
+
+/// The place where most of the network's entries are.
+pub(crate) fn locate(
+    checkpoint: &Checkpoint,
+    slots: &[Slot],
+    namings: &[Naming],
+    entry: Option<&str>,
+) -> Result<Location, ModelError> {
+    if let Some(entry) = entry.filter(|entry| !checkpoint.dictionaries.contains(*entry)) {
+        let available = checkpoint.dictionaries.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
+        return Err(ModelError::NoSuchEntry {
+            path: checkpoint.path.clone(),
+            entry: entry.to_owned(),
+            available: available.join(", "),
+        });
+    }
+    let inside = |key: &&String| match entry {
+        Some(entry) if !entry.is_empty() => is_inside(key, entry),
+        _ => true,
+    };
+    let keys: Vec<&String> = checkpoint.entries.keys().filter(inside).collect();
+    let mut best: Option<(Naming, String, usize)> = None;
+    for naming in namings {
+        for (prefix, count) in candidates(&keys, slots, *naming) {
+            let better = best.as_ref().is_none_or(|(_, other, found)| {
+                count > *found || (count == *found && rank(&prefix) < rank(other))
+            });
+            if better {
+                best = Some((*naming, prefix, count));
+            }
+        }
+    }
+    let wanted = slots.iter().filter(|slot| slot.adaptive_path().is_none()).count();
+    match best {
+        Some((naming, prefix, count)) if 2 * count >= wanted => {
+            Ok(Location { naming, entry: dictionary(checkpoint, &prefix), prefix, fits: true })
+        }
+        _ => {
+            let entry = match entry {
+                Some(entry) => entry.to_owned(),
+                None => likeliest(checkpoint),
+            };
+            let prefix = if entry.is_empty() { String::new() } else { format!("{entry}.") };
+            Ok(Location { naming: namings[0], prefix, entry, fits: false })
+        }
+    }
+}
+
+/// Every text that stands in front of some of the network's keys, with the number of them.
+fn candidates(keys: &[&String], slots: &[Slot], naming: Naming) -> HashMap<String, usize> {
+    let wanted: HashSet<String> = slots
+        .iter()
+        .filter(|slot| slot.adaptive_path().is_none())
+        .map(|slot| naming.key(&slot.path))
+        .collect();
+    let mut found = HashMap::new();
+    for key in keys {
+        let starts = std::iter::once(0).chain(key.match_indices('.').map(|(dot, _)| dot + 1));
+        for start in starts.filter(|start| wanted.contains(&key[*start..])) {
+            *found.entry(key[..start].to_owned()).or_insert(0) += 1;
+        }
+    }
+    found
+}
+
+/// Order of preference among prefixes that fit equally well.
+fn rank(prefix: &str) -> (bool, usize, usize, &str) {
+    let segments = || prefix.split('.');
+    let copy =
+        segments().any(|segment| matches!(segment, "attacker" | "optimizer") || segment.contains("ema"));
+    let first = segments().next().unwrap_or_default();
+    let known = ENTRIES.iter().position(|name| *name == first).unwrap_or(ENTRIES.len());
+    (copy, known, prefix.len(), prefix)
+}
+
+/// The innermost dictionary that a prefix lies in.
+fn dictionary(checkpoint: &Checkpoint, prefix: &str) -> String {
+    let around = checkpoint.dictionaries.iter().filter(|name| is_inside(prefix, name));
+    around.max_by_key(|name| name.len()).cloned().unwrap_or_default()
+}
+
+/// The dictionary to compare with where no place fits.
+fn likeliest(checkpoint: &Checkpoint) -> String {
+    let known = ENTRIES.iter().find(|name| checkpoint.dictionaries.contains(**name));
+    known.map(|name| (*name).to_owned()).unwrap_or_default()
+}
+
+/// Whether a key lies in a dictionary; every key lies in the root.
+pub(crate) fn is_inside(key: &str, dictionary: &str) -> bool {
+    dictionary.is_empty() || key.strip_prefix(dictionary).is_some_and(|rest| rest.starts_with('.'))
+}

@@ -1,0 +1,107 @@
+//! How published checkpoints spell the entries of a network.
+
+/// A spelling of a residual network's or the MNIST network's layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// `layer1.0.conv1`, `layer2.0.downsample.0`, `fc`.
+    Torchvision,
+    /// `layer1.0.conv1`, `layer2.0.shortcut.0`, `linear`.
+    Cifar,
+    /// As [`Naming::Cifar`], and the last normalisation is `bn`.
+    PreAct,
+    /// `block1.layer.0.conv1`, `block1.layer.0.convShortcut`, `bn1`, `fc`.
+    Wide,
+    /// `0`, `2`, `5`, `7`: positions in an `nn.Sequential`.
+    Sequential,
+    /// The module paths themselves, which records of Burn have.
+    Burn,
+}
+
+impl Naming {
+    /// The file's key of the parameter at a module path, for instance `layer2.0.downsample.1.weight`
+    /// of `stages.1.0.shortcut.norm.gamma`.
+    pub(crate) fn key(self, path: &str) -> String {
+        if self == Self::Burn {
+            return path.to_owned();
+        }
+        let (layer, leaf) = path.rsplit_once('.').unwrap_or(("", path));
+        let leaf = match leaf {
+            "gamma" => "weight",
+            "beta" => "bias",
+            "frozen_gamma" => "frozen_weight",
+            "frozen_beta" => "frozen_bias",
+            "frozen_mean" => "frozen_running_mean",
+            "frozen_var" => "frozen_running_var",
+            other => other,
+        };
+        format!("{}.{leaf}", self.layer(layer))
+    }
+
+    fn layer(self, layer: &str) -> String {
+        if self == Self::Sequential {
+            let position = match layer {
+                "conv1" => "0",
+                "conv2" => "2",
+                "fc1" => "5",
+                "fc2" => "7",
+                other => other,
+            };
+            return position.to_owned();
+        }
+        if let Some(inside) = layer.strip_prefix("stages.") {
+            let mut parts = inside.splitn(3, '.');
+            let mut next = || parts.next().unwrap_or_default();
+            let (stage, block, rest) = (next(), next(), next());
+            let stage = stage.parse::<usize>().map_or(0, |index| index + 1);
+            let rest = self.inside_block(rest);
+            return match self {
+                Self::Wide => format!("block{stage}.layer.{block}.{rest}"),
+                _ => format!("layer{stage}.{block}.{rest}"),
+            };
+        }
+        match (layer, self) {
+            ("stem_norm", _) | ("head_norm", Self::Wide) => "bn1",
+            ("head_norm", _) => "bn",
+            ("head", Self::Torchvision | Self::Wide) => "fc",
+            ("head", _) => "linear",
+            (other, _) => other,
+        }
+        .to_owned()
+    }
+
+    fn inside_block(self, layer: &str) -> &str {
+        match (layer, self) {
+            ("shortcut.conv", Self::Torchvision) => "downsample.0",
+            ("shortcut.norm", Self::Torchvision) => "downsample.1",
+            ("shortcut.conv", Self::Wide) => "convShortcut",
+            ("shortcut.conv", _) => "shortcut.0",
+            ("shortcut.norm", _) => "shortcut.1",
+            (other, _) => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spells_layers_as_the_published_files_do() {
+        let cases = [
+            (Naming::Torchvision, "stages.1.0.shortcut.norm.gamma", "layer2.0.downsample.1.weight"),
+            (Naming::Torchvision, "stem_norm.running_var", "bn1.running_var"),
+            (Naming::Torchvision, "head.bias", "fc.bias"),
+            (Naming::Cifar, "stages.2.11.conv2.weight", "layer3.11.conv2.weight"),
+            (Naming::Cifar, "stages.1.0.shortcut.conv.weight", "layer2.0.shortcut.0.weight"),
+            (Naming::Cifar, "head.weight", "linear.weight"),
+            (Naming::PreAct, "head_norm.beta", "bn.bias"),
+            (Naming::Wide, "stages.0.0.shortcut.conv.weight", "block1.layer.0.convShortcut.weight"),
+            (Naming::Wide, "head_norm.gamma", "bn1.weight"),
+            (Naming::Wide, "stages.2.3.bn2.frozen_gamma", "block3.layer.3.bn2.frozen_weight"),
+            (Naming::Sequential, "fc1.weight", "5.weight"),
+        ];
+        for (naming, path, key) in cases {
+            assert_eq!(naming.key(path), key);
+        }
+    }
+}

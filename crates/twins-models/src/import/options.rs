@@ -1,0 +1,116 @@
+//! What an import may pass over.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the normalisation of the imported model comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NormalisationSource {
+    /// The file's normaliser buffers if it has them, else the model's configuration.
+    #[default]
+    File,
+    /// The model's configuration; normaliser buffers in the file are ignored.
+    Model,
+}
+
+/// How a weight file is read.
+///
+/// | option | default | purpose |
+/// |---|---|---|
+/// | `entry` | found automatically | the dictionary of the file that holds the weights, dotted where nested (`state_dict`, `checkpoint.model`) |
+/// | `allow` | none | entries that may be missing, left over or of another shape; `*` stands for any text |
+/// | `normalisation` | [`NormalisationSource::File`] | whose mean and standard deviation the model takes |
+///
+/// Patterns are compared with the file's own keys, or, for a missing entry, with the key that it
+/// would have there. What an allowed entry would have filled keeps its initial values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImportOptions {
+    entry: Option<String>,
+    allow: Vec<String>,
+    normalisation: NormalisationSource,
+}
+
+impl ImportOptions {
+    /// Strict import, everything found automatically.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads this entry of the file.
+    pub fn with_entry(mut self, entry: impl Into<String>) -> Self {
+        self.entry = Some(entry.into());
+        self
+    }
+
+    /// Adds a pattern of entries that need not fit.
+    pub fn with_allow(mut self, pattern: impl Into<String>) -> Self {
+        self.allow.push(pattern.into());
+        self
+    }
+
+    /// Chooses whose normalisation the model takes.
+    pub fn with_normalisation(mut self, source: NormalisationSource) -> Self {
+        self.normalisation = source;
+        self
+    }
+
+    /// The entry to read, if it was named.
+    pub fn entry(&self) -> Option<&str> {
+        self.entry.as_deref()
+    }
+
+    /// Whose normalisation the model takes.
+    pub fn normalisation(&self) -> NormalisationSource {
+        self.normalisation
+    }
+
+    /// Whether a pattern allows that key not to fit.
+    pub fn allows(&self, key: &str) -> bool {
+        self.allow.iter().any(|pattern| matches(pattern.as_bytes(), key.as_bytes()))
+    }
+}
+
+/// Whether `text` fits a pattern in which `*` stands for any text. Linear in both but for the
+/// last star, which is the only one that needs to be tried again.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((at, tried)) = star {
+            star = Some((at, tried + 1));
+            p = at + 1;
+            t = tried + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, fits) in [
+            ("fc.*", "fc.weight", true),
+            ("fc.*", "module.fc.weight", false),
+            ("*.fc.*", "module.fc.weight", true),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-b-b-d", false),
+            ("fc.weight", "fc.weight", true),
+            ("fc.weight", "fc.weight2", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+        }
+    }
+}

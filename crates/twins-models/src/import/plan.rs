@@ -1,0 +1,186 @@
+//! Which entry goes where, and everything that does not fit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::checkpoint::Checkpoint;
+use super::entry::Entry;
+use super::locate::{Location, is_inside};
+use super::mismatch::{ImportMismatch, ShapeMismatch};
+use super::naming::Naming;
+use super::options::ImportOptions;
+use super::report::IgnoredEntry;
+use super::slots::Slot;
+
+/// Names under which checkpoints keep the mean and standard deviation of their input.
+const NORMALISERS: [(&str, &str); 3] = [("new_mean", "new_std"), ("mean", "std"), ("mu", "sigma")];
+
+/// An import that has been matched but not read.
+pub(crate) struct Plan<'a> {
+    /// What is read: place, file key, entry.
+    pub(crate) reads: Vec<(Slot, String, &'a Entry)>,
+    /// Frozen-wing paths and the adaptive-wing paths that fill them.
+    pub(crate) copies: Vec<(String, String)>,
+    /// Paths that keep their initial values.
+    pub(crate) kept: Vec<String>,
+    pub(crate) ignored: Vec<IgnoredEntry>,
+    /// The file's mean and standard deviation of the input.
+    pub(crate) normaliser: Option<(&'a Entry, &'a Entry)>,
+    pub(crate) mismatch: ImportMismatch,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(
+        checkpoint: &'a Checkpoint,
+        slots: &[Slot],
+        location: &Location,
+        channels: usize,
+        options: &ImportOptions,
+    ) -> Self {
+        let mut plan = Self {
+            reads: Vec::new(),
+            copies: Vec::new(),
+            kept: Vec::new(),
+            ignored: Vec::new(),
+            normaliser: None,
+            mismatch: ImportMismatch::default(),
+        };
+        plan.match_slots(checkpoint, slots, location, options);
+        plan.sort_out_the_rest(checkpoint, location, channels, options);
+        plan.mismatch.hint = plan.hint(location);
+        plan
+    }
+
+    fn match_slots(
+        &mut self,
+        checkpoint: &'a Checkpoint,
+        slots: &[Slot],
+        location: &Location,
+        options: &ImportOptions,
+    ) {
+        // Files of other programs have one set of batch-normalisation values, ours have two.
+        let two_wings = checkpoint.entries.keys().any(|key| {
+            key.starts_with(&location.prefix)
+                && key.rsplit('.').next().is_some_and(|leaf| leaf.starts_with("frozen_"))
+        });
+        for slot in slots {
+            if let (false, Some(adaptive)) = (two_wings, slot.adaptive_path()) {
+                if self.kept.contains(&adaptive) {
+                    self.kept.push(slot.path.clone());
+                } else {
+                    self.copies.push((slot.path.clone(), adaptive));
+                }
+                continue;
+            }
+            let key = format!("{}{}", location.prefix, location.naming.key(&slot.path));
+            match checkpoint.entries.get(&key) {
+                Some(entry) if entry.shape == slot.file_shape() => {
+                    self.reads.push((slot.clone(), key, entry))
+                }
+                _ if options.allows(&key) => self.kept.push(slot.path.clone()),
+                Some(entry) => self.mismatch.misshapen.push(ShapeMismatch {
+                    key,
+                    expected: slot.file_shape(),
+                    found: entry.shape.clone(),
+                }),
+                None => match checkpoint.objects.get(&key) {
+                    Some(kind) => self.mismatch.not_tensors.push((key, kind.clone())),
+                    None => self.mismatch.missing.push((key, slot.file_shape())),
+                },
+            }
+        }
+    }
+
+    fn sort_out_the_rest(
+        &mut self,
+        checkpoint: &'a Checkpoint,
+        location: &Location,
+        channels: usize,
+        options: &ImportOptions,
+    ) {
+        let used: BTreeSet<&str> = self
+            .reads
+            .iter()
+            .map(|(_, key, _)| key.as_str())
+            .chain(self.mismatch.misshapen.iter().map(|shape| shape.key.as_str()))
+            .collect();
+        let rest: BTreeMap<&String, &'a Entry> =
+            checkpoint.entries.iter().filter(|(key, _)| !used.contains(key.as_str())).collect();
+        let normaliser = find_normaliser(&rest, channels);
+        if let Some((mean, std)) = normaliser {
+            self.normaliser = Some((rest[mean], rest[std]));
+        }
+        let mut ignored: BTreeMap<String, &'static str> = BTreeMap::new();
+        for (key, entry) in rest {
+            let group = if normaliser.is_some_and(|(mean, std)| key == mean || key == std) {
+                (key.clone(), "normalisation of the input")
+            } else if !is_inside(key, &location.entry) {
+                let top = key.split('.').next().unwrap_or(key);
+                (format!("{top}.*"), "outside the entry that holds the weights")
+            } else if let Some(at) = segment(key, "attacker") {
+                (format!("{}attacker.*", &key[..at]), "the attacker's copy of the model")
+            } else if key.ends_with("num_batches_tracked") {
+                ("*.num_batches_tracked".to_owned(), "counts batches, is no weight")
+            } else if location.naming == Naming::Wide
+                && let Some(at) = segment(key, "sub_block1")
+            {
+                (format!("{}sub_block1.*", &key[..at]), "built and never run by the published code")
+            } else if options.allows(key) {
+                (key.clone(), "allowed to be left over")
+            } else {
+                self.mismatch.left_over.push((key.clone(), entry.shape.clone()));
+                continue;
+            };
+            ignored.insert(group.0, group.1);
+        }
+        self.ignored = ignored.into_iter().map(|(key, reason)| IgnoredEntry { key, reason }).collect();
+    }
+
+    fn hint(&self, location: &Location) -> Option<String> {
+        let mismatch = &self.mismatch;
+        if mismatch.is_empty() {
+            return None;
+        }
+        if !location.fits {
+            return Some("most entries have other names: is this the file's architecture?".to_owned());
+        }
+        let head = mismatch.misshapen.iter().find(|shape| {
+            shape.expected.len() == 1 && shape.found.len() == 1 && shape.key.ends_with(".bias")
+        });
+        head.filter(|_| mismatch.misshapen.len() <= 2).map(|shape| {
+            format!(
+                "the file was trained for {} classes, not {}: load it with its own number and give it a new head",
+                shape.found[0], shape.expected[0]
+            )
+        })
+    }
+}
+
+/// Where a segment of a dotted key begins.
+fn segment(key: &str, name: &str) -> Option<usize> {
+    let mut start = 0;
+    for part in key.split('.') {
+        if part == name {
+            return Some(start);
+        }
+        start += part.len() + 1;
+    }
+    None
+}
+
+/// The keys of the input's mean and standard deviation, if the rest of a file holds them.
+fn find_normaliser<'k>(
+    rest: &BTreeMap<&'k String, &Entry>,
+    channels: usize,
+) -> Option<(&'k String, &'k String)> {
+    let fits = |entry: &&Entry| entry.num_elements() == channels;
+    rest.iter().filter(|(key, entry)| fits(entry) && segment(key, "attacker").is_none()).find_map(
+        |(key, _)| {
+            let (parent, leaf) =
+                key.rsplit_once('.').map_or(("", key.as_str()), |(parent, leaf)| (parent, leaf));
+            let (_, std) = NORMALISERS.iter().find(|(mean, _)| *mean == leaf)?;
+            let std = if parent.is_empty() { (*std).to_owned() } else { format!("{parent}.{std}") };
+            let (std, _) = rest.get_key_value(&std).filter(|(_, entry)| fits(entry))?;
+            Some((*key, *std))
+        },
+    )
+}

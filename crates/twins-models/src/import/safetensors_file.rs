@@ -1,0 +1,45 @@
+//! Opening safetensors files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use safetensors::SafeTensors;
+
+use super::checkpoint::Checkpoint;
+use super::entry::{Entry, Source};
+use super::report::WeightFormat;
+use crate::error::ModelError;
+
+/// Whether a file begins with a header length and the header's opening brace.
+pub(super) fn starts_like_one(head: &[u8]) -> bool {
+    head.get(8) == Some(&b'{') && head.get(4..8) == Some(&[0; 4])
+}
+
+pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
+    let file = std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let file = Arc::new(file);
+    let damaged = |error: safetensors::SafeTensorError| ModelError::NotACheckpoint {
+        path: path.to_owned(),
+        reason: format!("its safetensors header is damaged, or the file truncated: {error}"),
+    };
+    let (header, metadata) = SafeTensors::read_metadata(&file).map_err(damaged)?;
+    // The header's length itself takes eight bytes.
+    let start = header + 8;
+    let mut entries = BTreeMap::new();
+    for (key, info) in metadata.tensors() {
+        let (from, to) = info.data_offsets;
+        let source =
+            Source::Safetensors { file: file.clone(), range: start + from..start + to, dtype: info.dtype };
+        entries.insert(key, Entry { shape: info.shape.clone(), source });
+    }
+    Ok(Checkpoint {
+        path: path.to_owned(),
+        format: WeightFormat::Safetensors,
+        length,
+        entries,
+        dictionaries: BTreeSet::from([String::new()]),
+        objects: BTreeMap::new(),
+        metadata: metadata.metadata().clone().unwrap_or_default(),
+    })
+}

@@ -1,0 +1,206 @@
+//! Imports of the files of `tests/golden/formats`, which hold the weights of `tests/golden/torch`.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::*;
+use crate::golden::{golden, images, reduced, reduced_net};
+use crate::{ModelError, Net, Normalisation};
+
+fn logits(net: &Net, name: &str) -> Vec<f32> {
+    net.forward(images(reduced(name).2, &Device::flex())).into_data().try_to_vec().unwrap()
+}
+
+fn load(
+    name: &str,
+    path: impl AsRef<Path>,
+    options: &ImportOptions,
+) -> Result<(Net, ImportReport), ModelError> {
+    load_weights(reduced_net(name, &Device::flex()), path, options)
+}
+
+/// The reduced network with the weights of the safetensors file.
+fn reference(name: &str) -> Net {
+    load(name, golden(&format!("torch/{name}.safetensors")), &ImportOptions::new()).unwrap().0
+}
+
+fn formats(file: &str) -> PathBuf {
+    golden("formats").join(file)
+}
+
+#[test]
+fn every_form_of_a_checkpoint_gives_the_same_network() {
+    let expected = logits(&reference("mnist_cnn"), "mnist_cnn");
+    let cases = [
+        ("zip.pt", WeightFormat::PytorchZip, "", ""),
+        ("legacy.pt", WeightFormat::PytorchLegacy, "", ""),
+        ("nested.pth.tar", WeightFormat::PytorchZip, "state_dict", "state_dict.module."),
+        ("whole_module.pt", WeightFormat::PytorchZip, "1", "1."),
+    ];
+    for (file, format, entry, prefix) in cases {
+        let (net, report) = load("mnist_cnn", formats(file), &ImportOptions::new()).unwrap();
+        // The same bits in another container.
+        assert_eq!(logits(&net, "mnist_cnn"), expected, "{file}");
+        assert_eq!(
+            (report.format, report.entry.as_str(), report.prefix.as_str()),
+            (format, entry, prefix),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn half_precision_is_widened() {
+    let expected = logits(&reference("mnist_cnn"), "mnist_cnn");
+    let (net, _) = load("mnist_cnn", formats("half.pt"), &ImportOptions::new()).unwrap();
+    for (found, expected) in logits(&net, "mnist_cnn").iter().zip(expected) {
+        // Half precision keeps 11 bits of each weight, 5e-4; sums of random signs stay near that.
+        assert!((found - expected).abs() < 1e-2 * expected.abs().max(1.0), "{found} {expected}");
+    }
+}
+
+#[test]
+fn of_two_copies_the_weights_are_read_before_their_average() {
+    let (_, report) = load("mnist_cnn", formats("nested.pth.tar"), &ImportOptions::new()).unwrap();
+    let others: Vec<_> = report.ignored.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!(others, ["ema_state_dict.*"]);
+    let named = ImportOptions::new().with_entry("ema_state_dict");
+    let (average, report) = load("mnist_cnn", formats("nested.pth.tar"), &named).unwrap();
+    assert_eq!(report.entry, "ema_state_dict");
+    assert_ne!(logits(&average, "mnist_cnn"), logits(&reference("mnist_cnn"), "mnist_cnn"));
+}
+
+#[test]
+fn the_structure_of_robust_models_transfer_loads() {
+    let (net, report) = load("bottleneck", formats("robust_transfer.ckpt"), &ImportOptions::new()).unwrap();
+    assert_eq!((report.entry.as_str(), report.prefix.as_str()), ("model", "model.module.model."));
+    let normalisation = Normalisation::imagenet();
+    assert_eq!(report.normalisation.as_ref(), Some(&normalisation));
+    assert_eq!(net.config().normalisation(), Some(&normalisation));
+    let ignored: Vec<_> = report.ignored.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!(
+        ignored,
+        [
+            "*.num_batches_tracked",
+            "model.module.attacker.*",
+            "model.module.normalizer.new_mean",
+            "model.module.normalizer.new_std",
+            "optimizer.*",
+        ]
+    );
+    let expected = reference("bottleneck").with_normalisation(normalisation).unwrap();
+    assert_eq!(logits(&net, "bottleneck"), logits(&expected, "bottleneck"));
+    // 20 normalisation layers of four values each.
+    assert_eq!(report.copied_to_frozen, 80);
+}
+
+#[test]
+fn the_model_keeps_its_normalisation_where_asked_to() {
+    let options = ImportOptions::new().with_normalisation(NormalisationSource::Model);
+    let (net, report) = load("bottleneck", formats("robust_transfer.ckpt"), &options).unwrap();
+    assert_eq!((net.config().normalisation(), report.normalisation), (None, None));
+}
+
+#[test]
+fn a_file_that_asks_to_call_something_is_refused_by_name() {
+    let message = |file| load("mnist_cnn", formats(file), &ImportOptions::new()).unwrap_err().to_string();
+    let system = message("calls_system.pt");
+    assert!(system.contains("posix.system") && system.contains("do not trust"), "{system}");
+    let eval = message("calls_eval.pkl");
+    assert!(eval.contains("builtin") && eval.contains("eval"), "{eval}");
+}
+
+#[test]
+fn an_import_does_not_touch_clones() {
+    let device = Device::flex();
+    let net = reduced_net("cifar", &device);
+    let clone = net.clone();
+    let before = logits(&clone, "cifar");
+    let (loaded, _) = load_weights(net, golden("torch/cifar.safetensors"), &ImportOptions::new()).unwrap();
+    assert_ne!(logits(&loaded, "cifar"), before);
+    assert_eq!(logits(&clone, "cifar"), before);
+}
+
+#[test]
+fn allowed_entries_keep_their_initial_values() {
+    let device = Device::flex();
+    let net = reduced_net("cifar", &device).with_new_head(7, 3).unwrap();
+    let head = net.body().head().weight.val().into_data();
+    let options = ImportOptions::new().with_allow("linear.*");
+    let (net, report) = load_weights(net, golden("torch/cifar.safetensors"), &options).unwrap();
+    assert_eq!(report.kept, ["head.weight", "head.bias"]);
+    assert_eq!(net.body().head().weight.val().into_data(), head);
+    assert_eq!(net.num_classes(), 7);
+}
+
+#[test]
+fn negative_variances_are_refused_by_name() {
+    let file = std::fs::read(golden("torch/cifar.safetensors")).unwrap();
+    let parsed = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let key = "layer1.0.bn1.running_var";
+    let start = parsed.tensor(key).unwrap().data().as_ptr() as usize - file.as_ptr() as usize;
+    let mut damaged = file.clone();
+    damaged[start..start + 4].copy_from_slice(&(-0.5f32).to_le_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.safetensors");
+    std::fs::write(&path, damaged).unwrap();
+    let message = load("cifar", &path, &ImportOptions::new()).unwrap_err().to_string();
+    assert!(message.contains(key) && message.contains("negative variance, -0.5"), "{message}");
+}
+
+#[test]
+fn weights_reach_a_tracked_network_as_tracked_parameters() {
+    let device = Device::flex().autodiff();
+    let net = reduced_net("cifar", &device);
+    let (net, _) = load_weights(net, golden("torch/cifar.safetensors"), &ImportOptions::new()).unwrap();
+    assert!(net.body().head().weight.val().is_require_grad());
+    let grads = net.forward(images(reduced("cifar").2, &device)).sum().backward();
+    assert!(net.body().head().weight.val().grad(&grads).is_some());
+}
+
+#[test]
+fn a_record_of_burn_loads_with_both_wings() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["bottleneck", "wide", "mnist_cnn"] {
+        let expected = reference(name);
+        let path = folder.path().join(format!("{name}.bpk"));
+        expected.clone().into_record().save(&path).unwrap();
+        let (net, report) = load(name, &path, &ImportOptions::new()).unwrap();
+        assert_eq!((report.format, report.prefix.as_str()), (WeightFormat::Burnpack, "body."));
+        assert_eq!(report.copied_to_frozen, 0);
+        assert_eq!(values(net.body()), values(expected.body()), "{name}");
+    }
+    let half = std::fs::read(folder.path().join("wide.bpk")).unwrap();
+    let path = folder.path().join("half.bpk");
+    std::fs::write(&path, &half[..half.len() / 2]).unwrap();
+    let message =
+        load_weights(reduced_net("wide", &device), &path, &ImportOptions::new()).unwrap_err().to_string();
+    assert!(message.contains("truncated"), "{message}");
+}
+
+#[test]
+fn blocks_that_published_code_never_runs_are_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trades.safetensors");
+    let bytes = std::fs::read(golden("torch/wide.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut entries: Vec<_> = file.iter().map(|(key, view)| (key.to_owned(), view)).collect();
+    let copies: Vec<_> = entries.iter().filter(|(key, _)| key.starts_with("block1.")).cloned().collect();
+    entries.extend(copies.into_iter().map(|(key, view)| (format!("sub_{key}"), view)));
+    std::fs::write(&path, safetensors::serialize(entries, None).unwrap()).unwrap();
+    let (_, report) = load("wide", &path, &ImportOptions::new()).unwrap();
+    assert!(report.ignored.iter().any(|entry| entry.key == "sub_block1.*"), "{report}");
+}
+
+#[test]
+fn the_number_of_classes_is_read_from_the_head() {
+    let config = crate::ModelConfig::new(crate::Architecture::MnistCnn, 10);
+    // The reduced file does not fit the published widths, but the head's size was found.
+    let error =
+        load_pretrained(&config, formats("zip.pt"), &ImportOptions::new(), &Device::flex()).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("shape: 7.weight is [5, 8], the network needs [5, 100]"), "{message}");
+}

@@ -1,0 +1,155 @@
+//! Model files: safetensors that carry what the model is.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::Architecture;
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::export::{Wings, write, write_error};
+use crate::import::{Checkpoint, ImportOptions, load_weights};
+use crate::net::Net;
+
+/// Key of the card among the metadata of the file.
+const CARD: &str = "burn-twins";
+
+/// What a model file says about its model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    config: ModelConfig,
+    classes: Vec<String>,
+    library_version: String,
+}
+
+impl ModelCard {
+    /// The card of a network whose classes have these names, in the order of the logits.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::ClassNames`] unless there is one name per class and none twice.
+    pub fn new(net: &Net, classes: Vec<String>) -> Result<Self, ModelError> {
+        let different = classes.iter().collect::<BTreeSet<_>>().len();
+        if different != net.num_classes() || classes.len() != net.num_classes() {
+            return Err(ModelError::ClassNames { found: different, expected: net.num_classes() });
+        }
+        Ok(Self {
+            config: net.config().clone(),
+            classes,
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// Configuration of the network: architecture, normalisation, up-sampling, size of images.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Names of the classes, in the order of the logits.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Version of this library that saved the file.
+    pub fn library_version(&self) -> &str {
+        &self.library_version
+    }
+
+    /// Checks that the file at `path` holds the model that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::WrongArchitecture`] or [`ModelError::WrongClassCount`].
+    pub fn expect(&self, path: &Path, arch: Architecture, num_classes: usize) -> Result<(), ModelError> {
+        let path = path.to_owned();
+        let found = self.config.architecture();
+        if found != arch {
+            return Err(ModelError::WrongArchitecture { path, found, expected: arch });
+        }
+        let found = self.config.num_classes();
+        if found != num_classes {
+            return Err(ModelError::WrongClassCount { path, found, expected: num_classes });
+        }
+        Ok(())
+    }
+
+    /// Reads the card of a model file.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotAModelFile`] where the file has none or a damaged one, and the errors of
+    /// reading weight files.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let checkpoint = Checkpoint::open(path.as_ref())?;
+        Self::of_checkpoint(&checkpoint)?.ok_or_else(|| ModelError::NotAModelFile {
+            path: checkpoint.path.clone(),
+            reason: format!("it has no {CARD:?} metadata"),
+        })
+    }
+
+    /// The card of an opened file, `None` for a file of another program.
+    pub(crate) fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Option<Self>, ModelError> {
+        let Some(json) = checkpoint.metadata.get(CARD) else {
+            return Ok(None);
+        };
+        let damaged = |reason: String| ModelError::NotAModelFile { path: checkpoint.path.clone(), reason };
+        let card: Self = serde_json::from_str(json)
+            .map_err(|error| damaged(format!("its metadata is damaged: {error}")))?;
+        card.config.check()?;
+        if card.classes.len() != card.config.num_classes() {
+            return Err(damaged("its metadata names another number of classes than it has".to_owned()));
+        }
+        Ok(Some(card))
+    }
+}
+
+/// Saves a network with both wings and its card.
+///
+/// The file is safetensors. Its entries are named as PyTorch's published networks name theirs, the
+/// frozen wing's with `frozen_` in front of the last part, and dense weights are `[out, in]`. It
+/// is written under a temporary name and renamed, so a crash leaves the old file or none.
+///
+/// # Errors
+///
+/// [`ModelError::Write`]; [`ModelError::ClassNames`] where the card is another model's.
+pub fn save_model(path: impl AsRef<Path>, net: &Net, card: &ModelCard) -> Result<(), ModelError> {
+    if card.config.num_classes() != net.num_classes() {
+        let found = card.config.num_classes();
+        return Err(ModelError::ClassNames { found, expected: net.num_classes() });
+    }
+    let card = ModelCard { config: net.config().clone(), ..card.clone() };
+    let json = serde_json::to_string(&card).map_err(|error| write_error(path.as_ref(), error.into()))?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), (CARD.to_owned(), json)]);
+    write(path.as_ref(), net, Wings::Both, metadata)
+}
+
+/// Loads a network that [`save_model`] wrote, in the state of inference on plain devices.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use twins_models::{Architecture, ModelCard, ModelConfig, load_model, save_model};
+///
+/// let device = Device::flex();
+/// let net = ModelConfig::new(Architecture::MnistCnn, 2).init(&device)?;
+/// let card = ModelCard::new(&net, vec!["odd".into(), "even".into()])?;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("parity.safetensors");
+/// save_model(&path, &net, &card)?;
+///
+/// let (loaded, card) = load_model(&path, &device)?;
+/// assert_eq!(loaded.num_classes(), 2);
+/// assert_eq!(card.classes(), ["odd", "even"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ModelError::NotAModelFile`] for a file without a card, and the errors of [`load_weights`].
+pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<(Net, ModelCard), ModelError> {
+    let card = ModelCard::read(path.as_ref())?;
+    let net = card.config.init(device)?;
+    let (net, _) = load_weights(net, path, &ImportOptions::new())?;
+    Ok((net, card))
+}

@@ -1,0 +1,102 @@
+//! Normalisation of images inside the model.
+
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ModelError;
+
+/// Mean and standard deviation per channel, applied by the model to images in [0, 1].
+///
+/// y_c = (x_c − mean_c) / std_c
+///
+/// It belongs to the model, not to the data, so that attacks work on [0, 1] images and epsilon
+/// means the same for every model. The values are configuration: they are saved with the model,
+/// are no parameters, and take no gradient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Normalisation by these values, one per channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Normalisation`] where the lengths differ, are 0, or a value is not finite or
+    /// a standard deviation not positive.
+    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Result<Self, ModelError> {
+        let fits = !mean.is_empty()
+            && mean.len() == std.len()
+            && mean.iter().all(|m| m.is_finite())
+            && std.iter().all(|s| s.is_finite() && *s > 0.0);
+        if fits { Ok(Self { mean, std }) } else { Err(ModelError::Normalisation { mean, std }) }
+    }
+
+    /// The mean (0.485, 0.456, 0.406) and standard deviation (0.229, 0.224, 0.225) of ImageNet.
+    pub fn imagenet() -> Self {
+        Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
+    }
+
+    /// The mean (0.4914, 0.4822, 0.4465) and standard deviation (0.2471, 0.2435, 0.2616) of
+    /// CIFAR-10, as the robust WideResNets and ResNet-18s of the literature round them.
+    pub fn cifar10() -> Self {
+        Self { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2471, 0.2435, 0.2616] }
+    }
+
+    /// Means, one per channel.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// Standard deviations, one per channel.
+    pub fn std(&self) -> &[f32] {
+        &self.std
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Applies it.
+    ///
+    /// # Shapes
+    ///
+    /// `[batch, channels, height, width]` to the same.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        let device = images.device();
+        let per_channel = |values: &[f32]| {
+            Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, values.len(), 1, 1]), &device)
+        };
+        (images - per_channel(&self.mean)) / per_channel(&self.std)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn subtracts_the_mean_and_divides_by_the_std_of_each_channel() {
+        let norm = Normalisation::new(vec![0.5, 0.25], vec![0.5, 0.25]).unwrap();
+        let x = Tensor::<4>::from_data([[[[1.0f32]], [[1.0]]]], &Device::flex());
+        // (1 − 0.5) / 0.5 = 1 and (1 − 0.25) / 0.25 = 3, exact in binary.
+        assert_eq!(norm.forward(x).into_data().try_to_vec::<f32>().unwrap(), [1.0, 3.0]);
+    }
+
+    #[test]
+    fn refuses_values_that_cannot_normalise() {
+        for (mean, std) in [
+            (vec![0.0], vec![0.0]),
+            (vec![0.0], vec![-1.0]),
+            (vec![f32::NAN], vec![1.0]),
+            (vec![0.0, 0.0], vec![1.0]),
+            (vec![], vec![]),
+        ] {
+            assert!(Normalisation::new(mean, std).is_err());
+        }
+    }
+}

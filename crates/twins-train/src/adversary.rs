@@ -1,0 +1,69 @@
+use serde::{Deserialize, Serialize};
+use twins_attack::{AttackError, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
+
+/// The PGD adversary of a training or validation; its last iterate is what counts.
+///
+/// | name | default | purpose | range |
+/// |---|---|---|---|
+/// | `norm` | Linf | the norm that bounds a perturbation | |
+/// | `epsilon` | 8/255 | the bound, on the [0, 1] scale | ≥ 0 |
+/// | `steps` | 10 | gradient steps | ≥ 1 |
+/// | `step_size` | 2/255 | length of a step in the norm, on the [0, 1] scale | ≥ 0 |
+/// | `start` | uniform | where it starts | |
+/// | `loss` | cross-entropy | what it maximises; `kl` is TRADES's own adversary | |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdversaryConfig {
+    /// The norm that bounds a perturbation.
+    pub norm: Norm,
+    /// The bound, on the [0, 1] scale.
+    pub epsilon: f64,
+    /// Gradient steps.
+    pub steps: usize,
+    /// Length of a step in the norm, on the [0, 1] scale.
+    pub step_size: f64,
+    /// Where the adversary starts.
+    pub start: Start,
+    /// What the adversary maximises.
+    pub loss: Loss,
+}
+
+impl Default for AdversaryConfig {
+    fn default() -> Self {
+        Self::new(Norm::Linf, 8.0 / 255.0, 10, 2.0 / 255.0)
+    }
+}
+
+impl AdversaryConfig {
+    /// An adversary that maximises the cross-entropy from a uniform random start.
+    pub fn new(norm: Norm, epsilon: f64, steps: usize, step_size: f64) -> Self {
+        Self { norm, epsilon, steps, step_size, start: Start::Uniform, loss: Loss::CrossEntropy }
+    }
+
+    /// Sets where the adversary starts.
+    #[must_use]
+    pub fn with_start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Sets what the adversary maximises.
+    #[must_use]
+    pub fn with_loss(mut self, loss: Loss) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// The attack.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ThreatModel`] and [`PgdConfig`]: epsilon negative or NaN, no steps, a negative step size.
+    pub fn build(&self) -> Result<Pgd, AttackError> {
+        let threat = ThreatModel::new(self.norm, self.epsilon as f32)?;
+        PgdConfig::new(threat, self.steps, self.step_size as f32)
+            .with_start(self.start)
+            .with_loss(self.loss)
+            .build()
+    }
+}

@@ -1,0 +1,179 @@
+use std::path::PathBuf;
+
+use twins_attack::AttackError;
+use twins_data::DataError;
+
+use crate::Method;
+
+/// What can go wrong in configuring, running or resuming a training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A method's name is not known.
+    #[error("unknown method \"{name}\"; known are {}", Method::ALL.map(Method::name).join(", "))]
+    UnknownMethod {
+        /// The name given.
+        name: String,
+    },
+    /// There is nothing to do.
+    #[error("epochs is 0; train for at least one epoch")]
+    NoEpochs,
+    /// The batch cannot be split, or has no statistics.
+    #[error(
+        "batch size is {size}; use at least 2: batch statistics need two samples, and a two-wing method splits \
+         every batch between the frozen and the adaptive wing"
+    )]
+    BatchSize {
+        /// The batch size given.
+        size: usize,
+    },
+    /// A number is outside its range.
+    #[error("{name} is {value}; it must be {range}")]
+    OutOfRange {
+        /// The setting.
+        name: &'static str,
+        /// The value given.
+        value: f64,
+        /// The range in words.
+        range: &'static str,
+    },
+    /// A schedule's factor is outside its range.
+    #[error("{name} is {value}; it must be above 0 (final_fraction: at least 0) and at most 1")]
+    ScheduleFactor {
+        /// The setting.
+        name: &'static str,
+        /// The value given.
+        value: f64,
+    },
+    /// Milestones out of order.
+    #[error("schedule.milestones are {milestones:?}; they must ascend without repetition")]
+    Milestones {
+        /// The milestones given.
+        milestones: Vec<usize>,
+    },
+    /// A patience of zero epochs.
+    #[error("{name} is 0; give at least 1 epoch, or leave it out")]
+    NoPatience {
+        /// The setting.
+        name: &'static str,
+    },
+    /// A count of zero.
+    #[error("{name} is 0; give at least 1, or leave it out")]
+    Zero {
+        /// The setting.
+        name: &'static str,
+    },
+    /// The adversary's configuration, or the adversary itself, failed.
+    #[error("the adversary: {0}")]
+    Attack(#[from] AttackError),
+    /// The data could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The validation split would hold no image.
+    #[error(
+        "the validation split of {fraction} of {images} images is empty; raise validation.fraction or give more \
+         images: the best checkpoint is chosen on it"
+    )]
+    EmptyValidation {
+        /// The fraction asked for.
+        fraction: f64,
+        /// The images there are.
+        images: usize,
+    },
+    /// Too little is left to train on.
+    #[error("{images} images are left to train on after the validation split; at least 2 are needed")]
+    TooFewImages {
+        /// The images left.
+        images: usize,
+    },
+    /// The data name more classes than the model has.
+    #[error(
+        "the data have labels up to {label} but the model has {classes} classes; give the model a head for {} classes",
+        label + 1
+    )]
+    LabelOutOfRange {
+        /// The largest label.
+        label: usize,
+        /// The model's classes.
+        classes: usize,
+    },
+    /// The model has no parameters, so no device.
+    #[error("the model has no parameters; there is nothing to train")]
+    NoParameters,
+    /// A two-wing method on a model without two-wing layers.
+    #[error(
+        "the method {method} needs TwinsBatchNorm layers and the model has none; replace its batch normalisation, or \
+         use the method \"{}\"",
+        if *method == Method::TwinsAt { "at" } else { "trades" }
+    )]
+    NoTwinsLayers {
+        /// The method.
+        method: Method,
+    },
+    /// A loss, a gradient or a weight is NaN or infinite.
+    #[error(
+        "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}); lower the learning rate, clip \
+         gradients, or set non_finite = \"skip-batch\"; last good checkpoint: {}",
+        checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
+    )]
+    NonFinite {
+        /// Which value, with its parameter.
+        what: String,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step within the epoch, from 1.
+        step: usize,
+        /// The learning rate of the step.
+        learning_rate: f64,
+        /// The checkpoint to go back to.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The run directory holds a run already.
+    #[error(
+        "{} holds another run ({found}); choose another directory, or say that it is to be resumed or overwritten", path.display()
+    )]
+    RunExists {
+        /// The directory.
+        path: PathBuf,
+        /// What was found in it.
+        found: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Weights do not belong to the model.
+    #[error("the weights do not fit the model: {problem}; use the model that they were saved from")]
+    WeightsMismatch {
+        /// The first problem found.
+        problem: String,
+    },
+    /// A checkpoint is truncated, altered or of another kind.
+    #[error("{} is not a usable checkpoint: {problem}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The run in the directory has another configuration.
+    #[error("{} holds a run with another configuration: {difference}; resume it with its own, or overwrite it", path.display())]
+    OtherConfig {
+        /// The directory.
+        path: PathBuf,
+        /// The first setting that differs.
+        difference: String,
+    },
+    /// The checkpoint belongs to other data.
+    #[error(
+        "the checkpoint was made with other training data (labels, number of images or validation split differ); \
+         resume with the same data, or overwrite the run"
+    )]
+    OtherData,
+}

@@ -1,0 +1,53 @@
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use twins_data::{Augmentation, Batch, DataError, ImageDataset, collate};
+
+/// Batches that are ready before they are asked for: one being trained on, two behind it.
+const READY: usize = 2;
+
+/// Prepares batches in a background thread, in a fixed order.
+pub(crate) struct Loader {
+    batches: Receiver<Result<Batch, DataError>>,
+    waited: Duration,
+}
+
+impl Loader {
+    /// Starts on `batches` at once. Augmentation draws depend on (`seed`, sample) alone.
+    pub(crate) fn start(
+        dataset: Arc<dyn ImageDataset>,
+        batches: Vec<Vec<usize>>,
+        augmentation: Option<Augmentation>,
+        seed: u64,
+        device: Device,
+    ) -> Self {
+        let (sender, receiver) = sync_channel(READY);
+        thread::spawn(move || {
+            for ids in batches {
+                let augment = augmentation.as_ref().map(|augmentation| (augmentation, seed));
+                let batch = collate(dataset.as_ref(), &ids, augment, &device);
+                // The receiver is gone where the training stopped early.
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { batches: receiver, waited: Duration::ZERO }
+    }
+
+    /// The next batch; `None` after the last.
+    pub(crate) fn next(&mut self) -> Option<Result<Batch, DataError>> {
+        let start = Instant::now();
+        let batch = self.batches.recv().ok();
+        self.waited += start.elapsed();
+        batch
+    }
+
+    /// How long [`next`](Loader::next) has kept its caller waiting.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
+    }
+}

@@ -1,0 +1,149 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::TensorData;
+use serde::{Deserialize, Serialize};
+
+use crate::weights::Weights;
+use crate::{Accuracy, Evaluation};
+
+/// What one epoch measured: a line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Training steps since the beginning.
+    pub steps: usize,
+    /// The learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// The loss, averaged over the epoch's samples.
+    pub loss: f64,
+    /// The frozen wing's unweighted share, for two-wing methods.
+    pub loss_frozen: Option<f64>,
+    /// The adaptive wing's share.
+    pub loss_adaptive: f64,
+    /// Accuracy of the training passes, on the adversary's images where there is one.
+    pub train_adversarial_accuracy: Accuracy,
+    /// Clean accuracy on the validation split.
+    pub validation_clean_accuracy: Accuracy,
+    /// Robust accuracy on the validation split.
+    pub validation_robust_accuracy: Accuracy,
+    /// The same two of the averaged weights, where there are any.
+    pub ema_accuracy: Option<[Accuracy; 2]>,
+    /// Mean Euclidean norm of the whole gradient.
+    pub gradient_norm: f64,
+    /// By layer parameter: its norms and effective learning rate.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, LayerMetrics>,
+    /// Batches left out because of a NaN or infinite value.
+    pub skipped_batches: usize,
+    /// Training images per second, validation left out.
+    pub images_per_second: f64,
+    /// Seconds of training and validation.
+    pub seconds: f64,
+    /// Seconds of them that the training waited for data.
+    pub seconds_waiting: f64,
+}
+
+/// Norms of one weight over an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerMetrics {
+    /// Euclidean norm of the weight at the epoch's end.
+    pub weight_norm: f64,
+    /// Mean Euclidean norm of its gradient.
+    pub gradient_norm: f64,
+    /// learning rate / weight norm²: the step that a weight in front of a batch normalisation, whose output does
+    /// not depend on the weight's norm, effectively makes (TWINS, section 3.3).
+    pub effective_learning_rate: f64,
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct EpochSums {
+    pub(crate) samples: usize,
+    pub(crate) correct: usize,
+    pub(crate) steps: usize,
+    pub(crate) skipped: usize,
+    pub(crate) loss: f64,
+    pub(crate) frozen: Option<f64>,
+    pub(crate) adaptive: f64,
+    pub(crate) gradient_norm: f64,
+    pub(crate) gradient_norms: BTreeMap<String, f64>,
+    pub(crate) seconds: f64,
+    pub(crate) waiting: f64,
+}
+
+impl EpochSums {
+    pub(crate) fn add(&mut self, report: &crate::StepReport) {
+        let weight = report.samples as f64;
+        self.samples += report.samples;
+        self.correct += report.correct;
+        self.steps += 1;
+        self.loss += weight * report.loss;
+        self.adaptive += weight * report.adaptive_loss;
+        if let Some(frozen) = report.frozen_loss {
+            *self.frozen.get_or_insert(0.0) += weight * frozen;
+        }
+        self.gradient_norm += report.gradient_norm;
+        for (path, norm) in &report.gradient_norms {
+            *self.gradient_norms.entry(path.clone()).or_default() += norm;
+        }
+    }
+
+    pub(crate) fn mean_loss(&self) -> f64 {
+        self.loss / self.samples.max(1) as f64
+    }
+
+    pub(crate) fn accuracy(&self) -> Accuracy {
+        Accuracy { correct: self.correct, total: self.samples }
+    }
+
+    /// The line of a finished epoch; `evaluations` of the raw and the averaged weights.
+    pub(crate) fn into_metrics(
+        self,
+        position: (usize, usize),
+        learning_rate: f64,
+        evaluations: (Evaluation, Option<Evaluation>),
+        weights: &Weights,
+        validation_seconds: f64,
+    ) -> EpochMetrics {
+        let samples = self.samples.max(1) as f64;
+        let steps = self.steps.max(1) as f64;
+        let (raw, averaged) = evaluations;
+        let layers = self
+            .gradient_norms
+            .iter()
+            .filter_map(|(path, norm)| {
+                let weight_norm = weight_norm(weights.tensors().get(path)?)?;
+                let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
+                let layer =
+                    LayerMetrics { weight_norm, gradient_norm: norm / steps, effective_learning_rate };
+                Some((path.clone(), layer))
+            })
+            .collect();
+        EpochMetrics {
+            epoch: position.0,
+            steps: position.1,
+            learning_rate,
+            loss: self.loss / samples,
+            loss_frozen: self.frozen.map(|frozen| frozen / samples),
+            loss_adaptive: self.adaptive / samples,
+            train_adversarial_accuracy: self.accuracy(),
+            validation_clean_accuracy: raw.clean,
+            validation_robust_accuracy: raw.robust.unwrap_or(raw.clean),
+            ema_accuracy: averaged
+                .map(|averaged| [averaged.clean, averaged.robust.unwrap_or(averaged.clean)]),
+            gradient_norm: self.gradient_norm / steps,
+            layers,
+            skipped_batches: self.skipped,
+            images_per_second: self.samples as f64 / self.seconds.max(1e-9),
+            seconds: self.seconds + validation_seconds,
+            seconds_waiting: self.waiting,
+        }
+    }
+}
+
+/// Of a weight in front of a normalisation: matrices and kernels only.
+fn weight_norm(weight: &TensorData) -> Option<f64> {
+    let matrix = weight.rank() >= 2;
+    matrix.then(|| weight.iter::<f64>().map(|value| value * value).sum::<f64>().sqrt())
+}

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::metrics::EpochSums;
+
+/// Whether a progress bar is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressDisplay {
+    /// On standard error where that is a terminal.
+    Auto,
+    /// Never.
+    Hidden,
+}
+
+/// The bar of one epoch: loss, accuracy, images per second, time left in the epoch and in the training.
+pub(crate) struct EpochBar {
+    bar: ProgressBar,
+    epochs_left: f64,
+    steps: usize,
+}
+
+impl EpochBar {
+    pub(crate) fn start(
+        display: ProgressDisplay,
+        epoch: usize,
+        epochs: usize,
+        steps: usize,
+        done: usize,
+    ) -> Self {
+        let target = match display {
+            ProgressDisplay::Auto => ProgressDrawTarget::stderr(),
+            ProgressDisplay::Hidden => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(steps as u64), target)
+            .with_style(
+                ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg} {eta} left")
+                    .expect("the template is fixed"),
+            )
+            .with_prefix(format!("epoch {}/{epochs}", epoch + 1))
+            .with_position(done as u64);
+        bar.reset_eta();
+        Self { bar, epochs_left: (epochs - epoch - 1) as f64, steps }
+    }
+
+    pub(crate) fn advance(&self, sums: &EpochSums) {
+        let per_step = sums.seconds / sums.steps.max(1) as f64;
+        let after = Duration::from_secs_f64(per_step * self.steps as f64 * self.epochs_left);
+        self.bar.set_message(format!(
+            "loss {:.4}, accuracy {:.1} %, {:.0} images/s, later epochs {}, this one",
+            sums.mean_loss(),
+            sums.accuracy().percent(),
+            sums.samples as f64 / sums.seconds.max(1e-9),
+            indicatif::HumanDuration(after),
+        ));
+        self.bar.inc(1);
+    }
+
+    pub(crate) fn validating(&self) {
+        self.bar.set_message("validating,");
+    }
+
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,252 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::Checkpoint;
+use crate::{EpochMetrics, TrainConfig, TrainError};
+
+/// What becomes of a run that a directory already holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExistingRun {
+    /// Refuse to touch it.
+    Refuse,
+    /// Continue it from its last checkpoint; start anew where there is none.
+    Resume,
+    /// Delete its files and start anew.
+    Overwrite,
+}
+
+/// The files of one training run.
+///
+/// | file | what it is |
+/// |---|---|
+/// | `config.json` | the effective configuration |
+/// | `metrics.jsonl` | a line of [`EpochMetrics`] per epoch |
+/// | `last.safetensors` | the state to resume from |
+/// | `previous.safetensors` | the one before it, used where the last is damaged |
+/// | `best.safetensors` | the weights with the best validation robust accuracy |
+///
+/// Every file is written under another name, flushed to the disk and renamed, so that whoever reads it, whenever the
+/// process ends, finds a whole one.
+#[derive(Clone, Debug)]
+pub(crate) struct RunDirectory {
+    path: PathBuf,
+}
+
+const CONFIG: &str = "config.json";
+const METRICS: &str = "metrics.jsonl";
+const LAST: &str = "last.safetensors";
+const PREVIOUS: &str = "previous.safetensors";
+const BEST: &str = "best.safetensors";
+
+impl RunDirectory {
+    /// Opens or creates the directory. Nothing is written where it is refused.
+    pub(crate) fn open(path: &Path, existing: ExistingRun) -> Result<Self, TrainError> {
+        let directory = Self { path: path.to_owned() };
+        let found: Vec<&str> = [CONFIG, METRICS, LAST, PREVIOUS, BEST]
+            .into_iter()
+            .filter(|name| directory.path.join(name).exists())
+            .collect();
+        match existing {
+            ExistingRun::Refuse if !found.is_empty() => {
+                return Err(TrainError::RunExists { path: path.to_owned(), found: found.join(", ") });
+            }
+            ExistingRun::Overwrite => {
+                for name in found {
+                    let file = directory.path.join(name);
+                    fs::remove_file(&file).map_err(io("remove", &file))?;
+                }
+            }
+            ExistingRun::Refuse | ExistingRun::Resume => {}
+        }
+        fs::create_dir_all(path).map_err(io("create", path))?;
+        Ok(directory)
+    }
+
+    pub(crate) fn last(&self) -> PathBuf {
+        self.path.join(LAST)
+    }
+
+    pub(crate) fn best(&self) -> PathBuf {
+        self.path.join(BEST)
+    }
+
+    /// The configuration of the run that the directory holds.
+    pub(crate) fn read_config(&self) -> Result<Option<TrainConfig>, TrainError> {
+        let path = self.path.join(CONFIG);
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|error| TrainError::Checkpoint { path, problem: error.to_string() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io("read", &path)(error)),
+        }
+    }
+
+    pub(crate) fn write_config(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        let text = serde_json::to_string_pretty(config).expect("a configuration is plain data");
+        write_atomically(&self.path.join(CONFIG), (text + "\n").as_bytes())
+    }
+
+    pub(crate) fn append_metrics(&self, metrics: &EpochMetrics) -> Result<(), TrainError> {
+        let path = self.path.join(METRICS);
+        let line = serde_json::to_string(metrics).expect("metrics are plain data") + "\n";
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(io("open", &path))?;
+        file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io("write", &path))
+    }
+
+    /// Reads the metrics of the first `epochs` epochs and drops later or broken lines, which the run will write again.
+    pub(crate) fn rewind_metrics(&self, epochs: usize) -> Result<Vec<EpochMetrics>, TrainError> {
+        let path = self.path.join(METRICS);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(io("read", &path)(error)),
+        };
+        let kept: Vec<(&str, EpochMetrics)> = text
+            .lines()
+            .filter_map(|line| Some((line, serde_json::from_str::<EpochMetrics>(line).ok()?)))
+            .filter(|(_, metrics)| metrics.epoch <= epochs)
+            .collect();
+        let lines: String = kept.iter().map(|(line, _)| format!("{line}\n")).collect();
+        if lines != text {
+            write_atomically(&path, lines.as_bytes())?;
+        }
+        Ok(kept.into_iter().map(|(_, metrics)| metrics).collect())
+    }
+
+    /// Writes the state to resume from; the one so far becomes the previous one.
+    pub(crate) fn write_last(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let path = self.last();
+        let temporary = write_temporary(&path, &encode(&path, checkpoint)?)?;
+        if path.exists() {
+            let previous = self.path.join(PREVIOUS);
+            fs::rename(&path, &previous).map_err(io("rename", &path))?;
+        }
+        fs::rename(&temporary, &path).map_err(io("rename", &temporary))?;
+        sync_directory(&self.path)
+    }
+
+    pub(crate) fn write_best(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let path = self.best();
+        write_atomically(&path, &encode(&path, checkpoint)?)
+    }
+
+    /// The last good state, and what was wrong with the last one where it is the previous.
+    pub(crate) fn read_last(&self) -> Result<Option<(Checkpoint, Option<TrainError>)>, TrainError> {
+        let problem = match read(&self.last()) {
+            Ok(Some(checkpoint)) => return Ok(Some((checkpoint, None))),
+            Ok(None) => None,
+            Err(problem) => Some(problem),
+        };
+        match read(&self.path.join(PREVIOUS)) {
+            Ok(Some(checkpoint)) => Ok(Some((checkpoint, problem))),
+            Ok(None) => problem.map_or(Ok(None), Err),
+            Err(error) => Err(problem.unwrap_or(error)),
+        }
+    }
+
+    pub(crate) fn read_best(&self) -> Result<Option<Checkpoint>, TrainError> {
+        read(&self.best())
+    }
+}
+
+/// Reads a checkpoint and verifies it; `None` where there is no such file.
+pub(crate) fn read(path: &Path) -> Result<Option<Checkpoint>, TrainError> {
+    match fs::read(path) {
+        Ok(bytes) => Checkpoint::from_bytes(&bytes)
+            .map(Some)
+            .map_err(|problem| TrainError::Checkpoint { path: path.to_owned(), problem }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io("read", path)(error)),
+    }
+}
+
+fn encode(path: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>, TrainError> {
+    checkpoint.to_bytes().map_err(|problem| TrainError::Checkpoint { path: path.to_owned(), problem })
+}
+
+/// Writes a file so that readers find the old content or the new, whenever the process ends.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let temporary = write_temporary(path, bytes)?;
+    fs::rename(&temporary, path).map_err(io("rename", &temporary))?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, TrainError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // A full disk: give back what the unfinished file took.
+        let _ = fs::remove_file(&temporary);
+        return Err(io("write", &temporary)(error));
+    }
+    Ok(temporary)
+}
+
+/// Makes the renaming itself last. Windows has no such call, and needs none.
+fn sync_directory(path: &Path) -> Result<(), TrainError> {
+    match cfg!(unix) {
+        true => File::open(path).and_then(|directory| directory.sync_all()).map_err(io("flush", path)),
+        false => Ok(()),
+    }
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
+    let path = path.to_owned();
+    move |source| TrainError::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use burn::tensor::TensorData;
+
+    use super::*;
+
+    fn checkpoint(value: f32) -> Checkpoint {
+        let tensors = BTreeMap::from([("w".to_owned(), TensorData::from([value]))]);
+        Checkpoint { metadata: BTreeMap::new(), tensors }
+    }
+
+    #[test]
+    fn another_run_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        let run = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap();
+        run.write_last(&checkpoint(1.0)).unwrap();
+        let message = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap_err().to_string();
+        assert!(message.contains("last.safetensors"), "{message}");
+        assert!(run.read_last().unwrap().is_some());
+        RunDirectory::open(folder.path(), ExistingRun::Overwrite).unwrap();
+        assert!(run.read_last().unwrap().is_none());
+        assert!(folder.path().join("notes.txt").exists());
+    }
+
+    #[test]
+    fn a_damaged_last_checkpoint_falls_back_to_the_previous() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap();
+        run.write_last(&checkpoint(1.0)).unwrap();
+        run.write_last(&checkpoint(2.0)).unwrap();
+        assert_eq!(run.read_last().unwrap().unwrap().0, checkpoint(2.0));
+        let bytes = fs::read(run.last()).unwrap();
+        for damaged in [&bytes[..bytes.len() - 1], &bytes[..3], b"".as_slice()] {
+            fs::write(run.last(), damaged).unwrap();
+            let (read, problem) = run.read_last().unwrap().unwrap();
+            assert_eq!(read, checkpoint(1.0));
+            assert!(problem.unwrap().to_string().contains("last.safetensors"));
+        }
+        // The process ended between the two renames.
+        fs::remove_file(run.last()).unwrap();
+        assert_eq!(run.read_last().unwrap().unwrap().0, checkpoint(1.0));
+        fs::write(run.path.join(PREVIOUS), b"x").unwrap();
+        assert!(run.read_last().is_err());
+    }
+}

@@ -1,0 +1,184 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::EpochSums;
+use crate::{Accuracy, TrainError};
+
+/// Where a training is: everything beside weights and momentum that its continuation depends on. The order of the
+/// data and all random draws follow from the configured seed and this position.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Epoch to go on with, from 0.
+    pub(crate) epoch: usize,
+    /// Steps of that epoch already made, skipped batches included.
+    pub(crate) step: usize,
+    /// Steps since the beginning.
+    pub(crate) steps: usize,
+    /// Times that the robust accuracy stopped rising.
+    pub(crate) plateaus: usize,
+    /// Epochs since the best one or the last plateau.
+    pub(crate) since_plateau: usize,
+    /// Epochs since the best one.
+    pub(crate) since_best: usize,
+    /// The best epoch so far.
+    pub(crate) best: Option<Best>,
+    /// Of the current epoch.
+    pub(crate) sums: ExactSums,
+    /// Of the labels and the split, so that a run is not continued on other data.
+    pub(crate) data_key: u64,
+}
+
+/// The best epoch of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Best {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Which weights.
+    pub source: BestSource,
+    /// Clean accuracy on the validation split.
+    pub clean: Accuracy,
+    /// Robust accuracy on the validation split.
+    pub robust: Accuracy,
+}
+
+/// Whose weights a best checkpoint holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BestSource {
+    /// The trained weights.
+    Raw,
+    /// Their moving average.
+    Ema,
+}
+
+/// [`EpochSums`] with floats as bit patterns: JSON numbers are not read back exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExactSums {
+    counts: [usize; 4],
+    sums: [u64; 5],
+    frozen: Option<u64>,
+    gradient_norms: BTreeMap<String, u64>,
+}
+
+impl From<&EpochSums> for ExactSums {
+    fn from(sums: &EpochSums) -> Self {
+        Self {
+            counts: [sums.samples, sums.correct, sums.steps, sums.skipped],
+            sums: [sums.loss, sums.adaptive, sums.gradient_norm, sums.seconds, sums.waiting]
+                .map(f64::to_bits),
+            frozen: sums.frozen.map(f64::to_bits),
+            gradient_norms: sums
+                .gradient_norms
+                .iter()
+                .map(|(path, norm)| (path.clone(), norm.to_bits()))
+                .collect(),
+        }
+    }
+}
+
+impl From<&ExactSums> for EpochSums {
+    fn from(exact: &ExactSums) -> Self {
+        let [samples, correct, steps, skipped] = exact.counts;
+        let [loss, adaptive, gradient_norm, seconds, waiting] = exact.sums.map(f64::from_bits);
+        Self {
+            samples,
+            correct,
+            steps,
+            skipped,
+            loss,
+            adaptive,
+            gradient_norm,
+            seconds,
+            waiting,
+            frozen: exact.frozen.map(f64::from_bits),
+            gradient_norms: exact
+                .gradient_norms
+                .iter()
+                .map(|(path, bits)| (path.clone(), f64::from_bits(*bits)))
+                .collect(),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a state is plain data")
+    }
+
+    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| format!("its state cannot be read: {error}"))
+    }
+
+    /// Takes the accuracies of a finished epoch into account; true where they are the best so far.
+    ///
+    /// Ties in robust accuracy are broken by clean accuracy, then by the earlier epoch.
+    pub(crate) fn judge(&mut self, candidate: Best) -> bool {
+        let better = self.best.is_none_or(|best| {
+            (candidate.robust.correct, candidate.clean.correct) > (best.robust.correct, best.clean.correct)
+        });
+        if better {
+            self.best = Some(candidate);
+        }
+        better
+    }
+
+    /// Counts an epoch towards a plateau of the learning rate and towards early stopping.
+    pub(crate) fn count_epoch(&mut self, improved: bool, patience: Option<usize>) {
+        self.since_best = if improved { 0 } else { self.since_best + 1 };
+        self.since_plateau = if improved { 0 } else { self.since_plateau + 1 };
+        if patience.is_some_and(|patience| self.since_plateau >= patience) {
+            self.plateaus += 1;
+            self.since_plateau = 0;
+        }
+    }
+
+    pub(crate) fn check_data(&self, key: u64) -> Result<(), TrainError> {
+        match self.data_key == key {
+            true => Ok(()),
+            false => Err(TrainError::OtherData),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn best(epoch: usize, robust: usize, clean: usize) -> Best {
+        let accuracy = |correct| Accuracy { correct, total: 10 };
+        Best { epoch, source: BestSource::Raw, clean: accuracy(clean), robust: accuracy(robust) }
+    }
+
+    #[test]
+    fn sums_survive_json_exactly() {
+        let sums = EpochSums {
+            loss: 0.1 + 0.2,
+            frozen: Some(1.0 / 3.0),
+            gradient_norms: BTreeMap::from([("a".into(), f64::MIN_POSITIVE)]),
+            ..EpochSums::default()
+        };
+        let state = State { sums: (&sums).into(), ..State::default() };
+        let read = State::from_json(&state.to_json()).unwrap();
+        assert_eq!(EpochSums::from(&read.sums), sums);
+    }
+
+    #[test]
+    fn best_is_by_robust_then_clean_then_earlier() {
+        let mut state = State::default();
+        assert!(state.judge(best(1, 5, 8)));
+        assert!(!state.judge(best(2, 4, 10)));
+        assert!(!state.judge(best(3, 5, 8)));
+        assert!(state.judge(best(4, 5, 9)));
+        assert_eq!(state.best.unwrap().epoch, 4);
+    }
+
+    #[test]
+    fn plateaus_and_patience() {
+        let mut state = State::default();
+        for improved in [true, false, false, false, false] {
+            state.count_epoch(improved, Some(2));
+        }
+        assert_eq!((state.plateaus, state.since_best), (2, 4));
+    }
+}

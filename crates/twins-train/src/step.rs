@@ -1,0 +1,83 @@
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use crate::gradients::SquaredNorms;
+use crate::{Objective, Sgd, TrainingBatch};
+
+/// What one training step measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// The loss that was differentiated.
+    pub loss: f64,
+    /// The frozen wing's unweighted share of it, where there is one.
+    pub frozen_loss: Option<f64>,
+    /// The adaptive wing's share.
+    pub adaptive_loss: f64,
+    /// Samples of the batch classified correctly in the training pass.
+    pub correct: usize,
+    /// Samples in the batch.
+    pub samples: usize,
+    /// Euclidean norm of the whole gradient, before clipping.
+    pub gradient_norm: f64,
+    /// Euclidean norm of each parameter's gradient, by path.
+    pub gradient_norms: Vec<(String, f64)>,
+}
+
+impl StepReport {
+    /// The first value that is NaN or infinite, in words.
+    pub fn non_finite(&self) -> Option<String> {
+        if !self.loss.is_finite() {
+            return Some(format!("the loss is {}", self.loss));
+        }
+        self.gradient_norms
+            .iter()
+            .find(|(_, norm)| !norm.is_finite())
+            .map(|(path, norm)| format!("the gradient of \"{path}\" has norm {norm}"))
+    }
+}
+
+/// One step of training: loss, gradients, update. Returns the model, updated unless the loss or a gradient is not
+/// finite (see [`StepReport::non_finite`]).
+///
+/// The model must have been switched to the objective's wing. `clip` is the largest Euclidean norm that the whole
+/// gradient may have, as `torch.nn.utils.clip_grad_norm_`.
+pub fn step<M: Module, O: Objective<M> + ?Sized>(
+    model: M,
+    objective: &O,
+    optimiser: &mut Sgd,
+    batch: &TrainingBatch,
+    learning_rate: f64,
+    clip: Option<f64>,
+) -> (M, StepReport) {
+    let loss = objective.loss(&model, batch);
+    let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
+    let norms = SquaredNorms::of(&model, &gradients);
+
+    let labels = batch.labels.clone();
+    let predicted = loss.logits.inner().argmax(1).squeeze_dim::<1>(1);
+    let correct = predicted.equal(labels.without_autodiff()).int().sum().float();
+    // One transfer for everything that is looked at on the host.
+    let adaptive = loss.adaptive.inner();
+    let frozen = loss.frozen.map(Tensor::inner);
+    let mut scalars = vec![loss.total.inner(), adaptive.clone(), frozen.clone().unwrap_or(adaptive), correct];
+    scalars.extend(norms.values);
+    let values: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
+
+    let squares = &values[4..];
+    let report = StepReport {
+        loss: values[0],
+        frozen_loss: frozen.map(|_| values[2]),
+        adaptive_loss: values[1],
+        correct: values[3] as usize,
+        samples: batch.labels.dims()[0],
+        gradient_norm: squares.iter().sum::<f64>().sqrt(),
+        gradient_norms: norms.paths.into_iter().zip(squares.iter().map(|square| square.sqrt())).collect(),
+    };
+    if report.non_finite().is_some() {
+        return (model, report);
+    }
+    // 1e-6 as in PyTorch.
+    let scale = clip.map_or(1.0, |largest| (largest / (report.gradient_norm + 1e-6)).min(1.0));
+    (optimiser.step(model, &gradients, learning_rate, scale), report)
+}

@@ -1,0 +1,268 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use twins_data::{ImageDataset, Subset, split};
+use twins_nn::TwinsModule;
+
+use crate::keys::key;
+use crate::run_directory::RunDirectory;
+use crate::session::Session;
+use crate::{
+    At, Best, EpochMetrics, ExistingRun, Method, Objective, ProgressDisplay, Standard, Trades, TrainConfig,
+    TrainError, ImageClassifier, TwinsAt, TwinsTrades,
+};
+
+/// Fine-tunes a classifier.
+///
+/// Every step attacks the model as it is (adaptive wing, running statistics, input gradients only), computes the
+/// objective on the adversary's images and makes an [`Sgd`](crate::Sgd) step. Every epoch ends with the validation
+/// split, a line of metrics and a checkpoint. Batches are prepared in the background.
+///
+/// ```
+/// # use burn::module::Module;
+/// # use burn::nn::{Linear, LinearConfig};
+/// # use burn::tensor::{Device, Tensor};
+/// # use std::sync::Arc;
+/// use twins_attack::Norm;
+/// use twins_data::{BuiltinDataset, Part, Task};
+/// use twins_train::{AdversaryConfig, Method, TrainConfig, ImageClassifier, Trainer};
+/// # #[derive(Module, Debug)]
+/// # struct Flat {
+/// #     linear: Linear,
+/// # }
+/// # impl ImageClassifier for Flat {
+/// #     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+/// #         self.linear.forward(images.flatten(1, 3))
+/// #     }
+/// # }
+///
+/// # fn main() -> Result<(), twins_train::TrainError> {
+/// # let device = Device::flex();
+/// # let model = Flat { linear: LinearConfig::new(3 * 32 * 32, 10).init(&device) };
+/// let data = Arc::new(BuiltinDataset::new(Task::Target, Part::Train, 60, 0));
+/// let config = TrainConfig::new(Method::At)
+///     .with_epochs(1)
+///     .with_batch_size(16)
+///     .with_adversary(AdversaryConfig::new(Norm::Linf, 8.0 / 255.0, 2, 4.0 / 255.0));
+/// let trained = Trainer::new(config)?.fit(model, data)?;
+/// assert_eq!(trained.history.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Trainer<M> {
+    pub(crate) config: TrainConfig,
+    pub(crate) objective: Box<dyn Objective<M>>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) display: ProgressDisplay,
+    pub(crate) observer: Option<Observer>,
+    validation: Option<Arc<dyn ImageDataset>>,
+    run: Option<(PathBuf, ExistingRun)>,
+}
+
+type Observer = Box<dyn FnMut(&EpochMetrics)>;
+
+/// What a training left.
+#[derive(Debug)]
+pub struct Trained<M> {
+    /// The model after the last step, in training mode.
+    pub last: M,
+    /// The model with the best robust accuracy on the validation split; the last one where no epoch was finished.
+    pub best: M,
+    /// Which epoch that was.
+    pub best_epoch: Option<Best>,
+    /// The metrics of every epoch, those before a resumption included.
+    pub history: Vec<EpochMetrics>,
+    /// Why it ended.
+    pub ended: Ended,
+    /// What was wrong with the last checkpoint, where an earlier one was resumed from.
+    pub fell_back: Option<TrainError>,
+}
+
+/// Why a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs were run.
+    Completed,
+    /// The validation robust accuracy had stopped rising.
+    StoppedEarly,
+    /// The stop flag was raised; the state was saved.
+    Interrupted,
+}
+
+impl<M: ImageClassifier> Trainer<M> {
+    /// A trainer of the configured method.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TrainConfig::validate`].
+    pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
+        config.validate()?;
+        let (lambda, beta) = (config.lambda, config.beta);
+        let objective: Box<dyn Objective<M>> = match config.method {
+            Method::Standard => Box::new(Standard),
+            Method::At => Box::new(At),
+            Method::Trades => Box::new(Trades { beta }),
+            Method::TwinsAt => Box::new(TwinsAt { lambda }),
+            Method::TwinsTrades => Box::new(TwinsTrades { lambda, beta }),
+        };
+        Ok(Self {
+            config,
+            objective,
+            metadata: BTreeMap::new(),
+            stop: Arc::default(),
+            display: ProgressDisplay::Auto,
+            observer: None,
+            validation: None,
+            run: None,
+        })
+    }
+
+    /// Trains with an objective of one's own instead of the configured method's.
+    #[must_use]
+    pub fn with_objective(mut self, objective: impl Objective<M> + 'static) -> Self {
+        self.objective = Box::new(objective);
+        self
+    }
+
+    /// Validates on a data set of its own and trains on all training images. It must not be the test set: the best
+    /// checkpoint is chosen on it.
+    #[must_use]
+    pub fn with_validation_set(mut self, validation: Arc<dyn ImageDataset>) -> Self {
+        self.validation = Some(validation);
+        self
+    }
+
+    /// Writes configuration, metrics and checkpoints to a directory, which is created where it is missing.
+    #[must_use]
+    pub fn with_run_directory(mut self, path: impl AsRef<Path>, existing: ExistingRun) -> Self {
+        self.run = Some((path.as_ref().to_owned(), existing));
+        self
+    }
+
+    /// Adds an entry to the metadata of the best checkpoint, for instance the name of the architecture.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Ends the training after the step during which the flag becomes true, with the state saved: what a handler of
+    /// Ctrl-C sets.
+    #[must_use]
+    pub fn with_stop_flag(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Chooses whether a progress bar is drawn.
+    #[must_use]
+    pub fn with_progress(mut self, display: ProgressDisplay) -> Self {
+        self.display = display;
+        self
+    }
+
+    /// Calls a function with the metrics of every epoch.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl FnMut(&EpochMetrics) + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Trains the model on a data set, less the validation split.
+    ///
+    /// The model passed in is not altered through shared running statistics. A gradient checkpointing strategy of its
+    /// device is not kept.
+    ///
+    /// # Errors
+    ///
+    /// Bad data or weights, an occupied run directory, a non-finite loss or gradient, a full disk. Nothing is
+    /// written before data, model and directory have been checked.
+    pub fn fit(self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
+        let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?.inner();
+        if self.config.method.is_two_wing() && model.num_twins_layers() == 0 {
+            return Err(TrainError::NoTwinsLayers { method: self.config.method });
+        }
+        let data = self.split_data(dataset)?;
+        check_labels(&model, &device, &data)?;
+
+        // Through valid(): clones share Burn's running statistics, and the caller's model is not to change.
+        let model = model.valid().train().with_wing(self.objective.wing());
+        Session::new(self, model, device, data)?.run()
+    }
+
+    fn split_data(&self, dataset: Arc<dyn ImageDataset>) -> Result<Data, TrainError> {
+        let labels = dataset.labels()?;
+        let fraction = self.config.validation.fraction;
+        let (train, validation, validation_labels) = match &self.validation {
+            Some(validation) => ((0..dataset.len()).collect(), validation.clone(), validation.labels()?),
+            None => {
+                let empty = TrainError::EmptyValidation { fraction, images: labels.len() };
+                if labels.len() < 2 {
+                    return Err(empty);
+                }
+                let split = split(&labels, fraction, self.config.seed)?;
+                if split.validation.is_empty() {
+                    return Err(empty);
+                }
+                let held_out = split.validation.iter().map(|id| labels[*id]).collect();
+                let subset: Arc<dyn ImageDataset> = Arc::new(Subset::new(dataset.clone(), split.validation)?);
+                (split.train, subset, held_out)
+            }
+        };
+        if validation.is_empty() {
+            return Err(TrainError::EmptyValidation { fraction, images: labels.len() });
+        }
+        if train.len() < 2 {
+            return Err(TrainError::TooFewImages { images: train.len() });
+        }
+        let largest_label = labels.iter().chain(&validation_labels).copied().max().unwrap_or(0);
+        let parts: Vec<u64> = [&train, &labels, &validation_labels]
+            .into_iter()
+            .flat_map(|part| std::iter::once(part.len()).chain(part.iter().copied()))
+            .map(|value| value as u64)
+            .collect();
+        Ok(Data { dataset, train, validation, largest_label, key: key(self.config.seed, &parts) })
+    }
+
+    pub(crate) fn open_run(&self) -> Result<Option<RunDirectory>, TrainError> {
+        let Some((path, existing)) = &self.run else { return Ok(None) };
+        let directory = RunDirectory::open(path, *existing)?;
+        if let Some(config) = directory.read_config()?
+            && let Some(difference) = config.difference(&self.config)
+        {
+            return Err(TrainError::OtherConfig { path: path.clone(), difference });
+        }
+        Ok(Some(directory))
+    }
+}
+
+/// What a training reads.
+pub(crate) struct Data {
+    pub(crate) dataset: Arc<dyn ImageDataset>,
+    pub(crate) train: Vec<usize>,
+    pub(crate) validation: Arc<dyn ImageDataset>,
+    largest_label: usize,
+    /// Of the labels and the split.
+    pub(crate) key: u64,
+}
+
+/// Asks the model for the logits of one black image: the number of classes, without a demand on the model's trait.
+fn check_labels<M: ImageClassifier>(model: &M, device: &Device, data: &Data) -> Result<(), TrainError> {
+    let [channels, height, width] = data.dataset.image_shape();
+    let image = burn::tensor::Tensor::zeros([1, channels, height, width], device);
+    let classes = model.valid().logits(image).dims()[1];
+    match data.largest_label < classes {
+        true => Ok(()),
+        false => Err(TrainError::LabelOutOfRange { label: data.largest_label, classes }),
+    }
+}
+
+impl<M> Trainer<M> {
+    pub(crate) fn interrupted(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

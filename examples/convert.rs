@@ -1,0 +1,89 @@
+//! Reads a checkpoint of PyTorch, lists what went where, and saves it as a model file or for PyTorch.
+//!
+//! ```text
+//! cargo run --release --example convert -- cifar_resnet20.th --arch resnet20 --out resnet20.safetensors
+//! ```
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use burn_twins::DeviceChoice;
+use burn_twins::models::{
+    Architecture, ImportOptions, ModelCard, ModelConfig, Wings, export_weights, load_pretrained, save_model,
+};
+use clap::{Parser, ValueEnum};
+
+/// Converts weights of PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack.
+#[derive(Parser)]
+struct Arguments {
+    /// The file to read.
+    weights: PathBuf,
+    /// Its architecture: mnist-cnn, resnet20, resnet50, wrn-28-10, ...
+    #[arg(long)]
+    arch: Architecture,
+    /// The file to write; without it, only the list is printed.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// What to write.
+    #[arg(long, value_enum, default_value_t = Format::Model)]
+    format: Format,
+    /// The dictionary of the file that holds the weights, where it is not found by itself.
+    #[arg(long)]
+    entry: Option<String>,
+    /// Entries that need not fit; `*` stands for any text. May be given several times.
+    #[arg(long)]
+    allow: Vec<String>,
+    /// Names of the classes, separated by commas; their numbers where it is left out.
+    #[arg(long, value_delimiter = ',')]
+    classes: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A model file of this library: both wings, classes, normalisation.
+    Model,
+    /// safetensors for PyTorch's strict=True: the adaptive wing as plain batch normalisation.
+    Pytorch,
+    /// The same with the frozen wing's entries, whose names begin with frozen_.
+    BothWings,
+}
+
+fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let device = "cpu".parse::<DeviceChoice>()?.open()?;
+    let mut options = ImportOptions::new();
+    if let Some(entry) = arguments.entry {
+        options = options.with_entry(entry);
+    }
+    for pattern in arguments.allow {
+        options = options.with_allow(pattern);
+    }
+    // The number of classes is the file's.
+    let config = ModelConfig::new(arguments.arch, arguments.classes.len().max(2));
+    let (net, report) = load_pretrained(&config, &arguments.weights, &options, &device)?;
+    print!("{report}");
+    let Some(out) = arguments.out else { return Ok(()) };
+    match arguments.format {
+        Format::Model => {
+            let classes = match arguments.classes {
+                names if names.is_empty() => (0..net.num_classes()).map(|class| class.to_string()).collect(),
+                names => names,
+            };
+            save_model(&out, &net, &ModelCard::new(&net, classes)?)?;
+        }
+        Format::Pytorch => export_weights(&out, &net, Wings::Adaptive)?,
+        Format::BothWings => export_weights(&out, &net, Wings::Both)?,
+    }
+    println!("{} written", out.display());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match convert(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Measures a classifier: clean accuracy, then an attack.
+//!
+//! ```sh
+//! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
+//!     --data mnist:DIR --attack pgd --epsilon 0.3 --steps 20 --step-size 0.03 --json report.json
+//! ```
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn_twins::attack::{Attack, Norm, PgdConfig, Restarts, Samples, Start, ThreatModel, predictions};
+use burn_twins::data::{DataSource, Part, collate};
+use burn_twins::models::Architecture;
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+use support::{Common, Outcome, load_net, open_data, write_atomically};
+
+/// Measures a classifier's clean and robust accuracy.
+#[derive(Parser, Debug)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+
+    /// Weights: PyTorch (.pt, .pth, .th, .ckpt), safetensors, or a model that `finetune` saved.
+    #[arg(long)]
+    weights: PathBuf,
+
+    /// Architecture of the weights.
+    #[arg(long)]
+    arch: Architecture,
+
+    /// Data: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR; the test part.
+    #[arg(long)]
+    data: DataSource,
+
+    /// Use the first N images.
+    #[arg(long)]
+    limit: Option<usize>,
+
+    /// Images per batch.
+    #[arg(long, default_value_t = 100)]
+    batch_size: usize,
+
+    /// Attack; `clean` measures clean accuracy alone.
+    #[arg(long, value_enum, default_value_t = AttackName::Pgd)]
+    attack: AttackName,
+
+    /// Norm of the threat model.
+    #[arg(long, default_value = "linf")]
+    norm: Norm,
+
+    /// Radius of the threat model, on the [0, 1] scale.
+    #[arg(long, default_value_t = 8.0 / 255.0)]
+    epsilon: f32,
+
+    /// Steps of PGD.
+    #[arg(long, default_value_t = 20)]
+    steps: usize,
+
+    /// Length of PGD's steps, on the [0, 1] scale [default: a quarter of epsilon].
+    #[arg(long)]
+    step_size: Option<f32>,
+
+    /// Start PGD at a random point of the ball.
+    #[arg(long)]
+    random_start: bool,
+
+    /// Runs of PGD, each from another random start; the worst case counts.
+    #[arg(long, default_value_t = 1)]
+    restarts: usize,
+
+    /// Write the report, with a record of every sample, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum AttackName {
+    Clean,
+    Fgsm,
+    Pgd,
+}
+
+#[derive(Serialize)]
+struct Count {
+    correct: usize,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct Stage {
+    attack: String,
+    robust: usize,
+    seconds: f64,
+    forwards: u64,
+    backwards: u64,
+}
+
+#[derive(Serialize)]
+struct Sample {
+    index: u64,
+    label: usize,
+    clean_prediction: usize,
+    broken_by: Option<String>,
+    distance: Option<f32>,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    weights: &'a PathBuf,
+    arch: Architecture,
+    data: &'a DataSource,
+    limit: Option<usize>,
+    attack: AttackName,
+    norm: Norm,
+    epsilon: f32,
+    steps: usize,
+    step_size: f32,
+    random_start: bool,
+    restarts: usize,
+    seed: u64,
+    device: String,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    clean: Count,
+    stages: Vec<Stage>,
+    robust: Count,
+    config: Config<'a>,
+    samples: Vec<Sample>,
+}
+
+fn main() -> ExitCode {
+    support::exit(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> Outcome {
+    if cli.batch_size == 0 {
+        return Err("--batch-size is 0; give at least 1".into());
+    }
+    let device = cli.common.open()?;
+    let step_size = cli.step_size.unwrap_or(cli.epsilon / 4.0);
+    let attack = cli.attack(step_size)?;
+    let threat = ThreatModel::new(cli.norm, cli.epsilon)?;
+    let test = open_data(&cli.data, Part::Test, cli.limit)?;
+    let net = load_net(&cli.weights, cli.arch, test.as_ref(), &device)?;
+    let net = net.valid();
+    let victim = |images: Tensor<4>| net.forward(images);
+
+    let mut samples = Vec::with_capacity(test.len());
+    let mut stage = Stage { attack: String::new(), robust: 0, seconds: 0.0, forwards: 0, backwards: 0 };
+    let bar = support::bar(test.len());
+    for ids in (0..test.len()).collect::<Vec<_>>().chunks(cli.batch_size) {
+        let batch = collate(test.as_ref(), ids, None, &device)?;
+        let input = Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?.with_batch_size(cli.batch_size)?;
+        let clean = predictions(&victim, &input)?;
+        let begin = Instant::now();
+        let output = attack.as_ref().map(|attack| attack.run(&victim, &input)).transpose()?;
+        stage.seconds += begin.elapsed().as_secs_f64();
+        let found = match &output {
+            Some(output) => output.adversarial.clone().into_data().try_to_vec::<f32>()?,
+            None => Vec::new(),
+        };
+        let row = found.len() / ids.len();
+        if let Some(output) = &output {
+            stage.forwards += output.forwards;
+            stage.backwards += output.backwards;
+        }
+        for (place, label) in input.labels().iter().enumerate() {
+            let right = clean[place] == *label;
+            let broken = right && output.as_ref().is_some_and(|output| output.fooled[place]);
+            samples.push(Sample {
+                index: input.ids()[place],
+                label: *label,
+                clean_prediction: clean[place],
+                broken_by: match (right, broken) {
+                    (false, _) => Some("clean".to_owned()),
+                    (true, true) => attack.as_ref().map(|attack| attack.name()),
+                    (true, false) => None,
+                },
+                distance: broken
+                    .then(|| threat.distance(input.image(place), &found[place * row..(place + 1) * row])),
+            });
+        }
+        bar.inc(ids.len() as u64);
+    }
+    bar.finish_and_clear();
+
+    let total = samples.len();
+    let correct = samples.iter().filter(|sample| sample.clean_prediction == sample.label).count();
+    let robust = samples.iter().filter(|sample| sample.broken_by.is_none()).count();
+    println!("{:<10} {:>6} of {total} ({:.2} %)", "clean", correct, 100.0 * correct as f64 / total as f64);
+    let mut stages = Vec::new();
+    if let Some(attack) = &attack {
+        stage.attack = attack.name();
+        stage.robust = robust;
+        println!(
+            "{:<10} {:>6} of {total} ({:.2} %), {} epsilon {}, {:.1} s, {} forwards, {} backwards",
+            stage.attack,
+            robust,
+            100.0 * robust as f64 / total as f64,
+            cli.norm,
+            cli.epsilon,
+            stage.seconds,
+            stage.forwards,
+            stage.backwards
+        );
+        stages.push(stage);
+    }
+    if let Some(path) = &cli.json {
+        let report = Report {
+            clean: Count { correct, total },
+            stages,
+            robust: Count { correct: robust, total },
+            config: cli.config(step_size),
+            samples,
+        };
+        write_atomically(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+    }
+    Ok(())
+}
+
+impl Cli {
+    fn attack(&self, step_size: f32) -> Result<Option<Box<dyn Attack>>, burn_twins::attack::AttackError> {
+        let threat = ThreatModel::new(self.norm, self.epsilon)?;
+        let pgd = match self.attack {
+            AttackName::Clean => return Ok(None),
+            AttackName::Fgsm => PgdConfig::fgsm(threat),
+            AttackName::Pgd => PgdConfig::new(threat, self.steps, step_size),
+        };
+        let start = if self.random_start { Start::Uniform } else { Start::Clean };
+        let pgd = pgd.with_start(start).with_seed(self.common.seed).build()?;
+        Ok(Some(match self.restarts {
+            1 => Box::new(pgd),
+            restarts => Box::new(Restarts::new(pgd, restarts)?),
+        }))
+    }
+
+    fn config(&self, step_size: f32) -> Config<'_> {
+        Config {
+            weights: &self.weights,
+            arch: self.arch,
+            data: &self.data,
+            limit: self.limit,
+            attack: self.attack,
+            norm: self.norm,
+            epsilon: self.epsilon,
+            steps: self.steps,
+            step_size,
+            random_start: self.random_start,
+            restarts: self.restarts,
+            seed: self.common.seed,
+            device: self.common.device.to_string(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the examples' command lines share.
+#![allow(dead_code)] // Each example uses a part of it.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use burn_twins::DeviceChoice;
+use burn_twins::models::{Architecture, ImportOptions, ModelConfig, ModelError, Net, load_pretrained};
+use burn_twins::data::{DataError, DataSource, ImageDataset, Limited, Part};
+use clap::Args;
+
+/// The outcome of an example: any library's error, told in one line.
+pub type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Options that every example has.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (those compiled in).
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceChoice,
+
+    /// Seed of every random draw.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Threads for the CPU backends; all cores unless given.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+impl Common {
+    /// Sets the number of threads and opens the device.
+    pub fn open(&self) -> Result<Device, Box<dyn std::error::Error>> {
+        if let Some(threads) = self.threads {
+            if threads == 0 {
+                return Err("--threads is 0; give at least 1, or leave it out for all cores".into());
+            }
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        }
+        Ok(self.device.open()?)
+    }
+}
+
+/// Opens one part of a data source, its first `limit` samples.
+pub fn open_data(
+    source: &DataSource,
+    part: Part,
+    limit: Option<usize>,
+) -> Result<Arc<dyn ImageDataset>, DataError> {
+    let dataset = source.open(part)?;
+    Ok(match limit {
+        Some(limit) => Arc::new(Limited::new(dataset, limit)?),
+        None => dataset,
+    })
+}
+
+/// Loads weights for images of the data set's shape, and says what was mapped.
+pub fn load_net(
+    weights: &Path,
+    arch: Architecture,
+    images: &dyn ImageDataset,
+    device: &Device,
+) -> Result<Net, ModelError> {
+    let shape @ [_, height, width] = images.image_shape();
+    let config = ModelConfig::new(arch, images.classes().len()).with_image_size([height, width]);
+    let (net, report) = load_pretrained(&config, weights, &ImportOptions::new(), device)?;
+    net.check_input(shape)?;
+    println!("{}: {} entries loaded into {arch}, {} classes", weights.display(), report.mapped.len(), net.num_classes());
+    Ok(net)
+}
+
+/// Writes a file under a temporary name beside it and renames it, so that no half-written file is ever seen.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Tells an error on one line and ends with status 1.
+pub fn exit(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A bar over images with the time left, on standard error where that is a terminal.
+pub fn bar(images: usize) -> indicatif::ProgressBar {
+    let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left");
+    indicatif::ProgressBar::new(images as u64).with_style(style.expect("the template is fixed"))
+}
