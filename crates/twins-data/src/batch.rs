@@ -1,7 +1,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use crate::{Augmentation, DataError, ImageDataset, LabelledImage};
+use crate::{Augmentation, DataError, Image, ImageDataset, LabelledImage};
 
 /// Samples on a device.
 ///
@@ -74,14 +74,32 @@ fn sample(
     if index >= len {
         return Err(DataError::IndexOutOfRange { index, len });
     }
-    let mut sample = dataset.get(index)?;
-    let (found, expected) = (sample.image.shape, dataset.image_shape());
-    if found != expected || !sample.image.is_consistent() {
-        return Err(DataError::WrongShape { index, found, pixels: sample.image.pixels.len(), expected });
-    }
-    if let Some((augmentation, seed)) = augmentation {
-        sample.image = augmentation.apply(&sample.image, seed, index as u64);
-    }
+    let expected @ [channels, height, width] = dataset.image_shape();
+    let wrong_shape = |image: &Image| DataError::WrongShape {
+        index,
+        found: image.shape,
+        pixels: image.pixels.len(),
+        expected,
+    };
+    let sample = match augmentation {
+        Some((augmentation, seed)) if augmentation.takes_originals() => {
+            let LabelledImage { image, label } = dataset.original(index)?;
+            if image.shape[0] != channels || image.pixels.is_empty() || !image.is_consistent() {
+                return Err(wrong_shape(&image));
+            }
+            LabelledImage { image: augmentation.apply(&image, [height, width], seed, index as u64), label }
+        }
+        _ => {
+            let mut sample = dataset.get(index)?;
+            if sample.image.shape != expected || !sample.image.is_consistent() {
+                return Err(wrong_shape(&sample.image));
+            }
+            if let Some((augmentation, seed)) = augmentation {
+                sample.image = augmentation.apply(&sample.image, [height, width], seed, index as u64);
+            }
+            sample
+        }
+    };
     Ok(sample)
 }
 

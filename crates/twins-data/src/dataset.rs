@@ -16,6 +16,20 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
     /// The shape of every image, `[channels, height, width]`.
     fn image_shape(&self) -> [usize; 3];
 
+    /// A sample as it is stored, before it is brought to [`image_shape`](Self::image_shape): what an augmentation
+    /// cuts its own part out of.
+    ///
+    /// The default is [`Dataset::get`], for data sets that are stored in one size.
+    ///
+    /// # Errors
+    /// As [`Dataset::get`].
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples.
+    fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+        self.get(index)
+    }
+
     /// The label of a sample.
     ///
     /// The default decodes the image for it; readers that know their labels do not.
@@ -55,6 +69,10 @@ impl ImageDataset for Arc<dyn ImageDataset> {
 
     fn image_shape(&self) -> [usize; 3] {
         self.as_ref().image_shape()
+    }
+
+    fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+        self.as_ref().original(index)
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {

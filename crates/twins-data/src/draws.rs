@@ -11,6 +11,9 @@ pub(crate) enum Purpose {
     Background,
     Crop,
     Flip,
+    ResizedCrop,
+    Cutout,
+    Erasing,
 }
 
 /// The random numbers of one sample: they depend on `seed`, `id` and `purpose` alone, hence not on batch size,

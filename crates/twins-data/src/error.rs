@@ -265,9 +265,9 @@ pub enum DataError {
         classes: usize,
     },
 
-    /// An augmentation has a value that makes no sense.
+    /// A setting has a value that makes no sense.
     #[error("{name} is {value}; it must be {range}")]
-    InvalidAugmentation {
+    InvalidSetting {
         /// The setting.
         name: &'static str,
         /// The value given.

@@ -3,14 +3,16 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn_dataset::Dataset;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{Cache, View};
 use crate::decode::{SIGNATURE_SIZE, decode, format};
 use crate::file::io_error;
-use crate::{Channels, DataError, ImageDataset, LabelledImage};
+use crate::{Channels, DataError, Framing, Image, ImageDataset, LabelledImage};
 
 /// What to do about files in a class folder that are no images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +29,8 @@ pub enum NonImages {
 /// |---|---|---|
 /// | `channels` | [`Channels::Rgb`] | what every image is converted to |
 /// | `non_images` | [`NonImages::Refuse`] | what to do about other files |
+/// | `framing` | [`Framing::AsStored`] | how images are brought to one size |
+/// | `cache_bytes` | 512 MiB | how much of the decoded images is kept in memory |
 /// | `classes` | the sub-folders, by name | which label each class has |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderConfig {
@@ -36,6 +40,10 @@ pub struct FolderConfig {
     pub channels: Channels,
     /// What to do about files that are no images.
     pub non_images: NonImages,
+    /// How images are brought to one size.
+    pub framing: Framing,
+    /// How many bytes of decoded images are kept in memory; 0 keeps none.
+    pub cache_bytes: usize,
     /// The classes in the order of their labels; `None` stands for the sub-folders in alphabetical order.
     pub classes: Option<Vec<String>>,
 }
@@ -43,8 +51,14 @@ pub struct FolderConfig {
 impl FolderConfig {
     /// The default configuration for a folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        let (channels, non_images) = (Channels::Rgb, NonImages::Refuse);
-        Self { folder: folder.into(), channels, non_images, classes: None }
+        Self {
+            folder: folder.into(),
+            channels: Channels::Rgb,
+            non_images: NonImages::Refuse,
+            framing: Framing::AsStored,
+            cache_bytes: 512 << 20,
+            classes: None,
+        }
     }
 
     /// Sets the channels that every image is converted to.
@@ -59,6 +73,20 @@ impl FolderConfig {
         self
     }
 
+    /// Sets how images are brought to one size.
+    pub fn with_framing(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    /// Sets how many bytes of decoded images are kept in memory; 0 keeps none.
+    ///
+    /// What is decoded first is kept, and nothing is evicted for what comes later.
+    pub fn with_cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
     /// Sets the classes in the order of their labels, for instance those a model was trained with.
     ///
     /// A class without a sub-folder has no samples; a sub-folder that is not listed is an error.
@@ -70,9 +98,10 @@ impl FolderConfig {
     /// Lists the folder and decodes its first image, for the shape.
     ///
     /// # Errors
-    /// A folder without classes, classes without images or with the same name, sub-folders that are not in the
+    /// A framing that cannot be, a folder without classes, classes without images or with the same name, sub-folders that are not in the
     /// list of classes, files that are no images unless they are skipped, and whatever the first image has.
     pub fn open(&self) -> Result<FolderDataset, DataError> {
+        self.framing.validate()?;
         let (subfolders, found) = self.subfolders()?;
         let classes = self.classes.clone().unwrap_or_else(|| found.clone());
         refuse_duplicates(&classes)?;
@@ -94,13 +123,15 @@ impl FolderConfig {
             files: Vec::with_capacity(listed.iter().map(|class| class.images.len()).sum()),
             skipped: Vec::new(),
             channels: self.channels,
+            framing: self.framing,
+            cache: Arc::new(Cache::new(self.cache_bytes)),
             shape: [0; 3],
         };
         for (label, class) in listed.into_iter().enumerate() {
             dataset.files.extend(class.images.into_iter().map(|name| (label as u32, name)));
             dataset.skipped.extend(class.skipped);
         }
-        dataset.shape = decode(&dataset.path(0), self.channels)?.shape;
+        dataset.shape = dataset.image(0, View::Framed)?.shape;
         Ok(dataset)
     }
 
@@ -162,7 +193,8 @@ struct ClassFiles {
 /// A folder of images with one sub-folder per class, `DIR/<class>/<image>`, decoded when they are asked for.
 ///
 /// Classes and the images of a class are in alphabetical order (of code points, as in Python), so that indices
-/// and labels are those of torchvision's `ImageFolder`. PNG and JPEG are read; all images must have one size.
+/// and labels are those of torchvision's `ImageFolder`. PNG, JPEG and WebP are read. Without a [`Framing`],
+/// all images must have one size.
 ///
 /// ```no_run
 /// use twins_data::{FolderConfig, NonImages};
@@ -183,6 +215,9 @@ pub struct FolderDataset {
     files: Vec<(u32, OsString)>,
     skipped: Vec<PathBuf>,
     channels: Channels,
+    framing: Framing,
+    // Shared by clones.
+    cache: Arc<Cache>,
     shape: [usize; 3],
 }
 
@@ -208,14 +243,26 @@ impl FolderDataset {
         let (label, name) = &self.files[index];
         self.folders[*label as usize].as_ref().expect("a class with files has a folder").join(name)
     }
+
+    fn image(&self, index: usize, view: View) -> Result<Image, DataError> {
+        // Images as stored have one form only, and need no second place in the cache.
+        let view = if self.framing == Framing::AsStored { View::Original } else { view };
+        self.cache.get(index, view, || {
+            let image = decode(&self.path(index), self.channels)?;
+            Ok(match view {
+                View::Original => image,
+                View::Framed => self.framing.apply(image),
+            })
+        })
+    }
 }
 
 impl Dataset<LabelledImage, DataError> for FolderDataset {
     fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
-        let path = self.path(index);
-        let image = decode(&path, self.channels)?;
+        let image = self.image(index, View::Framed)?;
         if image.shape != self.shape {
-            return Err(DataError::MixedSizes { path, found: image.shape, expected: self.shape });
+            let (path, found, expected) = (self.path(index), image.shape, self.shape);
+            return Err(DataError::MixedSizes { path, found, expected });
         }
         Ok(LabelledImage { image, label: self.files[index].0 as usize })
     }
@@ -232,6 +279,11 @@ impl ImageDataset for FolderDataset {
 
     fn image_shape(&self) -> [usize; 3] {
         self.shape
+    }
+
+    fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+        let image = self.image(index, View::Original)?;
+        Ok(LabelledImage { image, label: self.files[index].0 as usize })
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {
@@ -263,7 +315,7 @@ fn refuse_duplicates(names: &[String]) -> Result<(), DataError> {
 
 fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    extension.is_some_and(|extension| ["png", "jpg", "jpeg"].contains(&extension.as_str()))
+    extension.is_some_and(|extension| ["png", "jpg", "jpeg", "webp"].contains(&extension.as_str()))
 }
 
 fn has_image_signature(path: &Path) -> Result<bool, DataError> {
@@ -322,6 +374,24 @@ mod tests {
         let error = FolderDataset::open(folder.path()).unwrap().get(1).unwrap_err();
         assert!(matches!(error, DataError::MixedSizes { found: [3, 4, 5], expected: [3, 4, 4], .. }));
         assert!(error.to_string().contains("2.png is 5 x 4 pixels"), "{error}");
+    }
+
+    #[test]
+    fn a_framing_brings_all_to_one_size() {
+        let folder = folder(&[("a/1.png", 4), ("a/2.png", 9)]);
+        let framing = Framing::ResizeCrop { resize: 8, crop: 6 };
+        let config = FolderConfig::new(folder.path()).with_framing(framing);
+        for cache_bytes in [0, 1 << 20] {
+            let dataset = config.clone().with_cache_bytes(cache_bytes).open().unwrap();
+            assert_eq!(dataset.image_shape(), [3, 6, 6]);
+            for _ in 0..2 {
+                assert_eq!(dataset.get(1).unwrap().image.pixels[..36], [9; 36]);
+                assert_eq!(dataset.original(1).unwrap().image.shape, [3, 4, 9]);
+            }
+        }
+        let framing = Framing::ResizeCrop { resize: 4, crop: 6 };
+        let error = config.with_framing(framing).open().unwrap_err();
+        assert!(matches!(error, DataError::InvalidSetting { .. }), "{error}");
     }
 
     #[test]

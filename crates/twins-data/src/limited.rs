@@ -45,6 +45,11 @@ impl ImageDataset for Limited {
         self.dataset.image_shape()
     }
 
+    fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+        assert!(index < self.len, "sample {index} of {}", self.len);
+        self.dataset.original(index)
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         assert!(index < self.len, "sample {index} of {}", self.len);
         self.dataset.label(index)

@@ -47,6 +47,10 @@ impl ImageDataset for Subset {
         self.dataset.image_shape()
     }
 
+    fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+        self.dataset.original(self.indices[index])
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         self.dataset.label(self.indices[index])
     }

@@ -36,7 +36,7 @@ pub(super) fn coverage(segments: &[Segment]) -> [f32; AREA] {
 
 /// Paper and ink: two colours that differ in brightness either way, stains, ruled lines, noise.
 pub(super) fn paint(coverage: &[f32; AREA], draw: &mut impl Rng) -> Image {
-    let contrast = between(draw, 0.3, 0.75);
+    let contrast = between(draw, 0.25, 0.7);
     let darker = between(draw, 0.05, 0.92 - contrast);
     let (paper, ink) =
         if draw.random_bool(0.5) { (darker + contrast, darker) } else { (darker, darker + contrast) };

@@ -31,6 +31,11 @@ pub enum Task {
 /// additions, multiplications, divisions and square roots only. Training and test samples come from different
 /// random numbers.
 ///
+/// How hard the digits are, measured on 1000 test images: a linear classifier has 16 % right, the nearest of 10 000
+/// training images 50 to 60 %. A ResNet of 7 convolutions, 16 to 64 channels and 0.17 million weights has 99 % after 400
+/// steps of batches of 64, but 4 % under PGD-20 with Linf epsilon 8/255; after 300 steps of adversarial training
+/// (PGD-3, about a minute on one core) 97 to 99 %, and 68 to 83 % under PGD-20, depending on the learning rate.
+///
 /// # Shapes
 /// - images: `[3, 32, 32]`
 ///
@@ -154,19 +159,19 @@ mod tests {
         };
         assert_eq!(
             [checksum(Task::Source), checksum(Task::Target)],
-            [12_589_614_497_460_637_707, 6_677_232_285_415_087_536]
+            [12_944_431_606_733_362_098, 10_309_984_716_898_188_970]
         );
     }
 
     #[test]
     fn every_symbol_can_be_seen() {
-        // Ink differs from paper by at least 0.3, so that the brightest tenth and the darkest tenth of a channel do
-        // too, less tint, stains and noise: 0.15.
+        // Ink differs from paper by at least 0.25 in brightness, less tint (up to 0.16 between the two) and stains;
+        // they too make a spread where they hide ink.
         for sample in samples(Part::Train, 500) {
             let mut green = sample.image.pixels[SIZE * SIZE..2 * SIZE * SIZE].to_vec();
             green.sort_unstable();
             let spread = green[green.len() - 20] - green[20];
-            assert!(f32::from(spread) / 255.0 > 0.15, "{spread} of label {}", sample.label);
+            assert!(f32::from(spread) / 255.0 > 0.08, "{spread} of label {}", sample.label);
         }
     }
 
@@ -218,7 +223,7 @@ mod tests {
 
     #[test]
     fn classes_are_not_linearly_separable() {
-        let (train, test) = (samples(Part::Train, 4000), samples(Part::Test, 400));
+        let (train, test) = (samples(Part::Train, 3000), samples(Part::Test, 400));
         let (linear, nearest) = (linear_probe(&train, &test), nearest_neighbour(&train, &test));
         println!("linear {linear}, nearest neighbour {nearest}");
         // Measured 0.17 and 0.45; the standard deviation of an accuracy over 400 images is at most 0.025. A small

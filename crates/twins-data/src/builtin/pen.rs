@@ -30,13 +30,13 @@ struct Hand {
 impl Hand {
     fn new(draw: &mut impl Rng, size: f32) -> Self {
         // Half-angle tangents give rotations without trigonometric functions, whose last bits differ between
-        // platforms: 0.12 is 13.7 degrees.
-        let tangent = 0.12 * signed(draw);
+        // platforms: 0.16 is 18.2 degrees.
+        let tangent = 0.16 * signed(draw);
         let norm = 1.0 + tangent * tangent;
         let (cosine, sine) = ((1.0 - tangent * tangent) / norm, 2.0 * tangent / norm);
-        let height = size * between(draw, 0.27, 0.41);
+        let height = size * between(draw, 0.25, 0.41);
         let width = height * between(draw, 0.8, 1.3);
-        let shear = 0.28 * signed(draw);
+        let shear = 0.3 * signed(draw);
         // Rotation · shear · scale.
         let matrix = [
             cosine * width,
@@ -62,7 +62,7 @@ impl Hand {
 
 /// Writes a symbol on a square of `size` pixels.
 pub(super) fn write(glyph: Glyph, size: f32, draw: &mut impl Rng) -> Vec<Segment> {
-    const UNSTEADINESS: f32 = 0.07;
+    const UNSTEADINESS: f32 = 0.09;
     const DRIFT: f32 = 0.05;
     let hand = Hand::new(draw, size);
     let radius = between(draw, 0.025, 0.05) * size;

@@ -1,0 +1,118 @@
+use serde::{Deserialize, Serialize};
+
+use crate::resize::{Window, resize};
+use crate::{DataError, Image};
+
+/// How the images of a folder are brought to the size that a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Framing {
+    /// As they are stored; an image of another size than the first is an error.
+    #[default]
+    AsStored,
+    /// The shorter side is resized, then a square is cut out of the middle: torchvision's `Resize` and
+    /// `CenterCrop`, with antialiased bilinear filtering.
+    ResizeCrop {
+        /// The shorter side after resizing, in pixels.
+        resize: usize,
+        /// The side of the square, in pixels.
+        crop: usize,
+    },
+}
+
+impl Framing {
+    /// The usual framing of ImageNet: 256 pixels, of which 224 are kept.
+    pub const IMAGENET: Self = Self::ResizeCrop { resize: 256, crop: 224 };
+
+    pub(crate) fn validate(self) -> Result<(), DataError> {
+        match self {
+            Self::ResizeCrop { resize, crop } if crop == 0 || crop > resize || resize > Self::LARGEST => {
+                Err(DataError::InvalidSetting {
+                    name: "the resize and crop",
+                    value: format!("{resize} and {crop}"),
+                    range: "at least 1, at most 4096, and the crop no larger than the resize",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const LARGEST: usize = 4096;
+
+    pub(crate) fn apply(self, image: Image) -> Image {
+        match self {
+            Self::AsStored => image,
+            Self::ResizeCrop { resize: shorter, crop } => {
+                let [_, height, width] = image.shape;
+                // The longer side is cut off to whole pixels, as torchvision does.
+                let longer = |side: usize, other: usize| (shorter * side) / other;
+                let resized = if width <= height {
+                    [longer(height, width), shorter]
+                } else {
+                    [shorter, longer(width, height)]
+                };
+                // The crop is resized directly: resizing a narrow strip whole could take any amount of memory.
+                let window = |side: usize, resized: usize| {
+                    let scale = side as f64 / resized as f64;
+                    let offset = round_half_to_even(resized - crop);
+                    (offset as f64 * scale, crop as f64 * scale)
+                };
+                let (top, window_height) = window(height, resized[0]);
+                let (left, window_width) = window(width, resized[1]);
+                // Rounding may carry the far edge beyond the image by one unit in the last place.
+                let window = Window {
+                    top,
+                    left,
+                    height: window_height.min(height as f64 - top),
+                    width: window_width.min(width as f64 - left),
+                };
+                resize(&image, window, [crop, crop])
+            }
+        }
+    }
+}
+
+/// Half of `twice`, as Python's `round` rounds it.
+fn round_half_to_even(twice: usize) -> usize {
+    let half = twice / 2;
+    if twice % 2 == 1 && half % 2 == 1 { half + 1 } else { half }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_halves_to_even() {
+        assert_eq!([0, 1, 2, 3, 4, 5].map(round_half_to_even), [0, 0, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn cuts_the_middle_of_either_orientation() {
+        // Resized by 1: a crop of the middle 2 columns, or rows, of 6.
+        let framing = Framing::ResizeCrop { resize: 2, crop: 2 };
+        let landscape = Image { shape: [1, 2, 6], pixels: (0..12).collect() };
+        assert_eq!(framing.apply(landscape), Image { shape: [1, 2, 2], pixels: vec![2, 3, 8, 9] });
+        let portrait = Image { shape: [1, 6, 2], pixels: (0..12).collect() };
+        assert_eq!(framing.apply(portrait), Image { shape: [1, 2, 2], pixels: vec![4, 5, 6, 7] });
+    }
+
+    #[test]
+    fn strips_and_dots_are_framed_too() {
+        for shape in [[1, 1, 5000], [1, 5000, 1], [1, 1, 1], [1, 3, 7]] {
+            let image = Image { shape, pixels: vec![9; shape.iter().product()] };
+            let framed = Framing::IMAGENET.apply(image);
+            assert_eq!(framed, Image { shape: [1, 224, 224], pixels: vec![9; 224 * 224] });
+        }
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_cut() {
+        for (resize, crop) in [(224, 256), (224, 0), (1 << 20, 10)] {
+            assert!(matches!(
+                Framing::ResizeCrop { resize, crop }.validate(),
+                Err(DataError::InvalidSetting { .. })
+            ));
+        }
+        assert!(Framing::IMAGENET.validate().is_ok());
+    }
+}

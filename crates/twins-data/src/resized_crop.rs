@@ -1,0 +1,184 @@
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use crate::resize::{Window, cut, resize};
+use crate::{DataError, Image};
+
+/// Cuts a part of random area and aspect ratio out of an image and resizes it, as torchvision's
+/// `RandomResizedCrop` (C. Szegedy et al., "Going deeper with convolutions", 2015, section 6).
+///
+/// | setting | default | purpose |
+/// |---|---|---|
+/// | `scale` | 0.08 to 1 | the part's area, as a fraction of the image's; uniform |
+/// | `ratio` | 3/4 to 4/3 | the part's width divided by its height; uniform on a logarithmic scale |
+///
+/// Ten draws that do not fit into the image are followed by a crop of its middle.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RandomResizedCrop {
+    scale: (f64, f64),
+    ratio: (f64, f64),
+}
+
+impl Default for RandomResizedCrop {
+    fn default() -> Self {
+        Self { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) }
+    }
+}
+
+impl RandomResizedCrop {
+    /// A crop of `scale` (lowest and highest area) and `ratio` (lowest and highest aspect ratio).
+    ///
+    /// # Errors
+    /// [`DataError::InvalidSetting`] unless `0 < scale.0 <= scale.1 <= 1` and `0 < ratio.0 <= ratio.1`.
+    pub fn new(scale: (f64, f64), ratio: (f64, f64)) -> Result<Self, DataError> {
+        validate_scale(scale)?;
+        validate_ratio(ratio)?;
+        Ok(Self { scale, ratio })
+    }
+
+    pub(crate) fn apply(self, image: &Image, size: [usize; 2], draw: &mut impl Rng) -> Image {
+        let [_, height, width] = image.shape;
+        let (corner, part) = self.part([height, width], draw);
+        let part = cut(image, corner, part);
+        let [_, height, width] = part.shape;
+        resize(&part, Window { top: 0.0, left: 0.0, height: height as f64, width: width as f64 }, size)
+    }
+
+    /// The top left corner and the size of the part.
+    fn part(self, [height, width]: [usize; 2], draw: &mut impl Rng) -> ([usize; 2], [usize; 2]) {
+        for _ in 0..10 {
+            let [part_height, part_width] =
+                random_rectangle([height, width], self.scale, self.ratio, draw, Longer::Width);
+            if (1..=width).contains(&part_width) && (1..=height).contains(&part_height) {
+                return (
+                    random_corner([height, width], [part_height, part_width], draw),
+                    [part_height, part_width],
+                );
+            }
+        }
+        let ratio = width as f64 / height as f64;
+        let part = if ratio < self.ratio.0 {
+            [(width as f64 / self.ratio.0).round_ties_even() as usize, width]
+        } else if ratio > self.ratio.1 {
+            [height, (height as f64 * self.ratio.1).round_ties_even() as usize]
+        } else {
+            [height, width]
+        };
+        // A ratio far from one could round to nothing.
+        let part = [part[0].clamp(1, height), part[1].clamp(1, width)];
+        ([(height - part[0]) / 2, (width - part[1]) / 2], part)
+    }
+}
+
+/// Which side the aspect ratio multiplies: torchvision's crop and its erasing differ.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Longer {
+    Width,
+    Height,
+}
+
+/// Height and width of a rectangle of random area and aspect ratio; it need not fit.
+pub(crate) fn random_rectangle(
+    [height, width]: [usize; 2],
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    draw: &mut impl Rng,
+    longer: Longer,
+) -> [usize; 2] {
+    let mut uniform = |(low, high): (f64, f64)| low + (high - low) * draw.random::<f64>();
+    let area = (height * width) as f64 * uniform(scale);
+    let ratio = uniform((ratio.0.ln(), ratio.1.ln())).exp();
+    let long = (area * ratio).sqrt().round_ties_even() as usize;
+    let short = (area / ratio).sqrt().round_ties_even() as usize;
+    match longer {
+        Longer::Width => [short, long],
+        Longer::Height => [long, short],
+    }
+}
+
+/// The top left corner of a part that fits, uniform over all places.
+pub(crate) fn random_corner(whole: [usize; 2], part: [usize; 2], draw: &mut impl Rng) -> [usize; 2] {
+    [0, 1].map(|axis| draw.random_range(0..=(whole[axis] - part[axis]) as u64) as usize)
+}
+
+pub(crate) fn validate_scale(scale: (f64, f64)) -> Result<(), DataError> {
+    if scale.0 > 0.0 && scale.0 <= scale.1 && scale.1 <= 1.0 {
+        return Ok(());
+    }
+    Err(DataError::InvalidSetting {
+        name: "the range of areas",
+        value: format!("{} to {}", scale.0, scale.1),
+        range: "ascending, above 0 and at most 1",
+    })
+}
+
+pub(crate) fn validate_ratio(ratio: (f64, f64)) -> Result<(), DataError> {
+    if ratio.0 > 0.0 && ratio.0 <= ratio.1 && ratio.1.is_finite() {
+        return Ok(());
+    }
+    Err(DataError::InvalidSetting {
+        name: "the range of aspect ratios",
+        value: format!("{} to {}", ratio.0, ratio.1),
+        range: "ascending, above 0 and finite",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws::{Purpose, draws};
+
+    #[test]
+    fn areas_and_ratios_have_their_distributions() {
+        let crop = RandomResizedCrop::default();
+        let (mut areas, mut logarithms) = (Vec::new(), Vec::new());
+        for id in 0..4000 {
+            let mut draw = draws(0, id, Purpose::ResizedCrop);
+            let ([top, left], [height, width]) = crop.part([600, 600], &mut draw);
+            assert!(top + height <= 600 && left + width <= 600);
+            areas.push((height * width) as f64 / 360_000.0);
+            logarithms.push((width as f64 / height as f64).ln());
+        }
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let ratio = mean(&logarithms);
+        // Symmetric on the logarithmic scale: standard deviation 0.166 / sqrt(4000) = 0.0026; four of them.
+        assert!(ratio.abs() < 0.011, "{ratio}");
+        // A part of area a fits if |ln(ratio)| <= -ln(a), which has probability min(1, -ln(a) / ln(4/3)); with a uniform
+        // over 0.08..1 the mean area of those that fit is 0.37699 / 0.78902 = 0.4778. Standard deviation
+        // 0.25 / sqrt(4000) = 0.004; four of them.
+        assert!((mean(&areas) - 0.4778).abs() < 0.016, "{}", mean(&areas));
+        let smallest = areas.iter().copied().fold(1.0, f64::min);
+        assert!((0.078..0.1).contains(&smallest), "{smallest}");
+    }
+
+    #[test]
+    fn strips_give_their_middle() {
+        let mut draw = draws(0, 0, Purpose::ResizedCrop);
+        let crop = RandomResizedCrop::new((1.0, 1.0), (0.75, 4.0 / 3.0)).unwrap();
+        assert_eq!(crop.part([30, 100], &mut draw), ([0, 30], [30, 40]));
+        assert_eq!(crop.part([100, 30], &mut draw), ([30, 0], [40, 30]));
+    }
+
+    #[test]
+    fn the_result_has_the_size_asked_for() {
+        for shape in [[3, 40, 50], [1, 1, 1], [1, 300, 2]] {
+            let image = Image { shape, pixels: vec![3; shape.iter().product()] };
+            let cropped =
+                RandomResizedCrop::default().apply(&image, [8, 9], &mut draws(0, 1, Purpose::ResizedCrop));
+            assert_eq!(cropped, Image { shape: [shape[0], 8, 9], pixels: vec![3; shape[0] * 72] });
+        }
+    }
+
+    #[test]
+    fn refuses_ranges_that_make_no_sense() {
+        for (scale, ratio) in [
+            ((0.0, 1.0), (1.0, 1.0)),
+            ((0.5, 0.4), (1.0, 1.0)),
+            ((0.5, 1.5), (1.0, 1.0)),
+            ((0.5, 1.0), (2.0, 1.0)),
+        ] {
+            assert!(matches!(RandomResizedCrop::new(scale, ratio), Err(DataError::InvalidSetting { .. })));
+        }
+        assert!(RandomResizedCrop::new((f64::NAN, 1.0), (1.0, 1.0)).is_err());
+    }
+}
