@@ -17,6 +17,8 @@ pub(crate) enum Stem {
     ImageNet,
     /// 3×3 convolution.
     Small,
+    /// 3×3 convolution with stride 2.
+    Strided,
 }
 
 /// Blocks of one width; the first of them has the stride.
@@ -56,6 +58,7 @@ impl ResNetSpec {
         let (kernel, stride) = match self.stem {
             Stem::ImageNet => (7, 2),
             Stem::Small => (3, 1),
+            Stem::Strided => (3, 2),
         };
         let mut input = self.stem_width;
         let stages = self.stages.iter().map(|stage| self.stage(*stage, &mut input, device)).collect();

@@ -18,6 +18,7 @@ pub(crate) enum BodySpec {
 }
 
 /// The layers of a network.
+#[allow(clippy::large_enum_variant, reason = "a module cannot be boxed, and a network has few of them")]
 #[derive(Module, Debug)]
 pub(crate) enum Body {
     MnistCnn(MnistCnn),
@@ -32,6 +33,7 @@ impl BodySpec {
         use Architecture as A;
         Self::ResNet(match arch {
             A::MnistCnn => return Self::MnistCnn(MnistCnnSpec::PUBLISHED),
+            A::TinyResNet => ResNetSpec { stem: Stem::Strided, ..cifar(1) },
             A::ResNet8 => cifar(1),
             A::ResNet20 => cifar(3),
             A::ResNet32 => cifar(5),
@@ -70,7 +72,7 @@ pub(crate) fn namings(arch: Architecture) -> &'static [Naming] {
     use Architecture as A;
     match arch {
         A::MnistCnn => &[Naming::Sequential],
-        A::ResNet8 | A::ResNet20 | A::ResNet32 | A::ResNet44 | A::ResNet56 => {
+        A::TinyResNet | A::ResNet8 | A::ResNet20 | A::ResNet32 | A::ResNet44 | A::ResNet56 => {
             &[Naming::Cifar, Naming::Torchvision]
         }
         A::ResNet18Cifar => &[Naming::Cifar, Naming::Torchvision],
@@ -153,8 +155,9 @@ mod tests {
     use crate::ModelConfig;
     use crate::import::slots;
 
-    const COUNTS: [(&str, usize, usize); 20] = [
+    const COUNTS: [(&str, usize, usize); 21] = [
         ("mnist-cnn", 10, 166406),
+        ("tiny-resnet", 10, 75290),
         ("resnet8", 10, 75290),
         ("resnet20", 10, 269722),
         ("resnet32", 10, 464154),

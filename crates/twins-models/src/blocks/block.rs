@@ -79,6 +79,7 @@ pub(crate) struct PreActivation {
 }
 
 /// One residual block.
+#[allow(clippy::large_enum_variant, reason = "a module cannot be boxed, and a network has few of them")]
 #[derive(Module, Debug)]
 pub(crate) enum ResidualBlock {
     Basic(Basic),

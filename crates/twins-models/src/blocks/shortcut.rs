@@ -35,6 +35,7 @@ pub(crate) struct Projection {
 }
 
 /// A shortcut that changes the shape; blocks that keep it have none.
+#[allow(clippy::large_enum_variant, reason = "a module cannot be boxed, and a network has few of them")]
 #[derive(Module, Debug)]
 pub(crate) enum Shortcut {
     Padding(Padding),

@@ -47,6 +47,9 @@ impl fmt::Display for ImportMismatch {
             self.left_over.len(),
             self.misshapen.len()
         )?;
+        if let Some(hint) = &self.hint {
+            write!(f, " ({hint})")?;
+        }
         for (key, shape) in &self.missing {
             write!(f, "\n  missing: {key} {shape:?}")?;
         }
@@ -59,9 +62,6 @@ impl fmt::Display for ImportMismatch {
         for (key, kind) in &self.not_tensors {
             write!(f, "\n  not a tensor: {key} is a {kind}")?;
         }
-        match &self.hint {
-            Some(hint) => write!(f, "\n  {hint}"),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }

@@ -126,6 +126,7 @@ fn unusable(path: &Path, error: PytorchError) -> ModelError {
             }
             error => error.to_string(),
         },
+        PytorchError::InvalidFormat(reason) => reason,
         other => other.to_string(),
     };
     ModelError::NotACheckpoint { path: path.to_owned(), reason }

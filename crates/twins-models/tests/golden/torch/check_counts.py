@@ -33,6 +33,7 @@ def wide(depth, width):
 
 NETS = {
     "mnist-cnn": lambda: mnist_cnn([16, 32], 100, 10),
+    "tiny-resnet": lambda: cifar(1),
     "resnet8": lambda: cifar(1),
     "resnet20": lambda: cifar(3),
     "resnet32": lambda: cifar(5),

@@ -53,6 +53,8 @@ def nets():
     stages = [(4, 2, 1), (6, 1, 2), (8, 1, 2), (8, 1, 2)]
     yield "preact", ResNet(pre, 1, stages, CLASSES, 4, False, "linear", final="bn"), (4, 3, 16, 16)
     yield "wide", WideResNet([(8, 2, 1), (10, 2, 2), (12, 1, 2)], CLASSES, 4), (4, 3, 16, 16)
+    stages = [(4, 1, 1), (8, 1, 2), (12, 1, 2)]
+    yield "strided", ResNet(padded, 1, stages, CLASSES, 4, False, "linear", stem_stride=2), (4, 3, 16, 16)
 
 
 def randomise(net, generator):

@@ -92,10 +92,10 @@ def around(block, x):
 class ResNet(nn.Module):
     """`stages`: (width, blocks, stride) each; `imagenet` chooses the 7x7 stem with max pooling."""
 
-    def __init__(self, make, expansion, stages, classes, stem_width, imagenet, head, final=None):
+    def __init__(self, make, expansion, stages, classes, stem_width, imagenet, head, final=None, stem_stride=1):
         super().__init__()
         self.imagenet, self.head, self.final = imagenet, head, final
-        self.conv1 = nn.Conv2d(3, stem_width, 7 if imagenet else 3, 2 if imagenet else 1, 3 if imagenet else 1, bias=False)
+        self.conv1 = conv(3, stem_width, 7, 2) if imagenet else conv(3, stem_width, 3, stem_stride)
         if final is None:
             self.bn1 = nn.BatchNorm2d(stem_width)
         inputs, self.count = stem_width, len(stages)
