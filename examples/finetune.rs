@@ -106,7 +106,7 @@ const TEST_STEPS: usize = 20;
 
 /// The built-in job's net and lengths, chosen to take two to three minutes on two cores.
 mod builtin {
-    pub const ARCH: burn_twins::models::Architecture = burn_twins::models::Architecture::ResNet8;
+    pub const ARCH: burn_twins::models::Architecture = burn_twins::models::Architecture::TinyResNet;
     pub const PRETRAIN_EPOCHS: usize = 6;
     pub const PRETRAIN_LR: f64 = 0.1;
     pub const TRAIN_IMAGES: usize = 4_000;

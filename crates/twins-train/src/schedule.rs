@@ -47,8 +47,13 @@ impl Schedule {
     ///
     /// assert_eq!(Schedule::paper(60), Schedule::MultiStep { milestones: vec![30, 50], gamma: 0.1 });
     /// ```
+    ///
+    /// Of a training too short for both milestones, those that coincide are one, and one at its start is none.
     pub fn paper(epochs: usize) -> Self {
-        Self::MultiStep { milestones: vec![epochs / 2, epochs * 5 / 6], gamma: 0.1 }
+        let mut milestones = vec![epochs / 2, epochs * 5 / 6];
+        milestones.dedup();
+        milestones.retain(|milestone| *milestone > 0);
+        Self::MultiStep { milestones, gamma: 0.1 }
     }
 
     /// The learning rate's factor at a position.
@@ -131,6 +136,14 @@ mod tests {
 
     fn at(epoch: usize, step: usize) -> Position {
         Position { epoch, epochs: 60, step, steps: 10, plateaus: 2 }
+    }
+
+    #[test]
+    fn the_papers_schedule_fits_short_trainings() {
+        for epochs in 1..=60 {
+            Schedule::paper(epochs).validate().unwrap();
+        }
+        assert_eq!(Schedule::paper(1), Schedule::MultiStep { milestones: vec![], gamma: 0.1 });
     }
 
     #[test]
