@@ -133,11 +133,13 @@ fn apgd_follows_the_reference() {
         let still_right: Vec<bool> = golden.indices("still_right").iter().map(|&right| right == 1).collect();
         let other = (0..32).filter(|&i| verdicts.fooled[i] == still_right[i]).count();
         let mean = |pick: fn(&(f32, f32)) -> f32| ratios.iter().map(pick).sum::<f32>() / 32.0;
-        println!(
-            "{file}: {other} other verdicts; mean best loss {} against {}",
-            mean(|r| r.0),
-            mean(|r| r.1)
-        );
+        let (found, expected) = (mean(|r| r.0), mean(|r| r.1));
+        println!("{file}: {other} other verdicts; mean best loss {found} against {expected}");
+        // Seen: 25 (L2) to 32 on the path after one iteration, at most 1 other verdict (L1), and the mean best loss
+        // 2 % lower in L1, 0.3 % in L2, equal in Linf.
+        assert!(on_path(1) >= 24, "{file}");
+        assert!(other <= 1, "{file}");
+        assert!(found >= expected - 0.03 * expected.abs(), "{file}: {found} {expected}");
     }
 }
 
@@ -169,6 +171,8 @@ fn fab_finds_the_distances_of_the_reference() {
             "{norm}: median off {:.4}, {longer} pairs over 10 % longer, nearest target at most {worst:.3} times as far",
             off[144]
         );
+        // The project's bar; seen are 0, and at most 1.003.
+        assert!(off[144] <= 0.02 && worst <= 1.1, "{norm}: {} {worst}", off[144]);
     }
 }
 

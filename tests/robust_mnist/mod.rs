@@ -1,5 +1,5 @@
 //! The real adversarially trained MNIST network and its test images.
-#![allow(dead_code)] // Each test binary uses a part of it.
+#![allow(dead_code, unreachable_pub)] // Each test binary uses a part of it.
 
 use std::path::Path;
 

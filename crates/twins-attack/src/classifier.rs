@@ -10,7 +10,7 @@ use crate::{AttackError, Samples};
 /// plain ones where they do not, so that weight gradients are never computed and running statistics never touched.
 ///
 /// ```
-/// use burn::module::AutodiffModule;
+/// use burn::module::Module;
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::{Device, Tensor};
 /// use twins_attack::{Attack, Norm, PgdConfig, Samples, ThreatModel};

@@ -45,7 +45,7 @@ impl<'a> ApgdSearch<'a> {
         let image = subject.image;
         let point = match subject.start {
             Some(start) => start.to_vec(),
-            None => random_start(&apgd.config.threat, image, &mut draws),
+            None => random_start(&threat, image, &mut draws),
         };
         let best =
             Best { point: point.clone(), gradient: Vec::new(), logits: Vec::new(), loss: f32::NEG_INFINITY };
@@ -180,7 +180,8 @@ fn changed(point: &[f32], image: &[f32]) -> usize {
     point.iter().zip(image).filter(|(p, x)| p != x).count()
 }
 
-/// The published starts: on the surface of the Linf and L2 balls, clipped to the box; in L1 normal noise, projected.
+/// The published starts: on the surface of the Linf and L2 balls, clipped to the box; in L1 normal noise, projected onto
+/// the ball of the first phase.
 fn random_start(threat: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32> {
     let mut point: Vec<f32> = match threat.norm() {
         Norm::Linf => image.iter().map(|_| draws.symmetric()).collect(),

@@ -8,9 +8,12 @@ const L1_APGD_TARGETS: usize = 5;
 /// How often untargeted attacks are made where they are repeated.
 const RESTARTS: usize = 5;
 
+/// The attacks, and what had to be chosen otherwise than published.
+type Chosen = (Vec<Box<dyn Attack>>, Vec<Warning>);
+
 impl AutoAttack {
     /// The attacks for a model with so many classes, and what had to be chosen otherwise than published.
-    pub(super) fn stages(&self, classes: usize) -> Result<(Vec<Box<dyn Attack>>, Vec<Warning>), AttackError> {
+    pub(super) fn stages(&self, classes: usize) -> Result<Chosen, AttackError> {
         let mut warnings = Vec::new();
         let attacks = self.config.attacks.iter().map(|kind| self.stage(*kind, classes, &mut warnings));
         Ok((attacks.collect::<Result<_, _>>()?, warnings))

@@ -139,6 +139,7 @@ impl Pgd {
 }
 
 /// How the derivative of the loss with respect to the logits is found.
+#[allow(clippy::large_enum_variant, reason = "there is one per batch")]
 enum Cotangents<'a> {
     /// `softmax(z) - distribution`: cross-entropy (one-hot) and KL (the clean prediction).
     Softmax(Tensor<2>),
