@@ -8,7 +8,7 @@ use twins_data::ImageDataset;
 
 use crate::keys::key;
 use crate::loader::Loader;
-use crate::{TrainError, TrainableClassifier};
+use crate::{ImageClassifier, TrainError};
 
 /// How many of how many samples were classified correctly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub struct Evaluation {
 /// # Errors
 ///
 /// [`TrainError::NoParameters`], or an error of the data or the attack.
-pub fn evaluate<M: TrainableClassifier>(
+pub fn evaluate<M: ImageClassifier>(
     model: &M,
     dataset: &Arc<dyn ImageDataset>,
     attack: Option<&Pgd>,

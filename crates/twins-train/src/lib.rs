@@ -1,6 +1,6 @@
 //! Adversarial fine-tuning of Burn classifiers.
 //!
-//! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`TrainableClassifier`] (one method) and a data set,
+//! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`ImageClassifier`] (one method) and a data set,
 //! and gives the fine-tuned model back. Methods are adversarial training and TRADES, each plain or split between the
 //! two wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), and clean training; an [`Objective`] of one's own plugs in.
 //! The best checkpoint is chosen on a validation split that is held out of training, never on test data. A run is
@@ -8,8 +8,8 @@
 
 mod adversary;
 mod checkpoint;
-mod classifier;
 mod config;
+mod config_file;
 mod ema;
 mod error;
 mod evaluate;
@@ -28,10 +28,10 @@ mod sgd;
 mod state;
 mod step;
 mod trainer;
+mod tuning;
 mod weights;
 
 pub use adversary::AdversaryConfig;
-pub use classifier::TrainableClassifier;
 pub use config::{NonFinite, TrainConfig, ValidationConfig};
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate};
@@ -47,4 +47,6 @@ pub use sgd::Sgd;
 pub use state::{Best, BestSource};
 pub use step::{StepReport, step};
 pub use trainer::{Ended, Trained, Trainer};
+pub use tuning::Tuning;
+pub use twins_nn::ImageClassifier;
 pub use weights::Weights;

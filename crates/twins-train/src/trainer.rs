@@ -11,8 +11,8 @@ use crate::keys::key;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::{
-    At, Best, EpochMetrics, ExistingRun, Method, Objective, ProgressDisplay, Standard, Trades, TrainConfig,
-    TrainError, TrainableClassifier, TwinsAt, TwinsTrades,
+    At, Best, EpochMetrics, ExistingRun, ImageClassifier, Method, Objective, ProgressDisplay, Standard,
+    Trades, TrainConfig, TrainError, TwinsAt, TwinsTrades,
 };
 
 /// Fine-tunes a classifier.
@@ -28,12 +28,12 @@ use crate::{
 /// # use std::sync::Arc;
 /// use twins_attack::Norm;
 /// use twins_data::{BuiltinDataset, Part, Task};
-/// use twins_train::{AdversaryConfig, Method, TrainConfig, TrainableClassifier, Trainer};
+/// use twins_train::{AdversaryConfig, Method, TrainConfig, ImageClassifier, Trainer};
 /// # #[derive(Module, Debug)]
 /// # struct Flat {
 /// #     linear: Linear,
 /// # }
-/// # impl TrainableClassifier for Flat {
+/// # impl ImageClassifier for Flat {
 /// #     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
 /// #         self.linear.forward(images.flatten(1, 3))
 /// #     }
@@ -93,7 +93,7 @@ pub enum Ended {
     Interrupted,
 }
 
-impl<M: TrainableClassifier> Trainer<M> {
+impl<M: ImageClassifier> Trainer<M> {
     /// A trainer of the configured method.
     ///
     /// # Errors
@@ -190,7 +190,7 @@ impl<M: TrainableClassifier> Trainer<M> {
         check_labels(&model, &device, &data)?;
 
         // Through valid(): clones share Burn's running statistics, and the caller's model is not to change.
-        let model = model.valid().train().with_wing(self.objective.wing());
+        let model = model.valid().train();
         Session::new(self, model, device, data)?.run()
     }
 
@@ -251,7 +251,7 @@ pub(crate) struct Data {
 }
 
 /// Asks the model for the logits of one black image: the number of classes, without a demand on the model's trait.
-fn check_labels<M: TrainableClassifier>(model: &M, device: &Device, data: &Data) -> Result<(), TrainError> {
+fn check_labels<M: ImageClassifier>(model: &M, device: &Device, data: &Data) -> Result<(), TrainError> {
     let [channels, height, width] = data.dataset.image_shape();
     let image = burn::tensor::Tensor::zeros([1, channels, height, width], device);
     let classes = model.valid().logits(image).dims()[1];

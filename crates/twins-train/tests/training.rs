@@ -10,8 +10,8 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use support::{Net, Squares, config, trainer};
 use twins_train::{
-    Ended, ExistingRun, Method, NonFinite, ProgressDisplay, Schedule, TrainError, TrainableClassifier,
-    Trainer, ValidationConfig, Weights,
+    Ended, ExistingRun, ImageClassifier, Method, NonFinite, ProgressDisplay, Schedule, TrainConfig,
+    TrainError, Trainer, Tuning, ValidationConfig, Weights,
 };
 
 #[test]
@@ -227,7 +227,7 @@ struct Flat {
     linear: Linear,
 }
 
-impl TrainableClassifier for Flat {
+impl ImageClassifier for Flat {
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.linear.forward(images.flatten(1, 3))
     }
@@ -256,4 +256,40 @@ fn skipped_batches_are_counted() {
         Err(error) => assert!(matches!(error, TrainError::Attack(_)), "{error}"),
         Ok(trained) => assert!(trained.history[0].skipped_batches > 0),
     }
+}
+
+/// The parameters that a training changed.
+fn changed(config: TrainConfig) -> Vec<String> {
+    let model = Net::new(4, 1);
+    let before = Weights::of(&model);
+    let trained = trainer(config).fit(model, Squares::new(90, 1)).unwrap();
+    let after = Weights::of(&trained.last);
+    let pairs = before.tensors().iter().zip(after.tensors());
+    pairs.filter(|(before, after)| before.1 != after.1).map(|(before, _)| before.0.clone()).collect()
+}
+
+#[test]
+fn a_linear_probe_changes_the_head_alone() {
+    let probe = config(Method::TwinsAt).with_tuning(Tuning::LinearProbe);
+    assert_eq!(changed(probe), ["head.bias", "head.weight"]);
+    let then_full = config(Method::TwinsAt).with_tuning(Tuning::ProbeThenFull { probe_epochs: 2 });
+    let paths = changed(then_full);
+    for path in ["conv.weight", "head.weight", "norm.frozen_gamma", "norm.gamma", "norm.running_mean"] {
+        assert!(paths.iter().any(|changed| changed == path), "{path}");
+    }
+}
+
+#[test]
+fn frozen_paths_stay() {
+    let freeze = |paths: &[&str]| {
+        config(Method::TwinsAt).with_freeze(paths.iter().map(|path| (*path).to_owned()).collect())
+    };
+    // A frozen normalisation keeps its running statistics too.
+    assert_eq!(changed(freeze(&["conv", "norm"])), ["head.bias", "head.weight"]);
+    assert!(changed(freeze(&["head.bias"])).contains(&"norm.frozen_gamma".to_owned()));
+    let fit = |config| trainer(config).fit(Net::new(4, 1), Squares::new(90, 1)).unwrap_err().to_string();
+    let message = fit(freeze(&["con"]));
+    assert!(message.contains("\"con\"") && message.contains("conv, norm, head"), "{message}");
+    let message = fit(freeze(&["conv", "norm", "head"]));
+    assert!(message.contains("nothing is left to train"), "{message}");
 }

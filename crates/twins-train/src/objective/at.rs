@@ -2,7 +2,7 @@ use twins_nn::Wing;
 
 use super::cross_entropy::cross_entropy;
 use super::{Loss, Objective, TrainingBatch};
-use crate::TrainableClassifier;
+use crate::ImageClassifier;
 
 /// Adversarial training with ordinary batch normalisation for the whole batch: the baseline of TWINS.
 ///
@@ -15,7 +15,7 @@ use crate::TrainableClassifier;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct At;
 
-impl<M: TrainableClassifier> Objective<M> for At {
+impl<M: ImageClassifier> Objective<M> for At {
     fn wing(&self) -> Wing {
         Wing::AdaptiveTraining
     }

@@ -2,7 +2,7 @@ use twins_nn::Wing;
 
 use super::cross_entropy::cross_entropy;
 use super::{Loss, Objective, TrainingBatch, TrainingImages};
-use crate::TrainableClassifier;
+use crate::ImageClassifier;
 
 /// Clean training with ordinary batch normalisation: no robustness, the upper bound of clean accuracy.
 ///
@@ -12,7 +12,7 @@ use crate::TrainableClassifier;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standard;
 
-impl<M: TrainableClassifier> Objective<M> for Standard {
+impl<M: ImageClassifier> Objective<M> for Standard {
     fn wing(&self) -> Wing {
         Wing::AdaptiveTraining
     }

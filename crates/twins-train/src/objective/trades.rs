@@ -3,7 +3,7 @@ use twins_nn::Wing;
 use super::cross_entropy::cross_entropy;
 use super::divergence::divergence;
 use super::{Loss, Objective, TrainingBatch};
-use crate::TrainableClassifier;
+use crate::ImageClassifier;
 
 /// TRADES with ordinary batch normalisation for the whole batch.
 ///
@@ -21,7 +21,7 @@ pub struct Trades {
     pub beta: f64,
 }
 
-impl<M: TrainableClassifier> Objective<M> for Trades {
+impl<M: ImageClassifier> Objective<M> for Trades {
     fn wing(&self) -> Wing {
         Wing::AdaptiveTraining
     }

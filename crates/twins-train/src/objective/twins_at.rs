@@ -2,7 +2,7 @@ use twins_nn::Wing;
 
 use super::cross_entropy::cross_entropy;
 use super::{Loss, Objective, TrainingBatch, split, split_labels};
-use crate::TrainableClassifier;
+use crate::ImageClassifier;
 
 /// Adversarial training split between the frozen and the adaptive wing.
 ///
@@ -18,7 +18,7 @@ pub struct TwinsAt {
     pub lambda: f64,
 }
 
-impl<M: TrainableClassifier> Objective<M> for TwinsAt {
+impl<M: ImageClassifier> Objective<M> for TwinsAt {
     fn wing(&self) -> Wing {
         Wing::Split
     }

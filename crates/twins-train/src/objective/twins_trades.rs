@@ -4,7 +4,7 @@ use twins_nn::Wing;
 use super::cross_entropy::cross_entropy;
 use super::divergence::divergence;
 use super::{Loss, Objective, TrainingBatch, split, split_labels};
-use crate::TrainableClassifier;
+use crate::ImageClassifier;
 
 /// TRADES split between the frozen and the adaptive wing.
 ///
@@ -31,7 +31,7 @@ impl TwinsTrades {
     }
 }
 
-impl<M: TrainableClassifier> Objective<M> for TwinsTrades {
+impl<M: ImageClassifier> Objective<M> for TwinsTrades {
     fn wing(&self) -> Wing {
         Wing::Split
     }

@@ -14,7 +14,7 @@ use twins_attack::Norm;
 use twins_data::{DataError, Image, ImageDataset, LabelledImage};
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
 use twins_train::{
-    AdversaryConfig, Method, ProgressDisplay, Schedule, TrainConfig, TrainableClassifier, Trainer,
+    AdversaryConfig, ImageClassifier, Method, ProgressDisplay, Schedule, TrainConfig, Trainer,
 };
 
 /// conv 1→6, two-wing batch normalisation, ReLU, mean, linear 6·4→classes.
@@ -53,7 +53,7 @@ fn tensor<const D: usize>(values: Vec<f32>, like: Tensor<D>) -> Tensor<D> {
     flat.reshape(like.dims()).set_require_grad(like.is_require_grad())
 }
 
-impl TrainableClassifier for Net {
+impl ImageClassifier for Net {
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         let x = relu(self.norm.forward(self.conv.forward(images)));
         let [n, channels, height, width] = x.dims();
