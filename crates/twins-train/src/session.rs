@@ -74,11 +74,11 @@ impl<M: ImageClassifier> Session<M> {
             learning_rate: 0.0,
         };
         session.ema = session.trainer.config.ema_decay.map(|decay| Ema::new(session.model(), decay));
-        if !session.resume()? {
-            if let Some(directory) = &session.directory {
-                directory.rewind_metrics(0)?;
-                directory.write_config(&session.trainer.config)?;
-            }
+        if !session.resume()?
+            && let Some(directory) = &session.directory
+        {
+            directory.rewind_metrics(0)?;
+            directory.write_config(&session.trainer.config)?;
         }
         Ok(session)
     }

@@ -70,7 +70,7 @@ pub(crate) struct Squares {
 }
 
 impl Squares {
-    pub(crate) fn new(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
+    pub(crate) fn dataset(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         let images = (0..len)
             .map(|index| {
