@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use twins_attack::Start;
 use twins_data::Augmentation;
 
-use crate::{AdversaryConfig, Method, Schedule, TrainError};
+use crate::{AdversaryConfig, Method, Schedule, TrainError, Tuning};
 
 /// Configuration of a training.
 ///
@@ -18,6 +18,8 @@ use crate::{AdversaryConfig, Method, Schedule, TrainError};
 /// | `beta` | 6 | weight of the TRADES divergence | ≥ 0 |
 /// | `schedule` | × 0.1 after epochs 30 and 50 | of the learning rate | [`Schedule`] |
 /// | `warmup_epochs` | 0 | linear rise of the learning rate at the beginning | ≥ 0 |
+/// | `tuning` | full | which part of the model is trained | [`Tuning`] |
+/// | `freeze` | none | path prefixes that are never trained, such as `conv1` | |
 /// | `gradient_clip` | none | largest norm of the whole gradient | > 0 |
 /// | `ema_decay` | none | decay of averaged weights, evaluated beside the raw ones | (0, 1) |
 /// | `early_stopping` | none | epochs without a better validation robust accuracy | ≥ 1 |
@@ -63,6 +65,10 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Epochs over which the learning rate rises linearly; a fraction of an epoch is allowed.
     pub warmup_epochs: f64,
+    /// Which part of the model is trained.
+    pub tuning: Tuning,
+    /// Path prefixes of parameters that are never trained; their normalisation runs in evaluation mode.
+    pub freeze: Vec<String>,
     /// Largest Euclidean norm of the whole gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
@@ -131,6 +137,8 @@ impl Default for TrainConfig {
             beta: 6.0,
             schedule: Schedule::paper(60),
             warmup_epochs: 0.0,
+            tuning: Tuning::Full,
+            freeze: Vec::new(),
             gradient_clip: None,
             ema_decay: None,
             early_stopping: None,
@@ -178,6 +186,10 @@ setters! {
     with_schedule: schedule: Schedule,
     /// Sets the epochs of linear rise.
     with_warmup_epochs: warmup_epochs: f64,
+    /// Sets which part of the model is trained.
+    with_tuning: tuning: Tuning,
+    /// Sets the path prefixes that are never trained.
+    with_freeze: freeze: Vec<String>,
     /// Sets the largest norm of the gradient.
     with_gradient_clip: gradient_clip: f64,
     /// Sets the decay of the averaged weights.
@@ -236,6 +248,9 @@ impl TrainConfig {
             if count == Some(0) {
                 return Err(TrainError::Zero { name });
             }
+        }
+        if self.tuning == (Tuning::ProbeThenFull { probe_epochs: 0 }) {
+            return Err(TrainError::Zero { name: "tuning.probe_epochs" });
         }
         self.schedule.validate()?;
         let fraction = self.validation.fraction;

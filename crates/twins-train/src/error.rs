@@ -176,4 +176,26 @@ pub enum TrainError {
          resume with the same data, or overwrite the run"
     )]
     OtherData,
+    /// A configuration file cannot be used.
+    #[error("{}: {problem}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A path prefix fits no parameter.
+    #[error("freeze names \"{prefix}\", under which the model has no parameter; it has {}", known.join(", "))]
+    NothingToFreeze {
+        /// The prefix given.
+        prefix: String,
+        /// The layers that there are.
+        known: Vec<String>,
+    },
+    /// A linear probe on a model without a linear layer.
+    #[error("the model has no linear layer to probe; use the tuning \"full\"")]
+    NoHead,
+    /// Everything is frozen.
+    #[error("nothing is left to train: every parameter is frozen; freeze less")]
+    NothingToTrain,
 }

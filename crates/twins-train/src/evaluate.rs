@@ -8,7 +8,7 @@ use twins_data::ImageDataset;
 
 use crate::keys::key;
 use crate::loader::Loader;
-use crate::{TrainError, ImageClassifier};
+use crate::{ImageClassifier, TrainError};
 
 /// How many of how many samples were classified correctly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@
 mod adversary;
 mod checkpoint;
 mod config;
+mod config_file;
 mod ema;
 mod error;
 mod evaluate;
@@ -27,10 +28,10 @@ mod sgd;
 mod state;
 mod step;
 mod trainer;
+mod tuning;
 mod weights;
 
 pub use adversary::AdversaryConfig;
-pub use twins_nn::ImageClassifier;
 pub use config::{NonFinite, TrainConfig, ValidationConfig};
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate};
@@ -46,4 +47,6 @@ pub use sgd::Sgd;
 pub use state::{Best, BestSource};
 pub use step::{StepReport, step};
 pub use trainer::{Ended, Trained, Trainer};
+pub use tuning::Tuning;
+pub use twins_nn::ImageClassifier;
 pub use weights::Weights;

@@ -14,10 +14,11 @@ use crate::progress::EpochBar;
 use crate::run_directory::RunDirectory;
 use crate::state::State;
 use crate::trainer::Data;
+use crate::tuning::Scope;
 use crate::weights::Weights;
 use crate::{
-    Best, BestSource, Ended, EpochMetrics, Evaluation, NonFinite, Position, Schedule, Sgd, StepReport,
-    TrainError, ImageClassifier, Trained, Trainer, TrainingBatch, TrainingImages, evaluate, step,
+    Best, BestSource, Ended, EpochMetrics, Evaluation, ImageClassifier, NonFinite, Position, Schedule, Sgd,
+    StepReport, TrainError, Trained, Trainer, TrainingBatch, TrainingImages, evaluate, step,
 };
 
 /// What random draws are for, as part of their key.
@@ -34,6 +35,7 @@ pub(crate) struct Session<M> {
     validation_attack: Pgd,
     /// Taken for the time of a step.
     model: Option<M>,
+    scope: Scope,
     optimiser: Sgd,
     ema: Option<Ema<M>>,
     best: Option<Weights>,
@@ -50,6 +52,7 @@ impl<M: ImageClassifier> Session<M> {
         let (adversary, validation_attack) =
             (config.adversary.build()?, config.validation.adversary.build()?);
         let optimiser = Sgd::new(config.momentum, config.weight_decay);
+        let scope = Scope::of(&model, config.tuning, &config.freeze)?;
         let directory = trainer.open_run()?;
         let state = State { data_key: data.key, ..State::default() };
         let mut session = Self {
@@ -60,6 +63,7 @@ impl<M: ImageClassifier> Session<M> {
             adversary,
             validation_attack,
             model: Some(model),
+            scope,
             optimiser,
             ema: None,
             best: None,
@@ -70,11 +74,11 @@ impl<M: ImageClassifier> Session<M> {
             learning_rate: 0.0,
         };
         session.ema = session.trainer.config.ema_decay.map(|decay| Ema::new(session.model(), decay));
-        if !session.resume()? {
-            if let Some(directory) = &session.directory {
-                directory.rewind_metrics(0)?;
-                directory.write_config(&session.trainer.config)?;
-            }
+        if !session.resume()?
+            && let Some(directory) = &session.directory
+        {
+            directory.rewind_metrics(0)?;
+            directory.write_config(&session.trainer.config)?;
         }
         Ok(session)
     }
@@ -117,6 +121,8 @@ impl<M: ImageClassifier> Session<M> {
         let epoch = self.state.epoch;
         let steps = batch_count(self.data.train.len(), config.batch_size);
         let batches = epoch_batches(&self.data.train, config.batch_size, config.seed, epoch);
+        let wing = self.trainer.objective.wing();
+        self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
         let mut loader = Loader::start(
             self.data.dataset.clone(),
             batches[self.state.step..].to_vec(),

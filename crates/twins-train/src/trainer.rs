@@ -11,8 +11,8 @@ use crate::keys::key;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::{
-    At, Best, EpochMetrics, ExistingRun, Method, Objective, ProgressDisplay, Standard, Trades, TrainConfig,
-    TrainError, ImageClassifier, TwinsAt, TwinsTrades,
+    At, Best, EpochMetrics, ExistingRun, ImageClassifier, Method, Objective, ProgressDisplay, Standard,
+    Trades, TrainConfig, TrainError, TwinsAt, TwinsTrades,
 };
 
 /// Fine-tunes a classifier.
@@ -190,7 +190,7 @@ impl<M: ImageClassifier> Trainer<M> {
         check_labels(&model, &device, &data)?;
 
         // Through valid(): clones share Burn's running statistics, and the caller's model is not to change.
-        let model = model.valid().train().with_wing(self.objective.wing());
+        let model = model.valid().train();
         Session::new(self, model, device, data)?.run()
     }
 

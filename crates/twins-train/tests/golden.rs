@@ -12,7 +12,7 @@ use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use safetensors::SafeTensors;
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
-use twins_train::{Objective, Sgd, ImageClassifier, TrainingBatch, TwinsAt, TwinsTrades, step};
+use twins_train::{ImageClassifier, Objective, Sgd, TrainingBatch, TwinsAt, TwinsTrades, step};
 
 /// Relative to the largest absolute value of the expected tensor: single entries can be as small as rounding makes
 /// them (a bias gradient that almost cancels), so a ratio per entry would measure noise. Both sides are float32 sums in

@@ -22,7 +22,7 @@ fn long_config() -> TrainConfig {
 fn train(run: &Path) {
     trainer(long_config())
         .with_run_directory(run, ExistingRun::Resume)
-        .fit(Net::new(4, 1), Squares::new(90, 1))
+        .fit(Net::new(4, 1), Squares::dataset(90, 1))
         .unwrap();
 }
 

@@ -24,7 +24,7 @@ fn a_thousand_steps_do_not_grow() {
     let config = config(Method::TwinsTrades).with_epochs(20);
     trainer(config)
         .with_observer(move |_| record.lock().unwrap().push(resident()))
-        .fit(Net::new(4, 1), Squares::new(1067, 1))
+        .fit(Net::new(4, 1), Squares::dataset(1067, 1))
         .unwrap();
     let seen = seen.lock().unwrap();
     let (warm, end) = (seen[3], *seen.last().unwrap());

@@ -10,15 +10,15 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use support::{Net, Squares, config, trainer};
 use twins_train::{
-    Ended, ExistingRun, Method, NonFinite, ProgressDisplay, Schedule, TrainError, ImageClassifier,
-    Trainer, ValidationConfig, Weights,
+    Ended, ExistingRun, ImageClassifier, Method, NonFinite, ProgressDisplay, Schedule, TrainConfig,
+    TrainError, Trainer, Tuning, ValidationConfig, Weights,
 };
 
 #[test]
 fn every_method_learns() {
     for method in Method::ALL {
         let trained =
-            trainer(config(method).with_epochs(6)).fit(Net::new(4, 1), Squares::new(200, 1)).unwrap();
+            trainer(config(method).with_epochs(6)).fit(Net::new(4, 1), Squares::dataset(200, 1)).unwrap();
         let (first, last) = (&trained.history[0], trained.history.last().unwrap());
         assert!(last.loss < first.loss, "{method}: {} then {}", first.loss, last.loss);
         // Chance is 25 %; the squares are easy, the validation split has 20 images.
@@ -34,8 +34,9 @@ fn seeds_repeat_and_the_given_model_is_left_alone() {
     let model = Net::new(4, 1);
     let before = Weights::of(&model);
     let run = |seed| {
-        let trained =
-            trainer(config(Method::TwinsAt).with_seed(seed)).fit(model.clone(), Squares::new(90, 1)).unwrap();
+        let trained = trainer(config(Method::TwinsAt).with_seed(seed))
+            .fit(model.clone(), Squares::dataset(90, 1))
+            .unwrap();
         Weights::of(&trained.last)
     };
     assert_eq!(run(1), run(1));
@@ -47,7 +48,7 @@ fn seeds_repeat_and_the_given_model_is_left_alone() {
 fn ordinary_training_leaves_the_frozen_wing_alone() {
     let model = Net::new(4, 1);
     let before = Weights::of(&model);
-    let trained = trainer(config(Method::At)).fit(model, Squares::new(90, 1)).unwrap();
+    let trained = trainer(config(Method::At)).fit(model, Squares::dataset(90, 1)).unwrap();
     let after = Weights::of(&trained.last);
     for path in ["norm.frozen_gamma", "norm.frozen_beta", "norm.frozen_mean", "norm.frozen_var"] {
         assert_eq!(after.tensors()[path], before.tensors()[path], "{path}");
@@ -59,7 +60,7 @@ fn ordinary_training_leaves_the_frozen_wing_alone() {
 fn two_wings_train_both_but_never_the_frozen_statistics() {
     let model = Net::new(4, 1);
     let before = Weights::of(&model);
-    let trained = trainer(config(Method::TwinsAt)).fit(model, Squares::new(90, 1)).unwrap();
+    let trained = trainer(config(Method::TwinsAt)).fit(model, Squares::dataset(90, 1)).unwrap();
     let after = Weights::of(&trained.last);
     for (path, kept) in [
         ("norm.frozen_mean", true),
@@ -75,7 +76,7 @@ fn two_wings_train_both_but_never_the_frozen_statistics() {
 #[test]
 fn schedule_reaches_the_metrics() {
     let config = config(Method::At).with_warmup_epochs(1.0);
-    let trained = trainer(config).fit(Net::new(4, 1), Squares::new(90, 1)).unwrap();
+    let trained = trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap();
     let rates: Vec<f64> = trained.history.iter().map(|metrics| metrics.learning_rate).collect();
     // Products of the same f64 factors.
     for (rate, expected) in rates.iter().zip([0.05, 0.05, 0.005]) {
@@ -92,7 +93,7 @@ fn averaged_weights_and_early_stopping() {
         .with_schedule(Schedule::RobustAccuracy { factor: 0.5, patience: 1 })
         .with_ema_decay(0.5)
         .with_early_stopping(3);
-    let trained = trainer(config).fit(Net::new(4, 1), Squares::new(90, 1)).unwrap();
+    let trained = trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap();
     assert_eq!(trained.ended, Ended::StoppedEarly);
     assert!(trained.history.len() < 20);
     assert!(trained.history[0].ema_accuracy.is_some());
@@ -103,7 +104,7 @@ fn averaged_weights_and_early_stopping() {
 fn an_interrupted_run_resumes_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(Method::TwinsAt).with_ema_decay(0.9).with_checkpoint_steps(2);
-    let straight = trainer(config.clone()).fit(Net::new(4, 1), Squares::new(90, 1)).unwrap();
+    let straight = trainer(config.clone()).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap();
     let stop = Arc::new(AtomicBool::new(true));
     let mut interruptions = 0;
     let resumed = loop {
@@ -112,7 +113,7 @@ fn an_interrupted_run_resumes_to_the_same_bits() {
         let trainer = if interruptions < 8 { trainer.with_stop_flag(stop.clone()) } else { trainer };
         // Once there is a checkpoint, the model given is only its shape.
         let model = Net::new(4, if interruptions == 0 { 1 } else { 99 });
-        let trained = trainer.fit(model, Squares::new(90, 1)).unwrap();
+        let trained = trainer.fit(model, Squares::dataset(90, 1)).unwrap();
         if trained.ended == Ended::Completed {
             break trained;
         }
@@ -138,7 +139,7 @@ fn the_run_directory_is_complete_and_guarded() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("new/run");
     let fit = |config, existing, images| {
-        trainer(config).with_run_directory(&run, existing).fit(Net::new(4, 1), Squares::new(images, 1))
+        trainer(config).with_run_directory(&run, existing).fit(Net::new(4, 1), Squares::dataset(images, 1))
     };
     let config = config(Method::At);
     fit(config.clone(), ExistingRun::Refuse, 90).unwrap();
@@ -169,7 +170,7 @@ fn a_damaged_checkpoint_is_replaced_by_the_previous() {
     let fit = || {
         trainer(config(Method::At))
             .with_run_directory(folder.path(), ExistingRun::Resume)
-            .fit(Net::new(4, 1), Squares::new(90, 1))
+            .fit(Net::new(4, 1), Squares::dataset(90, 1))
             .unwrap()
     };
     let straight = Weights::of(&fit().last);
@@ -189,7 +190,7 @@ fn a_damaged_checkpoint_is_replaced_by_the_previous() {
 fn a_non_finite_loss_stops_or_skips() {
     // A step of this size makes every weight infinite at once.
     let config = config(Method::TwinsAt).with_learning_rate(1e38);
-    let error = trainer(config.clone()).fit(Net::new(4, 1), Squares::new(90, 1)).unwrap_err();
+    let error = trainer(config.clone()).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("at step 2 of epoch 1"), "{message}");
 }
@@ -201,7 +202,7 @@ fn bad_input_is_named_and_nothing_written() {
     let fit = |config, model: Net, images| {
         trainer(config)
             .with_run_directory(&run, ExistingRun::Refuse)
-            .fit(model, Squares::new(images, 1))
+            .fit(model, Squares::dataset(images, 1))
             .unwrap_err()
             .to_string()
     };
@@ -240,7 +241,7 @@ fn two_wing_methods_need_two_wing_layers() {
         Trainer::new(config(method))
             .unwrap()
             .with_progress(ProgressDisplay::Hidden)
-            .fit(model.clone(), Squares::new(40, 1))
+            .fit(model.clone(), Squares::dataset(40, 1))
     };
     let message = fit(Method::TwinsAt).unwrap_err().to_string();
     assert!(message.contains("use the method \"at\""), "{message}");
@@ -251,9 +252,45 @@ fn two_wing_methods_need_two_wing_layers() {
 fn skipped_batches_are_counted() {
     let config =
         config(Method::At).with_epochs(2).with_learning_rate(1e38).with_non_finite(NonFinite::SkipBatch);
-    match trainer(config).fit(Net::new(4, 1), Squares::new(90, 1)) {
+    match trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)) {
         // The validation refuses logits that are not numbers, or counts them as wrong.
         Err(error) => assert!(matches!(error, TrainError::Attack(_)), "{error}"),
         Ok(trained) => assert!(trained.history[0].skipped_batches > 0),
     }
+}
+
+/// The parameters that a training changed.
+fn changed(config: TrainConfig) -> Vec<String> {
+    let model = Net::new(4, 1);
+    let before = Weights::of(&model);
+    let trained = trainer(config).fit(model, Squares::dataset(90, 1)).unwrap();
+    let after = Weights::of(&trained.last);
+    let pairs = before.tensors().iter().zip(after.tensors());
+    pairs.filter(|(before, after)| before.1 != after.1).map(|(before, _)| before.0.clone()).collect()
+}
+
+#[test]
+fn a_linear_probe_changes_the_head_alone() {
+    let probe = config(Method::TwinsAt).with_tuning(Tuning::LinearProbe);
+    assert_eq!(changed(probe), ["head.bias", "head.weight"]);
+    let then_full = config(Method::TwinsAt).with_tuning(Tuning::ProbeThenFull { probe_epochs: 2 });
+    let paths = changed(then_full);
+    for path in ["conv.weight", "head.weight", "norm.frozen_gamma", "norm.gamma", "norm.running_mean"] {
+        assert!(paths.iter().any(|changed| changed == path), "{path}");
+    }
+}
+
+#[test]
+fn frozen_paths_stay() {
+    let freeze = |paths: &[&str]| {
+        config(Method::TwinsAt).with_freeze(paths.iter().map(|path| (*path).to_owned()).collect())
+    };
+    // A frozen normalisation keeps its running statistics too.
+    assert_eq!(changed(freeze(&["conv", "norm"])), ["head.bias", "head.weight"]);
+    assert!(changed(freeze(&["head.bias"])).contains(&"norm.frozen_gamma".to_owned()));
+    let fit = |config| trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap_err().to_string();
+    let message = fit(freeze(&["con"]));
+    assert!(message.contains("\"con\"") && message.contains("conv, norm, head"), "{message}");
+    let message = fit(freeze(&["conv", "norm", "head"]));
+    assert!(message.contains("nothing is left to train"), "{message}");
 }

@@ -14,7 +14,7 @@ use twins_attack::Norm;
 use twins_data::{DataError, Image, ImageDataset, LabelledImage};
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
 use twins_train::{
-    AdversaryConfig, Method, ProgressDisplay, Schedule, TrainConfig, ImageClassifier, Trainer,
+    AdversaryConfig, ImageClassifier, Method, ProgressDisplay, Schedule, TrainConfig, Trainer,
 };
 
 /// conv 1→6, two-wing batch normalisation, ReLU, mean, linear 6·4→classes.
@@ -70,7 +70,7 @@ pub(crate) struct Squares {
 }
 
 impl Squares {
-    pub(crate) fn new(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
+    pub(crate) fn dataset(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         let images = (0..len)
             .map(|index| {

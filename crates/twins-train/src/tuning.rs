@@ -1,0 +1,181 @@
+use std::collections::BTreeSet;
+
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use twins_nn::{TwinsModule, Wing};
+
+use crate::TrainError;
+
+/// Which part of the model is trained.
+///
+/// While only the head is trained, every normalisation runs in evaluation mode: the adaptive wing with its running
+/// statistics, which do not move. The head is the model's last linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Tuning {
+    /// Everything.
+    Full,
+    /// The head alone: an adversarial linear probe.
+    LinearProbe,
+    /// The head alone first, then everything: robust linear initialisation (Hua et al., "Initialization Matters for
+    /// Adversarial Transfer Learning", CVPR 2024, section 4).
+    ProbeThenFull {
+        /// Epochs of the probe.
+        probe_epochs: usize,
+    },
+}
+
+impl Tuning {
+    fn probes(self, epoch: usize) -> bool {
+        match self {
+            Self::Full => false,
+            Self::LinearProbe => true,
+            Self::ProbeThenFull { probe_epochs } => epoch < probe_epochs,
+        }
+    }
+}
+
+/// Decides for every epoch which parameters are trained.
+pub(crate) struct Scope {
+    tuning: Tuning,
+    /// Path prefixes that are never trained.
+    frozen: Vec<String>,
+    head: Option<String>,
+    /// The parameters that the model given wanted to train.
+    trainable: BTreeSet<String>,
+}
+
+impl Scope {
+    pub(crate) fn of<M: Module>(model: &M, tuning: Tuning, frozen: &[String]) -> Result<Self, TrainError> {
+        let mut survey = Survey::default();
+        model.visit(&mut survey);
+        for prefix in frozen {
+            if !survey.paths.iter().any(|path| is_under(path, prefix)) {
+                let mut known: Vec<String> =
+                    survey.paths.iter().map(|path| parent(path).to_owned()).collect();
+                known.dedup();
+                return Err(TrainError::NothingToFreeze { prefix: prefix.clone(), known });
+            }
+        }
+        if tuning != Tuning::Full && survey.head.is_none() {
+            return Err(TrainError::NoHead);
+        }
+        let scope = Self { tuning, frozen: frozen.to_vec(), head: survey.head, trainable: survey.trainable };
+        let probing = tuning == Tuning::LinearProbe;
+        match survey.paths.iter().any(|path| scope.trains(path, probing)) {
+            true => Ok(scope),
+            false => Err(TrainError::NothingToTrain),
+        }
+    }
+
+    /// Returns the model as the epoch trains it; `wing` is that of the objective.
+    pub(crate) fn apply<M: Module>(&self, model: M, epoch: usize, wing: Wing) -> M {
+        let probing = self.tuning.probes(epoch);
+        let model = model.with_wing(if probing { Wing::Adaptive } else { wing });
+        let mut apply = Apply { scope: self, probing, path: Vec::new() };
+        model.map(&mut apply)
+    }
+
+    fn trains(&self, path: &str, probing: bool) -> bool {
+        let in_head = self.head.as_ref().is_some_and(|head| is_under(path, head));
+        self.trainable.contains(path) && (in_head || !probing) && !self.freezes(path)
+    }
+
+    fn freezes(&self, path: &str) -> bool {
+        self.frozen.iter().any(|prefix| is_under(path, prefix))
+    }
+}
+
+/// Whether a parameter's path is a prefix or lies under it.
+fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(parent, _)| parent)
+}
+
+#[derive(Default)]
+struct Survey {
+    path: Vec<String>,
+    paths: Vec<String>,
+    trainable: BTreeSet<String>,
+    head: Option<String>,
+}
+
+impl ModuleVisitor for Survey {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        // Called for every field of a linear layer: the layer's own path is what has been entered before.
+        if container == "Struct:Linear" {
+            self.head = Some(self.path.join("."));
+        }
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let path = self.path.join(".");
+        if param.val().is_require_grad() {
+            self.trainable.insert(path.clone());
+        }
+        self.paths.push(path);
+    }
+}
+
+struct Apply<'a> {
+    scope: &'a Scope,
+    probing: bool,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Apply<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let train = self.scope.trains(&self.path.join("."), self.probing);
+        match param.val().is_require_grad() == train {
+            true => param,
+            false => param.set_require_grad(train),
+        }
+    }
+
+    /// Two-wing layers have been set as a whole model; here are those of frozen parts, and while probing also stock
+    /// batch normalisation and dropout.
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        let path = self.path.join(".");
+        let stock = !path.ends_with(".frozen");
+        match self.scope.freezes(&path) || (self.probing && stock) {
+            true => flag.with_value(false),
+            false => flag,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_at_path_boundaries() {
+        assert!(is_under("layer1.0.conv.weight", "layer1"));
+        assert!(is_under("layer1", "layer1"));
+        assert!(!is_under("layer10.conv.weight", "layer1"));
+    }
+
+    #[test]
+    fn probe_comes_first() {
+        let tuning = Tuning::ProbeThenFull { probe_epochs: 2 };
+        assert_eq!([0, 1, 2].map(|epoch| tuning.probes(epoch)), [true, true, false]);
+        assert!(Tuning::LinearProbe.probes(99) && !Tuning::Full.probes(0));
+    }
+}
