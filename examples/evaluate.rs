@@ -1,9 +1,13 @@
-//! Measures a classifier: clean accuracy, then an attack.
+//! Measures a classifier: clean accuracy, then an attack or the AutoAttack ensemble.
 //!
 //! ```sh
 //! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
 //!     --data mnist:DIR --attack pgd --epsilon 0.3 --steps 20 --step-size 0.03 --json report.json
+//! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
+//!     --data mnist:DIR --limit 1000 --attack autoattack --epsilon 0.3 --json report.json
 //! ```
+//!
+//! An evaluation by AutoAttack that was killed goes on with `--resume`, to the same report.
 
 mod support;
 
@@ -13,11 +17,15 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn_twins::attack::{Attack, Norm, PgdConfig, Restarts, Samples, Start, ThreatModel, predictions};
+use burn_twins::attack::{
+    Attack, AttackKind, AutoAttack, AutoAttackConfig, Classifier, Norm, PgdConfig, Restarts, Samples, Start,
+    ThreatModel, Version, predictions,
+};
 use burn_twins::data::{DataSource, Part, collate};
 use burn_twins::models::Architecture;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
+use support::journal::Journal;
 use support::{Common, Outcome, load_net, open_data, write_atomically};
 
 /// Measures a classifier's clean and robust accuracy.
@@ -58,9 +66,13 @@ struct Cli {
     #[arg(long, default_value_t = 8.0 / 255.0)]
     epsilon: f32,
 
-    /// Steps of PGD.
-    #[arg(long, default_value_t = 20)]
-    steps: usize,
+    /// Attacks of `--attack autoattack`: standard, plus or rand.
+    #[arg(long, default_value = "standard")]
+    version: Version,
+
+    /// Steps of PGD [default: 20], or of APGD and FAB [default: 100].
+    #[arg(long)]
+    steps: Option<usize>,
 
     /// Length of PGD's steps, on the [0, 1] scale [default: a quarter of epsilon].
     #[arg(long)]
@@ -70,14 +82,25 @@ struct Cli {
     #[arg(long)]
     random_start: bool,
 
-    /// Runs of PGD, each from another random start; the worst case counts.
-    #[arg(long, default_value_t = 1)]
-    restarts: usize,
+    /// Runs of an untargeted attack, each from another random start; the worst case counts [default: 1; AutoAttack:
+    /// the published numbers].
+    #[arg(long)]
+    restarts: Option<usize>,
+
+    /// Queries of Square.
+    #[arg(long, default_value_t = 5000)]
+    queries: usize,
 
     /// Write the report, with a record of every sample, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+
+    /// Continue an evaluation by AutoAttack, or one of its attacks, that was killed; needs --json.
+    #[arg(long, requires = "json")]
+    resume: bool,
 }
+
+const PGD_STEPS: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -85,6 +108,11 @@ enum AttackName {
     Clean,
     Fgsm,
     Pgd,
+    ApgdCe,
+    ApgdT,
+    FabT,
+    Square,
+    Autoattack,
 }
 
 #[derive(Serialize)]
@@ -120,12 +148,20 @@ struct Config<'a> {
     attack: AttackName,
     norm: Norm,
     epsilon: f32,
+    #[serde(flatten)]
+    pgd: Option<PgdSettings>,
+    seed: u64,
+    device: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    autoattack: Option<AutoAttackConfig>,
+}
+
+#[derive(Serialize)]
+struct PgdSettings {
     steps: usize,
     step_size: f32,
     random_start: bool,
     restarts: usize,
-    seed: u64,
-    device: String,
 }
 
 #[derive(Serialize)]
@@ -146,13 +182,19 @@ fn run(cli: &Cli) -> Outcome {
         return Err("--batch-size is 0; give at least 1".into());
     }
     let device = cli.common.open()?;
+    let threat = ThreatModel::new(cli.norm, cli.epsilon)?;
+    let ensemble = cli.ensemble(threat).map(AutoAttackConfig::build).transpose()?;
     let step_size = cli.step_size.unwrap_or(cli.epsilon / 4.0);
     let attack = cli.attack(step_size)?;
-    let threat = ThreatModel::new(cli.norm, cli.epsilon)?;
     let test = open_data(&cli.data, Part::Test, cli.limit)?;
     let net = load_net(&cli.weights, cli.arch, test.as_ref(), &device)?;
     let net = net.valid();
     let victim = |images: Tensor<4>| net.forward(images);
+    if let Some(ensemble) = ensemble {
+        let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, &device)?;
+        let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
+        return run_ensemble(cli, &ensemble, &victim, &samples);
+    }
 
     let mut samples = Vec::with_capacity(test.len());
     let mut stage = Stage { attack: String::new(), robust: 0, seconds: 0.0, forwards: 0, backwards: 0 };
@@ -219,7 +261,7 @@ fn run(cli: &Cli) -> Outcome {
             clean: Count { correct, total },
             stages,
             robust: Count { correct: robust, total },
-            config: cli.config(step_size),
+            config: cli.config(step_size, None),
             samples,
         };
         write_atomically(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
@@ -227,23 +269,60 @@ fn run(cli: &Cli) -> Outcome {
     Ok(())
 }
 
+/// Attacks all samples with AutoAttack, or with one of its attacks.
+fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, victim: &dyn Classifier, samples: &Samples) -> Outcome {
+    let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
+    let saved = match &journal {
+        Some(path) if cli.resume => Some(Journal::read(path)?),
+        _ => None,
+    };
+    let mut journal = Journal::new(journal);
+    let report = match ensemble.evaluate(victim, samples, saved, &mut journal) {
+        Ok(evaluation) => evaluation.report,
+        Err(error) => return Err(journal.failure().map_or_else(|| error.into(), Into::into)),
+    };
+    println!("{report}");
+    if let Some(path) = &cli.json {
+        let mut value = serde_json::to_value(&report)?;
+        value["config"] = serde_json::to_value(cli.config(0.0, Some(report.config)))?;
+        write_atomically(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
+    }
+    Ok(journal.remove()?)
+}
+
 impl Cli {
+    /// The ensemble for the attacks that belong to AutoAttack.
+    fn ensemble(&self, threat: ThreatModel) -> Option<AutoAttackConfig> {
+        let one = |kind| Some(AutoAttackConfig::custom(threat, vec![kind]));
+        let config = match self.attack {
+            AttackName::Clean | AttackName::Fgsm | AttackName::Pgd => None,
+            AttackName::ApgdCe => one(AttackKind::ApgdCe),
+            AttackName::ApgdT => one(AttackKind::ApgdT),
+            AttackName::FabT => one(AttackKind::FabT),
+            AttackName::Square => one(AttackKind::Square),
+            AttackName::Autoattack => Some(AutoAttackConfig::new(threat, self.version)),
+        }?;
+        let config = config.with_queries(self.queries).with_seed(self.common.seed);
+        let config = self.steps.into_iter().fold(config, AutoAttackConfig::with_steps);
+        Some(self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts))
+    }
+
     fn attack(&self, step_size: f32) -> Result<Option<Box<dyn Attack>>, burn_twins::attack::AttackError> {
         let threat = ThreatModel::new(self.norm, self.epsilon)?;
         let pgd = match self.attack {
-            AttackName::Clean => return Ok(None),
             AttackName::Fgsm => PgdConfig::fgsm(threat),
-            AttackName::Pgd => PgdConfig::new(threat, self.steps, step_size),
+            AttackName::Pgd => PgdConfig::new(threat, self.steps.unwrap_or(PGD_STEPS), step_size),
+            _ => return Ok(None),
         };
         let start = if self.random_start { Start::Uniform } else { Start::Clean };
         let pgd = pgd.with_start(start).with_seed(self.common.seed).build()?;
-        Ok(Some(match self.restarts {
+        Ok(Some(match self.restarts.unwrap_or(1) {
             1 => Box::new(pgd),
             restarts => Box::new(Restarts::new(pgd, restarts)?),
         }))
     }
 
-    fn config(&self, step_size: f32) -> Config<'_> {
+    fn config(&self, step_size: f32, autoattack: Option<AutoAttackConfig>) -> Config<'_> {
         Config {
             weights: &self.weights,
             arch: self.arch,
@@ -252,12 +331,15 @@ impl Cli {
             attack: self.attack,
             norm: self.norm,
             epsilon: self.epsilon,
-            steps: self.steps,
-            step_size,
-            random_start: self.random_start,
-            restarts: self.restarts,
+            pgd: (self.attack == AttackName::Pgd).then(|| PgdSettings {
+                steps: self.steps.unwrap_or(PGD_STEPS),
+                step_size,
+                random_start: self.random_start,
+                restarts: self.restarts.unwrap_or(1),
+            }),
             seed: self.common.seed,
             device: self.common.device.to_string(),
+            autoattack,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the examples' command lines share.
 #![allow(dead_code)] // Each example uses a part of it.
 
+pub mod journal;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;

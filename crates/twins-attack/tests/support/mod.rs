@@ -10,15 +10,23 @@ use twins_attack::Samples;
 
 pub struct Golden {
     bytes: Vec<u8>,
+    device: Device,
 }
 
 impl Golden {
     pub fn read() -> Self {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/golden/synthetic_attacks/synthetic_attacks.safetensors"
-        );
-        Self { bytes: std::fs::read(path).expect("the golden file is part of the repository") }
+        Self::read_to(Device::flex())
+    }
+
+    pub fn read_to(device: Device) -> Self {
+        // The root package's tests include this file too.
+        let crate_folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let file = "tests/golden/synthetic_attacks/synthetic_attacks.safetensors";
+        let path = [crate_folder.join(file), crate_folder.join("crates/twins-attack").join(file)]
+            .into_iter()
+            .find(|path| path.exists())
+            .expect("the golden file is part of the repository");
+        Self { bytes: std::fs::read(path).unwrap(), device }
     }
 
     fn words(&self, name: &str) -> (Vec<usize>, Vec<[u8; 4]>) {
@@ -38,7 +46,7 @@ impl Golden {
 
     pub fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         let shape = self.words(name).0;
-        Tensor::from_data(TensorData::new(self.values(name), shape), &Device::flex())
+        Tensor::from_data(TensorData::new(self.values(name), shape), &self.device)
     }
 
     pub fn samples(&self) -> Samples {

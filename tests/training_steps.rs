@@ -1,5 +1,7 @@
-//! Three training steps against PyTorch 2.6 with the published dual batch normalisation; see
-//! `golden/twins_steps/README.md`.
+//! Three training steps against PyTorch 2.6 with the published dual batch normalisation, on every device of
+//! `TWINS_DEVICES`; see `crates/twins-train/tests/golden/twins_steps/README.md`.
+
+mod support;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,8 +13,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use safetensors::SafeTensors;
-use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
-use twins_train::{ImageClassifier, Objective, Sgd, TrainingBatch, TwinsAt, TwinsTrades, step};
+use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
+use burn_twins::train::{ImageClassifier, Objective, Sgd, TrainingBatch, TwinsAt, TwinsTrades, step};
 
 /// Relative to the largest absolute value of the expected tensor: single entries can be as small as rounding makes
 /// them (a bias gradient that almost cancels), so a ratio per entry would measure noise. Both sides are float32 sums in
@@ -46,7 +48,7 @@ struct Golden {
 impl Golden {
     fn read(case: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("tests/golden/twins_steps/{case}.safetensors"));
+            .join(format!("crates/twins-train/tests/golden/twins_steps/{case}.safetensors"));
         let bytes = std::fs::read(path).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -167,12 +169,11 @@ impl Golden {
         }
     }
 
-    fn compare_evaluation(&mut self, net: &Net) {
+    fn compare_evaluation(&mut self, net: &Net, device: &Device) {
         let victim = net.valid();
-        let device = Device::flex();
         for (wing, name) in [(Wing::Adaptive, "adaptive"), (Wing::Frozen, "frozen")] {
             let victim = victim.clone().with_wing(wing);
-            let images = self.tensor::<4>("eval.images", &device);
+            let images = self.tensor::<4>("eval.images", device);
             self.compare(&format!("eval.{name}.logits"), victim.logits(images.clone()));
             let images = Tensor::from_inner(images).require_grad();
             let labels = self.labels("eval.label", &device.clone().autodiff()).unsqueeze_dim(1);
@@ -184,8 +185,16 @@ impl Golden {
 }
 
 fn three_steps(case: &str, objective: impl Fn(&Golden) -> Box<dyn Objective<Net>>) {
+    for (name, device) in support::devices() {
+        let worst = three_steps_on(case, &objective, device);
+        println!("{case} on {name}: largest relative error {worst:e}");
+    }
+}
+
+/// The largest relative error.
+fn three_steps_on(case: &str, objective: impl Fn(&Golden) -> Box<dyn Objective<Net>>, inner: Device) -> f32 {
     let mut golden = Golden::read(case);
-    let device = Device::flex().autodiff();
+    let device = inner.clone().autodiff();
     let objective = objective(&golden);
     let mut net = golden.net(&device);
     let mut optimiser = Sgd::new(golden.setting("momentum"), golden.setting("weight_decay"));
@@ -214,8 +223,8 @@ fn three_steps(case: &str, objective: impl Fn(&Golden) -> Box<dyn Objective<Net>
         }
         golden.compare_weights(number, &net);
     }
-    golden.compare_evaluation(&net);
-    println!("{case}: largest relative error {:e}", golden.worst);
+    golden.compare_evaluation(&net, &inner);
+    golden.worst
 }
 
 #[test]

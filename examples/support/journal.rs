@@ -1,0 +1,117 @@
+//! A file beside the report that lets a killed evaluation go on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use burn_twins::attack::{EvaluationState, Observer, Outcome, Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Shows an evaluation's progress, and appends every outcome to a file: the first line is the state at the
+/// start, each further line an outcome.
+pub struct Journal {
+    path: Option<PathBuf>,
+    file: Option<File>,
+    failed: Option<std::io::Error>,
+    bar: ProgressBar,
+}
+
+impl Journal {
+    /// Journals to `path`, or only shows progress.
+    pub fn new(path: Option<PathBuf>) -> Self {
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} %, {msg}");
+        let bar = ProgressBar::new(1000).with_style(style.expect("the template is fixed"));
+        Self { path, file: None, failed: None, bar }
+    }
+
+    /// The state that an earlier journal holds. A last line that was torn by the end of its process is dropped.
+    pub fn read(path: &Path) -> Result<EvaluationState, Box<dyn std::error::Error>> {
+        let open = File::open(path).map_err(|error| {
+            format!("{}: {error}; without it there is nothing to resume, so leave out --resume", path.display())
+        })?;
+        let mut lines = BufReader::new(open).lines();
+        let first = lines.next().ok_or_else(|| format!("{} is empty; leave out --resume", path.display()))??;
+        let mut state: EvaluationState = serde_json::from_str(&first)
+            .map_err(|error| format!("{} is no journal of an evaluation: {error}", path.display()))?;
+        for line in lines {
+            match serde_json::from_str(&line?) {
+                Ok(outcome) => state.outcomes.push(outcome),
+                Err(_) => break,
+            }
+        }
+        Ok(state)
+    }
+
+    /// Ends the journal: the report has been written.
+    pub fn remove(self) -> std::io::Result<()> {
+        self.bar.finish_and_clear();
+        match self.path {
+            Some(path) => std::fs::remove_file(path),
+            None => Ok(()),
+        }
+    }
+
+    /// What went wrong with writing, if that is what ended the evaluation.
+    pub fn failure(&mut self) -> Option<String> {
+        let (error, path) = (self.failed.take()?, self.path.as_ref()?);
+        Some(format!("cannot write {}: {error}", path.display()))
+    }
+
+    fn flow(&mut self, written: std::io::Result<()>) -> ControlFlow<()> {
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn begin(&mut self, state: &EvaluationState) -> std::io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let start = EvaluationState { outcomes: Vec::new(), ..state.clone() };
+        let mut text = serde_json::to_string(&start)? + "\n";
+        for outcome in &state.outcomes {
+            text += &(serde_json::to_string(outcome)? + "\n");
+        }
+        super::write_atomically(path, text.as_bytes())?;
+        self.file = Some(OpenOptions::new().append(true).open(path)?);
+        Ok(())
+    }
+
+    fn append(&mut self, outcome: &Outcome) -> std::io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all((serde_json::to_string(outcome)? + "\n").as_bytes())
+    }
+}
+
+impl Observer for Journal {
+    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
+        let written = self.begin(state);
+        self.flow(written)
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
+        let written = self.append(outcome);
+        self.flow(written)
+    }
+
+    fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        let Progress { attack, stage, finished, standing, share, elapsed } = progress;
+        self.bar.set_prefix(format!("{attack} ({}/{})", stage.0 + 1, stage.1));
+        self.bar.set_position((share * 1000.0) as u64);
+        let left = match *share > 0.0 {
+            true => indicatif::HumanDuration(std::time::Duration::from_secs_f64(elapsed * (1.0 - share) / share)).to_string(),
+            false => "unknown time".to_owned(),
+        };
+        self.bar.set_message(format!(
+            "{}/{} attacked, {} standing, robust accuracy so far {:.2} %, at most {left} left",
+            finished.0,
+            finished.1,
+            standing.0,
+            100.0 * standing.0 as f64 / standing.1 as f64
+        ));
+        ControlFlow::Continue(())
+    }
+}
