@@ -76,7 +76,7 @@ fn the_cifar_network_fills_every_place_of_both_wings() {
 /// Images that PyTorch can be given alike: a hash of the pixel's index.
 fn hashed_images(shape: [usize; 4], device: &Device) -> Tensor<4> {
     let pixels: Vec<f32> = (0..shape.iter().product::<usize>() as u64)
-        .map(|index| ((index * 2_654_435_761 + 12_345) % (1 << 32) >> 8) as f32 / (1 << 24) as f32)
+        .map(|index| (((index * 2_654_435_761 + 12_345) % (1 << 32)) >> 8) as f32 / (1 << 24) as f32)
         .collect();
     Tensor::from_data(TensorData::new(pixels, shape), device)
 }

@@ -102,7 +102,7 @@ pub(crate) fn reduced_net(name: &str, device: &Device) -> Net {
 /// The generator's images: a hash of the pixel's index.
 pub(crate) fn images<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     let pixels = (0..shape.iter().product::<usize>() as u64)
-        .map(|index| ((index * 2_654_435_761 + 12_345) % (1 << 32) >> 8) as f32 / (1 << 24) as f32)
+        .map(|index| (((index * 2_654_435_761 + 12_345) % (1 << 32)) >> 8) as f32 / (1 << 24) as f32)
         .collect::<Vec<_>>();
     Tensor::from_data(TensorData::new(pixels, shape), device)
 }
