@@ -118,7 +118,7 @@ impl CifarDataset {
 fn check(file: &Path, bytes: &[u8], variant: CifarVariant) -> Result<(), DataError> {
     let (label_bytes, classes) = (variant.label_bytes(), variant.classes());
     let size = label_bytes + PIXELS;
-    if bytes.is_empty() || bytes.len() % size != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(size) {
         return Err(DataError::WrongSize {
             path: file.to_path_buf(),
             expected: (bytes.len().div_ceil(size).max(1) * size) as u64,
