@@ -201,7 +201,8 @@ fn run(cli: &Cli) -> Outcome {
     let bar = support::bar(test.len());
     for ids in (0..test.len()).collect::<Vec<_>>().chunks(cli.batch_size) {
         let batch = collate(test.as_ref(), ids, None, &device)?;
-        let input = Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?.with_batch_size(cli.batch_size)?;
+        let input =
+            Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?.with_batch_size(cli.batch_size)?;
         let clean = predictions(&victim, &input)?;
         let begin = Instant::now();
         let output = attack.as_ref().map(|attack| attack.run(&victim, &input)).transpose()?;

@@ -21,8 +21,8 @@ use burn_twins::data::{Augmentation, DataSource, ImageDataset, Part, Task};
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, Net, save_model};
 use burn_twins::nn::TwinsModule;
 use burn_twins::train::{
-    AdversaryConfig, Evaluation, ExistingRun, Method, Schedule, TrainConfig, Trained, Trainer, ValidationConfig,
-    evaluate,
+    AdversaryConfig, Evaluation, ExistingRun, Method, Schedule, TrainConfig, Trained, Trainer,
+    ValidationConfig, evaluate,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -107,11 +107,11 @@ const TEST_STEPS: usize = 20;
 /// The built-in job's net and lengths, chosen to take two to three minutes on two cores.
 mod builtin {
     pub const ARCH: burn_twins::models::Architecture = burn_twins::models::Architecture::TinyResNet;
-    pub const PRETRAIN_EPOCHS: usize = 6;
+    pub const PRETRAIN_EPOCHS: usize = 5;
     pub const PRETRAIN_LR: f64 = 0.1;
-    pub const TRAIN_IMAGES: usize = 4_000;
+    pub const TRAIN_IMAGES: usize = 3_000;
     pub const TEST_IMAGES: usize = 500;
-    pub const EPOCHS: usize = 4;
+    pub const EPOCHS: usize = 3;
     pub const BATCH: usize = 64;
     pub const LR: f64 = 0.02;
     pub const STEPS: usize = 5;
@@ -143,8 +143,10 @@ fn run(cli: &Cli) -> Outcome {
     let config = cli.config();
     config.validate()?;
     let out = cli.out.clone().unwrap_or_else(unused_folder);
-    let train = open_data(&cli.data, Part::Train, cli.limit.or(cli.is_builtin().then_some(builtin::TRAIN_IMAGES)))?;
-    let test = open_data(&cli.data, Part::Test, cli.limit.or(cli.is_builtin().then_some(builtin::TEST_IMAGES)))?;
+    let train =
+        open_data(&cli.data, Part::Train, cli.limit.or(cli.is_builtin().then_some(builtin::TRAIN_IMAGES)))?;
+    let test =
+        open_data(&cli.data, Part::Test, cli.limit.or(cli.is_builtin().then_some(builtin::TEST_IMAGES)))?;
     let classes = train.classes().to_vec();
 
     let pretrained = match &cli.weights {
@@ -165,11 +167,20 @@ fn run(cli: &Cli) -> Outcome {
     for method in methods {
         let config = TrainConfig { method, ..config.clone() };
         let folder = out.join(method.name());
-        println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
+        println!(
+            "fine-tuning on {} with {method}: {} images, {} epochs",
+            cli.data,
+            train.len(),
+            config.epochs
+        );
         let begin = std::time::Instant::now();
         let trained = fit(cli, &config, pretrained.clone(), &train, &folder)?;
         let test = measure(&trained.best, &test, &config)?;
-        save_model(folder.join("model.safetensors"), &trained.best, &ModelCard::new(&trained.best, classes.clone())?)?;
+        save_model(
+            folder.join("model.safetensors"),
+            &trained.best,
+            &ModelCard::new(&trained.best, classes.clone())?,
+        )?;
         let best_epoch = trained.best_epoch.map(|best| best.epoch);
         results.push(Row { method, best_epoch, test, seconds: begin.elapsed().as_secs_f64() });
     }
@@ -242,7 +253,9 @@ fn pretrain(
     let train = open_data(&source, Part::Train, Some(builtin::TRAIN_IMAGES))?;
     let test = open_data(&source, Part::Test, Some(builtin::TEST_IMAGES))?;
     let arch = builtin::ARCH;
-    let net = ModelConfig::new(arch, train.classes().len()).with_seed(cli.common.seed).init(&device.clone().autodiff())?;
+    let net = ModelConfig::new(arch, train.classes().len())
+        .with_seed(cli.common.seed)
+        .init(&device.clone().autodiff())?;
     let config = TrainConfig {
         method: Method::At,
         epochs: builtin::PRETRAIN_EPOCHS,

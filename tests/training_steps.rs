@@ -12,9 +12,9 @@ use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::optim::GradientsParams;
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use safetensors::SafeTensors;
 use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 use burn_twins::train::{ImageClassifier, Objective, Sgd, TrainingBatch, TwinsAt, TwinsTrades, step};
+use safetensors::SafeTensors;
 
 /// Relative to the largest absolute value of the expected tensor: single entries can be as small as rounding makes
 /// them (a bias gradient that almost cancels), so a ratio per entry would measure noise. Both sides are float32 sums in

@@ -2,7 +2,6 @@
 
 mod device;
 
-
 pub use device::{DeviceChoice, DeviceError};
 
 /// The two-wing batch-normalisation layer.

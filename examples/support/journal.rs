@@ -28,10 +28,14 @@ impl Journal {
     /// The state that an earlier journal holds. A last line that was torn by the end of its process is dropped.
     pub fn read(path: &Path) -> Result<EvaluationState, Box<dyn std::error::Error>> {
         let open = File::open(path).map_err(|error| {
-            format!("{}: {error}; without it there is nothing to resume, so leave out --resume", path.display())
+            format!(
+                "{}: {error}; without it there is nothing to resume, so leave out --resume",
+                path.display()
+            )
         })?;
         let mut lines = BufReader::new(open).lines();
-        let first = lines.next().ok_or_else(|| format!("{} is empty; leave out --resume", path.display()))??;
+        let first =
+            lines.next().ok_or_else(|| format!("{} is empty; leave out --resume", path.display()))??;
         let mut state: EvaluationState = serde_json::from_str(&first)
             .map_err(|error| format!("{} is no journal of an evaluation: {error}", path.display()))?;
         for line in lines {
@@ -102,7 +106,10 @@ impl Observer for Journal {
         self.bar.set_prefix(format!("{attack} ({}/{})", stage.0 + 1, stage.1));
         self.bar.set_position((share * 1000.0) as u64);
         let left = match *share > 0.0 {
-            true => indicatif::HumanDuration(std::time::Duration::from_secs_f64(elapsed * (1.0 - share) / share)).to_string(),
+            true => {
+                indicatif::HumanDuration(std::time::Duration::from_secs_f64(elapsed * (1.0 - share) / share))
+                    .to_string()
+            }
             false => "unknown time".to_owned(),
         };
         self.bar.set_message(format!(

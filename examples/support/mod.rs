@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use burn_twins::DeviceChoice;
-use burn_twins::models::{Architecture, ImportOptions, ModelConfig, ModelError, Net, load_pretrained};
 use burn_twins::data::{DataError, DataSource, ImageDataset, Limited, Part};
+use burn_twins::models::{Architecture, ImportOptions, ModelConfig, ModelError, Net, load_pretrained};
 use clap::Args;
 
 /// The outcome of an example: any library's error, told in one line.
@@ -69,7 +69,12 @@ pub fn load_net(
     let config = ModelConfig::new(arch, images.classes().len()).with_image_size([height, width]);
     let (net, report) = load_pretrained(&config, weights, &ImportOptions::new(), device)?;
     net.check_input(shape)?;
-    println!("{}: {} entries loaded into {arch}, {} classes", weights.display(), report.mapped.len(), net.num_classes());
+    println!(
+        "{}: {} entries loaded into {arch}, {} classes",
+        weights.display(),
+        report.mapped.len(),
+        net.num_classes()
+    );
     Ok(net)
 }
 

@@ -132,9 +132,7 @@ impl TwinsBatchNorm {
         );
         let normalised = batch_norm_train(input, self.gamma.val(), self.beta.val(), self.epsilon);
         let variance = match self.running_variance {
-            RunningVariance::Unbiased => {
-                normalised.variance.mul_scalar(values as f64 / (values - 1) as f64)
-            }
+            RunningVariance::Unbiased => normalised.variance.mul_scalar(values as f64 / (values - 1) as f64),
             RunningVariance::Biased => normalised.variance,
         };
         accumulate(&self.running_mean, normalised.mean, self.momentum);
@@ -206,9 +204,10 @@ mod tests {
 
     fn assert_values(output: Tensor<2>, expected: &[f32]) {
         // Hand-computed values of order 1: a few units in the last place.
-        output
-            .into_data()
-            .assert_approx_eq::<f32>(&column(expected, &Device::flex()).into_data(), Tolerance::absolute(1e-6));
+        output.into_data().assert_approx_eq::<f32>(
+            &column(expected, &Device::flex()).into_data(),
+            Tolerance::absolute(1e-6),
+        );
     }
 
     #[test]
