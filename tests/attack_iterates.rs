@@ -5,7 +5,7 @@ mod golden;
 mod support;
 
 use burn::tensor::Tensor;
-use burn_twins::attack::{Attack, Norm, PgdConfig, Samples, ThreatModel};
+use burn_twins::attack::{Attack, Norm, PgdConfig, ThreatModel};
 use golden::{Golden, difference, host};
 
 #[test]

@@ -133,6 +133,7 @@ mod tests {
     use crate::{TwinsBatchNorm, TwinsBatchNormConfig};
 
     #[derive(Module, Debug)]
+    #[allow(clippy::large_enum_variant)] // As users' enums are.
     enum Either {
         Norm(TwinsBatchNorm),
         Nothing(Dropout),
