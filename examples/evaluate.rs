@@ -188,6 +188,17 @@ fn run(cli: &Cli) -> Outcome {
     let attack = cli.attack(step_size)?;
     let test = open_data(&cli.data, Part::Test, cli.limit)?;
     let net = load_net(&cli.weights, cli.arch, test.as_ref(), &device)?;
+    if net.num_classes() != test.classes().len() {
+        return Err(format!(
+            "{} has {} classes and {} has {}: their labels do not mean the same; give the data that the model was \
+             trained on",
+            cli.weights.display(),
+            net.num_classes(),
+            cli.data,
+            test.classes().len()
+        )
+        .into());
+    }
     let net = net.valid();
     let victim = |images: Tensor<4>| net.forward(images);
     if let Some(ensemble) = ensemble {
