@@ -1,44 +1,121 @@
-//! The two-wing layer against Burn's batch norm, forward and backward, on the CPU backend.
+//! The two-wing layer against Burn's own operations, forward and backward, on the CPU backend.
 //!
-//! `cargo bench --bench layer`: compare the rows of one run; the tensors are made outside the timed part.
+//! `cargo bench --bench layer` prints the times of every row, and then the ratios that docs/layer.md states: of times
+//! measured alternately, less what the row without a layer takes.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::nn::BatchNormConfig;
+use burn::nn::{BatchNorm, BatchNormConfig};
+use burn::tensor::activation::relu;
+use burn::tensor::module::batch_norm;
 use burn::tensor::{Device, Distribution, Tensor};
-use burn_twins::nn::{TwinsBatchNormConfig, TwinsModule, Wing};
-use criterion::{Criterion, criterion_group, criterion_main};
+use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 
 const SHAPES: [[usize; 4]; 2] = [[64, 32, 32, 32], [64, 64, 32, 32]];
 
-fn layer(criterion: &mut Criterion) {
+/// Rounds of all rows; the median of each counts.
+const ROUNDS: usize = 21;
+
+type Row<'a> = (&'static str, Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>);
+
+fn main() {
     let device = Device::flex().autodiff();
     for shape in SHAPES {
         device.seed(0);
         let input = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device.clone().inner());
-        // A gradient that is no constant, so that nothing of the backward pass can be left out.
-        let weight = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        let pass = |forward: &dyn Fn(Tensor<4>) -> Tensor<4>| {
-            let input = Tensor::from_inner(input.clone()).require_grad();
-            let gradients = (forward(input.clone()) * weight.clone()).sum().backward();
-            input.grad(&gradients).expect("the input is tracked")
-        };
         let stock = BatchNormConfig::new(shape[1]).init(&device);
         let twins = TwinsBatchNormConfig::new(shape[1]).init(&device);
-        let mut group = criterion.benchmark_group(format!("{shape:?} forward + backward"));
-        group.sample_size(10);
-        group.bench_function("stock, training", |b| b.iter(|| pass(&|x| stock.forward(x))));
-        for wing in [Wing::AdaptiveTraining, Wing::Frozen, Wing::Split] {
-            let layer = twins.clone().with_wing(wing);
-            group.bench_function(format!("twins, {wing:?}"), |b| b.iter(|| pass(&|x| layer.forward(x))));
+        let [adaptive, frozen, split] =
+            [Wing::AdaptiveTraining, Wing::Frozen, Wing::Split].map(|wing| twins.clone().with_wing(wing));
+        let (stock_valid, valid) = (stock.valid(), twins.valid());
+        let rows: Vec<Row> = vec![
+            ("no layer", Box::new(|x| x)),
+            ("training, stock", Box::new(|x| stock.forward(x))),
+            ("training, two-wing", Box::new(|x| adaptive.forward(x))),
+            ("frozen, two-wing", Box::new(|x| frozen.forward(x))),
+            ("split, composed of stock", Box::new(|x| composed_split(&frozen, &stock, x))),
+            ("split, two-wing", Box::new(|x| split.forward(x))),
+            ("split, two-wing, then ReLU", Box::new(|x| relu(split.forward(x)))),
+            ("split, two-wing with ReLU", Box::new(|x| split.forward_relu(x))),
+            ("input gradient, stock", Box::new(|x| stock_valid.forward(x))),
+            ("input gradient, two-wing", Box::new(|x| valid.forward(x))),
+        ];
+        let times = measure(&rows, &input);
+        println!("\n{shape:?}: forward and backward");
+        let time = |name: &str| times[rows.iter().position(|row| row.0 == name).expect("a row of the table")];
+        for (name, _) in &rows {
+            println!("  {name:<28} {:>8.2} ms", time(name).as_secs_f64() * 1e3);
         }
-        let (stock, twins) = (stock.valid(), twins.valid());
-        group.bench_function("stock, input gradient", |b| b.iter(|| pass(&|x| stock.forward(x))));
-        group.bench_function("twins, input gradient", |b| b.iter(|| pass(&|x| twins.forward(x))));
-        // What all rows contain beside the layer.
-        group.bench_function("no layer", |b| b.iter(|| pass(&|x| x)));
-        group.finish();
+        let bytes = (shape.iter().product::<usize>() * size_of::<f32>()) as f64;
+        let copy = copy_bandwidth(shape.iter().product());
+        println!("  copying (read + write)       {:>8.2} GB/s", copy / 1e9);
+        for (ours, theirs, bar, passes) in [
+            ("split, two-wing", "split, composed of stock", 0.25, 8.5),
+            ("training, two-wing", "training, stock", 0.25, 8.0),
+            ("input gradient, two-wing", "input gradient, stock", 0.4, 4.0),
+        ] {
+            let layer = |name| (time(name).saturating_sub(time("no layer"))).as_secs_f64();
+            println!(
+                "  {ours}: {:.2} of {theirs} (asked {bar}); whole rows {:.2}; {:.0} % of the copy's bandwidth",
+                layer(ours) / layer(theirs),
+                time(ours).as_secs_f64() / time(theirs).as_secs_f64(),
+                100.0 * passes * bytes / layer(ours) / copy
+            );
+        }
     }
 }
 
-criterion_group!(benches, layer);
-criterion_main!(benches);
+/// What the split wing would be without an operation of its own.
+fn composed_split(frozen: &TwinsBatchNorm, stock: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
+    let half = x.dims()[0] / 2;
+    let rest = x.dims()[0] - half;
+    let [gamma, beta] =
+        [&frozen.frozen_gamma, &frozen.frozen_beta].map(|p| p.as_ref().expect("per wing").val());
+    let (mean, variance) = (frozen.frozen_mean.val(), frozen.frozen_var.val());
+    let first = batch_norm(x.clone().narrow(0, 0, half), gamma, beta, mean, variance, frozen.epsilon);
+    Tensor::cat(vec![first, stock.forward(x.narrow(0, half, rest))], 0)
+}
+
+/// The median time of each row, measured in turns so that a slower spell of the machine meets all of them.
+fn measure(rows: &[Row], input: &Tensor<4>) -> Vec<Duration> {
+    let mut times = vec![Vec::new(); rows.len()];
+    for round in 0..=ROUNDS {
+        for ((_, forward), times) in rows.iter().zip(&mut times) {
+            let input = Tensor::from_inner(input.clone()).require_grad();
+            let start = Instant::now();
+            // Starts from a gradient of ones, which the row without a layer pays for too.
+            // As in a network, the layer's input is the output of an operation, and nobody else holds it.
+            let gradients = forward(input.clone().neg()).backward();
+            black_box(input.grad(&gradients).expect("the input is tracked"));
+            let time = start.elapsed();
+            // The first round warms up.
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort());
+    times.iter().map(|times| times[ROUNDS / 2]).collect()
+}
+
+/// Bytes read and written per second when all cores copy a tensor of that many values.
+fn copy_bandwidth(values: usize) -> f64 {
+    use rayon::prelude::*;
+    let source = vec![1.0f32; values];
+    let mut target = vec![0.0f32; values];
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            target
+                .par_chunks_mut(1 << 16)
+                .zip(source.par_chunks(1 << 16))
+                .for_each(|(t, s)| t.copy_from_slice(s));
+            black_box(&mut target);
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    (2 * values * size_of::<f32>()) as f64 / times[ROUNDS / 2].as_secs_f64()
+}

@@ -22,12 +22,16 @@
 //! assert_eq!(norm.valid().wing(), Wing::Adaptive);
 //! ```
 
+mod composed;
 mod config;
 mod convert;
+#[cfg(feature = "flex")]
+mod fused;
 mod image_classifier;
 mod norm;
 mod twins_module;
 mod wing;
+mod wings;
 
 pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
 pub use image_classifier::ImageClassifier;

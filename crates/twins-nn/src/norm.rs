@@ -1,8 +1,10 @@
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param, RunningState};
-use burn::tensor::Tensor;
-use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::{Device, Tensor};
 
-use crate::{Affine, RunningVariance, Wing};
+#[cfg(feature = "flex")]
+use crate::fused;
+use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
+use crate::{Affine, RunningVariance, Wing, composed};
 
 /// Batch normalisation with two wings that split a training batch (TWINS, CVPR 2023, section 3).
 ///
@@ -73,20 +75,14 @@ impl TwinsBatchNorm {
     /// If the rank is below 2, the second axis is not `num_features`, a split batch has fewer than two
     /// samples, or the batch statistics would be taken over a single value per channel.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        assert!(D >= 2, "TwinsBatchNorm: the input has rank {D}; it must be [n, channels, ...]");
-        let channels = input.dims()[1];
-        assert!(
-            channels == self.num_features(),
-            "TwinsBatchNorm: the input has {channels} channels (second axis of {:?}); the layer has {}",
-            input.dims(),
-            self.num_features()
-        );
-        match self.wing() {
-            Wing::Frozen => self.normalise_frozen(input),
-            Wing::AdaptiveTraining if input.device().is_autodiff() => self.normalise_batch(input),
-            Wing::Split if input.device().is_autodiff() => self.normalise_split(input),
-            Wing::Adaptive | Wing::AdaptiveTraining | Wing::Split => self.normalise_running(input),
-        }
+        self.normalise(input, Activation::Identity)
+    }
+
+    /// [`forward`](Self::forward) followed by ReLU, `max(y, 0)`, in the same pass where the backend has one.
+    ///
+    /// Shapes and panics are those of `forward`.
+    pub fn forward_relu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.normalise(input, Activation::Relu)
     }
 
     /// Channels of the input.
@@ -107,51 +103,97 @@ impl TwinsBatchNorm {
         }
     }
 
-    fn normalise_running<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let device = input.device();
-        let mean = self.running_mean.value().to_device(&device);
-        let var = self.running_var.value().to_device(&device);
-        batch_norm(input, self.gamma.val(), self.beta.val(), mean, var, self.epsilon)
-    }
-
-    fn normalise_frozen<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let gamma = self.frozen_gamma.as_ref().unwrap_or(&self.gamma).val();
-        let beta = self.frozen_beta.as_ref().unwrap_or(&self.beta).val();
-        // Detached, because `unfreeze` and `set_require_grad` reach every parameter of a model.
-        let (mean, var) = (self.frozen_mean.val().detach(), self.frozen_var.val().detach());
-        batch_norm(input, gamma, beta, mean, var, self.epsilon)
-    }
-
-    fn normalise_batch<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+    fn normalise<const D: usize>(&self, input: Tensor<D>, activation: Activation) -> Tensor<D> {
         let dims = input.dims();
-        let values = dims.iter().product::<usize>() / dims[1];
+        assert!(D >= 2, "TwinsBatchNorm: the input has rank {D}; it must be [n, channels, ...]");
+        assert!(
+            dims[1] == self.num_features(),
+            "TwinsBatchNorm: the input has {} channels (second axis of {dims:?}); the layer has {}",
+            dims[1],
+            self.num_features()
+        );
+        let wings = self.wings(&input);
+        let Normalised { output, moments } = two_wing_norm(input, wings, self.epsilon, activation);
+        if let Some([mean, variance]) = moments {
+            let samples = if self.wing() == Wing::Split { dims[0] - dims[0] / 2 } else { dims[0] };
+            self.accumulate(mean, variance, samples * dims[2..].iter().product::<usize>());
+        }
+        output
+    }
+
+    /// The wings that the batch goes through.
+    fn wings<const D: usize>(&self, input: &Tensor<D>) -> Wings {
+        let dims = input.dims();
+        let training = input.device().is_autodiff();
+        match self.wing() {
+            Wing::Frozen => Wings::Fixed(self.frozen_wing()),
+            Wing::AdaptiveTraining if training => Wings::Batch(self.batch_wing(dims[0], &dims)),
+            Wing::Split if training => {
+                let samples = dims[0];
+                assert!(
+                    samples >= 2,
+                    "TwinsBatchNorm: a batch of {samples} cannot be split between two wings; it needs at least two \
+                     samples"
+                );
+                Wings::Split(self.frozen_wing(), self.batch_wing(samples - samples / 2, &dims))
+            }
+            Wing::Adaptive | Wing::AdaptiveTraining | Wing::Split => {
+                Wings::Fixed(self.running_wing(&input.device()))
+            }
+        }
+    }
+
+    fn running_wing(&self, device: &Device) -> FixedWing {
+        FixedWing {
+            gamma: self.gamma.val(),
+            beta: self.beta.val(),
+            mean: self.running_mean.value().to_device(device),
+            variance: self.running_var.value().to_device(device),
+        }
+    }
+
+    fn frozen_wing(&self) -> FixedWing {
+        FixedWing {
+            gamma: self.frozen_gamma.as_ref().unwrap_or(&self.gamma).val(),
+            beta: self.frozen_beta.as_ref().unwrap_or(&self.beta).val(),
+            // Detached, because `unfreeze` and `set_require_grad` reach every parameter of a model.
+            mean: self.frozen_mean.val().detach(),
+            variance: self.frozen_var.val().detach(),
+        }
+    }
+
+    fn batch_wing(&self, samples: usize, dims: &[usize]) -> BatchWing {
+        let values = samples * dims[2..].iter().product::<usize>();
         assert!(
             values > 1,
             "TwinsBatchNorm: batch statistics over {values} value per channel (input {dims:?}); \
              training needs at least two, so use a larger batch or drop the leftover sample"
         );
-        let normalised = batch_norm_train(input, self.gamma.val(), self.beta.val(), self.epsilon);
-        let variance = match self.running_variance {
-            RunningVariance::Unbiased => normalised.variance.mul_scalar(values as f64 / (values - 1) as f64),
-            RunningVariance::Biased => normalised.variance,
-        };
-        accumulate(&self.running_mean, normalised.mean, self.momentum);
-        accumulate(&self.running_var, variance, self.momentum);
-        normalised.output
+        BatchWing { gamma: self.gamma.val(), beta: self.beta.val() }
     }
 
-    fn normalise_split<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let samples = input.dims()[0];
-        assert!(
-            samples >= 2,
-            "TwinsBatchNorm: a batch of {samples} cannot be split between two wings; it needs at least two \
-             samples"
-        );
-        let half = samples / 2;
-        let frozen = self.normalise_frozen(input.clone().narrow(0, 0, half));
-        let adaptive = self.normalise_batch(input.narrow(0, half, samples - half));
-        Tensor::cat(vec![frozen, adaptive], 0)
+    /// Moves the running statistics towards those of a batch with `values` values per channel.
+    fn accumulate(&self, mean: Tensor<1>, variance: Tensor<1>, values: usize) {
+        let variance = match self.running_variance {
+            RunningVariance::Unbiased => variance.mul_scalar(values as f64 / (values - 1) as f64),
+            RunningVariance::Biased => variance,
+        };
+        accumulate(&self.running_mean, mean, self.momentum);
+        accumulate(&self.running_var, variance, self.momentum);
     }
+}
+
+fn two_wing_norm<const D: usize>(
+    input: Tensor<D>,
+    wings: Wings,
+    epsilon: f64,
+    activation: Activation,
+) -> Normalised<D> {
+    #[cfg(feature = "flex")]
+    if fused::covers(&input) {
+        return fused::two_wing_norm(input, wings, epsilon, activation);
+    }
+    composed::two_wing_norm(input, wings, epsilon, activation)
 }
 
 /// Moves a running statistic towards the batch's by `momentum`.

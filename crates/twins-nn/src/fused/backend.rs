@@ -1,0 +1,180 @@
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, ExtensionType, backend_extension};
+
+use crate::wings::Activation;
+
+/// A wing with given statistics; all `[channels]`. Mean and variance are constants.
+#[derive(ExtensionType)]
+pub struct FixedWing<B: Backend> {
+    pub gamma: FloatTensor<B>,
+    pub beta: FloatTensor<B>,
+    pub mean: FloatTensor<B>,
+    pub variance: FloatTensor<B>,
+}
+
+/// A wing with the batch's own statistics; both `[channels]`.
+#[derive(ExtensionType)]
+pub struct BatchWing<B: Backend> {
+    pub gamma: FloatTensor<B>,
+    pub beta: FloatTensor<B>,
+}
+
+/// Which wings a batch goes through.
+#[derive(ExtensionType)]
+pub enum Wings<B: Backend> {
+    Fixed(#[extension_type] FixedWing<B>),
+    Batch(#[extension_type] BatchWing<B>),
+    /// The first ⌊n/2⌋ samples through the first wing, the rest through the second.
+    Split(#[extension_type] FixedWing<B>, #[extension_type] BatchWing<B>),
+}
+
+/// The output, `[n, channels, ...]`, and where there was a batch wing its mean and biased variance, `[channels]`.
+#[derive(ExtensionType)]
+pub enum Normalised<B: Backend> {
+    Fixed(FloatTensor<B>),
+    Batch { output: FloatTensor<B>, mean: FloatTensor<B>, variance: FloatTensor<B> },
+}
+
+/// Backends that compute both wings in one operation, as Burn's dispatcher calls it.
+#[backend_extension(Flex, Autodiff)]
+pub trait NormBackend: Backend {
+    fn two_wing_norm(
+        input: FloatTensor<Self>,
+        #[extension_type] wings: Wings<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> Normalised<Self>;
+}
+
+/// Forward and backward pass of the operation on one backend.
+pub trait NormKernels: Backend {
+    /// What the backward pass needs of the forward one.
+    type Saved: Clone + Send + std::fmt::Debug + 'static;
+
+    /// `wanted` is what the backward pass will be asked for; `None` where there will be none.
+    fn forward(
+        input: FloatTensor<Self>,
+        wings: Wings<Self>,
+        epsilon: f64,
+        activation: Activation,
+        wanted: Option<Wanted>,
+    ) -> (Normalised<Self>, Self::Saved);
+
+    fn backward(saved: Self::Saved, gradient: FloatTensor<Self>, wanted: Wanted) -> InputGradients<Self>;
+}
+
+/// The inputs that a gradient is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub input: bool,
+    /// Gamma and beta of the fixed wing.
+    pub fixed: bool,
+    /// Gamma and beta of the batch wing.
+    pub batch: bool,
+}
+
+/// Gradients, those that were wanted.
+pub struct InputGradients<B: Backend> {
+    pub input: Option<FloatTensor<B>>,
+    /// Of gamma and beta.
+    pub fixed: Option<[FloatTensor<B>; 2]>,
+    /// Of gamma and beta.
+    pub batch: Option<[FloatTensor<B>; 2]>,
+}
+
+impl<B: NormKernels, C: CheckpointStrategy> NormBackend for Autodiff<B, C> {
+    fn two_wing_norm(
+        input: FloatTensor<Self>,
+        wings: Wings<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> Normalised<Self> {
+        // The graph wants a fixed number of parents: the input stands in for those of an absent wing.
+        let [fixed, batch] = match &wings {
+            Wings::Fixed(wing) => [Some([&wing.gamma, &wing.beta]), None],
+            Wings::Batch(wing) => [None, Some([&wing.gamma, &wing.beta])],
+            Wings::Split(fixed, batch) => {
+                [Some([&fixed.gamma, &fixed.beta]), Some([&batch.gamma, &batch.beta])]
+            }
+        };
+        let tracked = |wing: Option<[&FloatTensor<Self>; 2]>| {
+            wing.is_some_and(|pair| pair.iter().any(|t| t.is_tracked()))
+        };
+        let wanted = Wanted { input: input.is_tracked(), fixed: tracked(fixed), batch: tracked(batch) };
+        let [[fixed_gamma, fixed_beta], [gamma, beta]] =
+            [fixed, batch].map(|wing| wing.unwrap_or([&input; 2]).map(|t| t.node()));
+        let parents = [input.node(), fixed_gamma, fixed_beta, gamma, beta];
+
+        let (input, wings) = (input.into_primitive(), wings.into_inner());
+        match TwoWingNorm(wanted).prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (normalised, saved) = B::forward(input, wings, epsilon, activation, Some(wanted));
+                normalised.lift(|output| prep.finish(saved, output))
+            }
+            OpsKind::UnTracked(prep) => {
+                let (normalised, _) = B::forward(input, wings, epsilon, activation, None);
+                normalised.lift(|output| prep.finish(output))
+            }
+        }
+    }
+}
+
+impl<B: Backend, C: CheckpointStrategy> Wings<Autodiff<B, C>> {
+    fn into_inner(self) -> Wings<B> {
+        let fixed = |wing: FixedWing<Autodiff<B, C>>| FixedWing {
+            gamma: wing.gamma.into_primitive(),
+            beta: wing.beta.into_primitive(),
+            mean: wing.mean.into_primitive(),
+            variance: wing.variance.into_primitive(),
+        };
+        let batch = |wing: BatchWing<Autodiff<B, C>>| BatchWing {
+            gamma: wing.gamma.into_primitive(),
+            beta: wing.beta.into_primitive(),
+        };
+        match self {
+            Self::Fixed(wing) => Wings::Fixed(fixed(wing)),
+            Self::Batch(wing) => Wings::Batch(batch(wing)),
+            Self::Split(first, second) => Wings::Split(fixed(first), batch(second)),
+        }
+    }
+}
+
+impl<B: Backend> Normalised<B> {
+    /// Registers the output with the graph; the statistics are constants.
+    fn lift<C: CheckpointStrategy>(
+        self,
+        register: impl FnOnce(FloatTensor<B>) -> FloatTensor<Autodiff<B, C>>,
+    ) -> Normalised<Autodiff<B, C>> {
+        match self {
+            Self::Fixed(output) => Normalised::Fixed(register(output)),
+            Self::Batch { output, mean, variance } => Normalised::Batch {
+                output: register(output),
+                mean: FloatTensor::<Autodiff<B, C>>::new(mean),
+                variance: FloatTensor::<Autodiff<B, C>>::new(variance),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct TwoWingNorm(Wanted);
+
+impl<B: NormKernels> Backward<B, 5> for TwoWingNorm {
+    type State = B::Saved;
+
+    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradients = B::backward(ops.state, grads.consume::<B>(&ops.node), self.0);
+        let [fixed_gamma, fixed_beta] = gradients.fixed.map_or([None, None], |pair| pair.map(Some));
+        let [gamma, beta] = gradients.batch.map_or([None, None], |pair| pair.map(Some));
+        let gradients = [gradients.input, fixed_gamma, fixed_beta, gamma, beta];
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Both wings as one operation with its own backward pass: forwards one pass for the statistics of the batch and one
+//! that writes, backwards one that sums and one that writes. Burn's own batch norm takes a pass per arithmetic operation.
+//!
+//! Written for the CPU backend flex. Elsewhere, in other precisions than single, and for feature maps so small that
+//! nothing is gained, the [composed](crate::composed) form computes the same.
+
+mod backend;
+mod flex;
+mod kernels;
+mod planes;
+mod sums;
+
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Device, Tensor};
+
+use self::backend::NormBackend;
+use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
+
+/// Values of a feature map below which the composed form is used: such a plane does not fill the vector registers.
+const SMALLEST_PLANE: usize = 16;
+
+/// Whether the fused operation takes this input.
+pub(crate) fn covers<const D: usize>(input: &Tensor<D>) -> bool {
+    let space: usize = input.dims()[2..].iter().product();
+    input.dtype() == DType::F32 && space >= SMALLEST_PLANE && input.device().inner() == Device::flex()
+}
+
+pub(crate) fn two_wing_norm<const D: usize>(
+    input: Tensor<D>,
+    wings: Wings,
+    epsilon: f64,
+    activation: Activation,
+) -> Normalised<D> {
+    let wings = match wings {
+        Wings::Fixed(wing) => backend::Wings::Fixed(fixed(wing)),
+        Wings::Batch(wing) => backend::Wings::Batch(batch(wing)),
+        Wings::Split(first, second) => backend::Wings::Split(fixed(first), batch(second)),
+    };
+    match Dispatch::two_wing_norm(input.into_dispatch(), wings, epsilon, activation) {
+        backend::Normalised::Fixed(output) => {
+            Normalised { output: Tensor::from_dispatch(output), moments: None }
+        }
+        backend::Normalised::Batch { output, mean, variance } => Normalised {
+            output: Tensor::from_dispatch(output),
+            moments: Some([mean, variance].map(Tensor::from_dispatch)),
+        },
+    }
+}
+
+fn fixed(wing: FixedWing) -> backend::FixedWing<Dispatch> {
+    backend::FixedWing {
+        gamma: wing.gamma.into_dispatch(),
+        beta: wing.beta.into_dispatch(),
+        mean: wing.mean.into_dispatch(),
+        variance: wing.variance.into_dispatch(),
+    }
+}
+
+fn batch(wing: BatchWing) -> backend::BatchWing<Dispatch> {
+    backend::BatchWing { gamma: wing.gamma.into_dispatch(), beta: wing.beta.into_dispatch() }
+}
+
+#[cfg(test)]
+mod tests;

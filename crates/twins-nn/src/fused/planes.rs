@@ -1,0 +1,97 @@
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+/// Values that one thread should at least have to work on; below, starting threads costs more than it saves.
+const JOB: usize = 16 * 1024;
+
+/// Sizes of a contiguous `[samples, channels, ...]` tensor: sample-major planes of `space` values each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Geometry {
+    pub(super) samples: usize,
+    pub(super) channels: usize,
+    pub(super) space: usize,
+}
+
+impl Geometry {
+    pub(super) fn new(dims: &[usize]) -> Self {
+        Self { samples: dims[0], channels: dims[1], space: dims[2..].iter().product() }
+    }
+
+    pub(super) fn values(&self) -> usize {
+        self.samples * self.channels * self.space
+    }
+
+    fn planes_per_job(&self) -> usize {
+        (JOB / self.space).max(1)
+    }
+
+    fn is_small(&self) -> bool {
+        self.values() <= JOB
+    }
+
+    /// Calls `body` with the number of every plane and its values, on all cores.
+    pub(super) fn for_each(&self, out: &mut [f32], body: impl Fn(usize, &mut [f32]) + Sync) {
+        if self.is_small() {
+            out.chunks_mut(self.space).enumerate().for_each(|(plane, values)| body(plane, values));
+        } else {
+            out.par_chunks_mut(self.space)
+                .with_min_len(self.planes_per_job())
+                .enumerate()
+                .for_each(|(plane, values)| body(plane, values));
+        }
+    }
+
+    /// A new tensor whose values are those of `x`, each put through the function that `of_plane` gives for its plane.
+    pub(super) fn produce<F: Fn(f32) -> f32>(
+        &self,
+        x: &[f32],
+        of_plane: impl Fn(usize) -> F + Sync,
+    ) -> Vec<f32> {
+        assert_eq!(x.len(), self.values(), "a contiguous tensor of this geometry");
+        let mut out = Vec::with_capacity(x.len());
+        let write = |(plane, (out, x)): (usize, (&mut [MaybeUninit<f32>], &[f32]))| {
+            let value = of_plane(plane);
+            for (out, &x) in out.iter_mut().zip(x) {
+                out.write(value(x));
+            }
+        };
+        let slots = &mut out.spare_capacity_mut()[..x.len()];
+        if self.is_small() {
+            slots.chunks_mut(self.space).zip(x.chunks(self.space)).enumerate().for_each(write);
+        } else {
+            slots
+                .par_chunks_mut(self.space)
+                .zip(x.par_chunks(self.space))
+                .with_min_len(self.planes_per_job())
+                .enumerate()
+                .for_each(write);
+        }
+        // Filling the memory with zeros first would be a pass more: docs/layer.md has what it costs.
+        // SAFETY: `slots` and `x` have the same length and are cut at the same places, so that every one of the
+        // `x.len()` slots, which lie within the capacity, has been written above; a panic in between leaves `out` empty.
+        #[allow(unsafe_code)]
+        unsafe {
+            out.set_len(x.len());
+        }
+        out
+    }
+
+    /// The results of `body` for every plane from `first` on, in order whatever the number of threads.
+    pub(super) fn map<T: Send>(&self, first: usize, body: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+        let planes = first..self.samples * self.channels;
+        if self.is_small() {
+            planes.map(body).collect()
+        } else {
+            planes.into_par_iter().with_min_len(self.planes_per_job()).map(body).collect()
+        }
+    }
+
+    pub(super) fn channel(&self, plane: usize) -> usize {
+        plane % self.channels
+    }
+
+    pub(super) fn plane<'a>(&self, values: &'a [f32], plane: usize) -> &'a [f32] {
+        &values[plane * self.space..(plane + 1) * self.space]
+    }
+}

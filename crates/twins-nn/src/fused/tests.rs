@@ -1,0 +1,206 @@
+//! The fused operation against the composed one in double precision.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use proptest::prelude::*;
+
+use super::*;
+use crate::composed;
+
+const EPSILON: f64 = 1e-5;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Case {
+    Fixed,
+    Batch,
+    Split,
+}
+
+/// Output and moments, then the gradients of input, gamma and beta of both wings (those that there are).
+type Values = Vec<Vec<f64>>;
+
+struct Problem {
+    dims: Vec<usize>,
+    input: Vec<f64>,
+    gradient: Vec<f64>,
+    /// Gamma, beta, mean, variance, gamma, beta.
+    channels: [Vec<f64>; 6],
+}
+
+impl Problem {
+    fn new(dims: &[usize], seed: u64, offset: f64) -> Self {
+        // A small generator of our own keeps the case a function of the seed alone.
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Rounded to single precision, so that both sides compute with the same numbers.
+            f64::from((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+        };
+        let values = dims.iter().product();
+        let mut take =
+            |n: usize, shift: f64| (0..n).map(|_| f64::from((draw() + shift) as f32)).collect::<Vec<_>>();
+        let input = take(values, offset);
+        let gradient = take(values, 0.0);
+        let channels = [2.0, 0.0, offset, 1.5, 2.0, 0.0].map(|shift| take(dims[1], shift));
+        Self { dims: dims.to_vec(), input, gradient, channels }
+    }
+
+    fn run(&self, case: Case, activation: Activation, dtype: DType) -> Values {
+        let device = Device::flex().autodiff();
+        let tensor = |values: &[f64]| Tensor::<1>::from_data(TensorData::from(values), (&device, dtype));
+        let dims: [usize; 4] = self.dims.as_slice().try_into().expect("four axes");
+        let input = tensor(&self.input).reshape(dims).detach().require_grad();
+        let [gamma_f, beta_f, mean, variance, gamma, beta] = &self.channels;
+        let [gamma_f, beta_f, gamma, beta] = [gamma_f, beta_f, gamma, beta].map(|v| tensor(v).require_grad());
+        let fixed = || FixedWing {
+            gamma: gamma_f.clone(),
+            beta: beta_f.clone(),
+            mean: tensor(mean),
+            variance: tensor(variance),
+        };
+        let batch = || BatchWing { gamma: gamma.clone(), beta: beta.clone() };
+        let wings = match case {
+            Case::Fixed => Wings::Fixed(fixed()),
+            Case::Batch => Wings::Batch(batch()),
+            Case::Split => Wings::Split(fixed(), batch()),
+        };
+        let op = if dtype == DType::F32 { two_wing_norm::<4> } else { composed::two_wing_norm::<4> };
+        let Normalised { output, moments } = op(input.clone(), wings, EPSILON, activation);
+        let gradients = (output.clone() * tensor(&self.gradient).reshape(dims)).sum().backward();
+        let read = |data: TensorData| data.convert_dtype(DType::F64).try_into_vec::<f64>().expect("floats");
+        let mut values =
+            vec![read(output.into_data()), read(input.grad(&gradients).expect("tracked").into_data())];
+        values.extend(moments.into_iter().flatten().map(|t| read(t.into_data())));
+        values.extend(
+            [gamma_f, beta_f, gamma, beta]
+                .iter()
+                .filter_map(|t| t.grad(&gradients))
+                .map(|t| read(t.into_data())),
+        );
+        values
+    }
+}
+
+fn assert_close(ours: &Values, exact: &Values, tolerance: f64) {
+    assert_eq!(ours.len(), exact.len());
+    for (which, (ours, exact)) in ours.iter().zip(exact).enumerate() {
+        let largest = exact.iter().fold(1e-3f64, |largest, v| largest.max(v.abs()));
+        for (ours, exact) in ours.iter().zip(exact) {
+            assert!((ours - exact).abs() <= tolerance * largest, "value {which}: {ours}, not {exact}");
+        }
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    prop_oneof![Just(Case::Fixed), Just(Case::Batch), Just(Case::Split)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn agrees_with_double_precision(
+        samples in 2usize..12,
+        channels in 1usize..6,
+        height in 4usize..40,
+        width in 4usize..40,
+        case in cases(),
+        relu in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let problem = Problem::new(&[samples, channels, height, width], seed, 0.3);
+        let activation = if relu { Activation::Relu } else { Activation::Identity };
+        let (ours, exact) =
+            (problem.run(case, activation, DType::F32), problem.run(case, activation, DType::F64));
+        if relu && ours[0].iter().zip(&exact[0]).any(|(a, b)| (*a == 0.0) != (*b == 0.0)) {
+            // Rounding decided on which side of the kink a value lies: the gradients may differ there.
+            return Ok(());
+        }
+        // Values of order 1, gradients of gamma and beta sums of up to 19 000 of them, rounded as f32 at the end.
+        assert_close(&ours, &exact, 4e-6);
+    }
+}
+
+/// More values than one job, so that the threads' part of every loop runs.
+#[test]
+fn many_planes() {
+    let problem = Problem::new(&[33, 17, 16, 16], 7, 0.3);
+    for case in [Case::Fixed, Case::Batch, Case::Split] {
+        let [ours, exact] =
+            [DType::F32, DType::F64].map(|dtype| problem.run(case, Activation::Identity, dtype));
+        assert_close(&ours, &exact, 4e-6);
+    }
+}
+
+#[test]
+fn the_same_bits_whatever_the_number_of_threads() {
+    let problem = Problem::new(&[33, 17, 16, 16], 8, 0.3);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| problem.run(Case::Split, Activation::Relu, DType::F32))
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn values_far_from_their_spread() {
+    let problem = Problem::new(&[6, 2, 8, 8], 3, 1000.0);
+    let [ours, exact] =
+        [DType::F32, DType::F64].map(|dtype| problem.run(Case::Split, Activation::Identity, dtype));
+    // The values themselves are multiples of 6e-5, which no rounding of the mean adds to.
+    assert_close(&ours, &exact, 4e-6);
+}
+
+/// Variances of 1e60 are beyond single precision; the normalised values are not.
+#[test]
+fn values_whose_squares_overflow() {
+    let problem = Problem::new(&[4, 2, 4, 4], 5, 0.0);
+    let huge = Problem {
+        input: problem.input.iter().map(|v| f64::from((v * 1e30) as f32)).collect(),
+        ..Problem::new(&[4, 2, 4, 4], 5, 0.0)
+    };
+    let [ours, exact] =
+        [DType::F32, DType::F64].map(|dtype| huge.run(Case::Batch, Activation::Identity, dtype));
+    assert_close(&ours[..1].to_vec(), &exact[..1].to_vec(), 4e-6);
+    // The input's gradient is of order 1e-30.
+    let scaled = |values: &[f64]| values.iter().map(|v| v * 1e30).collect::<Vec<_>>();
+    assert_close(&vec![scaled(&ours[1])], &vec![scaled(&exact[1])], 4e-6);
+}
+
+#[test]
+fn nan_stays_in_its_channel() {
+    let mut problem = Problem::new(&[2, 2, 4, 4], 5, 0.0);
+    problem.input[0] = f64::NAN;
+    let output = &problem.run(Case::Batch, Activation::Relu, DType::F32)[0];
+    let channel = |sample: usize, channel: usize| &output[(sample * 2 + channel) * 16..][..16];
+    assert!([0, 1].iter().all(|&sample| channel(sample, 0).iter().all(|v| v.is_nan())));
+    assert!([0, 1].iter().all(|&sample| channel(sample, 1).iter().all(|v| v.is_finite())));
+}
+
+/// An input that somebody else still holds, and one that is a view, must not be written to.
+#[test]
+fn inputs_are_left_alone() {
+    let device = Device::flex();
+    let values = Tensor::<4>::from_data(TensorData::from([[[[1.0f32; 4]; 4]; 2]; 6]), &device);
+    let wing = || FixedWing {
+        gamma: Tensor::full([2], 2.0, &device),
+        beta: Tensor::full([2], 1.0, &device),
+        mean: Tensor::zeros([2], &device),
+        variance: Tensor::ones([2], &device),
+    };
+    let run =
+        |x: Tensor<4>| two_wing_norm(x, Wings::Fixed(wing()), 0.0, Activation::Identity).output.into_data();
+    let expected = TensorData::from([[[[3.0f32; 4]; 4]; 2]; 6]);
+    assert_eq!(run(values.clone()), expected);
+    assert_eq!(run(values.clone().swap_dims(2, 3)), expected);
+    assert_eq!(run(values.clone().narrow(0, 1, 2)), TensorData::from([[[[3.0f32; 4]; 4]; 2]; 2]));
+    assert_eq!(values.into_data(), TensorData::from([[[[1.0f32; 4]; 4]; 2]; 6]));
+}
+
+#[test]
+fn covers_what_it_can_compute() {
+    let device = Device::flex();
+    assert!(covers(&Tensor::<4>::zeros([2, 1, 4, 4], &device)));
+    assert!(covers(&Tensor::<3>::zeros([2, 1, 16], &device.clone().autodiff())));
+    assert!(!covers(&Tensor::<2>::zeros([2, 1], &device)), "planes of one value");
+    assert!(!covers(&Tensor::<4>::zeros([2, 1, 4, 4], (&device, DType::F64))));
+}

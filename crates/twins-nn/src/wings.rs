@@ -1,0 +1,37 @@
+use burn::tensor::Tensor;
+
+/// A wing with given statistics; all `[channels]`.
+pub(crate) struct FixedWing {
+    pub(crate) gamma: Tensor<1>,
+    pub(crate) beta: Tensor<1>,
+    pub(crate) mean: Tensor<1>,
+    pub(crate) variance: Tensor<1>,
+}
+
+/// A wing with the batch's own statistics; both `[channels]`.
+pub(crate) struct BatchWing {
+    pub(crate) gamma: Tensor<1>,
+    pub(crate) beta: Tensor<1>,
+}
+
+/// Which wings a batch goes through.
+pub(crate) enum Wings {
+    Fixed(FixedWing),
+    Batch(BatchWing),
+    /// The first ⌊n/2⌋ samples through the first wing, the rest through the second.
+    Split(FixedWing, BatchWing),
+}
+
+/// What follows the normalisation in the same operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    Identity,
+    Relu,
+}
+
+/// A batch after its wings.
+pub(crate) struct Normalised<const D: usize> {
+    pub(crate) output: Tensor<D>,
+    /// Mean and biased variance of the batch wing's samples, `[channels]`; none without a batch wing.
+    pub(crate) moments: Option<[Tensor<1>; 2]>,
+}
