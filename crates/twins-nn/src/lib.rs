@@ -25,16 +25,22 @@
 mod composed;
 mod config;
 mod convert;
+mod diagnostics;
+mod fold;
 #[cfg(feature = "flex")]
 mod fused;
 mod image_classifier;
 mod norm;
+mod statistics;
 mod twins_module;
 mod wing;
 mod wings;
 
 pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
+pub use diagnostics::{WeightChange, WeightTrace};
+pub use fold::FoldNorm;
 pub use image_classifier::ImageClassifier;
 pub use norm::TwinsBatchNorm;
+pub use statistics::StatisticsError;
 pub use twins_module::TwinsModule;
 pub use wing::Wing;

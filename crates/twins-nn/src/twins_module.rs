@@ -1,7 +1,7 @@
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use crate::Wing;
+use crate::{StatisticsError, Wing, statistics};
 
 /// What the derived [`Module`] tells a visitor as the container of the layer's fields.
 const LAYER: &str = "Struct:TwinsBatchNorm";
@@ -25,6 +25,16 @@ pub trait TwinsModule: Module {
         self.map(&mut CopyToFrozen::default())
     }
 
+    /// Checks that the means and variances of both wings, in every layer, are ones that data can have: what should
+    /// follow when a checkpoint from elsewhere was loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`StatisticsError`], naming the first value that is not finite or variance that is below zero.
+    fn check_statistics(&self) -> Result<(), StatisticsError> {
+        statistics::check(self)
+    }
+
     /// The number of two-wing layers in the model.
     fn num_twins_layers(&self) -> usize {
         let mut count = CountLayers { path: Vec::new(), layers: 0 };
@@ -36,14 +46,14 @@ pub trait TwinsModule: Module {
 impl<M: Module> TwinsModule for M {}
 
 /// The fields entered so far, each with the container that holds it.
-type Path = Vec<(String, bool)>;
+pub(crate) type Path = Vec<(String, bool)>;
 
-fn enter(path: &mut Path, name: &str, container: &str) {
+pub(crate) fn enter(path: &mut Path, name: &str, container: &str) {
     path.push((name.to_owned(), container == LAYER));
 }
 
 /// The name of the layer's field that is being visited, if it is one.
-fn layer_field(path: &Path) -> Option<&str> {
+pub(crate) fn layer_field(path: &Path) -> Option<&str> {
     path.last().filter(|(_, in_layer)| *in_layer).map(|(name, _)| name.as_str())
 }
 

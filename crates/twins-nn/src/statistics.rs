@@ -1,0 +1,112 @@
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+
+use crate::twins_module::{Path, enter, layer_field};
+
+/// A running or population statistic that no data can have.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatisticsError {
+    /// A mean or variance is NaN or infinite.
+    #[error(
+        "{path}[{channel}] is {value}: a batch norm cannot use it; the checkpoint is damaged or its training diverged"
+    )]
+    NotFinite {
+        /// Path of the tensor in the model.
+        path: String,
+        /// Channel of the offending value.
+        channel: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A variance is below zero.
+    #[error(
+        "{path}[{channel}] is {value}: a variance cannot be negative; the checkpoint is damaged or its entries are mixed up"
+    )]
+    NegativeVariance {
+        /// Path of the tensor in the model.
+        path: String,
+        /// Channel of the offending value.
+        channel: usize,
+        /// The value.
+        value: f32,
+    },
+}
+
+/// Checks the statistics of both wings in every layer of a model.
+pub(crate) fn check<M: Module>(model: &M) -> Result<(), StatisticsError> {
+    let mut check = Check { path: Vec::new(), problem: None };
+    model.visit(&mut check);
+    check.problem.map_or(Ok(()), Err)
+}
+
+struct Check {
+    path: Path,
+    problem: Option<StatisticsError>,
+}
+
+impl ModuleVisitor for Check {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        enter(&mut self.path, name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let variance = match layer_field(&self.path) {
+            Some("running_mean" | "frozen_mean") => false,
+            Some("running_var" | "frozen_var") => true,
+            _ => return,
+        };
+        let data = param.val().into_data().convert_dtype(DType::F32);
+        let Some(values) = data.as_slice::<f32>().ok().filter(|_| self.problem.is_none()) else { return };
+        let path = || self.path.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
+        self.problem = values.iter().enumerate().find_map(|(channel, &value)| {
+            if !value.is_finite() {
+                Some(StatisticsError::NotFinite { path: path(), channel, value })
+            } else if variance && value < 0.0 {
+                Some(StatisticsError::NegativeVariance { path: path(), channel, value })
+            } else {
+                None
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::{Param, RunningState};
+    use burn::tensor::{Device, Tensor};
+
+    use crate::{StatisticsError, TwinsBatchNormConfig, TwinsModule};
+
+    #[test]
+    fn values_that_no_data_can_have_are_named() {
+        let device = Device::flex();
+        let good =
+            || vec![TwinsBatchNormConfig::new(2).init(&device), TwinsBatchNormConfig::new(2).init(&device)];
+        assert_eq!(good().check_statistics(), Ok(()));
+
+        let mut model = good();
+        model[1].running_var = RunningState::new(Tensor::from_floats([1.0, -0.5], &device));
+        let error =
+            StatisticsError::NegativeVariance { path: "1.running_var".into(), channel: 1, value: -0.5 };
+        assert_eq!(model.check_statistics(), Err(error));
+
+        let mut model = good();
+        model[0].frozen_mean = Param::from_tensor(Tensor::from_floats([f32::INFINITY, 0.0], &device));
+        let error =
+            StatisticsError::NotFinite { path: "0.frozen_mean".into(), channel: 0, value: f32::INFINITY };
+        assert_eq!(model.check_statistics(), Err(error));
+    }
+
+    #[test]
+    fn negative_means_are_fine() {
+        let device = Device::flex();
+        let mut norm = TwinsBatchNormConfig::new(1).init(&device);
+        norm.running_mean = RunningState::new(Tensor::from_floats([-3.0], &device));
+        assert_eq!(norm.check_statistics(), Ok(()));
+    }
+}
