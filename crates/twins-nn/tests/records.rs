@@ -141,7 +141,11 @@ fn a_pytorch_checkpoint_loads_by_key_mapping() {
     let tensors: Vec<(String, TensorData)> =
         values(&stock).into_iter().map(|(name, data)| (torch_name(&name), data)).collect();
     let views = tensors.iter().map(|(name, data)| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, data.shape().to_vec(), data.as_bytes());
+        let view = safetensors::tensor::TensorView::new(
+            safetensors::Dtype::F32,
+            data.shape().to_vec(),
+            data.as_bytes(),
+        );
         (name, view.unwrap())
     });
     safetensors::serialize_to_file(views, None, &path).unwrap();
@@ -179,7 +183,13 @@ fn clones_on_other_devices_keep_their_statistics() {
     twins.norms[0].gamma = Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0, 4.0], &device));
     twins.norms[0].running_mean = RunningState::new(Tensor::from_floats([1.0, 2.0, 3.0, 4.0], &device));
     let expected = values(&twins);
-    for copy in [twins.clone(), twins.clone().fork(&device), twins.clone().to_device(&device), twins.clone().no_grad(), twins.clone().freeze()] {
+    for copy in [
+        twins.clone(),
+        twins.clone().fork(&device),
+        twins.clone().to_device(&device),
+        twins.clone().no_grad(),
+        twins.clone().freeze(),
+    ] {
         assert_eq!(values(&copy), expected);
     }
 }

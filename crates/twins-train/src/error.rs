@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use twins_attack::AttackError;
 use twins_data::DataError;
+use twins_nn::StatisticsError;
 
 use crate::Method;
 
@@ -154,6 +155,9 @@ pub enum TrainError {
         /// The first problem found.
         problem: String,
     },
+    /// The model to train has statistics that no data can have.
+    #[error("the model cannot be trained: {0}")]
+    Statistics(#[from] StatisticsError),
     /// A checkpoint is truncated, altered or of another kind.
     #[error("{} is not a usable checkpoint: {problem}", path.display())]
     Checkpoint {

@@ -54,6 +54,10 @@ pub struct LayerMetrics {
     /// learning rate / weight norm²: the step that a weight in front of a batch normalisation, whose output does
     /// not depend on the weight's norm, effectively makes (TWINS, section 3.3).
     pub effective_learning_rate: f64,
+    /// ‖Δw‖ / ‖w‖ of the epoch's last step: the same as measured, momentum and weight decay included. `None` where the
+    /// run was stopped between that step and the epoch's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_update: Option<f64>,
 }
 
 /// Sums over the steps of an epoch.
@@ -68,6 +72,8 @@ pub(crate) struct EpochSums {
     pub(crate) adaptive: f64,
     pub(crate) gradient_norm: f64,
     pub(crate) gradient_norms: BTreeMap<String, f64>,
+    /// ‖Δw‖ / ‖w‖ of the last step.
+    pub(crate) relative_updates: BTreeMap<String, f64>,
     pub(crate) seconds: f64,
     pub(crate) waiting: f64,
 }
@@ -115,8 +121,12 @@ impl EpochSums {
             .filter_map(|(path, norm)| {
                 let weight_norm = weight_norm(weights.tensors().get(path)?)?;
                 let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
-                let layer =
-                    LayerMetrics { weight_norm, gradient_norm: norm / steps, effective_learning_rate };
+                let layer = LayerMetrics {
+                    weight_norm,
+                    gradient_norm: norm / steps,
+                    effective_learning_rate,
+                    relative_update: self.relative_updates.get(path).copied(),
+                };
                 Some((path.clone(), layer))
             })
             .collect();

@@ -1,8 +1,10 @@
 use std::time::Instant;
 
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 use twins_attack::Pgd;
 use twins_data::Batch;
+use twins_nn::{TwinsModule, WeightTrace};
 
 use crate::checkpoint::Checkpoint;
 use crate::ema::Ema;
@@ -48,6 +50,7 @@ pub(crate) struct Session<M> {
 
 impl<M: ImageClassifier> Session<M> {
     pub(crate) fn new(trainer: Trainer<M>, model: M, device: Device, data: Data) -> Result<Self, TrainError> {
+        model.check_statistics()?;
         let config = &trainer.config;
         let (adversary, validation_attack) =
             (config.adversary.build()?, config.validation.adversary.build()?);
@@ -137,7 +140,7 @@ impl<M: ImageClassifier> Session<M> {
         while let Some(batch) = loader.next() {
             let batch = batch?;
             self.learning_rate = self.rate_at(steps);
-            self.train_on(batch)?;
+            self.train_on(batch, self.state.step + 1 == steps)?;
             self.state.step += 1;
             self.state.steps += 1;
             seconds += clock.elapsed().as_secs_f64();
@@ -171,7 +174,8 @@ impl<M: ImageClassifier> Session<M> {
         config.learning_rate * warm * config.schedule.factor(position)
     }
 
-    fn train_on(&mut self, batch: Batch) -> Result<(), TrainError> {
+    /// Takes one step; `trace` notes what it does to each weight.
+    fn train_on(&mut self, batch: Batch, trace: bool) -> Result<(), TrainError> {
         let model = self.model.take().expect("the model is back after every step");
         let clean = batch.images;
         let adversarial = match self.trainer.objective.images() {
@@ -190,6 +194,7 @@ impl<M: ImageClassifier> Session<M> {
             adversarial: Tensor::from_inner(adversarial),
             labels: Tensor::from_inner(labels),
         };
+        let before = trace.then(|| WeightTrace::of(&model, &GradientsParams::new()));
         let config = &self.trainer.config;
         let (model, report) = step(
             model,
@@ -199,6 +204,11 @@ impl<M: ImageClassifier> Session<M> {
             self.learning_rate,
             config.gradient_clip,
         );
+        if let Some(before) = before {
+            let updates = before.changes(&model).into_iter();
+            self.sums.relative_updates =
+                updates.map(|change| (change.path.clone(), change.effective_learning_rate())).collect();
+        }
         self.model = Some(model);
         self.take_report(report)
     }

@@ -92,6 +92,7 @@ impl From<&ExactSums> for EpochSums {
             seconds,
             waiting,
             frozen: exact.frozen.map(f64::from_bits),
+            relative_updates: BTreeMap::new(),
             gradient_norms: exact
                 .gradient_norms
                 .iter()

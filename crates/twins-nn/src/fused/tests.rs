@@ -91,7 +91,11 @@ fn assert_close(ours: &[Values], exact: &[Values], tolerance: f64) {
     for (ours, exact) in ours.iter().zip(exact) {
         let largest = exact.values.iter().fold(exact.size, |largest, v| largest.max(v.abs()));
         for (found, expected) in ours.values.iter().zip(&exact.values) {
-            assert!((found - expected).abs() <= tolerance * largest, "{}: {found}, not {expected}", ours.name);
+            assert!(
+                (found - expected).abs() <= tolerance * largest,
+                "{}: {found}, not {expected}",
+                ours.name
+            );
         }
     }
 }

@@ -1,0 +1,54 @@
+//! Your own model, your own checkpoint: `BatchNorm` becomes `TwinsBatchNorm` by changing the type of its fields.
+//!
+//! `cargo run --release --example replace_batchnorm`
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig};
+use burn::store::ModuleRecord;
+use burn::tensor::{Device, Distribution, Tensor};
+use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
+
+/// Before: a model of yours. `N` stands for the two versions of it that this file needs.
+#[derive(Module, Debug)]
+struct Net<N: Module> {
+    conv: Conv2d,
+    norm: N, // was: BatchNorm, is: TwinsBatchNorm
+}
+
+fn conv(device: &Device) -> Conv2d {
+    Conv2dConfig::new([3, 8], [3, 3]).with_bias(false).init(device)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = Device::flex().autodiff();
+    let images = Tensor::<4>::random([8, 3, 16, 16], Distribution::Default, &device);
+    let file = std::env::temp_dir().join(format!("replace_batchnorm_{}.bpk", std::process::id()));
+
+    // The checkpoint that your model wrote, pre-trained with its `BatchNorm`.
+    let stock = Net::<BatchNorm> { conv: conv(&device), norm: BatchNormConfig::new(8).init(&device) };
+    stock.norm.forward(stock.conv.forward(images.clone()));
+    stock.valid().into_record().save(&file)?;
+
+    // The same file fills the changed model: the adaptive wing by name, the frozen wing as its copy.
+    let net = Net::<TwinsBatchNorm> { conv: conv(&device), norm: TwinsBatchNormConfig::new(8).init(&device) };
+    let record = ModuleRecord::load(&file)?.allow_partial(true);
+    let net = net.load_record(record).copy_adaptive_to_frozen();
+    net.check_statistics()?;
+    println!("{} two-wing layer(s) filled from {}", net.num_twins_layers(), file.display());
+
+    // Fine-tune: half of each batch through the frozen wing, half through the adaptive one, which learns.
+    let net = net.with_wing(Wing::Split);
+    for _ in 0..10 {
+        net.norm.forward_relu(net.conv.forward(images.clone() * 2.0));
+    }
+    println!("running mean, pre-trained: {}", net.norm.frozen_mean.val().slice(0..3).into_data());
+    println!("running mean, fine-tuned:  {}", net.norm.running_mean.value().slice(0..3).into_data());
+
+    // Deploy: the adaptive wing is an ordinary `BatchNorm` again.
+    let record = net.valid().into_record().allow_unused(true);
+    let deployed = stock.load_record(record).valid();
+    println!("deployed: {}", deployed.norm);
+    std::fs::remove_file(file)?;
+    Ok(())
+}
