@@ -59,7 +59,7 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Weight of the frozen wing's loss.
     pub lambda: f64,
-    /// Weight of the TRADES divergence.
+    /// Weight of the divergence in TRADES and MART.
     pub beta: f64,
     /// How the learning rate changes.
     pub schedule: Schedule,

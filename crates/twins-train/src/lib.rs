@@ -38,7 +38,7 @@ pub use evaluate::{Accuracy, Evaluation, evaluate};
 pub use method::Method;
 pub use metrics::{EpochMetrics, LayerMetrics};
 pub use objective::{
-    At, Loss, Objective, Standard, Trades, TrainingBatch, TrainingImages, TwinsAt, TwinsTrades,
+    At, Loss, Mart, Objective, Standard, Trades, TrainingBatch, TrainingImages, TwinsAt, TwinsTrades,
 };
 pub use progress::ProgressDisplay;
 pub use run_directory::ExistingRun;

@@ -15,6 +15,8 @@ pub enum Method {
     At,
     /// TRADES with ordinary batch normalisation, see [`Trades`](crate::Trades).
     Trades,
+    /// MART with ordinary batch normalisation, see [`Mart`](crate::Mart).
+    Mart,
     /// Adversarial training split between the two wings, see [`TwinsAt`](crate::TwinsAt).
     TwinsAt,
     /// TRADES split between the two wings, see [`TwinsTrades`](crate::TwinsTrades).
@@ -23,8 +25,8 @@ pub enum Method {
 
 impl Method {
     /// Every method, in the order of the documentation.
-    pub const ALL: [Method; 5] =
-        [Method::Standard, Method::At, Method::Trades, Method::TwinsAt, Method::TwinsTrades];
+    pub const ALL: [Method; 6] =
+        [Method::Standard, Method::At, Method::Trades, Method::Mart, Method::TwinsAt, Method::TwinsTrades];
 
     /// The name on the command line and in configuration files.
     pub fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Method {
             Method::Standard => "standard",
             Method::At => "at",
             Method::Trades => "trades",
+            Method::Mart => "mart",
             Method::TwinsAt => "twins-at",
             Method::TwinsTrades => "twins-trades",
         }
@@ -74,7 +77,7 @@ mod tests {
 
     #[test]
     fn unknown_name_lists_the_known_ones() {
-        let message = "mart".parse::<Method>().unwrap_err().to_string();
-        assert!(message.contains("\"mart\"") && message.contains("twins-trades"), "{message}");
+        let message = "fat".parse::<Method>().unwrap_err().to_string();
+        assert!(message.contains("\"fat\"") && message.contains("twins-trades"), "{message}");
     }
 }

@@ -11,7 +11,7 @@ use crate::keys::key;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::{
-    At, Best, EpochMetrics, ExistingRun, ImageClassifier, Method, Objective, ProgressDisplay, Standard,
+    At, Best, EpochMetrics, ExistingRun, ImageClassifier, Mart, Method, Objective, ProgressDisplay, Standard,
     Trades, TrainConfig, TrainError, TwinsAt, TwinsTrades,
 };
 
@@ -106,6 +106,7 @@ impl<M: ImageClassifier> Trainer<M> {
             Method::Standard => Box::new(Standard),
             Method::At => Box::new(At),
             Method::Trades => Box::new(Trades { beta }),
+            Method::Mart => Box::new(Mart { beta }),
             Method::TwinsAt => Box::new(TwinsAt { lambda }),
             Method::TwinsTrades => Box::new(TwinsTrades { lambda, beta }),
         };

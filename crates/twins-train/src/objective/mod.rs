@@ -1,6 +1,7 @@
 mod at;
 mod cross_entropy;
 mod divergence;
+mod mart;
 mod standard;
 mod trades;
 mod twins_at;
@@ -10,6 +11,7 @@ use burn::tensor::{Int, Tensor};
 use twins_nn::Wing;
 
 pub use at::At;
+pub use mart::Mart;
 pub use standard::Standard;
 pub use trades::Trades;
 pub use twins_at::TwinsAt;
