@@ -76,7 +76,7 @@ pub enum DataError {
 
     /// A header declares far more data than the file could reasonably hold.
     #[error(
-        "{} ({file_size} bytes) declares {declared} bytes of content, above the limit of {limit}; it is damaged, or made to exhaust memory",
+        "{} ({file_size} bytes) declares {declared} bytes of content, more than can be read within {limit} bytes of memory (four times the file's size and 64 MiB); it is damaged, or made to exhaust memory, or needs to be made smaller first",
         path.display()
     )]
     TooLarge {

@@ -106,11 +106,13 @@ fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
         ("a progressive JPEG that says 4700", "jpg", resized_header(progressive.clone(), 4700)),
         ("a progressive JPEG that says 3000", "jpg", resized_header(progressive.clone(), 3000)),
         ("a progressive JPEG that says 65535", "jpg", resized_header(progressive, 65_535)),
+        ("a PNG of one line", "png", encode(RgbImage::from_pixel(20_000_000, 1, Rgb([1, 2, 3])), ImageFormat::Png)),
         ("a flat WebP", "webp", encode(flat(4000), ImageFormat::WebP)),
         ("a flat WebP with alpha", "webp", {
             encode(DynamicImage::from(flat(4000)).to_rgba8(), ImageFormat::WebP)
         }),
     ];
+    let mut beyond = Vec::new();
     for (what, ending, bytes) in cases {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("class")).unwrap();
@@ -123,9 +125,12 @@ fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
                 Err(error) => Err(error),
             });
             println!("{what}: {} bytes, {} KiB, {framing}, {outcome:?}", bytes.len(), peak / 1024);
-            assert!(peak <= bound, "{what}: {} MiB for {} bytes", peak / MIB, bytes.len());
+            if peak > bound {
+                beyond.push(format!("{what}: {} MiB for {} bytes", peak / MIB, bytes.len()));
+            }
         }
     }
+    assert!(beyond.is_empty(), "{beyond:?}");
 }
 
 #[test]
