@@ -88,7 +88,8 @@ impl FromStr for Framing {
     type Err = DataError;
 
     fn from_str(text: &str) -> Result<Self, DataError> {
-        let sides = text.split_once('/').and_then(|(resize, crop)| resize.parse().ok().zip(crop.parse().ok()));
+        let sides =
+            text.split_once('/').and_then(|(resize, crop)| resize.parse().ok().zip(crop.parse().ok()));
         let framing = match (text, sides) {
             ("as-stored", _) => Self::AsStored,
             ("imagenet", _) => Self::IMAGENET,

@@ -75,13 +75,20 @@ enum Value {
     Truth(bool),
     Integer(i64),
     /// Text or bytes: where they are in the file.
-    Bytes { start: usize, length: usize },
+    Bytes {
+        start: usize,
+        length: usize,
+    },
     /// A list or a tuple.
     Sequence(Vec<Id>),
     Dictionary(Vec<(Id, Id)>),
     Name(Known),
     /// What a name was applied to, and the state that it was given.
-    Object { name: Known, arguments: Id, state: Option<Id> },
+    Object {
+        name: Known,
+        arguments: Id,
+        state: Option<Id>,
+    },
 }
 
 /// The values of a pickle.
@@ -404,7 +411,9 @@ mod tests {
         assert_eq!(fault(b"T\xff\xff\xff\xffab"), PickleFault::Truncated { position: 7 });
         assert_eq!(fault(b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff."), PickleFault::Truncated { position: 10 });
         assert_eq!(fault(b"cnumpy"), PickleFault::Truncated { position: 6 });
-        for bytes in [&b"."[..], b"t.", b"\x87.", b"NNs.", b"Na.", b"NR.", b"Nb.", b"h\x07.", b"\x93.", b"}(Nu."] {
+        for bytes in
+            [&b"."[..], b"t.", b"\x87.", b"NNs.", b"Na.", b"NR.", b"Nb.", b"h\x07.", b"\x93.", b"}(Nu."]
+        {
             assert!(matches!(fault(bytes), PickleFault::Inconsistent { .. }), "{bytes:?}");
         }
         // Inside a tuple that ends below where it began.

@@ -117,9 +117,8 @@ mod tests {
     #[test]
     fn both_conversions_give_the_same_planes() {
         for (width, height) in [(1, 1), (3, 5), (200, 100), (111, 301)] {
-            let image = RgbImage::from_fn(width, height, |x, y| {
-                Rgb([x as u8, y as u8, (x * 7 + y * 3) as u8])
-            });
+            let image =
+                RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * 7 + y * 3) as u8]));
             let copied = planes(image.clone().into(), Channels::Rgb, Conversion::Copied);
             assert_eq!(planes(image.clone().into(), Channels::Rgb, Conversion::InPlace), copied);
             let rgba = DynamicImage::from(DynamicImage::from(image).to_rgba16());
@@ -129,7 +128,8 @@ mod tests {
 
     #[test]
     fn lines_longer_than_a_strip_are_converted() {
-        let image = DynamicImage::from(RgbImage::from_fn(STRIP as u32 + 5, 2, |x, y| Rgb([x as u8, y as u8, 9])));
+        let image =
+            DynamicImage::from(RgbImage::from_fn(STRIP as u32 + 5, 2, |x, y| Rgb([x as u8, y as u8, 9])));
         let expected = planes(image.clone(), Channels::Rgb, Conversion::Copied);
         assert_eq!(planes(image.to_rgba8().into(), Channels::Rgb, Conversion::Copied), expected);
     }

@@ -87,7 +87,10 @@ fn a_pickle_that_asks_for_code_is_refused_by_name() {
         let global = format!("c{module}\n{name}\n");
         let change = |bytes: &mut Vec<u8>| replace(bytes, b"cnumpy\nndarray\n", global.as_bytes());
         let message = damaged(change).unwrap_err().to_string();
-        assert!(message.contains(&format!("{module}.{name}")) && message.contains("nothing was run"), "{message}");
+        assert!(
+            message.contains(&format!("{module}.{name}")) && message.contains("nothing was run"),
+            "{message}"
+        );
         assert!(message.contains("test_batch"), "{message}");
     }
 }
@@ -96,11 +99,16 @@ fn a_pickle_that_asks_for_code_is_refused_by_name() {
 fn labels_and_images_must_belong_together() {
     // [9, 0] becomes [9], [9, 0, 0], [9, 10] and [9, None].
     let labels = |to: &'static [u8]| {
-        move |bytes: &mut Vec<u8>| replace(bytes, b"]q\x04(K\x09K\x00e", &[b"]q\x04(K\x09", to, b"e"].concat())
+        move |bytes: &mut Vec<u8>| {
+            replace(bytes, b"]q\x04(K\x09K\x00e", &[b"]q\x04(K\x09", to, b"e"].concat())
+        }
     };
     for (to, count) in [(&b""[..], 1), (b"K\x00K\x00", 3)] {
         let error = damaged(labels(to)).unwrap_err();
-        assert!(matches!(error, DataError::LabelCount { images: 2, labels, .. } if labels == count), "{error}");
+        assert!(
+            matches!(error, DataError::LabelCount { images: 2, labels, .. } if labels == count),
+            "{error}"
+        );
     }
     let error = damaged(labels(b"K\x0a")).unwrap_err();
     assert!(matches!(error, DataError::LabelOutOfRange { index: 1, label: 10, .. }), "{error}");

@@ -24,7 +24,9 @@ fn photographs(folder: &Path) -> usize {
             Rgb([(x * (class + 1)) as u8, (y * 3 + class) as u8, (x * y / 64) as u8])
         });
         let first = folder.join(format!("{name}_0.JPEG"));
-        JpegEncoder::new_with_quality(std::fs::File::create(&first).unwrap(), 85).encode_image(&image).unwrap();
+        JpegEncoder::new_with_quality(std::fs::File::create(&first).unwrap(), 85)
+            .encode_image(&image)
+            .unwrap();
         for index in 1..100 {
             std::fs::hard_link(&first, folder.join(format!("{name}_{}.JPEG", index * 101))).unwrap();
         }
@@ -96,6 +98,23 @@ fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
     let cases: Vec<(&str, &str, Vec<u8>)> = vec![
         // Just within 64 MiB of pixels, and beyond.
         ("a flat PNG", "png", encode(flat(4700), ImageFormat::Png)),
+        (
+            "a flat grey PNG of 4000",
+            "png",
+            encode(DynamicImage::from(flat(4000)).to_luma8(), ImageFormat::Png),
+        ),
+        ("a PNG of 16 bits with alpha, 2350", "png", {
+            encode(DynamicImage::from(flat(2350)).to_rgba16(), ImageFormat::Png)
+        }),
+        ("a PNG of one line of 4 000 000", "png", {
+            encode(RgbImage::from_pixel(4_000_000, 1, Rgb([1, 2, 3])), ImageFormat::Png)
+        }),
+        ("a JPEG that says 4650", "jpg", resized_header(small_jpeg(), 4650)),
+        ("a progressive JPEG that says 2400", "jpg", resized_header(progressive.clone(), 2400)),
+        ("a WebP of 2800", "webp", encode(flat(2800), ImageFormat::WebP)),
+        ("a WebP of 2600 with alpha", "webp", {
+            encode(DynamicImage::from(flat(2600)).to_rgba8(), ImageFormat::WebP)
+        }),
         ("a larger flat PNG", "png", encode(flat(6000), ImageFormat::Png)),
         ("a flat PNG of 16 bits with alpha", "png", {
             encode(DynamicImage::from(flat(2850)).to_rgba16(), ImageFormat::Png)
@@ -106,7 +125,11 @@ fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
         ("a progressive JPEG that says 4700", "jpg", resized_header(progressive.clone(), 4700)),
         ("a progressive JPEG that says 3000", "jpg", resized_header(progressive.clone(), 3000)),
         ("a progressive JPEG that says 65535", "jpg", resized_header(progressive, 65_535)),
-        ("a PNG of one line", "png", encode(RgbImage::from_pixel(20_000_000, 1, Rgb([1, 2, 3])), ImageFormat::Png)),
+        (
+            "a PNG of one line",
+            "png",
+            encode(RgbImage::from_pixel(20_000_000, 1, Rgb([1, 2, 3])), ImageFormat::Png),
+        ),
         ("a flat WebP", "webp", encode(flat(4000), ImageFormat::WebP)),
         ("a flat WebP with alpha", "webp", {
             encode(DynamicImage::from(flat(4000)).to_rgba8(), ImageFormat::WebP)
