@@ -186,15 +186,20 @@ fn large_images_of_different_sizes_reach_a_net_of_224_pixels() {
     let base = ["--weights", text(&model), "--arch", "resnet18", "--data", &data];
 
     // Every refusal says what to do.
-    let clean = |more: &[&str]| [&base[..], &["--attack", "clean"], more].concat();
-    let message = fail("evaluate", &clean(&[]));
+    let clean = |more: &[&str]| {
+        let arguments = [&base[..], &["--attack", "clean"], more].concat();
+        arguments.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let fail_clean = |more: &[&str]| fail("evaluate", &clean(more).iter().map(String::as_str).collect::<Vec<_>>());
+    let message = fail_clean(&[]);
     assert!(message.contains("notes.txt") && message.contains("--skip-non-images"), "{message}");
-    let message = fail("evaluate", &clean(&["--skip-non-images"]));
+    let message = fail_clean(&["--skip-non-images"]);
     assert!(message.contains("x") && message.contains("--framing 256/224"), "{message}");
-    let message = fail("evaluate", &clean(&["--framing", "224/256"]));
+    let message = fail_clean(&["--framing", "224/256"]);
     assert!(message.contains("the crop no larger than the resize"), "{message}");
 
-    let said = succeed("evaluate", &clean(&["--skip-non-images", "--framing", "imagenet"]));
+    let arguments = clean(&["--skip-non-images", "--framing", "imagenet"]);
+    let said = succeed("evaluate", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(said.contains("of 16") && said.matches("skipped, no image").count() == 2, "{said}");
 
     // Random resized crops out of the stored images, in two steps of training.

@@ -12,8 +12,7 @@ pub(crate) fn working_bytes(format: ImageFormat, file: &[u8], [width, height]: [
         // A copy of the file, some lines of blocks, and where colours or refinements come one after the other, all
         // coefficients of two bytes.
         ImageFormat::Jpeg => {
-            let coefficients = if keeps_coefficients(file) { 2 * 4 * area } else { 0 };
-            file.len() as u64 + 200 * width + coefficients
+            file.len() as u64 + 200 * width + (2 * kept_components(file)).saturating_mul(area)
         }
         // The frame as luma and halved chroma; as four channels, with tables for predictions; or both.
         ImageFormat::WebP => match file.get(12..16) {
@@ -26,17 +25,23 @@ pub(crate) fn working_bytes(format: ImageFormat, file: &[u8], [width, height]: [
     }
 }
 
-/// Whether a JPEG comes in several scans, so that its coefficients are kept until the last.
-fn keeps_coefficients(file: &[u8]) -> bool {
-    let mut components = 0;
+/// How many colours' coefficients are kept until the last scan; 0 where one scan has all colours.
+fn kept_components(file: &[u8]) -> u64 {
+    const MOST: u8 = 4;
+    let mut components = MOST;
     let mut position = 2;
     while let Some(&[0xff, marker, high, low]) = file.get(position..position + 4) {
         match marker {
-            // Start of a frame: sequential ones say how many colours there are, others are progressive.
-            0xc0 | 0xc1 => components = file.get(position + 9).copied().unwrap_or(0),
-            0xc2 => return true,
+            // Start of a frame, sequential or progressive.
+            0xc0..=0xc2 => {
+                components = file.get(position + 9).copied().unwrap_or(MOST).min(MOST);
+                if marker == 0xc2 {
+                    break;
+                }
+            }
             // Start of a scan.
-            0xda => return file.get(position + 4).is_none_or(|scanned| *scanned < components),
+            0xda if file.get(position + 4).is_some_and(|scanned| *scanned >= components) => return 0,
+            0xda => break,
             _ => {}
         }
         position += match marker {
@@ -46,8 +51,7 @@ fn keeps_coefficients(file: &[u8]) -> bool {
             _ => 2 + usize::from(u16::from_be_bytes([high, low])),
         };
     }
-    // Not told: the dearer of the two.
-    true
+    u64::from(components)
 }
 
 #[cfg(test)]
@@ -64,9 +68,10 @@ mod tests {
 
     #[test]
     fn files_of_several_scans_are_told() {
-        assert!(!keeps_coefficients(&jpeg(0xc0, 3)));
-        assert!(keeps_coefficients(&jpeg(0xc0, 1)));
-        assert!(keeps_coefficients(&jpeg(0xc2, 3)));
-        assert!(keeps_coefficients(&jpeg(0xc0, 3)[..20]));
+        assert_eq!(kept_components(&jpeg(0xc0, 3)), 0);
+        assert_eq!(kept_components(&jpeg(0xc0, 1)), 3);
+        assert_eq!(kept_components(&jpeg(0xc2, 3)), 3);
+        // Not told: the most that there can be.
+        assert_eq!(kept_components(&[0xff, 0xd8]), 4);
     }
 }

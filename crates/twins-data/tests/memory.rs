@@ -110,7 +110,7 @@ fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
             encode(RgbImage::from_pixel(4_000_000, 1, Rgb([1, 2, 3])), ImageFormat::Png)
         }),
         ("a JPEG that says 4650", "jpg", resized_header(small_jpeg(), 4650)),
-        ("a progressive JPEG that says 2400", "jpg", resized_header(progressive.clone(), 2400)),
+        ("a progressive JPEG that says 2700", "jpg", resized_header(progressive.clone(), 2700)),
         ("a WebP of 2800", "webp", encode(flat(2800), ImageFormat::WebP)),
         ("a WebP of 2600 with alpha", "webp", {
             encode(DynamicImage::from(flat(2600)).to_rgba8(), ImageFormat::WebP)
