@@ -4,15 +4,19 @@
 //! cargo run --release --example convert -- cifar_resnet20.th --arch resnet20 --out resnet20.safetensors
 //! ```
 
+mod support;
+
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use burn_twins::DeviceChoice;
+use burn_twins::data::{DataSource, ImageDataset, Part};
 use burn_twins::models::{
     Architecture, ImportOptions, ModelCard, ModelConfig, Wings, export_weights, load_pretrained, save_model,
 };
 use clap::{Parser, ValueEnum};
+use support::images::{InputArguments, card};
 
 /// Converts weights of PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack.
 #[derive(Parser)]
@@ -37,6 +41,29 @@ struct Arguments {
     /// Names of the classes, separated by commas; their numbers where it is left out.
     #[arg(long, value_delimiter = ',')]
     classes: Vec<String>,
+    /// A file with the names of the classes, one a line.
+    #[arg(long, conflicts_with = "classes")]
+    class_file: Option<PathBuf>,
+    /// Take the names of the classes from data: cifar10:DIR, folder:DIR and so on.
+    #[arg(long, conflicts_with_all = ["classes", "class_file"])]
+    classes_of: Option<DataSource>,
+    #[command(flatten)]
+    input: InputArguments,
+}
+
+impl Arguments {
+    fn class_names(&self) -> Result<Vec<String>, Box<dyn Error>> {
+        if let Some(path) = &self.class_file {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            return Ok(names.map(str::to_owned).collect());
+        }
+        match &self.classes_of {
+            Some(source) => Ok(source.open(Part::Test)?.classes().to_vec()),
+            None => Ok(self.classes.clone()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -51,6 +78,11 @@ enum Format {
 
 fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let device = "cpu".parse::<DeviceChoice>()?.open()?;
+    let mut classes = arguments.class_names()?;
+    let saved = card(&arguments.weights)?;
+    if let (true, Some(card)) = (classes.is_empty(), &saved) {
+        classes = card.classes().to_vec();
+    }
     let mut options = ImportOptions::new();
     if let Some(entry) = arguments.entry {
         options = options.with_entry(entry);
@@ -59,16 +91,16 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         options = options.with_allow(pattern);
     }
     // The number of classes is the file's.
-    let config = ModelConfig::new(arguments.arch, arguments.classes.len().max(2));
+    let config = ModelConfig::new(arguments.arch, classes.len().max(2));
+    let (config, options) = arguments.input.apply(config, options);
     let (net, report) = load_pretrained(&config, &arguments.weights, &options, &device)?;
     print!("{report}");
     let Some(out) = arguments.out else { return Ok(()) };
     match arguments.format {
         Format::Model => {
-            let classes = match arguments.classes {
-                names if names.is_empty() => (0..net.num_classes()).map(|class| class.to_string()).collect(),
-                names => names,
-            };
+            if classes.is_empty() {
+                classes = (0..net.num_classes()).map(|class| class.to_string()).collect();
+            }
             save_model(&out, &net, &ModelCard::new(&net, classes)?)?;
         }
         Format::Pytorch => export_weights(&out, &net, Wings::Adaptive)?,

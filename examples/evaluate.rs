@@ -25,8 +25,9 @@ use burn_twins::data::{DataSource, Part, collate};
 use burn_twins::models::Architecture;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
+use support::images::{ImageArguments, InputArguments, card, check_classes};
 use support::journal::Journal;
-use support::{Common, Outcome, load_net, open_data, write_atomically};
+use support::{Common, Outcome, write_atomically};
 
 /// Measures a classifier's clean and robust accuracy.
 #[derive(Parser, Debug)]
@@ -45,6 +46,12 @@ struct Cli {
     /// Data: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR; the test part.
     #[arg(long)]
     data: DataSource,
+
+    #[command(flatten)]
+    images: ImageArguments,
+
+    #[command(flatten)]
+    input: InputArguments,
 
     /// Use the first N images.
     #[arg(long)]
@@ -186,19 +193,11 @@ fn run(cli: &Cli) -> Outcome {
     let ensemble = cli.ensemble(threat).map(AutoAttackConfig::build).transpose()?;
     let step_size = cli.step_size.unwrap_or(cli.epsilon / 4.0);
     let attack = cli.attack(step_size)?;
-    let test = open_data(&cli.data, Part::Test, cli.limit)?;
-    let net = load_net(&cli.weights, cli.arch, test.as_ref(), &device)?;
-    if net.num_classes() != test.classes().len() {
-        return Err(format!(
-            "{} has {} classes and {} has {}: their labels do not mean the same; give the data that the model was \
-             trained on",
-            cli.weights.display(),
-            net.num_classes(),
-            cli.data,
-            test.classes().len()
-        )
-        .into());
-    }
+    let card = card(&cli.weights)?;
+    let classes = card.as_ref().and_then(|card| card.class_names());
+    let test = cli.images.open(&cli.data, Part::Test, cli.limit, classes)?;
+    let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), &device)?;
+    check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
     let net = net.valid();
     let victim = |images: Tensor<4>| net.forward(images);
     if let Some(ensemble) = ensemble {

@@ -17,16 +17,17 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn_twins::attack::{Norm, Start};
-use burn_twins::data::{Augmentation, DataSource, ImageDataset, Part, Task};
+use burn_twins::data::{Augmentation, DataSource, Framing, ImageDataset, Part, Task};
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, Net, save_model};
 use burn_twins::nn::TwinsModule;
 use burn_twins::train::{
     AdversaryConfig, Evaluation, ExistingRun, Method, Schedule, TrainConfig, Trained, Trainer,
     ValidationConfig, evaluate,
 };
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use serde::Serialize;
-use support::{Common, Outcome, load_net, open_data, write_atomically};
+use support::images::{ImageArguments, InputArguments};
+use support::{Common, Outcome, open_data, write_atomically};
 
 /// Fine-tunes an adversarially pre-trained classifier; without --weights, pre-trains one first.
 #[derive(Parser, Debug)]
@@ -46,6 +47,17 @@ struct Cli {
     /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR.
     #[arg(long, default_value = "builtin")]
     data: DataSource,
+
+    #[command(flatten)]
+    images: ImageArguments,
+
+    #[command(flatten)]
+    input: InputArguments,
+
+    /// Random changes to training images [default: crop for letters and digits, imagenet with a --framing, cifar
+    /// otherwise].
+    #[arg(long, value_enum)]
+    augmentation: Option<AugmentationName>,
 
     /// Use the first N training images and the first N test images.
     #[arg(long)]
@@ -103,6 +115,19 @@ struct Cli {
     resume: bool,
 }
 
+/// Random changes to training images, with torchvision's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AugmentationName {
+    /// None.
+    None,
+    /// Crops with 2 pixels of padding.
+    Crop,
+    /// Crops with 4 pixels of padding, and flips.
+    Cifar,
+    /// Resized crops of 8 % to 100 % of the stored image, and flips.
+    Imagenet,
+}
+
 /// Steps of the PGD that measures robust accuracy on the test images.
 const TEST_STEPS: usize = 20;
 
@@ -150,16 +175,15 @@ fn run(cli: &Cli) -> Outcome {
     let config = cli.config();
     config.validate()?;
     let out = cli.out.clone().unwrap_or_else(unused_folder);
-    let train =
-        open_data(&cli.data, Part::Train, cli.limit.or(cli.is_builtin().then_some(builtin::TRAIN_IMAGES)))?;
-    let test =
-        open_data(&cli.data, Part::Test, cli.limit.or(cli.is_builtin().then_some(builtin::TEST_IMAGES)))?;
+    let limit = |builtin| cli.limit.or(cli.is_builtin().then_some(builtin));
+    let train = cli.images.open(&cli.data, Part::Train, limit(builtin::TRAIN_IMAGES), None)?;
+    let test = cli.images.open(&cli.data, Part::Test, limit(builtin::TEST_IMAGES), None)?;
     let classes = train.classes().to_vec();
 
     let pretrained = match &cli.weights {
         Some(weights) => {
             let arch = cli.arch.ok_or("--weights needs --arch: the architecture that the weights are of")?;
-            load_net(weights, arch, train.as_ref(), &device)?
+            cli.input.load(weights, arch, train.as_ref(), &device)?
         }
         None => pretrain(cli, &config, &out, &device)?,
     };
@@ -226,10 +250,17 @@ impl Cli {
             self.steps.unwrap_or(if builtin { builtin::STEPS } else { paper.adversary.steps }),
             self.step_size.unwrap_or(epsilon * step_share),
         );
-        let augmentation = match self.data {
+        let augmentation = self.augmentation.unwrap_or(match self.data {
             // A mirrored letter or digit is another one.
-            DataSource::Builtin(_) | DataSource::Mnist(_) => Augmentation::new().with_crop_padding(2),
-            _ => Augmentation::new().with_crop_padding(4).with_horizontal_flip(),
+            DataSource::Builtin(_) | DataSource::Mnist(_) => AugmentationName::Crop,
+            _ if self.images.framing != Framing::AsStored => AugmentationName::Imagenet,
+            _ => AugmentationName::Cifar,
+        });
+        let augmentation = match augmentation {
+            AugmentationName::None => Augmentation::new(),
+            AugmentationName::Crop => Augmentation::new().with_crop_padding(2),
+            AugmentationName::Cifar => Augmentation::cifar(),
+            AugmentationName::Imagenet => Augmentation::imagenet(),
         };
         TrainConfig {
             epochs,

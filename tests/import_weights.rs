@@ -260,3 +260,87 @@ fn a_model_that_cannot_be_written_leaves_nothing() {
     assert!(message.contains("cannot write"), "{message}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+/// Where the variable is set, this process runs as a user whom permissions bind.
+const BOUND: &str = "TWINS_TEST_BOUND";
+
+/// Runs one test of this program again as the user `nobody`: permissions do not bind the administrator, as whom
+/// containers run.
+#[cfg(unix)]
+fn run_as_nobody(test: &str, folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    let program = folder.join("program");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let output = std::process::Command::new(&program)
+        .args(["--exact", test, "--nocapture"])
+        .env(BOUND, folder)
+        .current_dir(folder)
+        .uid(65_534)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_may_not_be_read_are_told() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use burn_dataset::Dataset;
+    use burn_twins::data::{CifarDataset, CifarVariant, DataError, FolderDataset, MnistDataset, Part};
+
+    let temporary;
+    let folder = match std::env::var_os(BOUND) {
+        Some(folder) => std::path::PathBuf::from(folder),
+        None => {
+            temporary = tempfile::tempdir().unwrap();
+            let folder = temporary.path();
+            let forbid = |name: &str, mode| {
+                let path = folder.join(name);
+                std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+            };
+            for class in ["open", "forbidden"] {
+                std::fs::create_dir_all(folder.join("images").join(class)).unwrap();
+                // A PNG of one white pixel is enough for the shape.
+                std::fs::copy(golden_png(), folder.join("images").join(class).join("1.png")).unwrap();
+            }
+            std::fs::create_dir(folder.join("listed")).unwrap();
+            std::fs::rename(folder.join("images/forbidden"), folder.join("listed/forbidden")).unwrap();
+            for name in ["weights.pt", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "test_batch"] {
+                std::fs::write(folder.join(name), b"content").unwrap();
+                forbid(name, 0o000);
+            }
+            forbid("images/open/1.png", 0o000);
+            forbid("listed/forbidden", 0o000);
+            if std::fs::read(folder.join("weights.pt")).is_ok() {
+                run_as_nobody("files_that_may_not_be_read_are_told", folder);
+                return;
+            }
+            folder.to_owned()
+        }
+    };
+
+    let weights = load_weights(mnist(&Device::flex()), folder.join("weights.pt"), &ImportOptions::new());
+    let error = weights.unwrap_err();
+    assert!(matches!(error, ModelError::Read { .. }), "{error}");
+    assert!(error.to_string().contains("weights.pt: Permission denied"), "{error}");
+    let told = |error: DataError, name: &str| {
+        assert!(matches!(error, DataError::Io { .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains(name) && message.contains("Permission denied"), "{message}");
+    };
+    told(MnistDataset::open(&folder, Part::Test).unwrap_err(), "t10k-images-idx3-ubyte");
+    told(CifarDataset::open(&folder, CifarVariant::Cifar10, Part::Test).unwrap_err(), "test_batch");
+    told(FolderDataset::open(folder.join("images")).map(|set| set.len()).unwrap_err(), "open/1.png");
+    told(FolderDataset::open(folder.join("listed")).map(|set| set.len()).unwrap_err(), "listed/forbidden");
+}
+
+#[cfg(unix)]
+fn golden_png() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/twins-data/tests/golden/jpeg/decoded/class/grey.png")
+}

@@ -1,6 +1,7 @@
 //! What the examples' command lines share.
 #![allow(dead_code)] // Each example uses a part of it.
 
+pub mod images;
 pub mod journal;
 
 use std::path::Path;
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use burn_twins::DeviceChoice;
 use burn_twins::data::{DataError, DataSource, ImageDataset, Limited, Part};
-use burn_twins::models::{Architecture, ImportOptions, ModelConfig, ModelError, Net, load_pretrained};
 use clap::Args;
 
 /// The outcome of an example: any library's error, told in one line.
@@ -56,26 +56,6 @@ pub fn open_data(
         Some(limit) => Arc::new(Limited::new(dataset, limit)?),
         None => dataset,
     })
-}
-
-/// Loads weights for images of the data set's shape, and says what was mapped.
-pub fn load_net(
-    weights: &Path,
-    arch: Architecture,
-    images: &dyn ImageDataset,
-    device: &Device,
-) -> Result<Net, ModelError> {
-    let shape @ [_, height, width] = images.image_shape();
-    let config = ModelConfig::new(arch, images.classes().len()).with_image_size([height, width]);
-    let (net, report) = load_pretrained(&config, weights, &ImportOptions::new(), device)?;
-    net.check_input(shape)?;
-    println!(
-        "{}: {} entries loaded into {arch}, {} classes",
-        weights.display(),
-        report.mapped.len(),
-        net.num_classes()
-    );
-    Ok(net)
 }
 
 /// Writes a file under a temporary name beside it and renames it, so that no half-written file is ever seen.

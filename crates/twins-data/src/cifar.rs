@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use burn_dataset::Dataset;
 use serde::{Deserialize, Serialize};
 
-use crate::file::{find, read};
+use crate::cifar_python::{read_batch, read_names};
+use crate::file::{find, io_error, read};
 use crate::{DataError, Image, ImageDataset, LabelledImage, Part};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
@@ -34,26 +35,43 @@ impl CifarVariant {
         }
     }
 
-    fn subfolder(self) -> &'static str {
-        match self {
-            Self::Cifar10 => "cifar-10-batches-bin",
-            Self::Cifar100 => "cifar-100-binary",
+    fn subfolder(self, form: Form) -> &'static str {
+        match (self, form) {
+            (Self::Cifar10, Form::Binary) => "cifar-10-batches-bin",
+            (Self::Cifar10, Form::Python) => "cifar-10-batches-py",
+            (Self::Cifar100, Form::Binary) => "cifar-100-binary",
+            (Self::Cifar100, Form::Python) => "cifar-100-python",
         }
     }
 
-    fn files(self, part: Part) -> Vec<String> {
-        match (self, part) {
-            (Self::Cifar10, Part::Train) => (1..=5).map(|batch| format!("data_batch_{batch}.bin")).collect(),
-            (Self::Cifar10, Part::Test) => vec!["test_batch.bin".to_owned()],
-            (Self::Cifar100, Part::Train) => vec!["train.bin".to_owned()],
-            (Self::Cifar100, Part::Test) => vec!["test.bin".to_owned()],
+    fn files(self, form: Form, part: Part) -> Vec<String> {
+        let names = match (self, part) {
+            (Self::Cifar10, Part::Train) => (1..=5).map(|batch| format!("data_batch_{batch}")).collect(),
+            (Self::Cifar10, Part::Test) => vec!["test_batch".to_owned()],
+            (Self::Cifar100, Part::Train) => vec!["train".to_owned()],
+            (Self::Cifar100, Part::Test) => vec!["test".to_owned()],
+        };
+        let ending = match form {
+            Form::Binary => ".bin",
+            Form::Python => "",
+        };
+        names.into_iter().map(|name| name + ending).collect()
+    }
+
+    fn class_file(self, form: Form) -> &'static str {
+        match (self, form) {
+            (Self::Cifar10, Form::Binary) => "batches.meta.txt",
+            (Self::Cifar10, Form::Python) => "batches.meta",
+            (Self::Cifar100, Form::Binary) => "fine_label_names.txt",
+            (Self::Cifar100, Form::Python) => "meta",
         }
     }
 
-    fn class_file(self) -> &'static str {
+    /// The entries of the pickled dictionaries that hold the labels and the class names.
+    fn entries(self) -> (&'static str, &'static str) {
         match self {
-            Self::Cifar10 => "batches.meta.txt",
-            Self::Cifar100 => "fine_label_names.txt",
+            Self::Cifar10 => ("labels", "label_names"),
+            Self::Cifar100 => ("fine_labels", "fine_label_names"),
         }
     }
 
@@ -69,50 +87,80 @@ impl CifarVariant {
     }
 }
 
-/// CIFAR-10 or CIFAR-100 in the published binary form, held in memory.
+/// The forms that the data sets are published in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Binary,
+    Python,
+}
+
+/// CIFAR-10 or CIFAR-100 in the published binary or Python form, held in memory.
 ///
-/// Each record is the label (CIFAR-100: the coarse and the fine label) and 3072 bytes of red, green and blue
-/// planes. Format: A. Krizhevsky, "The CIFAR-10 dataset", section "Binary version". Class names come from the
-/// text file that is published with the data, where it is there.
+/// A binary record is the label (CIFAR-100: the coarse and the fine label) and 3072 bytes of red, green and blue
+/// planes; the Python form is a pickled dictionary of the same bytes as a NumPy matrix, which is parsed and never
+/// executed. Format: A. Krizhevsky, "The CIFAR-10 dataset", sections "Dataset layout" and "Binary version". Class
+/// names come from the file that is published with the data, where it is there.
 ///
 /// # Shapes
 /// - images: `[3, 32, 32]`
 #[derive(Debug, Clone)]
 pub struct CifarDataset {
-    variant: CifarVariant,
-    records: Vec<u8>,
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
     classes: Vec<String>,
 }
 
 impl CifarDataset {
-    /// Reads a part from a folder: the one with the `.bin` files, or the one that the archive was unpacked in.
+    /// Reads a part from a folder: the one with the files, or the one that the archive was unpacked in.
+    ///
+    /// Which form it is, is told by the names of the files; the binary form is read where both are there.
     ///
     /// # Errors
-    /// Files that are missing or not a whole number of records long, and labels that are no class.
+    /// Files that are missing or damaged, pickles that ask for anything but arrays of bytes, and labels that are no
+    /// class.
     pub fn open(folder: impl AsRef<Path>, variant: CifarVariant, part: Part) -> Result<Self, DataError> {
-        let folder = folder.as_ref();
-        let unpacked = folder.join(variant.subfolder());
-        let folder = if unpacked.is_dir() { unpacked } else { folder.to_path_buf() };
-
-        let files: Vec<PathBuf> =
-            variant.files(part).iter().map(|name| find(&folder, &[name])).collect::<Result<_, _>>()?;
-        let mut records = Vec::new();
-        for file in files {
-            let bytes = read(&file)?;
-            check(&file, &bytes, variant)?;
-            records.extend(bytes);
+        let (folder, form) = locate(folder.as_ref(), variant, part)?;
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        for name in variant.files(form, part) {
+            let file = find(&folder, &[&name])?;
+            match form {
+                Form::Binary => {
+                    let bytes = read(&file)?;
+                    check(&file, &bytes, variant)?;
+                    for record in bytes.chunks_exact(variant.label_bytes() + PIXELS) {
+                        let (label, image) = record.split_at(variant.label_bytes());
+                        labels.push(label[label.len() - 1]);
+                        pixels.extend_from_slice(image);
+                    }
+                }
+                Form::Python => {
+                    let (images, found) = read_batch(&file, variant.entries().0, PIXELS, variant.classes())?;
+                    labels.extend(found);
+                    pixels.extend(images);
+                }
+            }
         }
-        let classes = match find(&folder, &[variant.class_file()]) {
-            Ok(file) => read_classes(&file, variant)?,
+        let classes = match find(&folder, &[variant.class_file(form)]) {
+            Ok(file) => read_classes(&file, variant, form)?,
             Err(_) => variant.default_classes(),
         };
-        Ok(Self { variant, records, classes })
+        Ok(Self { pixels, labels, classes })
     }
+}
 
-    fn record(&self, index: usize) -> &[u8] {
-        let size = self.variant.label_bytes() + PIXELS;
-        &self.records[index * size..][..size]
+/// The folder that holds a part's files, and their form.
+fn locate(folder: &Path, variant: CifarVariant, part: Part) -> Result<(PathBuf, Form), DataError> {
+    // A folder that cannot be listed would otherwise look like one without the files.
+    std::fs::read_dir(folder).map_err(io_error(folder))?;
+    for form in [Form::Binary, Form::Python] {
+        for candidate in [folder.join(variant.subfolder(form)), folder.to_path_buf()] {
+            if variant.files(form, part).iter().any(|name| candidate.join(name).is_file()) {
+                return Ok((candidate, form));
+            }
+        }
     }
+    let names = [Form::Binary, Form::Python].into_iter().flat_map(|form| variant.files(form, part));
+    Err(DataError::MissingFile { folder: folder.to_path_buf(), names: names.collect() })
 }
 
 fn check(file: &Path, bytes: &[u8], variant: CifarVariant) -> Result<(), DataError> {
@@ -136,14 +184,15 @@ fn check(file: &Path, bytes: &[u8], variant: CifarVariant) -> Result<(), DataErr
     }
 }
 
-fn read_classes(file: &Path, variant: CifarVariant) -> Result<Vec<String>, DataError> {
-    let text = read(file)?;
-    let names: Vec<String> = String::from_utf8_lossy(&text)
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
+fn read_classes(file: &Path, variant: CifarVariant, form: Form) -> Result<Vec<String>, DataError> {
+    let names = match form {
+        Form::Binary => {
+            let text = read(file)?;
+            let text = String::from_utf8_lossy(&text);
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        }
+        Form::Python => read_names(file, variant.entries().1)?,
+    };
     if names.len() == variant.classes() {
         return Ok(names);
     }
@@ -152,13 +201,13 @@ fn read_classes(file: &Path, variant: CifarVariant) -> Result<Vec<String>, DataE
 
 impl Dataset<LabelledImage, DataError> for CifarDataset {
     fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
-        let (labels, pixels) = self.record(index).split_at(self.variant.label_bytes());
-        let image = Image { shape: SHAPE, pixels: pixels.to_vec() };
-        Ok(LabelledImage { image, label: labels[labels.len() - 1].into() })
+        let label = self.labels[index].into();
+        let pixels = self.pixels[index * PIXELS..][..PIXELS].to_vec();
+        Ok(LabelledImage { image: Image { shape: SHAPE, pixels }, label })
     }
 
     fn len(&self) -> usize {
-        self.records.len() / (self.variant.label_bytes() + PIXELS)
+        self.labels.len()
     }
 }
 
@@ -172,7 +221,7 @@ impl ImageDataset for CifarDataset {
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {
-        Ok(self.record(index)[self.variant.label_bytes() - 1].into())
+        Ok(self.labels[index].into())
     }
 }
 

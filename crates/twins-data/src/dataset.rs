@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn_dataset::Dataset;
@@ -28,6 +29,11 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
     /// If `index` is not below the number of samples.
     fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
         self.get(index)
+    }
+
+    /// Files that were left out because they are no images; none but for folders that were asked to.
+    fn skipped(&self) -> &[PathBuf] {
+        &[]
     }
 
     /// The label of a sample.
@@ -73,6 +79,10 @@ impl ImageDataset for Arc<dyn ImageDataset> {
 
     fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
         self.as_ref().original(index)
+    }
+
+    fn skipped(&self) -> &[PathBuf] {
+        self.as_ref().skipped()
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {

@@ -1,11 +1,14 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 
+use crate::decode_cost::working_bytes;
 use crate::file::{allowance, read};
 use crate::jpeg_end::has_end_of_image;
+use crate::planes::{Conversion, planes};
 use crate::{DataError, Image};
 
 /// The channels that image files are decoded to, whatever they have.
@@ -45,7 +48,8 @@ pub(crate) fn format(start: &[u8]) -> Option<ImageFormat> {
 
 /// Decodes an image file.
 ///
-/// The orientation that a camera noted is applied; an alpha channel is dropped; 16 bits are rounded to 8.
+/// The orientation that a camera noted is applied; an alpha channel is dropped; 16 bits are rounded to 8. All that is
+/// allocated at once stays below four times the file's size plus 64 MiB.
 pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError> {
     let bytes = read(path)?;
     let file_size = bytes.len() as u64;
@@ -62,30 +66,37 @@ pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
     let declared = decoder.total_bytes();
-    if declared > limit {
-        return Err(DataError::TooLarge { path: path.to_path_buf(), file_size, declared, limit });
-    }
+    let check = |needed: u64| match needed <= limit {
+        true => Ok(()),
+        false => Err(DataError::TooLarge { path: path.to_path_buf(), file_size, declared, limit }),
+    };
+    let [width, height] = <[u32; 2]>::from(decoder.dimensions()).map(u64::from);
+    let row = declared / height.max(1);
+    let working = working_bytes(format, &bytes, [width, height], row);
+    check(declared.saturating_add(file_size).saturating_add(working))?;
     let orientation = decoder.orientation().map_err(undecodable)?;
+    let color = decoder.color_type();
+    if turns(orientation) {
+        // Turned into a second image of the same size.
+        check(declared.saturating_mul(2))?;
+    }
+    let fits = |conversion: &Conversion| {
+        let cost = conversion.cost(channels, color, width.saturating_mul(height));
+        cost.is_some_and(|cost| check(declared.saturating_add(cost)).is_ok())
+    };
+    let Some(conversion) = [Conversion::Copied, Conversion::InPlace].into_iter().find(fits) else {
+        return Err(DataError::TooLarge { path: path.to_path_buf(), file_size, declared, limit });
+    };
     let mut image = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    drop(bytes);
     image.apply_orientation(orientation);
-
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    Ok(match (channels, image) {
-        (Channels::Rgb, image) => Image::from_interleaved([3, height, width], image.into_rgb8().as_raw()),
-        (Channels::Grey, DynamicImage::ImageLuma8(image)) => {
-            Image { shape: [1, height, width], pixels: image.into_raw() }
-        }
-        (Channels::Grey, image) => {
-            let pixels = image.into_rgb8().as_raw().chunks_exact(3).map(luma).collect();
-            Image { shape: [1, height, width], pixels }
-        }
-    })
+    Ok(planes(image, channels, conversion))
 }
 
-/// Pillow's fixed-point form of the BT.601 luma, so that grey images are those that PyTorch models saw.
-fn luma(rgb: &[u8]) -> u8 {
-    let [red, green, blue] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-    ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+/// Whether an orientation swaps height and width.
+fn turns(orientation: Orientation) -> bool {
+    use Orientation as O;
+    matches!(orientation, O::Rotate90 | O::Rotate270 | O::Rotate90FlipH | O::Rotate270FlipH)
 }
 
 #[cfg(test)]

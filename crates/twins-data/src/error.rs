@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::pickle::PickleFault;
+
 /// What can be wrong with data on disk, and with what is asked of a data set.
 ///
 /// Every variant names the file or value at fault and says what to do about it.
@@ -74,7 +76,7 @@ pub enum DataError {
 
     /// A header declares far more data than the file could reasonably hold.
     #[error(
-        "{} ({file_size} bytes) declares {declared} bytes of content, above the limit of {limit}; it is damaged, or made to exhaust memory",
+        "{} ({file_size} bytes) declares {declared} bytes of content, more than can be read within {limit} bytes of memory (four times the file's size and 64 MiB); it is damaged, or made to exhaust memory, or needs to be made smaller first",
         path.display()
     )]
     TooLarge {
@@ -141,6 +143,26 @@ pub enum DataError {
         found: usize,
     },
 
+    /// A pickle is damaged, or asks for something that is no data.
+    #[error("{} cannot be read: {fault}; download it again from the publisher", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: PickleFault,
+    },
+
+    /// A pickled dictionary lacks an entry, or holds something else there.
+    #[error("{} has no entry \"{entry}\" that is {expected}; give the folder that has the data set's files", path.display())]
+    MissingEntry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's name.
+        entry: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+
     /// A folder has no sub-folders that could be classes.
     #[error("{} has no sub-folders; an image folder has one sub-folder of images per class", path.display())]
     NoClasses {
@@ -173,7 +195,7 @@ pub enum DataError {
 
     /// A file in a class folder is no image of a known format.
     #[error(
-        "{} is not a PNG, JPEG or WebP image; remove it, or open the folder with NonImages::Skip",
+        "{} is not a PNG, JPEG or WebP image; remove it, or open the folder with NonImages::Skip (--skip-non-images)",
         path.display()
     )]
     NotAnImage {
@@ -204,7 +226,7 @@ pub enum DataError {
 
     /// An image differs in size from the first of its data set.
     #[error(
-        "{} is {} x {} pixels where the data set's images are {} x {} (width x height); resize it, or open the folder with a resize",
+        "{} is {} x {} pixels where the data set's images are {} x {} (width x height); resize it, or open the folder with a Framing (--framing 256/224)",
         path.display(), found[2], found[1], expected[2], expected[1]
     )]
     MixedSizes {

@@ -19,7 +19,7 @@ use crate::{Channels, DataError, Framing, Image, ImageDataset, LabelledImage};
 pub enum NonImages {
     /// They are an error: by name when the folder is opened, by content when the file is decoded.
     Refuse,
-    /// They are left out and listed in [`FolderDataset::skipped`]. Every file's beginning is read for it.
+    /// They are left out and listed in [`ImageDataset::skipped`]. Every file's beginning is read for it.
     Skip,
 }
 
@@ -197,7 +197,7 @@ struct ClassFiles {
 /// all images must have one size.
 ///
 /// ```no_run
-/// use twins_data::{FolderConfig, NonImages};
+/// use twins_data::{FolderConfig, ImageDataset, NonImages};
 ///
 /// # fn main() -> Result<(), twins_data::DataError> {
 /// let pets = FolderConfig::new("pets").with_non_images(NonImages::Skip).open()?;
@@ -228,11 +228,6 @@ impl FolderDataset {
     /// As [`FolderConfig::open`].
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, DataError> {
         FolderConfig::new(folder).open()
-    }
-
-    /// The files and sub-folders that were left out because they are no images.
-    pub fn skipped(&self) -> &[PathBuf] {
-        &self.skipped
     }
 
     /// The file of a sample.
@@ -284,6 +279,10 @@ impl ImageDataset for FolderDataset {
     fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
         let image = self.image(index, View::Original)?;
         Ok(LabelledImage { image, label: self.files[index].0 as usize })
+    }
+
+    fn skipped(&self) -> &[PathBuf] {
+        &self.skipped
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {

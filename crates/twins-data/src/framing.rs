@@ -1,9 +1,22 @@
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::resize::{Window, resize};
 use crate::{DataError, Image};
 
 /// How the images of a folder are brought to the size that a model takes.
+///
+/// The command line's forms are `as-stored`, `RESIZE/CROP` in pixels, and `imagenet` for `256/224`.
+///
+/// ```
+/// use twins_data::Framing;
+///
+/// assert_eq!("imagenet".parse::<Framing>().unwrap(), Framing::ResizeCrop { resize: 256, crop: 224 });
+/// assert_eq!("36/32".parse::<Framing>().unwrap().to_string(), "36/32");
+/// assert!("32/36".parse::<Framing>().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Framing {
     /// As they are stored; an image of another size than the first is an error.
@@ -71,6 +84,38 @@ impl Framing {
     }
 }
 
+impl FromStr for Framing {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        let sides =
+            text.split_once('/').and_then(|(resize, crop)| resize.parse().ok().zip(crop.parse().ok()));
+        let framing = match (text, sides) {
+            ("as-stored", _) => Self::AsStored,
+            ("imagenet", _) => Self::IMAGENET,
+            (_, Some((resize, crop))) => Self::ResizeCrop { resize, crop },
+            _ => {
+                return Err(DataError::InvalidSetting {
+                    name: "the framing",
+                    value: format!("\"{text}\""),
+                    range: "as-stored, imagenet or RESIZE/CROP in pixels, for instance 256/224",
+                });
+            }
+        };
+        framing.validate()?;
+        Ok(framing)
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AsStored => formatter.write_str("as-stored"),
+            Self::ResizeCrop { resize, crop } => write!(formatter, "{resize}/{crop}"),
+        }
+    }
+}
+
 /// Half of `twice`, as Python's `round` rounds it.
 fn round_half_to_even(twice: usize) -> usize {
     let half = twice / 2;
@@ -80,6 +125,16 @@ fn round_half_to_even(twice: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_read_and_told() {
+        for text in ["as-stored", "256/224"] {
+            assert_eq!(text.parse::<Framing>().unwrap().to_string(), text);
+        }
+        for text in ["", "224", "224/256", "0/0", "256/224/1", "-1/1", "big"] {
+            assert!(text.parse::<Framing>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn rounds_halves_to_even() {

@@ -8,7 +8,7 @@
 //! | reader | what it reads |
 //! |---|---|
 //! | [`MnistDataset`] | MNIST and Fashion-MNIST IDX files, plain or gzip |
-//! | [`CifarDataset`] | CIFAR-10 and CIFAR-100 in their published binary form |
+//! | [`CifarDataset`] | CIFAR-10 and CIFAR-100 in their published binary and Python forms |
 //! | [`FolderDataset`] | one sub-folder per class; decoded when asked for |
 //! | [`BuiltinDataset`] | two tasks drawn by the program itself: letters and digits |
 //!
@@ -32,8 +32,10 @@ mod batch;
 mod builtin;
 mod cache;
 mod cifar;
+mod cifar_python;
 mod dataset;
 mod decode;
+mod decode_cost;
 mod draws;
 mod erasing;
 mod error;
@@ -45,6 +47,8 @@ mod image;
 mod jpeg_end;
 mod limited;
 mod mnist;
+mod pickle;
+mod planes;
 mod resize;
 mod resized_crop;
 mod source;
@@ -64,6 +68,7 @@ pub use framing::Framing;
 pub use image::{Image, LabelledImage};
 pub use limited::Limited;
 pub use mnist::{FASHION_MNIST_CLASSES, MnistDataset};
+pub use pickle::PickleFault;
 pub use resized_crop::RandomResizedCrop;
 pub use source::DataSource;
 pub use split::{Split, split};

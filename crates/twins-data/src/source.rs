@@ -40,7 +40,7 @@ pub enum DataSource {
     Mnist(PathBuf),
     /// `fashion-mnist:DIR`: Fashion-MNIST in its published files.
     FashionMnist(PathBuf),
-    /// `cifar10:DIR`, `cifar100:DIR`: CIFAR in its binary form.
+    /// `cifar10:DIR`, `cifar100:DIR`: CIFAR in its binary or Python form.
     Cifar(CifarVariant, PathBuf),
     /// `folder:DIR`: one sub-folder of images per class.
     Folder(PathBuf),
@@ -57,6 +57,34 @@ impl DataSource {
     /// # Errors
     /// What the reader finds wrong with the files.
     pub fn open(&self, part: Part) -> Result<Arc<dyn ImageDataset>, DataError> {
+        self.open_with(part, |folder| folder)
+    }
+
+    /// Opens a part; of a folder, as `configure` says. The other sources have nothing to configure.
+    ///
+    /// ```
+    /// use twins_data::{DataSource, Framing, NonImages, Part};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # std::fs::create_dir(folder.path().join("cat"))?;
+    /// # image::RgbImage::new(500, 375).save(folder.path().join("cat/1.png"))?;
+    /// let source: DataSource = format!("folder:{}", folder.path().display()).parse()?;
+    /// let photographs = source.open_with(Part::Test, |folder| {
+    ///     folder.with_framing(Framing::IMAGENET).with_non_images(NonImages::Skip)
+    /// })?;
+    /// assert_eq!(photographs.image_shape(), [3, 224, 224]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        &self,
+        part: Part,
+        configure: impl Fn(FolderConfig) -> FolderConfig,
+    ) -> Result<Arc<dyn ImageDataset>, DataError> {
         Ok(match self {
             Self::Builtin(task) => {
                 let len = match part {
@@ -68,23 +96,22 @@ impl DataSource {
             Self::Mnist(folder) => Arc::new(MnistDataset::open(folder, part)?),
             Self::FashionMnist(folder) => Arc::new(MnistDataset::open_fashion(folder, part)?),
             Self::Cifar(variant, folder) => Arc::new(CifarDataset::open(folder, *variant, part)?),
-            Self::Folder(folder) => open_folder(folder, part)?,
+            Self::Folder(folder) => Arc::new(configure(folder_config(folder, part)?).open()?),
         })
     }
 }
 
-fn open_folder(folder: &Path, part: Part) -> Result<Arc<dyn ImageDataset>, DataError> {
+fn folder_config(folder: &Path, part: Part) -> Result<FolderConfig, DataError> {
     let train = folder.join("train");
     let test = ["test", "val"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir());
-    let config = match (test, part) {
+    Ok(match (test, part) {
         (Some(test), Part::Test) if train.is_dir() => {
             // A test set that lacks a class must not shift the labels of the classes after it.
             FolderConfig::new(test).with_classes(FolderConfig::new(train).class_names()?)
         }
         (Some(_), Part::Train) if train.is_dir() => FolderConfig::new(train),
         _ => FolderConfig::new(folder),
-    };
-    Ok(Arc::new(config.open()?))
+    })
 }
 
 impl FromStr for DataSource {

@@ -3,15 +3,12 @@
 //!
 //! `PROPTEST_CASES` says how many mutations are tried per reader (256 without it).
 
-// Counting what is allocated takes an allocator of one's own, and that trait is unsafe to implement.
-#![allow(unsafe_code)]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Cursor, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use counting::peak;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::codecs::jpeg::JpegEncoder;
@@ -22,37 +19,6 @@ use twins_data::{
     Channels, CifarDataset, CifarVariant, DataError, FolderConfig, Framing, ImageDataset, MnistDataset,
     NonImages, Part,
 };
-
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Tests take turns, because the counters are of the whole process.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// A change to a file; positions are fractions of its length, of 2¹⁶.
 #[derive(Debug, Clone)]
@@ -122,38 +88,40 @@ fn check<D: ImageDataset>(
     files: &[(&str, Vec<u8>)],
     open: impl Fn(&Path) -> Result<D, DataError>,
 ) -> Result<(), TestCaseError> {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    match open(folder.path()) {
-        Ok(dataset) => {
-            for index in 0..dataset.len() {
-                match dataset.get(index) {
-                    Ok(sample) => {
-                        prop_assert_eq!(sample.image.shape, dataset.image_shape());
-                        prop_assert_eq!(
-                            sample.image.pixels.len(),
-                            sample.image.shape.iter().product::<usize>()
-                        );
-                        prop_assert!(sample.label < dataset.classes().len());
-                    }
-                    Err(error) => prop_assert!(!error.to_string().is_empty()),
-                }
-            }
-        }
-        Err(error) => {
-            prop_assert!(error.to_string().contains(&*folder.path().to_string_lossy()), "{}", error)
-        }
-    }
-    let allocated = PEAK.load(Ordering::Relaxed) - before;
+    let (outcome, allocated) = peak(|| open_and_read(folder.path(), open));
+    outcome?;
     let size: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     prop_assert!(allocated <= 4 * size + (64 << 20), "{} bytes for {} bytes of files", allocated, size);
+    Ok(())
+}
+
+fn open_and_read<D: ImageDataset>(
+    folder: &Path,
+    open: impl Fn(&Path) -> Result<D, DataError>,
+) -> Result<(), TestCaseError> {
+    let dataset = match open(folder) {
+        Ok(dataset) => dataset,
+        Err(error) => {
+            prop_assert!(error.to_string().contains(&*folder.to_string_lossy()), "{}", error);
+            return Ok(());
+        }
+    };
+    for index in 0..dataset.len() {
+        match dataset.get(index) {
+            Ok(sample) => {
+                prop_assert_eq!(sample.image.shape, dataset.image_shape());
+                prop_assert_eq!(sample.image.pixels.len(), sample.image.shape.iter().product::<usize>());
+                prop_assert!(sample.label < dataset.classes().len());
+            }
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
     Ok(())
 }
 
@@ -235,6 +203,30 @@ proptest! {
         mutate(&mut class_file, &names);
         let files = [("test.bin", records), ("fine_label_names.txt", class_file)];
         check(&files, |folder| CifarDataset::open(folder, CifarVariant::Cifar100, Part::Test))?;
+    }
+
+    #[test]
+    fn cifar_python(mutations in vec(mutation(), 1..5), names in vec(mutation(), 0..2), hundred in any::<bool>()) {
+        let (mut batch, mut class_file) = if hundred {
+            (
+                include_bytes!("golden/cifar_python/cifar-100-python/test").to_vec(),
+                include_bytes!("golden/cifar_python/cifar-100-python/meta").to_vec(),
+            )
+        } else {
+            (
+                include_bytes!("golden/cifar_python/modern/test_batch").to_vec(),
+                include_bytes!("golden/cifar_python/cifar-10-batches-py/batches.meta").to_vec(),
+            )
+        };
+        mutate(&mut batch, &mutations);
+        mutate(&mut class_file, &names);
+        let (variant, [batch_name, class_name]) = if hundred {
+            (CifarVariant::Cifar100, ["test", "meta"])
+        } else {
+            (CifarVariant::Cifar10, ["test_batch", "batches.meta"])
+        };
+        let files = [(batch_name, batch), (class_name, class_file)];
+        check(&files, |folder| CifarDataset::open(folder, variant, Part::Test))?;
     }
 
     #[test]

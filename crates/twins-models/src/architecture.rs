@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Activation;
 use crate::error::ModelError;
 use crate::normalisation::Normalisation;
 
@@ -21,6 +22,7 @@ use crate::normalisation::Normalisation;
 /// | `resnet18-cifar` | ResNet-18 with a 3×3 stem and no max pooling | 3×32×32 |
 /// | `preact-resnet18` | the pre-activation form of `resnet18-cifar` (He et al., ECCV 2016) | 3×32×32 |
 /// | `wrn-D-W` | WideResNet of depth D = 6n + 4 and width W (Zagoruyko & Komodakis, BMVC 2016) | 3×32×32 |
+/// | `dm-wrn-D-W`, `dm-wrn-D-W-swish` | the same as Gowal et al. ("Uncovering the limits of adversarial training", 2020) built it: other padding and names, ReLU or Swish | 3×32×32 |
 ///
 /// `resnet8` is the smallest CIFAR ResNet: one block per stage, 75 290 weights for 10 classes.
 /// `tiny-resnet` has the same weights and a quarter of its work, so that adversarial training on
@@ -81,6 +83,15 @@ pub enum Architecture {
         /// Widening factor W of the 16, 32 and 64 channels.
         width: usize,
     },
+    /// `dm-wrn-D-W` and `dm-wrn-D-W-swish`.
+    DeepMindWideResNet {
+        /// Number of layers D = 6n + 4.
+        depth: usize,
+        /// Widening factor W of the 16, 32 and 64 channels.
+        width: usize,
+        /// What follows each normalisation. Weights do not tell it: it is in the model's description.
+        activation: Activation,
+    },
 }
 
 const NAMED: [(&str, Architecture); 17] = [
@@ -104,7 +115,8 @@ const NAMED: [(&str, Architecture); 17] = [
 ];
 
 /// Members of the WideResNet family that are named in messages; the family itself is open.
-const WIDE_EXAMPLES: [&str; 4] = ["wrn-28-10", "wrn-34-10", "wrn-34-20", "wrn-70-16"];
+const WIDE_EXAMPLES: [&str; 6] =
+    ["wrn-28-10", "wrn-34-10", "wrn-34-20", "wrn-70-16", "dm-wrn-28-10-swish", "dm-wrn-70-16-swish"];
 
 // Far above every published member (wrn-106-16), low enough that a typing error is caught
 // before memory is.
@@ -137,7 +149,7 @@ impl Architecture {
     ///
     /// ImageNet mean and standard deviation for the CIFAR ResNets 20 to 56 and for all networks
     /// with the ImageNet stem; none for the MNIST network, `tiny-resnet`, `resnet8`, the 3×3-stem ResNet-18s and
-    /// WideResNets, whose robust weights take images in [0, 1] as they are.
+    /// WideResNets, whose robust weights take images in [0, 1] as they are; CIFAR-10's for `dm-wrn`.
     pub fn default_normalisation(self) -> Option<Normalisation> {
         match self {
             Self::MnistCnn
@@ -146,14 +158,25 @@ impl Architecture {
             | Self::ResNet18Cifar
             | Self::PreActResNet18
             | Self::WideResNet { .. } => None,
+            Self::DeepMindWideResNet { .. } => Some(Normalisation::cifar10()),
             _ => Some(Normalisation::imagenet()),
         }
     }
 
     fn wide(text: &str) -> Option<Result<Self, ModelError>> {
-        let (depth, width) = text.strip_prefix("wrn-")?.split_once('-')?;
+        let (sizes, activation) = match text.strip_prefix("dm-wrn-") {
+            Some(rest) => match rest.strip_suffix("-swish").or(rest.strip_suffix("-silu")) {
+                Some(sizes) => (sizes, Some(Activation::Swish)),
+                None => (rest, Some(Activation::Relu)),
+            },
+            None => (text.strip_prefix("wrn-")?, None),
+        };
+        let (depth, width) = sizes.split_once('-')?;
         let (depth, width) = (depth.parse().ok()?, width.parse().ok()?);
-        Some(Self::wide_resnet(depth, width))
+        Some(Self::wide_resnet(depth, width).map(|plain| match activation {
+            Some(activation) => Self::DeepMindWideResNet { depth, width, activation },
+            None => plain,
+        }))
     }
 
     /// The WideResNet of that depth and width.
@@ -175,6 +198,10 @@ impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::WideResNet { depth, width } = self {
             return write!(f, "wrn-{depth}-{width}");
+        }
+        if let Self::DeepMindWideResNet { depth, width, activation } = self {
+            let ending = if *activation == Activation::Swish { "-swish" } else { "" };
+            return write!(f, "dm-wrn-{depth}-{width}{ending}");
         }
         let name = NAMED.iter().find(|(_, arch)| arch == self).map_or("unnamed", |(name, _)| *name);
         f.write_str(name)
@@ -263,6 +290,7 @@ mod tests {
         ));
         assert!("wrn-28-0".parse::<Architecture>().is_err());
         assert!("wrn-4-1".parse::<Architecture>().is_err());
+        assert!("dm-wrn-30-10-swish".parse::<Architecture>().is_err());
         assert!("wrn-99999999999999999999-1".parse::<Architecture>().is_err());
     }
 

@@ -11,7 +11,7 @@ use crate::import::ImportMismatch;
 pub enum ModelError {
     /// No architecture has that name.
     #[error(
-        "unknown architecture {name:?}: did you mean {nearest:?}? Known: {known} (any wrn-D-W with D = 6n + 4)"
+        "unknown architecture {name:?}: did you mean {nearest:?}? Known: {known} (any wrn-D-W, dm-wrn-D-W and dm-wrn-D-W-swish with D = 6n + 4)"
     )]
     UnknownArchitecture {
         /// What was asked for.
@@ -173,6 +173,19 @@ pub enum ModelError {
         /// What is missing.
         reason: String,
     },
+    /// A model and a data set have different classes, so that their labels do not mean the same.
+    #[error(
+        "{} was trained on the classes {}; the data has {}: give data of the model's classes, or fine-tune the model on this data",
+        path.display(), abridged(expected), abridged(found)
+    )]
+    OtherClasses {
+        /// The model file.
+        path: PathBuf,
+        /// Classes of the model, in the order of its logits.
+        expected: Vec<String>,
+        /// Classes of the data, in the order of its labels.
+        found: Vec<String>,
+    },
     /// Class names do not fit the model.
     #[error(
         "{found} class names were given for a model of {expected} classes: give one per class, none twice"
@@ -183,4 +196,11 @@ pub enum ModelError {
         /// Classes of the model.
         expected: usize,
     },
+}
+
+fn abridged(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("{} ({shown}{more})", names.len())
 }

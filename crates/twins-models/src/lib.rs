@@ -17,6 +17,7 @@
 //! # Ok::<(), twins_models::ModelError>(())
 //! ```
 
+mod activation;
 mod architecture;
 mod blocks;
 mod config;
@@ -33,8 +34,11 @@ mod spec;
 mod upsample;
 
 #[cfg(test)]
+mod full_size;
+#[cfg(test)]
 mod golden;
 
+pub use activation::Activation;
 pub use architecture::Architecture;
 pub use config::ModelConfig;
 pub use error::ModelError;

@@ -75,6 +75,32 @@ impl ModelCard {
         Ok(())
     }
 
+    /// Names of the classes, `None` where the model was saved without and they are the numbers
+    /// from 0.
+    pub fn class_names(&self) -> Option<&[String]> {
+        let numbered = self.classes.iter().enumerate().all(|(index, name)| *name == index.to_string());
+        (!numbered).then_some(&self.classes)
+    }
+
+    /// Checks that the labels of a data set with these classes mean what the logits of the model
+    /// at `path` mean: as many classes, of the same names in the same order where the model has
+    /// names.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::OtherClasses`].
+    pub fn check_classes(&self, path: &Path, classes: &[String]) -> Result<(), ModelError> {
+        let fits = match self.class_names() {
+            Some(names) => names == classes,
+            None => self.classes.len() == classes.len(),
+        };
+        if fits {
+            return Ok(());
+        }
+        let (path, expected, found) = (path.to_owned(), self.classes.clone(), classes.to_vec());
+        Err(ModelError::OtherClasses { path, expected, found })
+    }
+
     /// Reads the card of a model file.
     ///
     /// # Errors
@@ -152,4 +178,28 @@ pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<(Net, Model
     let net = card.config.init(device)?;
     let (net, _) = load_weights(net, path, &ImportOptions::new())?;
     Ok((net, card))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_compared_by_name_and_order_where_they_have_names() {
+        let net = ModelConfig::new(Architecture::ResNet8, 3).init(&Device::flex()).unwrap();
+        let names = |names: [&str; 3]| names.map(str::to_owned).to_vec();
+        let path = Path::new("model.safetensors");
+        let named = ModelCard::new(&net, names(["cat", "dog", "frog"])).unwrap();
+        assert!(named.check_classes(path, &names(["cat", "dog", "frog"])).is_ok());
+        for other in [names(["cat", "frog", "dog"]), names(["cat", "dog", "ship"]), names(["0", "1", "2"])] {
+            let message = named.check_classes(path, &other).unwrap_err().to_string();
+            assert!(message.contains("the classes 3 (cat, dog, frog); the data has 3 ("), "{message}");
+        }
+        assert!(named.check_classes(path, &names(["cat", "dog", "frog"])[..2]).is_err());
+
+        let numbered = ModelCard::new(&net, names(["0", "1", "2"])).unwrap();
+        assert_eq!(numbered.class_names(), None);
+        assert!(numbered.check_classes(path, &names(["cat", "dog", "frog"])).is_ok());
+        assert!(numbered.check_classes(path, &names(["cat", "dog", "frog"])[..2]).is_err());
+    }
 }

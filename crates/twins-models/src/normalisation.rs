@@ -44,6 +44,12 @@ impl Normalisation {
         Self { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2471, 0.2435, 0.2616] }
     }
 
+    /// The mean (0.5071, 0.4865, 0.4409) and standard deviation (0.2673, 0.2564, 0.2762) of
+    /// CIFAR-100, as the robust WideResNets of the literature round them.
+    pub fn cifar100() -> Self {
+        Self { mean: vec![0.5071, 0.4865, 0.4409], std: vec![0.2673, 0.2564, 0.2762] }
+    }
+
     /// Means, one per channel.
     pub fn mean(&self) -> &[f32] {
         &self.mean

@@ -8,6 +8,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use twins_nn::TwinsBatchNorm;
 
+use crate::activation::Activation;
 use crate::blocks::{BlockKind, BlockSpec, ResidualBlock, ShortcutKind, conv, norm};
 
 /// The layers before the first stage.
@@ -50,11 +51,13 @@ pub(crate) struct ResNet {
     stages: Vec<Vec<ResidualBlock>>,
     head_norm: Option<TwinsBatchNorm>,
     pub(crate) head: Linear,
+    #[module(skip)]
+    activation: Activation,
 }
 
 impl ResNetSpec {
     pub(crate) fn init(&self, num_classes: usize, device: &Device) -> ResNet {
-        let pre_activation = self.block == BlockKind::PreActivation;
+        let pre_activation = self.block.is_pre_activation();
         let (kernel, stride) = match self.stem {
             Stem::ImageNet => (7, 2),
             Stem::Small => (3, 1),
@@ -74,6 +77,7 @@ impl ResNetSpec {
             stages,
             head_norm: pre_activation.then(|| norm(input, device)),
             head: LinearConfig::new(input, num_classes).init(device),
+            activation: self.block.activation(),
         }
     }
 
@@ -107,7 +111,7 @@ impl ResNet {
             x = block.forward(x);
         }
         if let Some(norm) = &self.head_norm {
-            x = relu(norm.forward(x));
+            x = self.activation.forward(norm.forward(x));
         }
         let [batch, channels, height, width] = x.dims();
         let features = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);

@@ -55,7 +55,10 @@ impl BodySpec {
             }
             A::ResNet18Cifar => residual(Stem::Small, BlockKind::Basic, [2, 2, 2, 2]),
             A::PreActResNet18 => residual(Stem::Small, BlockKind::PreActivation, [2, 2, 2, 2]),
-            A::WideResNet { depth, width } => wide((depth - 4) / 6, width),
+            A::WideResNet { depth, width } => wide((depth - 4) / 6, width, BlockKind::PreActivation),
+            A::DeepMindWideResNet { depth, width, activation } => {
+                wide((depth - 4) / 6, width, BlockKind::SamePreActivation { activation })
+            }
         })
     }
 
@@ -78,6 +81,7 @@ pub(crate) fn namings(arch: Architecture) -> &'static [Naming] {
         A::ResNet18Cifar => &[Naming::Cifar, Naming::Torchvision],
         A::PreActResNet18 => &[Naming::PreAct],
         A::WideResNet { .. } => &[Naming::Wide],
+        A::DeepMindWideResNet { .. } => &[Naming::DeepMind],
         _ => &[Naming::Torchvision, Naming::Cifar],
     }
 }
@@ -102,7 +106,7 @@ fn residual(stem: Stem, block: BlockKind, blocks: [usize; 4]) -> ResNetSpec {
         stem_width: 64,
         block,
         shortcut: match block {
-            BlockKind::PreActivation => ShortcutKind::Convolved,
+            kind if kind.is_pre_activation() => ShortcutKind::Convolved,
             _ => ShortcutKind::Projected,
         },
         stages: stages
@@ -114,12 +118,12 @@ fn residual(stem: Stem, block: BlockKind, blocks: [usize; 4]) -> ResNetSpec {
 }
 
 /// Zagoruyko & Komodakis, BMVC 2016, table 1: three stages of n blocks, `width` times wider.
-fn wide(n: usize, width: usize) -> ResNetSpec {
+fn wide(n: usize, width: usize, block: BlockKind) -> ResNetSpec {
     let stage = |channels, stride| Stage { width: channels * width, blocks: n, stride };
     ResNetSpec {
         stem: Stem::Small,
         stem_width: 16,
-        block: BlockKind::PreActivation,
+        block,
         shortcut: ShortcutKind::Convolved,
         stages: vec![stage(16, 1), stage(32, 2), stage(64, 2)],
     }
@@ -155,7 +159,7 @@ mod tests {
     use crate::ModelConfig;
     use crate::import::slots;
 
-    const COUNTS: [(&str, usize, usize); 21] = [
+    const COUNTS: [(&str, usize, usize); 23] = [
         ("mnist-cnn", 10, 166406),
         ("tiny-resnet", 10, 75290),
         ("resnet8", 10, 75290),
@@ -177,6 +181,8 @@ mod tests {
         ("wrn-34-10", 10, 46160474),
         ("wrn-34-20", 10, 184531674),
         ("wrn-70-16", 10, 266796506),
+        ("dm-wrn-28-10-swish", 10, 36479194),
+        ("dm-wrn-70-16", 10, 266796506),
     ];
 
     /// Weights of plain batch normalisation and all other layers, as PyTorch counts them.

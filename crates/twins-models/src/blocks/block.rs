@@ -6,8 +6,9 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use twins_nn::TwinsBatchNorm;
 
-use super::layers::{conv, norm};
+use super::layers::{conv, conv_same, norm};
 use super::shortcut::{Shortcut, ShortcutKind};
+use crate::activation::Activation;
 
 /// Which residual block a network is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,28 @@ pub(crate) enum BlockKind {
     },
     /// Two 3×3 convolutions, each preceded by batch normalisation and ReLU.
     PreActivation,
+    /// The same with another activation, and padded as TensorFlow's `SAME` is: with stride 2 only
+    /// below and on the right.
+    SamePreActivation {
+        /// What follows each normalisation.
+        activation: Activation,
+    },
 }
 
 impl BlockKind {
+    /// What follows a normalisation.
+    pub(crate) fn activation(self) -> Activation {
+        match self {
+            Self::SamePreActivation { activation } => activation,
+            _ => Activation::Relu,
+        }
+    }
+
+    /// Whether normalisations come before convolutions.
+    pub(crate) fn is_pre_activation(self) -> bool {
+        matches!(self, Self::PreActivation | Self::SamePreActivation { .. })
+    }
+
     /// Channels that a block of that width puts out.
     pub(crate) fn output(self, width: usize) -> usize {
         match self {
@@ -67,7 +87,7 @@ pub(crate) struct Bottleneck {
     shortcut: Option<Shortcut>,
 }
 
-/// conv(relu(norm(conv(a)))) + shortcut, where a = relu(norm(x)); a shortcut that changes the
+/// conv(act(norm(conv(a)))) + shortcut, where a = act(norm(x)); a shortcut that changes the
 /// shape starts from a, one that does not from x.
 #[derive(Module, Debug)]
 pub(crate) struct PreActivation {
@@ -76,6 +96,8 @@ pub(crate) struct PreActivation {
     bn2: TwinsBatchNorm,
     conv2: Conv2d,
     shortcut: Option<Shortcut>,
+    #[module(skip)]
+    activation: Activation,
 }
 
 /// One residual block.
@@ -112,13 +134,21 @@ impl BlockSpec {
                     shortcut,
                 })
             }
-            BlockKind::PreActivation => ResidualBlock::PreActivation(PreActivation {
-                bn1: norm(input, device),
-                conv1: conv([input, width], 3, stride, 1, device),
-                bn2: norm(width, device),
-                conv2: conv([width, width], 3, 1, 1, device),
-                shortcut,
-            }),
+            BlockKind::PreActivation | BlockKind::SamePreActivation { .. } => {
+                ResidualBlock::PreActivation(PreActivation {
+                    activation: kind.activation(),
+                    bn1: norm(input, device),
+                    conv1: match kind {
+                        BlockKind::SamePreActivation { .. } if stride == 2 => {
+                            conv_same([input, width], device)
+                        }
+                        _ => conv([input, width], 3, stride, 1, device),
+                    },
+                    bn2: norm(width, device),
+                    conv2: conv([width, width], 3, 1, 1, device),
+                    shortcut,
+                })
+            }
         }
     }
 }
@@ -142,8 +172,9 @@ impl ResidualBlock {
                 relu(x + around(&block.shortcut, input))
             }
             Self::PreActivation(block) => {
-                let activated = relu(block.bn1.forward(input.clone()));
-                let x = relu(block.bn2.forward(block.conv1.forward(activated.clone())));
+                let act = block.activation;
+                let activated = act.forward(block.bn1.forward(input.clone()));
+                let x = act.forward(block.bn2.forward(block.conv1.forward(activated.clone())));
                 let x = block.conv2.forward(x);
                 let start = if block.shortcut.is_some() { activated } else { input };
                 x + around(&block.shortcut, start)

@@ -22,6 +22,16 @@ pub(crate) fn conv(
         .init(device)
 }
 
+/// 3×3 convolution of stride 2 without bias, padded below and on the right as TensorFlow's `SAME`
+/// pads images of even size.
+pub(crate) fn conv_same(channels: [usize; 2], device: &Device) -> Conv2d {
+    Conv2dConfig::new(channels, [3, 3])
+        .with_stride([2, 2])
+        .with_padding(PaddingConfig2d::Explicit(0, 0, 1, 1))
+        .with_bias(false)
+        .init(device)
+}
+
 /// Batch normalisation with PyTorch's defaults: epsilon 1e-5, momentum 0.1.
 pub(crate) fn norm(channels: usize, device: &Device) -> TwinsBatchNorm {
     TwinsBatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).init(device)

@@ -1,4 +1,5 @@
-//! Damaged files: an error or a network, never a panic, and never a long wait.
+//! Damaged files: an error or a network, never a panic, never a long wait, and never more memory than four times the
+//! file and 64 MiB.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -8,6 +9,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use proptest::prelude::*;
 
+use super::counting::peak;
 use super::*;
 use crate::golden::{golden, reduced_net};
 
@@ -124,9 +126,13 @@ proptest! {
         let path = folder.path().join("damaged.pt");
         fs::write(&path, &bytes).unwrap();
         let begin = Instant::now();
-        if let Err(error) = load_weights(reduced_net(name, &Device::flex()), &path, &ImportOptions::new()) {
+        let net = reduced_net(name, &Device::flex());
+        let (outcome, allocated) = peak(|| load_weights(net, &path, &ImportOptions::new()));
+        if let Err(error) = outcome {
             prop_assert!(error.to_string().contains("damaged.pt"), "{}", error);
         }
+        let bound = 4 * bytes.len() + (64 << 20);
+        prop_assert!(allocated <= bound, "{} bytes for a file of {}", allocated, bytes.len());
         // Milliseconds on an idle machine.
         prop_assert!(begin.elapsed() < Duration::from_secs(5));
     }

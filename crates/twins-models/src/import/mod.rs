@@ -26,6 +26,8 @@ pub(crate) use naming::Naming;
 pub(crate) use slots::{Slot, filled, slots, values};
 
 #[cfg(test)]
+pub(crate) mod counting;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod tests;

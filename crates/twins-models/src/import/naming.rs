@@ -11,6 +11,8 @@ pub(crate) enum Naming {
     PreAct,
     /// `block1.layer.0.conv1`, `block1.layer.0.convShortcut`, `bn1`, `fc`.
     Wide,
+    /// `layer.0.block.0.conv_0`, `layer.0.block.0.shortcut`, `batchnorm`, `logits`.
+    DeepMind,
     /// `0`, `2`, `5`, `7`: positions in an `nn.Sequential`.
     Sequential,
     /// The module paths themselves, which records of Burn have.
@@ -52,6 +54,9 @@ impl Naming {
             let mut parts = inside.splitn(3, '.');
             let mut next = || parts.next().unwrap_or_default();
             let (stage, block, rest) = (next(), next(), next());
+            if self == Self::DeepMind {
+                return format!("layer.{stage}.block.{block}.{}", self.inside_block(rest));
+            }
             let stage = stage.parse::<usize>().map_or(0, |index| index + 1);
             let rest = self.inside_block(rest);
             return match self {
@@ -60,6 +65,9 @@ impl Naming {
             };
         }
         match (layer, self) {
+            ("conv1", Self::DeepMind) => "init_conv",
+            ("head_norm", Self::DeepMind) => "batchnorm",
+            ("head", Self::DeepMind) => "logits",
             ("stem_norm", _) | ("head_norm", Self::Wide) => "bn1",
             ("head_norm", _) => "bn",
             ("head", Self::Torchvision | Self::Wide) => "fc",
@@ -74,6 +82,11 @@ impl Naming {
             ("shortcut.conv", Self::Torchvision) => "downsample.0",
             ("shortcut.norm", Self::Torchvision) => "downsample.1",
             ("shortcut.conv", Self::Wide) => "convShortcut",
+            ("bn1", Self::DeepMind) => "batchnorm_0",
+            ("conv1", Self::DeepMind) => "conv_0",
+            ("bn2", Self::DeepMind) => "batchnorm_1",
+            ("conv2", Self::DeepMind) => "conv_1",
+            ("shortcut.conv", Self::DeepMind) => "shortcut",
             ("shortcut.conv", _) => "shortcut.0",
             ("shortcut.norm", _) => "shortcut.1",
             (other, _) => other,
@@ -98,6 +111,9 @@ mod tests {
             (Naming::Wide, "stages.0.0.shortcut.conv.weight", "block1.layer.0.convShortcut.weight"),
             (Naming::Wide, "head_norm.gamma", "bn1.weight"),
             (Naming::Wide, "stages.2.3.bn2.frozen_gamma", "block3.layer.3.bn2.frozen_weight"),
+            (Naming::DeepMind, "stages.0.3.bn2.running_var", "layer.0.block.3.batchnorm_1.running_var"),
+            (Naming::DeepMind, "stages.2.0.shortcut.conv.weight", "layer.2.block.0.shortcut.weight"),
+            (Naming::DeepMind, "head_norm.gamma", "batchnorm.weight"),
             (Naming::Sequential, "fc1.weight", "5.weight"),
         ];
         for (naming, path, key) in cases {

@@ -3,8 +3,9 @@
 import functools
 
 import torch
+import torch.nn.functional as F
 
-from reference_nets import Basic, Bottleneck, PreActivation, ResNet, WideResNet, mnist_cnn
+from reference_nets import Basic, Bottleneck, DeepMindWideResNet, PreActivation, ResNet, WideResNet, mnist_cnn
 
 
 def cifar(n):
@@ -31,6 +32,11 @@ def wide(depth, width):
     return WideResNet([(16 * width, n, 1), (32 * width, n, 2), (64 * width, n, 2)], 10, 16)
 
 
+def deepmind(depth, width, activation):
+    n = (depth - 4) // 6
+    return DeepMindWideResNet([(16 * width, n, 1), (32 * width, n, 2), (64 * width, n, 2)], 10, 16, activation)
+
+
 NETS = {
     "mnist-cnn": lambda: mnist_cnn([16, 32], 100, 10),
     "tiny-resnet": lambda: cifar(1),
@@ -55,6 +61,8 @@ NETS = {
     "wrn-34-10": lambda: wide(34, 10),
     "wrn-34-20": lambda: wide(34, 20),
     "wrn-70-16": lambda: wide(70, 16),
+    "dm-wrn-28-10-swish": lambda: deepmind(28, 10, F.silu),
+    "dm-wrn-70-16": lambda: deepmind(70, 16, F.relu),
 }
 
 for name, make in NETS.items():

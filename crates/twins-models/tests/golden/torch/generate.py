@@ -2,7 +2,7 @@
 
     python3 generate.py        (PyTorch 2.6, safetensors 0.5 or later; CPU; a few seconds)
 
-Widths and depths are far below the published ones, so that all files together stay below 300 KB;
+Widths and depths are far below the published ones, so that all files together stay below 330 KB;
 the layers, their order and the key names are the published ones.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from reference_nets import Basic, Bottleneck, PreActivation, ResNet, WideResNet, mnist_cnn
+from reference_nets import Basic, Bottleneck, DeepMindWideResNet, PreActivation, ResNet, WideResNet, mnist_cnn
 
 HERE = Path(__file__).parent
 CLASSES = 5
@@ -55,6 +55,8 @@ def nets():
     yield "wide", WideResNet([(8, 2, 1), (10, 2, 2), (12, 1, 2)], CLASSES, 4), (4, 3, 16, 16)
     stages = [(4, 1, 1), (8, 1, 2), (12, 1, 2)]
     yield "strided", ResNet(padded, 1, stages, CLASSES, 4, False, "linear", stem_stride=2), (4, 3, 16, 16)
+    stages = [(6, 1, 1), (8, 2, 2), (10, 1, 2)]
+    yield "deepmind", DeepMindWideResNet(stages, CLASSES, 4, F.silu), (4, 3, 16, 16)
 
 
 def randomise(net, generator):

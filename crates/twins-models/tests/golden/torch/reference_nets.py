@@ -149,6 +149,59 @@ class WideResNet(nn.Module):
         return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
+class SamePreActivation(nn.Module):
+    """Padded as TensorFlow's SAME: with stride 2 only below and on the right."""
+
+    def __init__(self, inputs, width, stride, activation):
+        super().__init__()
+        self.batchnorm_0, self.batchnorm_1 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(width)
+        self.conv_0 = nn.Conv2d(inputs, width, 3, stride, bias=False)
+        self.conv_1 = conv(width, width, 3)
+        if inputs != width:
+            self.shortcut = conv(inputs, width, 1, stride)
+        self.changes, self.activation = inputs != width, activation
+        self.border = (1, 1, 1, 1) if stride == 1 else (0, 1, 0, 1)
+
+    def forward(self, x):
+        a = self.activation(self.batchnorm_0(x))
+        y = self.conv_0(F.pad(a, self.border))
+        y = self.conv_1(self.activation(self.batchnorm_1(y)))
+        return y + (self.shortcut(a) if self.changes else x)
+
+
+class DeepMindWideResNet(nn.Module):
+    """Keys `layer.0.block.0.conv_0.weight`; the buffers `mean` and `std` normalise the input."""
+
+    def __init__(self, stages, classes, stem_width, activation, normalised=False):
+        super().__init__()
+        self.normalised, self.activation = normalised, activation
+        if normalised:
+            self.register_buffer("mean", torch.tensor([0.4914, 0.4822, 0.4465]).view(3, 1, 1))
+            self.register_buffer("std", torch.tensor([0.2471, 0.2435, 0.2616]).view(3, 1, 1))
+        self.init_conv = conv(3, stem_width, 3)
+        inputs, groups = stem_width, []
+        for width, blocks, stride in stages:
+            group = nn.Module()
+            layers = []
+            for block in range(blocks):
+                layers.append(SamePreActivation(inputs, width, stride if block == 0 else 1, activation))
+                inputs = width
+            group.block = nn.Sequential(*layers)
+            groups.append(group)
+        self.layer = nn.ModuleList(groups)
+        self.batchnorm = nn.BatchNorm2d(inputs)
+        self.logits = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        if self.normalised:
+            x = (x - self.mean) / self.std
+        x = self.init_conv(x)
+        for group in self.layer:
+            x = group.block(x)
+        x = self.activation(self.batchnorm(x))
+        return self.logits(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
 def mnist_cnn(channels, hidden, classes):
     first, second = channels
     return nn.Sequential(
