@@ -282,10 +282,10 @@ fn run(cli: &Cli) -> Outcome {
 }
 
 /// Attacks all samples with AutoAttack, or with one of its attacks.
-fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, victim: &dyn Classifier, samples: &Samples) -> Outcome {
+fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, victim: &(dyn Classifier + Sync), samples: &Samples) -> Outcome {
     let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
     let saved = match &journal {
-        Some(path) if cli.resume => Some(Journal::read(path)?),
+        Some(path) if cli.resume => Journal::read(path)?,
         _ => None,
     };
     let mut journal = Journal::new(journal);

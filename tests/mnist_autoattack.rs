@@ -69,7 +69,8 @@ fn apgd_follows_the_reference() {
         let Some((golden, net, samples)) = case(file) else { return };
         let device = Device::flex();
         let starts = Tensor::from_data(TensorData::new(golden.values("start"), [32, 1, 28, 28]), &device);
-        let mut samples = samples.with_starts(starts).unwrap();
+        // One call per iteration, so that they can be told apart below.
+        let mut samples = samples.with_starts(starts).unwrap().with_concurrent_calls(1);
         if targets == Targets::Given {
             samples = samples.with_targets(golden.indices("target")).unwrap();
         }

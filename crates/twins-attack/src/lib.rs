@@ -40,6 +40,7 @@ mod fab;
 mod goal;
 mod gradient;
 mod l1_projection;
+mod lanes;
 mod loss;
 mod norm;
 mod pgd;

@@ -127,7 +127,7 @@ fn a_state_of_something_else_is_refused() {
     let mut killer = Killer { state: None, outcomes_left: 9999, batches_left: 9999, last_share: 0.0 };
     autoattack(Norm::Linf).evaluate(&victim, &samples, None, &mut killer).unwrap();
     let saved = killer.state.unwrap();
-    let resume = |victim: &dyn twins_attack::Classifier, autoattack: AutoAttack, samples: &Samples, saved| {
+    let resume = |victim: &(dyn twins_attack::Classifier + Sync), autoattack: AutoAttack, samples: &Samples, saved| {
         autoattack.evaluate(victim, samples, Some(saved), &mut Silent).map(|_| ()).unwrap_err()
     };
     let other = resume(&victim, autoattack(Norm::L2), &samples, saved.clone());
@@ -187,7 +187,7 @@ fn suspicious_models_are_reported() {
     };
     let probabilities = |x: Tensor<4>| burn::tensor::activation::softmax(net.forward(x), 1);
     let rounded = |x: Tensor<4>| net.forward(x).mul_scalar(200.0);
-    let warnings = |victim: &dyn twins_attack::Classifier| {
+    let warnings = |victim: &(dyn twins_attack::Classifier + Sync)| {
         autoattack(Norm::Linf).evaluate(victim, &samples, None, &mut Silent).unwrap().report.warnings
     };
     assert!(warnings(&randomised).iter().any(|w| matches!(w, Warning::Randomised { .. })));
