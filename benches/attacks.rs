@@ -48,7 +48,12 @@ fn throughput(criterion: &mut Criterion) {
             for attack in attacks(norm) {
                 // Logits come back to the host at every step, so the device is done when the attack returns.
                 let output = attack.run(&victim, &samples).unwrap();
-                assert_eq!(output.robust_accuracy(), 1.0, "{}: the work must not depend on the device", attack.name());
+                assert_eq!(
+                    output.robust_accuracy(),
+                    1.0,
+                    "{}: the work must not depend on the device",
+                    attack.name()
+                );
                 group.throughput(Throughput::Elements(output.forwards));
                 group.bench_function(attack.name(), |b| b.iter(|| attack.run(&victim, &samples).unwrap()));
             }

@@ -14,7 +14,8 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use burn_twins::attack::{AttackError, AutoAttackConfig, Draws, Norm, Samples, Silent, ThreatModel, Version};
+use burn_twins::DeviceChoice;
+use burn_twins::attack::{AutoAttackConfig, Draws, Norm, Samples, Silent, ThreatModel, Version};
 
 #[derive(Module, Debug)]
 struct Net {
@@ -52,8 +53,8 @@ fn images(count: usize, seed: u64, device: &Device) -> (Tensor<4>, Vec<usize>) {
     (Tensor::from_data(TensorData::new(pixels, [count, 1, 8, 8]), device), labels)
 }
 
-fn main() -> Result<(), AttackError> {
-    let device = Device::default();
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = DeviceChoice::Cpu.open()?;
     device.seed(0);
     let training = device.clone().autodiff();
     let mut net = Net::new(&training);

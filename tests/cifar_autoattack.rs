@@ -37,7 +37,11 @@ fn evaluate(count: usize) -> Option<Report> {
     let report = autoattack.evaluate(&victim, &samples, None, &mut Silent).unwrap().report;
     println!("{report}");
     let every_step = report.clean.correct as u64 * EVERY_STEP;
-    println!("{} of {every_step} forwards: {:.5}", report.forwards, report.forwards as f64 / every_step as f64);
+    println!(
+        "{} of {every_step} forwards: {:.5}",
+        report.forwards,
+        report.forwards as f64 / every_step as f64
+    );
     Some(report)
 }
 

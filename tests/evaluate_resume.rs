@@ -16,10 +16,20 @@ fn evaluate(folder: &Path, more: &[&str]) -> Command {
     let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("evaluate");
     assert!(binary.exists(), "{} is missing: cargo build --example evaluate", binary.display());
     let mut command = Command::new(binary);
-    command.current_dir(folder).args(["--arch", "tiny-resnet", "--data", "builtin", "--attack", "autoattack"]);
+    command.current_dir(folder).args([
+        "--arch",
+        "tiny-resnet",
+        "--data",
+        "builtin",
+        "--attack",
+        "autoattack",
+    ]);
     // A net without training is right about one image in ten: about 20 are attacked, five at a time, and withstand.
-    command.args(["--limit", "200", "--batch-size", "5", "--epsilon", "0.0005", "--queries", "150"]);
+    command.args(["--batch-size", "5", "--epsilon", "0.0005", "--queries", "150"]);
     command.args(["--steps", "4", "--threads", "2"]).args(more);
+    if !more.contains(&"--limit") {
+        command.args(["--limit", "200"]);
+    }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -98,7 +108,9 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     };
     let resume = ["--json", "killed.json", "--resume"];
     refused(&[&["--weights", "other.safetensors"], &resume[..]].concat(), "another model");
-    refused(&[&killed[..], &["--seed", "1"]].concat(), "settings or data");
+    refused(&[&killed[..], &["--seed", "1"]].concat(), "other settings or other data");
+    refused(&[&killed[..], &["--norm", "l2"]].concat(), "other settings or other data");
+    refused(&[&killed[..], &["--limit", "199"]].concat(), "other settings or other data");
 
     // A line that the kill tore apart is as good as none.
     let torn = before.len() - 7;

@@ -40,7 +40,8 @@ def arguments():
     parser.add_argument("--batch-size", type=int, help="of both [default: all images for the reference, ours for ours]")
     parser.add_argument("--steps", type=int, help="shortens APGD and FAB of both, for a trial")
     parser.add_argument("--queries", type=int, help="shortens Square of both, for a trial")
-    parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", help="write the figures, and which images stand, to this file")
     return parser.parse_args()
 
 
@@ -121,7 +122,7 @@ def run_reference(options):
     counted = Counted(network(options.weights))
     reference, name = published(options.reference)
     norm = {"linf": "Linf", "l2": "L2", "l1": "L1"}[options.norm]
-    attack = reference(counted, norm=norm, eps=options.epsilon, version="standard", seed=0, device="cpu")
+    attack = reference(counted, norm=norm, eps=options.epsilon, version="standard", seed=options.seed, device="cpu")
     found = [attack.apgd.n_iter, attack.apgd_targeted.n_iter, attack.fab.n_iter, attack.square.n_queries]
     if found != [100, 100, 100, 5000]:
         sys.exit(f"{name} is not the published AutoAttack: steps of APGD, APGD-T and FAB, queries of Square: {found}")
@@ -149,12 +150,13 @@ def run_reference(options):
         stages.append({
             "attack": stage,
             "robust": int(standing.sum()),
+            "standing": standing.nonzero().squeeze(1).tolist(),
             "forwards": counted.forwards - before[0],
             "backwards": counted.backwards - before[1],
             "seconds": time.perf_counter() - before[2],
             "cpu_seconds": cpu_seconds(resource.RUSAGE_SELF) - before[3],
         })
-        print(f"reference {stages[-1]}", file=sys.stderr, flush=True)
+        print(f"reference after {stage}: {stages[-1]['robust']}", file=sys.stderr, flush=True)
     return {
         "name": name,
         "clean": clean,
@@ -181,7 +183,7 @@ def run_ours(options):
         command = [
             options.evaluate, "--weights", options.weights, "--arch", "mnist-cnn", "--data", f"mnist:{options.data}",
             "--limit", options.images, "--attack", "autoattack", "--norm", options.norm, "--epsilon", options.epsilon,
-            "--threads", options.threads, "--json", path,
+            "--threads", options.threads, "--seed", options.seed, "--json", path,
         ]
         for name, value in [("--batch-size", options.batch_size), ("--steps", options.steps), ("--queries", options.queries)]:
             command += [name, value] if value else []
@@ -192,6 +194,7 @@ def run_ours(options):
             "name": "burn-twins",
             "clean": report["clean"]["correct"],
             "stages": report["stages"],
+            "samples": report["samples"],
             "forwards": report["forwards"],
             "backwards": report["backwards"],
             "seconds": time.perf_counter() - begin,

@@ -85,7 +85,11 @@ impl AttackOutput {
     }
 }
 
-fn run(attack: &dyn Attack, victim: &(dyn Classifier + Sync), samples: &Samples) -> Result<AttackOutput, AttackError> {
+fn run(
+    attack: &dyn Attack,
+    victim: &(dyn Classifier + Sync),
+    samples: &Samples,
+) -> Result<AttackOutput, AttackError> {
     let clean = CleanLogits::compute(victim, samples)?;
     let predictions: Vec<usize> = clean.rows().map(argmax).collect();
     let fooled: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p != y).collect();

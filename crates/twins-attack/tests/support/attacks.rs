@@ -1,7 +1,8 @@
 //! One of each attack, with few steps.
 
 use twins_attack::{
-    ApgdConfig, Attack, FabConfig, Loss, PgdConfig, Restarts, Returned, SquareConfig, Start, Targets, ThreatModel,
+    ApgdConfig, Attack, FabConfig, Loss, PgdConfig, Restarts, Returned, SquareConfig, Start, Targets,
+    ThreatModel,
 };
 
 /// The attacks that are defined for so many classes.
