@@ -47,20 +47,13 @@ fn evaluate(count: usize) -> Option<Report> {
 
 fn little_work(report: &Report) {
     let every_step = (report.clean.correct as u64 * EVERY_STEP) as f64;
-    // The project's bar is 0.3.
+    // The project's bar is 0.3; seen is 0.0004.
     assert!(report.forwards as f64 <= 0.3 * every_step, "{} of {every_step}", report.forwards);
     assert!(report.robust.share() < 0.05, "{:?}", report.robust);
 }
 
 #[test]
 fn a_net_that_is_not_robust_costs_little() {
-    let Some(report) = evaluate(50) else { return };
-    little_work(&report);
-}
-
-#[test]
-#[ignore = "1000 images: minutes on two cores"]
-fn a_net_that_is_not_robust_costs_little_on_1000() {
     let Some(report) = evaluate(1000) else { return };
     little_work(&report);
 }

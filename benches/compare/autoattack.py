@@ -156,7 +156,8 @@ def run_reference(options):
             "seconds": time.perf_counter() - before[2],
             "cpu_seconds": cpu_seconds(resource.RUSAGE_SELF) - before[3],
         })
-        print(f"reference after {stage}: {stages[-1]['robust']}", file=sys.stderr, flush=True)
+        done = {name: value for name, value in stages[-1].items() if name != "standing"}
+        print(f"reference: {done}", file=sys.stderr, flush=True)
     return {
         "name": name,
         "clean": clean,
