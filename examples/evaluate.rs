@@ -57,8 +57,8 @@ struct Cli {
     #[arg(long)]
     limit: Option<usize>,
 
-    /// Images per batch.
-    #[arg(long, default_value_t = 100)]
+    /// Images under attack at a time; on a CPU they are split into a model call for each thread.
+    #[arg(long, default_value_t = 200)]
     batch_size: usize,
 
     /// Attack; `clean` measures clean accuracy alone.
@@ -281,10 +281,15 @@ fn run(cli: &Cli) -> Outcome {
 }
 
 /// Attacks all samples with AutoAttack, or with one of its attacks.
-fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, victim: &dyn Classifier, samples: &Samples) -> Outcome {
+fn run_ensemble(
+    cli: &Cli,
+    ensemble: &AutoAttack,
+    victim: &(dyn Classifier + Sync),
+    samples: &Samples,
+) -> Outcome {
     let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
     let saved = match &journal {
-        Some(path) if cli.resume => Some(Journal::read(path)?),
+        Some(path) if cli.resume => Journal::read(path)?,
         _ => None,
     };
     let mut journal = Journal::new(journal);

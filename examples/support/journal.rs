@@ -1,7 +1,7 @@
 //! A file beside the report that lets a killed evaluation go on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -25,14 +25,17 @@ impl Journal {
         Self { path, file: None, failed: None, bar }
     }
 
-    /// The state that an earlier journal holds. A last line that was torn by the end of its process is dropped.
-    pub fn read(path: &Path) -> Result<EvaluationState, Box<dyn std::error::Error>> {
-        let open = File::open(path).map_err(|error| {
-            format!(
-                "{}: {error}; without it there is nothing to resume, so leave out --resume",
-                path.display()
-            )
-        })?;
+    /// The state that an earlier journal holds; none if there is no journal, because the earlier process was killed
+    /// before it had anything to tell. A last line that was torn by the end of its process is dropped.
+    pub fn read(path: &Path) -> Result<Option<EvaluationState>, Box<dyn std::error::Error>> {
+        let open = match File::open(path) {
+            Ok(open) => open,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                eprintln!("{}: no such file; starting from the beginning", path.display());
+                return Ok(None);
+            }
+            Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
+        };
         let mut lines = BufReader::new(open).lines();
         let first =
             lines.next().ok_or_else(|| format!("{} is empty; leave out --resume", path.display()))??;
@@ -44,7 +47,7 @@ impl Journal {
                 Err(_) => break,
             }
         }
-        Ok(state)
+        Ok(Some(state))
     }
 
     /// Ends the journal: the report has been written.

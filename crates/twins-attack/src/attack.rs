@@ -44,7 +44,7 @@ pub trait Attack: AsAttack + Send + Sync {
     /// # Errors
     /// Data that do not fit the model (labels, number of classes), logits that are not finite, a model without
     /// gradients, and what the attack cannot do.
-    fn run(&self, victim: &dyn Classifier, samples: &Samples) -> Result<AttackOutput, AttackError> {
+    fn run(&self, victim: &(dyn Classifier + Sync), samples: &Samples) -> Result<AttackOutput, AttackError> {
         run(self.as_attack(), victim, samples)
     }
 }
@@ -85,7 +85,11 @@ impl AttackOutput {
     }
 }
 
-fn run(attack: &dyn Attack, victim: &dyn Classifier, samples: &Samples) -> Result<AttackOutput, AttackError> {
+fn run(
+    attack: &dyn Attack,
+    victim: &(dyn Classifier + Sync),
+    samples: &Samples,
+) -> Result<AttackOutput, AttackError> {
     let clean = CleanLogits::compute(victim, samples)?;
     let predictions: Vec<usize> = clean.rows().map(argmax).collect();
     let fooled: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p != y).collect();

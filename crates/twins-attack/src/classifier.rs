@@ -9,6 +9,9 @@ use crate::{AttackError, Samples};
 /// inference form, `model.valid()`: the attacks call it with tracked images where they need input gradients and with
 /// plain ones where they do not, so that weight gradients are never computed and running statistics never touched.
 ///
+/// Attacks call it from several threads at once ([`Samples::with_concurrent_calls`]) and so ask for `Sync`, which Burn's
+/// modules are.
+///
 /// ```
 /// use burn::module::Module;
 /// use burn::nn::{Linear, LinearConfig};

@@ -7,17 +7,19 @@ use crate::{AttackError, Classifier, Samples};
 pub(crate) struct CleanLogits {
     logits: Vec<f32>,
     classes: usize,
+    tracked: bool,
 }
 
 impl CleanLogits {
     /// One forward pass per sample, with all the checks that need the number of classes.
     pub(crate) fn compute(victim: &dyn Classifier, samples: &Samples) -> Result<Self, AttackError> {
-        let (mut logits, mut classes) = (Vec::new(), 0);
+        let (mut logits, mut classes, mut tracked) = (Vec::new(), 0, false);
         let row = samples.pixels().len() / samples.len();
         for (batch, pixels) in samples.pixels().chunks(samples.batch_size() * row).enumerate() {
             let ids = &samples.ids()[batch * samples.batch_size()..];
             let output = victim.logits(samples.upload(pixels.to_vec()));
             classes = output.dims()[1];
+            tracked |= output.is_tracked();
             logits.extend(read_logits(output.inner(), &ids[..pixels.len() / row])?);
         }
         if classes < 2 {
@@ -33,12 +35,17 @@ impl CleanLogits {
                 return Err(AttackError::Label { sample, label, classes });
             }
         }
-        Ok(Self { logits, classes })
+        Ok(Self { logits, classes, tracked })
     }
 
-    /// The logits of an earlier call.
-    pub(crate) fn from_saved(logits: Vec<f32>, samples: usize) -> Self {
-        Self { classes: logits.len() / samples, logits }
+    /// The same model's logits of an earlier call in their place.
+    pub(crate) fn with_logits(self, logits: Vec<f32>) -> Self {
+        Self { logits, ..self }
+    }
+
+    /// Whether the model tracks its weights, because it is not in its inference form.
+    pub(crate) fn tracked(&self) -> bool {
+        self.tracked
     }
 
     pub(crate) fn classes(&self) -> usize {

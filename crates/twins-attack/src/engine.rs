@@ -6,7 +6,11 @@ use rayon::prelude::*;
 
 use crate::clean::{CleanLogits, read_logits};
 use crate::gradient::Tracked;
+use crate::lanes::Lanes;
 use crate::{Attack, AttackError, Classifier, Finding, Need, Samples, Search, Step, Subject};
+
+/// Fewer images are not worth a model call of their own.
+const SMALLEST_PART: usize = 8;
 
 /// Work done, in images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(crate) trait Watch {
 /// One attack on one set of samples.
 pub(crate) struct Stage<'a> {
     pub(crate) attack: &'a dyn Attack,
-    pub(crate) victim: &'a dyn Classifier,
+    pub(crate) victim: &'a (dyn Classifier + Sync),
     pub(crate) samples: &'a Samples,
     pub(crate) clean: &'a CleanLogits,
 }
@@ -67,6 +71,10 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         let runs = self.attack.runs(self.clean.classes());
+        // A tracked model's weights would join the graphs of all calls into one, which they would then wait for; and the
+        // random numbers of a randomised model would come in another order each time.
+        let alone = self.clean.tracked() || self.attack.repeats() > 1;
+        let lanes = Lanes::new(if alone { 1 } else { self.samples.concurrent_calls() });
         let mut slots: Vec<Slot<'a>> = Vec::new();
         loop {
             while slots.len() < self.samples.batch_size() {
@@ -82,7 +90,7 @@ impl<'a> Stage<'a> {
             if slots.is_empty() {
                 return Ok(());
             }
-            let calls = self.tick(&mut slots)?;
+            let calls = self.tick(&mut slots, &lanes)?;
             let mut kept = Vec::with_capacity(slots.len());
             for mut slot in slots {
                 if slot.step == Step::Done {
@@ -121,11 +129,18 @@ impl<'a> Stage<'a> {
     /// Answers the questions of one kind, of which more searches wait; the others keep theirs for a later tick.
     ///
     /// Returns how many images went through the model.
-    fn tick(&self, slots: &mut [Slot<'a>]) -> Result<u64, AttackError> {
+    fn tick(&self, slots: &mut [Slot<'a>], lanes: &Lanes) -> Result<u64, AttackError> {
         let wanting_gradient = slots.iter().filter(|slot| slot.search.need() == Need::Gradient).count();
         let need = if 2 * wanting_gradient >= slots.len() { Need::Gradient } else { Need::Logits };
         let mut asking: Vec<&mut Slot<'a>> =
             slots.iter_mut().filter(|slot| slot.search.need() == need).collect();
+        let part = asking.len().div_ceil(lanes.count()).max(SMALLEST_PART);
+        let jobs = asking.chunks_mut(part).map(|part| || self.answer(part, need)).collect();
+        lanes.run(jobs).into_iter().sum()
+    }
+
+    /// Puts the points of these searches to the model in one call, and hands them the answers.
+    fn answer(&self, asking: &mut [&mut Slot<'a>], need: Need) -> Result<u64, AttackError> {
         let ids: Vec<u64> = asking.iter().map(|slot| self.samples.ids()[slot.index]).collect();
         let row = self.samples.image(0).len();
         let mut pixels = Vec::with_capacity(asking.len() * row);
@@ -134,13 +149,13 @@ impl<'a> Stage<'a> {
 
         let (logits, gradients) = match need {
             Need::Logits => (read_logits(self.victim.logits(images).inner(), &ids)?, Vec::new()),
-            Need::Gradient => self.gradients(&mut asking, images, &ids)?,
+            Need::Gradient => self.gradients(asking, images, &ids)?,
         };
         let classes = self.clean.classes();
         let repeats = if need == Need::Gradient { self.attack.repeats() as u64 } else { 1 };
+        let gradients = |i: usize| gradients.get(i * row..(i + 1) * row).unwrap_or(&[]);
         asking.par_iter_mut().with_min_len(4).enumerate().for_each(|(i, slot)| {
-            let gradient = gradients.get(i * row..(i + 1) * row).unwrap_or(&[]);
-            slot.step = slot.search.answer(&logits[i * classes..(i + 1) * classes], gradient);
+            slot.step = slot.search.answer(&logits[i * classes..(i + 1) * classes], gradients(i));
             slot.cost.forwards += repeats;
             slot.cost.backwards += if need == Need::Gradient { repeats } else { 0 };
         });

@@ -174,6 +174,16 @@ pub enum AttackError {
     /// No attack has been chosen.
     #[error("the list of attacks is empty: name at least one")]
     NoAttacks,
+    /// Attacks were put together that cannot be made in one sequence.
+    #[error("{first} and {other} have different {differing}: give them the same, or run them one by one")]
+    MixedAttacks {
+        /// The first attack.
+        first: String,
+        /// One that differs from it.
+        other: String,
+        /// In what.
+        differing: &'static str,
+    },
     /// An L1 setting was used with another norm.
     #[error("{what} belongs to the L1 norm and the threat model is {norm}")]
     OnlyL1 {

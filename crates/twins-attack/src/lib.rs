@@ -9,7 +9,7 @@
 //! * [`Fab`]: the nearest point behind the decision boundary;
 //! * [`Square`]: random search on the logits alone;
 //! * [`AutoAttack`]: the published ensemble of these, with a report, progress and resumption;
-//! * [`Restarts`]: the worst case over several runs of an attack.
+//! * [`Restarts`] and [`WorstCase`]: the worst case over several runs of an attack, or over several attacks.
 //!
 //! Results depend neither on the batch size nor on the order of the samples: random draws belong to the sample
 //! ([`Draws`]), and an attack is a [`Search`] on one sample. What batches do is speed: the searches' questions are
@@ -40,6 +40,7 @@ mod fab;
 mod goal;
 mod gradient;
 mod l1_projection;
+mod lanes;
 mod loss;
 mod norm;
 mod pgd;
@@ -49,6 +50,7 @@ mod search;
 mod square;
 mod targets;
 mod threat_model;
+mod worst_case;
 
 pub use apgd::{Apgd, ApgdConfig, L1Phases};
 pub use attack::{AsAttack, Attack, AttackOutput};
@@ -71,3 +73,4 @@ pub use search::{Finding, Need, Search, Step, Subject};
 pub use square::{Square, SquareConfig, SquareSchedule};
 pub use targets::Targets;
 pub use threat_model::ThreatModel;
+pub use worst_case::WorstCase;

@@ -16,6 +16,7 @@ pub struct Samples {
     starts: Option<Vec<f32>>,
     device: Device,
     batch_size: usize,
+    concurrent_calls: usize,
 }
 
 impl Samples {
@@ -58,7 +59,11 @@ impl Samples {
         }
         let ids = (0..n as u64).collect();
         let batch_size = Self::DEFAULT_BATCH_SIZE;
-        Ok(Self { pixels, shape, labels, ids, targets: None, starts: None, device, batch_size })
+        // A device without an allocator of its own computes where it is called: on a CPU.
+        let on_cpu = device.memory_pool_usage().is_none();
+        let concurrent_calls = if on_cpu { rayon::current_num_threads() } else { 1 };
+        let (targets, starts) = (None, None);
+        Ok(Self { pixels, shape, labels, ids, targets, starts, device, batch_size, concurrent_calls })
     }
 
     /// Numbers the samples; the default is their order.
@@ -96,7 +101,7 @@ impl Samples {
         Ok(self)
     }
 
-    /// How many images the model sees at once; results do not depend on it, but speed and memory do.
+    /// How many samples are under attack at a time; results do not depend on it, but speed and memory do.
     ///
     /// # Errors
     /// [`AttackError::BatchSize`] if it is 0.
@@ -106,6 +111,16 @@ impl Samples {
         }
         self.batch_size = batch_size;
         Ok(self)
+    }
+
+    /// Into how many calls of the model, made at the same time, a batch is split; at least 1.
+    ///
+    /// By default one on a GPU, and one for each thread of Rayon's pool on a CPU, where several calls on a core each
+    /// are faster than one call on all cores. Models that draw random numbers do so in a fixed order with 1 only (it is
+    /// always 1 for attacks that average over [repeated passes](crate::Attack::repeats)).
+    pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
+        self.concurrent_calls = concurrent_calls.max(1);
+        self
     }
 
     /// How many samples there are; at least one.
@@ -129,9 +144,14 @@ impl Samples {
         &self.ids
     }
 
-    /// How many images the model sees at once.
+    /// How many samples are under attack at a time.
     pub fn batch_size(&self) -> usize {
         self.batch_size
+    }
+
+    /// Into how many calls of the model a batch is split.
+    pub fn concurrent_calls(&self) -> usize {
+        self.concurrent_calls
     }
 
     /// The device on which the model runs.

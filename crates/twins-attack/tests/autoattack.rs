@@ -3,6 +3,7 @@
 mod support;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
 use support::{Golden, host};
@@ -119,6 +120,39 @@ fn an_interrupted_evaluation_ends_with_the_same_report() {
 }
 
 #[test]
+fn resuming_redoes_at_most_one_batch_of_one_attack() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let images = AtomicUsize::new(0);
+    let victim = |x: Tensor<4>| {
+        images.fetch_add(x.dims()[0], Ordering::Relaxed);
+        net.forward(x)
+    };
+    let work = |run: &mut dyn FnMut()| {
+        images.store(0, Ordering::Relaxed);
+        run();
+        images.load(Ordering::Relaxed)
+    };
+    let samples = golden.samples().with_batch_size(2).unwrap();
+    let whole = work(&mut || {
+        autoattack(Norm::L2).evaluate(&victim, &samples, None, &mut Silent).unwrap();
+    });
+    for batches_left in [1, 30, 90, 150] {
+        let mut killer = Killer { state: None, outcomes_left: 9999, batches_left, last_share: 0.0 };
+        let both = work(&mut || {
+            let stopped = autoattack(Norm::L2).evaluate(&victim, &samples, None, &mut killer);
+            assert!(matches!(stopped, Err(AttackError::Stopped)));
+            let saved = killer.state.take();
+            autoattack(Norm::L2).evaluate(&victim, &samples, saved, &mut Silent).unwrap();
+        });
+        // The clean pass and the checks are made again: 8 images, and 2 twice. Of the attacks, at most what two samples
+        // cost: FAB-T's 5 targets of 10 steps with two passes each are the most that an attack makes of one here.
+        let most = 2 * 5 * 10 * 2;
+        assert!(both - whole <= 8 + 2 * 2 + most, "{} images more", both - whole);
+    }
+}
+
+#[test]
 fn a_state_of_something_else_is_refused() {
     let golden = Golden::read();
     let net = golden.net();
@@ -127,9 +161,10 @@ fn a_state_of_something_else_is_refused() {
     let mut killer = Killer { state: None, outcomes_left: 9999, batches_left: 9999, last_share: 0.0 };
     autoattack(Norm::Linf).evaluate(&victim, &samples, None, &mut killer).unwrap();
     let saved = killer.state.unwrap();
-    let resume = |victim: &dyn twins_attack::Classifier, autoattack: AutoAttack, samples: &Samples, saved| {
-        autoattack.evaluate(victim, samples, Some(saved), &mut Silent).map(|_| ()).unwrap_err()
-    };
+    let resume =
+        |victim: &(dyn twins_attack::Classifier + Sync), autoattack: AutoAttack, samples: &Samples, saved| {
+            autoattack.evaluate(victim, samples, Some(saved), &mut Silent).map(|_| ()).unwrap_err()
+        };
     let other = resume(&victim, autoattack(Norm::L2), &samples, saved.clone());
     assert!(matches!(other, AttackError::OtherEvaluation { .. }));
     let renumbered = golden.samples().with_ids((1..9).collect()).unwrap();
@@ -187,7 +222,7 @@ fn suspicious_models_are_reported() {
     };
     let probabilities = |x: Tensor<4>| burn::tensor::activation::softmax(net.forward(x), 1);
     let rounded = |x: Tensor<4>| net.forward(x).mul_scalar(200.0);
-    let warnings = |victim: &dyn twins_attack::Classifier| {
+    let warnings = |victim: &(dyn twins_attack::Classifier + Sync)| {
         autoattack(Norm::Linf).evaluate(victim, &samples, None, &mut Silent).unwrap().report.warnings
     };
     assert!(warnings(&randomised).iter().any(|w| matches!(w, Warning::Randomised { .. })));

@@ -41,7 +41,7 @@ fn settings() {
 fn data_and_model() {
     let pgd = PgdConfig::new(threat(), 2, 0.1).build().unwrap();
     let samples = Samples::new(images(3), vec![0, 3, 1]).unwrap();
-    let both = |victim: &dyn twins_attack::Classifier, samples: &Samples| {
+    let both = |victim: &(dyn twins_attack::Classifier + Sync), samples: &Samples| {
         let training = pgd.perturb(victim, images(samples.len()), samples.labels(), 0);
         [message(pgd.run(victim, samples)), message(training)]
     };

@@ -1,10 +1,14 @@
 //! What holds for every attack, norm, net and shape of images.
 
+#[path = "support/attacks.rs"]
+mod attacks;
+
+use attacks::attacks;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use twins_attack::{
-    ApgdConfig, Attack, Draws, FabConfig, Loss, Norm, PgdConfig, Restarts, Returned, Samples, SquareConfig,
-    Start, Targets, ThreatModel, accuracy,
+    Attack, Draws, FabConfig, Norm, PgdConfig, Restarts, Returned, Samples, SquareConfig, Start, ThreatModel,
+    accuracy,
 };
 
 /// A net with one hidden layer, whose weights are drawn from a seed.
@@ -36,33 +40,6 @@ impl Net {
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().unwrap()
-}
-
-fn attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn Attack>> {
-    let size = threat.epsilon() / 3.0;
-    let pgd = PgdConfig::new(threat, 4, size).with_seed(seed);
-    let apgd = ApgdConfig::new(threat).with_steps(6).with_seed(seed);
-    let fab = FabConfig::new(threat).with_steps(4).with_seed(seed);
-    let mut all: Vec<Box<dyn Attack>> = vec![
-        Box::new(PgdConfig::fgsm(threat).build().unwrap()),
-        Box::new(PgdConfig::mi_fgsm(threat, 3).build().unwrap()),
-        Box::new(pgd.clone().with_start(Start::Uniform).build().unwrap()),
-        Box::new(pgd.clone().with_start(Start::Gaussian(0.01)).with_loss(Loss::Kl).build().unwrap()),
-        Box::new(pgd.with_loss(Loss::Margin).with_returned(Returned::FirstFooled).build().unwrap()),
-        Box::new(apgd.clone().build().unwrap()),
-        Box::new(apgd.clone().with_loss(Loss::Margin).with_targets(Targets::Top(3)).build().unwrap()),
-        Box::new(apgd.clone().with_returned(Returned::BestLoss).build().unwrap()),
-        Box::new(Restarts::new(fab.clone().build().unwrap(), 2).unwrap()),
-        Box::new(fab.with_targets(Targets::Top(3)).build().unwrap()),
-        Box::new(SquareConfig::new(threat).with_queries(12).with_seed(seed).build().unwrap()),
-    ];
-    if classes >= 3 {
-        all.push(Box::new(apgd.clone().with_loss(Loss::Dlr).build().unwrap()));
-    }
-    if classes >= 4 {
-        all.push(Box::new(apgd.with_loss(Loss::Dlr).with_targets(Targets::Top(2)).build().unwrap()));
-    }
-    all
 }
 
 prop_compose! {

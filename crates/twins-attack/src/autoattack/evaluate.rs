@@ -48,7 +48,7 @@ impl AutoAttack {
     /// [`AttackError::DamagedState`] if the saved state does not fit; [`AttackError::Stopped`] by the observer.
     pub fn evaluate(
         &self,
-        victim: &dyn Classifier,
+        victim: &(dyn Classifier + Sync),
         samples: &Samples,
         saved: Option<EvaluationState>,
         observer: &mut dyn Observer,
@@ -65,7 +65,7 @@ impl AutoAttack {
             state.check(&saved, stages.len(), samples)?;
             state = saved;
             // The logits of the first start: targets and records stay the same to the bit.
-            clean = CleanLogits::from_saved(state.clean.clone(), samples.len());
+            clean = clean.with_logits(state.clean.clone());
         }
         go_on(observer.started(&state))?;
 

@@ -92,8 +92,8 @@ impl SquareConfig {
 /// moves weight from one square to another); it is kept if it lowers the margin.
 ///
 /// Unlike in the reference implementation, place and sign are drawn for each sample, and squares reach the last row and
-/// column. A proposal that changes nothing, because the square has those values already, is not put to the model: the
-/// answer is known.
+/// column. In Linf a proposal is not put to the model if the answer is known: because it changes nothing, the square
+/// having those values already, or because the same change to the same point was rejected before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Square {
     pub(super) config: SquareConfig,

@@ -1,7 +1,12 @@
+use std::collections::HashSet;
+
 use super::Square;
 use super::proposal::{Window, shift, stripes, tiles};
 use crate::loss::best_other;
 use crate::{Draws, Finding, Need, Norm, Search, Step, Subject};
+
+/// Proposals that change more values than this hardly ever come again, and are not remembered.
+const LONGEST_REMEMBERED: usize = 32;
 
 pub(super) struct SquareSearch<'a> {
     square: &'a Square,
@@ -14,8 +19,10 @@ pub(super) struct SquareSearch<'a> {
     best: Vec<f32>,
     best_logits: Vec<f32>,
     margin: f32,
-    /// The only part in which the two differ (Linf).
-    window: Window,
+    /// The places where the two differ (Linf). A value can only be at one of two, so these tell the proposal.
+    changes: Vec<u32>,
+    /// The proposals rejected since the best point was found: what the model says of them is known.
+    rejected: HashSet<Box<[u32]>>,
     query: usize,
     started: bool,
 }
@@ -37,7 +44,8 @@ impl<'a> SquareSearch<'a> {
             point,
             best_logits: Vec::new(),
             margin: f32::INFINITY,
-            window: Window { top: 0, left: 0, height: 0, width: 0 },
+            changes: Vec::new(),
+            rejected: HashSet::new(),
             query: 0,
             started: false,
         }
@@ -54,7 +62,7 @@ impl<'a> SquareSearch<'a> {
         side.max(3) | 1
     }
 
-    /// Makes the next proposal that changes anything; none if the budget is used up before.
+    /// Makes the next proposal whose answer is not known; none if the budget is used up before.
     fn propose(&mut self) -> Step {
         let threat = &self.square.config.threat;
         while self.query < self.square.config.queries {
@@ -65,18 +73,21 @@ impl<'a> SquareSearch<'a> {
                 return Step::Ask;
             }
             let epsilon = threat.epsilon();
-            self.window = Window::draw(side, self.shape, &mut self.draws);
-            let mut changes = false;
+            let window = Window::draw(side, self.shape, &mut self.draws);
+            self.changes.clear();
             for channel in 0..self.shape[0] {
                 let change = epsilon * self.draws.sign();
-                for i in self.window.places(self.shape, channel) {
+                for i in window.places(self.shape, channel) {
                     self.point[i] = (self.image[i] + change).clamp(0.0, 1.0);
-                    changes |= self.point[i] != self.best[i];
+                    if self.point[i] != self.best[i] {
+                        self.changes.push(i as u32);
+                    }
                 }
             }
-            if changes {
+            if !self.changes.is_empty() && !self.rejected.contains(&self.changes[..]) {
                 return Step::Ask;
             }
+            self.changes.iter().for_each(|&i| self.point[i as usize] = self.best[i as usize]);
         }
         Step::Done
     }
@@ -90,8 +101,11 @@ impl<'a> SquareSearch<'a> {
             return;
         }
         let (from, to) = if accept { (&self.point, &mut self.best) } else { (&self.best, &mut self.point) };
-        for channel in 0..self.shape[0] {
-            self.window.places(self.shape, channel).for_each(|i| to[i] = from[i]);
+        self.changes.iter().for_each(|&i| to[i as usize] = from[i as usize]);
+        if accept {
+            self.rejected.clear();
+        } else if self.changes.len() <= LONGEST_REMEMBERED {
+            self.rejected.insert(self.changes.as_slice().into());
         }
     }
 }

@@ -1,0 +1,66 @@
+//! Throughput of the attacks, in images run through the model per second, on every device of `TWINS_DEVICES`.
+//!
+//! `cargo bench --bench attacks`: compare the rows of one run. The net is the MNIST one with random weights, the images
+//! are noise, and epsilon is so small that every sample withstands: the work is the same on every device.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_twins::attack::{
+    ApgdConfig, Attack, Draws, FabConfig, Norm, PgdConfig, Samples, SquareConfig, Start, ThreatModel,
+    predictions,
+};
+use burn_twins::models::{Architecture, ModelConfig, Net};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const IMAGES: usize = 128;
+
+/// Noise, labelled as the net sees it.
+fn samples(net: &Net, device: &Device) -> Samples {
+    let mut draws = Draws::new(0, 0, "bench", 0);
+    let pixels: Vec<f32> = (0..IMAGES * 784).map(|_| draws.uniform()).collect();
+    let images: Tensor<4> = Tensor::from_data(TensorData::new(pixels, [IMAGES, 1, 28, 28]), device);
+    let unlabelled = Samples::new(images.clone(), vec![0; IMAGES]).unwrap();
+    let seen = predictions(&|x: Tensor<4>| net.forward(x), &unlabelled).unwrap();
+    Samples::new(images, seen).unwrap().with_batch_size(IMAGES).unwrap()
+}
+
+fn attacks(norm: Norm) -> Vec<Box<dyn Attack>> {
+    let threat = ThreatModel::new(norm, 1e-6).unwrap();
+    vec![
+        Box::new(PgdConfig::new(threat, 10, 1e-7).with_start(Start::Uniform).build().unwrap()),
+        Box::new(ApgdConfig::new(threat).with_steps(10).build().unwrap()),
+        Box::new(FabConfig::targeted(threat, 1).with_steps(10).build().unwrap()),
+        Box::new(SquareConfig::new(threat).with_queries(20).build().unwrap()),
+    ]
+}
+
+fn throughput(criterion: &mut Criterion) {
+    for (name, device) in support::devices() {
+        let net = ModelConfig::new(Architecture::MnistCnn, 10).init(&device).unwrap().valid();
+        let victim = |images: Tensor<4>| net.forward(images);
+        let samples = samples(&net, &device);
+        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+            let mut group = criterion.benchmark_group(format!("{name} {norm} {IMAGES} images"));
+            group.sample_size(10);
+            for attack in attacks(norm) {
+                // Logits come back to the host at every step, so the device is done when the attack returns.
+                let output = attack.run(&victim, &samples).unwrap();
+                assert_eq!(
+                    output.robust_accuracy(),
+                    1.0,
+                    "{}: the work must not depend on the device",
+                    attack.name()
+                );
+                group.throughput(Throughput::Elements(output.forwards));
+                group.bench_function(attack.name(), |b| b.iter(|| attack.run(&victim, &samples).unwrap()));
+            }
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(benches, throughput);
+criterion_main!(benches);

@@ -1,0 +1,77 @@
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Threads that each put a part of a batch to the model.
+///
+/// One model call does not keep the cores of a CPU busy: parts of it run on one core (copies, element-wise operations),
+/// the others are cut into pieces too short to be worth handing to another thread, and a large batch falls out of the
+/// caches. Calls of their own do not wait for each other. Each lane is a pool of one thread, so that whatever the model
+/// would share out stays in its lane; this also keeps a thread from taking up another lane's work in the middle of its
+/// own, which could wait for itself where the backend holds a lock.
+pub(crate) struct Lanes(Vec<ThreadPool>);
+
+impl Lanes {
+    /// So many lanes; a single one is the caller's own thread, with whatever parallelism the model has.
+    pub(crate) fn new(count: usize) -> Self {
+        let lane = |_| ThreadPoolBuilder::new().num_threads(1).build();
+        // Without threads to spare the work is done all the same.
+        let pools = (0..count).map(lane).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+        Self(if pools.len() > 1 { pools } else { Vec::new() })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len().max(1)
+    }
+
+    /// Does the jobs side by side, at most as many as there are lanes; the results are in the jobs' order.
+    pub(crate) fn run<T: Send>(&self, jobs: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
+        assert!(jobs.len() <= self.count(), "{} jobs for {} lanes", jobs.len(), self.count());
+        if jobs.len() < 2 {
+            return jobs.into_iter().map(|job| job()).collect();
+        }
+        let mut results: Vec<Option<T>> = jobs.iter().map(|_| None).collect();
+        let work = jobs.into_iter().zip(&mut results);
+        spread(&self.0, &mut work.map(|(job, result)| move || *result = Some(job())));
+        results.into_iter().map(|result| result.expect("every job has been waited for")).collect()
+    }
+}
+
+/// Starts a job in each lane and waits for all of them.
+fn spread<J: FnOnce() + Send>(lanes: &[ThreadPool], jobs: &mut dyn Iterator<Item = J>) {
+    if let (Some((lane, others)), Some(job)) = (lanes.split_first(), jobs.next()) {
+        lane.in_place_scope(|scope| {
+            scope.spawn(|_| job());
+            spread(others, jobs);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn jobs_run_side_by_side_each_on_one_thread() {
+        let lanes = Lanes::new(3);
+        let all_here = Barrier::new(3);
+        let job = |i: usize| {
+            let all_here = &all_here;
+            move || {
+                // Would wait for ever if one job waited for another to end.
+                all_here.wait();
+                (i, rayon::current_num_threads())
+            }
+        };
+        assert_eq!(lanes.run((0..3).map(job).collect()), [(0, 1), (1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn one_lane_is_the_callers_thread() {
+        let here = std::thread::current().id();
+        for lanes in [Lanes::new(0), Lanes::new(1)] {
+            assert_eq!(lanes.count(), 1);
+            assert_eq!(lanes.run(vec![|| std::thread::current().id()]), [here]);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The example `evaluate`, killed with SIGKILL at several moments and resumed each time, ends with the report of an
+//! uninterrupted run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use burn_twins::models::{Architecture, ModelCard, ModelConfig, save_model};
+use serde_json::Value;
+
+/// Cargo builds the examples along with the tests, next to their folder.
+fn evaluate(folder: &Path, more: &[&str]) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("evaluate");
+    assert!(binary.exists(), "{} is missing: cargo build --example evaluate", binary.display());
+    let mut command = Command::new(binary);
+    command.current_dir(folder).args([
+        "--arch",
+        "tiny-resnet",
+        "--data",
+        "builtin",
+        "--attack",
+        "autoattack",
+    ]);
+    // A net without training is right about one image in ten: about 20 are attacked, five at a time, and withstand.
+    command.args(["--batch-size", "5", "--epsilon", "0.0005", "--queries", "150"]);
+    command.args(["--steps", "4", "--threads", "2"]).args(more);
+    if !more.contains(&"--limit") {
+        command.args(["--limit", "200"]);
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn start(folder: &Path, more: &[&str]) -> Child {
+    evaluate(folder, more).spawn().unwrap()
+}
+
+fn finish(folder: &Path, more: &[&str]) -> Output {
+    evaluate(folder, more).output().unwrap()
+}
+
+/// Two nets of the same kind.
+fn save_nets(folder: &Path) {
+    for (file, seed) in [("net.safetensors", 1), ("other.safetensors", 2)] {
+        let config = ModelConfig::new(Architecture::TinyResNet, 10).with_seed(seed);
+        let net = config.init(&Device::flex()).unwrap();
+        let card = ModelCard::new(&net, (0..10).map(|class| class.to_string()).collect()).unwrap();
+        save_model(folder.join(file), &net, &card).unwrap();
+    }
+}
+
+/// The report without its times.
+fn report(path: PathBuf) -> Value {
+    let mut report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    for stage in report["stages"].as_array_mut().unwrap() {
+        stage.as_object_mut().unwrap().remove("seconds").unwrap();
+    }
+    report
+}
+
+fn journal_lines(folder: &Path) -> usize {
+    std::fs::read_to_string(folder.join("killed.journal")).map_or(0, |text| text.matches('\n').count())
+}
+
+#[test]
+fn a_killed_evaluation_ends_with_the_same_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_nets(folder);
+    let begin = Instant::now();
+    let straight = finish(folder, &["--weights", "net.safetensors", "--json", "straight.json"]);
+    assert!(straight.status.success(), "{}", String::from_utf8_lossy(&straight.stderr));
+    let whole = begin.elapsed();
+    let expected = report(folder.join("straight.json"));
+    let attacked = expected["clean"]["correct"].as_u64().unwrap() as usize;
+    assert!(attacked >= 10, "{attacked}");
+
+    let killed = ["--weights", "net.safetensors", "--json", "killed.json", "--resume"];
+    // Before there is a journal, and then whenever it has grown so far: a first batch, then stage after stage.
+    let mut kills = 0;
+    let mut child = start(folder, &killed);
+    sleep(Duration::from_millis(1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for lines in [1, 2, attacked / 2, attacked + 3, 2 * attacked, 3 * attacked + 1] {
+        let mut child = start(folder, &killed);
+        while journal_lines(folder) < lines && child.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(1));
+        }
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        // SIGKILL on Unix.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(journal_lines(folder) >= lines, "the journal has lost lines");
+    }
+    assert!(kills >= 5, "only {kills} were killed in time");
+
+    // Anything else than the same evaluation is refused, and leaves the journal alone.
+    let before = std::fs::read(folder.join("killed.journal")).unwrap();
+    let refused = |more: &[&str], expected: &str| {
+        let output = finish(folder, more);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains(expected), "{more:?}: {message}");
+        assert_eq!(std::fs::read(folder.join("killed.journal")).unwrap(), before);
+    };
+    let resume = ["--json", "killed.json", "--resume"];
+    refused(&[&["--weights", "other.safetensors"], &resume[..]].concat(), "another model");
+    refused(&[&killed[..], &["--seed", "1"]].concat(), "other settings or other data");
+    refused(&[&killed[..], &["--norm", "l2"]].concat(), "other settings or other data");
+    refused(&[&killed[..], &["--limit", "199"]].concat(), "other settings or other data");
+
+    // A line that the kill tore apart is as good as none.
+    let torn = before.len() - 7;
+    std::fs::write(folder.join("killed.journal"), &before[..torn]).unwrap();
+    let begin = Instant::now();
+    let last = finish(folder, &killed);
+    assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
+    println!("whole run {whole:?}, rest {:?}, {kills} kills, {attacked} attacked", begin.elapsed());
+    let mut found = report(folder.join("killed.json"));
+    assert_eq!(found.to_string(), expected.to_string());
+    assert!(!folder.join("killed.journal").exists());
+    // The comparison above can fail.
+    found["robust"]["correct"] = Value::from(0);
+    assert_ne!(found, expected);
+}
