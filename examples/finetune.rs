@@ -14,6 +14,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn_twins::attack::{Norm, Start};
@@ -21,11 +22,13 @@ use burn_twins::data::{Augmentation, DataSource, Framing, ImageDataset, Part, Ta
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, Net, save_model};
 use burn_twins::nn::TwinsModule;
 use burn_twins::train::{
-    AdversaryConfig, Evaluation, ExistingRun, Method, Schedule, TrainConfig, Trained, Trainer,
-    ValidationConfig, evaluate,
+    AdversaryConfig, Ended, Evaluation, ExistingRun, Method, Schedule, TrainConfig, TrainError, Trained,
+    Trainer, ValidationConfig, evaluate,
 };
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 use support::images::{ImageArguments, InputArguments};
 use support::{Common, Outcome, open_data, write_atomically};
 
@@ -63,7 +66,7 @@ struct Cli {
     #[arg(long)]
     limit: Option<usize>,
 
-    /// Method: at, trades, twins-at, twins-trades or standard. Without --weights both at and twins-at are run.
+    /// Method: at, trades, mart, twins-at, twins-trades or standard. Without --weights both at and twins-at are run.
     #[arg(long)]
     method: Option<Method>,
 
@@ -88,7 +91,7 @@ struct Cli {
     #[arg(long, default_value_t = 1.0)]
     lambda: f64,
 
-    /// Weight of the KL term (TRADES).
+    /// Weight of the KL term (TRADES, MART).
     #[arg(long, default_value_t = 6.0)]
     beta: f64,
 
@@ -113,6 +116,14 @@ struct Cli {
     /// Continue the run in --out where it ended.
     #[arg(long, requires = "out")]
     resume: bool,
+
+    /// Delete the run in --out and start anew.
+    #[arg(long, requires = "out", conflicts_with = "resume")]
+    force: bool,
+
+    /// Raised by Ctrl-C: the step under way is finished and the state saved.
+    #[arg(skip)]
+    stop: Arc<AtomicBool>,
 }
 
 /// Random changes to training images, with torchvision's parameters.
@@ -171,6 +182,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Outcome {
+    // The first Ctrl-C asks for an end after the step, the second ends at once: checkpoints are written atomically.
+    flag::register_conditional_shutdown(SIGINT, 130, cli.stop.clone())?;
+    flag::register(SIGINT, cli.stop.clone())?;
     let device = cli.common.open()?;
     let config = cli.config();
     config.validate()?;
@@ -319,9 +333,14 @@ fn fit(
     train: &Arc<dyn ImageDataset>,
     folder: &Path,
 ) -> Result<Trained<Net>, Box<dyn std::error::Error>> {
-    let existing = if cli.resume { ExistingRun::Resume } else { ExistingRun::Refuse };
-    Ok(Trainer::new(config.clone())?
+    let existing = match (cli.resume, cli.force) {
+        (true, _) => ExistingRun::Resume,
+        (_, true) => ExistingRun::Overwrite,
+        _ => ExistingRun::Refuse,
+    };
+    let trained = Trainer::new(config.clone())?
         .with_run_directory(folder, existing)
+        .with_stop_flag(cli.stop.clone())
         .with_observer(|epoch| {
             println!(
                 "  epoch {:>2}: loss {:.4}, validation clean {:.1} %, robust {:.1} %, {:.0} images/s",
@@ -332,7 +351,29 @@ fn fit(
                 epoch.images_per_second
             );
         })
-        .fit(net, train.clone())?)
+        .fit(net, train.clone())
+        .map_err(|error| match error {
+            TrainError::RunExists { .. } => format!("{error} (--resume, --force)"),
+            _ => error.to_string(),
+        })?;
+    if trained.ended == Ended::Interrupted {
+        let out = folder.parent().expect("the method's folder lies in --out");
+        return Err(
+            format!("stopped, with the state saved; continue with\n    {}", resume_command(out)).into()
+        );
+    }
+    Ok(trained)
+}
+
+/// The command line that this run was started with, and what makes it go on.
+fn resume_command(out: &Path) -> String {
+    let mut words: Vec<String> =
+        std::env::args().filter(|word| word != "--resume" && word != "--force").collect();
+    if !words.iter().any(|word| word == "--out" || word.starts_with("--out=")) {
+        words.extend(["--out".to_owned(), out.display().to_string()]);
+    }
+    words.push("--resume".to_owned());
+    words.join(" ")
 }
 
 /// Clean and PGD-20 accuracy on the test images, which nothing before has seen.

@@ -1,8 +1,9 @@
 //! What follows a normalisation.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, silu};
+use burn::tensor::activation::silu;
 use serde::{Deserialize, Serialize};
+use twins_nn::TwinsBatchNorm;
 
 /// The activation of a network whose published forms differ in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,10 +16,11 @@ pub enum Activation {
 }
 
 impl Activation {
-    pub(crate) fn forward(self, x: Tensor<4>) -> Tensor<4> {
+    /// The normalisation, then the activation.
+    pub(crate) fn after(self, norm: &TwinsBatchNorm, x: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Relu => relu(x),
-            Self::Swish => silu(x),
+            Self::Relu => norm.forward_relu(x),
+            Self::Swish => silu(norm.forward(x)),
         }
     }
 }

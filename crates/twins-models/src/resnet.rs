@@ -4,7 +4,6 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use twins_nn::TwinsBatchNorm;
 
@@ -102,7 +101,7 @@ impl ResNet {
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut x = self.conv1.forward(images);
         if let Some(norm) = &self.stem_norm {
-            x = relu(norm.forward(x));
+            x = norm.forward_relu(x);
         }
         if let Some(pool) = &self.pool {
             x = pool.forward(x);
@@ -111,7 +110,7 @@ impl ResNet {
             x = block.forward(x);
         }
         if let Some(norm) = &self.head_norm {
-            x = self.activation.forward(norm.forward(x));
+            x = self.activation.after(norm, x);
         }
         let [batch, channels, height, width] = x.dims();
         let features = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);

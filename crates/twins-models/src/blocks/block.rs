@@ -161,20 +161,20 @@ impl ResidualBlock {
         };
         match self {
             Self::Basic(block) => {
-                let x = relu(block.bn1.forward(block.conv1.forward(input.clone())));
+                let x = block.bn1.forward_relu(block.conv1.forward(input.clone()));
                 let x = block.bn2.forward(block.conv2.forward(x));
                 relu(x + around(&block.shortcut, input))
             }
             Self::Bottleneck(block) => {
-                let x = relu(block.bn1.forward(block.conv1.forward(input.clone())));
-                let x = relu(block.bn2.forward(block.conv2.forward(x)));
+                let x = block.bn1.forward_relu(block.conv1.forward(input.clone()));
+                let x = block.bn2.forward_relu(block.conv2.forward(x));
                 let x = block.bn3.forward(block.conv3.forward(x));
                 relu(x + around(&block.shortcut, input))
             }
             Self::PreActivation(block) => {
                 let act = block.activation;
-                let activated = act.forward(block.bn1.forward(input.clone()));
-                let x = act.forward(block.bn2.forward(block.conv1.forward(activated.clone())));
+                let activated = act.after(&block.bn1, input.clone());
+                let x = act.after(&block.bn2, block.conv1.forward(activated.clone()));
                 let x = block.conv2.forward(x);
                 let start = if block.shortcut.is_some() { activated } else { input };
                 x + around(&block.shortcut, start)
