@@ -1,10 +1,10 @@
 //! The two-wing layer against Burn's own operations, forward and backward, on the CPU backend.
 //!
 //! `cargo bench --bench layer` prints the times of every row, and then the ratios that docs/layer.md states: of times
-//! measured alternately, less what the row without a layer takes.
+//! measured in turns, less what the row without a layer takes in the same turn.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig};
@@ -15,12 +15,17 @@ use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 
 const SHAPES: [[usize; 4]; 2] = [[64, 32, 32, 32], [64, 64, 32, 32]];
 
-/// Rounds of all rows; the median of each counts.
-const ROUNDS: usize = 21;
+/// Turns of all rows; the median counts.
+const ROUNDS: usize = 41;
+
+/// Freed once at the start. glibc then keeps memory of that size instead of giving each tensor's back to the kernel,
+/// whose page faults would drown what is measured. A training that has freed a tensor this large runs like that too.
+const BALLAST: usize = (32 << 20) - (64 << 10);
 
 type Row<'a> = (&'static str, Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>);
 
 fn main() {
+    drop(black_box(vec![1u8; BALLAST]));
     let device = Device::flex().autodiff();
     for shape in SHAPES {
         device.seed(0);
@@ -44,9 +49,12 @@ fn main() {
         ];
         let times = measure(&rows, &input);
         println!("\n{shape:?}: forward and backward");
-        let time = |name: &str| times[rows.iter().position(|row| row.0 == name).expect("a row of the table")];
+        let row = |name: &str| &times[rows.iter().position(|row| row.0 == name).expect("a row of the table")];
+        // In the same turn, because the machine's speed drifts.
+        let layer = |name| median(row(name).iter().zip(row("no layer")).map(|(time, none)| time - none));
         for (name, _) in &rows {
-            println!("  {name:<28} {:>8.2} ms", time(name).as_secs_f64() * 1e3);
+            let time = median(row(name).iter().copied());
+            println!("  {name:<28} {:>8.2} ms, the layer {:>8.2} ms", time * 1e3, layer(name) * 1e3);
         }
         let bytes = (shape.iter().product::<usize>() * size_of::<f32>()) as f64;
         let copy = copy_bandwidth(shape.iter().product());
@@ -56,15 +64,19 @@ fn main() {
             ("training, two-wing", "training, stock", 0.25, 8.0),
             ("input gradient, two-wing", "input gradient, stock", 0.4, 4.0),
         ] {
-            let layer = |name| (time(name).saturating_sub(time("no layer"))).as_secs_f64();
             println!(
-                "  {ours}: {:.2} of {theirs} (asked {bar}); whole rows {:.2}; {:.0} % of the copy's bandwidth",
+                "  {ours}: {:.2} of {theirs} (asked {bar}); {:.0} % of the copy's bandwidth",
                 layer(ours) / layer(theirs),
-                time(ours).as_secs_f64() / time(theirs).as_secs_f64(),
                 100.0 * passes * bytes / layer(ours) / copy
             );
         }
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// What the split wing would be without an operation of its own.
@@ -78,26 +90,25 @@ fn composed_split(frozen: &TwinsBatchNorm, stock: &BatchNorm, x: Tensor<4>) -> T
     Tensor::cat(vec![first, stock.forward(x.narrow(0, half, rest))], 0)
 }
 
-/// The median time of each row, measured in turns so that a slower spell of the machine meets all of them.
-fn measure(rows: &[Row], input: &Tensor<4>) -> Vec<Duration> {
+/// The seconds of each row in every turn.
+fn measure(rows: &[Row], input: &Tensor<4>) -> Vec<Vec<f64>> {
     let mut times = vec![Vec::new(); rows.len()];
     for round in 0..=ROUNDS {
         for ((_, forward), times) in rows.iter().zip(&mut times) {
             let input = Tensor::from_inner(input.clone()).require_grad();
             let start = Instant::now();
-            // Starts from a gradient of ones, which the row without a layer pays for too.
-            // As in a network, the layer's input is the output of an operation, and nobody else holds it.
+            // As in a network, the layer's input is the output of an operation, and nobody else holds it. Backwards
+            // starts from a gradient of ones, which the row without a layer pays for too.
             let gradients = forward(input.clone().neg()).backward();
             black_box(input.grad(&gradients).expect("the input is tracked"));
-            let time = start.elapsed();
+            let time = start.elapsed().as_secs_f64();
             // The first round warms up.
             if round > 0 {
                 times.push(time);
             }
         }
     }
-    times.iter_mut().for_each(|times| times.sort());
-    times.iter().map(|times| times[ROUNDS / 2]).collect()
+    times
 }
 
 /// Bytes read and written per second when all cores copy a tensor of that many values.
@@ -105,17 +116,14 @@ fn copy_bandwidth(values: usize) -> f64 {
     use rayon::prelude::*;
     let source = vec![1.0f32; values];
     let mut target = vec![0.0f32; values];
-    let mut times: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            target
-                .par_chunks_mut(1 << 16)
-                .zip(source.par_chunks(1 << 16))
-                .for_each(|(t, s)| t.copy_from_slice(s));
-            black_box(&mut target);
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    (2 * values * size_of::<f32>()) as f64 / times[ROUNDS / 2].as_secs_f64()
+    let times = (0..ROUNDS).map(|_| {
+        let start = Instant::now();
+        target
+            .par_chunks_mut(1 << 16)
+            .zip(source.par_chunks(1 << 16))
+            .for_each(|(t, s)| t.copy_from_slice(s));
+        black_box(&mut target);
+        start.elapsed().as_secs_f64()
+    });
+    (2 * values * size_of::<f32>()) as f64 / median(times)
 }

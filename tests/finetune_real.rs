@@ -190,7 +190,8 @@ fn large_images_of_different_sizes_reach_a_net_of_224_pixels() {
         let arguments = [&base[..], &["--attack", "clean"], more].concat();
         arguments.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    let fail_clean = |more: &[&str]| fail("evaluate", &clean(more).iter().map(String::as_str).collect::<Vec<_>>());
+    let fail_clean =
+        |more: &[&str]| fail("evaluate", &clean(more).iter().map(String::as_str).collect::<Vec<_>>());
     let message = fail_clean(&[]);
     assert!(message.contains("notes.txt") && message.contains("--skip-non-images"), "{message}");
     let message = fail_clean(&["--skip-non-images"]);
