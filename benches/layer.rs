@@ -4,6 +4,7 @@
 //! measured in turns, less what the row without a layer takes in the same turn.
 
 use std::hint::black_box;
+use std::process::Command;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -18,14 +19,19 @@ const SHAPES: [[usize; 4]; 2] = [[64, 32, 32, 32], [64, 64, 32, 32]];
 /// Turns of all rows; the median counts.
 const ROUNDS: usize = 41;
 
-/// Freed once at the start. glibc then keeps memory of that size instead of giving each tensor's back to the kernel,
-/// whose page faults would drown what is measured. A training that has freed a tensor this large runs like that too.
-const BALLAST: usize = (32 << 20) - (64 << 10);
+/// Has glibc keep freed memory instead of giving each tensor's back to the kernel, whose page faults would drown what is
+/// measured.
+const ALLOCATOR: [&str; 2] = ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"];
 
 type Row<'a> = (&'static str, Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>);
 
 fn main() {
-    drop(black_box(vec![1u8; BALLAST]));
+    if ALLOCATOR.iter().any(|name| std::env::var_os(name).is_none()) {
+        // The allocator reads its settings when a process starts.
+        let mut again = Command::new(std::env::current_exe().expect("a running program has a path"));
+        again.args(std::env::args_os().skip(1)).envs(ALLOCATOR.map(|name| (name, "4294967296")));
+        std::process::exit(again.status().expect("the same program starts").code().unwrap_or(1));
+    }
     let device = Device::flex().autodiff();
     for shape in SHAPES {
         device.seed(0);

@@ -8,7 +8,7 @@ mod counting;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use counting::peak;
+use counting::{peak, turn};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::codecs::jpeg::JpegEncoder;
@@ -88,6 +88,7 @@ fn check<D: ImageDataset>(
     files: &[(&str, Vec<u8>)],
     open: impl Fn(&Path) -> Result<D, DataError>,
 ) -> Result<(), TestCaseError> {
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         let path = folder.path().join(name);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use burn_dataset::Dataset;
-use counting::{live, peak};
+use counting::{live, peak, turn};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use twins_data::{Augmentation, DataError, FolderConfig, FolderDataset, Framing, ImageDataset, collate};
@@ -36,6 +36,7 @@ fn photographs(folder: &Path) -> usize {
 
 #[test]
 fn folders_of_imagenets_size_work_in_two_gibibytes() {
+    let _turn = turn();
     const CACHE: usize = 32 * MIB;
     let folder = tempfile::tempdir().unwrap();
     let files = photographs(folder.path());
@@ -93,6 +94,7 @@ fn small_jpeg() -> Vec<u8> {
 
 #[test]
 fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
+    let _turn = turn();
     let flat = |side| RgbImage::from_pixel(side, side, Rgb([9, 8, 7]));
     let progressive = include_bytes!("golden/jpeg/encoded/class/progressive_exif.jpg").to_vec();
     let cases: Vec<(&str, &str, Vec<u8>)> = vec![
@@ -158,6 +160,7 @@ fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
 
 #[test]
 fn large_photographs_are_read() {
+    let _turn = turn();
     // 24 megapixels, as cameras and telephones take them: 69 MiB of pixels.
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("class")).unwrap();

@@ -5,7 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 struct Counting;
 
@@ -38,12 +38,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Tests take turns, because the counters are of the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What `run` returns, and the most bytes that were allocated at once while it ran, beyond those before it.
+/// Tests take turns, because the counters are of the whole process: what another test allocates would be counted.
+pub fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What `run` returns, and the most bytes that were allocated at once while it ran, beyond those before it. Whoever
+/// asks has the [`turn`].
 pub fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let before = LIVE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let outcome = run();
