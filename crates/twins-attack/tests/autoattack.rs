@@ -54,6 +54,24 @@ fn results_do_not_depend_on_the_batch() {
 }
 
 #[test]
+fn results_do_not_depend_on_concurrent_calls() {
+    let golden = Golden::read();
+    // Each image three times with other draws: enough for three calls at a time.
+    let images = Tensor::cat(vec![golden.tensor::<4>("images"); 3], 0);
+    let samples = Samples::new(images, golden.indices("label").repeat(3)).unwrap();
+    for norm in [Norm::Linf, Norm::L2] {
+        let alone = evaluate(&golden, &samples.clone().with_concurrent_calls(1), norm);
+        let broken = alone.report.samples.iter().filter(|sample| sample.broken_by.is_some()).count();
+        assert!(broken > 0 && broken < 24, "{broken}");
+        for calls in [2, 3] {
+            let several = evaluate(&golden, &samples.clone().with_concurrent_calls(calls), norm);
+            assert_eq!(timeless(&alone), timeless(&several), "{norm}, {calls} calls");
+            assert_eq!(host(alone.adversarial.clone()), host(several.adversarial), "{norm}, {calls} calls");
+        }
+    }
+}
+
+#[test]
 fn results_do_not_depend_on_the_order() {
     let golden = Golden::read();
     let order = [5, 0, 7, 2, 1];
