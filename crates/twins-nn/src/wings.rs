@@ -15,6 +15,7 @@ pub(crate) struct BatchWing {
 }
 
 /// Which wings a batch goes through.
+#[allow(clippy::large_enum_variant)] // Lives for one call.
 pub(crate) enum Wings {
     Fixed(FixedWing),
     Batch(BatchWing),
