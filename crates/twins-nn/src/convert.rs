@@ -84,6 +84,25 @@ mod tests {
         assert_eq!(twins.with_wing(Wing::Frozen).forward(input).into_data(), expected);
     }
 
+    /// On maps so small that the layer composes Burn's operations: the statistics are then equal to the bit.
+    #[test]
+    fn training_equals_the_batch_norm_step_by_step() {
+        let device = Device::flex().autodiff();
+        let stock = trained(&device);
+        // Not from the stock layer itself: Burn shares running statistics between clones.
+        let twins = TwinsBatchNorm::from(stock.valid().train());
+        assert_eq!(twins.wing(), Wing::AdaptiveTraining);
+        for _ in 0..3 {
+            let input = Tensor::<4>::random([4, 3, 2, 2], Distribution::Default, &device);
+            let expected = stock.forward(input.clone()).into_data();
+            // Float rounding of one normalisation.
+            twins.forward(input).into_data().assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-6));
+        }
+        let (stock, twins) = (stock.valid(), BatchNorm::from(twins.valid()));
+        assert_eq!(twins.running_mean.value().into_data(), stock.running_mean.value().into_data());
+        assert_eq!(twins.running_var.value().into_data(), stock.running_var.value().into_data());
+    }
+
     /// Forward, gradients and running statistics over three steps, then inference.
     fn assert_trains_alike<const D: usize>(dims: [usize; D]) {
         let device = Device::flex().autodiff();
