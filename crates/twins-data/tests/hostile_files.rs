@@ -271,3 +271,12 @@ proptest! {
         check_image("image.webp", bytes)?;
     }
 }
+
+/// Found by the mutations above: a picture of 808 × 14 592 pixels in 147 bytes, with a partition of 11 MB.
+#[test]
+fn a_lossy_webp_that_claims_a_partition_longer_than_itself() {
+    let mut bytes = include_bytes!("golden/jpeg/lossy.webp").to_vec();
+    let size = [67, 0, 185, 0, 41, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    mutate(&mut bytes, &[Mutation::Remove(28504, 161), Mutation::Insert(13612, size.to_vec())]);
+    check_image("image.webp", bytes).unwrap();
+}

@@ -27,7 +27,7 @@ mod config;
 mod convert;
 mod diagnostics;
 mod fold;
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "wgpu"))]
 mod fused;
 mod image_classifier;
 mod norm;

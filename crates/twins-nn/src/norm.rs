@@ -1,7 +1,7 @@
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "wgpu"))]
 use crate::fused;
 use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
 use crate::{Affine, RunningVariance, Wing, composed};
@@ -189,7 +189,7 @@ fn two_wing_norm<const D: usize>(
     epsilon: f64,
     activation: Activation,
 ) -> Normalised<D> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if fused::covers(&input) {
         return fused::two_wing_norm(input, wings, epsilon, activation);
     }

@@ -40,7 +40,7 @@ pub enum Normalised<B: Backend> {
 }
 
 /// Backends that compute both wings in one operation, as Burn's dispatcher calls it.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "wgpu"), Autodiff)]
 pub trait NormBackend: Backend {
     fn two_wing_norm(
         input: FloatTensor<Self>,

@@ -1,17 +1,18 @@
 //! Both wings as one operation with its own backward pass: forwards one pass for the statistics of the batch and one
 //! that writes, backwards one that sums and one that writes. Burn's own batch norm takes a pass per arithmetic operation.
 //!
-//! Written for the CPU backend flex. Elsewhere, in other precisions than single, and for feature maps so small that
-//! nothing is gained, the [composed](crate::composed) form computes the same.
+//! Written for the CPU backend flex and for CubeCL, with wgpu. Elsewhere, in other precisions than single, and for feature
+//! maps so small that nothing is gained, the [composed](crate::composed) form computes the same.
 
 mod backend;
+#[cfg(feature = "wgpu")]
+mod cube;
+#[cfg(feature = "flex")]
 mod flex;
-mod kernels;
-mod planes;
-mod sums;
+mod geometry;
 
 use burn::backend::Dispatch;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 
 use self::backend::NormBackend;
 use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
@@ -22,7 +23,21 @@ const SMALLEST_PLANE: usize = 16;
 /// Whether the fused operation takes this input.
 pub(crate) fn covers<const D: usize>(input: &Tensor<D>) -> bool {
     let space: usize = input.dims()[2..].iter().product();
-    input.dtype() == DType::F32 && space >= SMALLEST_PLANE && input.device().inner() == Device::flex()
+    input.dtype() == DType::F32 && space >= SMALLEST_PLANE && has_kernels(input)
+}
+
+/// Whether there are kernels for the input's device and size.
+fn has_kernels<const D: usize>(input: &Tensor<D>) -> bool {
+    let device = input.device().inner();
+    #[cfg(feature = "flex")]
+    if device == burn::tensor::Device::flex() {
+        return true;
+    }
+    #[cfg(feature = "wgpu")]
+    if cube::has_kernels(&device) {
+        return u32::try_from(input.shape().num_elements()).is_ok();
+    }
+    false
 }
 
 pub(crate) fn two_wing_norm<const D: usize>(
@@ -60,5 +75,5 @@ fn batch(wing: BatchWing) -> backend::BatchWing<Dispatch> {
     backend::BatchWing { gamma: wing.gamma.into_dispatch(), beta: wing.beta.into_dispatch() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests;

@@ -2,22 +2,12 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::fused::geometry::Geometry;
+
 /// Values that one thread should at least have to work on; below, starting threads costs more than it saves.
 const JOB: usize = 16 * 1024;
 
-/// Sizes of a contiguous `[samples, channels, ...]` tensor: sample-major planes of `space` values each.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Geometry {
-    pub(super) samples: usize,
-    pub(super) channels: usize,
-    pub(super) space: usize,
-}
-
 impl Geometry {
-    pub(super) fn new(dims: &[usize]) -> Self {
-        Self { samples: dims[0], channels: dims[1], space: dims[2..].iter().product() }
-    }
-
     pub(super) fn values(&self) -> usize {
         self.samples * self.channels * self.space
     }

@@ -1,14 +1,20 @@
+//! The operation on the CPU backend flex.
+
+mod kernels;
+mod planes;
+mod sums;
+
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Bytes, DType, Shape};
 
+use self::kernels::{Line, Lines, Pull};
+use self::sums::{GradientSums, Moments};
 use super::backend::{
     BatchWing, FixedWing, InputGradients, NormBackend, NormKernels, Normalised, Wanted, Wings,
 };
-use super::kernels::{self, Line, Lines, Pull};
-use super::planes::Geometry;
-use super::sums::{GradientSums, Moments};
+use super::geometry::Geometry;
 use crate::wings::Activation;
 
 impl NormBackend for Flex {

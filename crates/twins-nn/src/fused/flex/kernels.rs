@@ -1,7 +1,7 @@
 //! The arithmetic of both wings on contiguous slices. Every pass reads each value once and writes it at most once.
 
-use super::planes::Geometry;
 use super::sums::{GradientSums, Moments};
+use crate::fused::geometry::Geometry;
 
 /// What a wing does to the values of one channel: `(x − mean) · scale + shift`.
 ///
