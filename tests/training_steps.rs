@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashMap;
 use std::path::Path;
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::optim::GradientsParams;
@@ -14,7 +14,8 @@ use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 use burn_twins::train::{
-    At, ImageClassifier, Mart, Objective, Sgd, Standard, Trades, TrainingBatch, TwinsAt, TwinsTrades, step,
+    Accuracy, At, AutoLoraConfig, Branched, ImageClassifier, Mart, Objective, Sgd, Standard, StepSettings,
+    Trades, TrainingBatch, TwinsAt, TwinsTrades, step,
 };
 use safetensors::SafeTensors;
 
@@ -106,7 +107,8 @@ impl Golden {
 
     fn compare<const D: usize>(&mut self, name: &str, found: Tensor<D>) {
         let expected = self.tensor::<D>(name, &found.device().inner());
-        let largest = expected.clone().abs().max().into_scalar::<f32>();
+        // Of zeros nothing but zeros will do.
+        let largest = expected.clone().abs().max().into_scalar::<f32>().max(f32::MIN_POSITIVE);
         assert!(found.dims() == expected.dims(), "{name}: {:?}, not {:?}", found.dims(), expected.dims());
         let error = (found.inner() - expected).abs().max().into_scalar::<f32>() / largest;
         self.worst = self.worst.max(error);
@@ -214,6 +216,10 @@ impl Golden {
         }
     }
 
+    fn compare_branch<T: Module>(&mut self, entry: &str, model: &T, gradients: Option<&GradientsParams>) {
+        model.visit(&mut BranchVisitor { golden: self, entry, gradients, path: Vec::new() });
+    }
+
     fn compare_evaluation(&mut self, net: &Net, device: &Device) {
         let victim = net.valid();
         for (wing, name) in [(Wing::Adaptive, "adaptive"), (Wing::Frozen, "frozen")] {
@@ -232,53 +238,136 @@ impl Golden {
     }
 }
 
-fn three_steps(case: &str, objective: impl Fn(&Golden) -> Box<dyn Objective<Net>>) {
-    for (name, device) in support::devices() {
-        let worst = three_steps_on(case, &objective, device);
-        println!("{case} on {name}: largest relative error {worst:e}");
+/// The parameters of a branch, of which a plain net has none.
+struct BranchVisitor<'a> {
+    golden: &'a mut Golden,
+    entry: &'a str,
+    /// Their gradients are compared where there are some, their values otherwise.
+    gradients: Option<&'a GradientsParams>,
+    path: Vec<String>,
+}
+
+impl ModuleVisitor for BranchVisitor<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let path = self.path.join(".");
+        if path.starts_with("auto-lora.") {
+            let found = match self.gradients {
+                Some(gradients) => gradients.get::<D>(param.id).unwrap(),
+                None => param.val(),
+            };
+            self.golden.compare(&format!("{}.{path}", self.entry), found);
+        }
     }
 }
 
-/// The largest relative error.
-fn three_steps_on(case: &str, objective: impl Fn(&Golden) -> Box<dyn Objective<Net>>, inner: Device) -> f32 {
-    let mut golden = if case.contains('/') { Golden::read(case) } else { Golden::read_plain(case) };
-    let device = inner.clone().autodiff();
-    let objective = objective(&golden);
-    let mut net = golden.net(&device);
-    let mut optimiser = Sgd::new(golden.setting("momentum"), golden.setting("weight_decay"));
-    let expected = golden.tensors["losses"].as_slice::<f32>().unwrap().to_vec();
-    for number in 1..=3 {
-        let batch = TrainingBatch {
-            clean: golden.tensor(&format!("step{number}.clean"), &device),
-            adversarial: match golden.wings {
-                Wings::Both => golden.tensor(&format!("step{number}.adversarial"), &device),
-                Wings::Adaptive => 1.0 - golden.tensor::<4>(&format!("step{number}.clean"), &device),
-            },
-            labels: golden.labels(&format!("step{number}.label"), &device),
-        };
-        if number == 1 {
-            // On a copy: the passes move the running statistics.
-            let copy = net.valid().train().with_wing(golden.wing());
-            let loss = objective.loss(&copy, &batch);
-            golden.compare("step1.logits", loss.logits.clone().inner());
-            let gradients = GradientsParams::from_grads(loss.total.backward(), &copy);
-            golden.compare_gradients(&copy, &gradients);
-        }
-        let (trained, report) = step(net, &*objective, &mut optimiser, &batch, golden.setting("lr"), None);
-        net = trained;
-        let losses = match report.frozen_loss {
-            Some(frozen) => vec![frozen, report.adaptive_loss, report.loss],
-            None => vec![report.loss],
-        };
-        for (found, expected) in losses.iter().zip(&expected[losses.len() * (number - 1)..]) {
-            let error = (found - f64::from(*expected)).abs() / f64::from(expected.abs());
-            golden.worst = golden.worst.max(error as f32);
-            assert!(error <= f64::from(TOLERANCE), "loss of step {number}: {found}, not {expected}");
-        }
-        golden.compare_weights(number, &net);
+/// Gives a branch the golden's initial values.
+struct InitialBranch<'a> {
+    golden: &'a Golden,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for InitialBranch<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
     }
-    golden.compare_evaluation(&net, &inner);
-    golden.worst
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.join(".");
+        match path.starts_with("auto-lora.") {
+            true => param.map(|old| {
+                let initial = self.golden.tensor::<D>(&format!("initial.{path}"), &old.device());
+                assert!(initial.dims() == old.dims(), "{path}");
+                initial.require_grad()
+            }),
+            false => param,
+        }
+    }
+}
+
+/// What a golden case trains: a net, perhaps with something around it.
+struct Case<T> {
+    name: &'static str,
+    wrap: fn(&Golden, Net) -> T,
+    net: fn(&T) -> &Net,
+    objective: fn(&Golden) -> Box<dyn Objective<T>>,
+    awp_gamma: Option<f64>,
+}
+
+impl<T: Module> Case<T> {
+    fn three_steps(&self) {
+        for (name, device) in support::devices() {
+            let worst = self.three_steps_on(device);
+            println!("{} on {name}: largest relative error {worst:e}", self.name);
+        }
+    }
+
+    /// The largest relative error.
+    fn three_steps_on(&self, inner: Device) -> f32 {
+        let case = self.name;
+        let mut golden = if case.contains('/') { Golden::read(case) } else { Golden::read_plain(case) };
+        let device = inner.clone().autodiff();
+        let objective = (self.objective)(&golden);
+        let net = golden.net(&device);
+        let mut model = (self.wrap)(&golden, net);
+        let mut optimiser = Sgd::new(golden.setting("momentum"), golden.setting("weight_decay"));
+        let settings = StepSettings { awp_gamma: self.awp_gamma, ..StepSettings::new(golden.setting("lr")) };
+        let expected = golden.tensors["losses"].as_slice::<f32>().unwrap().to_vec();
+        for number in 1..=3 {
+            let batch = TrainingBatch {
+                clean: golden.tensor(&format!("step{number}.clean"), &device),
+                adversarial: match golden.wings {
+                    Wings::Both => golden.tensor(&format!("step{number}.adversarial"), &device),
+                    Wings::Adaptive => 1.0 - golden.tensor::<4>(&format!("step{number}.clean"), &device),
+                },
+                labels: golden.labels(&format!("step{number}.label"), &device),
+            };
+            if number == 1 && self.awp_gamma.is_none() {
+                // On a copy: the passes move the running statistics.
+                let copy = model.valid().train().with_wing(golden.wing());
+                let loss = objective.loss(&copy, &batch);
+                golden.compare("step1.logits", loss.logits.clone().inner());
+                let gradients = GradientsParams::from_grads(loss.total.backward(), &copy);
+                golden.compare_gradients((self.net)(&copy), &gradients);
+                golden.compare_branch("step1.grad", &copy, Some(&gradients));
+            }
+            let (trained, report) = step(model, &*objective, &mut optimiser, &batch, &settings);
+            model = trained;
+            let losses = match report.frozen_loss {
+                Some(frozen) => vec![frozen, report.adaptive_loss, report.loss],
+                None => vec![report.loss],
+            };
+            for (found, expected) in losses.iter().zip(&expected[losses.len() * (number - 1)..]) {
+                let error = (found - f64::from(*expected)).abs() / f64::from(expected.abs());
+                golden.worst = golden.worst.max(error as f32);
+                assert!(error <= f64::from(TOLERANCE), "loss of step {number}: {found}, not {expected}");
+            }
+            golden.compare_weights(number, (self.net)(&model));
+            golden.compare_branch(&format!("step{number}.after"), &model, None);
+        }
+        golden.compare_evaluation((self.net)(&model), &inner);
+        golden.worst
+    }
+}
+
+fn three_steps(name: &'static str, objective: fn(&Golden) -> Box<dyn Objective<Net>>) {
+    Case { name, wrap: |_, net| net, net: |net| net, objective, awp_gamma: None }.three_steps();
+}
+
+/// With the weight perturbation of the generator.
+fn three_perturbed_steps(name: &'static str, objective: fn(&Golden) -> Box<dyn Objective<Net>>) {
+    Case { name, wrap: |_, net| net, net: |net| net, objective, awp_gamma: Some(0.05) }.three_steps();
 }
 
 #[test]
@@ -320,4 +409,29 @@ fn trades() {
 #[test]
 fn mart() {
     three_steps("mart", |golden| Box::new(Mart { beta: golden.setting("beta") }));
+}
+
+#[test]
+fn auto_lora() {
+    Case {
+        name: "auto_lora",
+        wrap: |golden, net| {
+            let branched = Branched::new(net, 4, &[], 0).unwrap();
+            branched.map(&mut InitialBranch { golden, path: Vec::new() })
+        },
+        net: Branched::model,
+        objective: |_| Box::new(AutoLoraConfig::default().objective(Accuracy { correct: 3, total: 8 })),
+        awp_gamma: None,
+    }
+    .three_steps();
+}
+
+#[test]
+fn at_with_weight_perturbation() {
+    three_perturbed_steps("at_awp", |_| Box::new(At));
+}
+
+#[test]
+fn trades_with_weight_perturbation() {
+    three_perturbed_steps("trades_awp", |golden| Box::new(Trades { beta: golden.setting("beta") }));
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{NonFinite, Schedule, TrainConfig, TrainError, Tuning};
+use crate::{AwpConfig, NonFinite, Schedule, TrainConfig, TrainError, Tuning};
 
 impl TrainConfig {
     /// Reads a configuration from a `.toml` or `.json` file. What the file leaves out keeps its default (the paper's
@@ -35,6 +35,7 @@ fn known_keys() -> Value {
         ema_decay: Some(0.5),
         early_stopping: Some(1),
         checkpoint_steps: Some(1),
+        awp: Some(AwpConfig::default()),
         non_finite: NonFinite::Stop,
         ..TrainConfig::default()
     };
@@ -123,6 +124,8 @@ mod tests {
     fn bad_files_are_explained() {
         for (name, text, part) in [
             ("a.toml", "learning_rat = 0.1", "unknown key \"learning_rat\"; did you mean \"learning_rate\"?"),
+            ("a.toml", "[awp]\ngama = 0.1", "\"awp.gama\"; did you mean \"gamma\"?"),
+            ("a.toml", "[auto_lora]\nrang = 4", "\"auto_lora.rang\"; did you mean \"rank\"?"),
             ("a.toml", "[adversary]\nepsilom = 0.1", "\"adversary.epsilom\"; did you mean \"epsilon\"?"),
             ("a.json", "{\"schedule\": {\"kind\": \"cosine\", \"gamm\": 1}}", "did you mean \"gamma\"?"),
             (

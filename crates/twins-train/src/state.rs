@@ -59,6 +59,8 @@ pub(crate) struct ExactSums {
     sums: [u64; 5],
     frozen: Option<u64>,
     gradient_norms: BTreeMap<String, u64>,
+    #[serde(default)]
+    natural: Option<Accuracy>,
 }
 
 impl From<&EpochSums> for ExactSums {
@@ -73,6 +75,7 @@ impl From<&EpochSums> for ExactSums {
                 .iter()
                 .map(|(path, norm)| (path.clone(), norm.to_bits()))
                 .collect(),
+            natural: sums.natural,
         }
     }
 }
@@ -98,6 +101,7 @@ impl From<&ExactSums> for EpochSums {
                 .iter()
                 .map(|(path, bits)| (path.clone(), f64::from_bits(*bits)))
                 .collect(),
+            natural: exact.natural,
         }
     }
 }
@@ -156,6 +160,7 @@ mod tests {
         let sums = EpochSums {
             loss: 0.1 + 0.2,
             frozen: Some(1.0 / 3.0),
+            natural: Some(Accuracy { correct: 1, total: 3 }),
             gradient_norms: BTreeMap::from([("a".into(), f64::MIN_POSITIVE)]),
             ..EpochSums::default()
         };
