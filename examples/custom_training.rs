@@ -14,7 +14,7 @@ use burn_twins::attack::{Norm, Start};
 use burn_twins::data::{DataError, Image, ImageDataset, LabelledImage};
 use burn_twins::nn::Wing;
 use burn_twins::train::{
-    AdversaryConfig, ImageClassifier, Loss, Method, Objective, Schedule, TrainConfig, Trainer, TrainingBatch,
+    AdversaryConfig, ImageClassifier, Loss, Method, Objective, TrainConfig, Trainer, TrainingBatch,
     ValidationConfig, evaluate,
 };
 
@@ -75,9 +75,7 @@ impl ImageDataset for Stripes {
 
 /// Adversarial logit pairing (Kannan et al., 2018): cross-entropy on the adversary's images, and the mean squared
 /// distance of their logits to those of the clean ones.
-struct LogitPairing {
-    weight: f64,
-}
+struct LogitPairing(f64);
 
 impl<M: ImageClassifier> Objective<M> for LogitPairing {
     fn wing(&self) -> Wing {
@@ -87,9 +85,8 @@ impl<M: ImageClassifier> Objective<M> for LogitPairing {
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
         let logits = model.logits(batch.adversarial.clone());
         let clean = model.logits(batch.clean.clone());
-        let labels = batch.labels.clone().unsqueeze_dim(1);
-        let entropy = log_softmax(logits.clone(), 1).gather(1, labels).mean().neg();
-        let total = entropy + (logits.clone() - clean).powi_scalar(2).mean().mul_scalar(self.weight);
+        let entropy = log_softmax(logits.clone(), 1).gather(1, batch.labels.clone().unsqueeze_dim(1)).mean();
+        let total = entropy.neg() + (logits.clone() - clean).powi_scalar(2).mean().mul_scalar(self.0);
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }
 }
@@ -108,17 +105,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_epochs(4)
         .with_batch_size(32)
         .with_learning_rate(0.1)
-        .with_schedule(Schedule::paper(4))
         .with_validation(ValidationConfig { adversary: measured.clone(), ..ValidationConfig::default() })
         .with_adversary(adversary);
-    let trainer = Trainer::new(config)?.with_objective(LogitPairing { weight: 0.5 });
-
-    let (train, test) = (Stripes::dataset(400, 0), Stripes::dataset(100, 1));
-    let before = evaluate(&net, &test, Some(&measured.build()?), 50)?;
-    let trained = trainer.fit(net, train)?;
-    let after = evaluate(&trained.best, &test, Some(&measured.build()?), 50)?;
+    let trainer = Trainer::new(config)?.with_objective(LogitPairing(0.5));
+    let (test, attack) = (Stripes::dataset(100, 1), measured.build()?);
+    let before = evaluate(&net, &test, Some(&attack), 50)?;
+    let trained = trainer.fit(net, Stripes::dataset(400, 0))?;
+    let after = evaluate(&trained.best, &test, Some(&attack), 50)?;
     for (name, accuracy) in [("before", before), ("after", after)] {
-        println!("{name:<7} clean {}, PGD-3 {}", accuracy.clean, accuracy.robust.unwrap_or_default());
+        println!("{name}: clean {}, PGD-3 {}", accuracy.clean, accuracy.robust.unwrap_or_default());
     }
     Ok(())
 }
