@@ -1,18 +1,16 @@
+mod changes;
+
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::{Device, Tensor};
 
-use crate::keys::key;
-use crate::low_rank::{LowRank, matrix};
-use crate::tuning::{Survey, is_under};
+use crate::low_rank::LowRank;
+use crate::tuning::Survey;
 use crate::{ImageClassifier, TrainError};
 
 /// What the branch's parameters stand under; no field of a struct can have this name.
 pub(crate) const BRANCH: &str = "auto-lora";
-
-/// What the draws are for, as part of their key.
-const DRAWS: u64 = 3;
 
 /// A model with its natural branch: the same model with a low-rank change added to the weights of its backbone.
 ///
@@ -79,10 +77,7 @@ impl<M: ImageClassifier> Branched<M> {
             return Err(TrainError::Zero { name: "auto_lora.rank" });
         }
         let survey = Survey::of(&model);
-        let mut create =
-            Create { survey: &survey, frozen, rank, seed, path: Vec::new(), changes: Ok(BTreeMap::new()) };
-        model.visit(&mut create);
-        let changes = create.changes?;
+        let changes = changes::create(&model, &survey, rank, frozen, seed)?;
         match changes.is_empty() {
             true => Err(TrainError::NothingToBranch),
             false => Ok(Self { model, changes, head: survey.head }),
@@ -107,8 +102,7 @@ impl<M: ImageClassifier> Branched<M> {
     /// The model with the branch's weights. Gradients flow to the branch and to the head; of the other parameters it has the
     /// values alone. Running statistics are the model's and shared with it.
     pub fn natural(&self) -> M {
-        let mut view = View { changes: &self.changes, head: self.head.as_deref(), path: Vec::new() };
-        self.model.clone().map(&mut view)
+        changes::apply(self.model.clone(), &self.changes, self.head.as_deref())
     }
 }
 
@@ -182,72 +176,6 @@ impl<M: Module> Module for Branched<M> {
         }
         mapper.exit_module(BRANCH, "Struct:Branched");
         Self { model, changes, head: self.head }
-    }
-}
-
-struct Create<'a> {
-    survey: &'a Survey,
-    frozen: &'a [String],
-    rank: usize,
-    seed: u64,
-    path: Vec<String>,
-    changes: Result<BTreeMap<String, LowRank>, TrainError>,
-}
-
-impl ModuleVisitor for Create<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.path.join(".");
-        let mut outside = self.frozen.iter().chain(&self.survey.head);
-        if D < 2 || !self.survey.trainable.contains(&path) || outside.any(|prefix| is_under(&path, prefix)) {
-            return;
-        }
-        let Ok(changes) = &mut self.changes else { return };
-        let weight = param.val();
-        let matrix = matrix(&weight.dims());
-        if self.rank > matrix[0].min(matrix[1]) {
-            self.changes = Err(TrainError::BranchRank { rank: self.rank, path, matrix });
-            return;
-        }
-        let seed = key(self.seed, &[DRAWS, changes.len() as u64]);
-        changes.insert(path, LowRank::zero(&weight, self.rank, seed));
-    }
-}
-
-struct View<'a> {
-    changes: &'a BTreeMap<String, LowRank>,
-    head: Option<&'a str>,
-    path: Vec<String>,
-}
-
-impl ModuleMapper for View<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.path.join(".");
-        if self.head.is_some_and(|head| is_under(&path, head)) {
-            return param;
-        }
-        param.map(|weight| {
-            let weight = weight.detach();
-            match self.changes.get(&path) {
-                Some(change) => weight.clone() + change.change(weight.dims()),
-                None => weight,
-            }
-        })
     }
 }
 

@@ -326,8 +326,10 @@ fn changed(config: TrainConfig) -> Vec<String> {
 
 #[test]
 fn a_linear_probe_changes_the_head_alone() {
-    let probe = config(Method::TwinsAt).with_tuning(Tuning::LinearProbe);
-    assert_eq!(changed(probe), ["head.bias", "head.weight"]);
+    for method in [Method::TwinsAt, Method::AutoLora] {
+        let probe = config(method).with_tuning(Tuning::LinearProbe);
+        assert_eq!(changed(probe), ["head.bias", "head.weight"], "{method}");
+    }
     let then_full = config(Method::TwinsAt).with_tuning(Tuning::ProbeThenFull { probe_epochs: 2 });
     let paths = changed(then_full);
     for path in ["conv.weight", "head.weight", "norm.frozen_gamma", "norm.gamma", "norm.running_mean"] {
