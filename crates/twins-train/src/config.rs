@@ -130,7 +130,7 @@ impl Default for ValidationConfig {
 pub enum NonFinite {
     /// The training ends with an error that names the step.
     Stop,
-    /// The batch is left out and counted.
+    /// The batch is left out and counted: weights, running statistics, momentum and averages are what they were.
     SkipBatch,
 }
 

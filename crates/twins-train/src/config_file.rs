@@ -104,12 +104,15 @@ mod tests {
         let text = "method = \"trades\"\nepochs = 5\nema_decay = 0.99\nfreeze = [\"conv1\"]\n\
                     [schedule]\nkind = \"cosine\"\nfinal_fraction = 0.1\n\
                     [adversary]\nsteps = 7\n\
+                    [awp]\nwarmup_epochs = 10\n[auto_lora]\nrank = 4\n\
                     [tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 2\n";
         let config = read("run.toml", text).unwrap();
         assert_eq!((config.method, config.epochs, config.adversary.steps), (Method::Trades, 5, 7));
         assert_eq!(config.schedule, Schedule::Cosine { final_fraction: 0.1 });
         assert_eq!(config.tuning, Tuning::ProbeThenFull { probe_epochs: 2 });
         assert_eq!(config.freeze, ["conv1"]);
+        assert_eq!(config.awp, Some(AwpConfig::new(0.01).with_warmup_epochs(10)));
+        assert_eq!((config.auto_lora.rank, config.auto_lora.divergence), (4, 6.0));
         assert_eq!(config.batch_size, 128);
     }
 

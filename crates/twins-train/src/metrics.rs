@@ -82,6 +82,8 @@ pub(crate) struct EpochSums {
     pub(crate) waiting: f64,
     /// Clean accuracy of AutoLoRa's branch on the training images, measured when the epoch began.
     pub(crate) natural: Option<Accuracy>,
+    /// Seconds that measuring it took.
+    pub(crate) measuring: f64,
 }
 
 impl EpochSums {
@@ -154,7 +156,7 @@ impl EpochSums {
             layers,
             skipped_batches: self.skipped,
             images_per_second: self.samples as f64 / self.seconds.max(1e-9),
-            seconds: self.seconds + validation_seconds,
+            seconds: self.seconds + self.measuring + validation_seconds,
             seconds_waiting: self.waiting,
         }
     }

@@ -178,9 +178,13 @@ impl<M: ImageClassifier> Session<M> {
         let accuracy = match self.sums.natural {
             Some(accuracy) => accuracy,
             None => {
+                let start = Instant::now();
                 let train: Arc<dyn ImageDataset> =
                     Arc::new(Subset::new(self.data.dataset.clone(), self.data.train.clone())?);
-                evaluate(&self.model().natural(), &train, None, self.trainer.config.batch_size)?.clean
+                let branch = self.model().natural();
+                let accuracy = evaluate(&branch, &train, None, self.trainer.config.batch_size)?.clean;
+                self.sums.measuring = start.elapsed().as_secs_f64();
+                accuracy
             }
         };
         self.sums.natural = Some(accuracy);

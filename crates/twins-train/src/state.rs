@@ -61,6 +61,8 @@ pub(crate) struct ExactSums {
     gradient_norms: BTreeMap<String, u64>,
     #[serde(default)]
     natural: Option<Accuracy>,
+    #[serde(default)]
+    measuring: u64,
 }
 
 impl From<&EpochSums> for ExactSums {
@@ -76,6 +78,7 @@ impl From<&EpochSums> for ExactSums {
                 .map(|(path, norm)| (path.clone(), norm.to_bits()))
                 .collect(),
             natural: sums.natural,
+            measuring: sums.measuring.to_bits(),
         }
     }
 }
@@ -102,6 +105,7 @@ impl From<&ExactSums> for EpochSums {
                 .map(|(path, bits)| (path.clone(), f64::from_bits(*bits)))
                 .collect(),
             natural: exact.natural,
+            measuring: f64::from_bits(exact.measuring),
         }
     }
 }
@@ -161,6 +165,7 @@ mod tests {
             loss: 0.1 + 0.2,
             frozen: Some(1.0 / 3.0),
             natural: Some(Accuracy { correct: 1, total: 3 }),
+            measuring: 0.1,
             gradient_norms: BTreeMap::from([("a".into(), f64::MIN_POSITIVE)]),
             ..EpochSums::default()
         };

@@ -129,7 +129,7 @@ impl<M: ImageClassifier> Trainer<M> {
         })
     }
 
-    /// Trains with an objective of one's own instead of the configured method's.
+    /// Trains with an objective of one's own instead of the configured method's; of AutoLoRa there is then no branch.
     #[must_use]
     pub fn with_objective(mut self, objective: impl Objective<M> + 'static) -> Self {
         self.objective = Box::new(OnModel(objective));

@@ -67,7 +67,8 @@ pub trait Objective<M>: Send + Sync {
         TrainingImages::Adversarial
     }
 
-    /// The loss of one batch of at least two samples.
+    /// The loss of one batch of at least two samples. Asked for once per step, and twice with adversarial weight
+    /// perturbation ([`AwpConfig`](crate::AwpConfig)).
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss;
 }
 
