@@ -22,8 +22,8 @@ use burn_twins::data::{Augmentation, DataSource, Framing, ImageDataset, Part, Ta
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, Net, save_model};
 use burn_twins::nn::TwinsModule;
 use burn_twins::train::{
-    AdversaryConfig, Ended, Evaluation, ExistingRun, Method, Schedule, TrainConfig, TrainError, Trained,
-    Trainer, ValidationConfig, evaluate,
+    AdversaryConfig, AwpConfig, Ended, Evaluation, ExistingRun, Method, Schedule, TrainConfig, TrainError,
+    Trained, Trainer, ValidationConfig, evaluate,
 };
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
@@ -66,7 +66,8 @@ struct Cli {
     #[arg(long)]
     limit: Option<usize>,
 
-    /// Method: at, trades, mart, twins-at, twins-trades or standard. Without --weights both at and twins-at are run.
+    /// Method: at, trades, mart, auto-lora, twins-at, twins-trades or standard. Without --weights both at and twins-at
+    /// are run.
     #[arg(long)]
     method: Option<Method>,
 
@@ -78,8 +79,8 @@ struct Cli {
     #[arg(long)]
     batch_size: Option<usize>,
 
-    /// Learning rate, divided by ten after 1/2 and 5/6 of the epochs [default: the paper's 0.003; 0.02 on the
-    /// built-in data].
+    /// Learning rate, divided by ten after 1/2 and 5/6 of the epochs (auto-lora: halved when the validation robust
+    /// accuracy stops rising) [default: the paper's 0.003; 0.02 on the built-in data].
     #[arg(long)]
     lr: Option<f64>,
 
@@ -94,6 +95,11 @@ struct Cli {
     /// Weight of the KL term (TRADES, MART).
     #[arg(long, default_value_t = 6.0)]
     beta: f64,
+
+    /// Adversarial weight perturbation with any method: its length as a fraction of each weight's norm, such as 0.01
+    /// [default: none].
+    #[arg(long, value_name = "GAMMA")]
+    awp: Option<f64>,
 
     /// Radius of the adversary's Linf ball, on the [0, 1] scale [default: the paper's 8/255; 4/255 on the built-in
     /// data].
@@ -278,12 +284,16 @@ impl Cli {
         };
         TrainConfig {
             epochs,
-            schedule: Schedule::paper(epochs),
+            schedule: match self.method {
+                Some(Method::AutoLora) => Schedule::auto_lora(),
+                _ => Schedule::paper(epochs),
+            },
             batch_size: self.batch_size.unwrap_or(if builtin { builtin::BATCH } else { paper.batch_size }),
             learning_rate: or(self.lr, builtin::LR, paper.learning_rate),
             weight_decay: or(self.weight_decay, paper.weight_decay, paper.weight_decay),
             lambda: self.lambda,
             beta: self.beta,
+            awp: self.awp.map(AwpConfig::new),
             seed: self.common.seed,
             validation: ValidationConfig {
                 adversary: adversary.clone().with_start(Start::Clean),
@@ -316,6 +326,7 @@ fn pretrain(
         schedule: Schedule::paper(builtin::PRETRAIN_EPOCHS),
         learning_rate: builtin::PRETRAIN_LR,
         weight_decay: 5e-4,
+        awp: None,
         ..config.clone()
     };
     println!("pre-training {arch} on {source}: {} images, {} epochs", train.len(), config.epochs);

@@ -1,8 +1,11 @@
+mod check;
+mod setters;
+
 use serde::{Deserialize, Serialize};
 use twins_attack::Start;
 use twins_data::Augmentation;
 
-use crate::{AdversaryConfig, Method, Schedule, TrainError, Tuning};
+use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning};
 
 /// Configuration of a training.
 ///
@@ -26,6 +29,8 @@ use crate::{AdversaryConfig, Method, Schedule, TrainError, Tuning};
 /// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | of training | [`AdversaryConfig`] |
 /// | `validation` | a tenth of the images, PGD-10 without random start | chooses the best checkpoint | [`ValidationConfig`] |
 /// | `augmentation` | none | of the training images | [`Augmentation`] |
+/// | `awp` | none | adversarial weight perturbation, with any method | [`AwpConfig`] |
+/// | `auto_lora` | rank 8, divergence 6, alpha 1 | of the method `auto-lora` alone | [`AutoLoraConfig`] |
 /// | `checkpoint_steps` | none | steps between checkpoints within an epoch | ≥ 1 |
 /// | `non_finite` | stop | what a NaN or infinite loss or gradient does | [`NonFinite`] |
 /// | `seed` | 0 | of order, split, augmentation and random starts | |
@@ -91,6 +96,11 @@ pub struct TrainConfig {
     pub validation: ValidationConfig,
     /// Random changes to the training images.
     pub augmentation: Augmentation,
+    /// Adversarial weight perturbation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awp: Option<AwpConfig>,
+    /// The branch of the method `auto-lora`; others ignore it.
+    pub auto_lora: AutoLoraConfig,
 }
 
 /// The validation split, held out of training, and the attack on it.
@@ -120,7 +130,7 @@ impl Default for ValidationConfig {
 pub enum NonFinite {
     /// The training ends with an error that names the step.
     Stop,
-    /// The batch is left out and counted.
+    /// The batch is left out and counted: weights, running statistics, momentum and averages are what they were.
     SkipBatch,
 }
 
@@ -148,206 +158,15 @@ impl Default for TrainConfig {
             adversary: AdversaryConfig::default(),
             validation: ValidationConfig::default(),
             augmentation: Augmentation::new(),
+            awp: None,
+            auto_lora: AutoLoraConfig::default(),
         }
     }
 }
 
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $field:ident: $type:ty,)*) => {
-        impl TrainConfig {
-            $(
-                $(#[$doc])*
-                #[must_use]
-                pub fn $name(mut self, $field: $type) -> Self {
-                    self.$field = $field.into();
-                    self
-                }
-            )*
-        }
-    };
-}
-
-setters! {
-    /// Sets the passes over the training images.
-    with_epochs: epochs: usize,
-    /// Sets the images per step.
-    with_batch_size: batch_size: usize,
-    /// Sets the learning rate before the schedule.
-    with_learning_rate: learning_rate: f64,
-    /// Sets the momentum.
-    with_momentum: momentum: f64,
-    /// Sets the weight decay.
-    with_weight_decay: weight_decay: f64,
-    /// Sets the weight of the frozen wing's loss.
-    with_lambda: lambda: f64,
-    /// Sets the weight of the TRADES divergence.
-    with_beta: beta: f64,
-    /// Sets the schedule.
-    with_schedule: schedule: Schedule,
-    /// Sets the epochs of linear rise.
-    with_warmup_epochs: warmup_epochs: f64,
-    /// Sets which part of the model is trained.
-    with_tuning: tuning: Tuning,
-    /// Sets the path prefixes that are never trained.
-    with_freeze: freeze: Vec<String>,
-    /// Sets the largest norm of the gradient.
-    with_gradient_clip: gradient_clip: f64,
-    /// Sets the decay of the averaged weights.
-    with_ema_decay: ema_decay: f64,
-    /// Sets the epochs of patience.
-    with_early_stopping: early_stopping: usize,
-    /// Sets the steps between checkpoints.
-    with_checkpoint_steps: checkpoint_steps: usize,
-    /// Sets what a non-finite value does.
-    with_non_finite: non_finite: NonFinite,
-    /// Sets the seed.
-    with_seed: seed: u64,
-    /// Sets the adversary of training.
-    with_adversary: adversary: AdversaryConfig,
-    /// Sets the validation.
-    with_validation: validation: ValidationConfig,
-    /// Sets the augmentation of the training images.
-    with_augmentation: augmentation: Augmentation,
-}
-
 impl TrainConfig {
-    /// The paper's setting with another method.
+    /// The paper's setting with another method. AutoLoRa's own schedule is [`Schedule::auto_lora`].
     pub fn new(method: Method) -> Self {
         Self { method, ..Self::default() }
-    }
-
-    /// Checks every value.
-    ///
-    /// # Errors
-    ///
-    /// The first value that is outside its range.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        if self.epochs == 0 {
-            return Err(TrainError::NoEpochs);
-        }
-        if self.batch_size < 2 {
-            return Err(TrainError::BatchSize { size: self.batch_size });
-        }
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        let not_negative = |value: f64| value >= 0.0 && value.is_finite();
-        check("learning_rate", self.learning_rate, positive, "above 0 and finite")?;
-        check("momentum", self.momentum, |value| (0.0..1.0).contains(&value), "at least 0 and below 1")?;
-        check("weight_decay", self.weight_decay, not_negative, "at least 0 and finite")?;
-        check("lambda", self.lambda, not_negative, "at least 0 and finite")?;
-        check("beta", self.beta, not_negative, "at least 0 and finite")?;
-        check("warmup_epochs", self.warmup_epochs, not_negative, "at least 0 and finite")?;
-        if let Some(clip) = self.gradient_clip {
-            check("gradient_clip", clip, positive, "above 0 and finite")?;
-        }
-        if let Some(decay) = self.ema_decay {
-            check("ema_decay", decay, |value| value > 0.0 && value < 1.0, "above 0 and below 1")?;
-        }
-        for (name, count) in
-            [("early_stopping", self.early_stopping), ("checkpoint_steps", self.checkpoint_steps)]
-        {
-            if count == Some(0) {
-                return Err(TrainError::Zero { name });
-            }
-        }
-        if self.tuning == (Tuning::ProbeThenFull { probe_epochs: 0 }) {
-            return Err(TrainError::Zero { name: "tuning.probe_epochs" });
-        }
-        self.schedule.validate()?;
-        let fraction = self.validation.fraction;
-        check("validation.fraction", fraction, |value| value > 0.0 && value < 1.0, "above 0 and below 1")?;
-        self.adversary.build()?;
-        self.validation.adversary.build()?;
-        Ok(())
-    }
-}
-
-impl TrainConfig {
-    /// The first setting in which another configuration differs, in words.
-    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
-        let [ours, theirs] = [self, other].map(|config| serde_json::to_value(config).expect("plain data"));
-        let keys = |value: &serde_json::Value| -> Vec<String> {
-            value.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
-        };
-        let null = serde_json::Value::Null;
-        keys(&ours).into_iter().chain(keys(&theirs)).find_map(|key| {
-            let (ours, theirs) = (ours.get(&key).unwrap_or(&null), theirs.get(&key).unwrap_or(&null));
-            (ours != theirs).then(|| format!("{key} was {ours} and is now {theirs}"))
-        })
-    }
-}
-
-fn check(
-    name: &'static str,
-    value: f64,
-    valid: impl Fn(f64) -> bool,
-    range: &'static str,
-) -> Result<(), TrainError> {
-    match valid(value) {
-        true => Ok(()),
-        false => Err(TrainError::OutOfRange { name, value, range }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_are_valid() {
-        for method in Method::ALL {
-            TrainConfig::new(method).validate().unwrap();
-        }
-    }
-
-    #[test]
-    fn bad_values_are_named() {
-        let config = TrainConfig::default;
-        let with_adversary = |epsilon, steps, step_size| {
-            let adversary = AdversaryConfig { epsilon, steps, step_size, ..AdversaryConfig::default() };
-            config().with_adversary(adversary)
-        };
-        for (config, part) in [
-            (config().with_epochs(0), "epochs is 0"),
-            (config().with_batch_size(0), "batch size is 0"),
-            (config().with_batch_size(1), "batch size is 1"),
-            (config().with_learning_rate(0.0), "learning_rate is 0"),
-            (config().with_learning_rate(-0.1), "learning_rate is -0.1"),
-            (config().with_learning_rate(f64::NAN), "learning_rate is NaN"),
-            (config().with_learning_rate(f64::INFINITY), "learning_rate is inf"),
-            (config().with_momentum(1.0), "momentum is 1"),
-            (config().with_weight_decay(-1.0), "weight_decay is -1"),
-            (config().with_lambda(-0.5), "lambda is -0.5"),
-            (config().with_beta(f64::NAN), "beta is NaN"),
-            (config().with_gradient_clip(0.0), "gradient_clip is 0"),
-            (config().with_ema_decay(1.0), "ema_decay is 1"),
-            (config().with_early_stopping(0), "early_stopping is 0"),
-            (config().with_checkpoint_steps(0), "checkpoint_steps is 0"),
-            (
-                config().with_validation(ValidationConfig { fraction: 0.0, ..ValidationConfig::default() }),
-                "validation.fraction is 0",
-            ),
-            (with_adversary(-0.1, 10, 0.1), "-0.1"),
-            (with_adversary(f64::NAN, 10, 0.1), "NaN"),
-            (with_adversary(0.1, 0, 0.1), "step"),
-            (with_adversary(0.1, 10, -0.1), "-0.1"),
-        ] {
-            let message = config.validate().unwrap_err().to_string();
-            assert!(message.contains(part), "{part}: {message}");
-        }
-    }
-
-    #[test]
-    fn difference_names_the_setting() {
-        let config = TrainConfig::default();
-        assert_eq!(config.difference(&config), None);
-        let difference = config.difference(&config.clone().with_ema_decay(0.9)).unwrap();
-        assert_eq!(difference, "ema_decay was null and is now 0.9");
-    }
-
-    #[test]
-    fn survives_json() {
-        let config = TrainConfig::new(Method::TwinsTrades).with_gradient_clip(1.0).with_seed(7);
-        let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
     }
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{NonFinite, Schedule, TrainConfig, TrainError, Tuning};
+use crate::{AwpConfig, NonFinite, Schedule, TrainConfig, TrainError, Tuning};
 
 impl TrainConfig {
     /// Reads a configuration from a `.toml` or `.json` file. What the file leaves out keeps its default (the paper's
@@ -35,6 +35,7 @@ fn known_keys() -> Value {
         ema_decay: Some(0.5),
         early_stopping: Some(1),
         checkpoint_steps: Some(1),
+        awp: Some(AwpConfig::default()),
         non_finite: NonFinite::Stop,
         ..TrainConfig::default()
     };
@@ -103,12 +104,15 @@ mod tests {
         let text = "method = \"trades\"\nepochs = 5\nema_decay = 0.99\nfreeze = [\"conv1\"]\n\
                     [schedule]\nkind = \"cosine\"\nfinal_fraction = 0.1\n\
                     [adversary]\nsteps = 7\n\
+                    [awp]\nwarmup_epochs = 10\n[auto_lora]\nrank = 4\n\
                     [tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 2\n";
         let config = read("run.toml", text).unwrap();
         assert_eq!((config.method, config.epochs, config.adversary.steps), (Method::Trades, 5, 7));
         assert_eq!(config.schedule, Schedule::Cosine { final_fraction: 0.1 });
         assert_eq!(config.tuning, Tuning::ProbeThenFull { probe_epochs: 2 });
         assert_eq!(config.freeze, ["conv1"]);
+        assert_eq!(config.awp, Some(AwpConfig::new(0.01).with_warmup_epochs(10)));
+        assert_eq!((config.auto_lora.rank, config.auto_lora.divergence), (4, 6.0));
         assert_eq!(config.batch_size, 128);
     }
 
@@ -123,6 +127,8 @@ mod tests {
     fn bad_files_are_explained() {
         for (name, text, part) in [
             ("a.toml", "learning_rat = 0.1", "unknown key \"learning_rat\"; did you mean \"learning_rate\"?"),
+            ("a.toml", "[awp]\ngama = 0.1", "\"awp.gama\"; did you mean \"gamma\"?"),
+            ("a.toml", "[auto_lora]\nrang = 4", "\"auto_lora.rang\"; did you mean \"rank\"?"),
             ("a.toml", "[adversary]\nepsilom = 0.1", "\"adversary.epsilom\"; did you mean \"epsilon\"?"),
             ("a.json", "{\"schedule\": {\"kind\": \"cosine\", \"gamm\": 1}}", "did you mean \"gamma\"?"),
             (

@@ -111,6 +111,25 @@ pub enum TrainError {
         /// The method.
         method: Method,
     },
+    /// A branch of higher rank than a weight's matrix.
+    #[error(
+        "auto_lora.rank is {rank}, but \"{path}\" is a {} × {} matrix; use a rank of at most {}",
+        matrix[0], matrix[1], matrix[0].min(matrix[1])
+    )]
+    BranchRank {
+        /// The rank given.
+        rank: usize,
+        /// The weight.
+        path: String,
+        /// Rows and columns: the first axis and all others.
+        matrix: [usize; 2],
+    },
+    /// AutoLoRa on a model without a backbone to train.
+    #[error(
+        "the model has no weight for AutoLoRa's branch: there must be a trained convolution or linear layer before the \
+         head; freeze less, or use the method \"trades\""
+    )]
+    NothingToBranch,
     /// A loss, a gradient or a weight is NaN or infinite.
     #[error(
         "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}); lower the learning rate, clip \

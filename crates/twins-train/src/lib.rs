@@ -2,11 +2,14 @@
 //!
 //! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`ImageClassifier`] (one method) and a data set,
 //! and gives the fine-tuned model back. Methods are adversarial training and TRADES, each plain or split between the
-//! two wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), and clean training; an [`Objective`] of one's own plugs in.
+//! two wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), MART, AutoLoRa and clean training, each with or without
+//! adversarial weight perturbation; an [`Objective`] of one's own plugs in.
 //! The best checkpoint is chosen on a validation split that is held out of training, never on test data. A run is
 //! resumed from any moment with bit-identical weights on the same device.
 
 mod adversary;
+mod awp;
+mod branched;
 mod checkpoint;
 mod config;
 mod config_file;
@@ -15,7 +18,9 @@ mod error;
 mod evaluate;
 mod gradients;
 mod keys;
+mod leaf;
 mod loader;
+mod low_rank;
 mod method;
 mod metrics;
 mod objective;
@@ -32,20 +37,23 @@ mod tuning;
 mod weights;
 
 pub use adversary::AdversaryConfig;
+pub use awp::AwpConfig;
+pub use branched::Branched;
 pub use config::{NonFinite, TrainConfig, ValidationConfig};
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate};
 pub use method::Method;
 pub use metrics::{EpochMetrics, LayerMetrics};
 pub use objective::{
-    At, Loss, Mart, Objective, Standard, Trades, TrainingBatch, TrainingImages, TwinsAt, TwinsTrades,
+    At, AutoLora, AutoLoraConfig, Loss, Mart, Objective, Standard, Trades, TrainingBatch, TrainingImages,
+    TwinsAt, TwinsTrades,
 };
 pub use progress::ProgressDisplay;
 pub use run_directory::ExistingRun;
 pub use schedule::{Position, Schedule};
 pub use sgd::Sgd;
 pub use state::{Best, BestSource};
-pub use step::{StepReport, step};
+pub use step::{StepReport, StepSettings, step};
 pub use trainer::{Ended, Trained, Trainer};
 pub use tuning::Tuning;
 pub use twins_nn::ImageClassifier;

@@ -17,6 +17,8 @@ pub enum Method {
     Trades,
     /// MART with ordinary batch normalisation, see [`Mart`](crate::Mart).
     Mart,
+    /// Clean images train a low-rank branch, adversarial ones the model; see [`AutoLora`](crate::AutoLora).
+    AutoLora,
     /// Adversarial training split between the two wings, see [`TwinsAt`](crate::TwinsAt).
     TwinsAt,
     /// TRADES split between the two wings, see [`TwinsTrades`](crate::TwinsTrades).
@@ -25,8 +27,15 @@ pub enum Method {
 
 impl Method {
     /// Every method, in the order of the documentation.
-    pub const ALL: [Method; 6] =
-        [Method::Standard, Method::At, Method::Trades, Method::Mart, Method::TwinsAt, Method::TwinsTrades];
+    pub const ALL: [Method; 7] = [
+        Method::Standard,
+        Method::At,
+        Method::Trades,
+        Method::Mart,
+        Method::AutoLora,
+        Method::TwinsAt,
+        Method::TwinsTrades,
+    ];
 
     /// The name on the command line and in configuration files.
     pub fn name(self) -> &'static str {
@@ -35,6 +44,7 @@ impl Method {
             Method::At => "at",
             Method::Trades => "trades",
             Method::Mart => "mart",
+            Method::AutoLora => "auto-lora",
             Method::TwinsAt => "twins-at",
             Method::TwinsTrades => "twins-trades",
         }

@@ -29,6 +29,10 @@ pub struct EpochMetrics {
     pub validation_robust_accuracy: Accuracy,
     /// The same two of the averaged weights, where there are any.
     pub ema_accuracy: Option<[Accuracy; 2]>,
+    /// Clean accuracy of AutoLoRa's natural branch on the training images when the epoch began: it sets the weights of
+    /// the epoch's loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub natural_branch_accuracy: Option<Accuracy>,
     /// Mean Euclidean norm of the whole gradient.
     pub gradient_norm: f64,
     /// By layer parameter: its norms and effective learning rate.
@@ -76,6 +80,10 @@ pub(crate) struct EpochSums {
     pub(crate) relative_updates: BTreeMap<String, f64>,
     pub(crate) seconds: f64,
     pub(crate) waiting: f64,
+    /// Clean accuracy of AutoLoRa's branch on the training images, measured when the epoch began.
+    pub(crate) natural: Option<Accuracy>,
+    /// Seconds that measuring it took.
+    pub(crate) measuring: f64,
 }
 
 impl EpochSums {
@@ -119,7 +127,8 @@ impl EpochSums {
             .gradient_norms
             .iter()
             .filter_map(|(path, norm)| {
-                let weight_norm = weight_norm(weights.tensors().get(path)?)?;
+                // Zero has no effective learning rate: a branch's factor before its first step.
+                let weight_norm = weight_norm(weights.tensors().get(path)?).filter(|norm| *norm > 0.0)?;
                 let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
                 let layer = LayerMetrics {
                     weight_norm,
@@ -142,11 +151,12 @@ impl EpochSums {
             validation_robust_accuracy: raw.robust.unwrap_or(raw.clean),
             ema_accuracy: averaged
                 .map(|averaged| [averaged.clean, averaged.robust.unwrap_or(averaged.clean)]),
+            natural_branch_accuracy: self.natural,
             gradient_norm: self.gradient_norm / steps,
             layers,
             skipped_batches: self.skipped,
             images_per_second: self.samples as f64 / self.seconds.max(1e-9),
-            seconds: self.seconds + validation_seconds,
+            seconds: self.seconds + self.measuring + validation_seconds,
             seconds_waiting: self.waiting,
         }
     }

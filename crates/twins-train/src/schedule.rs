@@ -56,6 +56,13 @@ impl Schedule {
         Self::MultiStep { milestones, gamma: 0.1 }
     }
 
+    /// Halved when the validation robust accuracy has not risen for four epochs: the rule of AutoLoRa, simplified. The
+    /// authors' code looks every four epochs, halves where it has risen in fewer than three of them or has not reached
+    /// a new height, and then goes back to the best weights; this schedule does not go back.
+    pub fn auto_lora() -> Self {
+        Self::RobustAccuracy { factor: 0.5, patience: 4 }
+    }
+
     /// The learning rate's factor at a position.
     pub fn factor(&self, position: Position) -> f64 {
         match self {

@@ -1,12 +1,15 @@
+mod saving;
+mod training;
+
+use std::sync::Arc;
 use std::time::Instant;
 
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::Device;
 use twins_attack::Pgd;
-use twins_data::Batch;
-use twins_nn::{TwinsModule, WeightTrace};
+use twins_data::{ImageDataset, Subset};
+use twins_nn::TwinsModule;
 
-use crate::checkpoint::Checkpoint;
+use crate::branched::BRANCH;
 use crate::ema::Ema;
 use crate::keys::key;
 use crate::loader::Loader;
@@ -19,13 +22,12 @@ use crate::trainer::Data;
 use crate::tuning::Scope;
 use crate::weights::Weights;
 use crate::{
-    Best, BestSource, Ended, EpochMetrics, Evaluation, ImageClassifier, NonFinite, Position, Schedule, Sgd,
-    StepReport, TrainError, Trained, Trainer, TrainingBatch, TrainingImages, evaluate, step,
+    Best, BestSource, Branched, Ended, EpochMetrics, Evaluation, ImageClassifier, Position, Schedule, Sgd,
+    TrainError, Trained, Trainer, evaluate,
 };
 
-/// What random draws are for, as part of their key.
+/// What the draws of augmentation are for, as part of their key.
 const AUGMENTATION: u64 = 1;
-const ADVERSARY: u64 = 2;
 
 /// One training in progress.
 pub(crate) struct Session<M> {
@@ -36,10 +38,10 @@ pub(crate) struct Session<M> {
     adversary: Pgd,
     validation_attack: Pgd,
     /// Taken for the time of a step.
-    model: Option<M>,
+    model: Option<Branched<M>>,
     scope: Scope,
     optimiser: Sgd,
-    ema: Option<Ema<M>>,
+    ema: Option<Ema<Branched<M>>>,
     best: Option<Weights>,
     state: State,
     sums: EpochSums,
@@ -49,7 +51,12 @@ pub(crate) struct Session<M> {
 }
 
 impl<M: ImageClassifier> Session<M> {
-    pub(crate) fn new(trainer: Trainer<M>, model: M, device: Device, data: Data) -> Result<Self, TrainError> {
+    pub(crate) fn new(
+        trainer: Trainer<M>,
+        model: Branched<M>,
+        device: Device,
+        data: Data,
+    ) -> Result<Self, TrainError> {
         model.check_statistics()?;
         let config = &trainer.config;
         let (adversary, validation_attack) =
@@ -99,7 +106,7 @@ impl<M: ImageClassifier> Session<M> {
                 break Ended::Interrupted;
             }
         };
-        let last = self.model.take().expect("the model is back after every step");
+        let last = self.model.take().expect("the model is back after every step").into_model();
         let best = match &self.best {
             Some(weights) => weights.load_into(last.valid().train())?,
             None => last.valid().train(),
@@ -114,7 +121,7 @@ impl<M: ImageClassifier> Session<M> {
         })
     }
 
-    fn model(&self) -> &M {
+    fn model(&self) -> &Branched<M> {
         self.model.as_ref().expect("the model is back after every step")
     }
 
@@ -126,6 +133,7 @@ impl<M: ImageClassifier> Session<M> {
         let batches = epoch_batches(&self.data.train, config.batch_size, config.seed, epoch);
         let wing = self.trainer.objective.wing();
         self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
+        self.weigh_branch()?;
         let mut loader = Loader::start(
             self.data.dataset.clone(),
             batches[self.state.step..].to_vec(),
@@ -164,6 +172,26 @@ impl<M: ImageClassifier> Session<M> {
         Ok(true)
     }
 
+    /// Sets AutoLoRa's loss weights for the epoch; of an epoch that is continued they are known already.
+    fn weigh_branch(&mut self) -> Result<(), TrainError> {
+        let Some(config) = self.trainer.auto_lora else { return Ok(()) };
+        let accuracy = match self.sums.natural {
+            Some(accuracy) => accuracy,
+            None => {
+                let start = Instant::now();
+                let train: Arc<dyn ImageDataset> =
+                    Arc::new(Subset::new(self.data.dataset.clone(), self.data.train.clone())?);
+                let branch = self.model().natural();
+                let accuracy = evaluate(&branch, &train, None, self.trainer.config.batch_size)?.clean;
+                self.sums.measuring = start.elapsed().as_secs_f64();
+                accuracy
+            }
+        };
+        self.sums.natural = Some(accuracy);
+        self.trainer.objective = Box::new(config.objective(accuracy));
+        Ok(())
+    }
+
     fn rate_at(&self, steps: usize) -> f64 {
         let config = &self.trainer.config;
         let (epoch, step, plateaus) = (self.state.epoch, self.state.step, self.state.plateaus);
@@ -174,67 +202,7 @@ impl<M: ImageClassifier> Session<M> {
         config.learning_rate * warm * config.schedule.factor(position)
     }
 
-    /// Takes one step; `trace` notes what it does to each weight.
-    fn train_on(&mut self, batch: Batch, trace: bool) -> Result<(), TrainError> {
-        let model = self.model.take().expect("the model is back after every step");
-        let clean = batch.images;
-        let adversarial = match self.trainer.objective.images() {
-            TrainingImages::Clean => clean.clone(),
-            TrainingImages::Adversarial => {
-                let victim = model.valid();
-                let draws = key(self.trainer.config.seed, &[ADVERSARY, self.state.steps as u64]);
-                let logits = |images: Tensor<4>| victim.logits(images);
-                self.adversary.perturb(&logits, clean.clone(), &batch.labels, draws)?
-            }
-        };
-        let labels: Vec<i64> = batch.labels.iter().map(|label| *label as i64).collect();
-        let labels = Tensor::<1, Int>::from_data(labels.as_slice(), &self.device);
-        let batch = TrainingBatch {
-            clean: Tensor::from_inner(clean),
-            adversarial: Tensor::from_inner(adversarial),
-            labels: Tensor::from_inner(labels),
-        };
-        let before = trace.then(|| WeightTrace::of(&model, &GradientsParams::new()));
-        let config = &self.trainer.config;
-        let (model, report) = step(
-            model,
-            self.trainer.objective.as_ref(),
-            &mut self.optimiser,
-            &batch,
-            self.learning_rate,
-            config.gradient_clip,
-        );
-        if let Some(before) = before {
-            let updates = before.changes(&model).into_iter();
-            self.sums.relative_updates =
-                updates.map(|change| (change.path.clone(), change.effective_learning_rate())).collect();
-        }
-        self.model = Some(model);
-        self.take_report(report)
-    }
-
-    fn take_report(&mut self, report: StepReport) -> Result<(), TrainError> {
-        if let Some(what) = report.non_finite() {
-            if self.trainer.config.non_finite == NonFinite::SkipBatch {
-                self.sums.skipped += 1;
-                return Ok(());
-            }
-            return Err(TrainError::NonFinite {
-                what,
-                epoch: self.state.epoch + 1,
-                step: self.state.step + 1,
-                learning_rate: self.learning_rate,
-                checkpoint: self.directory.as_ref().map(RunDirectory::last).filter(|path| path.exists()),
-            });
-        }
-        self.sums.add(&report);
-        if let (Some(ema), Some(model)) = (&mut self.ema, &self.model) {
-            ema.update(model);
-        }
-        Ok(())
-    }
-
-    fn validate(&self, model: &M) -> Result<Evaluation, TrainError> {
+    fn validate(&self, model: &Branched<M>) -> Result<Evaluation, TrainError> {
         evaluate(model, &self.data.validation, Some(&self.validation_attack), self.trainer.config.batch_size)
     }
 
@@ -285,60 +253,8 @@ impl<M: ImageClassifier> Session<M> {
         let robust = evaluation.robust.unwrap_or(evaluation.clean);
         let better = self.state.judge(Best { epoch, source, clean: evaluation.clean, robust });
         if better {
-            self.best = Some(weights.clone());
+            self.best = Some(weights.without(BRANCH));
         }
         better
-    }
-
-    /// Writes the weights alone, under their plain names.
-    fn save_best(&self) -> Result<(), TrainError> {
-        let (Some(directory), Some(weights)) = (&self.directory, &self.best) else { return Ok(()) };
-        let mut metadata = self.trainer.metadata.clone();
-        let best = serde_json::to_string(&self.state.best).expect("plain data");
-        metadata.insert("best".to_owned(), best);
-        directory.write_best(&Checkpoint { metadata, tensors: weights.0.clone() })
-    }
-
-    /// Writes everything that the continuation depends on.
-    fn save(&mut self) -> Result<(), TrainError> {
-        self.state.sums = (&self.sums).into();
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let mut checkpoint = Checkpoint::default();
-        checkpoint.metadata.insert("state".to_owned(), self.state.to_json());
-        checkpoint.insert("model", &Weights::of(self.model()).0);
-        checkpoint.insert("velocity", &self.optimiser.velocity());
-        if let Some(ema) = &self.ema {
-            checkpoint.insert("ema", &Weights::of(ema.model()).0);
-        }
-        directory.write_last(&checkpoint)
-    }
-
-    /// Takes over the last good checkpoint; false where there is none.
-    fn resume(&mut self) -> Result<bool, TrainError> {
-        let Some(directory) = self.directory.clone() else { return Ok(false) };
-        let Some((mut checkpoint, problem)) = directory.read_last()? else { return Ok(false) };
-        let broken = |problem| TrainError::Checkpoint { path: directory.last(), problem };
-        let state = checkpoint.metadata.get("state").ok_or("it has no state".to_owned());
-        self.state = state.and_then(|text| State::from_json(text)).map_err(broken)?;
-        self.state.check_data(self.data.key)?;
-        self.sums = (&self.state.sums).into();
-        let model = self.model.take().expect("the model is back after every step");
-        self.model = Some(Weights(checkpoint.take("model")).load_into(model)?);
-        self.optimiser = self.optimiser.clone().with_velocity(checkpoint.take("velocity"), &self.device);
-        if let Some(ema) = &mut self.ema {
-            ema.load(&Weights(checkpoint.take("ema")))?;
-        }
-        // Where the run ended between writing the best weights and the state, they are of a later epoch, which will be
-        // run again and write the same.
-        self.fell_back = problem;
-        match directory.read_best() {
-            Ok(best) => self.best = best.map(|best| Weights(best.tensors)),
-            Err(problem) => self.fell_back = Some(problem),
-        }
-        if self.best.is_none() {
-            self.state.best = None;
-        }
-        self.history = directory.rewind_metrics(self.state.epoch)?;
-        Ok(true)
     }
 }

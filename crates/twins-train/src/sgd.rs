@@ -4,6 +4,8 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::leaf::leaf;
+
 /// Stochastic gradient descent with momentum and weight decay: the update of `torch.optim.SGD` with dampening 0
 /// and without Nesterov's term, on every parameter that received a gradient.
 ///
@@ -112,12 +114,7 @@ impl ModuleMapper for Update<'_> {
             let weight = tensor.inner().reshape([elements]);
             let direction = self.direction(weight.clone(), gradient.inner().reshape([elements]));
             let updated = weight - direction.mul_scalar(self.learning_rate);
-            let updated = Tensor::from_inner(updated.reshape(shape));
-            match checkpointing {
-                Some(strategy) => updated.with_gradient_checkpointing_strategy(strategy),
-                None => updated,
-            }
-            .require_grad()
+            leaf(updated.reshape(shape), checkpointing)
         })
     }
 }

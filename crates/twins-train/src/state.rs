@@ -59,6 +59,10 @@ pub(crate) struct ExactSums {
     sums: [u64; 5],
     frozen: Option<u64>,
     gradient_norms: BTreeMap<String, u64>,
+    #[serde(default)]
+    natural: Option<Accuracy>,
+    #[serde(default)]
+    measuring: u64,
 }
 
 impl From<&EpochSums> for ExactSums {
@@ -73,6 +77,8 @@ impl From<&EpochSums> for ExactSums {
                 .iter()
                 .map(|(path, norm)| (path.clone(), norm.to_bits()))
                 .collect(),
+            natural: sums.natural,
+            measuring: sums.measuring.to_bits(),
         }
     }
 }
@@ -98,6 +104,8 @@ impl From<&ExactSums> for EpochSums {
                 .iter()
                 .map(|(path, bits)| (path.clone(), f64::from_bits(*bits)))
                 .collect(),
+            natural: exact.natural,
+            measuring: f64::from_bits(exact.measuring),
         }
     }
 }
@@ -156,6 +164,8 @@ mod tests {
         let sums = EpochSums {
             loss: 0.1 + 0.2,
             frozen: Some(1.0 / 3.0),
+            natural: Some(Accuracy { correct: 1, total: 3 }),
+            measuring: 0.1,
             gradient_norms: BTreeMap::from([("a".into(), f64::MIN_POSITIVE)]),
             ..EpochSums::default()
         };

@@ -2,6 +2,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
+use crate::awp::perturbed;
 use crate::gradients::SquaredNorms;
 use crate::{Objective, Sgd, TrainingBatch};
 
@@ -37,21 +38,59 @@ impl StepReport {
     }
 }
 
-/// One step of training: loss, gradients, update. Returns the model, updated unless the loss or a gradient is not
-/// finite (see [`StepReport::non_finite`]).
+/// How a step is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSettings {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// Largest Euclidean norm that the whole gradient may have, as `torch.nn.utils.clip_grad_norm_`; `None`: any.
+    pub gradient_clip: Option<f64>,
+    /// Length of the adversarial weight perturbation ([`AwpConfig`](crate::AwpConfig)); `None`: no perturbation.
+    pub awp_gamma: Option<f64>,
+}
+
+impl StepSettings {
+    /// A plain step.
+    pub fn new(learning_rate: f64) -> Self {
+        Self { learning_rate, gradient_clip: None, awp_gamma: None }
+    }
+
+    /// Sets the largest norm of the whole gradient.
+    #[must_use]
+    pub fn with_gradient_clip(mut self, largest: f64) -> Self {
+        self.gradient_clip = Some(largest);
+        self
+    }
+
+    /// Sets the length of the adversarial weight perturbation.
+    #[must_use]
+    pub fn with_awp_gamma(mut self, gamma: f64) -> Self {
+        self.awp_gamma = Some(gamma);
+        self
+    }
+}
+
+/// One step of training: loss, gradients, update. Returns the updated model or, where the loss or a gradient is not finite
+/// (see [`StepReport::non_finite`]), the model as it was, its running statistics included; the optimiser is then
+/// unchanged too.
 ///
-/// The model must have been switched to the objective's wing. `clip` is the largest Euclidean norm that the whole
-/// gradient may have, as `torch.nn.utils.clip_grad_norm_`.
+/// The model must have been switched to the objective's wing. With a weight perturbation, the loss, its gradients and the
+/// running statistics are those at the perturbed weights, while the update, weight decay included, starts from the
+/// weights themselves. A gradient checkpointing strategy of the parameters is not kept by a step that was left out.
 pub fn step<M: Module, O: Objective<M> + ?Sized>(
     model: M,
     objective: &O,
     optimiser: &mut Sgd,
     batch: &TrainingBatch,
-    learning_rate: f64,
-    clip: Option<f64>,
+    settings: &StepSettings,
 ) -> (M, StepReport) {
-    let loss = objective.loss(&model, batch);
-    let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
+    // valid() gives it running statistics of its own.
+    let before = model.valid();
+    let moved = settings.awp_gamma.map(|gamma| perturbed(&model, &before, objective, batch, gamma));
+    let differentiated = moved.as_ref().unwrap_or(&model);
+    let loss = objective.loss(differentiated, batch);
+    let gradients = GradientsParams::from_grads(loss.total.backward(), differentiated);
+    drop(moved);
     let norms = SquaredNorms::of(&model, &gradients);
 
     let labels = batch.labels.clone();
@@ -75,9 +114,12 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
         gradient_norms: norms.paths.into_iter().zip(squares.iter().map(|square| square.sqrt())).collect(),
     };
     if report.non_finite().is_some() {
-        return (model, report);
+        return (before.train(), report);
     }
+    // While it lives, the weights cannot be updated in place.
+    drop(before);
     // 1e-6 as in PyTorch.
+    let clip = settings.gradient_clip;
     let scale = clip.map_or(1.0, |largest| (largest / (report.gradient_norm + 1e-6)).min(1.0));
-    (optimiser.step(model, &gradients, learning_rate, scale), report)
+    (optimiser.step(model, &gradients, settings.learning_rate, scale), report)
 }

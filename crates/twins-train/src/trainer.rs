@@ -8,11 +8,12 @@ use twins_data::{ImageDataset, Subset, split};
 use twins_nn::TwinsModule;
 
 use crate::keys::key;
+use crate::objective::OnModel;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::{
-    At, Best, EpochMetrics, ExistingRun, ImageClassifier, Mart, Method, Objective, ProgressDisplay, Standard,
-    Trades, TrainConfig, TrainError, TwinsAt, TwinsTrades,
+    Accuracy, At, AutoLoraConfig, Best, Branched, EpochMetrics, ExistingRun, ImageClassifier, Mart, Method,
+    Objective, ProgressDisplay, Standard, Trades, TrainConfig, TrainError, TwinsAt, TwinsTrades,
 };
 
 /// Fine-tunes a classifier.
@@ -54,7 +55,9 @@ use crate::{
 /// ```
 pub struct Trainer<M> {
     pub(crate) config: TrainConfig,
-    pub(crate) objective: Box<dyn Objective<M>>,
+    pub(crate) objective: Box<dyn Objective<Branched<M>>>,
+    /// Where the objective is AutoLoRa's, which changes from epoch to epoch.
+    pub(crate) auto_lora: Option<AutoLoraConfig>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) display: ProgressDisplay,
@@ -102,17 +105,21 @@ impl<M: ImageClassifier> Trainer<M> {
     pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
         config.validate()?;
         let (lambda, beta) = (config.lambda, config.beta);
-        let objective: Box<dyn Objective<M>> = match config.method {
-            Method::Standard => Box::new(Standard),
-            Method::At => Box::new(At),
-            Method::Trades => Box::new(Trades { beta }),
-            Method::Mart => Box::new(Mart { beta }),
-            Method::TwinsAt => Box::new(TwinsAt { lambda }),
-            Method::TwinsTrades => Box::new(TwinsTrades { lambda, beta }),
+        let auto_lora = (config.method == Method::AutoLora).then_some(config.auto_lora);
+        let objective: Box<dyn Objective<Branched<M>>> = match config.method {
+            Method::Standard => Box::new(OnModel(Standard)),
+            Method::At => Box::new(OnModel(At)),
+            Method::Trades => Box::new(OnModel(Trades { beta })),
+            Method::Mart => Box::new(OnModel(Mart { beta })),
+            // Each epoch sets its own, by the branch's accuracy.
+            Method::AutoLora => Box::new(config.auto_lora.objective(Accuracy::default())),
+            Method::TwinsAt => Box::new(OnModel(TwinsAt { lambda })),
+            Method::TwinsTrades => Box::new(OnModel(TwinsTrades { lambda, beta })),
         };
         Ok(Self {
             config,
             objective,
+            auto_lora,
             metadata: BTreeMap::new(),
             stop: Arc::default(),
             display: ProgressDisplay::Auto,
@@ -122,10 +129,11 @@ impl<M: ImageClassifier> Trainer<M> {
         })
     }
 
-    /// Trains with an objective of one's own instead of the configured method's.
+    /// Trains with an objective of one's own instead of the configured method's; of AutoLoRa there is then no branch.
     #[must_use]
     pub fn with_objective(mut self, objective: impl Objective<M> + 'static) -> Self {
-        self.objective = Box::new(objective);
+        self.objective = Box::new(OnModel(objective));
+        self.auto_lora = None;
         self
     }
 
@@ -192,6 +200,10 @@ impl<M: ImageClassifier> Trainer<M> {
 
         // Through valid(): clones share Burn's running statistics, and the caller's model is not to change.
         let model = model.valid().train();
+        let model = match self.auto_lora {
+            Some(branch) => Branched::new(model, branch.rank, &self.config.freeze, self.config.seed)?,
+            None => Branched::plain(model),
+        };
         Session::new(self, model, device, data)?.run()
     }
 

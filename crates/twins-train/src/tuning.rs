@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use twins_nn::{TwinsModule, Wing};
 
 use crate::TrainError;
+use crate::branched::BRANCH;
 
 /// Which part of the model is trained.
 ///
@@ -48,12 +49,11 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn of<M: Module>(model: &M, tuning: Tuning, frozen: &[String]) -> Result<Self, TrainError> {
-        let mut survey = Survey::default();
-        model.visit(&mut survey);
+        let survey = Survey::of(model);
         for prefix in frozen {
             if !survey.paths.iter().any(|path| is_under(path, prefix)) {
-                let mut known: Vec<String> =
-                    survey.paths.iter().map(|path| parent(path).to_owned()).collect();
+                let paths = survey.paths.iter().filter(|path| !is_under(path, BRANCH));
+                let mut known: Vec<String> = paths.map(|path| parent(path).to_owned()).collect();
                 known.dedup();
                 return Err(TrainError::NothingToFreeze { prefix: prefix.clone(), known });
             }
@@ -88,7 +88,7 @@ impl Scope {
 }
 
 /// Whether a parameter's path is a prefix or lies under it.
-fn is_under(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_under(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -96,12 +96,23 @@ fn parent(path: &str) -> &str {
     path.rsplit_once('.').map_or(path, |(parent, _)| parent)
 }
 
+/// What a model consists of.
 #[derive(Default)]
-struct Survey {
+pub(crate) struct Survey {
     path: Vec<String>,
     paths: Vec<String>,
-    trainable: BTreeSet<String>,
-    head: Option<String>,
+    /// The parameters that are to be trained.
+    pub(crate) trainable: BTreeSet<String>,
+    /// The last linear layer.
+    pub(crate) head: Option<String>,
+}
+
+impl Survey {
+    pub(crate) fn of<M: Module>(model: &M) -> Self {
+        let mut survey = Self::default();
+        model.visit(&mut survey);
+        survey
+    }
 }
 
 impl ModuleVisitor for Survey {

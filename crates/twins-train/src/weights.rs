@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use crate::TrainError;
+use crate::tuning::is_under;
 
 /// The values of every parameter and running statistic of a model, by path, on the host.
 ///
@@ -39,6 +40,12 @@ impl Weights {
             return Err(TrainError::WeightsMismatch { problem: format!("left over: {left:?}") });
         }
         Ok(model)
+    }
+
+    /// A copy that leaves out what lies under a path.
+    pub(crate) fn without(&self, prefix: &str) -> Self {
+        let kept = self.0.iter().filter(|(path, _)| !is_under(path, prefix));
+        Self(kept.map(|(path, data)| (path.clone(), data.clone())).collect())
     }
 
     /// The tensors by path.

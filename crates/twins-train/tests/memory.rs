@@ -7,7 +7,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use support::{Net, Squares, config, trainer};
-use twins_train::Method;
+use twins_train::{AwpConfig, Method, TrainConfig};
 
 /// Resident memory in bytes.
 fn resident() -> u64 {
@@ -18,11 +18,16 @@ fn resident() -> u64 {
 
 #[test]
 fn a_thousand_steps_do_not_grow() {
+    // One after the other: the memory looked at is the process's.
+    grows_not(config(Method::TwinsTrades));
+    grows_not(config(Method::AutoLora).with_awp(AwpConfig::new(0.01)));
+}
+
+fn grows_not(config: TrainConfig) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let record = seen.clone();
     // 60 steps per epoch.
-    let config = config(Method::TwinsTrades).with_epochs(20);
-    trainer(config)
+    trainer(config.with_epochs(20))
         .with_observer(move |_| record.lock().unwrap().push(resident()))
         .fit(Net::new(4, 1), Squares::dataset(1067, 1))
         .unwrap();

@@ -1,7 +1,9 @@
 mod at;
+mod auto_lora;
 mod cross_entropy;
 mod divergence;
 mod mart;
+mod on_model;
 mod standard;
 mod trades;
 mod twins_at;
@@ -11,7 +13,9 @@ use burn::tensor::{Int, Tensor};
 use twins_nn::Wing;
 
 pub use at::At;
+pub use auto_lora::{AutoLora, AutoLoraConfig};
 pub use mart::Mart;
+pub(crate) use on_model::OnModel;
 pub use standard::Standard;
 pub use trades::Trades;
 pub use twins_at::TwinsAt;
@@ -63,7 +67,8 @@ pub trait Objective<M>: Send + Sync {
         TrainingImages::Adversarial
     }
 
-    /// The loss of one batch of at least two samples.
+    /// The loss of one batch of at least two samples. Asked for once per step, and twice with adversarial weight
+    /// perturbation ([`AwpConfig`](crate::AwpConfig)).
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss;
 }
 

@@ -14,7 +14,7 @@ use twins_attack::Norm;
 use twins_data::{DataError, Image, ImageDataset, LabelledImage};
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
 use twins_train::{
-    AdversaryConfig, ImageClassifier, Method, ProgressDisplay, Schedule, TrainConfig, Trainer,
+    AdversaryConfig, AutoLoraConfig, ImageClassifier, Method, ProgressDisplay, Schedule, TrainConfig, Trainer,
 };
 
 /// conv 1→6, two-wing batch normalisation, ReLU, mean, linear 6·4→classes.
@@ -119,6 +119,7 @@ pub(crate) fn config(method: Method) -> TrainConfig {
         .with_learning_rate(0.05)
         .with_schedule(Schedule::MultiStep { milestones: vec![2], gamma: 0.1 })
         .with_adversary(AdversaryConfig::new(Norm::Linf, 0.05, 2, 0.04))
+        .with_auto_lora(AutoLoraConfig::new(4))
         .with_seed(5)
 }
 

@@ -1,0 +1,162 @@
+use super::TrainConfig;
+use crate::{TrainError, Tuning};
+
+impl TrainConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is outside its range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        if self.epochs == 0 {
+            return Err(TrainError::NoEpochs);
+        }
+        if self.batch_size < 2 {
+            return Err(TrainError::BatchSize { size: self.batch_size });
+        }
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let not_negative = |value: f64| value >= 0.0 && value.is_finite();
+        check("learning_rate", self.learning_rate, positive, "above 0 and finite")?;
+        check("momentum", self.momentum, |value| (0.0..1.0).contains(&value), "at least 0 and below 1")?;
+        check("weight_decay", self.weight_decay, not_negative, "at least 0 and finite")?;
+        check("lambda", self.lambda, not_negative, "at least 0 and finite")?;
+        check("beta", self.beta, not_negative, "at least 0 and finite")?;
+        check("warmup_epochs", self.warmup_epochs, not_negative, "at least 0 and finite")?;
+        if let Some(clip) = self.gradient_clip {
+            check("gradient_clip", clip, positive, "above 0 and finite")?;
+        }
+        if let Some(decay) = self.ema_decay {
+            check("ema_decay", decay, |value| value > 0.0 && value < 1.0, "above 0 and below 1")?;
+        }
+        for (name, count) in
+            [("early_stopping", self.early_stopping), ("checkpoint_steps", self.checkpoint_steps)]
+        {
+            if count == Some(0) {
+                return Err(TrainError::Zero { name });
+            }
+        }
+        if self.tuning == (Tuning::ProbeThenFull { probe_epochs: 0 }) {
+            return Err(TrainError::Zero { name: "tuning.probe_epochs" });
+        }
+        if let Some(awp) = self.awp {
+            check("awp.gamma", awp.gamma, |value| value > 0.0 && value <= 1.0, "above 0 and at most 1")?;
+        }
+        if self.auto_lora.rank == 0 {
+            return Err(TrainError::Zero { name: "auto_lora.rank" });
+        }
+        check("auto_lora.divergence", self.auto_lora.divergence, not_negative, "at least 0 and finite")?;
+        check("auto_lora.alpha", self.auto_lora.alpha, positive, "above 0 and finite")?;
+        self.schedule.validate()?;
+        let fraction = self.validation.fraction;
+        check("validation.fraction", fraction, |value| value > 0.0 && value < 1.0, "above 0 and below 1")?;
+        self.adversary.build()?;
+        self.validation.adversary.build()?;
+        Ok(())
+    }
+}
+
+impl TrainConfig {
+    /// The first setting in which another configuration differs, in words.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        let [ours, theirs] = [self, other].map(|config| serde_json::to_value(config).expect("plain data"));
+        let keys = |value: &serde_json::Value| -> Vec<String> {
+            value.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
+        };
+        let null = serde_json::Value::Null;
+        keys(&ours).into_iter().chain(keys(&theirs)).find_map(|key| {
+            let (ours, theirs) = (ours.get(&key).unwrap_or(&null), theirs.get(&key).unwrap_or(&null));
+            (ours != theirs).then(|| format!("{key} was {ours} and is now {theirs}"))
+        })
+    }
+}
+
+fn check(
+    name: &'static str,
+    value: f64,
+    valid: impl Fn(f64) -> bool,
+    range: &'static str,
+) -> Result<(), TrainError> {
+    match valid(value) {
+        true => Ok(()),
+        false => Err(TrainError::OutOfRange { name, value, range }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ValidationConfig;
+    use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method};
+
+    #[test]
+    fn defaults_are_valid() {
+        for method in Method::ALL {
+            TrainConfig::new(method).validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let config = TrainConfig::default;
+        let with_adversary = |epsilon, steps, step_size| {
+            let adversary = AdversaryConfig { epsilon, steps, step_size, ..AdversaryConfig::default() };
+            config().with_adversary(adversary)
+        };
+        for (config, part) in [
+            (config().with_epochs(0), "epochs is 0"),
+            (config().with_batch_size(0), "batch size is 0"),
+            (config().with_batch_size(1), "batch size is 1"),
+            (config().with_learning_rate(0.0), "learning_rate is 0"),
+            (config().with_learning_rate(-0.1), "learning_rate is -0.1"),
+            (config().with_learning_rate(f64::NAN), "learning_rate is NaN"),
+            (config().with_learning_rate(f64::INFINITY), "learning_rate is inf"),
+            (config().with_momentum(1.0), "momentum is 1"),
+            (config().with_weight_decay(-1.0), "weight_decay is -1"),
+            (config().with_lambda(-0.5), "lambda is -0.5"),
+            (config().with_beta(f64::NAN), "beta is NaN"),
+            (config().with_gradient_clip(0.0), "gradient_clip is 0"),
+            (config().with_ema_decay(1.0), "ema_decay is 1"),
+            (config().with_early_stopping(0), "early_stopping is 0"),
+            (config().with_checkpoint_steps(0), "checkpoint_steps is 0"),
+            (
+                config().with_validation(ValidationConfig { fraction: 0.0, ..ValidationConfig::default() }),
+                "validation.fraction is 0",
+            ),
+            (config().with_awp(AwpConfig::new(0.0)), "awp.gamma is 0"),
+            (config().with_awp(AwpConfig::new(-0.01)), "awp.gamma is -0.01"),
+            (config().with_awp(AwpConfig::new(1.5)), "awp.gamma is 1.5"),
+            (config().with_awp(AwpConfig::new(f64::NAN)), "awp.gamma is NaN"),
+            (config().with_auto_lora(AutoLoraConfig::new(0)), "auto_lora.rank is 0"),
+            (
+                config().with_auto_lora(AutoLoraConfig { divergence: -1.0, ..AutoLoraConfig::default() }),
+                "auto_lora.divergence is -1",
+            ),
+            (
+                config().with_auto_lora(AutoLoraConfig { alpha: 0.0, ..AutoLoraConfig::default() }),
+                "auto_lora.alpha is 0",
+            ),
+            (with_adversary(-0.1, 10, 0.1), "-0.1"),
+            (with_adversary(f64::NAN, 10, 0.1), "NaN"),
+            (with_adversary(0.1, 0, 0.1), "step"),
+            (with_adversary(0.1, 10, -0.1), "-0.1"),
+        ] {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+
+    #[test]
+    fn difference_names_the_setting() {
+        let config = TrainConfig::default();
+        assert_eq!(config.difference(&config), None);
+        let difference = config.difference(&config.clone().with_ema_decay(0.9)).unwrap();
+        assert_eq!(difference, "ema_decay was null and is now 0.9");
+    }
+
+    #[test]
+    fn survives_json() {
+        let config = TrainConfig::new(Method::TwinsTrades).with_gradient_clip(1.0).with_seed(7);
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+    }
+}

@@ -1,0 +1,66 @@
+use twins_data::Augmentation;
+
+use super::{NonFinite, TrainConfig, ValidationConfig};
+use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Schedule, Tuning};
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $field:ident: $type:ty,)*) => {
+        impl TrainConfig {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(mut self, $field: $type) -> Self {
+                    self.$field = $field.into();
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    /// Sets the passes over the training images.
+    with_epochs: epochs: usize,
+    /// Sets the images per step.
+    with_batch_size: batch_size: usize,
+    /// Sets the learning rate before the schedule.
+    with_learning_rate: learning_rate: f64,
+    /// Sets the momentum.
+    with_momentum: momentum: f64,
+    /// Sets the weight decay.
+    with_weight_decay: weight_decay: f64,
+    /// Sets the weight of the frozen wing's loss.
+    with_lambda: lambda: f64,
+    /// Sets the weight of the TRADES divergence.
+    with_beta: beta: f64,
+    /// Sets the schedule.
+    with_schedule: schedule: Schedule,
+    /// Sets the epochs of linear rise.
+    with_warmup_epochs: warmup_epochs: f64,
+    /// Sets which part of the model is trained.
+    with_tuning: tuning: Tuning,
+    /// Sets the path prefixes that are never trained.
+    with_freeze: freeze: Vec<String>,
+    /// Sets the largest norm of the gradient.
+    with_gradient_clip: gradient_clip: f64,
+    /// Sets the decay of the averaged weights.
+    with_ema_decay: ema_decay: f64,
+    /// Sets the epochs of patience.
+    with_early_stopping: early_stopping: usize,
+    /// Sets the steps between checkpoints.
+    with_checkpoint_steps: checkpoint_steps: usize,
+    /// Sets what a non-finite value does.
+    with_non_finite: non_finite: NonFinite,
+    /// Sets the seed.
+    with_seed: seed: u64,
+    /// Sets the adversary of training.
+    with_adversary: adversary: AdversaryConfig,
+    /// Sets the validation.
+    with_validation: validation: ValidationConfig,
+    /// Sets the augmentation of the training images.
+    with_augmentation: augmentation: Augmentation,
+    /// Sets the adversarial weight perturbation.
+    with_awp: awp: AwpConfig,
+    /// Sets the branch of the method `auto-lora`.
+    with_auto_lora: auto_lora: AutoLoraConfig,
+}

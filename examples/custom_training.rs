@@ -1,0 +1,119 @@
+//! Fine-tuning with nothing of this library but the trainer: your own model, data and objective.
+//!
+//! `cargo run --release --example custom_training`
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::{log_softmax, relu};
+use burn::tensor::{Device, Tensor};
+use burn_dataset::Dataset;
+use burn_twins::attack::{Norm, Start};
+use burn_twins::data::{DataError, Image, ImageDataset, LabelledImage};
+use burn_twins::nn::Wing;
+use burn_twins::train::{
+    AdversaryConfig, ImageClassifier, Loss, Method, Objective, TrainConfig, Trainer, TrainingBatch,
+    ValidationConfig, evaluate,
+};
+
+/// A model of plain Burn layers. It needs one method: images in [0, 1] to logits.
+#[derive(Module, Debug)]
+struct Net {
+    conv: Conv2d,
+    norm: BatchNorm,
+    head: Linear,
+}
+
+impl ImageClassifier for Net {
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = relu(self.norm.forward(self.conv.forward(images)));
+        self.head.forward(x.mean_dims(&[2, 3]).flatten(1, 3))
+    }
+}
+
+/// Images that are made when they are asked for: stripes, across or along, with noise from a hash of the pixel.
+struct Stripes {
+    len: usize,
+    seed: usize,
+    classes: Vec<String>,
+}
+
+impl Stripes {
+    fn dataset(len: usize, seed: usize) -> Arc<dyn ImageDataset> {
+        Arc::new(Self { len, seed, classes: vec!["across".to_owned(), "along".to_owned()] })
+    }
+}
+
+impl Dataset<LabelledImage, DataError> for Stripes {
+    fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+        let label = index % 2;
+        let pixel = |at: usize| {
+            let position = [at / 12, at % 12][label] + index / 2;
+            let noise = (index * 144 + at + 99_991 * self.seed).wrapping_mul(2_654_435_761) >> 13;
+            (if position % 4 < 2 { 95 } else { 145 }) + (noise % 15) as u8
+        };
+        let image = Image { shape: [1, 12, 12], pixels: (0..144).map(pixel).collect() };
+        Ok(LabelledImage { image, label })
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl ImageDataset for Stripes {
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        [1, 12, 12]
+    }
+}
+
+/// Adversarial logit pairing (Kannan et al., 2018): cross-entropy on the adversary's images, and the mean squared
+/// distance of their logits to those of the clean ones.
+struct LogitPairing(f64);
+
+impl<M: ImageClassifier> Objective<M> for LogitPairing {
+    fn wing(&self) -> Wing {
+        Wing::AdaptiveTraining
+    }
+
+    fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
+        let logits = model.logits(batch.adversarial.clone());
+        let clean = model.logits(batch.clean.clone());
+        let entropy = log_softmax(logits.clone(), 1).gather(1, batch.labels.clone().unsqueeze_dim(1)).mean();
+        let total = entropy.neg() + (logits.clone() - clean).powi_scalar(2).mean().mul_scalar(self.0);
+        Loss { adaptive: total.clone(), total, frozen: None, logits }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = Device::flex();
+    device.seed(1);
+    let net = Net {
+        conv: Conv2dConfig::new([1, 8], [5, 5]).with_bias(false).init(&device),
+        norm: BatchNormConfig::new(8).init(&device),
+        head: LinearConfig::new(8, 2).init(&device),
+    };
+    let adversary = AdversaryConfig::new(Norm::Linf, 16.0 / 255.0, 3, 8.0 / 255.0);
+    let measured = adversary.clone().with_start(Start::Clean);
+    let config = TrainConfig::new(Method::At)
+        .with_epochs(4)
+        .with_batch_size(32)
+        .with_learning_rate(0.1)
+        .with_validation(ValidationConfig { adversary: measured.clone(), ..ValidationConfig::default() })
+        .with_adversary(adversary);
+    let trainer = Trainer::new(config)?.with_objective(LogitPairing(0.5));
+    let (test, attack) = (Stripes::dataset(100, 1), measured.build()?);
+    let before = evaluate(&net, &test, Some(&attack), 50)?;
+    let trained = trainer.fit(net, Stripes::dataset(400, 0))?;
+    let after = evaluate(&trained.best, &test, Some(&attack), 50)?;
+    for (name, accuracy) in [("before", before), ("after", after)] {
+        println!("{name}: clean {}, PGD-3 {}", accuracy.clean, accuracy.robust.unwrap_or_default());
+    }
+    Ok(())
+}
