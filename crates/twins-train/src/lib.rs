@@ -20,7 +20,9 @@ mod method;
 mod metrics;
 mod objective;
 mod order;
+mod preset;
 mod progress;
+pub mod report;
 mod run_directory;
 mod schedule;
 mod session;
@@ -33,6 +35,7 @@ mod weights;
 
 pub use adversary::AdversaryConfig;
 pub use config::{NonFinite, TrainConfig, ValidationConfig};
+pub use config_file::ConfigFile;
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate};
 pub use method::Method;
@@ -40,6 +43,7 @@ pub use metrics::{EpochMetrics, LayerMetrics};
 pub use objective::{
     At, Loss, Mart, Objective, Standard, Trades, TrainingBatch, TrainingImages, TwinsAt, TwinsTrades,
 };
+pub use preset::Preset;
 pub use progress::ProgressDisplay;
 pub use run_directory::ExistingRun;
 pub use schedule::{Position, Schedule};
