@@ -94,7 +94,7 @@ fn a_report_holds_the_figures_and_nothing_from_elsewhere() {
         "twins-at / at",
         "frozen wing",
         "robust, validation",
-        "epsilon (Linf, 1/255; linf)",
+        "epsilon (Linf, in 1/255)",
         "learning rate / ‖w‖²",
         "FGSM",
         "<td>adversary.epsilon</td><td>0.05</td><td>0.05</td>",

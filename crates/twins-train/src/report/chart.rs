@@ -95,7 +95,7 @@ impl Chart {
             .margin(8)
             .margin_right(16)
             .x_label_area_size(42)
-            .y_label_area_size(64)
+            .y_label_area_size(78)
             .build_cartesian_2d(x.0..x.1, y.0..y.1)
             .map_err(|error| error.to_string())?;
         chart
@@ -147,6 +147,8 @@ impl Chart {
 
     fn y_label(&self, value: f64) -> String {
         match self.y_scale {
+            // What is left of a tick at 0 after rounding.
+            Scale::Linear if value.abs() < 1e-12 => "0".to_owned(),
             Scale::Linear => number(value),
             Scale::Logarithmic => number(10f64.powf(value)),
         }

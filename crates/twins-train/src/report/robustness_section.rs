@@ -20,10 +20,13 @@ pub(super) fn section_of(runs: &[ReportRun]) -> Result<String, TrainError> {
             points: curve.points.iter().map(|(radius, a)| (scale(*radius), a.percent())).collect(),
         });
         let images = first.points.first().map_or(0, |point| point.1.total);
-        let unit = if first.norm == twins_attack::Norm::Linf { "Linf, 1/255" } else { "[0, 1] scale" };
+        let unit = match first.norm {
+            twins_attack::Norm::Linf => "Linf, in 1/255".to_owned(),
+            other => format!("{other}, on the [0, 1] scale"),
+        };
         let chart = Chart {
             title: format!("Accuracy against the radius: PGD-{} on {images} test images", first.steps),
-            x: format!("epsilon ({unit}; {})", first.norm),
+            x: format!("epsilon ({unit})"),
             y: "accuracy (%)".to_owned(),
             y_range: Some((0.0, 100.0)),
             series: series.collect(),
