@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use burn_twins::attack::{ApgdConfig, Attack, PgdConfig, SquareConfig, ThreatModel};
+use burn_twins::attack::{ApgdConfig, Attack, AttackError, PgdConfig, SquareConfig, ThreatModel};
 use burn_twins::data::ImageDataset;
 use burn_twins::models::{Architecture, Net};
 use burn_twins::train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, spread_samples};
@@ -75,11 +75,7 @@ pub fn examine(
 
 impl ReportAttack {
     /// The attack, under the name that the report gives it.
-    fn build(
-        self,
-        threat: ThreatModel,
-        seed: u64,
-    ) -> Result<(&'static str, Box<dyn Attack>), Box<dyn std::error::Error>> {
+    fn build(self, threat: ThreatModel, seed: u64) -> Result<(&'static str, Box<dyn Attack>), AttackError> {
         Ok(match self {
             ReportAttack::Fgsm => ("FGSM", Box::new(PgdConfig::fgsm(threat).build()?)),
             ReportAttack::ApgdCe => (
