@@ -1,15 +1,20 @@
-//! Ctrl-C on the example `finetune`: the step is finished, the state saved and the command to go on printed.
+//! What stops the example `finetune` halfway: Ctrl-C, a full disk. The state is saved, and the way to go on printed.
 #![cfg(unix)]
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+fn binary() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().unwrap().parent().unwrap().join("examples").join("finetune")
+}
+
 #[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("finetune");
+    let binary = binary();
     let mut child = Command::new(&binary)
         .current_dir(folder.path())
         .args(["--out", "run", "--force"])
@@ -34,4 +39,44 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let again = Command::new(&binary).current_dir(folder.path()).args(["--out", "run"]).output().unwrap();
     let message = String::from_utf8_lossy(&again.stderr);
     assert!(message.contains("holds another run") && message.contains("--force"), "{message}");
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = ["--limit", "40", "--epochs", "1", "--method", "at", "--report-images", "0", "--out"];
+    let run = |out: &str, resume: &[&str]| {
+        let output = Command::new(binary())
+            .current_dir(folder.path())
+            .args(tiny)
+            .arg(out)
+            .args(resume)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read(folder.path().join(out).join("at/model.safetensors")).unwrap()
+    };
+    // Files of at most 8 blocks (512 bytes each, 1024 in some shells): the configuration fits and no weights do. With the
+    // signal ignored, the write fails with an error of the system.
+    let full = Command::new("sh")
+        .current_dir(folder.path())
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+        .arg(binary())
+        .args(tiny)
+        .arg("full")
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&full.stderr);
+    assert_eq!(full.status.code(), Some(1), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for part in ["cannot write full/pretrain/best.safetensors", "File too large", "make room", "resume"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let left = std::fs::read_dir(folder.path().join("full/pretrain")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["config.json"], "no temporary file is left");
+    assert!(
+        run("full", &["--resume"]) == run("straight", &[]),
+        "the weights differ from an uninterrupted run's"
+    );
 }

@@ -31,6 +31,7 @@ use crate::{Cutout, Image, RandomErasing, RandomResizedCrop};
 /// assert_eq!(changed, augmentation.apply(&image, [32, 32], 0, 5));
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// A random part of the original image, resized.
     pub resized_crop: Option<RandomResizedCrop>,

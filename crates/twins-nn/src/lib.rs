@@ -26,6 +26,7 @@ mod composed;
 mod config;
 mod convert;
 mod diagnostics;
+mod drift;
 mod fold;
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod fused;
@@ -38,6 +39,7 @@ mod wings;
 
 pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
 pub use diagnostics::{WeightChange, WeightTrace};
+pub use drift::WingDrift;
 pub use fold::FoldNorm;
 pub use image_classifier::ImageClassifier;
 pub use norm::TwinsBatchNorm;

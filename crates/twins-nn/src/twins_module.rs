@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use crate::{StatisticsError, Wing, statistics};
+use crate::{StatisticsError, Wing, WingDrift, drift, statistics};
 
 /// What the derived [`Module`] tells a visitor as the container of the layer's fields.
 const LAYER: &str = "Struct:TwinsBatchNorm";
@@ -33,6 +35,11 @@ pub trait TwinsModule: Module {
     /// [`StatisticsError`], naming the first value that is not finite or variance that is below zero.
     fn check_statistics(&self) -> Result<(), StatisticsError> {
         statistics::check(self)
+    }
+
+    /// How far the wings' statistics have come apart in every two-wing layer, by the layer's path.
+    fn wing_drift(&self) -> BTreeMap<String, WingDrift> {
+        drift::of(self)
     }
 
     /// The number of two-wing layers in the model.

@@ -1,31 +1,139 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::{AwpConfig, NonFinite, Schedule, TrainConfig, TrainError, Tuning};
 
-impl TrainConfig {
-    /// Reads a configuration from a `.toml` or `.json` file. What the file leaves out keeps its default (the paper's
-    /// setting).
+/// The settings that a `.toml` or `.json` file gives: some or all of those of [`TrainConfig`].
+///
+/// ```
+/// use twins_train::{ConfigFile, Preset};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("twins-config-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("run.toml");
+/// std::fs::write(&path, "learning_rate = 0.01\n[adversary]\nsteps = 5\n")?;
+/// let file = ConfigFile::read(&path)?;
+/// let config = file.apply(Preset::PaperCaltech.config())?;
+/// assert_eq!((config.learning_rate, config.adversary.steps, config.lambda), (0.01, 5, 0.4));
+/// assert!(file.gives("adversary.steps") && !file.gives("lambda"));
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigFile {
+    path: PathBuf,
+    value: Value,
+}
+
+impl ConfigFile {
+    /// Reads a file and checks its keys and the types of their values.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, an extension that is neither, a syntax error, an unknown key (with the nearest known
-    /// one), a value of the wrong type, or a value out of range.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TrainError> {
+    /// [`TrainError::ConfigFile`], with the line where there is one: a file that cannot be read, another extension, a
+    /// syntax error, an unknown key (with the nearest known one), a value of the wrong type.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         let path = path.as_ref();
         let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
-        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-        let value: Value = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("toml") => toml::from_str(&text).map_err(|error| bad(error.to_string()))?,
-            Some("json") => serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?,
+        let toml = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => true,
+            Some("json") => false,
             _ => return Err(bad("its name must end in .toml or .json".to_owned())),
         };
-        check_keys(&value, &known_keys(), "").map_err(bad)?;
-        let config: Self = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| bad(format!("{error}; give the path of a readable text file")))?;
+        let value: Value = match toml {
+            true => toml::from_str(&text).map_err(|error| bad(toml_problem(&text, &error)))?,
+            false => serde_json::from_str(&text).map_err(|error| bad(json_problem(&error)))?,
+        };
+        if !value.is_object() {
+            return Err(bad(format!("it holds {value}; it must hold a table of settings")));
+        }
+        check_keys(&value, &known_keys(), "", &text).map_err(bad)?;
+        // Once more by type, because only this reading knows the line of a wrong value.
+        match toml {
+            true => {
+                drop(toml::from_str::<TrainConfig>(&text).map_err(|error| bad(toml_problem(&text, &error)))?)
+            }
+            false => {
+                drop(serde_json::from_str::<TrainConfig>(&text).map_err(|error| bad(json_problem(&error)))?)
+            }
+        }
+        Ok(Self { path: path.to_owned(), value })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file gives a setting, by its dotted path such as `adversary.steps`, or anything below it.
+    pub fn gives(&self, setting: &str) -> bool {
+        setting.split('.').try_fold(&self.value, |value, key| value.get(key)).is_some()
+    }
+
+    /// A configuration with the file's settings in the place of its own. Tables are taken over key by key, but those of
+    /// alternatives (`schedule`, `tuning`) as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::ConfigFile`] where the result cannot be read back; not whether its values are in range, which
+    /// [`TrainConfig::validate`] checks when every source has been applied.
+    pub fn apply(&self, base: TrainConfig) -> Result<TrainConfig, TrainError> {
+        let mut value = serde_json::to_value(base).expect("a configuration is plain data");
+        merge(&mut value, &self.value, "");
+        serde_json::from_value(value)
+            .map_err(|error| TrainError::ConfigFile { path: self.path.clone(), problem: error.to_string() })
+    }
+}
+
+impl TrainConfig {
+    /// Reads a configuration from a `.toml` or `.json` file. What the file leaves out keeps its default (the paper's
+    /// setting); [`ConfigFile`] gives it another base.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ConfigFile::read`], or a value out of range.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TrainError> {
+        let config = ConfigFile::read(path)?.apply(Self::default())?;
         config.validate()?;
         Ok(config)
     }
+}
+
+/// Puts the given values over the base's, table by table.
+fn merge(base: &mut Value, given: &Value, path: &str) {
+    match (base, given) {
+        (Value::Object(base), Value::Object(given)) if !matches!(path, "schedule" | "tuning") => {
+            for (key, value) in given {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                merge(base.entry(key.clone()).or_insert(Value::Null), value, &path);
+            }
+        }
+        (base, given) => *base = given.clone(),
+    }
+}
+
+/// The problem on one line, with the number of its line.
+fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().lines().collect::<Vec<_>>().join(" ");
+    match error.span() {
+        Some(span) => {
+            let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
+            format!("line {line}: {message}; correct it, or leave the setting out")
+        }
+        None => format!("{message}; correct it, or leave the setting out"),
+    }
+}
+
+fn json_problem(error: &serde_json::Error) -> String {
+    // serde_json ends its messages with the place.
+    let text = error.to_string();
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    format!("line {}: {message}; correct it, or leave the setting out", error.line())
 }
 
 /// A configuration in which every key is present, tables of alternatives holding the keys of all of them.
@@ -54,21 +162,34 @@ fn known_keys() -> Value {
     known
 }
 
-fn check_keys(given: &Value, known: &Value, path: &str) -> Result<(), String> {
+fn check_keys(given: &Value, known: &Value, path: &str, text: &str) -> Result<(), String> {
     let (Value::Object(given), Value::Object(known)) = (given, known) else { return Ok(()) };
     for (key, value) in given {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match known.get(key) {
-            Some(known) => check_keys(value, known, &full)?,
+            Some(known) => check_keys(value, known, &full, text)?,
             None => {
                 let nearest = known.keys().min_by_key(|known| distance(key, known));
                 let hint =
                     nearest.map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default();
-                return Err(format!("unknown key \"{full}\"{hint}"));
+                let line = line_of(text, key).map(|line| format!("line {line}: ")).unwrap_or_default();
+                return Err(format!("{line}unknown key \"{full}\"{hint}"));
             }
         }
     }
     Ok(())
+}
+
+/// The first line, from 1, that has the word in it: of an unknown key the line where it stands.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let in_word = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
+    let has = |line: &str| {
+        line.match_indices(key).any(|(place, _)| {
+            let after = line[place + key.len()..].chars().next();
+            !line[..place].ends_with(in_word) && !after.is_some_and(in_word)
+        })
+    };
+    text.lines().position(|line| has(line.split('#').next().unwrap_or_default())).map(|index| index + 1)
 }
 
 /// The number of letters to insert, delete or replace (Levenshtein).
@@ -114,6 +235,47 @@ mod tests {
         assert_eq!(config.awp, Some(AwpConfig::new(0.01).with_warmup_epochs(10)));
         assert_eq!((config.auto_lora.rank, config.auto_lora.divergence), (4, 6.0));
         assert_eq!(config.batch_size, 128);
+    }
+
+    #[test]
+    fn a_file_goes_over_any_base() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        std::fs::write(&path, "[validation.adversary]\nsteps = 3\n[schedule]\nkind = \"constant\"\n")
+            .unwrap();
+        let file = ConfigFile::read(&path).unwrap();
+        let base = TrainConfig::new(Method::At).with_lambda(0.4).with_gradient_clip(2.0);
+        let config = file.apply(base.clone()).unwrap();
+        let mut expected = base.with_schedule(Schedule::Constant);
+        expected.validation.adversary.steps = 3;
+        assert_eq!(config, expected);
+        for (setting, given) in [
+            ("schedule", true),
+            ("validation.adversary", true),
+            ("validation.fraction", false),
+            ("epochs", false),
+        ] {
+            assert_eq!(file.gives(setting), given, "{setting}");
+        }
+    }
+
+    #[test]
+    fn the_line_is_told() {
+        for (name, text, part) in [
+            ("a.toml", "epochs = 3\n\nlearning_rat = 1\n", "line 3: unknown key"),
+            ("a.toml", "# learning_rat\nlearning_rat = 1\n", "line 2: unknown key"),
+            ("a.toml", "epochs = 3\nbeta = \"much\"\n", "line 2: invalid type: string \"much\""),
+            ("a.toml", "epochs = 3\n\n[adversary\n", "line 3: "),
+            ("a.toml", "epochs = 3\nmethod = \"twin\"\n", "line 2: unknown variant `twin`"),
+            ("a.json", "{\n\"epochs\": 3,\n\"beta\": true\n}", "line 3: invalid type: boolean"),
+            ("a.json", "{\n\"epochs\": 3,\n", "line 3: EOF"),
+            ("a.json", "[3]", "must hold a table"),
+        ] {
+            let message = read(name, text).unwrap_err().to_string();
+            assert!(message.contains(part) && message.lines().count() == 1, "{text}: {message}");
+        }
+        let missing = TrainConfig::from_file("/nowhere/run.toml").unwrap_err().to_string();
+        assert!(missing.contains("/nowhere/run.toml") && missing.contains("give the path"), "{missing}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use twins_attack::AttackError;
 use twins_data::DataError;
 use twins_nn::StatisticsError;
 
-use crate::Method;
+use crate::{Method, Preset};
 
 /// What can go wrong in configuring, running or resuming a training.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,12 @@ pub enum TrainError {
     /// A method's name is not known.
     #[error("unknown method \"{name}\"; known are {}", Method::ALL.map(Method::name).join(", "))]
     UnknownMethod {
+        /// The name given.
+        name: String,
+    },
+    /// A preset's name is not known.
+    #[error("unknown preset \"{name}\"; known are {}", Preset::ALL.map(Preset::name).join(", "))]
+    UnknownPreset {
         /// The name given.
         name: String,
     },
@@ -159,7 +165,7 @@ pub enum TrainError {
         found: String,
     },
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -199,6 +205,14 @@ pub enum TrainError {
          resume with the same data, or overwrite the run"
     )]
     OtherData,
+    /// A report could not be made.
+    #[error("the report's part \"{what}\" cannot be made: {problem}")]
+    Report {
+        /// The chart or picture.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A configuration file cannot be used.
     #[error("{}: {problem}", path.display())]
     ConfigFile {
@@ -221,4 +235,18 @@ pub enum TrainError {
     /// Everything is frozen.
     #[error("nothing is left to train: every parameter is frozen; freeze less")]
     NothingToTrain,
+}
+
+/// What to do about a system's error, where that is known.
+fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "; make room (or raise the limit) and resume the run: the files written before are whole"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; give a directory that this user may write to"
+        }
+        _ => "",
+    }
 }

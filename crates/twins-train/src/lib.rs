@@ -25,7 +25,9 @@ mod method;
 mod metrics;
 mod objective;
 mod order;
+mod preset;
 mod progress;
+pub mod report;
 mod run_directory;
 mod schedule;
 mod session;
@@ -40,6 +42,7 @@ pub use adversary::AdversaryConfig;
 pub use awp::AwpConfig;
 pub use branched::Branched;
 pub use config::{NonFinite, TrainConfig, ValidationConfig};
+pub use config_file::ConfigFile;
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate};
 pub use method::Method;
@@ -48,6 +51,7 @@ pub use objective::{
     At, AutoLora, AutoLoraConfig, Loss, Mart, Objective, Standard, Trades, TrainingBatch, TrainingImages,
     TwinsAt, TwinsTrades,
 };
+pub use preset::Preset;
 pub use progress::ProgressDisplay;
 pub use run_directory::ExistingRun;
 pub use schedule::{Position, Schedule};

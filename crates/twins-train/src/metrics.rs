@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
+use twins_nn::WingDrift;
 
 use crate::weights::Weights;
 use crate::{Accuracy, Evaluation};
@@ -23,6 +24,10 @@ pub struct EpochMetrics {
     pub loss_adaptive: f64,
     /// Accuracy of the training passes, on the adversary's images where there is one.
     pub train_adversarial_accuracy: Accuracy,
+    /// Clean accuracy on training images, as many as the validation split has, at the epoch's end and without
+    /// augmentation; `None` in files of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_clean_accuracy: Option<Accuracy>,
     /// Clean accuracy on the validation split.
     pub validation_clean_accuracy: Accuracy,
     /// Robust accuracy on the validation split.
@@ -38,6 +43,10 @@ pub struct EpochMetrics {
     /// By layer parameter: its norms and effective learning rate.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, LayerMetrics>,
+    /// By two-wing layer: how far the running statistics are from the frozen ones at the epoch's end. Empty for models
+    /// without such layers and in files of older versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wing_drift: BTreeMap<String, WingDrift>,
     /// Batches left out because of a NaN or infinite value.
     pub skipped_batches: usize,
     /// Training images per second, validation left out.
@@ -46,6 +55,13 @@ pub struct EpochMetrics {
     pub seconds: f64,
     /// Seconds of them that the training waited for data.
     pub seconds_waiting: f64,
+}
+
+impl EpochMetrics {
+    /// The share of [`seconds`](Self::seconds) that the training waited for data, in [0, 1].
+    pub fn waiting_share(&self) -> f64 {
+        self.seconds_waiting / self.seconds.max(1e-9)
+    }
 }
 
 /// Norms of one weight over an epoch.
@@ -147,6 +163,7 @@ impl EpochSums {
             loss_frozen: self.frozen.map(|frozen| frozen / samples),
             loss_adaptive: self.adaptive / samples,
             train_adversarial_accuracy: self.accuracy(),
+            train_clean_accuracy: None,
             validation_clean_accuracy: raw.clean,
             validation_robust_accuracy: raw.robust.unwrap_or(raw.clean),
             ema_accuracy: averaged
@@ -154,6 +171,7 @@ impl EpochSums {
             natural_branch_accuracy: self.natural,
             gradient_norm: self.gradient_norm / steps,
             layers,
+            wing_drift: BTreeMap::new(),
             skipped_batches: self.skipped,
             images_per_second: self.samples as f64 / self.seconds.max(1e-9),
             seconds: self.seconds + self.measuring + validation_seconds,
@@ -166,4 +184,25 @@ impl EpochSums {
 fn weight_norm(weight: &TensorData) -> Option<f64> {
     let matrix = weight.rank() >= 2;
     matrix.then(|| weight.iter::<f64>().map(|value| value * value).sum::<f64>().sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_older_versions_are_read() {
+        let old = "{\"epoch\":1,\"steps\":6,\"learning_rate\":0.05,\"loss\":2.8,\"loss_frozen\":1.4,\"loss_adaptive\":1.4,\
+                   \"train_adversarial_accuracy\":{\"correct\":20,\"total\":81},\
+                   \"validation_clean_accuracy\":{\"correct\":3,\"total\":9},\
+                   \"validation_robust_accuracy\":{\"correct\":2,\"total\":9},\"ema_accuracy\":null,\
+                   \"gradient_norm\":0.5,\"skipped_batches\":0,\"images_per_second\":900.0,\"seconds\":0.2,\
+                   \"seconds_waiting\":0.05}";
+        let metrics: EpochMetrics = serde_json::from_str(old).unwrap();
+        assert_eq!(metrics.train_clean_accuracy, None);
+        assert!(metrics.wing_drift.is_empty() && metrics.layers.is_empty());
+        assert!((metrics.waiting_share() - 0.25).abs() < 1e-12);
+        let again = serde_json::to_string(&metrics).unwrap();
+        assert_eq!(serde_json::from_str::<EpochMetrics>(&again).unwrap(), metrics);
+    }
 }

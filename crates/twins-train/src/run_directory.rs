@@ -121,9 +121,9 @@ impl RunDirectory {
         let temporary = write_temporary(&path, &encode(&path, checkpoint)?)?;
         if path.exists() {
             let previous = self.path.join(PREVIOUS);
-            fs::rename(&path, &previous).map_err(io("rename", &path))?;
+            rename(&path, &previous)?;
         }
-        fs::rename(&temporary, &path).map_err(io("rename", &temporary))?;
+        rename(&temporary, &path)?;
         sync_directory(&self.path)
     }
 
@@ -169,8 +169,21 @@ fn encode(path: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>, TrainError> {
 /// Writes a file so that readers find the old content or the new, whenever the process ends.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     let temporary = write_temporary(path, bytes)?;
-    fs::rename(&temporary, path).map_err(io("rename", &temporary))?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    sync_directory(folder_of(path))
+}
+
+/// Creates the folder that a file is to be written to.
+pub(crate) fn create_folder(path: &Path) -> Result<(), TrainError> {
+    let folder = folder_of(path);
+    fs::create_dir_all(folder).map_err(io("create", folder))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, TrainError> {
@@ -184,9 +197,13 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, TrainError> {
     if let Err(error) = written {
         // A full disk: give back what the unfinished file took.
         let _ = fs::remove_file(&temporary);
-        return Err(io("write", &temporary)(error));
+        return Err(io("write", path)(error));
     }
     Ok(temporary)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), TrainError> {
+    fs::rename(from, to).map_err(io("rename", from))
 }
 
 /// Makes the renaming itself last. Windows has no such call, and needs none.

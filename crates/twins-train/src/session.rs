@@ -211,6 +211,8 @@ impl<M: ImageClassifier> Session<M> {
         let epoch = self.state.epoch + 1;
         let weights = Weights::of(self.model());
         let raw = self.validate(self.model())?;
+        let train_clean =
+            evaluate(self.model(), &self.data.train_sample, None, self.trainer.config.batch_size)?.clean;
         let averaged = match &self.ema {
             Some(ema) => Some(self.validate(ema.model())?),
             None => None,
@@ -230,13 +232,15 @@ impl<M: ImageClassifier> Session<M> {
         }
 
         let sums = std::mem::take(&mut self.sums);
-        let metrics = sums.into_metrics(
+        let mut metrics = sums.into_metrics(
             (epoch, self.state.steps),
             self.learning_rate,
             (raw, averaged),
             &weights,
             start.elapsed().as_secs_f64(),
         );
+        metrics.train_clean_accuracy = Some(train_clean);
+        metrics.wing_drift = self.model().wing_drift();
         if let Some(directory) = &self.directory {
             directory.append_metrics(&metrics)?;
         }

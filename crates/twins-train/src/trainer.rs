@@ -238,7 +238,11 @@ impl<M: ImageClassifier> Trainer<M> {
             .flat_map(|part| std::iter::once(part.len()).chain(part.iter().copied()))
             .map(|value| value as u64)
             .collect();
-        Ok(Data { dataset, train, validation, largest_label, key: key(self.config.seed, &parts) })
+        let sampled = validation.len().min(train.len());
+        let sample = (0..sampled).map(|index| train[index * train.len() / sampled]).collect();
+        let train_sample = Arc::new(Subset::new(dataset.clone(), sample)?);
+        let key = key(self.config.seed, &parts);
+        Ok(Data { dataset, train, train_sample, validation, largest_label, key })
     }
 
     pub(crate) fn open_run(&self) -> Result<Option<RunDirectory>, TrainError> {
@@ -257,6 +261,8 @@ impl<M: ImageClassifier> Trainer<M> {
 pub(crate) struct Data {
     pub(crate) dataset: Arc<dyn ImageDataset>,
     pub(crate) train: Vec<usize>,
+    /// As many training images as there are for validation, spread evenly: their clean accuracy shows overfitting.
+    pub(crate) train_sample: Arc<dyn ImageDataset>,
     pub(crate) validation: Arc<dyn ImageDataset>,
     largest_label: usize,
     /// Of the labels and the split.

@@ -1,0 +1,191 @@
+use super::ReportRun;
+use super::chart::{Chart, Series};
+use super::html::{Table, details, paragraph};
+use crate::{Accuracy, EpochMetrics, TrainError};
+
+/// Best and last epoch of every run.
+pub(super) fn summary(runs: &[ReportRun]) -> String {
+    let mut table = Table::new([
+        "run",
+        "best epoch",
+        "clean, best",
+        "robust, best",
+        "last epoch",
+        "clean, last",
+        "robust, last",
+        "robust lost since the best",
+        "seconds",
+        "waiting for data",
+    ]);
+    for run in runs {
+        let Some(last) = run.history.last() else { continue };
+        let best = run.best.map(|best| (best.epoch, best.clean, best.robust));
+        let lost = best.map(|(_, _, robust)| robust.percent() - last.validation_robust_accuracy.percent());
+        let [seconds, waiting] = [|m: &EpochMetrics| m.seconds, |m: &EpochMetrics| m.seconds_waiting]
+            .map(|field| run.history.iter().map(field).sum::<f64>());
+        let or_none = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        table.rows.push(vec![
+            run.name.clone(),
+            or_none(best.map(|best| best.0.to_string())),
+            or_none(best.map(|best| percent(best.1))),
+            or_none(best.map(|best| percent(best.2))),
+            last.epoch.to_string(),
+            percent(last.validation_clean_accuracy),
+            percent(last.validation_robust_accuracy),
+            or_none(lost.map(|lost| format!("{lost:.2} points"))),
+            format!("{seconds:.1}"),
+            format!("{:.1} %", 100.0 * waiting / seconds.max(1e-9)),
+        ]);
+    }
+    match table.rows.is_empty() {
+        true => String::new(),
+        false => {
+            paragraph(
+                "Accuracies are those of the validation split, on which the best epoch is chosen. What is lost between \
+                 the best and the last epoch is robust overfitting.",
+            ) + &table.to_html()
+        }
+    }
+}
+
+pub(super) fn percent(accuracy: Accuracy) -> String {
+    format!("{:.2} %", accuracy.percent())
+}
+
+/// Accuracy and loss of each run, and the learning rates of all.
+pub(super) fn charts(runs: &[ReportRun]) -> Result<String, TrainError> {
+    let runs: Vec<&ReportRun> = runs.iter().filter(|run| !run.history.is_empty()).collect();
+    if runs.is_empty() {
+        return Ok(String::new());
+    }
+    let mut html = String::new();
+    for run in &runs {
+        html += &accuracy(run).to_html()?;
+        html += &loss(run).to_html()?;
+    }
+    let rates = runs.iter().enumerate().map(|(colour, run)| Series {
+        label: run.name.clone(),
+        colour,
+        dashed: false,
+        points: points(run, |metrics| Some(metrics.learning_rate)),
+    });
+    let rates =
+        Chart { y: "learning rate".to_owned(), ..by_epoch("Learning rate of each epoch's last step", rates) };
+    Ok(format!("<div class=\"charts\">\n{html}{}</div>\n", rates.to_html()?))
+}
+
+fn accuracy(run: &ReportRun) -> Chart {
+    type Field = fn(&EpochMetrics) -> Option<Accuracy>;
+    let fields: [(&str, usize, bool, Field); 4] = [
+        ("clean, training images", 0, true, |m| m.train_clean_accuracy),
+        ("clean, validation", 0, false, |m| Some(m.validation_clean_accuracy)),
+        ("robust, training passes", 1, true, |m| Some(m.train_adversarial_accuracy)),
+        ("robust, validation", 1, false, |m| Some(m.validation_robust_accuracy)),
+    ];
+    let series = fields.map(|(label, colour, dashed, field)| Series {
+        label: label.to_owned(),
+        colour,
+        dashed,
+        points: points(run, |metrics| field(metrics).map(Accuracy::percent)),
+    });
+    let series = series.into_iter().filter(|series| !series.points.is_empty());
+    Chart {
+        y: "accuracy (%)".to_owned(),
+        y_range: Some((0.0, 100.0)),
+        markers: best_and_last(run),
+        ..by_epoch(&format!("{}: accuracy", run.name), series)
+    }
+}
+
+/// The epochs that are compared for robust overfitting.
+fn best_and_last(run: &ReportRun) -> Vec<(f64, String)> {
+    let last = run.history.last().map(|metrics| metrics.epoch);
+    match (run.best.map(|best| best.epoch), last) {
+        (Some(best), Some(last)) if best == last => vec![(best as f64, "best = last".to_owned())],
+        (best, last) => [(best, "best"), (last, "last")]
+            .into_iter()
+            .filter_map(|(epoch, label)| Some((epoch? as f64, label.to_owned())))
+            .collect(),
+    }
+}
+
+fn loss(run: &ReportRun) -> Chart {
+    type Field = fn(&EpochMetrics) -> Option<f64>;
+    let two_wings = run.history.iter().any(|metrics| metrics.loss_frozen.is_some());
+    let fields: [(&str, usize, Field); 3] = [
+        ("total", 2, |m| Some(m.loss)),
+        ("frozen wing", 0, |m| m.loss_frozen),
+        ("adaptive wing", 1, |m| Some(m.loss_adaptive)),
+    ];
+    let fields = fields.into_iter().take(if two_wings { 3 } else { 1 });
+    let series = fields.map(|(label, colour, field)| Series {
+        label: label.to_owned(),
+        colour,
+        dashed: false,
+        points: points(run, field),
+    });
+    Chart { y: "training loss (nats)".to_owned(), ..by_epoch(&format!("{}: loss", run.name), series) }
+}
+
+/// A chart over epochs.
+pub(super) fn by_epoch(title: &str, series: impl IntoIterator<Item = Series>) -> Chart {
+    Chart {
+        title: title.to_owned(),
+        x: "epoch".to_owned(),
+        whole_x: true,
+        series: series.into_iter().collect(),
+        ..Chart::default()
+    }
+}
+
+/// A value of every epoch that has it.
+pub(super) fn points(run: &ReportRun, field: impl Fn(&EpochMetrics) -> Option<f64>) -> Vec<(f64, f64)> {
+    run.history.iter().filter_map(|metrics| Some((metrics.epoch as f64, field(metrics)?))).collect()
+}
+
+/// The figures of every epoch, one table per run.
+pub(super) fn tables(runs: &[ReportRun]) -> String {
+    let tables = runs.iter().filter(|run| !run.history.is_empty()).map(|run| {
+        let mut table = Table::new([
+            "epoch",
+            "steps",
+            "learning rate",
+            "loss",
+            "frozen wing",
+            "adaptive wing",
+            "train robust",
+            "train clean",
+            "validation clean",
+            "validation robust",
+            "gradient norm",
+            "images/s",
+            "seconds",
+            "waiting",
+            "skipped",
+        ]);
+        table.rows = run.history.iter().map(row).collect();
+        details(&run.name, &table.to_html())
+    });
+    tables.collect()
+}
+
+fn row(metrics: &EpochMetrics) -> Vec<String> {
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+    vec![
+        metrics.epoch.to_string(),
+        metrics.steps.to_string(),
+        super::chart::number(metrics.learning_rate),
+        format!("{:.4}", metrics.loss),
+        or_none(metrics.loss_frozen.map(|loss| format!("{loss:.4}"))),
+        format!("{:.4}", metrics.loss_adaptive),
+        percent(metrics.train_adversarial_accuracy),
+        or_none(metrics.train_clean_accuracy.map(percent)),
+        percent(metrics.validation_clean_accuracy),
+        percent(metrics.validation_robust_accuracy),
+        format!("{:.4}", metrics.gradient_norm),
+        format!("{:.0}", metrics.images_per_second),
+        format!("{:.1}", metrics.seconds),
+        format!("{:.1} %", 100.0 * metrics.waiting_share()),
+        metrics.skipped_batches.to_string(),
+    ]
+}

@@ -1,0 +1,86 @@
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+
+use crate::TrainError;
+
+/// Pixels `[channels, height, width]` in [0, 1] as a PNG in a data URI; values outside are clipped.
+///
+/// # Errors
+///
+/// [`TrainError::Report`] for an image that has neither one nor three channels.
+pub(super) fn data_uri(pixels: &[f32], shape: [usize; 3]) -> Result<String, TrainError> {
+    let failed = |problem: String| TrainError::Report { what: "the gallery".to_owned(), problem };
+    let [channels, height, width] = shape;
+    let colour = match channels {
+        1 => ExtendedColorType::L8,
+        3 => ExtendedColorType::Rgb8,
+        _ => return Err(failed(format!("images have {channels} channels; PNG takes 1 or 3"))),
+    };
+    let area = height * width;
+    let bytes: Vec<u8> = (0..area)
+        .flat_map(|pixel| (0..channels).map(move |channel| channel * area + pixel))
+        .map(|place| (pixels[place].clamp(0.0, 1.0) * 255.0).round() as u8)
+        .collect();
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png)
+        .write_image(&bytes, width as u32, height as u32, colour)
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(format!("data:image/png;base64,{}", base64(&png)))
+}
+
+/// Base 64 with padding (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for part in bytes.chunks(3) {
+        let bits = (0..3).fold(0u32, |bits, i| bits << 8 | u32::from(*part.get(i).unwrap_or(&0)));
+        for digit in 0..4 {
+            match digit <= part.len() {
+                true => text.push(char::from(DIGITS[(bits >> (18 - 6 * digit) & 63) as usize])),
+                false => text.push('='),
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_the_rfc() {
+        // RFC 4648, section 10.
+        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        for (plain, coded) in cases {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
+    }
+
+    #[test]
+    fn planes_become_pixels() {
+        // Red beside blue, and a value beyond the box.
+        let uri = data_uri(&[1.0, 0.0, 0.0, -0.5, 0.0, 1.5], [3, 1, 2]).unwrap();
+        let coded = uri.strip_prefix("data:image/png;base64,").unwrap();
+        let image = image::load_from_memory(&decode(coded)).unwrap().to_rgb8();
+        assert_eq!(image.into_raw(), [255, 0, 0, 0, 0, 255]);
+        let error = data_uri(&[0.0; 2], [2, 1, 1]).unwrap_err().to_string();
+        assert!(error.contains("2 channels"), "{error}");
+    }
+
+    fn decode(text: &str) -> Vec<u8> {
+        let value = |byte: u8| match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => panic!("{byte} is no digit"),
+        };
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'=').map(value).collect();
+        let bits: Vec<bool> =
+            digits.iter().flat_map(|d| (0..6).rev().map(move |i| d >> i & 1 == 1)).collect();
+        bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |b, bit| b << 1 | u8::from(*bit))).collect()
+    }
+}

@@ -1,0 +1,174 @@
+//! Fine-tunes an adversarially pre-trained classifier.
+//!
+//! Without arguments it runs the main job on the built-in data: a small net is pre-trained adversarially on
+//! letters and fine-tuned on digits, once with adversarial training and once with TWINS-AT.
+//!
+//! ```sh
+//! cargo run --release --example finetune
+//! cargo run --release --example finetune -- --weights cifar_resnet20.th --arch resnet20 \
+//!     --data folder:images --method twins-at --epochs 2 --out runs/images
+//! ```
+
+mod builtin;
+mod cli;
+mod recipe;
+mod reporting;
+#[path = "../support/mod.rs"]
+mod support;
+mod tuning;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use burn_twins::data::{DataSource, ImageDataset, Part};
+use burn_twins::models::{Architecture, ModelCard, Net, save_model};
+use burn_twins::train::report::ReportRun;
+use burn_twins::train::{EpochMetrics, Evaluation, Method, TrainConfig};
+use clap::{CommandFactory, FromArgMatches};
+use serde::Serialize;
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+
+use cli::Cli;
+use recipe::Recipe;
+use support::{Outcome, write_atomically};
+use tuning::{TEST_STEPS, fit, measure};
+
+#[derive(Serialize)]
+struct Row {
+    method: Method,
+    best_epoch: Option<usize>,
+    test: Evaluation,
+    seconds: f64,
+    /// Of the training.
+    waiting_share: f64,
+}
+
+#[derive(Serialize)]
+struct JsonReport<'a> {
+    data: &'a DataSource,
+    arch: Architecture,
+    weights: Option<&'a Path>,
+    config: &'a TrainConfig,
+    results: &'a [Row],
+}
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    support::exit(Recipe::new(&cli, &matches).and_then(|recipe| run(cli, &recipe)))
+}
+
+fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
+    if cli.show_config {
+        println!("{}", serde_json::to_string_pretty(&recipe.config)?);
+        eprintln!("from {}", recipe.sources());
+        return Ok(());
+    }
+    // The first Ctrl-C asks for an end after the step, the second ends at once: checkpoints are written atomically.
+    flag::register_conditional_shutdown(SIGINT, 130, cli.stop.clone())?;
+    flag::register(SIGINT, cli.stop.clone())?;
+    (cli.images.framing, cli.input.upsample) = (recipe.framing, recipe.upsample);
+    let cli = &cli;
+    let device = cli.common.open()?;
+    let config = &recipe.config;
+    let out = cli.folder();
+    let limit = |builtin| cli.limit.or(cli.is_builtin().then_some(builtin));
+    let train = cli.images.open(&cli.data, Part::Train, limit(builtin::TRAIN_IMAGES), None)?;
+    let test = cli.images.open(&cli.data, Part::Test, limit(builtin::TEST_IMAGES), None)?;
+    let classes = train.classes().to_vec();
+    println!("settings: {}; whole in {}", recipe.sources(), out.join("*/config.json").display());
+
+    let pretrained = match &cli.weights {
+        Some(weights) => {
+            let arch = cli.arch.ok_or("--weights needs --arch: the architecture that the weights are of")?;
+            cli.input.load(weights, arch, train.as_ref(), &device)?
+        }
+        None => builtin::pretrain(cli, config, &out, &device)?,
+    };
+    let pretrained = pretrained.with_new_head(classes.len(), config.seed)?;
+
+    let images = [train.len(), test.len()];
+    let mut report = reporting::begin(cli, pretrained.architecture(), images, &recipe.sources());
+    let mut results = Vec::new();
+    for method in &recipe.methods {
+        let config = TrainConfig { method: *method, ..config.clone() };
+        let (row, shown) = tune(cli, &config, &pretrained, [&train, &test], &out, &device)?;
+        results.push(row);
+        report = report.with_run(shown);
+    }
+
+    print_table(&results, config, test.len());
+    let json = JsonReport {
+        data: &cli.data,
+        arch: pretrained.architecture(),
+        weights: cli.weights.as_deref(),
+        config,
+        results: &results,
+    };
+    write_atomically(&out.join("report.json"), serde_json::to_string_pretty(&json)?.as_bytes())?;
+    report.write(out.join("report.html"))?;
+    println!("models, metrics and report.html are in {}", out.display());
+    Ok(())
+}
+
+/// Fine-tunes with one method, saves the best model and measures it.
+fn tune(
+    cli: &Cli,
+    config: &TrainConfig,
+    pretrained: &Net,
+    [train, test]: [&Arc<dyn ImageDataset>; 2],
+    out: &Path,
+    device: &Device,
+) -> Result<(Row, ReportRun), Box<dyn std::error::Error>> {
+    let method = config.method;
+    let folder = out.join(method.name());
+    println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
+    let begin = Instant::now();
+    let trained = fit(cli, config, pretrained.clone(), train, &folder)?;
+    let test_accuracy = measure(&trained.best, test, config)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let card = ModelCard::new(&trained.best, train.classes().to_vec())?;
+    save_model(folder.join("model.safetensors"), &trained.best, &card)?;
+    let begin = Instant::now();
+    let shown = reporting::examine(cli, config, &trained, test, &test_accuracy, device)?;
+    println!("  measured for the report in {:.1} s", begin.elapsed().as_secs_f64());
+    let total = |field: fn(&EpochMetrics) -> f64| trained.history.iter().map(field).sum::<f64>();
+    let row = Row {
+        method,
+        best_epoch: trained.best_epoch.map(|best| best.epoch),
+        test: test_accuracy,
+        seconds,
+        waiting_share: total(|epoch| epoch.seconds_waiting) / total(|epoch| epoch.seconds).max(1e-9),
+    };
+    Ok((row, shown))
+}
+
+fn print_table(results: &[Row], config: &TrainConfig, images: usize) {
+    println!(
+        "\n{images} test images, {}, epsilon {:.5} ({:.1}/255)",
+        config.adversary.norm,
+        config.adversary.epsilon,
+        config.adversary.epsilon * 255.0
+    );
+    let test = format!("PGD-{TEST_STEPS}");
+    println!(
+        "{:<14} {:>9} {test:>9} {:>11} {:>9} {:>9}",
+        "method", "clean", "best epoch", "seconds", "waiting"
+    );
+    for Row { method, best_epoch, test, seconds, waiting_share } in results {
+        println!(
+            "{:<14} {:>7.2} % {:>7.2} % {:>11} {:>9.1} {:>7.1} %",
+            method.name(),
+            test.clean.percent(),
+            test.robust.unwrap_or_default().percent(),
+            best_epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
+            seconds,
+            100.0 * waiting_share
+        );
+    }
+    println!();
+}

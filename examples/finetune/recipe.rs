@@ -1,0 +1,255 @@
+//! The effective configuration: a preset or the defaults, then a file, then the command line's options.
+
+use burn_twins::attack::Start;
+use burn_twins::data::{DataSource, Framing};
+use burn_twins::train::{AdversaryConfig, AwpConfig, ConfigFile, Method, Schedule, TrainConfig, Tuning};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use crate::builtin;
+use crate::cli::{AugmentationName, Cli};
+
+/// What is to be trained and how.
+#[derive(Debug)]
+pub struct Recipe {
+    /// The settings, but for the method where there are several.
+    pub config: TrainConfig,
+    pub methods: Vec<Method>,
+    pub framing: Framing,
+    pub upsample: Option<usize>,
+    /// Settings that were given, and by what.
+    given: Vec<(&'static str, String)>,
+    /// What they were put over.
+    base: String,
+}
+
+impl Recipe {
+    /// Puts everything together.
+    pub fn new(cli: &Cli, matches: &ArgMatches) -> Result<Self, Box<dyn std::error::Error>> {
+        let file = cli.config.as_ref().map(ConfigFile::read).transpose()?;
+        let base = cli.base();
+        let mut config = match &file {
+            Some(file) => file.apply(base.clone())?,
+            None => base.clone(),
+        };
+        let mut given = Vec::new();
+        let from_line = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        // The settings that options reach, and the file's names for them.
+        for (id, option, setting) in OPTIONS {
+            let in_file = file.as_ref().filter(|file| file.gives(setting));
+            if from_line(id) {
+                given.push((setting, option.to_owned()));
+            } else if let Some(file) = in_file {
+                given.push((setting, file.path().display().to_string()));
+            }
+        }
+        for setting in ["schedule", "warmup_epochs", "tuning"] {
+            if let Some(file) = file.as_ref().filter(|file| file.gives(setting)) {
+                given.push((setting, file.path().display().to_string()));
+            }
+        }
+        cli.apply(&mut config);
+        if from_line("seed") {
+            config.seed = cli.common.seed;
+        }
+        derive(&mut config, &base, file.as_ref(), &given)?;
+
+        let several = cli.is_builtin() && !given.iter().any(|(setting, _)| *setting == "method");
+        let methods = if several { vec![Method::At, Method::TwinsAt] } else { vec![config.method] };
+        let framing = match cli.preset {
+            Some(preset) if !from_line("framing") => preset.framing(),
+            _ => cli.images.framing,
+        };
+        let upsample = cli.input.upsample.or(cli.preset.and_then(|preset| preset.upsampling()));
+        let base = match cli.preset {
+            Some(preset) => format!("preset {preset}"),
+            None if cli.is_builtin() => "the built-in job's settings".to_owned(),
+            None => "the paper's settings".to_owned(),
+        };
+        let recipe = Self { config, methods, framing, upsample, given, base };
+        recipe.contradiction(cli).map_or(Ok(()), Err)?;
+        recipe.config.validate()?;
+        Ok(recipe)
+    }
+
+    /// One line: where the settings come from.
+    pub fn sources(&self) -> String {
+        let given: Vec<String> =
+            self.given.iter().map(|(setting, source)| format!("{setting} ({source})")).collect();
+        match given.is_empty() {
+            true => self.base.clone(),
+            false => format!("{}, over it {}", self.base, given.join(", ")),
+        }
+    }
+
+    fn source(&self, setting: &str) -> Option<&str> {
+        self.given.iter().find(|(name, _)| *name == setting).map(|(_, source)| source.as_str())
+    }
+
+    /// Where a setting's value comes from, in words.
+    fn named(&self, setting: &str) -> &str {
+        self.source(setting).unwrap_or(&self.base)
+    }
+
+    /// Settings that were given and exclude each other: the first pair, with where both come from.
+    fn contradiction(&self, cli: &Cli) -> Option<String> {
+        let config = &self.config;
+        let names = self.methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" and ");
+        let method = format!("the method is {names} ({})", self.named("method"));
+        let two_wings = self.methods.iter().any(|method| method.is_two_wing());
+        let divergence =
+            |method: &Method| matches!(method, Method::Trades | Method::Mart | Method::TwinsTrades);
+        if let Some(source) = self.source("lambda").filter(|_| !two_wings) {
+            return Some(format!(
+                "lambda is {} ({source}), but {method}, which has no frozen wing to weigh; leave lambda out, or choose \
+                 twins-at or twins-trades",
+                config.lambda
+            ));
+        }
+        if let Some(source) = self.source("beta").filter(|_| !self.methods.iter().any(divergence)) {
+            return Some(format!(
+                "beta is {} ({source}), but {method}, which has no divergence to weigh; leave beta out, or choose \
+                 trades, mart or twins-trades",
+                config.beta
+            ));
+        }
+        if two_wings && config.batch_size < 2 {
+            return Some(format!(
+                "the batch size is {} ({}), but {method}, which splits every batch between two wings; use at least 2, \
+                 or a method with one wing and at least 2",
+                config.batch_size,
+                self.named("batch_size")
+            ));
+        }
+        let epochs = format!("there are {} epochs ({})", config.epochs, self.named("epochs"));
+        if let Schedule::MultiStep { milestones, .. } = &config.schedule
+            && let Some(late) = milestones.iter().find(|milestone| **milestone >= config.epochs)
+        {
+            return Some(format!(
+                "schedule.milestones has {late} ({}), but {epochs}, so that it is never reached; lower the milestone, \
+                 or train longer",
+                self.named("schedule")
+            ));
+        }
+        if config.warmup_epochs > config.epochs as f64 {
+            return Some(format!(
+                "warmup_epochs is {} ({}), but {epochs}, so that the learning rate is never reached; warm up for less, \
+                 or train longer",
+                config.warmup_epochs,
+                self.named("warmup_epochs")
+            ));
+        }
+        if let Tuning::ProbeThenFull { probe_epochs } = config.tuning
+            && probe_epochs >= config.epochs
+        {
+            return Some(format!(
+                "tuning.probe_epochs is {probe_epochs} ({}), but {epochs}, so that only the head would be trained; probe \
+                 for less, train longer, or choose the tuning linear-probe",
+                self.named("tuning")
+            ));
+        }
+        let folder = matches!(cli.data, DataSource::Folder(_));
+        if let Some(preset) = cli.preset.filter(|_| self.framing != cli.images.framing && !folder) {
+            return Some(format!(
+                "--preset {preset} cuts images to one size ({}), which only folder:DIR can, but --data is {}; give \
+                 --framing as-stored beside it",
+                self.framing, cli.data
+            ));
+        }
+        None
+    }
+}
+
+/// Options of the command line that set something of the training: clap's name, the option, the file's name.
+const OPTIONS: [(&str, &str, &str); 13] = [
+    ("method", "--method", "method"),
+    ("epochs", "--epochs", "epochs"),
+    ("batch_size", "--batch-size", "batch_size"),
+    ("lr", "--lr", "learning_rate"),
+    ("weight_decay", "--weight-decay", "weight_decay"),
+    ("lambda", "--lambda", "lambda"),
+    ("beta", "--beta", "beta"),
+    ("awp", "--awp", "awp.gamma"),
+    ("epsilon", "--epsilon", "adversary.epsilon"),
+    ("steps", "--steps", "adversary.steps"),
+    ("step_size", "--step-size", "adversary.step_size"),
+    ("augmentation", "--augmentation", "augmentation"),
+    ("seed", "--seed", "seed"),
+];
+
+/// Fills in what follows from other settings where it was not given itself.
+fn derive(
+    config: &mut TrainConfig,
+    base: &TrainConfig,
+    file: Option<&ConfigFile>,
+    given: &[(&'static str, String)],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let is_given = |setting: &str| given.iter().any(|(name, _)| *name == setting);
+    if !is_given("schedule") {
+        config.schedule = match config.method {
+            Method::AutoLora => Schedule::auto_lora(),
+            _ => Schedule::paper(config.epochs),
+        };
+    }
+    if !is_given("adversary.step_size") && is_given("adversary.epsilon") {
+        config.adversary.step_size =
+            config.adversary.epsilon * (base.adversary.step_size / base.adversary.epsilon);
+    }
+    config.validation.adversary = config.adversary.clone().with_start(Start::Clean);
+    if let Some(file) = file.filter(|file| file.gives("validation.adversary")) {
+        config.validation = file.apply(config.clone())?.validation;
+    }
+    Ok(())
+}
+
+impl Cli {
+    /// What the file and the options are put over.
+    fn base(&self) -> TrainConfig {
+        if let Some(preset) = self.preset {
+            return preset.config();
+        }
+        let augmentation = match self.data {
+            // A mirrored letter or digit is another one.
+            DataSource::Builtin(_) | DataSource::Mnist(_) => AugmentationName::Crop,
+            _ if self.images.framing != Framing::AsStored => AugmentationName::Imagenet,
+            _ => AugmentationName::Cifar,
+        };
+        let paper = TrainConfig::new(Method::TwinsAt).with_augmentation(augmentation.augmentation());
+        if !self.is_builtin() {
+            return paper;
+        }
+        let (epsilon, steps) = (builtin::EPSILON, builtin::STEPS);
+        let adversary =
+            AdversaryConfig { epsilon, steps, step_size: epsilon * builtin::STEP_SHARE, ..paper.adversary };
+        TrainConfig {
+            epochs: builtin::EPOCHS,
+            batch_size: builtin::BATCH,
+            learning_rate: builtin::LR,
+            adversary,
+            ..paper
+        }
+    }
+
+    /// Puts the options over a configuration.
+    fn apply(&self, config: &mut TrainConfig) {
+        fn set<T: Copy>(setting: &mut T, given: Option<T>) {
+            *setting = given.unwrap_or(*setting);
+        }
+        set(&mut config.method, self.method);
+        set(&mut config.epochs, self.epochs);
+        set(&mut config.batch_size, self.batch_size);
+        set(&mut config.learning_rate, self.lr);
+        set(&mut config.weight_decay, self.weight_decay);
+        set(&mut config.lambda, self.lambda);
+        set(&mut config.beta, self.beta);
+        if let Some(gamma) = self.awp {
+            config.awp = Some(AwpConfig { gamma, ..config.awp.unwrap_or_default() });
+        }
+        set(&mut config.adversary.epsilon, self.epsilon);
+        set(&mut config.adversary.steps, self.steps);
+        set(&mut config.adversary.step_size, self.step_size);
+        if let Some(name) = self.augmentation {
+            config.augmentation = name.augmentation();
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What is measured for the report, and the report itself.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use burn_twins::attack::{ApgdConfig, Attack, AttackError, PgdConfig, SquareConfig, ThreatModel};
+use burn_twins::data::ImageDataset;
+use burn_twins::models::{Architecture, Net};
+use burn_twins::train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, spread_samples};
+use burn_twins::train::{Evaluation, TrainConfig, Trained};
+
+use crate::cli::{Cli, ReportAttack};
+use crate::tuning::TEST_STEPS;
+
+/// Radii of the curve, as multiples of the training's epsilon.
+const RADII: [f64; 6] = [0.0, 0.25, 0.5, 1.0, 1.5, 2.0];
+/// Steps of PGD at each radius.
+const CURVE_STEPS: usize = 10;
+/// Images that the gallery chooses from, and shows.
+const GALLERY: [usize; 2] = [24, 8];
+
+/// Measures one method's net for the report.
+pub fn examine(
+    cli: &Cli,
+    config: &TrainConfig,
+    trained: &Trained<Net>,
+    test: &Arc<dyn ImageDataset>,
+    evaluation: &Evaluation,
+    device: &Device,
+) -> Result<ReportRun, Box<dyn std::error::Error>> {
+    let adversary = &config.validation.adversary;
+    let threat = ThreatModel::new(adversary.norm, adversary.epsilon as f32)?;
+    let mut run = ReportRun::new(config.method.name(), trained.history.clone())
+        .with_best(trained.best_epoch)
+        .with_config(config)
+        .with_attack(AttackScore::new("none (clean images)", evaluation.clean))
+        .with_attack(AttackScore::new(
+            format!("PGD-{TEST_STEPS}, last iterate"),
+            evaluation.robust.unwrap_or_default(),
+        ));
+
+    let samples = spread_samples(test.as_ref(), GALLERY[0], device)?;
+    let pgd = PgdConfig::new(threat, TEST_STEPS, threat.epsilon() / 4.0).build()?;
+    run = run.with_gallery(Gallery::of(&trained.best, &samples, test.classes(), &pgd, GALLERY[1])?);
+
+    let images = cli.report_images.unwrap_or(if cli.is_builtin() { 100 } else { 200 });
+    if images == 0 {
+        return Ok(run);
+    }
+    let samples = spread_samples(test.as_ref(), images, device)?;
+    let radii = RADII.map(|multiple| multiple * adversary.epsilon);
+    let last = trained.history.last().map(|metrics| metrics.epoch);
+    let best_is_last = last.is_some() && trained.best_epoch.map(|best| best.epoch) == last;
+    let models = if best_is_last {
+        vec![("best and last", &trained.best)]
+    } else {
+        vec![("best", &trained.best), ("last", &trained.last)]
+    };
+    for (label, model) in models {
+        run = run.with_curve(RobustnessCurve::measure(
+            label,
+            model,
+            &samples,
+            adversary.norm,
+            &radii,
+            CURVE_STEPS,
+        )?);
+    }
+    for name in &cli.report_attacks {
+        let (label, attack) = name.build(threat, config.seed)?;
+        run = run.with_attack(AttackScore::measure(label, &trained.best, &samples, attack.as_ref())?);
+    }
+    Ok(run)
+}
+
+impl ReportAttack {
+    /// The attack, under the name that the report gives it.
+    fn build(self, threat: ThreatModel, seed: u64) -> Result<(&'static str, Box<dyn Attack>), AttackError> {
+        Ok(match self {
+            ReportAttack::Fgsm => ("FGSM", Box::new(PgdConfig::fgsm(threat).build()?)),
+            ReportAttack::ApgdCe => (
+                "APGD-CE, 50 steps",
+                Box::new(ApgdConfig::new(threat).with_steps(50).with_seed(seed).build()?),
+            ),
+            ReportAttack::ApgdT => {
+                let config = ApgdConfig::targeted(threat, 9).with_steps(50).with_seed(seed);
+                ("APGD-T, 50 steps, 9 targets", Box::new(config.build()?))
+            }
+            ReportAttack::Square => (
+                "Square, 1000 queries",
+                Box::new(SquareConfig::new(threat).with_queries(1000).with_seed(seed).build()?),
+            ),
+        })
+    }
+}
+
+/// The head of the report.
+pub fn begin(cli: &Cli, arch: Architecture, images: [usize; 2], sources: &str) -> Report {
+    let weights = cli.weights.as_ref().map(|path| path.display().to_string());
+    Report::new(format!("Adversarial fine-tuning on {}", cli.data))
+        .with_fact("data", &cli.data)
+        .with_fact("images", format!("{} for training and validation, {} for the test", images[0], images[1]))
+        .with_fact("architecture", arch)
+        .with_fact(
+            "pre-trained weights",
+            weights.as_deref().unwrap_or("made by this program on the built-in letters"),
+        )
+        .with_fact("settings", sources)
+}

@@ -1,0 +1,81 @@
+//! One training and its measurement.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn_twins::data::ImageDataset;
+use burn_twins::models::Net;
+use burn_twins::train::{
+    AdversaryConfig, Ended, Evaluation, ExistingRun, TrainConfig, TrainError, Trained, Trainer, evaluate,
+};
+
+use crate::cli::Cli;
+
+/// Steps of the PGD that measures robust accuracy on the test images.
+pub const TEST_STEPS: usize = 20;
+
+/// Trains with checkpoints in a folder, one line per epoch.
+pub fn fit(
+    cli: &Cli,
+    config: &TrainConfig,
+    net: Net,
+    train: &Arc<dyn ImageDataset>,
+    folder: &Path,
+) -> Result<Trained<Net>, Box<dyn std::error::Error>> {
+    let existing = match (cli.resume, cli.force) {
+        (true, _) => ExistingRun::Resume,
+        (_, true) => ExistingRun::Overwrite,
+        _ => ExistingRun::Refuse,
+    };
+    let trained = Trainer::new(config.clone())?
+        .with_run_directory(folder, existing)
+        .with_stop_flag(cli.stop.clone())
+        .with_observer(|epoch| {
+            println!(
+                "  epoch {:>2}: loss {:.4}, validation clean {:.1} %, robust {:.1} %, {:.0} images/s, {:.1} % of the time \
+                 waiting for data",
+                epoch.epoch,
+                epoch.loss,
+                epoch.validation_clean_accuracy.percent(),
+                epoch.validation_robust_accuracy.percent(),
+                epoch.images_per_second,
+                100.0 * epoch.waiting_share()
+            );
+        })
+        .fit(net, train.clone())
+        .map_err(|error| match error {
+            TrainError::RunExists { .. } => format!("{error} (--resume, --force)"),
+            _ => error.to_string(),
+        })?;
+    if trained.ended == Ended::Interrupted {
+        let out = folder.parent().expect("the method's folder lies in --out");
+        return Err(
+            format!("stopped, with the state saved; continue with\n    {}", resume_command(out)).into()
+        );
+    }
+    Ok(trained)
+}
+
+/// The command line that this run was started with, and what makes it go on.
+fn resume_command(out: &Path) -> String {
+    let mut words: Vec<String> =
+        std::env::args().filter(|word| word != "--resume" && word != "--force").collect();
+    if !words.iter().any(|word| word == "--out" || word.starts_with("--out=")) {
+        words.extend(["--out".to_owned(), out.display().to_string()]);
+    }
+    words.push("--resume".to_owned());
+    words.join(" ")
+}
+
+/// Clean and PGD-20 accuracy on the test images, which nothing before has seen.
+pub fn measure(
+    net: &Net,
+    test: &Arc<dyn ImageDataset>,
+    config: &TrainConfig,
+) -> Result<Evaluation, Box<dyn std::error::Error>> {
+    let adversary = &config.validation.adversary;
+    let attack =
+        AdversaryConfig { steps: TEST_STEPS, step_size: adversary.epsilon / 4.0, ..adversary.clone() };
+    let attack = attack.build()?;
+    Ok(evaluate(net, test, Some(&attack), 100)?)
+}

@@ -1,0 +1,200 @@
+//! Where the settings of the example `finetune` come from: presets, files and options, and what excludes what.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn finetune(folder: &Path, arguments: &[&str]) -> Output {
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("finetune");
+    assert!(binary.exists(), "{} is missing: build it with --example finetune", binary.display());
+    Command::new(binary).current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// The effective configuration, and the line that tells where it comes from. Nothing is read or trained.
+fn shown(folder: &Path, arguments: &[&str]) -> (Value, String) {
+    let output = finetune(folder, &[&["--show-config"], arguments].concat());
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {message}");
+    (serde_json::from_slice(&output.stdout).unwrap(), message)
+}
+
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = finetune(folder, &[&["--show-config"], arguments].concat());
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && !message.contains("panicked"), "{arguments:?}: {message}");
+    message
+}
+
+const WEIGHTS: [&str; 6] = ["--weights", "robust.ckpt", "--arch", "resnet50", "--data", "folder:images"];
+
+fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn presets_are_the_published_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let show = |preset| shown(folder.path(), &[&WEIGHTS[..], &["--preset", preset]].concat());
+    for (preset, weight_decay, lambda, crop) in
+        [("paper-cifar", 1e-5, 1.0, json!(4)), ("paper-caltech", 1e-3, 0.4, Value::Null)]
+    {
+        let (config, sources) = show(preset);
+        assert_eq!(config["method"], "twins-at");
+        assert_eq!(config["weight_decay"], weight_decay);
+        assert_eq!(config["lambda"], lambda);
+        assert_eq!(config["augmentation"]["crop_padding"], crop);
+        assert_eq!(config["augmentation"]["resized_crop"].is_object(), crop.is_null());
+        assert_eq!(config["augmentation"]["horizontal_flip"], true);
+        assert_eq!(
+            (&config["epochs"], &config["batch_size"], &config["learning_rate"]),
+            (&json!(60), &json!(128), &json!(0.003))
+        );
+        assert_eq!(config["schedule"], json!({"kind": "multi-step", "milestones": [30, 50], "gamma": 0.1}));
+        assert!(sources.contains(&format!("preset {preset}")), "{sources}");
+    }
+}
+
+#[test]
+fn options_go_over_the_file_and_the_file_over_the_preset() {
+    let folder = tempfile::tempdir().unwrap();
+    written(
+        folder.path(),
+        "run.toml",
+        "learning_rate = 0.01\nweight_decay = 0.5\nepochs = 6\nseed = 7\n[adversary]\nepsilon = 0.1\n\
+         [validation.adversary]\nsteps = 33\n",
+    );
+    let arguments = ["--preset", "paper-caltech", "--config", "run.toml", "--lr", "0.2", "--epochs", "12"];
+    let (config, sources) = shown(folder.path(), &[&WEIGHTS[..], &arguments[..]].concat());
+    assert_eq!(config["learning_rate"], 0.2, "the option");
+    assert_eq!(config["weight_decay"], 0.5, "the file");
+    assert_eq!(config["lambda"], 0.4, "the preset");
+    assert_eq!(config["seed"], 7, "the file, because --seed is not given");
+    // What follows from other settings: the schedule from the epochs, the step from epsilon, validation from training.
+    assert_eq!(config["schedule"]["milestones"], json!([6, 10]));
+    assert_eq!(config["adversary"]["step_size"], 0.025);
+    let validation = &config["validation"]["adversary"];
+    assert_eq!(
+        (&validation["epsilon"], &validation["steps"], &validation["start"]),
+        (&json!(0.1), &json!(33), &json!("clean"))
+    );
+    for part in
+        ["learning_rate (--lr)", "weight_decay (run.toml)", "epochs (--epochs)", "preset paper-caltech"]
+    {
+        assert!(sources.contains(part), "{part}: {sources}");
+    }
+    let (config, _) = shown(folder.path(), &["--config", "run.toml", "--seed", "0"]);
+    assert_eq!(
+        (&config["seed"], &config["batch_size"]),
+        (&json!(0), &json!(64)),
+        "the built-in job is the base"
+    );
+}
+
+#[test]
+fn contradictions_name_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, arguments, parts) in [
+        ("", &["--method", "at", "--lambda", "0.5"][..], ["lambda is 0.5 (--lambda)", "at (--method)"]),
+        ("lambda = 0.5", &["--method", "trades"], ["lambda is 0.5 (run.toml)", "trades (--method)"]),
+        ("method = \"twins-at\"", &["--beta", "3"], ["beta is 3 (--beta)", "twins-at (run.toml)"]),
+        ("", &["--beta", "3"], ["beta is 3", "at and twins-at"]),
+        ("batch_size = 1", &["--method", "twins-at"], ["batch size is 1 (run.toml)", "twins-at (--method)"]),
+        (
+            "[schedule]\nkind = \"multi-step\"\nmilestones = [5, 30]\ngamma = 0.1",
+            &["--epochs", "10"],
+            ["milestones has 30 (run.toml)", "10 epochs (--epochs)"],
+        ),
+        ("warmup_epochs = 9", &["--epochs", "3"], ["warmup_epochs is 9 (run.toml)", "3 epochs (--epochs)"]),
+        (
+            "epochs = 2\n[tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 2",
+            &[],
+            ["probe_epochs is 2 (run.toml)", "2 epochs (run.toml)"],
+        ),
+    ] {
+        written(folder.path(), "run.toml", file);
+        let message = refused(folder.path(), &[&["--config", "run.toml"], arguments].concat());
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+    let cifar =
+        ["--weights", "w.pt", "--arch", "resnet50", "--data", "cifar10:d", "--preset", "paper-caltech"];
+    let message = refused(folder.path(), &cifar);
+    assert!(message.contains("256/224") && message.contains("cifar10:d"), "{message}");
+    shown(folder.path(), &[&cifar[..], &["--framing", "as-stored"]].concat());
+    // lambda is not given but the preset's: a method without it is no contradiction.
+    shown(folder.path(), &[&WEIGHTS[..], &["--preset", "paper-caltech", "--method", "at"]].concat());
+    let message = refused(folder.path(), &["--preset", "paper-cifar"]);
+    assert!(message.contains("--weights"), "{message}");
+}
+
+#[test]
+fn bad_files_are_explained_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, parts) in [
+        ("a.toml", "epochs = 3\nlerning_rate = 1\n", ["a.toml: line 2: unknown key", "\"learning_rate\"?"]),
+        ("a.toml", "epochs = 3\n\nepochs 4\n", ["a.toml: line 3", "leave the setting out"]),
+        ("a.json", "{\n\"lambda\": \"big\"\n}", ["a.json: line 2", "invalid type"]),
+        ("a.yaml", "epochs: 3", ["a.yaml", ".toml or .json"]),
+    ] {
+        written(folder.path(), name, text);
+        let message = refused(folder.path(), &["--config", name]);
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+    let message = refused(folder.path(), &["--config", "missing.toml"]);
+    assert!(message.contains("missing.toml") && message.contains("give the path"), "{message}");
+}
+
+#[test]
+fn a_tiny_job_leaves_its_report_and_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), "run.toml", "[validation]\nfraction = 0.2\n");
+    let arguments = [
+        "--limit",
+        "60",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "20",
+        "--config",
+        "run.toml",
+        "--report-images",
+        "8",
+    ];
+    let output =
+        finetune(folder.path(), &[&arguments[..], &["--report-attacks", "fgsm", "--out", "run"]].concat());
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("epochs (--epochs)") && printed.contains("config.json"), "{printed}");
+    assert!(printed.contains("of the time waiting for data"), "{printed}");
+
+    let run = folder.path().join("run");
+    let html = fs::read_to_string(run.join("report.html")).unwrap();
+    let report: Value = serde_json::from_slice(&fs::read(run.join("report.json")).unwrap()).unwrap();
+    for (index, method) in ["at", "twins-at"].into_iter().enumerate() {
+        let config: Value =
+            serde_json::from_slice(&fs::read(run.join(method).join("config.json")).unwrap()).unwrap();
+        assert_eq!(config["validation"]["fraction"], 0.2);
+        assert_eq!((&config["epochs"], &config["method"]), (&json!(2), &json!(method)));
+        let clean = &report["results"][index]["test"]["clean"];
+        let (correct, total) = (clean["correct"].as_u64().unwrap(), clean["total"].as_u64().unwrap());
+        let figure = format!("{:.2} % ({correct} of {total})", 100.0 * correct as f64 / total as f64);
+        assert!(html.contains(&figure), "{figure}");
+        for line in fs::read_to_string(run.join(method).join("metrics.jsonl")).unwrap().lines() {
+            let metrics: Value = serde_json::from_str(line).unwrap();
+            let loss = format!("<td>{:.4}</td>", metrics["loss"].as_f64().unwrap());
+            assert!(html.contains(&loss), "{loss}");
+            assert!(!metrics["wing_drift"].as_object().unwrap().is_empty(), "{line}");
+        }
+    }
+    assert!(html.contains("FGSM") && html.contains("twins-at / at") && html.contains("<svg"));
+    assert_eq!(html.matches("://").count(), html.matches("http://www.w3.org/2000/svg").count());
+}
