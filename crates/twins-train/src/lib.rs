@@ -10,6 +10,7 @@ mod adversary;
 mod checkpoint;
 mod config;
 mod config_file;
+mod config_keys;
 mod ema;
 mod error;
 mod evaluate;
