@@ -186,6 +186,12 @@ mod tests {
     }
 
     #[test]
+    fn an_augmentation_need_not_be_complete() {
+        let config = read("run.toml", "[augmentation]\ncrop_padding = 3\n").unwrap();
+        assert_eq!(config.augmentation, twins_data::Augmentation::new().with_crop_padding(3));
+    }
+
+    #[test]
     fn the_line_is_told() {
         for (name, text, part) in [
             ("a.toml", "epochs = 3\n\nlearning_rat = 1\n", "line 3: unknown key"),
@@ -195,6 +201,7 @@ mod tests {
             ("a.toml", "epochs = 3\nmethod = \"twin\"\n", "line 2: unknown variant `twin`"),
             ("a.json", "{\n\"epochs\": 3,\n\"beta\": true\n}", "line 3: invalid type: boolean"),
             ("a.json", "{\n\"epochs\": 3,\n", "line 3: EOF"),
+            ("a.toml", "[augmentation]\nflip = true\n", "line 2: unknown key \"augmentation.flip\""),
             ("a.json", "[3]", "must hold a table"),
         ] {
             let message = read(name, text).unwrap_err().to_string();
