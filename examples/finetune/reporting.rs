@@ -67,7 +67,7 @@ pub fn examine(
         )?);
     }
     for name in &cli.report_attacks {
-        let (label, attack) = name.build(threat, config.seed)?;
+        let (label, attack) = name.build(threat, test.classes().len(), config.seed)?;
         run = run.with_attack(AttackScore::measure(label, &trained.best, &samples, attack.as_ref())?);
     }
     Ok(run)
@@ -75,7 +75,12 @@ pub fn examine(
 
 impl ReportAttack {
     /// The attack, under the name that the report gives it.
-    fn build(self, threat: ThreatModel, seed: u64) -> Result<(&'static str, Box<dyn Attack>), AttackError> {
+    fn build(
+        self,
+        threat: ThreatModel,
+        classes: usize,
+        seed: u64,
+    ) -> Result<(&'static str, Box<dyn Attack>), AttackError> {
         Ok(match self {
             ReportAttack::Fgsm => ("FGSM", Box::new(PgdConfig::fgsm(threat).build()?)),
             ReportAttack::ApgdCe => (
@@ -83,8 +88,9 @@ impl ReportAttack {
                 Box::new(ApgdConfig::new(threat).with_steps(50).with_seed(seed).build()?),
             ),
             ReportAttack::ApgdT => {
-                let config = ApgdConfig::targeted(threat, 9).with_steps(50).with_seed(seed);
-                ("APGD-T, 50 steps, 9 targets", Box::new(config.build()?))
+                let targets = 9.min(classes.saturating_sub(1));
+                let config = ApgdConfig::targeted(threat, targets).with_steps(50).with_seed(seed);
+                ("APGD-T, 50 steps, up to 9 targets", Box::new(config.build()?))
             }
             ReportAttack::Square => (
                 "Square, 1000 queries",

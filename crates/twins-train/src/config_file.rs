@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{AwpConfig, NonFinite, Schedule, TrainConfig, TrainError, Tuning};
+use crate::config_keys::{check_keys, known_keys};
+use crate::{TrainConfig, TrainError};
 
 /// The settings that a `.toml` or `.json` file gives: some or all of those of [`TrainConfig`].
 ///
@@ -136,82 +137,10 @@ fn json_problem(error: &serde_json::Error) -> String {
     format!("line {}: {message}; correct it, or leave the setting out", error.line())
 }
 
-/// A configuration in which every key is present, tables of alternatives holding the keys of all of them.
-fn known_keys() -> Value {
-    let full = TrainConfig {
-        gradient_clip: Some(1.0),
-        ema_decay: Some(0.5),
-        early_stopping: Some(1),
-        checkpoint_steps: Some(1),
-        awp: Some(AwpConfig::default()),
-        non_finite: NonFinite::Stop,
-        ..TrainConfig::default()
-    };
-    let mut known = serde_json::to_value(full).expect("a configuration is plain data");
-    let alternatives = [
-        ("schedule", serde_json::to_value(Schedule::MultiStep { milestones: vec![], gamma: 0.1 })),
-        ("schedule", serde_json::to_value(Schedule::Cosine { final_fraction: 0.0 })),
-        ("schedule", serde_json::to_value(Schedule::RobustAccuracy { factor: 0.5, patience: 1 })),
-        ("tuning", serde_json::to_value(Tuning::ProbeThenFull { probe_epochs: 1 })),
-    ];
-    for (key, alternative) in alternatives {
-        if let (Some(table), Ok(Value::Object(keys))) = (known[key].as_object_mut(), alternative) {
-            table.extend(keys);
-        }
-    }
-    known
-}
-
-fn check_keys(given: &Value, known: &Value, path: &str, text: &str) -> Result<(), String> {
-    let (Value::Object(given), Value::Object(known)) = (given, known) else { return Ok(()) };
-    for (key, value) in given {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match known.get(key) {
-            Some(known) => check_keys(value, known, &full, text)?,
-            None => {
-                let nearest = known.keys().min_by_key(|known| distance(key, known));
-                let hint =
-                    nearest.map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default();
-                let line = line_of(text, key).map(|line| format!("line {line}: ")).unwrap_or_default();
-                return Err(format!("{line}unknown key \"{full}\"{hint}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The first line, from 1, that has the word in it: of an unknown key the line where it stands.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    let in_word = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
-    let has = |line: &str| {
-        line.match_indices(key).any(|(place, _)| {
-            let after = line[place + key.len()..].chars().next();
-            !line[..place].ends_with(in_word) && !after.is_some_and(in_word)
-        })
-    };
-    text.lines().position(|line| has(line.split('#').next().unwrap_or_default())).map(|index| index + 1)
-}
-
-/// The number of letters to insert, delete or replace (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for j in 0..b.len() {
-            let replaced = diagonal + usize::from(letter != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Method;
+    use crate::{Method, Schedule, Tuning};
 
     fn read(name: &str, text: &str) -> Result<TrainConfig, TrainError> {
         let folder = tempfile::tempdir().unwrap();
@@ -260,6 +189,12 @@ mod tests {
     }
 
     #[test]
+    fn an_augmentation_need_not_be_complete() {
+        let config = read("run.toml", "[augmentation]\ncrop_padding = 3\n").unwrap();
+        assert_eq!(config.augmentation, twins_data::Augmentation::new().with_crop_padding(3));
+    }
+
+    #[test]
     fn the_line_is_told() {
         for (name, text, part) in [
             ("a.toml", "epochs = 3\n\nlearning_rat = 1\n", "line 3: unknown key"),
@@ -269,6 +204,7 @@ mod tests {
             ("a.toml", "epochs = 3\nmethod = \"twin\"\n", "line 2: unknown variant `twin`"),
             ("a.json", "{\n\"epochs\": 3,\n\"beta\": true\n}", "line 3: invalid type: boolean"),
             ("a.json", "{\n\"epochs\": 3,\n", "line 3: EOF"),
+            ("a.toml", "[augmentation]\nflip = true\n", "line 2: unknown key \"augmentation.flip\""),
             ("a.json", "[3]", "must hold a table"),
         ] {
             let message = read(name, text).unwrap_err().to_string();
@@ -306,12 +242,5 @@ mod tests {
             let message = read(name, text).unwrap_err().to_string();
             assert!(message.contains(part), "{text}: {message}");
         }
-    }
-
-    #[test]
-    fn distances_by_hand() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("beta", "beta"), 0);
     }
 }

@@ -13,6 +13,7 @@ mod branched;
 mod checkpoint;
 mod config;
 mod config_file;
+mod config_keys;
 mod ema;
 mod error;
 mod evaluate;

@@ -150,7 +150,11 @@ impl Chart {
             // What is left of a tick at 0 after rounding.
             Scale::Linear if value.abs() < 1e-12 => "0".to_owned(),
             Scale::Linear => number(value),
-            Scale::Logarithmic => number(10f64.powf(value)),
+            // Two digits: ticks are at even distances of the logarithm.
+            Scale::Logarithmic => {
+                let unit = 10f64.powf(value.floor() - 1.0);
+                number((10f64.powf(value) / unit).round() * unit)
+            }
         }
     }
 
@@ -248,6 +252,15 @@ mod tests {
                 let chart = Chart { y_scale, ..chart(points.clone()) };
                 assert!(!chart.to_html().unwrap().contains("NaN"));
             }
+        }
+    }
+
+    #[test]
+    fn ticks_of_logarithms_have_two_digits() {
+        let chart = Chart { y_scale: Scale::Logarithmic, ..chart(vec![]) };
+        let cases = [(-0.4, "0.4"), (0.2, "1.6"), (2.2, "160"), (-3.5, "3.2e-4"), (0.0, "1")];
+        for (value, text) in cases {
+            assert_eq!(chart.y_label(value), text);
         }
     }
 
