@@ -140,7 +140,7 @@ fn json_problem(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Method, Schedule, Tuning};
+    use crate::{AwpConfig, Method, Schedule, Tuning};
 
     fn read(name: &str, text: &str) -> Result<TrainConfig, TrainError> {
         let folder = tempfile::tempdir().unwrap();
