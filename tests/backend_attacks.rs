@@ -7,11 +7,12 @@ mod attacks;
 mod golden;
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use attacks::attacks;
 use burn::tensor::{Device, Tensor};
-use burn_twins::attack::{Attack, Norm, ThreatModel};
+use burn_twins::attack::{Attack, AutoAttackConfig, Evaluation, Norm, Replica, Silent, ThreatModel, Version};
 use golden::{Golden, difference, host};
 
 const CLASSES: usize = 6;
@@ -77,6 +78,39 @@ fn every_attack_does_the_same_on_every_device() {
             );
             // The verdicts say something.
             assert!(fallen > 13 && fallen < 7 * 13, "{norm}: {fallen}");
+        }
+    }
+}
+
+#[test]
+fn two_backends_share_an_evaluation() {
+    let cpu = Golden::read();
+    let threat = ThreatModel::new(Norm::L2, 0.2).unwrap();
+    let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(5).with_queries(20);
+    let autoattack = config.build().unwrap();
+    let net = cpu.net();
+    let victim = |images: Tensor<4>| net.forward(images);
+    let alone = autoattack.evaluate(&victim, &cpu.samples(), None, &mut Silent).unwrap();
+    let verdicts = |evaluation: &Evaluation| -> Vec<_> {
+        evaluation.report.samples.iter().map(|sample| sample.broken_by.clone()).collect()
+    };
+    for (name, device) in support::devices() {
+        let other = Golden::read_to(device.clone());
+        let (net, asked) = (other.net(), AtomicUsize::new(0));
+        let there = |images: Tensor<4>| {
+            assert_eq!(images.device().inner(), device, "{name}");
+            asked.fetch_add(1, Ordering::Relaxed);
+            net.forward(images)
+        };
+        let (here, there) = (Replica::new(&victim, Device::flex()), Replica::new(&there, device.clone()));
+        for replicas in [[here.clone(), there.clone()], [there, here]] {
+            asked.store(0, Ordering::Relaxed);
+            let shared = autoattack.evaluate_on(&replicas, &cpu.samples(), None, &mut Silent).unwrap();
+            // No verdict of this case is within rounding.
+            assert_eq!(verdicts(&shared), verdicts(&alone), "{name}");
+            let off = difference(&host(shared.adversarial.clone()), &host(alone.adversarial.clone()));
+            println!("{name}, with cpu: {off:e}, {} calls", asked.load(Ordering::Relaxed));
+            assert!(off <= TOLERANCE, "{name}: {off}");
         }
     }
 }

@@ -91,7 +91,7 @@ fn pgd_counts_are_the_same_on_every_device() {
 }
 
 #[test]
-#[ignore = "about 10 minutes on two cores with ndarray and software Vulkan"]
+#[ignore = "a quarter of an hour on two shared cores with ndarray and software Vulkan"]
 fn so_they_are_on_1000_images() {
     compare(&LARGE);
 }
