@@ -17,8 +17,9 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use burn_twins::DeviceChoice;
 use burn_twins::attack::{
-    Attack, AttackKind, AutoAttack, AutoAttackConfig, Classifier, Norm, PgdConfig, Restarts, Samples, Start,
+    Attack, AttackKind, AutoAttack, AutoAttackConfig, Norm, PgdConfig, Replica, Restarts, Samples, Start,
     ThreatModel, Version, predictions,
 };
 use burn_twins::data::{DataSource, Part, collate};
@@ -60,6 +61,11 @@ struct Cli {
     /// Images under attack at a time; on a CPU they are split into a model call for each thread.
     #[arg(long, default_value_t = 200)]
     batch_size: usize,
+
+    /// Shares of the CPU's cores among which AutoAttack, or one of its attacks, divides the images; the report says the
+    /// same for every number, and --resume may give another one.
+    #[arg(long, default_value_t = 1)]
+    devices: usize,
 
     /// Attack; `clean` measures clean accuracy alone.
     #[arg(long, value_enum, default_value_t = AttackName::Pgd)]
@@ -159,6 +165,7 @@ struct Config<'a> {
     pgd: Option<PgdSettings>,
     seed: u64,
     device: String,
+    devices: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     autoattack: Option<AutoAttackConfig>,
 }
@@ -188,6 +195,7 @@ fn run(cli: &Cli) -> Outcome {
     if cli.batch_size == 0 {
         return Err("--batch-size is 0; give at least 1".into());
     }
+    cli.check_devices()?;
     let device = cli.common.open()?;
     let threat = ThreatModel::new(cli.norm, cli.epsilon)?;
     let ensemble = cli.ensemble(threat).map(AutoAttackConfig::build).transpose()?;
@@ -203,7 +211,8 @@ fn run(cli: &Cli) -> Outcome {
     if let Some(ensemble) = ensemble {
         let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, &device)?;
         let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
-        return run_ensemble(cli, &ensemble, &victim, &samples);
+        let replicas = vec![Replica::new(&victim, device); cli.devices];
+        return run_ensemble(cli, &ensemble, &replicas, &samples);
     }
 
     let mut samples = Vec::with_capacity(test.len());
@@ -281,19 +290,14 @@ fn run(cli: &Cli) -> Outcome {
 }
 
 /// Attacks all samples with AutoAttack, or with one of its attacks.
-fn run_ensemble(
-    cli: &Cli,
-    ensemble: &AutoAttack,
-    victim: &(dyn Classifier + Sync),
-    samples: &Samples,
-) -> Outcome {
+fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samples: &Samples) -> Outcome {
     let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
     let saved = match &journal {
         Some(path) if cli.resume => Journal::read(path)?,
         _ => None,
     };
     let mut journal = Journal::new(journal);
-    let report = match ensemble.evaluate(victim, samples, saved, &mut journal) {
+    let report = match ensemble.evaluate_on(replicas, samples, saved, &mut journal) {
         Ok(evaluation) => evaluation.report,
         Err(error) => return Err(journal.failure().map_or_else(|| error.into(), Into::into)),
     };
@@ -307,6 +311,25 @@ fn run_ensemble(
 }
 
 impl Cli {
+    /// Checks that the images can be divided among so many devices.
+    fn check_devices(&self) -> Outcome {
+        let device = self.common.device;
+        let alone = matches!(self.attack, AttackName::Clean | AttackName::Fgsm | AttackName::Pgd);
+        match self.devices {
+            0 => Err("--devices is 0; give at least 1".into()),
+            1 => Ok(()),
+            _ if alone => Err("--devices divides AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, \
+                 fab-t, square); leave it out with clean, fgsm and pgd"
+                .into()),
+            n if !matches!(device, DeviceChoice::Cpu | DeviceChoice::Ndarray) => Err(format!(
+                "--devices {n} on `{device}`: this program opens one GPU; leave --devices out, or give \
+                 AutoAttack::evaluate_on a replica on each GPU in code of your own"
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
     /// The ensemble for the attacks that belong to AutoAttack.
     fn ensemble(&self, threat: ThreatModel) -> Option<AutoAttackConfig> {
         let one = |kind| Some(AutoAttackConfig::custom(threat, vec![kind]));
@@ -355,6 +378,7 @@ impl Cli {
             }),
             seed: self.common.seed,
             device: self.common.device.to_string(),
+            devices: self.devices,
             autoattack,
         }
     }

@@ -85,8 +85,10 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     sleep(Duration::from_millis(1));
     child.kill().unwrap();
     child.wait().unwrap();
-    for lines in [1, 2, attacked / 2, attacked + 3, 2 * attacked, 3 * attacked + 1] {
-        let mut child = start(folder, &killed);
+    // Each time with another number of devices.
+    let moments = [1, 2, attacked / 2, attacked + 3, 2 * attacked, 3 * attacked + 1];
+    for (lines, devices) in moments.into_iter().zip(["1", "2", "3", "1", "3", "2"]) {
+        let mut child = start(folder, &[&killed[..], &["--devices", devices]].concat());
         while journal_lines(folder) < lines && child.try_wait().unwrap().is_none() {
             sleep(Duration::from_millis(1));
         }
@@ -111,15 +113,21 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     refused(&[&killed[..], &["--seed", "1"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--norm", "l2"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--limit", "199"]].concat(), "other settings or other data");
+    refused(&[&killed[..], &["--devices", "0"]].concat(), "give at least 1");
+    refused(&[&killed[..], &["--devices", "2", "--device", "wgpu"]].concat(), "one GPU");
 
     // A line that the kill tore apart is as good as none.
     let torn = before.len() - 7;
     std::fs::write(folder.join("killed.journal"), &before[..torn]).unwrap();
     let begin = Instant::now();
-    let last = finish(folder, &killed);
+    let last = finish(folder, &[&killed[..], &["--devices", "2"]].concat());
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     println!("whole run {whole:?}, rest {:?}, {kills} kills, {attacked} attacked", begin.elapsed());
     let mut found = report(folder.join("killed.json"));
+    // The second device's copy of the model is checked on one image.
+    assert_eq!(found["config"]["devices"].take(), 2);
+    found["config"]["devices"] = Value::from(1);
+    found["forwards"] = Value::from(found["forwards"].as_u64().unwrap() - 1);
     assert_eq!(found.to_string(), expected.to_string());
     assert!(!folder.join("killed.journal").exists());
     // The comparison above can fail.

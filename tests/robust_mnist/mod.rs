@@ -13,17 +13,25 @@ pub fn load(
     shared: impl Fn(&str) -> Option<std::path::PathBuf>,
     indices: &[usize],
 ) -> Option<(Net, Samples)> {
-    let weights = shared("models/mnist_pgd_robust.pth")?;
-    let images = shared("data/t10k-images-idx3-ubyte.gz")?;
-    let device = Device::flex();
-    let net = ModelConfig::new(Architecture::MnistCnn, 10).init(&device).unwrap();
-    let (net, _) = load_weights(net, &weights, &ImportOptions::new()).unwrap();
-    Some((net, samples(images.parent().unwrap(), indices)))
+    load_to(shared, indices, &Device::flex())
 }
 
-fn samples(folder: &Path, indices: &[usize]) -> Samples {
+/// The same on a device.
+pub fn load_to(
+    shared: impl Fn(&str) -> Option<std::path::PathBuf>,
+    indices: &[usize],
+    device: &Device,
+) -> Option<(Net, Samples)> {
+    let weights = shared("models/mnist_pgd_robust.pth")?;
+    let images = shared("data/t10k-images-idx3-ubyte.gz")?;
+    let net = ModelConfig::new(Architecture::MnistCnn, 10).init(device).unwrap();
+    let (net, _) = load_weights(net, &weights, &ImportOptions::new()).unwrap();
+    Some((net, samples(images.parent().unwrap(), indices, device)))
+}
+
+fn samples(folder: &Path, indices: &[usize], device: &Device) -> Samples {
     let dataset = MnistDataset::open(folder, Part::Test).unwrap();
-    let batch = collate(&dataset, indices, None, &Device::flex()).unwrap();
+    let batch = collate(&dataset, indices, None, device).unwrap();
     Samples::new(batch.images, batch.labels).unwrap().with_ids(batch.ids).unwrap()
 }
 

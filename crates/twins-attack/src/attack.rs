@@ -96,7 +96,8 @@ fn run(
     let standing: Vec<usize> = (0..samples.len()).filter(|&i| !fooled[i]).collect();
     let cost = Cost { forwards: samples.len() as u64, backwards: 0 };
     let mut results = Results { pixels: samples.pixels().to_vec(), predictions, fooled, cost };
-    Stage { attack, victim, samples, clean: &clean }.drive(&standing, &mut results)?;
+    let stage = Stage { attack, victim, device: samples.device(), samples, clean: &clean };
+    stage.drive(&standing, &mut results)?;
     Ok(AttackOutput {
         adversarial: samples.upload(results.pixels),
         fooled: results.fooled,

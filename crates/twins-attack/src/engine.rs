@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 use std::ops::AddAssign;
+use std::sync::{Mutex, PoisonError};
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::clean::{CleanLogits, read_logits};
@@ -42,8 +43,23 @@ pub(crate) trait Watch {
 pub(crate) struct Stage<'a> {
     pub(crate) attack: &'a dyn Attack,
     pub(crate) victim: &'a (dyn Classifier + Sync),
+    /// Where the victim is.
+    pub(crate) device: &'a Device,
     pub(crate) samples: &'a Samples,
     pub(crate) clean: &'a CleanLogits,
+}
+
+/// The samples that no slot has taken up.
+pub(crate) struct Waiting(Mutex<VecDeque<usize>>);
+
+impl Waiting {
+    pub(crate) fn new(standing: &[usize]) -> Self {
+        Self(Mutex::new(standing.iter().copied().collect()))
+    }
+
+    fn next(&self) -> Option<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
 }
 
 /// A sample under attack: its place in the batch is given to the next sample when its last run has ended.
@@ -61,9 +77,27 @@ impl<'a> Stage<'a> {
     /// At most one batch of samples is under way at a time. They need not be at the same iteration or even in the same
     /// run, so that a slot never idles while another sample waits.
     pub(crate) fn drive(&self, standing: &[usize], watch: &mut dyn Watch) -> Result<(), AttackError> {
-        let mut waiting: VecDeque<usize> = standing.iter().copied().collect();
+        let calls = if self.alone() { 1 } else { self.samples.concurrent_calls() };
+        self.drive_waiting(&Waiting::new(standing), self.samples.batch_size(), calls, watch)
+    }
+
+    /// Whether the model must be asked one call at a time: a tracked model's weights would join the graphs of all calls
+    /// into one, which they would then wait for; and the random numbers of a randomised model would come in another
+    /// order each time.
+    pub(crate) fn alone(&self) -> bool {
+        self.clean.tracked() || self.attack.repeats() > 1
+    }
+
+    /// The same for samples that others may take up too, with so many slots and concurrent calls.
+    pub(crate) fn drive_waiting(
+        &self,
+        waiting: &Waiting,
+        places: usize,
+        calls: usize,
+        watch: &mut dyn Watch,
+    ) -> Result<(), AttackError> {
         if self.attack.threat_model().epsilon() == 0.0 {
-            for index in waiting {
+            while let Some(index) = waiting.next() {
                 let point = self.samples.image(index).to_vec();
                 let logits = self.clean.row(index).to_vec();
                 watch.finished(index, Finding { point, fooled: false, logits }, Cost::default())?;
@@ -71,14 +105,11 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         let runs = self.attack.runs(self.clean.classes());
-        // A tracked model's weights would join the graphs of all calls into one, which they would then wait for; and the
-        // random numbers of a randomised model would come in another order each time.
-        let alone = self.clean.tracked() || self.attack.repeats() > 1;
-        let lanes = Lanes::new(if alone { 1 } else { self.samples.concurrent_calls() });
+        let lanes = Lanes::new(calls);
         let mut slots: Vec<Slot<'a>> = Vec::new();
         loop {
-            while slots.len() < self.samples.batch_size() {
-                let Some(index) = waiting.pop_front() else { break };
+            while slots.len() < places {
+                let Some(index) = waiting.next() else { break };
                 slots.push(Slot {
                     index,
                     run: 0,
@@ -145,7 +176,7 @@ impl<'a> Stage<'a> {
         let row = self.samples.image(0).len();
         let mut pixels = Vec::with_capacity(asking.len() * row);
         asking.iter().for_each(|slot| pixels.extend_from_slice(slot.search.point()));
-        let images = self.samples.upload(pixels);
+        let images = self.samples.upload_to(pixels, self.device);
 
         let (logits, gradients) = match need {
             Need::Logits => (read_logits(self.victim.logits(images).inner(), &ids)?, Vec::new()),
@@ -182,7 +213,7 @@ impl<'a> Stage<'a> {
                 slot.search.cotangent(z, c);
             }
             let cotangents = TensorData::new(cotangents, [asking.len(), classes]);
-            let gradient = tracked.gradient(Tensor::from_data(cotangents, self.samples.device()))?;
+            let gradient = tracked.gradient(Tensor::from_data(cotangents, self.device))?;
             let gradient = gradient.try_into_vec_as::<f32>()?;
             if sum.is_empty() {
                 sum = gradient;

@@ -212,6 +212,20 @@ pub enum AttackError {
         /// Number of the first sample with other logits.
         sample: u64,
     },
+    /// No model was given.
+    #[error("there are no replicas of the model to evaluate: give at least one")]
+    NoReplica,
+    /// A replica is not the model that the first one is.
+    #[error(
+        "replica {place} is another model than the first one, with other logits for the clean sample {sample}: give \
+         the same weights on every device"
+    )]
+    OtherReplica {
+        /// Place of the replica, from 0.
+        place: usize,
+        /// Number of the sample.
+        sample: u64,
+    },
     /// A saved state contradicts itself.
     #[error(
         "outcome {place} of the saved state does not fit the evaluation: the file is damaged, start anew without it"

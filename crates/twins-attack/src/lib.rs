@@ -47,6 +47,7 @@ mod pgd;
 mod restarts;
 mod samples;
 mod search;
+mod shards;
 mod square;
 mod targets;
 mod threat_model;
@@ -56,8 +57,8 @@ pub use apgd::{Apgd, ApgdConfig, L1Phases};
 pub use attack::{AsAttack, Attack, AttackOutput};
 pub use autoattack::{
     AttackKind, AutoAttack, AutoAttackConfig, Count, Evaluation, EvaluationState, Observer, Outcome,
-    Progress, Report, SampleRecord, Silent, StageReport, UnknownAttack, UnknownVersion, Version, Warning,
-    wilson_interval,
+    Progress, Replica, Report, SampleRecord, Silent, StageReport, UnknownAttack, UnknownVersion, Version,
+    Warning, wilson_interval,
 };
 pub use classifier::{Classifier, accuracy, predictions};
 pub use draws::Draws;

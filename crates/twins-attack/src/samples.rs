@@ -176,11 +176,21 @@ impl Samples {
         &self.pixels
     }
 
+    /// The same samples on another device.
+    pub(crate) fn to_device(&self, device: &Device) -> Self {
+        Self { device: device.clone(), ..self.clone() }
+    }
+
     /// Brings rows of pixels to the device.
     pub(crate) fn upload(&self, pixels: Vec<f32>) -> Tensor<4> {
+        self.upload_to(pixels, &self.device)
+    }
+
+    /// Brings rows of pixels to a device.
+    pub(crate) fn upload_to(&self, pixels: Vec<f32>, device: &Device) -> Tensor<4> {
         let [channels, height, width] = self.image_shape();
         let rows = pixels.len() / (channels * height * width);
-        Tensor::from_data(TensorData::new(pixels, [rows, channels, height, width]), &self.device)
+        Tensor::from_data(TensorData::new(pixels, [rows, channels, height, width]), device)
     }
 
     fn row(&self, index: usize) -> std::ops::Range<usize> {

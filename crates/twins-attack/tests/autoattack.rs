@@ -1,38 +1,19 @@
 //! AutoAttack on the synthetic net: independence of the batch, resumption, the report.
 
+#[path = "support/ensemble.rs"]
+mod ensemble;
 mod support;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
+use ensemble::{autoattack, evaluate, timeless};
 use support::{Golden, host};
 use twins_attack::{
-    AttackError, AutoAttack, AutoAttackConfig, Evaluation, EvaluationState, Norm, Observer, Outcome,
-    Progress, Samples, Silent, ThreatModel, Version, Warning,
+    AttackError, AutoAttack, Evaluation, EvaluationState, Norm, Observer, Outcome, Progress, Samples, Silent,
+    Warning,
 };
-
-fn autoattack(norm: Norm) -> AutoAttack {
-    let epsilon = match norm {
-        Norm::Linf => 0.013,
-        Norm::L2 => 0.2,
-        Norm::L1 => 1.4,
-    };
-    let threat = ThreatModel::new(norm, epsilon).unwrap();
-    AutoAttackConfig::new(threat, Version::Standard).with_steps(10).with_queries(60).build().unwrap()
-}
-
-fn evaluate(golden: &Golden, samples: &Samples, norm: Norm) -> Evaluation {
-    let net = golden.net();
-    autoattack(norm).evaluate(&|x: Tensor<4>| net.forward(x), samples, None, &mut Silent).unwrap()
-}
-
-/// The report's text without the times.
-fn timeless(evaluation: &Evaluation) -> String {
-    let mut report = evaluation.report.clone();
-    report.stages.iter_mut().for_each(|stage| stage.seconds = 0.0);
-    serde_json::to_string(&report).unwrap()
-}
 
 #[test]
 fn results_do_not_depend_on_the_batch() {

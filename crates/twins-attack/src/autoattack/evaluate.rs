@@ -5,10 +5,11 @@ use burn::tensor::Tensor;
 
 use super::checks::check_model;
 use super::course::Course;
+use super::replica::{Replica, check_replicas};
 use super::{AttackKind, AutoAttack, EvaluationState, Observer, Outcome, Report, StageReport, Warning};
 use crate::clean::CleanLogits;
 use crate::engine::{Cost, Stage, Watch};
-use crate::{AttackError, Classifier, Finding, Samples};
+use crate::{AttackError, Classifier, Finding, Samples, shards};
 
 /// The result of [`AutoAttack::evaluate`].
 #[derive(Debug, Clone)]
@@ -53,11 +54,56 @@ impl AutoAttack {
         saved: Option<EvaluationState>,
         observer: &mut dyn Observer,
     ) -> Result<Evaluation, AttackError> {
+        self.evaluate_on(&[Replica::new(victim, samples.device().clone())], samples, saved, observer)
+    }
+
+    /// The same with several copies of the model, on devices of their own or as shares of the CPU's cores.
+    ///
+    /// The samples of each stage go to whichever replica has room, so that no replica waits for another before the
+    /// stage's end. Draws belong to the sample, so that only the devices' rounding can change a verdict: on equal
+    /// devices the stages and records are those of [`evaluate`](Self::evaluate), however many there are, as far as the
+    /// model's logits do not depend on the rest of the batch. A saved state knows nothing of replicas: any number of
+    /// them goes on with it. The clean pass and the checks are made on the first one's device, wherever the samples
+    /// are, and so is the whole work of a model that cannot be asked by two at a time (one that tracks its weights, or
+    /// an attack that averages over [repeated passes](crate::Attack::repeats)).
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use twins_attack::{AutoAttackConfig, Norm, Replica, Samples, Silent, ThreatModel, Version};
+    /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+    /// let images = Tensor::from_floats([[[[0.6, 0.5, 0.1]]], [[[0.9, 0.1, 0.1]]]], &Device::flex());
+    /// let samples = Samples::new(images, vec![0, 0])?;
+    /// let config = AutoAttackConfig::new(ThreatModel::new(Norm::Linf, 0.1)?, Version::Standard).with_queries(10);
+    /// let replicas = [Replica::new(&victim, Device::flex()), Replica::new(&victim, Device::flex())];
+    /// let evaluation = config.build()?.evaluate_on(&replicas, &samples, None, &mut Silent)?;
+    /// assert_eq!(evaluation.report.robust.correct, 1);
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate); [`AttackError::NoReplica`]; [`AttackError::OtherReplica`] if the first sample's
+    /// logits differ.
+    pub fn evaluate_on(
+        &self,
+        replicas: &[Replica<'_>],
+        samples: &Samples,
+        saved: Option<EvaluationState>,
+        observer: &mut dyn Observer,
+    ) -> Result<Evaluation, AttackError> {
         let begin = Instant::now();
-        let mut clean = CleanLogits::compute(victim, samples)?;
+        let Replica { victim, device } = replicas.first().ok_or(AttackError::NoReplica)?;
+        let moved;
+        let samples = if samples.device() == device {
+            samples
+        } else {
+            moved = samples.to_device(device);
+            &moved
+        };
+        let mut clean = CleanLogits::compute(*victim, samples)?;
         let (stages, chosen) = self.stages(clean.classes())?;
         let gradients = self.config.attacks.iter().any(|kind| *kind != AttackKind::Square);
-        let (mut warnings, mut total) = check_model(victim, samples, &clean, gradients)?;
+        let (mut warnings, mut total) = check_model(*victim, samples, &clean, gradients)?;
+        total += check_replicas(replicas, samples, &clean)?;
         warnings.extend(chosen);
         total += Cost { forwards: samples.len() as u64, backwards: 0 };
         let mut state = EvaluationState::new(self, samples, &clean);
@@ -85,7 +131,17 @@ impl AutoAttack {
             let waiting = course.waiting();
             let mut watch =
                 StageWatch { course: &mut course, observer, stage: &mut stage, earlier, begin: now };
-            Stage { attack: &**attack, victim, samples, clean: &clean }.drive(&waiting, &mut watch)?;
+            let stages: Vec<Stage<'_>> = replicas
+                .iter()
+                .map(|Replica { victim, device }| Stage {
+                    attack: &**attack,
+                    victim: *victim,
+                    device,
+                    samples,
+                    clean: &clean,
+                })
+                .collect();
+            shards::drive(&stages, &waiting, &mut watch)?;
             stage.robust = course.standing();
             stage.seconds = earlier + now.elapsed().as_secs_f64();
             total += Cost { forwards: stage.forwards, backwards: stage.backwards };

@@ -26,8 +26,8 @@ pub struct Outcome {
 ///
 /// To survive being killed, save the state when [`Observer::started`](super::Observer::started) hands it over and
 /// append each [`Outcome`] (as a line of its own, say): the outcomes read back, put into `outcomes`, give the state at
-/// the time of the kill. Only the samples of the batch under way are attacked anew, and since draws belong to the
-/// sample they come to the same end.
+/// the time of the kill. Only the samples of the batch under way (of each replica) are attacked anew, and since draws belong to
+/// the sample they come to the same end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationState {
     /// Hash of the settings and the data.
@@ -40,7 +40,7 @@ pub struct EvaluationState {
 
 /// How far logits of the same model may differ between two runs, relative to the largest logit: other batch sizes and
 /// devices round differently, another model differs by much more.
-const SAME_LOGITS: f32 = 1e-3;
+pub(super) const SAME_LOGITS: f32 = 1e-3;
 
 impl EvaluationState {
     pub(super) fn new(autoattack: &AutoAttack, samples: &Samples, clean: &CleanLogits) -> Self {
