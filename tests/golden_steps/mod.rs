@@ -28,6 +28,14 @@ pub struct Net {
     fc: Linear,
 }
 
+impl Net {
+    /// As a linear probe trains it: the head alone, with the running statistics.
+    pub fn probed(self) -> Self {
+        let head = self.fc.clone();
+        Self { fc: head, ..self.no_grad() }.with_wing(Wing::Adaptive)
+    }
+}
+
 impl ImageClassifier for Net {
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         let x = relu(self.bn1.forward(self.conv1.forward(images)));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::metrics::EpochSums;
+use crate::metrics::{EpochMetrics, EpochSums};
 
 /// Whether a progress bar is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,8 @@ pub enum ProgressDisplay {
     Hidden,
 }
 
-/// The bar of one epoch: loss, accuracy, images per second, time left in the epoch and in the training.
+/// The bar of one epoch: clean and robust accuracy after the epoch before, then loss, accuracy on the adversary's images, images
+/// per second, time left in the epoch and in the training.
 pub(crate) struct EpochBar {
     bar: ProgressBar,
     epochs_left: f64,
@@ -27,17 +28,22 @@ impl EpochBar {
         epochs: usize,
         steps: usize,
         done: usize,
+        before: Option<&EpochMetrics>,
     ) -> Self {
         let target = match display {
             ProgressDisplay::Auto => ProgressDrawTarget::stderr(),
             ProgressDisplay::Hidden => ProgressDrawTarget::hidden(),
         };
+        let so_far = before.map_or(String::new(), |before| {
+            let (clean, robust) = (before.validation_clean_accuracy, before.validation_robust_accuracy);
+            format!(", validation clean {:.1} %, robust {:.1} %", clean.percent(), robust.percent())
+        });
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target)
             .with_style(
                 ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg} {eta} left")
                     .expect("the template is fixed"),
             )
-            .with_prefix(format!("epoch {}/{epochs}", epoch + 1))
+            .with_prefix(format!("epoch {}/{epochs}{so_far}", epoch + 1))
             .with_position(done as u64);
         bar.reset_eta();
         Self { bar, epochs_left: (epochs - epoch - 1) as f64, steps }

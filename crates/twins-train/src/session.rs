@@ -141,7 +141,14 @@ impl<M: ImageClassifier> Session<M> {
             key(config.seed, &[AUGMENTATION, epoch as u64]),
             self.device.clone(),
         );
-        let bar = EpochBar::start(self.trainer.display, epoch, config.epochs, steps, self.state.step);
+        let bar = EpochBar::start(
+            self.trainer.display,
+            epoch,
+            config.epochs,
+            steps,
+            self.state.step,
+            self.history.last(),
+        );
         let mut clock = Instant::now();
         let (seconds_before, waiting_before) = (self.sums.seconds, self.sums.waiting);
         let mut seconds = 0.0;

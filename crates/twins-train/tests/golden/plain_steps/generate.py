@@ -115,13 +115,15 @@ def main():
         base, settings = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()
     number = {k: float(v) for k, v in settings.items()}
     cases = [("standard", standard), ("at", at), ("trades", trades), ("mart", mart), ("auto_lora", AutoLora)]
-    for case, objective in cases + [("at_awp", at), ("trades_awp", trades)]:
+    for case, objective in cases + [("at_awp", at), ("trades_awp", trades), ("linear_probe", at)]:
         net = Net(number["bn_momentum"], number["bn_epsilon"])
         state = {k: base[f"initial.{entry(k)}"] for k in net.state_dict() if "num_batches" not in k}
         net.load_state_dict(state, strict=False)
         objective = objective(net) if objective is AutoLora else objective
         extra = objective.named_parameters() if isinstance(objective, AutoLora) else []
-        trained = [*net.named_parameters(), *extra]
+        probe = case == "linear_probe"
+        net.requires_grad_(not probe).fc.requires_grad_()
+        trained = [(k, p) for k, p in [*net.named_parameters(), *extra] if p.requires_grad]
         sgd = torch.optim.SGD(
             [p for _, p in trained], number["lr"], momentum=number["momentum"], weight_decay=number["weight_decay"]
         )
@@ -130,7 +132,7 @@ def main():
             clean, label = base[f"step{step}.clean"], base[f"step{step}.label"].long()
             # Far from the clean images, so that the divergence weighs something in this untrained net.
             adversarial = 1 - clean
-            net.train()
+            net.train(not probe)
             perturbation = {}
             if case.endswith("_awp"):
                 perturbation = weight_perturbation(net, objective, clean, adversarial, label)
