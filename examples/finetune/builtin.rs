@@ -1,4 +1,4 @@
-//! The built-in job: its net and lengths, chosen to take two to three minutes on two cores.
+//! The built-in job: its net and lengths, chosen to take a few minutes on two cores.
 
 use std::path::Path;
 
