@@ -1,6 +1,6 @@
 use burn::tensor::Device;
 
-use super::state::SAME_LOGITS;
+use super::state::first_difference;
 use crate::clean::{CleanLogits, read_logits};
 use crate::engine::Cost;
 use crate::{AttackError, Classifier, Samples};
@@ -29,10 +29,7 @@ pub(super) fn check_replicas(
     for (place, Replica { victim, device }) in replicas.iter().enumerate().skip(1) {
         let image = samples.upload_to(samples.image(0).to_vec(), device);
         let logits = read_logits(victim.logits(image).inner(), &[sample])?;
-        let expected = clean.row(0);
-        let largest = expected.iter().fold(1.0_f32, |most, z| z.abs().max(most));
-        let same = |(a, b): (&f32, &f32)| (a - b).abs() <= SAME_LOGITS * largest;
-        if logits.len() != expected.len() || !logits.iter().zip(expected).all(same) {
+        if first_difference(clean.row(0), &logits).is_some() {
             return Err(AttackError::OtherReplica { place, sample });
         }
     }

@@ -40,7 +40,19 @@ pub struct EvaluationState {
 
 /// How far logits of the same model may differ between two runs, relative to the largest logit: other batch sizes and
 /// devices round differently, another model differs by much more.
-pub(super) const SAME_LOGITS: f32 = 1e-3;
+const SAME_LOGITS: f32 = 1e-3;
+
+/// The first place where other logits of the same images cannot be the same model's.
+pub(super) fn first_difference(logits: &[f32], others: &[f32]) -> Option<usize> {
+    if logits.len() != others.len() {
+        return Some(0);
+    }
+    let largest = logits.iter().fold(1.0_f32, |most, z| z.abs().max(most));
+    logits.iter().zip(others).position(|(a, b)| {
+        let difference = (a - b).abs();
+        difference.is_nan() || difference > SAME_LOGITS * largest
+    })
+}
 
 impl EvaluationState {
     pub(super) fn new(autoattack: &AutoAttack, samples: &Samples, clean: &CleanLogits) -> Self {
@@ -62,17 +74,7 @@ impl EvaluationState {
                 found: saved.fingerprint.clone(),
             });
         }
-        let largest = self.clean.iter().fold(1.0_f32, |most, z| z.abs().max(most));
-        let differs = |(a, b): (&f32, &f32)| {
-            let difference = (a - b).abs();
-            difference.is_nan() || difference > SAME_LOGITS * largest
-        };
-        let place = if self.clean.len() == saved.clean.len() {
-            self.clean.iter().zip(&saved.clean).position(differs)
-        } else {
-            Some(0)
-        };
-        if let Some(place) = place {
+        if let Some(place) = first_difference(&self.clean, &saved.clean) {
             let sample = samples.ids()[place * samples.len() / self.clean.len()];
             return Err(AttackError::OtherModel { sample });
         }

@@ -67,6 +67,28 @@ pub trait NormKernels: Backend {
     fn backward(saved: Self::Saved, gradient: FloatTensor<Self>, wanted: Wanted) -> InputGradients<Self>;
 }
 
+impl<B: NormKernels> NormBackend for B {
+    fn two_wing_norm(
+        input: FloatTensor<Self>,
+        wings: Wings<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> Normalised<Self> {
+        B::forward(input, wings, epsilon, activation, None).0
+    }
+}
+
+impl<B: Backend> Wings<B> {
+    /// The number of samples that the fixed wing takes, and the wings.
+    pub fn share(self, samples: usize) -> (usize, Option<FixedWing<B>>, Option<BatchWing<B>>) {
+        match self {
+            Self::Fixed(wing) => (samples, Some(wing), None),
+            Self::Batch(wing) => (0, None, Some(wing)),
+            Self::Split(fixed, batch) => (samples / 2, Some(fixed), Some(batch)),
+        }
+    }
+}
+
 /// The inputs that a gradient is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
@@ -75,6 +97,13 @@ pub struct Wanted {
     pub fixed: bool,
     /// Gamma and beta of the batch wing.
     pub batch: bool,
+}
+
+impl Wanted {
+    /// Whether the gradients depend on the values of the input.
+    pub fn needs_input(&self, has_batch: bool, activation: Activation) -> bool {
+        has_batch || self.fixed || activation == Activation::Relu
+    }
 }
 
 /// Gradients, those that were wanted.

@@ -106,27 +106,16 @@ impl Gallery {
 
 #[cfg(test)]
 mod tests {
-    use burn::module::{Module, Param};
     use burn::tensor::Device;
     use twins_attack::{Norm, PgdConfig, ThreatModel};
 
     use super::*;
-
-    #[derive(Module, Debug)]
-    struct TwoPixels {
-        scale: Param<Tensor<1>>,
-    }
-
-    impl ImageClassifier for TwoPixels {
-        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
-            images.flatten::<2>(1, 3) * self.scale.val().unsqueeze::<2>()
-        }
-    }
+    use crate::report::two_pixels::TwoPixels;
 
     #[test]
     fn fooled_images_come_first_and_class_names_are_escaped() {
         let device = Device::flex();
-        let model = TwoPixels { scale: Param::from_tensor(Tensor::ones([1], &device)) };
+        let model = TwoPixels::new(&device);
         // Withstands, misclassified when clean, fooled.
         let images = [[[[0.9, 0.1]]], [[[0.1, 0.2]]], [[[0.5, 0.4]]]];
         let samples = Samples::new(Tensor::from_floats(images, &device), vec![0; 3]).unwrap();

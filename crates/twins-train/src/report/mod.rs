@@ -29,6 +29,8 @@ mod picture;
 mod robustness;
 mod robustness_section;
 mod run;
+#[cfg(test)]
+mod two_pixels;
 
 use std::path::Path;
 

@@ -159,27 +159,15 @@ pub(super) fn choose(samples: &Samples, indices: &[usize]) -> Result<Samples, Tr
 
 #[cfg(test)]
 mod tests {
-    use burn::module::{Module, Param};
     use twins_data::{BuiltinDataset, Part, Task};
 
     use super::*;
-
-    /// Logits (x₀, x₁) of an image of two pixels: it withstands every Linf radius below (x₀ − x₁) / 2.
-    #[derive(Module, Debug)]
-    struct TwoPixels {
-        scale: Param<Tensor<1>>,
-    }
-
-    impl ImageClassifier for TwoPixels {
-        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
-            images.flatten::<2>(1, 3) * self.scale.val().unsqueeze::<2>()
-        }
-    }
+    use crate::report::two_pixels::TwoPixels;
 
     #[test]
     fn the_curve_falls_where_the_margins_end() {
         let device = Device::flex();
-        let model = TwoPixels { scale: Param::from_tensor(Tensor::ones([1], &device.clone().autodiff())) };
+        let model = TwoPixels::new(&device.clone().autodiff());
         // Margins 0.1, 0.2, 0.4, and one that is misclassified: they fall beyond 0.05, 0.1 and 0.2.
         let images = [[0.5, 0.4], [0.5, 0.3], [0.6, 0.2], [0.3, 0.6]];
         let images = images.map(|[a, b]| [[[a, b]]]);

@@ -4,39 +4,21 @@
 //! there, the composed form is left to that.
 
 mod kernels;
+mod launch;
 
 use std::any::{Any, TypeId};
 
 use burn::backend::DispatchDevice;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{DType, Device, Shape};
-use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim};
+use burn::tensor::{Device, Shape};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{Cube, CubeBackend};
 
-use self::kernels::Tiling;
-use super::backend::{
-    BatchWing, FixedWing, InputGradients, NormBackend, NormKernels, Normalised, Wanted, Wings,
-};
+use self::launch::Launch;
+use super::backend::{InputGradients, NormKernels, Normalised, Wanted, Wings};
 use super::geometry::Geometry;
 use crate::wings::Activation;
-
-/// Units of a cube, within what every device allows.
-const UNITS: u32 = 256;
-
-/// Values of a channel that a cube reduces: they fit a core's first-level cache, since they are read twice.
-const TILE: usize = 4096;
-
-/// Values of a plane that a unit writes: enough for what it looks up for the plane to be worth it.
-const VALUES: u32 = 8;
-
-/// Cubes that a dimension of a launch may have on every device.
-const MOST_CUBES: usize = 65_535;
-
-/// Numbers that a line has.
-const LINE: usize = 5;
 
 /// Whether the kernels take tensors of this device.
 pub(super) fn has_kernels(device: &Device) -> bool {
@@ -52,17 +34,6 @@ fn plain(tensor: FloatTensor<Cube>) -> CubeTensor {
 /// The inverse of [`plain`].
 fn wrapped(tensor: CubeTensor) -> FloatTensor<Cube> {
     *(Box::new(tensor) as Box<dyn Any>).downcast().expect("there are no kernels where operations are fused")
-}
-
-impl NormBackend for Cube {
-    fn two_wing_norm(
-        input: FloatTensor<Self>,
-        wings: Wings<Self>,
-        epsilon: f64,
-        activation: Activation,
-    ) -> Normalised<Self> {
-        Self::forward(input, wings, epsilon, activation, None).0
-    }
 }
 
 /// What the backward pass needs.
@@ -91,18 +62,13 @@ impl NormKernels for Cube {
         let input = contiguous(input);
         let shape = input.meta.shape().clone();
         let geometry = Geometry::new(&shape);
-        let (first, fixed, batch) = match wings {
-            Wings::Fixed(wing) => (geometry.samples, Some(wing), None),
-            Wings::Batch(wing) => (0, None, Some(wing)),
-            Wings::Split(fixed, batch) => (geometry.samples / 2, Some(fixed), Some(batch)),
-        };
+        let (first, fixed, batch) = wings.share(geometry.samples);
         let on = Launch { like: &input, geometry, first };
         let fixed = fixed.map(|wing| on.fixed_lines(wing, epsilon));
         let (batch, moments) = batch.map(|wing| on.batch_lines(&input, wing, epsilon)).unzip();
         let output = on.forward(&input, fixed.as_ref(), batch.as_ref(), activation);
 
-        let keep =
-            wanted.is_some_and(|wanted| batch.is_some() || wanted.fixed || activation == Activation::Relu);
+        let keep = wanted.is_some_and(|wanted| wanted.needs_input(batch.is_some(), activation));
         let saved = Saved { input: keep.then(|| input.clone()), shape, first, fixed, batch, activation };
         let normalised = match moments {
             None => Normalised::Fixed(wrapped(output)),
@@ -141,262 +107,4 @@ impl NormKernels for Cube {
 
 fn contiguous(tensor: FloatTensor<Cube>) -> CubeTensor {
     into_contiguous(plain(tensor))
-}
-
-struct AffineGradients {
-    /// Of gamma and beta.
-    affine: [CubeTensor; 2],
-    pulls: CubeTensor,
-}
-
-/// Launches kernels for one input.
-struct Launch<'a> {
-    /// A tensor of the device in question.
-    like: &'a CubeTensor,
-    geometry: Geometry,
-    first: usize,
-}
-
-impl Launch<'_> {
-    fn empty(&self, shape: impl Into<Shape>) -> CubeTensor {
-        let CubeTensor { client, device, .. } = self.like;
-        empty_device_contiguous_dtype(client.clone(), device.clone(), shape.into(), DType::F32)
-    }
-
-    fn channels(&self) -> u32 {
-        self.geometry.channels as u32
-    }
-
-    fn space(&self) -> u32 {
-        self.geometry.space as u32
-    }
-
-    /// One unit per channel.
-    fn per_channel(&self) -> (CubeCount, CubeDim) {
-        (CubeCount::Static(self.channels().div_ceil(UNITS), 1, 1), CubeDim::new_1d(UNITS))
-    }
-
-    /// Units along a plane and across planes: all of them busy, whatever the size of a plane.
-    fn units(&self) -> [u32; 2] {
-        let along = (self.space() / VALUES).next_power_of_two().clamp(32, UNITS);
-        let along = along.min(self.space().next_power_of_two());
-        [along, UNITS / along]
-    }
-
-    /// Units that write: each has some values of a plane, or of several where there are too many planes.
-    fn per_value(&self) -> (CubeCount, CubeDim) {
-        let [along, across] = self.units();
-        let planes = self.geometry.samples * self.geometry.channels;
-        let cubes = planes.div_ceil(across as usize).min(MOST_CUBES) as u32;
-        (CubeCount::Static(self.space().div_ceil(along * VALUES), cubes, 1), CubeDim::new_2d(along, across))
-    }
-
-    /// How so many samples of a channel are reduced, and the number of parts that they leave.
-    fn reduction(&self, samples: usize) -> (CubeCount, CubeDim, Tiling, usize) {
-        let space = self.geometry.space;
-        let segments = space.div_ceil(TILE).min(MOST_CUBES);
-        let least = samples.div_ceil(MOST_CUBES);
-        let planes = (TILE / space).clamp(1, samples).max(least);
-        let chunks = samples.div_ceil(planes);
-        let units = self.units();
-        let tiling = Tiling { planes: planes as u32, segment: space.div_ceil(segments) as u32, units };
-        let count = CubeCount::Static(chunks as u32, self.channels(), segments as u32);
-        (count, CubeDim::new_2d(units[0], units[1]), tiling, chunks * segments)
-    }
-
-    fn fixed_lines(&self, wing: FixedWing<Cube>, epsilon: f64) -> CubeTensor {
-        let lines = self.empty([LINE, self.geometry.channels]);
-        let (count, dim) = self.per_channel();
-        let [gamma, beta, mean, variance] =
-            [wing.gamma, wing.beta, wing.mean, wing.variance].map(|t| contiguous(t).into_buffer_arg());
-        let client = &self.like.client;
-        let written = lines.clone().into_buffer_arg();
-        kernels::fixed_lines::launch(
-            client,
-            count,
-            dim,
-            gamma,
-            beta,
-            mean,
-            variance,
-            written,
-            self.channels(),
-            epsilon as f32,
-        );
-        lines
-    }
-
-    /// The batch wing's lines, with mean and biased variance.
-    fn batch_lines(
-        &self,
-        input: &CubeTensor,
-        wing: BatchWing<Cube>,
-        epsilon: f64,
-    ) -> (CubeTensor, [CubeTensor; 2]) {
-        let client = &self.like.client;
-        let (first, samples) = (self.first as u32, self.geometry.samples as u32);
-        let (count, dim, tiling, parts) = self.reduction(self.geometry.samples - self.first);
-        let channels = self.geometry.channels;
-        let partial: [CubeTensor; 3] = std::array::from_fn(|_| self.empty([parts, channels]));
-        let [counts, means, squares] = partial.clone().map(CubeTensor::into_buffer_arg);
-        kernels::moments::launch(
-            client,
-            count,
-            dim,
-            input.clone().into_buffer_arg(),
-            counts,
-            means,
-            squares,
-            self.channels(),
-            self.space(),
-            first,
-            samples,
-            tiling,
-        );
-        let [mean, variance]: [CubeTensor; 2] = std::array::from_fn(|_| self.empty([channels]));
-        let lines = self.empty([LINE, channels]);
-        let (count, dim) = self.per_channel();
-        let [counts, means, squares] = partial.map(CubeTensor::into_buffer_arg);
-        let [gamma, beta] = [wing.gamma, wing.beta].map(|t| contiguous(t).into_buffer_arg());
-        let [mean_out, variance_out, written] =
-            [&mean, &variance, &lines].map(|t| t.clone().into_buffer_arg());
-        kernels::batch_lines::launch(
-            client,
-            count,
-            dim,
-            input.clone().into_buffer_arg(),
-            counts,
-            means,
-            squares,
-            gamma,
-            beta,
-            mean_out,
-            variance_out,
-            written,
-            self.channels(),
-            self.space(),
-            first,
-            parts as u32,
-            epsilon as f32,
-        );
-        (lines, [mean, variance])
-    }
-
-    fn forward(
-        &self,
-        input: &CubeTensor,
-        fixed: Option<&CubeTensor>,
-        batch: Option<&CubeTensor>,
-        activation: Activation,
-    ) -> CubeTensor {
-        let output = self.empty(input.meta.shape().clone());
-        let (count, dim) = self.per_value();
-        let [fixed, batch] = present(fixed, batch).map(|t| t.clone().into_buffer_arg());
-        kernels::forward::launch(
-            &self.like.client,
-            count,
-            dim,
-            input.clone().into_buffer_arg(),
-            fixed,
-            batch,
-            output.clone().into_buffer_arg(),
-            self.channels(),
-            self.space(),
-            self.first as u32,
-            self.geometry.samples as u32,
-            activation == Activation::Relu,
-        );
-        output
-    }
-
-    /// Gradients of one wing's gamma and beta, from its samples.
-    fn affine_gradients(
-        &self,
-        input: &CubeTensor,
-        gradient: &CubeTensor,
-        lines: &CubeTensor,
-        samples: std::ops::Range<usize>,
-        activation: Activation,
-    ) -> AffineGradients {
-        let client = &self.like.client;
-        let channels = self.geometry.channels;
-        let (count, dim, tiling, parts) = self.reduction(samples.len());
-        let partial: [CubeTensor; 2] = std::array::from_fn(|_| self.empty([parts, channels]));
-        let [plain, distant] = partial.clone().map(CubeTensor::into_buffer_arg);
-        let [x, g, line] = [input, gradient, lines].map(|t| t.clone().into_buffer_arg());
-        kernels::gradient_sums::launch(
-            client,
-            count,
-            dim,
-            x,
-            g,
-            line,
-            plain,
-            distant,
-            self.channels(),
-            self.space(),
-            samples.start as u32,
-            samples.end as u32,
-            activation == Activation::Relu,
-            tiling,
-        );
-        let affine: [CubeTensor; 2] = std::array::from_fn(|_| self.empty([channels]));
-        let pulls = self.empty([2, channels]);
-        let (count, dim) = self.per_channel();
-        let [plain, distant] = partial.map(CubeTensor::into_buffer_arg);
-        let [gamma, beta] = affine.clone().map(CubeTensor::into_buffer_arg);
-        let values = (samples.len() * self.geometry.space) as f32;
-        kernels::affine_gradients::launch(
-            client,
-            count,
-            dim,
-            plain,
-            distant,
-            lines.clone().into_buffer_arg(),
-            gamma,
-            beta,
-            pulls.clone().into_buffer_arg(),
-            self.channels(),
-            parts as u32,
-            values,
-        );
-        AffineGradients { affine, pulls }
-    }
-
-    fn backward(
-        &self,
-        input: &CubeTensor,
-        gradient: &CubeTensor,
-        saved: &Saved,
-        pulls: Option<&CubeTensor>,
-    ) -> CubeTensor {
-        let output = self.empty(saved.shape.clone());
-        let (count, dim) = self.per_value();
-        let [fixed, batch] = present(saved.fixed.as_ref(), saved.batch.as_ref());
-        let [x, g, fixed, batch, pulls] =
-            [input, gradient, fixed, batch, pulls.unwrap_or(fixed)].map(|t| t.clone().into_buffer_arg());
-        kernels::backward::launch(
-            &self.like.client,
-            count,
-            dim,
-            x,
-            g,
-            fixed,
-            batch,
-            pulls,
-            output.clone().into_buffer_arg(),
-            self.channels(),
-            self.space(),
-            self.first as u32,
-            self.geometry.samples as u32,
-            saved.activation == Activation::Relu,
-        );
-        output
-    }
-}
-
-/// Lines to bind for both wings: a kernel does not read those of a wing that no sample goes through.
-fn present<'a>(fixed: Option<&'a CubeTensor>, batch: Option<&'a CubeTensor>) -> [&'a CubeTensor; 2] {
-    let any = fixed.or(batch).expect("there is at least one wing");
-    [fixed.unwrap_or(any), batch.unwrap_or(any)]
 }

@@ -6,27 +6,13 @@ mod sums;
 
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Bytes, DType, Shape};
 
 use self::kernels::{Line, Lines, Pull};
 use self::sums::{GradientSums, Moments};
-use super::backend::{
-    BatchWing, FixedWing, InputGradients, NormBackend, NormKernels, Normalised, Wanted, Wings,
-};
+use super::backend::{BatchWing, FixedWing, InputGradients, NormKernels, Normalised, Wanted, Wings};
 use super::geometry::Geometry;
 use crate::wings::Activation;
-
-impl NormBackend for Flex {
-    fn two_wing_norm(
-        input: FloatTensor<Self>,
-        wings: Wings<Self>,
-        epsilon: f64,
-        activation: Activation,
-    ) -> Normalised<Self> {
-        Self::forward(input, wings, epsilon, activation, None).0
-    }
-}
 
 /// What the backward pass on flex needs.
 #[derive(Debug, Clone)]
@@ -51,11 +37,7 @@ impl NormKernels for Flex {
         let mut input = contiguous(input);
         let shape = input.layout().shape().clone();
         let geometry = Geometry::new(&shape);
-        let (first, fixed, batch) = match wings {
-            Wings::Fixed(wing) => (geometry.samples, Some(wing), None),
-            Wings::Batch(wing) => (0, None, Some(wing)),
-            Wings::Split(fixed, batch) => (geometry.samples / 2, Some(fixed), Some(batch)),
-        };
+        let (first, fixed, batch) = wings.share(geometry.samples);
         let moments = batch.as_ref().map(|_| kernels::batch_moments(values(&input), &geometry, first));
         let lines = Lines {
             first,
@@ -65,8 +47,7 @@ impl NormKernels for Flex {
                 .map(|(wing, m)| batch_lines(&wing, m, epsilon))
                 .unwrap_or_default(),
         };
-        let keep =
-            wanted.is_some_and(|wanted| moments.is_some() || wanted.fixed || activation == Activation::Relu);
+        let keep = wanted.is_some_and(|wanted| wanted.needs_input(moments.is_some(), activation));
         let saved = Saved { input: keep.then(|| input.clone()), shape: shape.clone(), lines, activation };
 
         let output = if let Some(input_values) = exclusive(&mut input) {
