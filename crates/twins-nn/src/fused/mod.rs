@@ -35,7 +35,7 @@ fn has_kernels<const D: usize>(input: &Tensor<D>) -> bool {
     }
     #[cfg(feature = "wgpu")]
     if cube::has_kernels(&device) {
-        return u32::try_from(input.shape().num_elements()).is_ok();
+        return cube::fits(&geometry::Geometry::new(&input.dims()));
     }
     false
 }

@@ -25,6 +25,15 @@ const MOST_CUBES: usize = 65_535;
 /// Numbers that a line has.
 const LINE: usize = 5;
 
+/// Whether the kernels can be launched for an input of these sizes: values are counted in 32 bits, and there is a row of
+/// cubes for each channel. Planes and samples may be any number.
+pub(in crate::fused) fn fits(geometry: &Geometry) -> bool {
+    let Geometry { samples, channels, space } = *geometry;
+    u32::try_from(samples * channels * space).is_ok()
+        && channels <= MOST_CUBES
+        && space.div_ceil((UNITS * VALUES) as usize) <= MOST_CUBES
+}
+
 pub(super) struct AffineGradients {
     /// Of gamma and beta.
     pub(super) affine: [CubeTensor; 2],

@@ -16,6 +16,7 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{Cube, CubeBackend};
 
 use self::launch::Launch;
+pub(super) use self::launch::fits;
 use super::backend::{InputGradients, NormKernels, Normalised, Wanted, Wings};
 use super::geometry::Geometry;
 use crate::wings::Activation;
