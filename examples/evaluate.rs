@@ -28,7 +28,8 @@ use clap::{Parser, ValueEnum};
 use serde::Serialize;
 use support::images::{ImageArguments, InputArguments, card, check_classes};
 use support::journal::Journal;
-use support::{Common, Outcome, write_atomically};
+use support::{Common, Outcome};
+use twins_files::write_whole;
 
 /// Measures a classifier's clean and robust accuracy.
 #[derive(Parser, Debug)]
@@ -284,7 +285,7 @@ fn run(cli: &Cli) -> Outcome {
             config: cli.config(step_size, None),
             samples,
         };
-        write_atomically(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+        write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
     }
     Ok(())
 }
@@ -305,7 +306,7 @@ fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samp
     if let Some(path) = &cli.json {
         let mut value = serde_json::to_value(&report)?;
         value["config"] = serde_json::to_value(cli.config(0.0, Some(report.config)))?;
-        write_atomically(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
+        write_whole(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
     }
     Ok(journal.remove()?)
 }

@@ -255,10 +255,11 @@ fn a_model_that_cannot_be_written_leaves_nothing() {
     let net = mnist(&device);
     let card = ModelCard::new(&net, (0..10).map(|digit| digit.to_string()).collect()).unwrap();
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("taken"), "by a file").unwrap();
     let message =
-        save_model(folder.path().join("absent/model.safetensors"), &net, &card).unwrap_err().to_string();
+        save_model(folder.path().join("taken/model.safetensors"), &net, &card).unwrap_err().to_string();
     assert!(message.contains("cannot write"), "{message}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 /// Where the variable is set, this process runs as a user whom permissions bind.

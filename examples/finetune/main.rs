@@ -34,7 +34,7 @@ use signal_hook::flag;
 
 use cli::Cli;
 use recipe::Recipe;
-use support::{Outcome, write_atomically};
+use support::Outcome;
 use tuning::{TEST_STEPS, fit, measure};
 
 #[derive(Serialize)]
@@ -109,7 +109,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
         config,
         results: &results,
     };
-    write_atomically(&out.join("report.json"), serde_json::to_string_pretty(&json)?.as_bytes())?;
+    twins_files::write_whole(out.join("report.json"), serde_json::to_string_pretty(&json)?.as_bytes())?;
     report.write(out.join("report.html"))?;
     println!("models, metrics and report.html are in {}", out.display());
     Ok(())

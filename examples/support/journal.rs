@@ -82,7 +82,7 @@ impl Journal {
         for outcome in &state.outcomes {
             text += &(serde_json::to_string(outcome)? + "\n");
         }
-        super::write_atomically(path, text.as_bytes())?;
+        twins_files::write_whole(path, text.as_bytes())?;
         self.file = Some(OpenOptions::new().append(true).open(path)?);
         Ok(())
     }

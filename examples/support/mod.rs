@@ -4,7 +4,6 @@
 pub mod images;
 pub mod journal;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -56,20 +55,6 @@ pub fn open_data(
         Some(limit) => Arc::new(Limited::new(dataset, limit)?),
         None => dataset,
     })
-}
-
-/// Writes a file under a temporary name beside it and renames it, so that no half-written file is ever seen.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// Tells an error on one line and ends with status 1.

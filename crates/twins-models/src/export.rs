@@ -1,11 +1,11 @@
 //! Weights for PyTorch: safetensors with the published names.
 
-use std::collections::HashMap;
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::Module;
 use safetensors::tensor::{Dtype, TensorView};
+use twins_files::{safetensors_bytes, write_whole};
 
 use crate::error::ModelError;
 use crate::import::{Slot, slots, values};
@@ -27,13 +27,13 @@ pub enum Wings {
 /// With [`Wings::Adaptive`], PyTorch loads the file into that network with `strict=True` (a batch
 /// counter that is missing is no error there). Normalisation and up-sampling are no weights, and
 /// not written; [`save_model`](crate::save_model) keeps them. The file is written under a
-/// temporary name and renamed.
+/// temporary name and renamed; folders that are missing are created.
 ///
 /// # Errors
 ///
 /// [`ModelError::Write`].
 pub fn export_weights(path: impl AsRef<Path>, net: &Net, wings: Wings) -> Result<(), ModelError> {
-    write(path.as_ref(), net, wings, HashMap::from([("format".to_owned(), "pt".to_owned())]))
+    write(path.as_ref(), net, wings, BTreeMap::from([("format".to_owned(), "pt".to_owned())]))
 }
 
 /// Writes a network's values under the names of the first spelling of its architecture.
@@ -41,7 +41,7 @@ pub(crate) fn write(
     path: &Path,
     net: &Net,
     wings: Wings,
-    metadata: HashMap<String, String>,
+    metadata: BTreeMap<String, String>,
 ) -> Result<(), ModelError> {
     // Running statistics lag one update behind on a model in training; `valid` catches up.
     let body = net.body().valid();
@@ -64,9 +64,9 @@ pub(crate) fn write(
             .map_err(|error| write_error(path, std::io::Error::other(error)))?;
         views.push((key, view));
     }
-    let file = safetensors::serialize(views, Some(metadata))
+    let file = safetensors_bytes(views, &metadata)
         .map_err(|error| write_error(path, std::io::Error::other(error)))?;
-    write_atomically(path, &file).map_err(|error| write_error(path, error))
+    write_whole(path, &file).map_err(|error| write_error(path, error))
 }
 
 fn to_file_order(slot: &Slot, floats: Vec<f32>) -> Vec<f32> {
@@ -80,21 +80,11 @@ pub(crate) fn write_error(path: &Path, source: std::io::Error) -> ModelError {
     ModelError::Write { path: path.to_owned(), source }
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().prefix(".model-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use std::collections::HashMap;
+
     use safetensors::SafeTensors;
 
     use super::*;

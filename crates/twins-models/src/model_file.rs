@@ -1,6 +1,6 @@
 //! Model files: safetensors that carry what the model is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -135,7 +135,8 @@ impl ModelCard {
 ///
 /// The file is safetensors. Its entries are named as PyTorch's published networks name theirs, the
 /// frozen wing's with `frozen_` in front of the last part, and dense weights are `[out, in]`. It
-/// is written under a temporary name and renamed, so a crash leaves the old file or none.
+/// is written under a temporary name and renamed, so a crash leaves the old file or none; folders that
+/// are missing are created. The same network and card give the same bytes.
 ///
 /// # Errors
 ///
@@ -147,7 +148,7 @@ pub fn save_model(path: impl AsRef<Path>, net: &Net, card: &ModelCard) -> Result
     }
     let card = ModelCard { config: net.config().clone(), ..card.clone() };
     let json = serde_json::to_string(&card).map_err(|error| write_error(path.as_ref(), error.into()))?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), (CARD.to_owned(), json)]);
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), (CARD.to_owned(), json)]);
     write(path.as_ref(), net, Wings::Both, metadata)
 }
 

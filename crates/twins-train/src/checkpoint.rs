@@ -1,9 +1,10 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use burn::tensor::{DType, TensorData};
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 use sha2::{Digest, Sha256};
+use twins_files::safetensors_bytes;
 
 /// The metadata entry that holds the checksum.
 const CHECKSUM: &str = "sha256";
@@ -18,8 +19,7 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The file's content.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let mut metadata: HashMap<String, String> =
-            self.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut metadata = self.metadata.clone();
         metadata.insert(CHECKSUM.to_owned(), self.checksum());
         let views = self
             .tensors
@@ -33,7 +33,7 @@ impl Checkpoint {
                     .map_err(|error| error.to_string())
             })
             .collect::<Result<Vec<_>, String>>()?;
-        serialize(views, Some(metadata)).map_err(|error| error.to_string())
+        safetensors_bytes(views, &metadata).map_err(|error| error.to_string())
     }
 
     /// Reads a file's content and verifies its checksum.

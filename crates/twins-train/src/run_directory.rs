@@ -1,6 +1,8 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use twins_files::{WholeFile, write_whole};
 
 use crate::checkpoint::Checkpoint;
 use crate::{EpochMetrics, TrainConfig, TrainError};
@@ -85,7 +87,7 @@ impl RunDirectory {
 
     pub(crate) fn write_config(&self, config: &TrainConfig) -> Result<(), TrainError> {
         let text = serde_json::to_string_pretty(config).expect("a configuration is plain data");
-        write_atomically(&self.path.join(CONFIG), (text + "\n").as_bytes())
+        write_file(&self.path.join(CONFIG), (text + "\n").as_bytes())
     }
 
     pub(crate) fn append_metrics(&self, metrics: &EpochMetrics) -> Result<(), TrainError> {
@@ -110,7 +112,7 @@ impl RunDirectory {
             .collect();
         let lines: String = kept.iter().map(|(line, _)| format!("{line}\n")).collect();
         if lines != text {
-            write_atomically(&path, lines.as_bytes())?;
+            write_file(&path, lines.as_bytes())?;
         }
         Ok(kept.into_iter().map(|(_, metrics)| metrics).collect())
     }
@@ -118,18 +120,16 @@ impl RunDirectory {
     /// Writes the state to resume from; the one so far becomes the previous one.
     pub(crate) fn write_last(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let path = self.last();
-        let temporary = write_temporary(&path, &encode(&path, checkpoint)?)?;
+        let file = WholeFile::write(&path, &encode(&path, checkpoint)?).map_err(io("write", &path))?;
         if path.exists() {
-            let previous = self.path.join(PREVIOUS);
-            rename(&path, &previous)?;
+            fs::rename(&path, self.path.join(PREVIOUS)).map_err(io("rename", &path))?;
         }
-        rename(&temporary, &path)?;
-        sync_directory(&self.path)
+        file.put().map_err(io("write", &path))
     }
 
     pub(crate) fn write_best(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let path = self.best();
-        write_atomically(&path, &encode(&path, checkpoint)?)
+        write_file(&path, &encode(&path, checkpoint)?)
     }
 
     /// The last good state, and what was wrong with the last one where it is the previous.
@@ -166,52 +166,9 @@ fn encode(path: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>, TrainError> {
     checkpoint.to_bytes().map_err(|problem| TrainError::Checkpoint { path: path.to_owned(), problem })
 }
 
-/// Writes a file so that readers find the old content or the new, whenever the process ends.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let temporary = write_temporary(path, bytes)?;
-    rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    sync_directory(folder_of(path))
-}
-
-/// Creates the folder that a file is to be written to.
-pub(crate) fn create_folder(path: &Path) -> Result<(), TrainError> {
-    let folder = folder_of(path);
-    fs::create_dir_all(folder).map_err(io("create", folder))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, TrainError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(error) = written {
-        // A full disk: give back what the unfinished file took.
-        let _ = fs::remove_file(&temporary);
-        return Err(io("write", path)(error));
-    }
-    Ok(temporary)
-}
-
-fn rename(from: &Path, to: &Path) -> Result<(), TrainError> {
-    fs::rename(from, to).map_err(io("rename", from))
-}
-
-/// Makes the renaming itself last. Windows has no such call, and needs none.
-fn sync_directory(path: &Path) -> Result<(), TrainError> {
-    match cfg!(unix) {
-        true => File::open(path).and_then(|directory| directory.sync_all()).map_err(io("flush", path)),
-        false => Ok(()),
-    }
+/// Writes a whole file, creating the folders that are missing.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    write_whole(path, bytes).map_err(io("write", path))
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {

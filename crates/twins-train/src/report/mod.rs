@@ -39,7 +39,7 @@ pub use robustness::{AttackScore, RobustnessCurve, spread_samples};
 pub use run::ReportRun;
 
 use crate::TrainError;
-use crate::run_directory::{create_folder, write_atomically};
+use crate::run_directory::write_file;
 use html::{escape, section};
 
 /// A report under construction; see the [module](self).
@@ -124,7 +124,6 @@ impl Report {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
         let path = path.as_ref();
         let html = self.to_html()?;
-        create_folder(path)?;
-        write_atomically(path, html.as_bytes())
+        write_file(path, html.as_bytes())
     }
 }
