@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
-use twins_nn::TwinsBatchNorm;
+use twins_nn::{TwinsBatchNorm, conv2d};
 
 use crate::activation::Activation;
 use crate::blocks::{BlockKind, BlockSpec, ResidualBlock, ShortcutKind, conv, norm};
@@ -99,7 +99,7 @@ impl ResNetSpec {
 
 impl ResNet {
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = self.conv1.forward(images);
+        let mut x = conv2d(&self.conv1, images);
         if let Some(norm) = &self.stem_norm {
             x = norm.forward_relu(x);
         }

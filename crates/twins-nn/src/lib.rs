@@ -24,6 +24,7 @@
 
 mod composed;
 mod config;
+mod conv;
 mod convert;
 mod diagnostics;
 mod drift;
@@ -38,6 +39,7 @@ mod wing;
 mod wings;
 
 pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
+pub use conv::conv2d;
 pub use diagnostics::{WeightChange, WeightTrace};
 pub use drift::WingDrift;
 pub use fold::FoldNorm;

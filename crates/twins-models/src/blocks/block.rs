@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use twins_nn::TwinsBatchNorm;
+use twins_nn::{TwinsBatchNorm, conv2d};
 
 use super::layers::{conv, conv_same, norm};
 use super::shortcut::{Shortcut, ShortcutKind};
@@ -161,21 +161,21 @@ impl ResidualBlock {
         };
         match self {
             Self::Basic(block) => {
-                let x = block.bn1.forward_relu(block.conv1.forward(input.clone()));
-                let x = block.bn2.forward(block.conv2.forward(x));
+                let x = block.bn1.forward_relu(conv2d(&block.conv1, input.clone()));
+                let x = block.bn2.forward(conv2d(&block.conv2, x));
                 relu(x + around(&block.shortcut, input))
             }
             Self::Bottleneck(block) => {
-                let x = block.bn1.forward_relu(block.conv1.forward(input.clone()));
-                let x = block.bn2.forward_relu(block.conv2.forward(x));
-                let x = block.bn3.forward(block.conv3.forward(x));
+                let x = block.bn1.forward_relu(conv2d(&block.conv1, input.clone()));
+                let x = block.bn2.forward_relu(conv2d(&block.conv2, x));
+                let x = block.bn3.forward(conv2d(&block.conv3, x));
                 relu(x + around(&block.shortcut, input))
             }
             Self::PreActivation(block) => {
                 let act = block.activation;
                 let activated = act.after(&block.bn1, input.clone());
-                let x = act.after(&block.bn2, block.conv1.forward(activated.clone()));
-                let x = block.conv2.forward(x);
+                let x = act.after(&block.bn2, conv2d(&block.conv1, activated.clone()));
+                let x = conv2d(&block.conv2, x);
                 let start = if block.shortcut.is_some() { activated } else { input };
                 x + around(&block.shortcut, start)
             }

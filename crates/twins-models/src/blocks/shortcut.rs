@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor, ops::PadMode, s};
-use twins_nn::TwinsBatchNorm;
+use twins_nn::{TwinsBatchNorm, conv2d};
 
 use super::layers::{conv, norm};
 
@@ -73,7 +73,7 @@ impl Shortcut {
                 thinned.pad([(padding.before, padding.after), (0, 0), (0, 0)], PadMode::Constant(0.0))
             }
             Self::Projection(projection) => {
-                let output = projection.conv.forward(input);
+                let output = conv2d(&projection.conv, input);
                 match &projection.norm {
                     Some(norm) => norm.forward(output),
                     None => output,

@@ -1,0 +1,154 @@
+//! The kernel against Burn's own convolution, forwards and backwards.
+
+use burn::module::Param;
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::{Device, Distribution, Tensor};
+use proptest::prelude::*;
+
+use super::{backend, conv2d};
+
+/// A convolution of random sizes and an input that it takes.
+#[derive(Debug, Clone)]
+struct Case {
+    samples: usize,
+    channels: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 4],
+    size: [usize; 2],
+    bias: bool,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
+    (
+        1..4usize,
+        pair(1..11),
+        pair(1..6),
+        pair(1..4),
+        [0..3usize, 0..3, 0..3, 0..3],
+        pair(1..20),
+        any::<bool>(),
+    )
+        .prop_filter("the kernel fits", |(_, _, kernel, _, padding, size, _)| {
+            size[0] + padding[0] + padding[2] >= kernel[0] && size[1] + padding[1] + padding[3] >= kernel[1]
+        })
+        .prop_map(|(samples, channels, kernel, stride, padding, size, bias)| Case {
+            samples,
+            channels,
+            kernel,
+            stride,
+            padding,
+            size,
+            bias,
+        })
+}
+
+fn layer(case: &Case, device: &Device) -> Conv2d {
+    let [top, left, bottom, right] = case.padding;
+    Conv2dConfig::new(case.channels, case.kernel)
+        .with_stride(case.stride)
+        .with_padding(PaddingConfig2d::Explicit(top, left, bottom, right))
+        .with_bias(case.bias)
+        .init(device)
+}
+
+/// Output, and the gradients of input, weight and bias under random weights of the output.
+fn passes(
+    layer: &Conv2d,
+    input: &Tensor<4>,
+    forward: impl Fn(&Conv2d, Tensor<4>) -> Tensor<4>,
+) -> Vec<Vec<f32>> {
+    let input = input.clone().require_grad();
+    let output = forward(layer, input.clone());
+    input.device().seed(1);
+    let pull = Tensor::random(output.dims(), Distribution::Normal(0.0, 1.0), &input.device());
+    let gradients = (output.clone() * pull).sum().backward();
+    let values = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().unwrap();
+    let mut found = vec![
+        values(output.flatten(0, 3)),
+        values(input.grad(&gradients).unwrap().flatten(0, 3)),
+        values(layer.weight.grad(&gradients).unwrap().flatten(0, 3)),
+    ];
+    found.extend(layer.bias.as_ref().map(|bias: &Param<Tensor<1>>| values(bias.grad(&gradients).unwrap())));
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_kernel_computes_burns_convolution(case in case()) {
+        let device = Device::flex().autodiff();
+        device.seed(0);
+        let layer = layer(&case, &device);
+        let [height, width] = case.size;
+        let shape = [case.samples, case.channels[0], height, width];
+        let input = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        prop_assert!(backend::options(&layer, &input).is_some());
+        let ours = passes(&layer, &input, conv2d);
+        let burns = passes(&layer, &input, Conv2d::forward);
+        prop_assert_eq!(ours.len(), burns.len());
+        for (ours, burns) in ours.iter().zip(&burns) {
+            prop_assert_eq!(ours.len(), burns.len());
+            // At most 250 summands of size 1, and rounding of 6e-8 for each.
+            let scale = burns.iter().fold(1f32, |most, value| most.max(value.abs()));
+            for (a, b) in ours.iter().zip(burns) {
+                prop_assert!((a - b).abs() <= 1e-5 * scale, "{} is not {}", a, b);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_kernel_does_not_take_is_burns() {
+    let device = Device::flex();
+    let input = Tensor::<4>::ones([2, 4, 8, 8], &device);
+    let plain = Conv2dConfig::new([4, 4], [3, 3]);
+    for config in [plain.clone().with_dilation([2, 1]), plain.clone().with_groups(2)] {
+        let layer = config.init(&device);
+        assert!(backend::options(&layer, &input).is_none());
+        assert_eq!(conv2d(&layer, input.clone()).to_data(), layer.forward(input.clone()).to_data());
+    }
+    let layer = plain.init(&device);
+    assert!(backend::options(&layer, &input.clone().cast(burn::tensor::DType::F64)).is_none());
+}
+
+#[test]
+fn a_view_is_read_as_it_is_seen() {
+    let device = Device::flex();
+    device.seed(0);
+    let layer = Conv2dConfig::new([3, 5], [3, 3]).init(&device);
+    let input = Tensor::<4>::random([2, 7, 6, 3], Distribution::Normal(0.0, 1.0), &device);
+    let seen = input.permute([0, 3, 1, 2]);
+    let copied = Tensor::<4>::from_data(seen.to_data(), &device);
+    assert_eq!(conv2d(&layer, seen).to_data(), conv2d(&layer, copied).to_data());
+}
+
+#[test]
+fn values_do_not_depend_on_the_batch() {
+    let device = Device::flex();
+    device.seed(0);
+    let layer = Conv2dConfig::new([3, 5], [4, 4]).with_stride([2, 2]).init(&device);
+    let input = Tensor::<4>::random([9, 3, 12, 12], Distribution::Normal(0.0, 1.0), &device);
+    let whole = conv2d(&layer, input.clone());
+    for sample in 0..9 {
+        let alone = conv2d(&layer, input.clone().slice([sample..sample + 1]));
+        assert_eq!(alone.to_data(), whole.clone().slice([sample..sample + 1]).to_data());
+    }
+}
+
+#[test]
+fn nan_reaches_what_it_belongs_to_alone() {
+    let device = Device::flex();
+    let layer = Conv2dConfig::new([1, 1], [3, 3]).init(&device);
+    let mut values = vec![1.0f32; 100];
+    values[55] = f32::NAN;
+    let input = Tensor::<4>::from_data(burn::tensor::TensorData::new(values, [1, 1, 10, 10]), &device);
+    let output = conv2d(&layer, input).into_data().try_to_vec::<f32>().unwrap();
+    for (place, value) in output.iter().enumerate() {
+        let (y, x) = (place / 8, place % 8);
+        assert_eq!(value.is_nan(), (3..=5).contains(&y) && (3..=5).contains(&x), "{y} {x}");
+    }
+}
