@@ -314,20 +314,14 @@ fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samp
 impl Cli {
     /// Checks that the images can be divided among so many devices.
     fn check_devices(&self) -> Outcome {
-        let device = self.common.device;
         let alone = matches!(self.attack, AttackName::Clean | AttackName::Fgsm | AttackName::Pgd);
         match self.devices {
-            0 => Err("--devices is 0; give at least 1".into()),
-            1 => Ok(()),
-            _ if alone => Err("--devices divides AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, \
+            2.. if alone => {
+                Err("--devices divides AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, \
                  fab-t, square); leave it out with clean, fgsm and pgd"
-                .into()),
-            n if !matches!(device, DeviceChoice::Cpu | DeviceChoice::Ndarray) => Err(format!(
-                "--devices {n} on `{device}`: this program opens one GPU; leave --devices out, or give \
-                 AutoAttack::evaluate_on a replica on each GPU in code of your own"
-            )
-            .into()),
-            _ => Ok(()),
+                    .into())
+            }
+            n => self.common.check_shares(n, "AutoAttack::evaluate_on a replica on each GPU"),
         }
     }
 

@@ -50,6 +50,8 @@ pub fn pretrain(
         learning_rate: PRETRAIN_LR,
         weight_decay: 5e-4,
         batch_size: config.batch_size,
+        accumulate: config.accumulate,
+        sync_statistics: config.sync_statistics,
         adversary: config.adversary.clone(),
         validation: config.validation.clone(),
         augmentation: config.augmentation.clone(),
@@ -59,7 +61,7 @@ pub fn pretrain(
     };
     println!("pre-training {arch} on {source}: {} images, {} epochs", train.len(), config.epochs);
     let trained = fit(cli, &config, net, &train, &out.join("pretrain"))?;
-    let Evaluation { clean, robust } = measure(&trained.best, &test, &config)?;
+    let Evaluation { clean, robust } = measure(cli, &trained.best, &test, &config)?;
     println!("pre-trained: clean {clean}, PGD-{TEST_STEPS} {}", robust.unwrap_or_default());
     // What the frozen wing keeps is what the pre-training ended with.
     Ok(trained.best.valid().train().copy_adaptive_to_frozen())

@@ -71,6 +71,19 @@ pub struct Cli {
     #[arg(long)]
     pub batch_size: Option<usize>,
 
+    /// Micro-batches that a step's images are computed in, one after the other: less memory [default: 1].
+    #[arg(long, value_name = "N")]
+    pub accumulate: Option<usize>,
+
+    /// Shares of the CPU's cores among which the images of every step, and of every validation, are divided; --resume may
+    /// give another number.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub devices: usize,
+
+    /// Average the running statistics of several devices after every step; each has its own otherwise.
+    #[arg(long)]
+    pub sync_statistics: bool,
+
     /// Learning rate, divided by ten after 1/2 and 5/6 of the epochs (auto-lora: halved when the validation robust
     /// accuracy stops rising) [default: the paper's 0.003; 0.02 on the built-in data].
     #[arg(long)]

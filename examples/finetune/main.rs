@@ -73,6 +73,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     flag::register(SIGINT, cli.stop.clone())?;
     (cli.images.framing, cli.input.upsample) = (recipe.framing, recipe.upsample);
     let cli = &cli;
+    cli.common.check_shares(cli.devices, "Trainer::with_devices the GPUs")?;
     let device = cli.common.open()?;
     let config = &recipe.config;
     let out = cli.folder();
@@ -129,7 +130,7 @@ fn tune(
     println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
     let begin = Instant::now();
     let trained = fit(cli, config, pretrained.clone(), train, &folder)?;
-    let test_accuracy = measure(&trained.best, test, config)?;
+    let test_accuracy = measure(cli, &trained.best, test, config)?;
     let seconds = begin.elapsed().as_secs_f64();
     let card = ModelCard::new(&trained.best, train.classes().to_vec())?;
     save_model(folder.join("model.safetensors"), &trained.best, &card)?;

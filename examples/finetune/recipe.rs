@@ -161,10 +161,12 @@ impl Recipe {
 }
 
 /// Options of the command line that set something of the training: clap's name, the option, the file's name.
-const OPTIONS: [(&str, &str, &str); 13] = [
+const OPTIONS: [(&str, &str, &str); 15] = [
     ("method", "--method", "method"),
     ("epochs", "--epochs", "epochs"),
     ("batch_size", "--batch-size", "batch_size"),
+    ("accumulate", "--accumulate", "accumulate"),
+    ("sync_statistics", "--sync-statistics", "sync_statistics"),
     ("lr", "--lr", "learning_rate"),
     ("weight_decay", "--weight-decay", "weight_decay"),
     ("lambda", "--lambda", "lambda"),
@@ -238,6 +240,8 @@ impl Cli {
         set(&mut config.method, self.method);
         set(&mut config.epochs, self.epochs);
         set(&mut config.batch_size, self.batch_size);
+        set(&mut config.accumulate, self.accumulate);
+        config.sync_statistics |= self.sync_statistics;
         set(&mut config.learning_rate, self.lr);
         set(&mut config.weight_decay, self.weight_decay);
         set(&mut config.lambda, self.lambda);

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use burn::module::Module;
+use burn::tensor::Device;
 use burn_twins::data::ImageDataset;
 use burn_twins::models::Net;
 use burn_twins::train::{
-    AdversaryConfig, Ended, Evaluation, ExistingRun, TrainConfig, TrainError, Trained, Trainer, evaluate,
+    AdversaryConfig, Ended, Evaluation, ExistingRun, TrainConfig, TrainError, Trained, Trainer, evaluate_on,
 };
 
 use crate::cli::Cli;
@@ -28,6 +30,7 @@ pub fn fit(
         _ => ExistingRun::Refuse,
     };
     let trained = Trainer::new(config.clone())?
+        .with_devices(devices(cli, &net))
         .with_run_directory(folder, existing)
         .with_stop_flag(cli.stop.clone())
         .with_observer(|epoch| {
@@ -56,6 +59,11 @@ pub fn fit(
     Ok(trained)
 }
 
+/// The net's device, as often as the work is to be divided.
+fn devices(cli: &Cli, net: &Net) -> Vec<Device> {
+    net.devices().into_iter().take(1).flat_map(|device| vec![device; cli.devices]).collect()
+}
+
 /// The command line that this run was started with, and what makes it go on.
 fn resume_command(out: &Path) -> String {
     let mut words: Vec<String> =
@@ -69,6 +77,7 @@ fn resume_command(out: &Path) -> String {
 
 /// Clean and PGD-20 accuracy on the test images, which nothing before has seen.
 pub fn measure(
+    cli: &Cli,
     net: &Net,
     test: &Arc<dyn ImageDataset>,
     config: &TrainConfig,
@@ -77,5 +86,5 @@ pub fn measure(
     let attack =
         AdversaryConfig { steps: TEST_STEPS, step_size: adversary.epsilon / 4.0, ..adversary.clone() };
     let attack = attack.build()?;
-    Ok(evaluate(net, test, Some(&attack), 100)?)
+    Ok(evaluate_on(net, test, Some(&attack), 100, &devices(cli, net))?)
 }

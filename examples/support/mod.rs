@@ -42,6 +42,21 @@ impl Common {
         }
         Ok(self.device.open()?)
     }
+
+    /// Checks that a work can be divided among so many devices; `in_code` does it for GPUs.
+    pub fn check_shares(&self, devices: usize, in_code: &str) -> Outcome {
+        match devices {
+            0 => Err("--devices is 0; give at least 1".into()),
+            1 => Ok(()),
+            _ if matches!(self.device, DeviceChoice::Cpu | DeviceChoice::Ndarray) => Ok(()),
+            n => Err(format!(
+                "--devices {n} on `{}`: this program opens one GPU; leave --devices out, or give {in_code} in code of \
+                 your own",
+                self.device
+            )
+            .into()),
+        }
+    }
 }
 
 /// Opens one part of a data source, its first `limit` samples.

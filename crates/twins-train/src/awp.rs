@@ -83,8 +83,12 @@ pub(crate) fn perturbed<M: Module, O: Objective<M> + ?Sized>(
 ) -> M {
     let proxy = snapshot.clone().train();
     let loss = objective.loss(&proxy, batch).total;
-    let gradients = GradientsParams::from_grads(loss.backward(), &proxy);
-    model.clone().map(&mut Ascend { gradients: &gradients, gamma })
+    ascended(model, &GradientsParams::from_grads(loss.backward(), &proxy), gamma)
+}
+
+/// The same where the gradient at the model is known.
+pub(crate) fn ascended<M: Module>(model: &M, gradients: &GradientsParams, gamma: f64) -> M {
+    model.clone().map(&mut Ascend { gradients, gamma })
 }
 
 struct Ascend<'a> {

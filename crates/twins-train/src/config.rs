@@ -14,6 +14,7 @@ use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning
 /// | `method` | twins-at | what is minimised | [`Method`] |
 /// | `epochs` | 60 | passes over the training images | ≥ 1 |
 /// | `batch_size` | 128 | images per step, both wings together | ≥ 2 |
+/// | `accumulate` | 1 | micro-batches that a step's images are computed in | 1 to half of `batch_size` |
 /// | `learning_rate` | 0.003 | of SGD, before the schedule | > 0 |
 /// | `momentum` | 0.9 | of SGD | [0, 1) |
 /// | `weight_decay` | 1e-5 | of SGD, on every trained parameter | ≥ 0 |
@@ -33,6 +34,7 @@ use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning
 /// | `auto_lora` | rank 8, divergence 6, alpha 1 | of the method `auto-lora` alone | [`AutoLoraConfig`] |
 /// | `checkpoint_steps` | none | steps between checkpoints within an epoch | ≥ 1 |
 /// | `non_finite` | stop | what a NaN or infinite loss or gradient does | [`NonFinite`] |
+/// | `sync_statistics` | false | whether the running statistics of several devices are averaged after every step | |
 /// | `seed` | 0 | of order, split, augmentation and random starts | |
 ///
 /// The defaults are those of the paper for CIFAR (TWINS, CVPR 2023, section 4).
@@ -56,6 +58,9 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Images per step, both wings together.
     pub batch_size: usize,
+    /// Micro-batches that a step's images are computed in, one after the other on each device: less memory, the same step
+    /// but for batch normalisation, whose statistics and wings' halves are a micro-batch's.
+    pub accumulate: usize,
     /// Learning rate before the schedule.
     pub learning_rate: f64,
     /// Momentum of SGD.
@@ -88,6 +93,9 @@ pub struct TrainConfig {
     pub checkpoint_steps: Option<usize>,
     /// What a NaN or infinite loss or gradient does.
     pub non_finite: NonFinite,
+    /// Whether the running statistics of several devices are averaged after every step. Each device has its own otherwise,
+    /// and the main one's are the model's. The statistics of a batch are each device's own in any case.
+    pub sync_statistics: bool,
     /// Seed of everything random.
     pub seed: u64,
     /// The adversary of training.
@@ -140,6 +148,7 @@ impl Default for TrainConfig {
             method: Method::TwinsAt,
             epochs: 60,
             batch_size: 128,
+            accumulate: 1,
             learning_rate: 0.003,
             momentum: 0.9,
             weight_decay: 1e-5,
@@ -154,6 +163,7 @@ impl Default for TrainConfig {
             early_stopping: None,
             checkpoint_steps: None,
             non_finite: NonFinite::Stop,
+            sync_statistics: false,
             seed: 0,
             adversary: AdversaryConfig::default(),
             validation: ValidationConfig::default(),

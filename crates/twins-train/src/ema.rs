@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 
 use crate::TrainError;
+use crate::statistics::flattened;
 use crate::weights::Weights;
 
 /// The exponential moving average of a model's weights and running statistics, kept on the device.
@@ -27,9 +28,8 @@ impl<M: Module> Ema<M> {
     }
 
     pub(crate) fn update(&mut self, model: &M) {
-        let mut newest = Newest { path: Vec::new(), tensors: BTreeMap::new() };
-        model.valid().visit(&mut newest);
-        let mut average = Average { path: Vec::new(), newest: newest.tensors, decay: self.decay };
+        let newest = flattened(model, |_| true);
+        let mut average = Average { path: Vec::new(), newest, decay: self.decay };
         self.model = self.model.take().map(|model| model.map(&mut average));
     }
 
@@ -40,30 +40,9 @@ impl<M: Module> Ema<M> {
     }
 }
 
-struct Newest {
-    path: Vec<String>,
-    /// Flattened: rank does not matter to the average.
-    tensors: BTreeMap<String, Tensor<1>>,
-}
-
-impl ModuleVisitor for Newest {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.val();
-        let elements = value.dims().iter().product::<usize>();
-        self.tensors.insert(self.path.join("."), value.reshape([elements]));
-    }
-}
-
 struct Average {
     path: Vec<String>,
+    /// Flattened: rank does not matter to the average.
     newest: BTreeMap<String, Tensor<1>>,
     decay: f64,
 }

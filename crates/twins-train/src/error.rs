@@ -34,6 +34,39 @@ pub enum TrainError {
         /// The batch size given.
         size: usize,
     },
+    /// Micro-batches of fewer than two images.
+    #[error(
+        "accumulate is {accumulate}, but batch_size is {batch_size}: every micro-batch needs 2 images, for its statistics and \
+         for its wings; accumulate at most {}, or raise batch_size",
+        batch_size / 2
+    )]
+    MicroBatches {
+        /// The micro-batches asked for.
+        accumulate: usize,
+        /// The batch size.
+        batch_size: usize,
+    },
+    /// An empty list of devices.
+    #[error("the list of devices is empty; give at least one, the first of which holds the model")]
+    NoDevices,
+    /// A device's share of a work ended in a panic.
+    #[error(
+        "device number {place} of {devices} failed {work}: {message}; leave it out of the list, or give it less to hold \
+         (batch_size, accumulate); last good checkpoint: {}",
+        checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
+    )]
+    Device {
+        /// Which device of the list, from 1.
+        place: usize,
+        /// How many there are.
+        devices: usize,
+        /// At what, in words.
+        work: String,
+        /// What the panic said.
+        message: String,
+        /// The checkpoint to go back to.
+        checkpoint: Option<PathBuf>,
+    },
     /// A number is outside its range.
     #[error("{name} is {value}; it must be {range}")]
     OutOfRange {

@@ -11,6 +11,7 @@ use twins_nn::TwinsModule;
 
 use crate::branched::BRANCH;
 use crate::ema::Ema;
+use crate::evaluate::evaluate_with;
 use crate::keys::key;
 use crate::loader::Loader;
 use crate::metrics::EpochSums;
@@ -18,12 +19,13 @@ use crate::order::{batch_count, epoch_batches};
 use crate::progress::EpochBar;
 use crate::run_directory::RunDirectory;
 use crate::state::State;
+use crate::team::Team;
 use crate::trainer::Data;
 use crate::tuning::Scope;
 use crate::weights::Weights;
 use crate::{
     Best, BestSource, Branched, Ended, EpochMetrics, Evaluation, ImageClassifier, Position, Schedule, Sgd,
-    TrainError, Trained, Trainer, evaluate,
+    TrainError, Trained, Trainer,
 };
 
 /// What the draws of augmentation are for, as part of their key.
@@ -32,7 +34,7 @@ const AUGMENTATION: u64 = 1;
 /// One training in progress.
 pub(crate) struct Session<M> {
     trainer: Trainer<M>,
-    device: Device,
+    team: Team,
     data: Data,
     directory: Option<RunDirectory>,
     adversary: Pgd,
@@ -54,20 +56,21 @@ impl<M: ImageClassifier> Session<M> {
     pub(crate) fn new(
         trainer: Trainer<M>,
         model: Branched<M>,
-        device: Device,
+        devices: &[Device],
         data: Data,
     ) -> Result<Self, TrainError> {
         model.check_statistics()?;
         let config = &trainer.config;
         let (adversary, validation_attack) =
             (config.adversary.build()?, config.validation.adversary.build()?);
+        let team = Team::new(devices, &model, config);
         let optimiser = Sgd::new(config.momentum, config.weight_decay);
         let scope = Scope::of(&model, config.tuning, &config.freeze)?;
         let directory = trainer.open_run()?;
         let state = State { data_key: data.key, ..State::default() };
         let mut session = Self {
             trainer,
-            device,
+            team,
             data,
             directory,
             adversary,
@@ -139,7 +142,7 @@ impl<M: ImageClassifier> Session<M> {
             batches[self.state.step..].to_vec(),
             Some(config.augmentation.clone()),
             key(config.seed, &[AUGMENTATION, epoch as u64]),
-            self.device.clone(),
+            self.team.devices.main().clone(),
         );
         let bar = EpochBar::start(
             self.trainer.display,
@@ -189,7 +192,7 @@ impl<M: ImageClassifier> Session<M> {
                 let train: Arc<dyn ImageDataset> =
                     Arc::new(Subset::new(self.data.dataset.clone(), self.data.train.clone())?);
                 let branch = self.model().natural();
-                let accuracy = evaluate(&branch, &train, None, self.trainer.config.batch_size)?.clean;
+                let accuracy = self.evaluate(&branch, &train, None)?.clean;
                 self.sums.measuring = start.elapsed().as_secs_f64();
                 accuracy
             }
@@ -210,7 +213,16 @@ impl<M: ImageClassifier> Session<M> {
     }
 
     fn validate(&self, model: &Branched<M>) -> Result<Evaluation, TrainError> {
-        evaluate(model, &self.data.validation, Some(&self.validation_attack), self.trainer.config.batch_size)
+        self.evaluate(model, &self.data.validation, Some(&self.validation_attack))
+    }
+
+    fn evaluate<V: ImageClassifier>(
+        &self,
+        model: &V,
+        dataset: &Arc<dyn ImageDataset>,
+        attack: Option<&Pgd>,
+    ) -> Result<Evaluation, TrainError> {
+        evaluate_with(model, dataset, attack, self.trainer.config.batch_size, &self.team.devices)
     }
 
     fn finish_epoch(&mut self) -> Result<(), TrainError> {
@@ -218,8 +230,7 @@ impl<M: ImageClassifier> Session<M> {
         let epoch = self.state.epoch + 1;
         let weights = Weights::of(self.model());
         let raw = self.validate(self.model())?;
-        let train_clean =
-            evaluate(self.model(), &self.data.train_sample, None, self.trainer.config.batch_size)?.clean;
+        let train_clean = self.evaluate(self.model(), &self.data.train_sample, None)?.clean;
         let averaged = match &self.ema {
             Some(ema) => Some(self.validate(ema.model())?),
             None => None,

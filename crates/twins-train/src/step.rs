@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::awp::perturbed;
 use crate::gradients::SquaredNorms;
+use crate::pass::{Measured, Pass, SCALARS};
 use crate::{Objective, Sgd, TrainingBatch};
 
 /// What one training step measured.
@@ -88,38 +89,50 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
     let before = model.valid();
     let moved = settings.awp_gamma.map(|gamma| perturbed(&model, &before, objective, batch, gamma));
     let differentiated = moved.as_ref().unwrap_or(&model);
-    let loss = objective.loss(differentiated, batch);
-    let gradients = GradientsParams::from_grads(loss.total.backward(), differentiated);
+    let Pass { gradients, measured } = Pass::of(differentiated, objective, batch, 1.0);
     drop(moved);
-    let norms = SquaredNorms::of(&model, &gradients);
-
-    let labels = batch.labels.clone();
-    let predicted = loss.logits.inner().argmax(1).squeeze_dim::<1>(1);
-    let correct = predicted.equal(labels.without_autodiff()).int().sum().float();
-    // One transfer for everything that is looked at on the host.
-    let adaptive = loss.adaptive.inner();
-    let frozen = loss.frozen.map(Tensor::inner);
-    let mut scalars = vec![loss.total.inner(), adaptive.clone(), frozen.clone().unwrap_or(adaptive), correct];
-    scalars.extend(norms.values);
-    let values: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
-
-    let squares = &values[4..];
-    let report = StepReport {
-        loss: values[0],
-        frozen_loss: frozen.map(|_| values[2]),
-        adaptive_loss: values[1],
-        correct: values[3] as usize,
-        samples: batch.labels.dims()[0],
-        gradient_norm: squares.iter().sum::<f64>().sqrt(),
-        gradient_norms: norms.paths.into_iter().zip(squares.iter().map(|square| square.sqrt())).collect(),
-    };
+    let report = report(&model, &gradients, &[measured]);
     if report.non_finite().is_some() {
         return (before.train(), report);
     }
     // While it lives, the weights cannot be updated in place.
     drop(before);
+    (update(model, &gradients, &report, optimiser, settings), report)
+}
+
+/// What the passes over a batch, or its parts, measured; `gradients` are those of the whole batch.
+pub(crate) fn report<M: Module>(model: &M, gradients: &GradientsParams, passes: &[Measured]) -> StepReport {
+    let norms = SquaredNorms::of(model, gradients);
+    // One transfer for everything that is looked at on the host.
+    let scalars = passes.iter().map(|pass| pass.scalars.clone()).chain(norms.values).collect();
+    let values: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
+    let (scalars, squares) = values.split_at(SCALARS * passes.len());
+    let samples = passes.iter().map(|pass| pass.samples).sum();
+    let scalars = || scalars.chunks(SCALARS).zip(passes);
+    let mean = |place: usize| -> f64 {
+        scalars().map(|(values, pass)| values[place] * (pass.samples as f64 / samples as f64)).sum()
+    };
+    StepReport {
+        loss: mean(0),
+        frozen_loss: passes.iter().all(|pass| pass.has_frozen).then(|| mean(2)),
+        adaptive_loss: mean(1),
+        correct: scalars().map(|(values, _)| values[3] as usize).sum(),
+        samples,
+        gradient_norm: squares.iter().sum::<f64>().sqrt(),
+        gradient_norms: norms.paths.into_iter().zip(squares.iter().map(|square| square.sqrt())).collect(),
+    }
+}
+
+/// The optimiser's step with clipped gradients.
+pub(crate) fn update<M: Module>(
+    model: M,
+    gradients: &GradientsParams,
+    report: &StepReport,
+    optimiser: &mut Sgd,
+    settings: &StepSettings,
+) -> M {
     // 1e-6 as in PyTorch.
     let clip = settings.gradient_clip;
     let scale = clip.map_or(1.0, |largest| (largest / (report.gradient_norm + 1e-6)).min(1.0));
-    (optimiser.step(model, &gradients, settings.learning_rate, scale), report)
+    optimiser.step(model, gradients, settings.learning_rate, scale)
 }

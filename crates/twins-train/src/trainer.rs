@@ -62,6 +62,7 @@ pub struct Trainer<M> {
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) display: ProgressDisplay,
     pub(crate) observer: Option<Observer>,
+    devices: Option<Vec<Device>>,
     validation: Option<Arc<dyn ImageDataset>>,
     run: Option<(PathBuf, ExistingRun)>,
 }
@@ -124,6 +125,7 @@ impl<M: ImageClassifier> Trainer<M> {
             stop: Arc::default(),
             display: ProgressDisplay::Auto,
             observer: None,
+            devices: None,
             validation: None,
             run: None,
         })
@@ -142,6 +144,20 @@ impl<M: ImageClassifier> Trainer<M> {
     #[must_use]
     pub fn with_validation_set(mut self, validation: Arc<dyn ImageDataset>) -> Self {
         self.validation = Some(validation);
+        self
+    }
+
+    /// Trains on these devices instead of the model's own: the batch of every step is divided among them contiguously, copies
+    /// of the model make the adversary's images and the gradients of their shares side by side, and the first device, which
+    /// holds the model, sums them and makes the step. The list may hold any devices, one of them several times too: on a CPU,
+    /// each then has its share of the cores.
+    ///
+    /// Batch statistics, and the wings' halves, are those of a device's share; for running statistics see
+    /// [`TrainConfig::sync_statistics`]. The same seed and number of devices give the same bits, and a run may be resumed with
+    /// another list: the best epoch and everything else of it carry over. Validation is shared too.
+    #[must_use]
+    pub fn with_devices(mut self, devices: Vec<Device>) -> Self {
+        self.devices = Some(devices);
         self
     }
 
@@ -188,23 +204,32 @@ impl<M: ImageClassifier> Trainer<M> {
     ///
     /// # Errors
     ///
-    /// Bad data or weights, an occupied run directory, a non-finite loss or gradient, a full disk. Nothing is
+    /// Bad data or weights, an occupied run directory, an empty list of devices or a panic on one of several, a non-finite
+    /// loss or gradient, a full disk. Nothing is
     /// written before data, model and directory have been checked.
-    pub fn fit(self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
+    pub fn fit(mut self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
         let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?.inner();
         if self.config.method.is_two_wing() && model.num_twins_layers() == 0 {
             return Err(TrainError::NoTwinsLayers { method: self.config.method });
+        }
+        if self.devices.as_ref().is_some_and(Vec::is_empty) {
+            return Err(TrainError::NoDevices);
         }
         let data = self.split_data(dataset)?;
         check_labels(&model, &device, &data)?;
 
         // Through valid(): clones share Burn's running statistics, and the caller's model is not to change.
-        let model = model.valid().train();
+        let model = model.valid();
+        let (model, devices) = match self.devices.take() {
+            Some(devices) => (model.to_device(&devices[0].clone().inner()), devices),
+            None => (model, vec![device]),
+        };
+        let model = model.train();
         let model = match self.auto_lora {
             Some(branch) => Branched::new(model, branch.rank, &self.config.freeze, self.config.seed)?,
             None => Branched::plain(model),
         };
-        Session::new(self, model, device, data)?.run()
+        Session::new(self, model, &devices, data)?.run()
     }
 
     fn split_data(&self, dataset: Arc<dyn ImageDataset>) -> Result<Data, TrainError> {

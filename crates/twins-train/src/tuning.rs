@@ -100,7 +100,8 @@ fn parent(path: &str) -> &str {
 #[derive(Default)]
 pub(crate) struct Survey {
     path: Vec<String>,
-    paths: Vec<String>,
+    /// Every float: parameters and running statistics.
+    pub(crate) paths: Vec<String>,
     /// The parameters that are to be trained.
     pub(crate) trainable: BTreeSet<String>,
     /// The last linear layer.

@@ -42,6 +42,38 @@ impl Pgd {
         labels: &[usize],
         key: u64,
     ) -> Result<Tensor<4>, AttackError> {
+        self.perturb_part(victim, images, labels, key, 0)
+    }
+
+    /// [`perturb`](Pgd::perturb) for a part of a training batch, whose first image is the batch's image number `first`:
+    /// every image starts where it would start in the whole batch, however the batch is divided.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use twins_attack::{Norm, PgdConfig, Start, ThreatModel};
+    /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+    /// let images = Tensor::from_floats([[[[0.75, 0.5]]], [[[0.25, 0.5]]]], &Device::flex());
+    /// let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.25)?, 1, 0.0).with_start(Start::Uniform).build()?;
+    /// let whole = pgd.perturb(&victim, images.clone(), &[0, 1], 7)?;
+    /// let second = pgd.perturb_part(&victim, images.narrow(0, 1, 1), &[1], 7, 1)?;
+    /// assert_eq!(second.into_data(), whole.narrow(0, 1, 1).into_data());
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    ///
+    /// # Shapes
+    /// * images: `[part, channels, height, width]`
+    /// * returns: the same, on the device without autodiff
+    ///
+    /// # Errors
+    /// Those of [`perturb`](Pgd::perturb), which number the samples within the part.
+    pub fn perturb_part(
+        &self,
+        victim: &dyn Classifier,
+        images: Tensor<4>,
+        labels: &[usize],
+        key: u64,
+        first: usize,
+    ) -> Result<Tensor<4>, AttackError> {
         let config = &self.config;
         let images = images.inner();
         if images.dims()[0] == 0 {
@@ -51,7 +83,7 @@ impl Pgd {
             return Err(AttackError::Count { images: images.dims()[0], what: "labels", count: labels.len() });
         }
         let mut cotangents: Option<Cotangents<'_>> = None;
-        let mut point = self.starts(&images, key)?;
+        let mut point = self.starts(&images, key, first)?;
         let mut velocity: Option<Tensor<4>> = None;
         for _ in 0..config.steps {
             let mut gradient: Option<Tensor<4>> = None;
@@ -123,7 +155,7 @@ impl Pgd {
         }
     }
 
-    fn starts(&self, images: &Tensor<4>, key: u64) -> Result<Tensor<4>, AttackError> {
+    fn starts(&self, images: &Tensor<4>, key: u64, first: usize) -> Result<Tensor<4>, AttackError> {
         if self.config.start == Start::Clean {
             return Ok(images.clone());
         }
@@ -131,7 +163,8 @@ impl Pgd {
         let row: usize = shape[1..].iter().product();
         let mut pixels = images.clone().try_into_vec_as::<f32>()?;
         pixels.par_chunks_mut(row).enumerate().for_each(|(i, image)| {
-            let start = self.start(image, &mut Draws::new(self.config.seed, key, "perturb", i as u64));
+            let draws = &mut Draws::new(self.config.seed, key, "perturb", (first + i) as u64);
+            let start = self.start(image, draws);
             image.copy_from_slice(&start);
         });
         Ok(Tensor::from_data(TensorData::new(pixels, shape), &device))

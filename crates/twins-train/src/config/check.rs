@@ -1,4 +1,5 @@
 use super::TrainConfig;
+use crate::division::SMALLEST_PART;
 use crate::{TrainError, Tuning};
 
 impl TrainConfig {
@@ -13,6 +14,15 @@ impl TrainConfig {
         }
         if self.batch_size < 2 {
             return Err(TrainError::BatchSize { size: self.batch_size });
+        }
+        if self.accumulate == 0 {
+            return Err(TrainError::Zero { name: "accumulate" });
+        }
+        if self.batch_size / self.accumulate < SMALLEST_PART {
+            return Err(TrainError::MicroBatches {
+                accumulate: self.accumulate,
+                batch_size: self.batch_size,
+            });
         }
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
@@ -106,6 +116,8 @@ mod tests {
             (config().with_epochs(0), "epochs is 0"),
             (config().with_batch_size(0), "batch size is 0"),
             (config().with_batch_size(1), "batch size is 1"),
+            (config().with_accumulate(0), "accumulate is 0"),
+            (config().with_batch_size(8).with_accumulate(5), "accumulate is 5, but batch_size is 8"),
             (config().with_learning_rate(0.0), "learning_rate is 0"),
             (config().with_learning_rate(-0.1), "learning_rate is -0.1"),
             (config().with_learning_rate(f64::NAN), "learning_rate is NaN"),

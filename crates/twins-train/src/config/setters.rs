@@ -23,6 +23,8 @@ setters! {
     with_epochs: epochs: usize,
     /// Sets the images per step.
     with_batch_size: batch_size: usize,
+    /// Sets the micro-batches that a step's images are computed in.
+    with_accumulate: accumulate: usize,
     /// Sets the learning rate before the schedule.
     with_learning_rate: learning_rate: f64,
     /// Sets the momentum.
@@ -51,6 +53,8 @@ setters! {
     with_checkpoint_steps: checkpoint_steps: usize,
     /// Sets what a non-finite value does.
     with_non_finite: non_finite: NonFinite,
+    /// Sets whether the running statistics of several devices are averaged after every step.
+    with_sync_statistics: sync_statistics: bool,
     /// Sets the seed.
     with_seed: seed: u64,
     /// Sets the adversary of training.

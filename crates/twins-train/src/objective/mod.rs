@@ -67,8 +67,9 @@ pub trait Objective<M>: Send + Sync {
         TrainingImages::Adversarial
     }
 
-    /// The loss of one batch of at least two samples. Asked for once per step, and twice with adversarial weight
-    /// perturbation ([`AwpConfig`](crate::AwpConfig)).
+    /// The loss of one batch of at least two samples, a mean over them. Asked for once per step, and twice with adversarial
+    /// weight perturbation ([`AwpConfig`](crate::AwpConfig)); of a step that is divided into micro-batches or among devices,
+    /// once for each part, by several threads.
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss;
 }
 

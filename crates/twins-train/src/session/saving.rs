@@ -22,6 +22,7 @@ impl<M: ImageClassifier> Session<M> {
         checkpoint.metadata.insert("state".to_owned(), self.state.to_json());
         checkpoint.insert("model", &Weights::of(self.model()).0);
         checkpoint.insert("velocity", &self.optimiser.velocity());
+        self.team.save_statistics(&mut checkpoint);
         if let Some(ema) = &self.ema {
             checkpoint.insert("ema", &Weights::of(ema.model()).0);
         }
@@ -39,7 +40,9 @@ impl<M: ImageClassifier> Session<M> {
         self.sums = (&self.state.sums).into();
         let model = self.model.take().expect("the model is back after every step");
         self.model = Some(Weights(checkpoint.take("model")).load_into(model)?);
-        self.optimiser = self.optimiser.clone().with_velocity(checkpoint.take("velocity"), &self.device);
+        self.optimiser =
+            self.optimiser.clone().with_velocity(checkpoint.take("velocity"), self.team.devices.main());
+        self.team.load_statistics(&mut checkpoint);
         if let Some(ema) = &mut self.ema {
             ema.load(&Weights(checkpoint.take("ema")))?;
         }

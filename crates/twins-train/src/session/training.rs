@@ -1,6 +1,7 @@
+use std::path::PathBuf;
+
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Int, Tensor};
 use twins_attack::AttackError;
 use twins_data::Batch;
 use twins_nn::WeightTrace;
@@ -8,9 +9,10 @@ use twins_nn::WeightTrace;
 use super::Session;
 use crate::keys::key;
 use crate::run_directory::RunDirectory;
-use crate::{
-    ImageClassifier, NonFinite, StepReport, StepSettings, TrainError, TrainingBatch, TrainingImages, step,
-};
+use crate::share::{Maker, Part};
+use crate::step::{report, step, update};
+use crate::team::Failure;
+use crate::{ImageClassifier, NonFinite, StepReport, StepSettings, TrainError, TrainingImages};
 
 /// What the draws of the adversary are for, as part of their key.
 const ADVERSARY: u64 = 2;
@@ -18,49 +20,70 @@ const ADVERSARY: u64 = 2;
 impl<M: ImageClassifier> Session<M> {
     /// Takes one step; `trace` notes what it does to each weight.
     pub(super) fn train_on(&mut self, batch: Batch, trace: bool) -> Result<(), TrainError> {
-        let model = self.model.take().expect("the model is back after every step");
-        let clean = batch.images;
-        let adversarial = match self.trainer.objective.images() {
-            TrainingImages::Clean => clean.clone(),
-            TrainingImages::Adversarial => {
-                let victim = model.valid();
-                let draws = key(self.trainer.config.seed, &[ADVERSARY, self.state.steps as u64]);
-                let logits = |images: Tensor<4>| victim.logits(images);
-                match self.adversary.perturb(&logits, clean.clone(), &batch.labels, draws) {
-                    Ok(adversarial) => adversarial,
-                    // Losses that are looked at on the host see it before the step does.
-                    Err(AttackError::Logits { .. }) if self.skips() => {
-                        self.model = Some(model);
-                        self.sums.skipped += 1;
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        };
-        let labels: Vec<i64> = batch.labels.iter().map(|label| *label as i64).collect();
-        let labels = Tensor::<1, Int>::from_data(labels.as_slice(), &self.device);
-        let batch = TrainingBatch {
-            clean: Tensor::from_inner(clean),
-            adversarial: Tensor::from_inner(adversarial),
-            labels: Tensor::from_inner(labels),
-        };
-        let before = trace.then(|| WeightTrace::of(&model, &GradientsParams::new()));
+        let before = trace.then(|| WeightTrace::of(self.model(), &GradientsParams::new()));
         let config = &self.trainer.config;
         let settings = StepSettings {
             learning_rate: self.learning_rate,
             gradient_clip: config.gradient_clip,
             awp_gamma: config.awp.and_then(|awp| awp.gamma_at(self.state.epoch)),
         };
-        let objective = self.trainer.objective.as_ref();
-        let (model, report) = step(model, objective, &mut self.optimiser, &batch, &settings);
+        let outcome = match self.team.divides(batch.labels.len()) {
+            true => self.step_in_parts(&batch, &settings),
+            false => self.step_as_a_whole(&batch, &settings),
+        };
+        let report = match outcome {
+            Ok(report) => report,
+            // Losses that are looked at on the host see it before the step does.
+            Err(Failure::Attack(AttackError::Logits { .. })) if self.skips() => {
+                self.sums.skipped += 1;
+                return Ok(());
+            }
+            Err(Failure::Attack(error)) => return Err(error.into()),
+            Err(Failure::Device(panicked)) => {
+                let work = format!("at step {} of epoch {}", self.state.step + 1, self.state.epoch + 1);
+                return Err(panicked.into_error(work, self.last_checkpoint()));
+            }
+        };
         if let Some(before) = before {
-            let updates = before.changes(&model).into_iter();
+            let updates = before.changes(self.model()).into_iter();
             self.sums.relative_updates =
                 updates.map(|change| (change.path.clone(), change.effective_learning_rate())).collect();
         }
-        self.model = Some(model);
         self.take_report(report)
+    }
+
+    fn step_as_a_whole(&mut self, batch: &Batch, settings: &StepSettings) -> Result<StepReport, Failure> {
+        let mut whole = Part::cut(batch, 0..batch.labels.len(), self.team.devices.main());
+        let batch = whole.prepare(&self.model().valid(), self.maker().as_ref())?;
+        let model = self.model.take().expect("the model is back after every step");
+        let objective = self.trainer.objective.as_ref();
+        let (model, report) = step(model, objective, &mut self.optimiser, &batch, settings);
+        self.model = Some(model);
+        Ok(report)
+    }
+
+    fn step_in_parts(&mut self, batch: &Batch, settings: &StepSettings) -> Result<StepReport, Failure> {
+        let objective = self.trainer.objective.as_ref();
+        let maker = self.maker();
+        let gathered =
+            self.team.gather(self.model(), objective, maker.as_ref(), batch, settings.awp_gamma)?;
+        let report = report(self.model(), &gathered.gradients, &gathered.measured);
+        if report.non_finite().is_none() {
+            let model = self.model.take().expect("the model is back after every step");
+            let model = self.team.keep_statistics(model, &gathered);
+            let model = update(model, &gathered.gradients, &report, &mut self.optimiser, settings);
+            self.model = Some(model);
+        }
+        Ok(report)
+    }
+
+    /// What makes the step's images, where the objective trains on an adversary's.
+    fn maker(&self) -> Option<Maker<'_>> {
+        let draws = key(self.trainer.config.seed, &[ADVERSARY, self.state.steps as u64]);
+        match self.trainer.objective.images() {
+            TrainingImages::Clean => None,
+            TrainingImages::Adversarial => Some(Maker { adversary: &self.adversary, draws }),
+        }
     }
 
     fn take_report(&mut self, report: StepReport) -> Result<(), TrainError> {
@@ -74,7 +97,7 @@ impl<M: ImageClassifier> Session<M> {
                 epoch: self.state.epoch + 1,
                 step: self.state.step + 1,
                 learning_rate: self.learning_rate,
-                checkpoint: self.directory.as_ref().map(RunDirectory::last).filter(|path| path.exists()),
+                checkpoint: self.last_checkpoint(),
             });
         }
         self.sums.add(&report);
@@ -82,6 +105,10 @@ impl<M: ImageClassifier> Session<M> {
             ema.update(model);
         }
         Ok(())
+    }
+
+    fn last_checkpoint(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(RunDirectory::last).filter(|path| path.exists())
     }
 
     fn skips(&self) -> bool {

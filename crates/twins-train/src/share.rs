@@ -1,0 +1,119 @@
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Int, Tensor};
+use twins_attack::{AttackError, Pgd};
+use twins_data::Batch;
+
+use crate::pass::{Measured, Pass};
+use crate::statistics::Statistics;
+use crate::{ImageClassifier, Objective, TrainingBatch};
+
+/// Makes the adversary's images of a step.
+pub(crate) struct Maker<'a> {
+    pub(crate) adversary: &'a Pgd,
+    /// Of the step's random draws.
+    pub(crate) draws: u64,
+}
+
+/// A micro-batch on its device.
+pub(crate) struct Part {
+    /// Its first sample in the batch, and those behind it.
+    range: Range<usize>,
+    /// Its share of the batch's samples.
+    share: f64,
+    labels: Vec<usize>,
+    clean: Tensor<4>,
+    /// `None` until they have been made.
+    adversarial: Option<Tensor<4>>,
+}
+
+impl Part {
+    pub(crate) fn cut(batch: &Batch, range: Range<usize>, device: &Device) -> Self {
+        let images = batch.images.clone().narrow(0, range.start, range.len());
+        Self {
+            share: range.len() as f64 / batch.labels.len() as f64,
+            labels: batch.labels[range.clone()].to_vec(),
+            clean: images.to_device(device),
+            adversarial: None,
+            range,
+        }
+    }
+
+    /// What the loss sees; the adversary runs first where it has not.
+    pub(crate) fn prepare<M: ImageClassifier>(
+        &mut self,
+        victim: &M,
+        maker: Option<&Maker<'_>>,
+    ) -> Result<TrainingBatch, AttackError> {
+        let adversarial = match (self.adversarial.take(), maker) {
+            (Some(made), _) => made,
+            (None, None) => self.clean.clone(),
+            (None, Some(Maker { adversary, draws })) => {
+                let logits = |images: Tensor<4>| victim.logits(images);
+                let clean = self.clean.clone();
+                adversary.perturb_part(&logits, clean, &self.labels, *draws, self.range.start)?
+            }
+        };
+        self.adversarial = Some(adversarial.clone());
+        let labels: Vec<i64> = self.labels.iter().map(|label| *label as i64).collect();
+        let labels = Tensor::<1, Int>::from_data(labels.as_slice(), &self.clean.device());
+        Ok(TrainingBatch {
+            clean: Tensor::from_inner(self.clean.clone()),
+            adversarial: Tensor::from_inner(adversarial),
+            labels: Tensor::from_inner(labels),
+        })
+    }
+}
+
+/// A device's share of a step.
+pub(crate) struct Share<M> {
+    /// The model in evaluation mode on the device, with the device's running statistics.
+    pub(crate) snapshot: M,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// What a share gave.
+pub(crate) struct Outcome {
+    /// Summed over the parts, on the main device.
+    pub(crate) gradients: GradientsParams,
+    /// Of each part, on the main device.
+    pub(crate) measured: Vec<Measured>,
+    /// The device's running statistics after the share, on the device.
+    pub(crate) statistics: Statistics,
+    pub(crate) parts: Vec<Part>,
+}
+
+impl<M: ImageClassifier> Share<M> {
+    /// Every part starts from the snapshot's running statistics; the mean of what they leave, weighted by their samples, is
+    /// the share's.
+    pub(crate) fn run(
+        self,
+        objective: &dyn Objective<M>,
+        maker: Option<&Maker<'_>>,
+        paths: &BTreeSet<String>,
+        main: &Device,
+    ) -> Result<Outcome, AttackError> {
+        let Self { snapshot, mut parts } = self;
+        let samples: usize = parts.iter().map(|part| part.labels.len()).sum();
+        let mut gradients = GradientsAccumulator::new();
+        let (mut measured, mut statistics) = (Vec::new(), Vec::new());
+        for part in &mut parts {
+            let batch = part.prepare(&snapshot, maker)?;
+            // train() gives it running statistics of its own.
+            let copy = snapshot.clone().train();
+            let pass = Pass::of(&copy, objective, &batch, part.share);
+            gradients.accumulate(&copy, pass.gradients);
+            let Measured { scalars, has_frozen, samples: count } = pass.measured;
+            measured.push(Measured { scalars: scalars.to_device(main), has_frozen, samples: count });
+            statistics.push((count as f64 / samples as f64, Statistics::of(&copy, paths)));
+        }
+        Ok(Outcome {
+            gradients: gradients.grads().to_device(main, &snapshot),
+            measured,
+            statistics: Statistics::of(&snapshot, paths).mean(&statistics),
+            parts,
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! A training that the CPU shares with each device of `TWINS_DEVICES`.
+
+mod support;
+#[path = "../crates/twins-train/tests/support/mod.rs"]
+mod training;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use burn_twins::DeviceChoice;
+use burn_twins::attack::Norm;
+use burn_twins::train::{AdversaryConfig, Method, TrainConfig, Trained, Weights};
+use training::{Net, Squares};
+
+/// The steps of L2 are smooth in the gradient: a sign that rounding turns would not be.
+fn config(synchronised: bool) -> TrainConfig {
+    training::config(Method::TwinsAt)
+        .with_epochs(1)
+        .with_sync_statistics(synchronised)
+        .with_adversary(AdversaryConfig::new(Norm::L2, 0.3, 2, 0.2))
+}
+
+/// Three steps on 36 images in batches of 16, 16 and 4.
+fn train(devices: [&Device; 2], synchronised: bool) -> Trained<Net> {
+    let trainer = training::trainer(config(synchronised)).with_devices(devices.map(Clone::clone).to_vec());
+    let trained = trainer.fit(Net::new(4, 1), Squares::dataset(40, 1)).unwrap();
+    assert!(trained.last.devices().into_iter().all(|place| place.inner() == *devices[0]));
+    trained
+}
+
+/// The largest difference of two models, relative to the largest value of the tensor, and where it is.
+fn difference(a: &Net, b: &Net) -> (f32, String) {
+    let (a, b) = (Weights::of(a), Weights::of(b));
+    let pairs = a.tensors().iter().map(|(path, a)| {
+        let values = |data: &burn::tensor::TensorData| data.try_to_vec::<f32>().unwrap();
+        let (a, b) = (values(a), values(&b.tensors()[path]));
+        let largest = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+        let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        (off / largest, path.clone())
+    });
+    pairs.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
+}
+
+/// Float32 roundings (6e-8) of each step's sums in another order, carried through the remaining steps; a GPU's
+/// exponentials and logarithms may be off by tens of roundings.
+const TOLERANCE: f32 = 1e-5;
+
+#[test]
+fn two_backends_share_a_training() {
+    let cpu = Device::flex();
+    for (choice, device) in support::devices() {
+        for synchronised in [false, true] {
+            let expected = train([&cpu, &cpu], synchronised);
+            let pairs = match choice {
+                DeviceChoice::Cpu => vec![[&cpu, &cpu]],
+                _ => vec![[&cpu, &device], [&device, &cpu]],
+            };
+            for pair in pairs {
+                let found = train(pair, synchronised);
+                let (off, path) = difference(&expected.last, &found.last);
+                println!("{choice}, synchronised {synchronised}: at most {off:.1e} off ({path})");
+                assert!(off <= TOLERANCE, "{choice}: {path} is {off} off");
+            }
+        }
+    }
+}
