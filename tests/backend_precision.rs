@@ -1,0 +1,93 @@
+//! PGD whose gradients are computed in half precision, on the real adversarially trained MNIST network: robust accuracy on
+//! every device of `TWINS_DEVICES`, in every precision that the device has, against single precision.
+//!
+//! The table of `docs/backends.md` is
+//! `TWINS_DEVICES=cpu,wgpu cargo test --release --features ndarray,wgpu --test backend_precision -- --ignored --nocapture`.
+
+mod robust_mnist;
+mod support;
+
+use std::time::Instant;
+
+use burn::tensor::Device;
+use burn_twins::attack::{
+    AtPrecision, Attack, AttackError, Classifier, Norm, PgdConfig, Precision, Samples, SurrogateGradients,
+    ThreatModel, predictions,
+};
+use robust_mnist::{load_to, victim};
+use support::shared;
+
+struct Found {
+    robust: Vec<bool>,
+    seconds: f64,
+}
+
+/// PGD-20 in Linf, epsilon 0.3, step 0.03, as in `backend_pgd`.
+fn measure(device: &Device, images: usize, precision: Precision) -> Option<Found> {
+    let (net, samples) = load_to(shared, &(0..images).collect::<Vec<_>>(), device)?;
+    let copy = precision.copy(&net);
+    let half = SurrogateGradients::new(victim(&net), AtPrecision::new(victim(&copy), precision));
+    let single = victim(&net);
+    let attacked: &(dyn Classifier + Sync) = if precision == Precision::F32 { &single } else { &half };
+    let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.3).unwrap(), 20, 0.03).build().unwrap();
+    let begin = Instant::now();
+    let output = pgd.run(attacked, &samples).unwrap();
+    let seconds = begin.elapsed().as_secs_f64();
+    // The network itself, in single precision, on the images that were found.
+    let again =
+        predictions(&single, &Samples::new(output.adversarial.clone(), samples.labels().to_vec()).unwrap());
+    let fooled = again.unwrap().iter().zip(samples.labels()).map(|(p, y)| p != y).collect::<Vec<_>>();
+    assert_eq!(output.fooled, fooled, "{precision}: a verdict is not the network's own");
+    Some(Found { robust: output.fooled.iter().map(|fooled| !fooled).collect(), seconds })
+}
+
+/// `tolerance`: by how many images robust accuracy may differ.
+fn compare(images: usize, tolerance: usize) {
+    for (name, device) in support::devices() {
+        let Some(single) = measure(&device, images, Precision::F32) else { return };
+        let count = |found: &Found| found.robust.iter().filter(|robust| **robust).count();
+        println!("{name} f32, {images} images: {} robust, {:.1} s", count(&single), single.seconds);
+        for precision in [Precision::Bf16, Precision::F16] {
+            if let Err(error) = precision.check(&device) {
+                println!("{name} {precision}: {error}");
+                continue;
+            }
+            let half = measure(&device, images, precision).expect("it was there for single precision");
+            let other = single.robust.iter().zip(&half.robust).filter(|(a, b)| a != b).count();
+            println!(
+                "{name} {precision}, {images} images: {} robust, {other} other verdicts than in f32, {:.1} s",
+                count(&half),
+                half.seconds
+            );
+            assert!(count(&half).abs_diff(count(&single)) <= tolerance, "{name} {precision}");
+        }
+    }
+}
+
+/// One image: 0.3 points are less than that, and rounding alone may move one at the boundary.
+#[test]
+fn half_precision_leaves_robust_accuracy() {
+    compare(100, 1);
+}
+
+#[test]
+#[ignore = "minutes on software Vulkan"]
+fn so_it_does_on_1000_images() {
+    compare(1000, 3);
+}
+
+#[test]
+fn a_device_without_the_precision_says_so() {
+    for (name, device) in support::devices() {
+        for precision in Precision::ALL {
+            let supported = device.supports_dtype(precision.dtype());
+            let outcome = precision.check(&device);
+            assert_eq!(outcome.is_ok(), supported, "{name} {precision}");
+            if let Err(error) = outcome {
+                assert!(matches!(error, AttackError::Precision { .. }));
+                let text = error.to_string();
+                assert!(text.contains(&format!("`{precision}`")) && text.contains("`f32`"), "{text}");
+            }
+        }
+    }
+}
