@@ -7,18 +7,24 @@
 mod robust_mnist;
 mod support;
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
     AtPrecision, Attack, AttackError, Classifier, Norm, PgdConfig, Precision, Samples, SurrogateGradients,
     ThreatModel, predictions,
 };
+use burn_twins::data::{BuiltinDataset, Part, Task};
+use burn_twins::models::{Architecture, ModelConfig};
+use burn_twins::train::{ExistingRun, TrainConfig, Trainer};
 use robust_mnist::{load_to, victim};
 use support::shared;
 
 struct Found {
     robust: Vec<bool>,
+    /// How many are right on the last iterates of training's adversary, which never sees the network in single precision.
+    trained_on: usize,
     seconds: f64,
 }
 
@@ -38,7 +44,14 @@ fn measure(device: &Device, images: usize, precision: Precision) -> Option<Found
         predictions(&single, &Samples::new(output.adversarial.clone(), samples.labels().to_vec()).unwrap());
     let fooled = again.unwrap().iter().zip(samples.labels()).map(|(p, y)| p != y).collect::<Vec<_>>();
     assert_eq!(output.fooled, fooled, "{precision}: a verdict is not the network's own");
-    Some(Found { robust: output.fooled.iter().map(|fooled| !fooled).collect(), seconds })
+    let pixels: Vec<f32> = (0..images).flat_map(|i| samples.image(i).to_vec()).collect();
+    let clean = Tensor::<1>::from_floats(pixels.as_slice(), device).reshape([images, 1, 28, 28]);
+    let alone = AtPrecision::new(victim(&copy), precision);
+    let last = pgd.perturb(&alone, clean, samples.labels(), 0).unwrap();
+    let last = Samples::new(last, samples.labels().to_vec()).unwrap();
+    let right = predictions(&single, &last).unwrap();
+    let trained_on = right.iter().zip(samples.labels()).filter(|(p, y)| p == y).count();
+    Some(Found { trained_on, robust: output.fooled.iter().map(|fooled| !fooled).collect(), seconds })
 }
 
 /// `tolerance`: by how many images robust accuracy may differ.
@@ -46,7 +59,12 @@ fn compare(images: usize, tolerance: usize) {
     for (name, device) in support::devices() {
         let Some(single) = measure(&device, images, Precision::F32) else { return };
         let count = |found: &Found| found.robust.iter().filter(|robust| **robust).count();
-        println!("{name} f32, {images} images: {} robust, {:.1} s", count(&single), single.seconds);
+        println!(
+            "{name} f32, {images} images: {} robust, last iterates {}, {:.1} s",
+            count(&single),
+            single.trained_on,
+            single.seconds
+        );
         for precision in [Precision::Bf16, Precision::F16] {
             if let Err(error) = precision.check(&device) {
                 println!("{name} {precision}: {error}");
@@ -55,11 +73,13 @@ fn compare(images: usize, tolerance: usize) {
             let half = measure(&device, images, precision).expect("it was there for single precision");
             let other = single.robust.iter().zip(&half.robust).filter(|(a, b)| a != b).count();
             println!(
-                "{name} {precision}, {images} images: {} robust, {other} other verdicts than in f32, {:.1} s",
+                "{name} {precision}, {images} images: {} robust, {other} other verdicts than in f32, last iterates {}, {:.1} s",
                 count(&half),
+                half.trained_on,
                 half.seconds
             );
             assert!(count(&half).abs_diff(count(&single)) <= tolerance, "{name} {precision}");
+            assert!(half.trained_on.abs_diff(single.trained_on) <= tolerance, "{name} {precision}");
         }
     }
 }
@@ -89,5 +109,21 @@ fn a_device_without_the_precision_says_so() {
                 assert!(text.contains(&format!("`{precision}`")) && text.contains("`f32`"), "{text}");
             }
         }
+    }
+}
+
+#[test]
+fn training_without_the_precision_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, device) in support::devices() {
+        let missing = Precision::ALL.into_iter().find(|precision| precision.check(&device).is_err());
+        let Some(precision) = missing else { continue };
+        let net = ModelConfig::new(Architecture::TinyResNet, 10).init(&device).unwrap();
+        let data = Arc::new(BuiltinDataset::new(Task::Target, Part::Train, 60, 0));
+        let run = folder.path().join(name.to_string());
+        let trainer = Trainer::new(TrainConfig::default().with_attack_precision(precision)).unwrap();
+        let error = trainer.with_run_directory(&run, ExistingRun::Refuse).fit(net, data).unwrap_err();
+        assert!(error.to_string().contains(&format!("`{precision}`")), "{name}: {error}");
+        assert!(!run.exists(), "{name}");
     }
 }

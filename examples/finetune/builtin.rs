@@ -51,6 +51,7 @@ pub fn pretrain(
         weight_decay: 5e-4,
         batch_size: config.batch_size,
         adversary: config.adversary.clone(),
+        attack_precision: config.attack_precision,
         validation: config.validation.clone(),
         augmentation: config.augmentation.clone(),
         checkpoint_steps: config.checkpoint_steps,

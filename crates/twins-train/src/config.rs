@@ -2,7 +2,7 @@ mod check;
 mod setters;
 
 use serde::{Deserialize, Serialize};
-use twins_attack::Start;
+use twins_attack::{Precision, Start};
 use twins_data::Augmentation;
 
 use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning};
@@ -27,6 +27,7 @@ use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning
 /// | `ema_decay` | none | decay of averaged weights, evaluated beside the raw ones | (0, 1) |
 /// | `early_stopping` | none | epochs without a better validation robust accuracy | ≥ 1 |
 /// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | of training | [`AdversaryConfig`] |
+/// | `attack_precision` | f32 | of the passes of training's adversary | [`Precision`] |
 /// | `validation` | a tenth of the images, PGD-10 without random start | chooses the best checkpoint | [`ValidationConfig`] |
 /// | `augmentation` | none | of the training images | [`Augmentation`] |
 /// | `awp` | none | adversarial weight perturbation, with any method | [`AwpConfig`] |
@@ -88,6 +89,9 @@ pub struct TrainConfig {
     pub checkpoint_steps: Option<usize>,
     /// What a NaN or infinite loss or gradient does.
     pub non_finite: NonFinite,
+    /// What the passes of training's adversary are computed in, by a copy of the model that is cast once per step. Its
+    /// iterates, the training pass, weights and validation stay in single precision.
+    pub attack_precision: Precision,
     /// Seed of everything random.
     pub seed: u64,
     /// The adversary of training.
@@ -154,6 +158,7 @@ impl Default for TrainConfig {
             early_stopping: None,
             checkpoint_steps: None,
             non_finite: NonFinite::Stop,
+            attack_precision: Precision::F32,
             seed: 0,
             adversary: AdversaryConfig::default(),
             validation: ValidationConfig::default(),

@@ -195,6 +195,7 @@ impl<M: ImageClassifier> Trainer<M> {
         if self.config.method.is_two_wing() && model.num_twins_layers() == 0 {
             return Err(TrainError::NoTwinsLayers { method: self.config.method });
         }
+        self.config.attack_precision.check(&device)?;
         let data = self.split_data(dataset)?;
         check_labels(&model, &device, &data)?;
 

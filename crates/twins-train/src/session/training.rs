@@ -1,7 +1,6 @@
-use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
-use twins_attack::AttackError;
+use twins_attack::{AtPrecision, AttackError};
 use twins_data::Batch;
 use twins_nn::WeightTrace;
 
@@ -23,10 +22,11 @@ impl<M: ImageClassifier> Session<M> {
         let adversarial = match self.trainer.objective.images() {
             TrainingImages::Clean => clean.clone(),
             TrainingImages::Adversarial => {
-                let victim = model.valid();
+                let precision = self.trainer.config.attack_precision;
+                let copy = precision.copy(&model);
                 let draws = key(self.trainer.config.seed, &[ADVERSARY, self.state.steps as u64]);
-                let logits = |images: Tensor<4>| victim.logits(images);
-                match self.adversary.perturb(&logits, clean.clone(), &batch.labels, draws) {
+                let victim = AtPrecision::new(|images: Tensor<4>| copy.logits(images), precision);
+                match self.adversary.perturb(&victim, clean.clone(), &batch.labels, draws) {
                     Ok(adversarial) => adversarial,
                     // Losses that are looked at on the host see it before the step does.
                     Err(AttackError::Logits { .. }) if self.skips() => {
