@@ -19,8 +19,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_twins::DeviceChoice;
 use burn_twins::attack::{
-    Attack, AttackKind, AutoAttack, AutoAttackConfig, Norm, PgdConfig, Replica, Restarts, Samples, Start,
-    ThreatModel, Version, predictions,
+    AtPrecision, Attack, AttackKind, AutoAttack, AutoAttackConfig, Classifier, Norm, PgdConfig, Precision,
+    Replica, Restarts, Samples, Start, SurrogateGradients, ThreatModel, Version, predictions,
 };
 use burn_twins::data::{DataSource, Part, collate};
 use burn_twins::models::Architecture;
@@ -105,6 +105,10 @@ struct Cli {
     #[arg(long, default_value_t = 5000)]
     queries: usize,
 
+    /// What gradients are computed in: f32, bf16 or f16, where the device has it; whether a sample is fooled, f32 says.
+    #[arg(long, default_value_t = Precision::F32)]
+    attack_precision: Precision,
+
     /// Write the report, with a record of every sample, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -167,6 +171,7 @@ struct Config<'a> {
     seed: u64,
     device: String,
     devices: usize,
+    attack_precision: Precision,
     #[serde(skip_serializing_if = "Option::is_none")]
     autoattack: Option<AutoAttackConfig>,
 }
@@ -198,6 +203,7 @@ fn run(cli: &Cli) -> Outcome {
     }
     cli.check_devices()?;
     let device = cli.common.open()?;
+    cli.attack_precision.check(&device)?;
     let threat = ThreatModel::new(cli.norm, cli.epsilon)?;
     let ensemble = cli.ensemble(threat).map(AutoAttackConfig::build).transpose()?;
     let step_size = cli.step_size.unwrap_or(cli.epsilon / 4.0);
@@ -208,11 +214,20 @@ fn run(cli: &Cli) -> Outcome {
     let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), &device)?;
     check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
     let net = net.valid();
-    let victim = |images: Tensor<4>| net.forward(images);
+    let copy = cli.attack_precision.copy(&net);
+    let exact = |images: Tensor<4>| net.forward(images);
+    let mixed = SurrogateGradients::new(
+        exact,
+        AtPrecision::new(|images: Tensor<4>| copy.forward(images), cli.attack_precision),
+    );
+    let victim: &(dyn Classifier + Sync) = match cli.attack_precision {
+        Precision::F32 => &exact,
+        Precision::Bf16 | Precision::F16 => &mixed,
+    };
     if let Some(ensemble) = ensemble {
         let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, &device)?;
         let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
-        let replicas = vec![Replica::new(&victim, device); cli.devices];
+        let replicas = vec![Replica::new(victim, device); cli.devices];
         return run_ensemble(cli, &ensemble, &replicas, &samples);
     }
 
@@ -223,9 +238,9 @@ fn run(cli: &Cli) -> Outcome {
         let batch = collate(test.as_ref(), ids, None, &device)?;
         let input =
             Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?.with_batch_size(cli.batch_size)?;
-        let clean = predictions(&victim, &input)?;
+        let clean = predictions(victim, &input)?;
         let begin = Instant::now();
-        let output = attack.as_ref().map(|attack| attack.run(&victim, &input)).transpose()?;
+        let output = attack.as_ref().map(|attack| attack.run(victim, &input)).transpose()?;
         stage.seconds += begin.elapsed().as_secs_f64();
         let found = match &output {
             Some(output) => output.adversarial.clone().into_data().try_to_vec::<f32>()?,
@@ -374,6 +389,7 @@ impl Cli {
             seed: self.common.seed,
             device: self.common.device.to_string(),
             devices: self.devices,
+            attack_precision: self.attack_precision,
             autoattack,
         }
     }

@@ -53,6 +53,7 @@ pub fn pretrain(
         accumulate: config.accumulate,
         sync_statistics: config.sync_statistics,
         adversary: config.adversary.clone(),
+        attack_precision: config.attack_precision,
         validation: config.validation.clone(),
         augmentation: config.augmentation.clone(),
         checkpoint_steps: config.checkpoint_steps,

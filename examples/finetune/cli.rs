@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use burn_twins::attack::Precision;
 use burn_twins::data::{Augmentation, DataSource};
 use burn_twins::models::Architecture;
 use burn_twins::train::{Method, Preset};
@@ -119,6 +120,10 @@ pub struct Cli {
     /// on the built-in data].
     #[arg(long)]
     pub step_size: Option<f64>,
+
+    /// What the passes of training's adversary are computed in: f32, bf16 or f16, where the device has it [default: f32].
+    #[arg(long)]
+    pub attack_precision: Option<Precision>,
 
     /// Folder for checkpoints, metrics and the report [default: the first unused runs/finetune-N].
     #[arg(long)]

@@ -161,7 +161,7 @@ impl Recipe {
 }
 
 /// Options of the command line that set something of the training: clap's name, the option, the file's name.
-const OPTIONS: [(&str, &str, &str); 15] = [
+const OPTIONS: [(&str, &str, &str); 16] = [
     ("method", "--method", "method"),
     ("epochs", "--epochs", "epochs"),
     ("batch_size", "--batch-size", "batch_size"),
@@ -175,6 +175,7 @@ const OPTIONS: [(&str, &str, &str); 15] = [
     ("epsilon", "--epsilon", "adversary.epsilon"),
     ("steps", "--steps", "adversary.steps"),
     ("step_size", "--step-size", "adversary.step_size"),
+    ("attack_precision", "--attack-precision", "attack_precision"),
     ("augmentation", "--augmentation", "augmentation"),
     ("seed", "--seed", "seed"),
 ];
@@ -252,6 +253,7 @@ impl Cli {
         set(&mut config.adversary.epsilon, self.epsilon);
         set(&mut config.adversary.steps, self.steps);
         set(&mut config.adversary.step_size, self.step_size);
+        set(&mut config.attack_precision, self.attack_precision);
         if let Some(name) = self.augmentation {
             config.augmentation = name.augmentation();
         }

@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 
 use crate::clean::CleanLogits;
-use crate::{AttackError, Samples};
+use crate::{AttackError, Precision, Samples};
 
 /// The victim of an attack: a function from images to logits.
 ///
@@ -35,6 +35,12 @@ pub trait Classifier {
     /// * images: `[batch, channels, height, width]`, values in [0, 1]
     /// * returns: `[batch, classes]`
     fn logits(&self, images: Tensor<4>) -> Tensor<2>;
+
+    /// What the model's input gradients are computed in. With `f16` the cotangents are scaled to 1 before they enter it
+    /// and the gradients scaled back, sample by sample, because those of a confident model are below its range.
+    fn gradient_precision(&self) -> Precision {
+        Precision::F32
+    }
 }
 
 impl<F: Fn(Tensor<4>) -> Tensor<2>> Classifier for F {

@@ -1,7 +1,7 @@
 use burn::tensor::TensorReadError;
 use thiserror::Error;
 
-use crate::Norm;
+use crate::{Norm, Precision};
 
 /// What can be wrong with the settings, the data or the model of an attack.
 #[derive(Debug, Error)]
@@ -171,6 +171,16 @@ pub enum AttackError {
          (no detach, no rounding to another device); score-based attacks such as Square work without gradients"
     )]
     NoGradient,
+    /// A device that cannot compute in the precision asked for.
+    #[error("{device} cannot compute in `{precision}`: choose {supported}, or another device")]
+    Precision {
+        /// The device.
+        device: String,
+        /// The precision asked for.
+        precision: Precision,
+        /// The precisions that it has.
+        supported: String,
+    },
     /// No attack has been chosen.
     #[error("the list of attacks is empty: name at least one")]
     NoAttacks,

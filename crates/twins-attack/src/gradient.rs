@@ -6,12 +6,13 @@
 
 use burn::tensor::Tensor;
 
-use crate::{AttackError, Classifier};
+use crate::{AttackError, Classifier, Precision};
 
 /// A forward pass that can be differentiated once with respect to its images.
 pub(crate) struct Tracked {
     images: Tensor<4>,
     logits: Tensor<2>,
+    precision: Precision,
 }
 
 impl Tracked {
@@ -24,7 +25,7 @@ impl Tracked {
         if !logits.is_tracked() {
             return Err(AttackError::NoGradient);
         }
-        Ok(Self { images, logits })
+        Ok(Self { images, logits, precision: victim.gradient_precision() })
     }
 
     /// The logits without their history.
@@ -34,8 +35,20 @@ impl Tracked {
 
     /// The gradient of `Σ logits · cotangents` with respect to the images, on the device without autodiff.
     pub(crate) fn gradient(self, cotangents: Tensor<2>) -> Result<Tensor<4>, AttackError> {
+        let (cotangents, scale) = match self.precision {
+            Precision::F16 => {
+                let largest = cotangents.clone().inner().abs().max_dim(1);
+                let scale = largest.clone().mask_fill(largest.equal_elem(0.0), 1.0);
+                (cotangents / scale.clone(), Some(scale))
+            }
+            Precision::F32 | Precision::Bf16 => (cotangents, None),
+        };
         let mut gradients = (self.logits * cotangents.inner().autodiff()).sum().backward();
-        self.images.grad_remove(&mut gradients).ok_or(AttackError::NoGradient)
+        let gradient = self.images.grad_remove(&mut gradients).ok_or(AttackError::NoGradient)?;
+        Ok(match scale {
+            Some(scale) => gradient * scale.reshape([-1, 1, 1, 1]),
+            None => gradient,
+        })
     }
 }
 

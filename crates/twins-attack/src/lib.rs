@@ -11,6 +11,9 @@
 //! * [`AutoAttack`]: the published ensemble of these, with a report, progress and resumption;
 //! * [`Restarts`] and [`WorstCase`]: the worst case over several runs of an attack, or over several attacks.
 //!
+//! [`SurrogateGradients`] takes the gradients of another victim, for instance of one in half precision
+//! ([`AtPrecision`]), and the verdicts of the model itself.
+//!
 //! Results depend neither on the batch size nor on the order of the samples: random draws belong to the sample
 //! ([`Draws`]), and an attack is a [`Search`] on one sample. What batches do is speed: the searches' questions are
 //! packed into full batches, and a sample that is fooled leaves at once.
@@ -29,6 +32,7 @@
 //! ```
 
 mod apgd;
+mod at_precision;
 mod attack;
 mod autoattack;
 mod classifier;
@@ -44,16 +48,19 @@ mod lanes;
 mod loss;
 mod norm;
 mod pgd;
+mod precision;
 mod restarts;
 mod samples;
 mod search;
 mod shards;
 mod square;
+mod surrogate;
 mod targets;
 mod threat_model;
 mod worst_case;
 
 pub use apgd::{Apgd, ApgdConfig, L1Phases};
+pub use at_precision::AtPrecision;
 pub use attack::{AsAttack, Attack, AttackOutput};
 pub use autoattack::{
     AttackKind, AutoAttack, AutoAttackConfig, Count, Evaluation, EvaluationState, Observer, Outcome,
@@ -68,10 +75,12 @@ pub use goal::{Goal, Returned};
 pub use loss::{Aim, Loss};
 pub use norm::{Norm, UnknownNorm};
 pub use pgd::{Pgd, PgdConfig, Start};
+pub use precision::{Precision, UnknownPrecision};
 pub use restarts::Restarts;
 pub use samples::Samples;
 pub use search::{Finding, Need, Search, Step, Subject};
 pub use square::{Square, SquareConfig, SquareSchedule};
+pub use surrogate::SurrogateGradients;
 pub use targets::Targets;
 pub use threat_model::ThreatModel;
 pub use worst_case::WorstCase;

@@ -71,9 +71,10 @@ impl Normalisation {
     ///
     /// `[batch, channels, height, width]` to the same.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        let device = images.device();
+        // In the images' own type, which an attack in half precision changes.
+        let options = (&images.device(), images.dtype());
         let per_channel = |values: &[f32]| {
-            Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, values.len(), 1, 1]), &device)
+            Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, values.len(), 1, 1]), options)
         };
         (images - per_channel(&self.mean)) / per_channel(&self.std)
     }

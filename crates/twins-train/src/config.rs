@@ -2,7 +2,7 @@ mod check;
 mod setters;
 
 use serde::{Deserialize, Serialize};
-use twins_attack::Start;
+use twins_attack::{Precision, Start};
 use twins_data::Augmentation;
 
 use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning};
@@ -28,6 +28,7 @@ use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning
 /// | `ema_decay` | none | decay of averaged weights, evaluated beside the raw ones | (0, 1) |
 /// | `early_stopping` | none | epochs without a better validation robust accuracy | ≥ 1 |
 /// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | of training | [`AdversaryConfig`] |
+/// | `attack_precision` | f32 | of the passes of training's adversary | [`Precision`] |
 /// | `validation` | a tenth of the images, PGD-10 without random start | chooses the best checkpoint | [`ValidationConfig`] |
 /// | `augmentation` | none | of the training images | [`Augmentation`] |
 /// | `awp` | none | adversarial weight perturbation, with any method | [`AwpConfig`] |
@@ -96,6 +97,9 @@ pub struct TrainConfig {
     /// Whether the running statistics of several devices are averaged after every step. Each device has its own otherwise,
     /// and the main one's are the model's. The statistics of a batch are each device's own in any case.
     pub sync_statistics: bool,
+    /// What the passes of training's adversary are computed in, by a copy of the model that is cast once per step. Its
+    /// iterates, the training pass, weights and validation stay in single precision.
+    pub attack_precision: Precision,
     /// Seed of everything random.
     pub seed: u64,
     /// The adversary of training.
@@ -164,6 +168,7 @@ impl Default for TrainConfig {
             checkpoint_steps: None,
             non_finite: NonFinite::Stop,
             sync_statistics: false,
+            attack_precision: Precision::F32,
             seed: 0,
             adversary: AdversaryConfig::default(),
             validation: ValidationConfig::default(),

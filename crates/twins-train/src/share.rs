@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Int, Tensor};
-use twins_attack::{AttackError, Pgd};
+use twins_attack::{AtPrecision, AttackError, Pgd, Precision};
 use twins_data::Batch;
 
 use crate::pass::{Measured, Pass};
@@ -13,6 +13,8 @@ use crate::{ImageClassifier, Objective, TrainingBatch};
 /// Makes the adversary's images of a step.
 pub(crate) struct Maker<'a> {
     pub(crate) adversary: &'a Pgd,
+    /// What its passes are computed in.
+    pub(crate) precision: Precision,
     /// Of the step's random draws.
     pub(crate) draws: u64,
 }
@@ -50,10 +52,11 @@ impl Part {
         let adversarial = match (self.adversarial.take(), maker) {
             (Some(made), _) => made,
             (None, None) => self.clean.clone(),
-            (None, Some(Maker { adversary, draws })) => {
-                let logits = |images: Tensor<4>| victim.logits(images);
+            (None, Some(Maker { adversary, precision, draws })) => {
+                let copy = precision.copy(victim);
+                let victim = AtPrecision::new(|images: Tensor<4>| copy.logits(images), *precision);
                 let clean = self.clean.clone();
-                adversary.perturb_part(&logits, clean, &self.labels, *draws, self.range.start)?
+                adversary.perturb_part(&victim, clean, &self.labels, *draws, self.range.start)?
             }
         };
         self.adversarial = Some(adversarial.clone());

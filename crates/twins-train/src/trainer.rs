@@ -215,6 +215,9 @@ impl<M: ImageClassifier> Trainer<M> {
         if self.devices.as_ref().is_some_and(Vec::is_empty) {
             return Err(TrainError::NoDevices);
         }
+        for device in self.devices.as_deref().unwrap_or(std::slice::from_ref(&device)) {
+            self.config.attack_precision.check(device)?;
+        }
         let data = self.split_data(dataset)?;
         check_labels(&model, &device, &data)?;
 

@@ -10,6 +10,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
 use support::{Net, Squares, config, trainer};
+use twins_attack::Precision;
 use twins_train::{
     AutoLoraConfig, AwpConfig, Ended, ExistingRun, ImageClassifier, Method, ProgressDisplay, Schedule,
     TrainConfig, TrainError, Trainer, Tuning, ValidationConfig, Weights,
@@ -110,6 +111,27 @@ fn an_interrupted_run_resumes_to_the_same_bits() {
 #[test]
 fn so_does_one_with_a_branch_and_weight_perturbation() {
     resumes_to_the_same_bits(config(Method::AutoLora).with_awp(AwpConfig::new(0.01).with_warmup_epochs(1)));
+}
+
+#[test]
+fn so_does_one_against_an_adversary_in_half_precision() {
+    resumes_to_the_same_bits(config(Method::TwinsAt).with_attack_precision(Precision::Bf16));
+}
+
+#[test]
+fn half_precision_reaches_the_adversary_and_nothing_else() {
+    let fit = |precision| {
+        let config = config(Method::TwinsAt).with_epochs(1).with_attack_precision(precision);
+        trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap()
+    };
+    let single = fit(Precision::F32);
+    for precision in [Precision::Bf16, Precision::F16] {
+        let half = fit(precision);
+        assert_eq!(half.last.conv.weight.val().dtype(), burn::tensor::DType::F32);
+        let (half, single) = (half.history[0].loss, single.history[0].loss);
+        // Another sign of a few small gradients: the loss is not the same, and the same to a per cent.
+        assert!(half != single && (half - single).abs() < 0.01 * single, "{precision}: {half}, {single}");
+    }
 }
 
 fn resumes_to_the_same_bits(config: TrainConfig) {

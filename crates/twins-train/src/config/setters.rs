@@ -1,3 +1,4 @@
+use twins_attack::Precision;
 use twins_data::Augmentation;
 
 use super::{NonFinite, TrainConfig, ValidationConfig};
@@ -59,6 +60,8 @@ setters! {
     with_seed: seed: u64,
     /// Sets the adversary of training.
     with_adversary: adversary: AdversaryConfig,
+    /// Sets the precision of the passes of training's adversary.
+    with_attack_precision: attack_precision: Precision,
     /// Sets the validation.
     with_validation: validation: ValidationConfig,
     /// Sets the augmentation of the training images.

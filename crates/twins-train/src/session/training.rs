@@ -82,7 +82,10 @@ impl<M: ImageClassifier> Session<M> {
         let draws = key(self.trainer.config.seed, &[ADVERSARY, self.state.steps as u64]);
         match self.trainer.objective.images() {
             TrainingImages::Clean => None,
-            TrainingImages::Adversarial => Some(Maker { adversary: &self.adversary, draws }),
+            TrainingImages::Adversarial => {
+                let precision = self.trainer.config.attack_precision;
+                Some(Maker { adversary: &self.adversary, precision, draws })
+            }
         }
     }
 
