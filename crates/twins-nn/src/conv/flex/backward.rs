@@ -1,9 +1,9 @@
 //! The input's gradient: as many [correlations](Correlation) of the output's gradient as the stride has remainders.
 
 use burn::tensor::ops::ConvOptions;
-use rayon::prelude::*;
 
 use super::axis::Axis;
+use super::batch::Batch;
 use super::correlation::Correlation;
 
 /// The gradient of a convolution's input. The input positions with one remainder by the stride are reached by the same
@@ -80,30 +80,31 @@ impl Backward {
     /// The gradient of a batch of images, `[n, channels, height, width]`.
     pub(super) fn run(&self, gradients: &[f32]) -> Vec<f32> {
         let [down, across] = &self.axes;
-        let gradient = self.outputs * self.size[0] * self.size[1];
-        let image = self.channels * down.size * across.size;
-        let mut images = vec![0.0; gradients.len() / gradient * image];
-        let padded = self.outputs * self.padded[0] * self.padded[1] + Correlation::OVERRUN;
-        images.par_chunks_mut(image).zip(gradients.par_chunks(gradient)).for_each_init(
-            || (vec![0.0; padded], Vec::new()),
-            |(padded, sums), (image, gradient)| {
-                self.pad(gradient, padded);
-                for phase in &self.phases {
-                    let [(first_y, _), (first_x, _)] =
-                        [down.first(phase.remainders[0]), across.first(phase.remainders[1])];
-                    phase.correlation.run(&padded[phase.start..], sums, |channel, line, sums| {
-                        let y = first_y + line * down.stride;
-                        let row = &mut image[(channel * down.size + y) * across.size..][..across.size];
-                        match across.stride {
-                            1 => row.copy_from_slice(sums),
-                            stride => (row.iter_mut().skip(first_x).step_by(stride).zip(sums))
-                                .for_each(|(to, from)| *to = *from),
-                        }
-                    });
-                }
-            },
-        );
-        images
+        let sum = |padded: &[f32], sums: &mut Vec<f32>, number: usize, images: &mut [f32]| {
+            for phase in &self.phases {
+                let [(first_y, _), (first_x, _)] =
+                    [down.first(phase.remainders[0]), across.first(phase.remainders[1])];
+                phase.correlation.run(number, &padded[phase.start..], sums, |channel, line, sums| {
+                    let y = first_y + line * down.stride;
+                    let row = &mut images[(channel * down.size + y) * across.size..][..across.size];
+                    match across.stride {
+                        1 => row.copy_from_slice(sums),
+                        stride => (row.iter_mut().skip(first_x).step_by(stride).zip(sums))
+                            .for_each(|(to, from)| *to = *from),
+                    }
+                });
+            }
+        };
+        let plane = down.size * across.size;
+        // Where no weight reaches an input, its gradient is zero, and there is nothing to sum.
+        let group = self.phases.first().map_or(self.channels, |phase| phase.correlation.group());
+        let batch = Batch {
+            samples: gradients.len() / (self.outputs * self.size[0] * self.size[1]),
+            laid_out: self.outputs * self.padded[0] * self.padded[1] + Correlation::OVERRUN,
+            group: group * plane,
+            output: self.channels * plane,
+        };
+        batch.run(gradients, |gradient, padded| self.pad(gradient, padded), sum)
     }
 
     /// Puts the zeros around a gradient; they are there already.

@@ -50,19 +50,29 @@ impl Correlation {
     /// Values that are read beyond the last summand of the last value.
     pub(super) const OVERRUN: usize = VECTORS * 16;
 
-    /// Calls `row` with the number of each output, that of each row, and its values.
+    /// Outputs that are summed together.
+    pub(super) fn group(&self) -> usize {
+        self.group
+    }
+
+    /// Calls `row` with the number of each output within one group, that of each row, and its values.
     ///
     /// `planes` must go on for [`OVERRUN`](Self::OVERRUN) values after the last that is summed; which they are does not
     /// matter. `sums` is memory to use again.
-    pub(super) fn run(&self, planes: &[f32], sums: &mut Vec<f32>, row: impl FnMut(usize, usize, &[f32])) {
-        if !self.offsets.is_empty() {
-            AutoArch::new().dispatch(Call { correlation: self, planes, sums, row });
-        }
+    pub(super) fn run(
+        &self,
+        group: usize,
+        planes: &[f32],
+        sums: &mut Vec<f32>,
+        row: impl FnMut(usize, usize, &[f32]),
+    ) {
+        AutoArch::new().dispatch(Call { correlation: self, group, planes, sums, row });
     }
 
     #[inline(always)]
     fn run_with<S: Simd, const GROUP: usize>(
         &self,
+        group: usize,
         planes: &[f32],
         sums: &mut Vec<f32>,
         mut row: impl FnMut(usize, usize, &[f32]),
@@ -70,19 +80,19 @@ impl Correlation {
         let tile = VECTORS * S::lanes32();
         let space = ((self.rows - 1) * self.pitch + self.columns).next_multiple_of(tile);
         sums.resize(GROUP * space, 0.0);
+        let taps = self.offsets.len();
         let (weights, _) = self.weights.as_chunks::<GROUP>();
-        for (number, weights) in weights.chunks_exact(self.offsets.len()).enumerate() {
-            for start in (0..space).step_by(tile) {
-                let done = tile_sums::<S, GROUP>(&planes[start..], &self.offsets, weights);
-                for (output, done) in done.iter().enumerate() {
-                    sums[output * space + start..][..tile].copy_from_slice(bytemuck::cast_slice(done));
-                }
+        let weights = &weights[group * taps..][..taps];
+        for start in (0..space).step_by(tile) {
+            let done = tile_sums::<S, GROUP>(&planes[start..], &self.offsets, weights);
+            for (output, done) in done.iter().enumerate() {
+                sums[output * space + start..][..tile].copy_from_slice(bytemuck::cast_slice(done));
             }
-            let outputs = number * GROUP..self.outputs.min((number + 1) * GROUP);
-            for (output, sums) in outputs.zip(sums.chunks_exact(space)) {
-                for y in 0..self.rows {
-                    row(output, y, &sums[y * self.pitch..][..self.columns]);
-                }
+        }
+        let outputs = GROUP.min(self.outputs - group * GROUP);
+        for (output, sums) in sums.chunks_exact(space).take(outputs).enumerate() {
+            for y in 0..self.rows {
+                row(output, y, &sums[y * self.pitch..][..self.columns]);
             }
         }
     }
@@ -127,6 +137,7 @@ impl WithSimd for GroupSize {
 
 struct Call<'a, F> {
     correlation: &'a Correlation,
+    group: usize,
     planes: &'a [f32],
     sums: &'a mut Vec<f32>,
     row: F,
@@ -137,10 +148,10 @@ impl<F: FnMut(usize, usize, &[f32])> WithSimd for Call<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { correlation, planes, sums, row } = self;
+        let Self { correlation, group, planes, sums, row } = self;
         match correlation.group {
-            WIDE_GROUP => correlation.run_with::<S, WIDE_GROUP>(planes, sums, row),
-            _ => correlation.run_with::<S, GROUP>(planes, sums, row),
+            WIDE_GROUP => correlation.run_with::<S, WIDE_GROUP>(group, planes, sums, row),
+            _ => correlation.run_with::<S, GROUP>(group, planes, sums, row),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! The forward pass: images laid out so that a convolution becomes a [`Correlation`].
 
 use burn::tensor::ops::ConvOptions;
-use rayon::prelude::*;
 
 use super::axis::Axis;
+use super::batch::Batch;
 use super::correlation::Correlation;
 
 /// A convolution, forwards.
 pub(super) struct Forward {
     channels: usize,
     axes: [Axis; 2],
+    /// For each remainder of a column by the stride, the first that has it, where it stands in its plane, and their number.
+    columns: Vec<((usize, usize), usize)>,
     size: [usize; 2],
     outputs: usize,
     correlation: Correlation,
@@ -43,7 +45,8 @@ impl Forward {
         let correlation = Correlation::new(offsets, outputs, [size[0], size[1], axes[1].planes], |o, tap| {
             weight[o * taps + tap]
         });
-        Self { channels, axes, size, outputs, correlation }
+        let columns = (0..across).map(|x| (axes[1].first(x), axes[1].count(x))).collect();
+        Self { channels, axes, columns, size, outputs, correlation }
     }
 
     pub(super) fn outputs(&self) -> usize {
@@ -58,22 +61,21 @@ impl Forward {
     /// The output for a batch of images, `[n, outputs, rows, columns]`.
     pub(super) fn run(&self, images: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let [rows, columns] = self.size;
-        let image = self.channels * self.axes[0].size * self.axes[1].size;
-        let samples = images.len() / image;
-        let output = self.outputs * rows * columns;
-        let mut outputs = vec![0.0; samples * output];
-        outputs.par_chunks_mut(output).zip(images.par_chunks(image)).for_each_init(
-            || (vec![0.0; self.planes_len()], Vec::new()),
-            |(planes, sums), (output, image)| {
-                self.divide(image, planes);
-                self.correlation.run(planes, sums, |o, y, sums| {
-                    let bias = bias.map_or(0.0, |bias| bias[o]);
-                    let row = &mut output[(o * rows + y) * columns..][..columns];
-                    row.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum + bias);
-                });
-            },
-        );
-        outputs
+        let group = self.correlation.group();
+        let sum = |planes: &[f32], sums: &mut Vec<f32>, number: usize, output: &mut [f32]| {
+            self.correlation.run(number, planes, sums, |o, y, sums| {
+                let bias = bias.map_or(0.0, |bias| bias[number * group + o]);
+                let row = &mut output[(o * rows + y) * columns..][..columns];
+                row.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum + bias);
+            });
+        };
+        let batch = Batch {
+            samples: images.len() / (self.channels * self.axes[0].size * self.axes[1].size),
+            laid_out: self.planes_len(),
+            group: group * rows * columns,
+            output: self.outputs * rows * columns,
+        };
+        batch.run(images, |image, planes| self.divide(image, planes), sum)
     }
 
     fn planes_len(&self) -> usize {
@@ -85,14 +87,13 @@ impl Forward {
     fn divide(&self, image: &[f32], planes: &mut [f32]) {
         let [down, across] = &self.axes;
         let plane = down.planes * across.planes;
-        let columns: Vec<_> = (0..across.stride).map(|x| (across.first(x), across.count(x))).collect();
         for channel in 0..self.channels {
             for y_remainder in 0..down.stride {
                 let (first_y, to_y) = down.first(y_remainder);
                 for line in 0..down.count(y_remainder) {
                     let y = first_y + line * down.stride;
                     let row = &image[(channel * down.size + y) * across.size..][..across.size];
-                    for (x_remainder, &((first_x, to_x), count)) in columns.iter().enumerate() {
+                    for (x_remainder, &((first_x, to_x), count)) in self.columns.iter().enumerate() {
                         let number = (channel * down.stride + y_remainder) * across.stride + x_remainder;
                         let to =
                             &mut planes[number * plane + (to_y + line) * across.planes + to_x..][..count];

@@ -2,6 +2,7 @@
 
 mod axis;
 mod backward;
+mod batch;
 mod correlation;
 mod forward;
 
