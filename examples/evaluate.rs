@@ -17,7 +17,6 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn_twins::DeviceChoice;
 use burn_twins::attack::{
     Attack, AttackKind, AutoAttack, AutoAttackConfig, Norm, PgdConfig, Replica, Restarts, Samples, Start,
     ThreatModel, Version, predictions,
