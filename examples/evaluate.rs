@@ -17,7 +17,6 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn_twins::DeviceChoice;
 use burn_twins::attack::{
     AtPrecision, Attack, AttackKind, AutoAttack, AutoAttackConfig, Classifier, Norm, PgdConfig, Precision,
     Replica, Restarts, Samples, Start, SurrogateGradients, ThreatModel, Version, predictions,

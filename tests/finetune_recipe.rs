@@ -96,6 +96,33 @@ fn options_go_over_the_file_and_the_file_over_the_preset() {
 }
 
 #[test]
+fn a_step_is_divided_by_options_and_by_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), "run.toml", "accumulate = 2\nsync_statistics = true\n");
+    for (arguments, accumulate, synchronised, source) in [
+        (&[][..], 1, false, "the built-in job's settings"),
+        (&["--config", "run.toml"], 2, true, "accumulate (run.toml), sync_statistics (run.toml)"),
+        (&["--config", "run.toml", "--accumulate", "4"], 4, true, "accumulate (--accumulate)"),
+        (&["--sync-statistics", "--devices", "2"], 1, true, "sync_statistics (--sync-statistics)"),
+    ] {
+        let (config, sources) = shown(folder.path(), arguments);
+        assert_eq!(config["accumulate"], accumulate, "{arguments:?}");
+        assert_eq!(config["sync_statistics"], synchronised, "{arguments:?}");
+        assert_eq!(config["devices"], Value::Null, "no setting: a run may be resumed with another number");
+        assert!(sources.contains(source), "{sources}");
+    }
+    for (arguments, part) in [
+        (&["--devices", "0"][..], "give at least 1"),
+        (&["--devices", "2", "--device", "wgpu"], "one GPU"),
+        (&["--accumulate", "0"], "accumulate is 0"),
+        (&["--accumulate", "33"], "accumulate is 33, but batch_size is 64"),
+    ] {
+        let message = refused(folder.path(), arguments);
+        assert!(message.contains(part), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
 fn contradictions_name_both_sides() {
     let folder = tempfile::tempdir().unwrap();
     for (file, arguments, parts) in [

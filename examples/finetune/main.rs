@@ -63,6 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
+    cli.common.check_shares(cli.devices, "Trainer::with_devices the GPUs")?;
     if cli.show_config {
         println!("{}", serde_json::to_string_pretty(&recipe.config)?);
         eprintln!("from {}", recipe.sources());
@@ -73,7 +74,6 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     flag::register(SIGINT, cli.stop.clone())?;
     (cli.images.framing, cli.input.upsample) = (recipe.framing, recipe.upsample);
     let cli = &cli;
-    cli.common.check_shares(cli.devices, "Trainer::with_devices the GPUs")?;
     let device = cli.common.open()?;
     let config = &recipe.config;
     let out = cli.folder();

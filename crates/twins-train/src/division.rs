@@ -31,12 +31,16 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        assert_eq!(divide(9, 1, 1), [[0..9]]);
-        assert_eq!(divide(11, 2, 2), [[0..3, 3..6], [6..9, 9..11]]);
+        let bounds = |samples, devices, micro_batches| -> Vec<Vec<[usize; 2]>> {
+            let shares = divide(samples, devices, micro_batches).into_iter();
+            shares.map(|parts| parts.into_iter().map(|part| [part.start, part.end]).collect()).collect()
+        };
+        assert_eq!(bounds(9, 1, 1), [[[0, 9]]]);
+        assert_eq!(bounds(11, 2, 2), [[[0, 3], [3, 6]], [[6, 9], [9, 11]]]);
         // Three samples are too few for two micro-batches, five for three devices.
-        assert_eq!(divide(6, 2, 2), [[0..3], [3..6]]);
-        assert_eq!(divide(5, 3, 1), [[0..3], [3..5]]);
-        assert_eq!(divide(1, 4, 4), [[0..1]]);
+        assert_eq!(bounds(6, 2, 2), [[[0, 3]], [[3, 6]]]);
+        assert_eq!(bounds(5, 3, 1), [[[0, 3]], [[3, 5]]]);
+        assert_eq!(bounds(1, 4, 4), [[[0, 1]]]);
     }
 
     #[test]

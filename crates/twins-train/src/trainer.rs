@@ -12,8 +12,8 @@ use crate::objective::OnModel;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::{
-    Accuracy, At, AutoLoraConfig, Best, Branched, EpochMetrics, ExistingRun, ImageClassifier, Mart, Method,
-    Objective, ProgressDisplay, Standard, Trades, TrainConfig, TrainError, TwinsAt, TwinsTrades,
+    Accuracy, At, AutoLoraConfig, Branched, EpochMetrics, ExistingRun, ImageClassifier, Mart, Method,
+    Objective, ProgressDisplay, Standard, Trades, TrainConfig, TrainError, Trained, TwinsAt, TwinsTrades,
 };
 
 /// Fine-tunes a classifier.
@@ -68,34 +68,6 @@ pub struct Trainer<M> {
 }
 
 type Observer = Box<dyn FnMut(&EpochMetrics)>;
-
-/// What a training left.
-#[derive(Debug)]
-pub struct Trained<M> {
-    /// The model after the last step, in training mode.
-    pub last: M,
-    /// The model with the best robust accuracy on the validation split; the last one where no epoch was finished.
-    pub best: M,
-    /// Which epoch that was.
-    pub best_epoch: Option<Best>,
-    /// The metrics of every epoch, those before a resumption included.
-    pub history: Vec<EpochMetrics>,
-    /// Why it ended.
-    pub ended: Ended,
-    /// What was wrong with the last checkpoint, where an earlier one was resumed from.
-    pub fell_back: Option<TrainError>,
-}
-
-/// Why a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// All epochs were run.
-    Completed,
-    /// The validation robust accuracy had stopped rising.
-    StoppedEarly,
-    /// The stop flag was raised; the state was saved.
-    Interrupted,
-}
 
 impl<M: ImageClassifier> Trainer<M> {
     /// A trainer of the configured method.
