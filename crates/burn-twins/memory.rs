@@ -63,9 +63,9 @@ impl BatchMemory {
     /// What a run takes beyond this is well above what an allocator keeps back or hands out in advance.
     const CLEAR: u64 = 64 << 20;
 
-    /// Runs batches of 2, 4, 8, ... images, up to a quarter of the batch or until memory use is clear of an allocator's
-    /// own, and one of twice as many; from the peaks of the last two the rest follows. `None` where the system does not
-    /// tell the peak (only Linux does), or where the batch is too small for an estimate.
+    /// Runs batches of 2, 4, 8, ... images, up to half of the batch or until memory use is clear of an allocator's own, and
+    /// one of twice as many; from the peaks of the last two the rest follows. `None` where the system does not tell the
+    /// peak (only Linux does), or where the batch is too small for an estimate.
     ///
     /// The peak is that of the whole process, so nothing else should be running in it.
     ///
