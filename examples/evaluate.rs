@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
     AtPrecision, Attack, AttackKind, AutoAttack, AutoAttackConfig, Classifier, Norm, PgdConfig, Precision,
     Replica, Restarts, Samples, Start, SurrogateGradients, ThreatModel, Version, predictions,
@@ -223,6 +223,7 @@ fn run(cli: &Cli) -> Outcome {
         Precision::F32 => &exact,
         Precision::Bf16 | Precision::F16 => &mixed,
     };
+    cli.check_memory(victim, test.image_shape(), test.len(), &device)?;
     if let Some(ensemble) = ensemble {
         let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, &device)?;
         let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
@@ -337,6 +338,25 @@ impl Cli {
             }
             n => self.common.check_shares(n, "AutoAttack::evaluate_on a replica on each GPU"),
         }
+    }
+
+    /// Checks that a batch of the attack fits into memory.
+    fn check_memory(
+        &self,
+        victim: &dyn Classifier,
+        [channels, height, width]: [usize; 3],
+        images: usize,
+        device: &Device,
+    ) -> Outcome {
+        let gradients = !matches!(self.attack, AttackName::Clean | AttackName::Square);
+        let size = self.batch_size.min(images) * self.devices;
+        self.common.check_memory(size, |images| {
+            let batch = Tensor::zeros([images, channels, height, width], device);
+            match gradients {
+                true => drop(victim.logits(batch.autodiff().require_grad()).sum().backward()),
+                false => drop(victim.logits(batch).into_data()),
+            }
+        })
     }
 
     /// The ensemble for the attacks that belong to AutoAttack.

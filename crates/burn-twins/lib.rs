@@ -1,8 +1,10 @@
 #![doc = include_str!("../../README.md")]
 
 mod device;
+mod memory;
 
 pub use device::{DeviceChoice, DeviceError};
+pub use memory::{BatchMemory, MemoryError, available_memory};
 
 /// The two-wing batch-normalisation layer.
 pub use twins_nn as nn;

@@ -11,6 +11,7 @@
 
 mod builtin;
 mod cli;
+mod memory;
 mod recipe;
 mod reporting;
 #[path = "../support/mod.rs"]
@@ -96,6 +97,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     let mut report = reporting::begin(cli, pretrained.architecture(), images, &recipe.sources());
     let mut results = Vec::new();
     for method in &recipe.methods {
+        memory::check(cli, config, *method, &pretrained, train.as_ref(), &device)?;
         let config = TrainConfig { method: *method, ..config.clone() };
         let (row, shown) = tune(cli, &config, &pretrained, [&train, &test], &out, &device)?;
         results.push(row);

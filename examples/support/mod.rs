@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use burn_twins::DeviceChoice;
 use burn_twins::data::{DataError, DataSource, ImageDataset, Limited, Part};
+use burn_twins::{BatchMemory, DeviceChoice, available_memory};
 use clap::Args;
 
 /// The outcome of an example: any library's error, told in one line.
@@ -29,6 +29,10 @@ pub struct Common {
     /// Threads for the CPU backends; all cores unless given.
     #[arg(long)]
     pub threads: Option<usize>,
+
+    /// Do not check beforehand, on a CPU, that a batch fits into memory.
+    #[arg(long)]
+    pub no_memory_check: bool,
 }
 
 impl Common {
@@ -56,6 +60,20 @@ impl Common {
             )
             .into()),
         }
+    }
+
+    /// Checks by running small batches that one of so many images fits into memory: on a CPU, whose memory is the
+    /// system's.
+    pub fn check_memory(&self, batch_size: usize, mut run: impl FnMut(usize)) -> Outcome {
+        let on_cpu = matches!(self.device, DeviceChoice::Cpu | DeviceChoice::Ndarray);
+        let available = available_memory().filter(|_| on_cpu && !self.no_memory_check);
+        let Some(available) = available else { return Ok(()) };
+        let measured = BatchMemory::measure(batch_size, |images| -> Outcome {
+            run(images);
+            Ok(())
+        })?;
+        let Some(memory) = measured else { return Ok(()) };
+        memory.check(batch_size, available).map_err(|error| format!("{error} (--no-memory-check)").into())
     }
 }
 

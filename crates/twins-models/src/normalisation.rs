@@ -95,6 +95,17 @@ mod tests {
     }
 
     #[test]
+    fn computes_in_the_type_of_the_images() {
+        use burn::tensor::FloatDType;
+        let norm = Normalisation::new(vec![0.5], vec![0.25]).unwrap();
+        for dtype in [FloatDType::F16, FloatDType::BF16] {
+            let y = norm.forward(Tensor::<4>::ones([1, 1, 1, 1], &Device::flex()).cast(dtype));
+            assert_eq!(FloatDType::from(y.dtype()), dtype);
+            assert_eq!(y.into_data_as::<f32>().try_into_vec::<f32>().unwrap(), [2.0]);
+        }
+    }
+
+    #[test]
     fn refuses_values_that_cannot_normalise() {
         for (mean, std) in [
             (vec![0.0], vec![0.0]),
