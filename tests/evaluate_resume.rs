@@ -113,6 +113,7 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     refused(&[&killed[..], &["--seed", "1"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--norm", "l2"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--limit", "199"]].concat(), "other settings or other data");
+    refused(&[&killed[..], &["--attack-precision", "bf16"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--devices", "0"]].concat(), "give at least 1");
     refused(&[&killed[..], &["--devices", "2", "--device", "wgpu"]].concat(), "one GPU");
 

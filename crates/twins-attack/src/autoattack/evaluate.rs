@@ -106,7 +106,7 @@ impl AutoAttack {
         total += check_replicas(replicas, samples, &clean)?;
         warnings.extend(chosen);
         total += Cost { forwards: samples.len() as u64, backwards: 0 };
-        let mut state = EvaluationState::new(self, samples, &clean);
+        let mut state = EvaluationState::new(self, samples, &clean, victim.gradient_precision());
         if let Some(saved) = saved {
             state.check(&saved, stages.len(), samples)?;
             state = saved;

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::AutoAttack;
 use crate::clean::CleanLogits;
 use crate::draws::fnv1a;
-use crate::{AttackError, Samples};
+use crate::{AttackError, Precision, Samples};
 
 /// What one attack did to one sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,10 +55,15 @@ pub(super) fn first_difference(logits: &[f32], others: &[f32]) -> Option<usize> 
 }
 
 impl EvaluationState {
-    pub(super) fn new(autoattack: &AutoAttack, samples: &Samples, clean: &CleanLogits) -> Self {
-        let mut bytes =
-            format!("{} {:?} {:?}", env!("CARGO_PKG_VERSION"), autoattack.config, samples.image_shape())
-                .into_bytes();
+    pub(super) fn new(
+        autoattack: &AutoAttack,
+        samples: &Samples,
+        clean: &CleanLogits,
+        precision: Precision,
+    ) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        let settings = format!("{version} {:?} {precision} {:?}", autoattack.config, samples.image_shape());
+        let mut bytes = settings.into_bytes();
         samples.labels().iter().for_each(|label| bytes.extend((*label as u64).to_le_bytes()));
         samples.ids().iter().for_each(|id| bytes.extend(id.to_le_bytes()));
         samples.pixels().iter().for_each(|pixel| bytes.extend(pixel.to_le_bytes()));
