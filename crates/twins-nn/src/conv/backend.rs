@@ -18,7 +18,8 @@ pub(super) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2
         PaddingConfig2d::Same => return None,
     };
     let fits = |size: usize, padding: usize, axis: usize| size + padding >= layer.kernel_size[axis];
-    let covered = layer.groups == 1
+    let covered = height * width > 0
+        && layer.groups == 1
         && layer.dilation == [1, 1]
         && input.dtype() == DType::F32
         && layer.weight.dtype() == DType::F32
