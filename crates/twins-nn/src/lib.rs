@@ -28,6 +28,8 @@ mod conv;
 mod convert;
 mod diagnostics;
 mod drift;
+#[cfg(feature = "flex")]
+mod flex;
 mod fold;
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod fused;

@@ -6,14 +6,14 @@ mod batch;
 mod correlation;
 mod forward;
 
-use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Bytes, DType, Shape};
 
 use self::backward::Backward;
 use self::forward::Forward;
 use super::backend::ConvKernels;
+use crate::flex::{contiguous, tensor, values};
 
 impl ConvKernels for Flex {
     fn forward(
@@ -27,7 +27,7 @@ impl ConvKernels for Flex {
         let [samples, channels, height, width] = dims(&input);
         let plan = Forward::new([channels, height, width], values(&weight), dims(&weight), options);
         let output = plan.run(values(&input), bias.as_ref().map(values));
-        tensor(output, [samples, plan.outputs(), plan.size()[0], plan.size()[1]])
+        tensor(output, [samples, plan.outputs(), plan.size()[0], plan.size()[1]].into())
     }
 
     fn input_gradient(
@@ -40,24 +40,11 @@ impl ConvKernels for Flex {
         let [samples, _, height, width] = dims(&gradient);
         let plan = Backward::new(size, [height, width], values(&weight), dims(&weight), options);
         let output = plan.run(values(&gradient));
-        tensor(output, [samples, dims(&weight)[1], size[0], size[1]])
+        tensor(output, [samples, dims(&weight)[1], size[0], size[1]].into())
     }
-}
-
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
 fn dims(tensor: &FlexTensor) -> [usize; 4] {
     let shape = tensor.shape();
     [shape[0], shape[1], shape[2], shape[3]]
-}
-
-/// The values of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("contiguous and single precision")
-}
-
-fn tensor(values: Vec<f32>, shape: [usize; 4]) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(Shape::new(shape)), DType::F32)
 }

@@ -5,13 +5,14 @@ mod planes;
 mod sums;
 
 use burn::backend::Flex;
-use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{Bytes, DType, Shape};
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Shape;
 
 use self::kernels::{Line, Lines, Pull};
 use self::sums::{GradientSums, Moments};
 use super::backend::{BatchWing, FixedWing, InputGradients, NormKernels, Normalised, Wanted, Wings};
 use super::geometry::Geometry;
+use crate::flex::{contiguous, tensor, values};
 use crate::wings::Activation;
 
 /// What the backward pass on flex needs.
@@ -137,15 +138,6 @@ fn batch_lines(wing: &BatchWing<Flex>, moments: &[Moments], epsilon: f64) -> Vec
         .collect()
 }
 
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
-}
-
-/// The values of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("contiguous and single precision")
-}
-
 /// The values of a contiguous tensor that nobody else holds, and that is not a part of a larger one.
 fn exclusive(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
     let (offset, elements) = (tensor.layout().start_offset(), tensor.layout().num_elements());
@@ -155,8 +147,4 @@ fn exclusive(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
 fn vector(values: Vec<f32>) -> FlexTensor {
     let shape = Shape::new([values.len()]);
     tensor(values, shape)
-}
-
-fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }
