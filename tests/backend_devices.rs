@@ -8,8 +8,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use burn_twins::DeviceChoice;
 use burn_twins::attack::Norm;
-use burn_twins::train::{AdversaryConfig, Method, TrainConfig, Trained, Weights};
-use training::{Net, Squares};
+use burn_twins::train::{AdversaryConfig, Method, TrainConfig, Trained};
+use training::{Net, Squares, difference};
 
 /// The steps of L2 are smooth in the gradient: a sign that rounding turns would not be.
 fn config(synchronised: bool) -> TrainConfig {
@@ -25,19 +25,6 @@ fn train(devices: [&Device; 2], synchronised: bool) -> Trained<Net> {
     let trained = trainer.fit(Net::new(4, 1), Squares::dataset(40, 1)).unwrap();
     assert!(trained.last.devices().into_iter().all(|place| place.inner() == *devices[0]));
     trained
-}
-
-/// The largest difference of two models, relative to the largest value of the tensor, and where it is.
-fn difference(a: &Net, b: &Net) -> (f32, String) {
-    let (a, b) = (Weights::of(a), Weights::of(b));
-    let pairs = a.tensors().iter().map(|(path, a)| {
-        let values = |data: &burn::tensor::TensorData| data.try_to_vec::<f32>().unwrap();
-        let (a, b) = (values(a), values(&b.tensors()[path]));
-        let largest = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-        let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        (off / largest, path.clone())
-    });
-    pairs.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
 /// Float32 roundings (6e-8) of each step's sums in another order, carried through the remaining steps; a GPU's

@@ -17,7 +17,7 @@ use burn_twins::train::{
     AdversaryConfig, Ended, ExistingRun, Loss, Method, Objective, TrainConfig, Trained, TrainingBatch,
     TwinsAt, Weights,
 };
-use training::{Net, Squares};
+use training::{Net, Squares, difference};
 
 /// Steps of the whole training: two epochs of 36 images in batches of 16, 16 and 4.
 const STEPS: usize = 6;
@@ -86,20 +86,6 @@ fn interrupted(first: &Device, second: &Device) -> (Trained<Net>, Trained<Net>, 
     assert_eq!((whole.ended, rest.len()), (Ended::Completed, STEPS - BEFORE));
     seen.extend(rest);
     (half, whole, seen)
-}
-
-/// The largest difference of two models, relative to the largest value of the tensor, and where it is.
-fn difference(a: &Net, b: &Net) -> (f32, String) {
-    let (a, b) = (Weights::of(a), Weights::of(b));
-    assert_eq!(a.tensors().keys().collect::<Vec<_>>(), b.tensors().keys().collect::<Vec<_>>());
-    let pairs = a.tensors().iter().map(|(path, a)| {
-        let values = |data: &burn::tensor::TensorData| data.try_to_vec::<f32>().unwrap();
-        let (a, b) = (values(a), values(&b.tensors()[path]));
-        let largest = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-        let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        (off / largest, path.clone())
-    });
-    pairs.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
 /// Float32 roundings (6e-8) of each step's sums in another order, carried through the remaining steps. Seen: 1.1e-7 on

@@ -64,9 +64,6 @@ pub fn evaluate<M: ImageClassifier>(
     attack: Option<&Pgd>,
     batch_size: usize,
 ) -> Result<Evaluation, TrainError> {
-    if batch_size == 0 {
-        return Err(TrainError::Zero { name: "batch size" });
-    }
     let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?;
     evaluate_with(model, dataset, attack, batch_size, &Devices::new(&[device]))
 }
@@ -87,9 +84,6 @@ pub fn evaluate_on<M: ImageClassifier>(
     batch_size: usize,
     devices: &[Device],
 ) -> Result<Evaluation, TrainError> {
-    if batch_size == 0 {
-        return Err(TrainError::Zero { name: "batch size" });
-    }
     if devices.is_empty() {
         return Err(TrainError::NoDevices);
     }
@@ -103,6 +97,9 @@ pub(crate) fn evaluate_with<M: ImageClassifier>(
     batch_size: usize,
     devices: &Devices,
 ) -> Result<Evaluation, TrainError> {
+    if batch_size == 0 {
+        return Err(TrainError::Zero { name: "batch size" });
+    }
     let ids: Vec<usize> = (0..dataset.len()).collect();
     let batches: Vec<&[usize]> = ids.chunks(batch_size).collect();
     let count = devices.list().len().min(batches.len()).max(1);

@@ -19,6 +19,19 @@ pub(crate) struct Maker<'a> {
     pub(crate) draws: u64,
 }
 
+/// The adversary with the copy of the model that it attacks.
+pub(crate) struct Attacker<'a, M> {
+    maker: &'a Maker<'a>,
+    victim: M,
+}
+
+impl Maker<'_> {
+    /// The copy is cast here, once for all parts of a device.
+    pub(crate) fn attacker<M: ImageClassifier>(&self, model: &M) -> Attacker<'_, M> {
+        Attacker { maker: self, victim: self.precision.copy(model) }
+    }
+}
+
 /// A micro-batch on its device.
 pub(crate) struct Part {
     /// Its first sample in the batch, and those behind it.
@@ -46,15 +59,13 @@ impl Part {
     /// What the loss sees; the adversary runs first where it has not.
     pub(crate) fn prepare<M: ImageClassifier>(
         &mut self,
-        victim: &M,
-        maker: Option<&Maker<'_>>,
+        attacker: Option<&Attacker<'_, M>>,
     ) -> Result<TrainingBatch, AttackError> {
-        let adversarial = match (self.adversarial.take(), maker) {
+        let adversarial = match (self.adversarial.take(), attacker) {
             (Some(made), _) => made,
             (None, None) => self.clean.clone(),
-            (None, Some(Maker { adversary, precision, draws })) => {
-                let copy = precision.copy(victim);
-                let victim = AtPrecision::new(|images: Tensor<4>| copy.logits(images), *precision);
+            (None, Some(Attacker { maker: Maker { adversary, precision, draws }, victim })) => {
+                let victim = AtPrecision::new(|images: Tensor<4>| victim.logits(images), *precision);
                 let clean = self.clean.clone();
                 adversary.perturb_part(&victim, clean, &self.labels, *draws, self.range.start)?
             }
@@ -102,8 +113,11 @@ impl<M: ImageClassifier> Share<M> {
         let samples: usize = parts.iter().map(|part| part.labels.len()).sum();
         let mut gradients = GradientsAccumulator::new();
         let (mut measured, mut statistics) = (Vec::new(), Vec::new());
+        // The second pass of a weight perturbation has its images.
+        let maker = maker.filter(|_| parts.iter().any(|part| part.adversarial.is_none()));
+        let attacker = maker.map(|maker| maker.attacker(&snapshot));
         for part in &mut parts {
-            let batch = part.prepare(&snapshot, maker)?;
+            let batch = part.prepare(attacker.as_ref())?;
             // train() gives it running statistics of its own.
             let copy = snapshot.clone().train();
             let pass = Pass::of(&copy, objective, &batch, part.share);

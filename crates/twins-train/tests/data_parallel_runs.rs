@@ -2,14 +2,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use burn::tensor::Device;
-use safetensors::SafeTensors;
-use support::{Net, Squares, config, trainer};
+use support::{Net, Squares, config, cpus, state, trainer};
 use twins_nn::Wing;
 use twins_train::{
     Ended, ExistingRun, Loss, Method, NonFinite, Objective, TrainConfig, Trained, TrainingBatch, TwinsAt,
@@ -18,11 +15,6 @@ use twins_train::{
 
 /// 90 images less 9 for validation in batches of 16, of which the single leftover joins the fifth.
 const STEPS: usize = 5;
-
-/// So many handles of the CPU.
-fn cpus(count: usize) -> Vec<Device> {
-    vec![Device::flex(); count]
-}
 
 #[test]
 fn a_run_resumes_to_the_same_bits_on_as_many_devices() {
@@ -148,13 +140,6 @@ fn a_skipped_step_leaves_no_trace_on_any_device() {
             std::fs::remove_dir_all(run).unwrap();
         }
     }
-}
-
-/// The tensors of a run's state.
-fn state(run: &Path) -> BTreeMap<String, Vec<u8>> {
-    let bytes = std::fs::read(run.join("last.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
 }
 
 #[test]

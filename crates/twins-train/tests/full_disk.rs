@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use support::{Net, Squares, config, trainer};
+use support::{Net, Squares, config, tensors, trainer};
 use twins_train::{Ended, ExistingRun, Method, TrainConfig, TrainError, Trained};
 
 const RUN: &str = "TWINS_TRAIN_FULL_DISK_RUN";
@@ -67,11 +67,6 @@ fn child_with(blocks: Option<u64>, run: &Path, stop_after: usize) -> Output {
 fn files(run: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(run).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
-}
-
-fn tensors(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
-    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
-    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
 }
 
 #[test]

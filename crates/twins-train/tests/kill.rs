@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{Net, Squares, config, trainer};
+use support::{Net, Squares, config, tensors, trainer};
 use twins_train::{ExistingRun, Method, TrainConfig};
 
 const RUN: &str = "TWINS_TRAIN_KILLED_RUN";
@@ -84,9 +84,4 @@ fn killed_runs_end_bit_identical() {
 
 fn finished(run: &Path) -> bool {
     std::fs::read_to_string(run.join("metrics.jsonl")).is_ok_and(|text| text.lines().count() == 40)
-}
-
-fn tensors(bytes: &[u8]) -> std::collections::BTreeMap<String, Vec<u8>> {
-    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
-    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
 }

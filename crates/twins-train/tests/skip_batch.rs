@@ -2,15 +2,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use safetensors::SafeTensors;
-use support::{Net, Squares, config, trainer};
+use support::{Net, Squares, config, state, trainer};
 use twins_nn::{TwinsModule, Wing};
 use twins_train::{
     AdversaryConfig, At, Ended, ExistingRun, Loss, Method, NonFinite, Objective, Sgd, StepSettings,
@@ -66,13 +64,6 @@ fn fit<O: Objective<Net> + 'static>(config: TrainConfig, objective: Faulty<O>, r
         .with_run_directory(run, ExistingRun::Refuse)
         .fit(Net::new(4, 1), Squares::dataset(90, 1))
         .unwrap()
-}
-
-/// The tensors of a run's state: weights, running statistics and momentum.
-fn state(run: &Path) -> BTreeMap<String, Vec<u8>> {
-    let bytes = std::fs::read(run.join("last.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
 }
 
 #[test]

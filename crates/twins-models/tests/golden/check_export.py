@@ -1,7 +1,7 @@
 """Loads what the crate exported into the reference networks with strict=True and compares the logits.
 
-    TWINS_EXPORT_DIR=/tmp/export cargo test --release -p twins-models --lib export
-    python3 check_export.py /tmp/export
+    TWINS_EXPORT_DIR=$PWD/export cargo test --release -p twins-models --lib export
+    python3 check_export.py export
 """
 
 import sys

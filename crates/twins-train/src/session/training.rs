@@ -1,6 +1,5 @@
 use std::path::PathBuf;
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
 use twins_attack::AttackError;
 use twins_data::Batch;
@@ -54,7 +53,11 @@ impl<M: ImageClassifier> Session<M> {
 
     fn step_as_a_whole(&mut self, batch: &Batch, settings: &StepSettings) -> Result<StepReport, Failure> {
         let mut whole = Part::cut(batch, 0..batch.labels.len(), self.team.devices.main());
-        let batch = whole.prepare(&self.model().valid(), self.maker().as_ref())?;
+        let maker = self.maker();
+        let attacker = maker.as_ref().map(|maker| maker.attacker(self.model()));
+        let batch = whole.prepare(attacker.as_ref())?;
+        // Its copy need not be in memory during the training pass.
+        drop(attacker);
         let model = self.model.take().expect("the model is back after every step");
         let objective = self.trainer.objective.as_ref();
         let (model, report) = step(model, objective, &mut self.optimiser, &batch, settings);

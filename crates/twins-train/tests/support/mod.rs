@@ -1,5 +1,8 @@
-//! A net and a data set small enough for many trainings in a test.
+//! A net and a data set small enough for many trainings in a test, and what trainings are compared by.
+#![allow(dead_code)] // Each test binary uses a part of it.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -10,11 +13,13 @@ use burn::tensor::{Device, Tensor};
 use burn_dataset::Dataset;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use safetensors::SafeTensors;
 use twins_attack::Norm;
 use twins_data::{DataError, Image, ImageDataset, LabelledImage};
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
 use twins_train::{
-    AdversaryConfig, AutoLoraConfig, ImageClassifier, Method, ProgressDisplay, Schedule, TrainConfig, Trainer,
+    AdversaryConfig, AutoLoraConfig, ImageClassifier, Method, ProgressDisplay, Schedule, TrainConfig,
+    Trainer, Weights,
 };
 
 /// conv 1→6, two-wing batch normalisation, ReLU, mean, linear 6·4→classes.
@@ -125,4 +130,34 @@ pub(crate) fn config(method: Method) -> TrainConfig {
 
 pub(crate) fn trainer(config: TrainConfig) -> Trainer<Net> {
     Trainer::new(config).unwrap().with_progress(ProgressDisplay::Hidden)
+}
+
+/// So many handles of the CPU.
+pub(crate) fn cpus(count: usize) -> Vec<Device> {
+    vec![Device::flex(); count]
+}
+
+/// The largest difference of two models, relative to the largest value of the tensor, and where it is.
+pub(crate) fn difference<M: Module>(a: &M, b: &M) -> (f32, String) {
+    let (a, b) = (Weights::of(a), Weights::of(b));
+    assert_eq!(a.tensors().keys().collect::<Vec<_>>(), b.tensors().keys().collect::<Vec<_>>());
+    let pairs = a.tensors().iter().map(|(path, a)| {
+        let values = |data: &burn::tensor::TensorData| data.try_to_vec::<f32>().unwrap();
+        let (a, b) = (values(a), values(&b.tensors()[path]));
+        let largest = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+        let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        (off / largest, path.clone())
+    });
+    pairs.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
+}
+
+/// The tensors of a checkpoint's bytes.
+pub(crate) fn tensors(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let file = SafeTensors::deserialize(bytes).unwrap();
+    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
+}
+
+/// The tensors of a run's state: weights, running statistics and momentum.
+pub(crate) fn state(run: &Path) -> BTreeMap<String, Vec<u8>> {
+    tensors(&std::fs::read(run.join("last.safetensors")).unwrap())
 }

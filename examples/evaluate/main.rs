@@ -1,0 +1,168 @@
+//! Measures a classifier: clean accuracy, then an attack or the AutoAttack ensemble.
+//!
+//! ```sh
+//! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
+//!     --data mnist:DIR --attack pgd --epsilon 0.3 --steps 20 --step-size 0.03 --json report.json
+//! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
+//!     --data mnist:DIR --limit 1000 --attack autoattack --epsilon 0.3 --json report.json
+//! ```
+//!
+//! An evaluation by AutoAttack that was killed goes on with `--resume`, to the same report.
+
+mod cli;
+mod report;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn_twins::attack::{
+    AtPrecision, AutoAttack, AutoAttackConfig, Classifier, Precision, Replica, Samples, SurrogateGradients,
+    ThreatModel, predictions,
+};
+use burn_twins::data::{Part, collate};
+use clap::Parser;
+use twins_files::write_whole;
+
+use cli::Cli;
+use report::{Count, Report, Sample, Stage};
+use support::Outcome;
+use support::images::{card, check_classes};
+use support::journal::Journal;
+
+fn main() -> ExitCode {
+    support::exit(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> Outcome {
+    if cli.batch_size == 0 {
+        return Err("--batch-size is 0; give at least 1".into());
+    }
+    cli.check_devices()?;
+    let device = cli.common.open()?;
+    cli.attack_precision.check(&device)?;
+    let threat = ThreatModel::new(cli.norm, cli.epsilon)?;
+    let ensemble = cli.ensemble(threat).map(AutoAttackConfig::build).transpose()?;
+    let step_size = cli.step_size.unwrap_or(cli.epsilon / 4.0);
+    let attack = cli.attack(step_size)?;
+    let card = card(&cli.weights)?;
+    let classes = card.as_ref().and_then(|card| card.class_names());
+    let test = cli.images.open(&cli.data, Part::Test, cli.limit, classes)?;
+    let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), &device)?;
+    check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
+    let net = net.valid();
+    let copy = cli.attack_precision.copy(&net);
+    let exact = |images: Tensor<4>| net.forward(images);
+    let mixed = SurrogateGradients::new(
+        exact,
+        AtPrecision::new(|images: Tensor<4>| copy.forward(images), cli.attack_precision),
+    );
+    let victim: &(dyn Classifier + Sync) = match cli.attack_precision {
+        Precision::F32 => &exact,
+        Precision::Bf16 | Precision::F16 => &mixed,
+    };
+    cli.check_memory(victim, test.image_shape(), test.len(), &device)?;
+    if let Some(ensemble) = ensemble {
+        let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, &device)?;
+        let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
+        let replicas = vec![Replica::new(victim, device); cli.devices];
+        return run_ensemble(cli, &ensemble, &replicas, &samples);
+    }
+
+    let mut samples = Vec::with_capacity(test.len());
+    let mut stage = Stage { attack: String::new(), robust: 0, seconds: 0.0, forwards: 0, backwards: 0 };
+    let bar = support::bar(test.len());
+    for ids in (0..test.len()).collect::<Vec<_>>().chunks(cli.batch_size) {
+        let batch = collate(test.as_ref(), ids, None, &device)?;
+        let input =
+            Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?.with_batch_size(cli.batch_size)?;
+        let clean = predictions(victim, &input)?;
+        let begin = Instant::now();
+        let output = attack.as_ref().map(|attack| attack.run(victim, &input)).transpose()?;
+        stage.seconds += begin.elapsed().as_secs_f64();
+        let found = match &output {
+            Some(output) => output.adversarial.clone().into_data().try_to_vec::<f32>()?,
+            None => Vec::new(),
+        };
+        let row = found.len() / ids.len();
+        if let Some(output) = &output {
+            stage.forwards += output.forwards;
+            stage.backwards += output.backwards;
+        }
+        for (place, label) in input.labels().iter().enumerate() {
+            let right = clean[place] == *label;
+            let broken = right && output.as_ref().is_some_and(|output| output.fooled[place]);
+            samples.push(Sample {
+                index: input.ids()[place],
+                label: *label,
+                clean_prediction: clean[place],
+                broken_by: match (right, broken) {
+                    (false, _) => Some("clean".to_owned()),
+                    (true, true) => attack.as_ref().map(|attack| attack.name()),
+                    (true, false) => None,
+                },
+                distance: broken
+                    .then(|| threat.distance(input.image(place), &found[place * row..(place + 1) * row])),
+            });
+        }
+        bar.inc(ids.len() as u64);
+    }
+    bar.finish_and_clear();
+
+    let total = samples.len();
+    let correct = samples.iter().filter(|sample| sample.clean_prediction == sample.label).count();
+    let robust = samples.iter().filter(|sample| sample.broken_by.is_none()).count();
+    println!("{:<10} {:>6} of {total} ({:.2} %)", "clean", correct, 100.0 * correct as f64 / total as f64);
+    let mut stages = Vec::new();
+    if let Some(attack) = &attack {
+        stage.attack = attack.name();
+        stage.robust = robust;
+        println!(
+            "{:<10} {:>6} of {total} ({:.2} %), {} epsilon {}, {:.1} s, {} forwards, {} backwards",
+            stage.attack,
+            robust,
+            100.0 * robust as f64 / total as f64,
+            cli.norm,
+            cli.epsilon,
+            stage.seconds,
+            stage.forwards,
+            stage.backwards
+        );
+        stages.push(stage);
+    }
+    if let Some(path) = &cli.json {
+        let report = Report {
+            clean: Count { correct, total },
+            stages,
+            robust: Count { correct: robust, total },
+            config: cli.config(step_size, None),
+            samples,
+        };
+        write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Attacks all samples with AutoAttack, or with one of its attacks.
+fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samples: &Samples) -> Outcome {
+    let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
+    let saved = match &journal {
+        Some(path) if cli.resume => Journal::read(path)?,
+        _ => None,
+    };
+    let mut journal = Journal::new(journal);
+    let report = match ensemble.evaluate_on(replicas, samples, saved, &mut journal) {
+        Ok(evaluation) => evaluation.report,
+        Err(error) => return Err(journal.failure().map_or_else(|| error.into(), Into::into)),
+    };
+    println!("{report}");
+    if let Some(path) = &cli.json {
+        let mut value = serde_json::to_value(&report)?;
+        value["config"] = serde_json::to_value(cli.config(0.0, Some(report.config)))?;
+        write_whole(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
+    }
+    Ok(journal.remove()?)
+}

@@ -1,0 +1,96 @@
+//! What `--json` writes.
+
+use std::path::PathBuf;
+
+use burn_twins::attack::{AutoAttackConfig, Norm, Precision};
+use burn_twins::data::DataSource;
+use burn_twins::models::Architecture;
+use serde::Serialize;
+
+use crate::cli::{AttackName, Cli, PGD_STEPS};
+
+#[derive(Serialize)]
+pub struct Count {
+    pub correct: usize,
+    pub total: usize,
+}
+
+#[derive(Serialize)]
+pub struct Stage {
+    pub attack: String,
+    pub robust: usize,
+    pub seconds: f64,
+    pub forwards: u64,
+    pub backwards: u64,
+}
+
+#[derive(Serialize)]
+pub struct Sample {
+    pub index: u64,
+    pub label: usize,
+    pub clean_prediction: usize,
+    pub broken_by: Option<String>,
+    pub distance: Option<f32>,
+}
+
+#[derive(Serialize)]
+pub struct Config<'a> {
+    pub weights: &'a PathBuf,
+    pub arch: Architecture,
+    pub data: &'a DataSource,
+    pub limit: Option<usize>,
+    pub attack: AttackName,
+    pub norm: Norm,
+    pub epsilon: f32,
+    #[serde(flatten)]
+    pub pgd: Option<PgdSettings>,
+    pub seed: u64,
+    pub device: String,
+    pub devices: usize,
+    pub attack_precision: Precision,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoattack: Option<AutoAttackConfig>,
+}
+
+#[derive(Serialize)]
+pub struct PgdSettings {
+    pub steps: usize,
+    pub step_size: f32,
+    pub random_start: bool,
+    pub restarts: usize,
+}
+
+#[derive(Serialize)]
+pub struct Report<'a> {
+    pub clean: Count,
+    pub stages: Vec<Stage>,
+    pub robust: Count,
+    pub config: Config<'a>,
+    pub samples: Vec<Sample>,
+}
+
+impl Cli {
+    /// The settings, as the report states them.
+    pub fn config(&self, step_size: f32, autoattack: Option<AutoAttackConfig>) -> Config<'_> {
+        Config {
+            weights: &self.weights,
+            arch: self.arch,
+            data: &self.data,
+            limit: self.limit,
+            attack: self.attack,
+            norm: self.norm,
+            epsilon: self.epsilon,
+            pgd: (self.attack == AttackName::Pgd).then(|| PgdSettings {
+                steps: self.steps.unwrap_or(PGD_STEPS),
+                step_size,
+                random_start: self.random_start,
+                restarts: self.restarts.unwrap_or(1),
+            }),
+            seed: self.common.seed,
+            device: self.common.device.to_string(),
+            devices: self.devices,
+            attack_precision: self.attack_precision,
+            autoattack,
+        }
+    }
+}
