@@ -68,6 +68,11 @@ struct Cli {
     #[arg(long, default_value_t = 1)]
     devices: usize,
 
+    /// Another device that AutoAttack, or one of its attacks, divides the images with, such as one of another machine; the
+    /// report says the same. Give it again for more.
+    #[arg(long, value_name = "DEVICE")]
+    with_device: Vec<DeviceChoice>,
+
     /// Attack; `clean` measures clean accuracy alone.
     #[arg(long, value_enum, default_value_t = AttackName::Pgd)]
     attack: AttackName,
@@ -167,6 +172,8 @@ struct Config<'a> {
     seed: u64,
     device: String,
     devices: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    with_devices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     autoattack: Option<AutoAttackConfig>,
 }
@@ -212,7 +219,17 @@ fn run(cli: &Cli) -> Outcome {
     if let Some(ensemble) = ensemble {
         let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, &device)?;
         let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
-        let replicas = vec![Replica::new(&victim, device); cli.devices];
+        let others = cli.with_device.iter().map(|other| {
+            let other = other.open()?;
+            let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), &other)?.valid();
+            Ok((net, other))
+        });
+        let others = others.collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
+        let victims: Vec<_> = others.iter().map(|(net, _)| |images: Tensor<4>| net.forward(images)).collect();
+        let mut replicas = vec![Replica::new(&victim, device); cli.devices];
+        for (victim, (_, device)) in victims.iter().zip(&others) {
+            replicas.push(Replica::new(victim, device.clone()));
+        }
         return run_ensemble(cli, &ensemble, &replicas, &samples);
     }
 
@@ -314,17 +331,20 @@ fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samp
 impl Cli {
     /// Checks that the images can be divided among so many devices.
     fn check_devices(&self) -> Outcome {
-        let device = self.common.device;
+        let device = &self.common.device;
         let alone = matches!(self.attack, AttackName::Clean | AttackName::Fgsm | AttackName::Pgd);
         match self.devices {
+            _ if alone && !self.with_device.is_empty() => Err("--with-device divides AutoAttack and its attacks \
+                 (autoattack, apgd-ce, apgd-t, fab-t, square); leave it out with clean, fgsm and pgd"
+                .into()),
             0 => Err("--devices is 0; give at least 1".into()),
             1 => Ok(()),
             _ if alone => Err("--devices divides AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, \
                  fab-t, square); leave it out with clean, fgsm and pgd"
                 .into()),
             n if !matches!(device, DeviceChoice::Cpu | DeviceChoice::Ndarray) => Err(format!(
-                "--devices {n} on `{device}`: this program opens one GPU; leave --devices out, or give \
-                 AutoAttack::evaluate_on a replica on each GPU in code of your own"
+                "--devices {n} on `{device}`: it divides a CPU's cores; leave it out, and name other devices with \
+                 --with-device"
             )
             .into()),
             _ => Ok(()),
@@ -380,6 +400,7 @@ impl Cli {
             seed: self.common.seed,
             device: self.common.device.to_string(),
             devices: self.devices,
+            with_devices: self.with_device.iter().map(DeviceChoice::to_string).collect(),
             autoattack,
         }
     }

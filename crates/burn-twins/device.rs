@@ -3,6 +3,8 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
+use crate::remote::RemoteAddress;
+
 /// A device named at run time, of a backend chosen at compile time by the crate's features.
 ///
 /// | name | feature | what it is |
@@ -12,6 +14,7 @@ use burn::tensor::Device;
 /// | `wgpu` | `wgpu` | the first GPU, through WGSL |
 /// | `vulkan` | `vulkan` | the first GPU with a Vulkan driver, through SPIR-V |
 /// | `cuda` | `cuda` | the first NVIDIA GPU |
+/// | `remote:ADDRESS` | `remote` | a device that another machine serves at a [`RemoteAddress`] |
 ///
 /// ```
 /// use burn_twins::DeviceChoice;
@@ -20,7 +23,7 @@ use burn::tensor::Device;
 /// assert!(!device.is_autodiff());
 /// # Ok::<(), burn_twins::DeviceError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceChoice {
     /// The portable CPU backend.
     Cpu,
@@ -32,6 +35,8 @@ pub enum DeviceChoice {
     Vulkan,
     /// The first NVIDIA GPU.
     Cuda,
+    /// A device that another machine serves.
+    Remote(RemoteAddress),
 }
 
 /// Why a device cannot be used.
@@ -39,14 +44,26 @@ pub enum DeviceChoice {
 #[non_exhaustive]
 pub enum DeviceError {
     /// No device has this name.
-    #[error("unknown device `{name}`; the devices are cpu, ndarray, wgpu, vulkan and cuda")]
+    #[error("unknown device `{name}`; the devices are cpu, ndarray, wgpu, vulkan, cuda and remote:ADDRESS")]
     Unknown {
         /// The name that was given.
         name: String,
     },
+    /// No server's address has this form.
+    #[error(
+        "remote device `remote:{text}`: {reason}; write remote:ws://HOST:PORT or remote:iroh://ID@HOST:PORT, with #N at \
+         the end for the server's device number N"
+    )]
+    Address {
+        /// What was given as the address.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The backend is not part of this binary.
     #[error(
-        "device `{device}` is not compiled in (this binary has: {compiled}); build with `--features {device}`"
+        "device `{device}` is not compiled in (this binary has: {compiled}); build with `--features {}`",
+        .device.feature()
     )]
     NotCompiled {
         /// The device that was asked for.
@@ -67,31 +84,45 @@ pub enum DeviceError {
 }
 
 impl DeviceChoice {
-    /// Every device that a build can have.
+    /// Every device of this machine that a build can have.
     pub const ALL: [Self; 5] = [Self::Cpu, Self::Ndarray, Self::Wgpu, Self::Vulkan, Self::Cuda];
 
+    /// The feature of the crate `burn-twins` that brings the device.
+    pub const fn feature(&self) -> &'static str {
+        match self {
+            Self::Cpu => "flex",
+            Self::Ndarray => "ndarray",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Cuda => "cuda",
+            Self::Remote(_) => "remote",
+        }
+    }
+
     /// Whether this binary has the backend.
-    pub const fn is_compiled(self) -> bool {
+    pub const fn is_compiled(&self) -> bool {
         match self {
             Self::Cpu => cfg!(feature = "flex"),
             Self::Ndarray => cfg!(feature = "ndarray"),
             Self::Wgpu => cfg!(feature = "wgpu"),
             Self::Vulkan => cfg!(feature = "vulkan"),
             Self::Cuda => cfg!(feature = "cuda"),
+            Self::Remote(_) => cfg!(feature = "remote"),
         }
     }
 
-    /// The devices of this binary.
+    /// This machine's devices of this binary.
     pub fn compiled() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|device| device.is_compiled()).collect()
+        Self::ALL.into_iter().filter(Self::is_compiled).collect()
     }
 
     /// Opens the device, without autodiff.
     ///
     /// # Errors
     ///
-    /// If the backend is not compiled in, or its driver or hardware is missing.
-    pub fn open(self) -> Result<Device, DeviceError> {
+    /// If the backend is not compiled in, its driver or hardware is missing, or the server does not answer (within 30 s) or
+    /// refuses.
+    pub fn open(&self) -> Result<Device, DeviceError> {
         match self {
             #[cfg(feature = "flex")]
             Self::Cpu => Ok(Device::flex()),
@@ -104,9 +135,11 @@ impl DeviceChoice {
             Self::Vulkan => gpu::vulkan(),
             #[cfg(feature = "cuda")]
             Self::Cuda => gpu::cuda(),
+            #[cfg(feature = "remote")]
+            Self::Remote(address) => address.open(),
             #[allow(unreachable_patterns)] // Reached where a feature is off.
             device => Err(DeviceError::NotCompiled {
-                device,
+                device: device.clone(),
                 compiled: Self::compiled().iter().map(Self::to_string).collect::<Vec<_>>().join(", "),
             }),
         }
@@ -167,6 +200,9 @@ impl FromStr for DeviceChoice {
     type Err = DeviceError;
 
     fn from_str(name: &str) -> Result<Self, DeviceError> {
+        if let Some(address) = name.strip_prefix("remote:") {
+            return Ok(Self::Remote(address.parse()?));
+        }
         match name {
             "cpu" | "flex" => Ok(Self::Cpu),
             "ndarray" => Ok(Self::Ndarray),
@@ -186,6 +222,7 @@ impl fmt::Display for DeviceChoice {
             Self::Wgpu => "wgpu",
             Self::Vulkan => "vulkan",
             Self::Cuda => "cuda",
+            Self::Remote(address) => return write!(f, "remote:{address}"),
         })
     }
 }
@@ -196,7 +233,8 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for device in DeviceChoice::ALL {
+        let remote = DeviceChoice::Remote("ws://gpu:3000#1".parse().expect("an address"));
+        for device in DeviceChoice::ALL.into_iter().chain([remote]) {
             assert_eq!(device.to_string().parse::<DeviceChoice>().expect("its own name"), device);
         }
     }
@@ -209,9 +247,10 @@ mod tests {
 
     #[test]
     fn a_device_outside_the_build_says_how_to_get_it() {
-        for device in DeviceChoice::ALL.into_iter().filter(|device| !device.is_compiled()) {
+        let remote = DeviceChoice::Remote("ws://gpu:3000".parse().expect("an address"));
+        for device in DeviceChoice::ALL.into_iter().chain([remote]).filter(|device| !device.is_compiled()) {
             let error = device.open().expect_err("not compiled in").to_string();
-            assert!(error.contains(&format!("--features {device}")), "{error}");
+            assert!(error.contains(&format!("--features {}`", device.feature())), "{error}");
         }
     }
 }

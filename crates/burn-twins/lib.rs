@@ -1,8 +1,10 @@
 #![doc = include_str!("../../README.md")]
 
 mod device;
+mod remote;
 
 pub use device::{DeviceChoice, DeviceError};
+pub use remote::RemoteAddress;
 
 /// The two-wing batch-normalisation layer.
 pub use twins_nn as nn;

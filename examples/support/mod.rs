@@ -18,7 +18,7 @@ pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Options that every example has.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (those compiled in).
+    /// Device to compute on: cpu, ndarray, wgpu, vulkan, cuda or remote:ADDRESS, which `serve` prints (those compiled in).
     #[arg(long, default_value = "cpu")]
     pub device: DeviceChoice,
 
@@ -34,14 +34,19 @@ pub struct Common {
 impl Common {
     /// Sets the number of threads and opens the device.
     pub fn open(&self) -> Result<Device, Box<dyn std::error::Error>> {
-        if let Some(threads) = self.threads {
-            if threads == 0 {
-                return Err("--threads is 0; give at least 1, or leave it out for all cores".into());
-            }
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-        }
-        Ok(self.device.open()?)
+        open(&self.device, self.threads)
     }
+}
+
+/// Sets the number of threads and opens the device.
+pub fn open(device: &DeviceChoice, threads: Option<usize>) -> Result<Device, Box<dyn std::error::Error>> {
+    if let Some(threads) = threads {
+        if threads == 0 {
+            return Err("--threads is 0; give at least 1, or leave it out for all cores".into());
+        }
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    Ok(device.open()?)
 }
 
 /// Opens one part of a data source, its first `limit` samples.
