@@ -42,12 +42,12 @@ fn main() {
     for (choice, device) in support::devices() {
         let device = device.autodiff();
         for shape in SHAPES {
-            compare(choice, shape, &device);
+            compare(&choice, shape, &device);
         }
     }
 }
 
-fn compare(choice: DeviceChoice, shape: [usize; 4], device: &Device) {
+fn compare(choice: &DeviceChoice, shape: [usize; 4], device: &Device) {
     device.seed(0);
     let input = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device.clone().inner());
     let stock = BatchNormConfig::new(shape[1]).init(device);
@@ -77,7 +77,7 @@ fn compare(choice: DeviceChoice, shape: [usize; 4], device: &Device) {
         println!("  {name:<28} {:>8.2} ms, the layer {:>8.2} ms", time * 1e3, layer(name) * 1e3);
     }
     // What the device's memory allows is measured from here only where it is this machine's.
-    let copy = (choice == DeviceChoice::Cpu).then(|| copy_bandwidth(shape.iter().product()));
+    let copy = (*choice == DeviceChoice::Cpu).then(|| copy_bandwidth(shape.iter().product()));
     if let Some(copy) = copy {
         println!("  copying (read + write)       {:>8.2} GB/s", copy / 1e9);
     }

@@ -85,10 +85,11 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     sleep(Duration::from_millis(1));
     child.kill().unwrap();
     child.wait().unwrap();
-    // Each time with another number of devices.
+    // Each time with other devices.
     let moments = [1, 2, attacked / 2, attacked + 3, 2 * attacked, 3 * attacked + 1];
-    for (lines, devices) in moments.into_iter().zip(["1", "2", "3", "1", "3", "2"]) {
-        let mut child = start(folder, &[&killed[..], &["--devices", devices]].concat());
+    let devices = [["--devices", "1"], ["--devices", "2"], ["--device", "cpu,cpu,cpu"]];
+    for (lines, devices) in moments.into_iter().zip(devices.into_iter().cycle()) {
+        let mut child = start(folder, &[&killed[..], &devices].concat());
         while journal_lines(folder) < lines && child.try_wait().unwrap().is_none() {
             sleep(Duration::from_millis(1));
         }
@@ -115,7 +116,11 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     refused(&[&killed[..], &["--limit", "199"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--attack-precision", "bf16"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--devices", "0"]].concat(), "give at least 1");
-    refused(&[&killed[..], &["--devices", "2", "--device", "wgpu"]].concat(), "one GPU");
+    refused(
+        &[&killed[..], &["--devices", "2", "--device", "wgpu"]].concat(),
+        "name every device in --device",
+    );
+    refused(&[&killed[..], &["--device", "cpu,gpu"]].concat(), "unknown device `gpu`");
 
     // A line that the kill tore apart is as good as none.
     let torn = before.len() - 7;

@@ -113,7 +113,8 @@ fn a_step_is_divided_by_options_and_by_the_file() {
     }
     for (arguments, part) in [
         (&["--devices", "0"][..], "give at least 1"),
-        (&["--devices", "2", "--device", "wgpu"], "one GPU"),
+        (&["--devices", "2", "--device", "wgpu"], "name every device in --device"),
+        (&["--devices", "2", "--device", "cpu,cpu"], "--device is cpu,cpu"),
         (&["--accumulate", "0"], "accumulate is 0"),
         (&["--accumulate", "33"], "accumulate is 33, but batch_size is 64"),
     ] {

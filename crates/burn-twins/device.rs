@@ -3,15 +3,23 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
+use crate::gpu;
+use crate::remote::RemoteAddress;
+
 /// A device named at run time, of a backend chosen at compile time by the crate's features.
 ///
 /// | name | feature | what it is |
 /// |---|---|---|
 /// | `cpu` (or `flex`) | `flex` | the portable CPU backend, on all cores |
 /// | `ndarray` | `ndarray` | Burn's older CPU backend, slow |
-/// | `wgpu` | `wgpu` | the first GPU, through WGSL |
-/// | `vulkan` | `vulkan` | the first GPU with a Vulkan driver, through SPIR-V |
-/// | `cuda` | `cuda` | the first NVIDIA GPU |
+/// | `wgpu`, `wgpu:N` | `wgpu` | a GPU, through WGSL |
+/// | `vulkan`, `vulkan:N` | `vulkan` | a GPU with a Vulkan driver, through SPIR-V |
+/// | `cuda`, `cuda:N` | `cuda` | an NVIDIA GPU |
+/// | `remote:ADDRESS` | `remote` | a device that another machine serves at a [`RemoteAddress`] |
+///
+/// N is the number of a GPU where there are several, counted from 0: among the discrete ones for `wgpu` and `vulkan`.
+/// Without it, `wgpu` and `vulkan` take the one that the system prefers, of any kind, and `cuda` takes number 0.
 ///
 /// ```
 /// use burn_twins::DeviceChoice;
@@ -20,18 +28,20 @@ use burn::tensor::Device;
 /// assert!(!device.is_autodiff());
 /// # Ok::<(), burn_twins::DeviceError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceChoice {
     /// The portable CPU backend.
     Cpu,
     /// Burn's older CPU backend.
     Ndarray,
-    /// The first GPU, through WGSL.
-    Wgpu,
-    /// The first GPU with a Vulkan driver, through SPIR-V.
-    Vulkan,
-    /// The first NVIDIA GPU.
-    Cuda,
+    /// The preferred GPU, or the discrete one of this number, through WGSL.
+    Wgpu(Option<usize>),
+    /// The preferred GPU with a Vulkan driver, or the discrete one of this number, through SPIR-V.
+    Vulkan(Option<usize>),
+    /// The NVIDIA GPU of this number, or the first.
+    Cuda(Option<usize>),
+    /// A device that another machine serves.
+    Remote(RemoteAddress),
 }
 
 /// Why a device cannot be used.
@@ -39,18 +49,33 @@ pub enum DeviceChoice {
 #[non_exhaustive]
 pub enum DeviceError {
     /// No device has this name.
-    #[error("unknown device `{name}`; the devices are cpu, ndarray, wgpu, vulkan and cuda")]
+    #[error(
+        "unknown device `{name}`; the devices are cpu, ndarray, wgpu, vulkan, cuda and remote:ADDRESS, with :N behind wgpu, \
+         vulkan or cuda for the GPU number N"
+    )]
     Unknown {
         /// The name that was given.
         name: String,
     },
+    /// No server's address has this form.
+    #[error(
+        "remote device `remote:{text}`: {reason}; write remote:ws://HOST:PORT or remote:iroh://ID@HOST:PORT, with #N at \
+         the end for the server's device number N"
+    )]
+    Address {
+        /// What was given as the address.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The backend is not part of this binary.
     #[error(
-        "device `{device}` is not compiled in (this binary has: {compiled}); build with `--features {device}`"
+        "device `{device}` is not compiled in (this binary has: {compiled}); build with `--features {}`",
+        .device.feature()
     )]
     NotCompiled {
         /// The device that was asked for.
-        device: DeviceChoice,
+        device: Box<DeviceChoice>,
         /// The devices of this binary.
         compiled: String,
     },
@@ -58,7 +83,7 @@ pub enum DeviceError {
     #[error("device `{device}` cannot be opened: {reason}; {remedy}")]
     Unavailable {
         /// The device that was asked for.
-        device: DeviceChoice,
+        device: Box<DeviceChoice>,
         /// What the driver said, or what was looked for and not found.
         reason: String,
         /// What to install or to use instead.
@@ -67,31 +92,46 @@ pub enum DeviceError {
 }
 
 impl DeviceChoice {
-    /// Every device that a build can have.
-    pub const ALL: [Self; 5] = [Self::Cpu, Self::Ndarray, Self::Wgpu, Self::Vulkan, Self::Cuda];
+    /// Every kind of device of this machine that a build can have.
+    pub const ALL: [Self; 5] =
+        [Self::Cpu, Self::Ndarray, Self::Wgpu(None), Self::Vulkan(None), Self::Cuda(None)];
 
-    /// Whether this binary has the backend.
-    pub const fn is_compiled(self) -> bool {
+    /// The feature of the crate `burn-twins` that brings the device.
+    pub const fn feature(&self) -> &'static str {
         match self {
-            Self::Cpu => cfg!(feature = "flex"),
-            Self::Ndarray => cfg!(feature = "ndarray"),
-            Self::Wgpu => cfg!(feature = "wgpu"),
-            Self::Vulkan => cfg!(feature = "vulkan"),
-            Self::Cuda => cfg!(feature = "cuda"),
+            Self::Cpu => "flex",
+            Self::Ndarray => "ndarray",
+            Self::Wgpu(_) => "wgpu",
+            Self::Vulkan(_) => "vulkan",
+            Self::Cuda(_) => "cuda",
+            Self::Remote(_) => "remote",
         }
     }
 
-    /// The devices of this binary.
+    /// Whether this binary has the backend.
+    pub const fn is_compiled(&self) -> bool {
+        match self {
+            Self::Cpu => cfg!(feature = "flex"),
+            Self::Ndarray => cfg!(feature = "ndarray"),
+            Self::Wgpu(_) => cfg!(feature = "wgpu"),
+            Self::Vulkan(_) => cfg!(feature = "vulkan"),
+            Self::Cuda(_) => cfg!(feature = "cuda"),
+            Self::Remote(_) => cfg!(feature = "remote"),
+        }
+    }
+
+    /// This machine's devices of this binary.
     pub fn compiled() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|device| device.is_compiled()).collect()
+        Self::ALL.into_iter().filter(Self::is_compiled).collect()
     }
 
     /// Opens the device, without autodiff.
     ///
     /// # Errors
     ///
-    /// If the backend is not compiled in, or its driver or hardware is missing.
-    pub fn open(self) -> Result<Device, DeviceError> {
+    /// If the backend is not compiled in, its driver or hardware is missing, or the server does not answer (within 30 s) or
+    /// refuses.
+    pub fn open(&self) -> Result<Device, DeviceError> {
         match self {
             #[cfg(feature = "flex")]
             Self::Cpu => Ok(Device::flex()),
@@ -99,65 +139,17 @@ impl DeviceChoice {
             #[allow(deprecated)] // Deprecated by Burn; kept for those who ask for it.
             Self::Ndarray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => gpu::wgpu(),
+            Self::Wgpu(number) => gpu::wgpu(self, *number, burn::tensor::wgpu::WgpuBackend::Auto),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => gpu::vulkan(),
+            Self::Vulkan(number) => gpu::wgpu(self, *number, burn::tensor::wgpu::WgpuBackend::Vulkan),
             #[cfg(feature = "cuda")]
-            Self::Cuda => gpu::cuda(),
+            Self::Cuda(number) => gpu::cuda(self, *number),
+            #[cfg(feature = "remote")]
+            Self::Remote(address) => address.open(),
             #[allow(unreachable_patterns)] // Reached where a feature is off.
             device => Err(DeviceError::NotCompiled {
-                device,
+                device: Box::new(device.clone()),
                 compiled: Self::compiled().iter().map(Self::to_string).collect::<Vec<_>>().join(", "),
-            }),
-        }
-    }
-}
-
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
-mod gpu {
-    use super::{Device, DeviceChoice, DeviceError};
-
-    /// A runtime can be initialised once per process: the outcome is kept.
-    #[cfg(any(feature = "wgpu", feature = "vulkan"))]
-    fn init_once(
-        cell: &std::sync::OnceLock<Result<Device, String>>,
-        device: DeviceChoice,
-        api: burn::tensor::wgpu::WgpuBackend,
-    ) -> Result<Device, DeviceError> {
-        cell.get_or_init(|| {
-            Device::wgpu_options().graphics_api(api).init().map_err(|error| error.to_string())
-        })
-        .clone()
-        .map_err(|reason| DeviceError::Unavailable {
-            device,
-            reason,
-            remedy: "install the GPU's Vulkan driver (Mesa's software driver: mesa-vulkan-drivers and \
-                     libvulkan1), or use `--device cpu`",
-        })
-    }
-
-    #[cfg(feature = "wgpu")]
-    pub(super) fn wgpu() -> Result<Device, DeviceError> {
-        static DEVICE: std::sync::OnceLock<Result<Device, String>> = std::sync::OnceLock::new();
-        init_once(&DEVICE, DeviceChoice::Wgpu, burn::tensor::wgpu::WgpuBackend::Auto)
-    }
-
-    #[cfg(feature = "vulkan")]
-    pub(super) fn vulkan() -> Result<Device, DeviceError> {
-        static DEVICE: std::sync::OnceLock<Result<Device, String>> = std::sync::OnceLock::new();
-        init_once(&DEVICE, DeviceChoice::Vulkan, burn::tensor::wgpu::WgpuBackend::Vulkan)
-    }
-
-    /// Burn panics where the driver is missing, so its trace on the system is looked for first.
-    #[cfg(feature = "cuda")]
-    pub(super) fn cuda() -> Result<Device, DeviceError> {
-        const TRACES: [&str; 3] = ["/dev/nvidiactl", "/dev/dxg", "C:\\Windows\\System32\\nvcuda.dll"];
-        match TRACES.iter().any(|path| std::path::Path::new(path).exists()) {
-            true => Ok(Device::cuda(0)),
-            false => Err(DeviceError::Unavailable {
-                device: DeviceChoice::Cuda,
-                reason: format!("none of {} exists", TRACES.join(", ")),
-                remedy: "install NVIDIA's driver, or use `--device cpu`",
             }),
         }
     }
@@ -167,26 +159,35 @@ impl FromStr for DeviceChoice {
     type Err = DeviceError;
 
     fn from_str(name: &str) -> Result<Self, DeviceError> {
-        match name {
-            "cpu" | "flex" => Ok(Self::Cpu),
-            "ndarray" => Ok(Self::Ndarray),
-            "wgpu" => Ok(Self::Wgpu),
-            "vulkan" => Ok(Self::Vulkan),
-            "cuda" => Ok(Self::Cuda),
-            _ => Err(DeviceError::Unknown { name: name.to_owned() }),
+        if let Some(address) = name.strip_prefix("remote:") {
+            return Ok(Self::Remote(address.parse()?));
+        }
+        let unknown = || DeviceError::Unknown { name: name.to_owned() };
+        let (kind, number) = match name.split_once(':') {
+            Some((kind, number)) => (kind, Some(number.parse().map_err(|_| unknown())?)),
+            None => (name, None),
+        };
+        match kind {
+            "cpu" | "flex" if number.is_none() => Ok(Self::Cpu),
+            "ndarray" if number.is_none() => Ok(Self::Ndarray),
+            "wgpu" => Ok(Self::Wgpu(number)),
+            "vulkan" => Ok(Self::Vulkan(number)),
+            "cuda" => Ok(Self::Cuda(number)),
+            _ => Err(unknown()),
         }
     }
 }
 
 impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cpu => "cpu",
-            Self::Ndarray => "ndarray",
-            Self::Wgpu => "wgpu",
-            Self::Vulkan => "vulkan",
-            Self::Cuda => "cuda",
-        })
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Remote(address) => write!(f, "remote:{address}"),
+            Self::Wgpu(Some(number)) | Self::Vulkan(Some(number)) | Self::Cuda(Some(number)) => {
+                write!(f, "{}:{number}", self.feature())
+            }
+            _ => f.write_str(self.feature()),
+        }
     }
 }
 
@@ -196,22 +197,36 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for device in DeviceChoice::ALL {
+        let remote = DeviceChoice::Remote("ws://gpu:3000#1".parse().expect("an address"));
+        let numbered = [DeviceChoice::Wgpu(Some(0)), DeviceChoice::Cuda(Some(3)), remote];
+        for device in DeviceChoice::ALL.into_iter().chain(numbered) {
             assert_eq!(device.to_string().parse::<DeviceChoice>().expect("its own name"), device);
         }
     }
 
     #[test]
     fn an_unknown_device_is_named_beside_the_known_ones() {
-        let error = "tpu".parse::<DeviceChoice>().expect_err("not a device").to_string();
-        assert!(error.contains("`tpu`") && error.contains("wgpu"), "{error}");
+        for name in ["tpu", "tpu:1", "cpu:1", "cuda:", "cuda:x", "wgpu:-1", ""] {
+            let error = name.parse::<DeviceChoice>().expect_err(name).to_string();
+            assert!(error.contains(&format!("`{name}`")) && error.contains("wgpu"), "{error}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "wgpu")]
+    fn a_gpu_that_is_not_there_is_an_error_each_time() {
+        for _ in 0..2 {
+            let error = DeviceChoice::Wgpu(Some(4242)).open().expect_err("so many GPUs").to_string();
+            assert!(error.contains("`wgpu:4242`") && error.contains("counted from 0"), "{error}");
+        }
     }
 
     #[test]
     fn a_device_outside_the_build_says_how_to_get_it() {
-        for device in DeviceChoice::ALL.into_iter().filter(|device| !device.is_compiled()) {
+        let remote = DeviceChoice::Remote("ws://gpu:3000".parse().expect("an address"));
+        for device in DeviceChoice::ALL.into_iter().chain([remote]).filter(|device| !device.is_compiled()) {
             let error = device.open().expect_err("not compiled in").to_string();
-            assert!(error.contains(&format!("--features {device}")), "{error}");
+            assert!(error.contains(&format!("--features {}`", device.feature())), "{error}");
         }
     }
 }

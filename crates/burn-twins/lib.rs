@@ -1,10 +1,14 @@
 #![doc = include_str!("../../README.md")]
 
 mod device;
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
+mod gpu;
 mod memory;
+mod remote;
 
 pub use device::{DeviceChoice, DeviceError};
 pub use memory::{BatchMemory, MemoryError, available_memory};
+pub use remote::RemoteAddress;
 
 /// The two-wing batch-normalisation layer.
 pub use twins_nn as nn;

@@ -47,11 +47,6 @@ pub struct Cli {
     #[arg(long, default_value_t = 200)]
     pub batch_size: usize,
 
-    /// Shares of the CPU's cores among which AutoAttack, or one of its attacks, divides the images; the report says the
-    /// same for every number, and --resume may give another one.
-    #[arg(long, default_value_t = 1)]
-    pub devices: usize,
-
     /// Attack; `clean` measures clean accuracy alone.
     #[arg(long, value_enum, default_value_t = AttackName::Pgd)]
     pub attack: AttackName,
@@ -119,17 +114,15 @@ pub enum AttackName {
 }
 
 impl Cli {
-    /// Checks that the images can be divided among so many devices.
+    /// Checks that the images can be divided as asked.
     pub fn check_devices(&self) -> Outcome {
         let alone = matches!(self.attack, AttackName::Clean | AttackName::Fgsm | AttackName::Pgd);
-        match self.devices {
-            2.. if alone => {
-                Err("--devices divides AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, \
-                 fab-t, square); leave it out with clean, fgsm and pgd"
-                    .into())
-            }
-            n => self.common.check_shares(n, "AutoAttack::evaluate_on a replica on each GPU"),
+        if alone && self.common.shares() > 1 {
+            return Err("AutoAttack and its attacks alone (autoattack, apgd-ce, apgd-t, fab-t, square) divide the images \
+                        among devices; give one --device, and no --devices, with clean, fgsm and pgd"
+                .into());
         }
+        self.common.check_devices()
     }
 
     /// Checks that a batch of the attack fits into memory.
@@ -141,7 +134,8 @@ impl Cli {
         device: &Device,
     ) -> Outcome {
         let gradients = !matches!(self.attack, AttackName::Clean | AttackName::Square);
-        let size = self.batch_size.min(images) * self.devices;
+        // Each share of a CPU has a batch of its own.
+        let size = self.batch_size.min(images) * self.common.devices;
         self.common.check_memory(size, |images| {
             let batch = Tensor::zeros([images, channels, height, width], device);
             match gradients {

@@ -24,6 +24,7 @@ use burn_twins::attack::{
     ThreatModel, predictions,
 };
 use burn_twins::data::{Part, collate};
+use burn_twins::models::Net;
 use clap::Parser;
 use twins_files::write_whole;
 
@@ -42,8 +43,11 @@ fn run(cli: &Cli) -> Outcome {
         return Err("--batch-size is 0; give at least 1".into());
     }
     cli.check_devices()?;
-    let device = cli.common.open()?;
-    cli.attack_precision.check(&device)?;
+    let devices = cli.common.open()?;
+    let device = &devices[0];
+    for device in &devices {
+        cli.attack_precision.check(device)?;
+    }
     let threat = ThreatModel::new(cli.norm, cli.epsilon)?;
     let ensemble = cli.ensemble(threat).map(AutoAttackConfig::build).transpose()?;
     let step_size = cli.step_size.unwrap_or(cli.epsilon / 4.0);
@@ -51,24 +55,21 @@ fn run(cli: &Cli) -> Outcome {
     let card = card(&cli.weights)?;
     let classes = card.as_ref().and_then(|card| card.class_names());
     let test = cli.images.open(&cli.data, Part::Test, cli.limit, classes)?;
-    let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), &device)?;
+    let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), device)?;
     check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
     let net = net.valid();
-    let copy = cli.attack_precision.copy(&net);
-    let exact = |images: Tensor<4>| net.forward(images);
-    let mixed = SurrogateGradients::new(
-        exact,
-        AtPrecision::new(|images: Tensor<4>| copy.forward(images), cli.attack_precision),
-    );
-    let victim: &(dyn Classifier + Sync) = match cli.attack_precision {
-        Precision::F32 => &exact,
-        Precision::Bf16 | Precision::F16 => &mixed,
-    };
-    cli.check_memory(victim, test.image_shape(), test.len(), &device)?;
+    let nets = devices.iter().map(|device| net.clone().to_device(device));
+    let victims: Vec<_> = nets.map(|net| victim(net, cli.attack_precision)).collect();
+    let victim = victims[0].as_ref();
+    cli.check_memory(victim, test.image_shape(), test.len(), device)?;
     if let Some(ensemble) = ensemble {
-        let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, &device)?;
+        let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, device)?;
         let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
-        let replicas = vec![Replica::new(victim, device); cli.devices];
+        let replicas: Vec<_> = victims
+            .iter()
+            .zip(devices)
+            .map(|(victim, device)| Replica::new(victim.as_ref(), device))
+            .collect();
         return run_ensemble(cli, &ensemble, &replicas, &samples);
     }
 
@@ -76,7 +77,7 @@ fn run(cli: &Cli) -> Outcome {
     let mut stage = Stage { attack: String::new(), robust: 0, seconds: 0.0, forwards: 0, backwards: 0 };
     let bar = support::bar(test.len());
     for ids in (0..test.len()).collect::<Vec<_>>().chunks(cli.batch_size) {
-        let batch = collate(test.as_ref(), ids, None, &device)?;
+        let batch = collate(test.as_ref(), ids, None, device)?;
         let input =
             Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?.with_batch_size(cli.batch_size)?;
         let clean = predictions(victim, &input)?;
@@ -144,6 +145,19 @@ fn run(cli: &Cli) -> Outcome {
         write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
     }
     Ok(())
+}
+
+/// The net as the attacks see it: its own verdicts, and gradients in a precision.
+fn victim(net: Net, precision: Precision) -> Box<dyn Classifier + Sync> {
+    let copy = precision.copy(&net);
+    let exact = move |images: Tensor<4>| net.forward(images);
+    match precision {
+        Precision::F32 => Box::new(exact),
+        Precision::Bf16 | Precision::F16 => Box::new(SurrogateGradients::new(
+            exact,
+            AtPrecision::new(move |images: Tensor<4>| copy.forward(images), precision),
+        )),
+    }
 }
 
 /// Attacks all samples with AutoAttack, or with one of its attacks.

@@ -87,8 +87,8 @@ impl Cli {
                 restarts: self.restarts.unwrap_or(1),
             }),
             seed: self.common.seed,
-            device: self.common.device.to_string(),
-            devices: self.devices,
+            device: self.common.device_names(),
+            devices: self.common.devices,
             attack_precision: self.attack_precision,
             autoattack,
         }

@@ -33,7 +33,7 @@ pub fn pretrain(
     cli: &Cli,
     config: &TrainConfig,
     out: &Path,
-    device: &Device,
+    devices: &[Device],
 ) -> Result<Net, Box<dyn std::error::Error>> {
     let source = DataSource::Builtin(Task::Source);
     let limit = |images: usize| Some(cli.limit.map_or(images, |limit| limit.min(images)));
@@ -42,7 +42,7 @@ pub fn pretrain(
     let arch = ARCH;
     let net = ModelConfig::new(arch, train.classes().len())
         .with_seed(config.seed)
-        .init(&device.clone().autodiff())?;
+        .init(&devices[0].clone().autodiff())?;
     // What else the fine-tuning is told, such as to train the head alone, is not for the pre-training.
     let config = TrainConfig {
         epochs: PRETRAIN_EPOCHS,
@@ -61,8 +61,8 @@ pub fn pretrain(
         ..TrainConfig::new(Method::At)
     };
     println!("pre-training {arch} on {source}: {} images, {} epochs", train.len(), config.epochs);
-    let trained = fit(cli, &config, net, &train, &out.join("pretrain"))?;
-    let Evaluation { clean, robust } = measure(cli, &trained.best, &test, &config)?;
+    let trained = fit(cli, &config, net, &train, devices, &out.join("pretrain"))?;
+    let Evaluation { clean, robust } = measure(&trained.best, &test, &config, devices)?;
     println!("pre-trained: clean {clean}, PGD-{TEST_STEPS} {}", robust.unwrap_or_default());
     // What the frozen wing keeps is what the pre-training ended with.
     Ok(trained.best.valid().train().copy_adaptive_to_frozen())

@@ -76,11 +76,6 @@ pub struct Cli {
     #[arg(long, value_name = "N")]
     pub accumulate: Option<usize>,
 
-    /// Shares of the CPU's cores among which the images of every step, and of every validation, are divided; --resume may
-    /// give another number.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub devices: usize,
-
     /// Average the running statistics of several devices after every step; each has its own otherwise.
     #[arg(long)]
     pub sync_statistics: bool,

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 }
 
 fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
-    cli.common.check_shares(cli.devices, "Trainer::with_devices the GPUs")?;
+    cli.common.check_devices()?;
     if cli.show_config {
         println!("{}", serde_json::to_string_pretty(&recipe.config)?);
         eprintln!("from {}", recipe.sources());
@@ -75,7 +75,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     flag::register(SIGINT, cli.stop.clone())?;
     (cli.images.framing, cli.input.upsample) = (recipe.framing, recipe.upsample);
     let cli = &cli;
-    let device = cli.common.open()?;
+    let devices = cli.common.open()?;
     let config = &recipe.config;
     let out = cli.folder();
     let limit = |builtin| cli.limit.or(cli.is_builtin().then_some(builtin));
@@ -87,9 +87,9 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     let pretrained = match &cli.weights {
         Some(weights) => {
             let arch = cli.arch.ok_or("--weights needs --arch: the architecture that the weights are of")?;
-            cli.input.load(weights, arch, train.as_ref(), &device)?
+            cli.input.load(weights, arch, train.as_ref(), &devices[0])?
         }
-        None => builtin::pretrain(cli, config, &out, &device)?,
+        None => builtin::pretrain(cli, config, &out, &devices)?,
     };
     let pretrained = pretrained.with_new_head(classes.len(), config.seed)?;
 
@@ -97,9 +97,9 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     let mut report = reporting::begin(cli, pretrained.architecture(), images, &recipe.sources());
     let mut results = Vec::new();
     for method in &recipe.methods {
-        memory::check(cli, config, *method, &pretrained, train.as_ref(), &device)?;
+        memory::check(cli, config, *method, &pretrained, train.as_ref(), &devices[0])?;
         let config = TrainConfig { method: *method, ..config.clone() };
-        let (row, shown) = tune(cli, &config, &pretrained, [&train, &test], &out, &device)?;
+        let (row, shown) = tune(cli, &config, &pretrained, [&train, &test], &out, &devices)?;
         results.push(row);
         report = report.with_run(shown);
     }
@@ -125,19 +125,19 @@ fn tune(
     pretrained: &Net,
     [train, test]: [&Arc<dyn ImageDataset>; 2],
     out: &Path,
-    device: &Device,
+    devices: &[Device],
 ) -> Result<(Row, ReportRun), Box<dyn std::error::Error>> {
     let method = config.method;
     let folder = out.join(method.name());
     println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
     let begin = Instant::now();
-    let trained = fit(cli, config, pretrained.clone(), train, &folder)?;
-    let test_accuracy = measure(cli, &trained.best, test, config)?;
+    let trained = fit(cli, config, pretrained.clone(), train, devices, &folder)?;
+    let test_accuracy = measure(&trained.best, test, config, devices)?;
     let seconds = begin.elapsed().as_secs_f64();
     let card = ModelCard::new(&trained.best, train.classes().to_vec())?;
     save_model(folder.join("model.safetensors"), &trained.best, &card)?;
     let begin = Instant::now();
-    let shown = reporting::examine(cli, config, &trained, test, &test_accuracy, device)?;
+    let shown = reporting::examine(cli, config, &trained, test, &test_accuracy, &devices[0])?;
     println!("  measured for the report in {:.1} s", begin.elapsed().as_secs_f64());
     let total = |field: fn(&EpochMetrics) -> f64| trained.history.iter().map(field).sum::<f64>();
     let row = Row {

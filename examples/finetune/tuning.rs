@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use burn_twins::data::ImageDataset;
 use burn_twins::models::Net;
@@ -22,6 +21,7 @@ pub fn fit(
     config: &TrainConfig,
     net: Net,
     train: &Arc<dyn ImageDataset>,
+    devices: &[Device],
     folder: &Path,
 ) -> Result<Trained<Net>, Box<dyn std::error::Error>> {
     let existing = match (cli.resume, cli.force) {
@@ -30,7 +30,7 @@ pub fn fit(
         _ => ExistingRun::Refuse,
     };
     let trained = Trainer::new(config.clone())?
-        .with_devices(devices(cli, &net))
+        .with_devices(devices.to_vec())
         .with_run_directory(folder, existing)
         .with_stop_flag(cli.stop.clone())
         .with_observer(|epoch| {
@@ -59,11 +59,6 @@ pub fn fit(
     Ok(trained)
 }
 
-/// The net's device, as often as the work is to be divided.
-fn devices(cli: &Cli, net: &Net) -> Vec<Device> {
-    net.devices().into_iter().take(1).flat_map(|device| vec![device; cli.devices]).collect()
-}
-
 /// The command line that this run was started with, and what makes it go on.
 fn resume_command(out: &Path) -> String {
     let mut words: Vec<String> =
@@ -77,14 +72,14 @@ fn resume_command(out: &Path) -> String {
 
 /// Clean and PGD-20 accuracy on the test images, which nothing before has seen.
 pub fn measure(
-    cli: &Cli,
     net: &Net,
     test: &Arc<dyn ImageDataset>,
     config: &TrainConfig,
+    devices: &[Device],
 ) -> Result<Evaluation, Box<dyn std::error::Error>> {
     let adversary = &config.validation.adversary;
     let attack =
         AdversaryConfig { steps: TEST_STEPS, step_size: adversary.epsilon / 4.0, ..adversary.clone() };
     let attack = attack.build()?;
-    Ok(evaluate_on(net, test, Some(&attack), 100, &devices(cli, net))?)
+    Ok(evaluate_on(net, test, Some(&attack), 100, devices)?)
 }

@@ -18,9 +18,15 @@ pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Options that every example has.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (those compiled in).
-    #[arg(long, default_value = "cpu")]
-    pub device: DeviceChoice,
+    /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (those compiled in), wgpu:1 or cuda:1 for a GPU by its number,
+    /// or remote:ADDRESS, which `serve` prints. Several, with commas between them, divide the images among them.
+    #[arg(long, default_value = "cpu", value_delimiter = ',')]
+    pub device: Vec<DeviceChoice>,
+
+    /// Shares of the CPU's cores among which `--device cpu` divides the images, as several devices do; --resume may give
+    /// another number, or other devices.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub devices: usize,
 
     /// Seed of every random draw.
     #[arg(long, default_value_t = 0)]
@@ -36,36 +42,41 @@ pub struct Common {
 }
 
 impl Common {
-    /// Sets the number of threads and opens the device.
-    pub fn open(&self) -> Result<Device, Box<dyn std::error::Error>> {
-        if let Some(threads) = self.threads {
-            if threads == 0 {
-                return Err("--threads is 0; give at least 1, or leave it out for all cores".into());
-            }
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-        }
-        Ok(self.device.open()?)
-    }
-
-    /// Checks that a work can be divided among so many devices; `in_code` does it for GPUs.
-    pub fn check_shares(&self, devices: usize, in_code: &str) -> Outcome {
-        match devices {
-            0 => Err("--devices is 0; give at least 1".into()),
-            1 => Ok(()),
-            _ if matches!(self.device, DeviceChoice::Cpu | DeviceChoice::Ndarray) => Ok(()),
-            n => Err(format!(
-                "--devices {n} on `{}`: this program opens one GPU; leave --devices out, or give {in_code} in code of \
-                 your own",
-                self.device
+    /// Checks that the images can be divided as asked.
+    pub fn check_devices(&self) -> Outcome {
+        match (self.devices, self.device.as_slice()) {
+            (0, _) => Err("--devices is 0; give at least 1".into()),
+            (1, _) | (_, [DeviceChoice::Cpu | DeviceChoice::Ndarray]) => Ok(()),
+            (n, _) => Err(format!(
+                "--devices {n} divides the cores of one CPU, and --device is {}; leave --devices out, and name every \
+                 device in --device, as in --device cuda:0,cuda:1",
+                self.device_names()
             )
             .into()),
         }
     }
 
+    /// The devices as they were named.
+    pub fn device_names(&self) -> String {
+        self.device.iter().map(DeviceChoice::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// How many devices or shares of a CPU the images are divided among.
+    pub fn shares(&self) -> usize {
+        self.device.len() * self.devices
+    }
+
+    /// Sets the number of threads and opens the devices to divide the images among. The first holds the model.
+    pub fn open(&self) -> Result<Vec<Device>, Box<dyn std::error::Error>> {
+        set_threads(self.threads)?;
+        let opened = self.device.iter().map(DeviceChoice::open).collect::<Result<Vec<_>, _>>()?;
+        Ok(opened.into_iter().flat_map(|device| vec![device; self.devices]).collect())
+    }
+
     /// Checks by running small batches that one of so many images fits into memory: on a CPU, whose memory is the
     /// system's.
     pub fn check_memory(&self, batch_size: usize, mut run: impl FnMut(usize)) -> Outcome {
-        let on_cpu = matches!(self.device, DeviceChoice::Cpu | DeviceChoice::Ndarray);
+        let on_cpu = matches!(self.device[0], DeviceChoice::Cpu | DeviceChoice::Ndarray);
         let available = available_memory().filter(|_| on_cpu && !self.no_memory_check);
         let Some(available) = available else { return Ok(()) };
         let measured = BatchMemory::measure(batch_size, |images| -> Outcome {
@@ -74,6 +85,15 @@ impl Common {
         })?;
         let Some(memory) = measured else { return Ok(()) };
         memory.check(batch_size, available).map_err(|error| format!("{error} (--no-memory-check)").into())
+    }
+}
+
+/// Sets the number of threads of the CPU backends.
+pub fn set_threads(threads: Option<usize>) -> Outcome {
+    match threads {
+        Some(0) => Err("--threads is 0; give at least 1, or leave it out for all cores".into()),
+        Some(threads) => Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?),
+        None => Ok(()),
     }
 }
 

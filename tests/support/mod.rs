@@ -17,7 +17,8 @@ pub fn devices() -> Vec<(DeviceChoice, Device)> {
         .filter(|name| !name.is_empty())
         .map(|name| {
             let choice: DeviceChoice = name.parse().expect("TWINS_DEVICES");
-            (choice, choice.open().expect("TWINS_DEVICES"))
+            let device = choice.open().expect("TWINS_DEVICES");
+            (choice, device)
         })
         .collect()
 }
