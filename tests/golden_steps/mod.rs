@@ -1,4 +1,5 @@
 //! The net, the expected values and the comparison of the golden training steps.
+#![allow(dead_code)] // Each test binary uses a part of it.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -3,8 +3,8 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig};
-use burn::store::{ModuleRecord, ModuleSnapshot, ModuleStore, SafetensorsStore};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::store::{ModuleRecord, ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, SafetensorsStore};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 
@@ -14,6 +14,8 @@ struct Stock {
     conv: Conv2d,
     norms: Vec<BatchNorm>,
     last: Option<BatchNorm>,
+    hidden: Linear,
+    head: Linear,
 }
 
 /// And after: the fields' type changed.
@@ -22,6 +24,8 @@ struct Twins {
     conv: Conv2d,
     norms: Vec<TwinsBatchNorm>,
     last: Option<TwinsBatchNorm>,
+    hidden: Linear,
+    head: Linear,
 }
 
 macro_rules! model {
@@ -33,12 +37,16 @@ macro_rules! model {
                     conv: Conv2dConfig::new([3, 4], [3, 3]).with_bias(false).init(device),
                     norms: vec![norm(), norm()],
                     last: Some(norm()),
+                    // A square weight, which would load transposed without an error, and one that is not.
+                    hidden: LinearConfig::new(4, 4).init(device),
+                    head: LinearConfig::new(4, 7).init(device),
                 }
             }
 
-            fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-                let x = self.norms.iter().fold(self.conv.forward(images), |x, norm| norm.forward(x));
-                self.last.iter().fold(x, |x, norm| norm.forward(x))
+            fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+                let norms = self.norms.iter().chain(&self.last);
+                let x = norms.fold(self.conv.forward(images), |x, norm| norm.forward(x).tanh());
+                self.head.forward(self.hidden.forward(x.mean_dims(&[2, 3]).squeeze_dims(&[2, 3])))
             }
         }
     };
@@ -52,16 +60,26 @@ fn images(device: &Device) -> Tensor<4> {
     Tensor::random([6, 3, 8, 8], Distribution::Normal(0.3, 1.2), device)
 }
 
-/// A `BatchNorm` model with statistics of its own.
+/// Four values about 1 that no other call gives.
+fn distinct(number: usize, device: &Device) -> Param<Tensor<1>> {
+    let values: Vec<f32> = (0..4).map(|channel| 0.5 + (number * 4 + channel) as f32 * 0.07).collect();
+    Param::from_tensor(Tensor::from_floats(values.as_slice(), device))
+}
+
+/// A `BatchNorm` model with gammas, betas and statistics of its own.
 fn trained_stock(device: &Device) -> Stock {
-    let model = Stock::new(device);
+    let mut model = Stock::new(device);
+    for (number, norm) in model.norms.iter_mut().chain(&mut model.last).enumerate() {
+        norm.gamma = distinct(2 * number, device);
+        norm.beta = distinct(2 * number + 1, device);
+    }
     for _ in 0..3 {
         model.forward(images(device));
     }
     model
 }
 
-fn difference(left: Tensor<4>, right: Tensor<4>) -> f32 {
+fn difference(left: Tensor<2>, right: Tensor<2>) -> f32 {
     (left - right).abs().max().into_scalar()
 }
 
@@ -75,11 +93,15 @@ fn values(model: &impl Module) -> Vec<(String, TensorData)> {
     data.collect()
 }
 
-/// A two-wing model whose wings differ, from a stock checkpoint and one split step.
+/// A two-wing model whose wings differ in everything, from a stock checkpoint, other gammas and betas, and one split step.
 fn trained_twins(device: &Device) -> Twins {
     let record = trained_stock(device).valid().into_record();
     let model = Twins::new(device).load_record(record.allow_partial(true)).copy_adaptive_to_frozen();
-    let model = model.with_wing(Wing::Split);
+    let mut model = model.with_wing(Wing::Split);
+    for (number, norm) in model.norms.iter_mut().chain(&mut model.last).enumerate() {
+        norm.frozen_gamma = Some(distinct(6 + 2 * number, device));
+        norm.frozen_beta = Some(distinct(7 + 2 * number, device));
+    }
     model.forward(images(device) * 2.0);
     model
 }
@@ -140,6 +162,16 @@ fn a_pytorch_checkpoint_loads_by_key_mapping() {
     };
     let tensors: Vec<(String, TensorData)> =
         values(&stock).into_iter().map(|(name, data)| (torch_name(&name), data)).collect();
+    let tensors: Vec<(String, TensorData)> = tensors
+        .into_iter()
+        .map(|(name, data)| match name.as_str() {
+            // PyTorch's linear layers are [out, in].
+            "hidden.weight" | "head.weight" => {
+                (name, Tensor::<2>::from_data(data, &device.clone().inner()).transpose().into_data())
+            }
+            _ => (name, data),
+        })
+        .collect();
     let views = tensors.iter().map(|(name, data)| {
         let view = safetensors::tensor::TensorView::new(
             safetensors::Dtype::F32,
@@ -151,6 +183,7 @@ fn a_pytorch_checkpoint_loads_by_key_mapping() {
     safetensors::serialize_to_file(views, None, &path).unwrap();
 
     let mut store = SafetensorsStore::from_file(&path)
+        .with_from_adapter(PyTorchToBurnAdapter)
         .with_key_remapping(r"^((norms\.\d+|last))\.weight$", "$1.gamma")
         .with_key_remapping(r"^((norms\.\d+|last))\.bias$", "$1.beta")
         .allow_partial(true);
