@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use burn_twins::models::{Architecture, ModelCard, ModelConfig, save_model};
+use burn_twins::models::{Architecture, ModelCard, ModelConfig, Wings, export_weights, save_model};
 use serde_json::Value;
 
 /// Cargo builds the examples along with the tests, next to their folder.
@@ -16,14 +16,10 @@ fn evaluate(folder: &Path, more: &[&str]) -> Command {
     let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("evaluate");
     assert!(binary.exists(), "{} is missing: cargo build --example evaluate", binary.display());
     let mut command = Command::new(binary);
-    command.current_dir(folder).args([
-        "--arch",
-        "tiny-resnet",
-        "--data",
-        "builtin",
-        "--attack",
-        "autoattack",
-    ]);
+    command.current_dir(folder).args(["--arch", "tiny-resnet", "--data", "builtin"]);
+    if !more.contains(&"--attack") {
+        command.args(["--attack", "autoattack"]);
+    }
     // A net without training is right about one image in ten: about 20 are attacked, five at a time, and withstand.
     command.args(["--batch-size", "5", "--epsilon", "0.0005", "--queries", "150"]);
     command.args(["--steps", "4", "--threads", "2"]).args(more);
@@ -42,13 +38,16 @@ fn finish(folder: &Path, more: &[&str]) -> Output {
     evaluate(folder, more).output().unwrap()
 }
 
-/// Two nets of the same kind.
+/// Two nets of the same kind, and the first in another file, which gives the same logits.
 fn save_nets(folder: &Path) {
     for (file, seed) in [("net.safetensors", 1), ("other.safetensors", 2)] {
         let config = ModelConfig::new(Architecture::TinyResNet, 10).with_seed(seed);
         let net = config.init(&Device::flex()).unwrap();
         let card = ModelCard::new(&net, (0..10).map(|class| class.to_string()).collect()).unwrap();
         save_model(folder.join(file), &net, &card).unwrap();
+        if seed == 1 {
+            export_weights(folder.join("exported.safetensors"), &net, Wings::Adaptive).unwrap();
+        }
     }
 }
 
@@ -111,6 +110,8 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     };
     let resume = ["--json", "killed.json", "--resume"];
     refused(&[&["--weights", "other.safetensors"], &resume[..]].concat(), "another model");
+    refused(&[&["--weights", "exported.safetensors"], &resume[..]].concat(), "another model");
+    refused(&[&killed[..], &["--attack", "pgd"]].concat(), "leave it out with clean, fgsm and pgd");
     refused(&[&killed[..], &["--seed", "1"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--norm", "l2"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--limit", "199"]].concat(), "other settings or other data");

@@ -56,15 +56,23 @@ fn case(file: &str) -> Option<(Golden, Net, Samples)> {
     Some((golden, net, samples))
 }
 
+/// By which part of itself, or of 0.1 where it is smaller, a sample's best loss may differ from the reference's.
+const LOSS: f32 = 0.01;
+
+/// Another processor rounds otherwise, and other samples leave the path.
+const ROUNDING: usize = 4;
+
 #[test]
 fn apgd_follows_the_reference() {
-    for (file, norm, epsilon, loss, targets) in [
-        ("apgd_linf_ce", Norm::Linf, 0.3, Loss::CrossEntropy, Targets::None),
-        ("apgd_linf_dlr", Norm::Linf, 0.3, Loss::Dlr, Targets::None),
-        ("apgd_linf_dlr_targeted", Norm::Linf, 0.3, Loss::Dlr, Targets::Given),
-        ("apgd_l2_ce", Norm::L2, 2.0, Loss::CrossEntropy, Targets::None),
-        ("apgd_l2_dlr", Norm::L2, 2.0, Loss::Dlr, Targets::None),
-        ("apgd_l1_ce", Norm::L1, 10.0, Loss::CrossEntropy, Targets::None),
+    // Of the 32 samples, how many were seen to have the reference's logits after 1, 3 and 10 iterations, its images after 5 and
+    // 23, and its best loss.
+    for (file, norm, epsilon, loss, targets, seen) in [
+        ("apgd_linf_ce", Norm::Linf, 0.3, Loss::CrossEntropy, Targets::None, [31, 31, 28, 22, 25, 32]),
+        ("apgd_linf_dlr", Norm::Linf, 0.3, Loss::Dlr, Targets::None, [32, 32, 31, 28, 28, 32]),
+        ("apgd_linf_dlr_targeted", Norm::Linf, 0.3, Loss::Dlr, Targets::Given, [32, 32, 32, 29, 28, 32]),
+        ("apgd_l2_ce", Norm::L2, 2.0, Loss::CrossEntropy, Targets::None, [25, 19, 19, 20, 20, 29]),
+        ("apgd_l2_dlr", Norm::L2, 2.0, Loss::Dlr, Targets::None, [32, 32, 32, 32, 31, 32]),
+        ("apgd_l1_ce", Norm::L1, 10.0, Loss::CrossEntropy, Targets::None, [31, 26, 22, 23, 24, 27]),
     ] {
         let Some((golden, net, samples)) = case(file) else { return };
         let device = Device::flex();
@@ -112,15 +120,6 @@ fn apgd_follows_the_reference() {
             };
             (0..32).filter(close).count()
         };
-        println!(
-            "{file}: on the path after 1, 3, 10 iterations: {}, {}, {} of 32; images after 5 and 23: {}, {}",
-            on_path(1),
-            on_path(3),
-            on_path(10),
-            same(5, "iterate_5"),
-            same(23, "iterate_23"),
-        );
-
         let best_loss = golden.values("best_loss");
         let z = host(net.forward(output.adversarial));
         let mut ratios = Vec::new();
@@ -135,10 +134,22 @@ fn apgd_follows_the_reference() {
         let other = (0..32).filter(|&i| verdicts.fooled[i] == still_right[i]).count();
         let mean = |pick: fn(&(f32, f32)) -> f32| ratios.iter().map(pick).sum::<f32>() / 32.0;
         let (found, expected) = (mean(|r| r.0), mean(|r| r.1));
-        println!("{file}: {other} other verdicts; mean best loss {found} against {expected}");
-        // Seen: 25 (L2) to 32 on the path after one iteration, at most 1 other verdict (L1), and the mean best loss
-        // 2 % lower in L1, 0.3 % in L2, equal in Linf.
-        assert!(on_path(1) >= 24, "{file}");
+        let losses = ratios
+            .iter()
+            .filter(|(found, expected)| (found - expected).abs() <= LOSS * expected.abs().max(0.1));
+        let counts = [
+            on_path(1),
+            on_path(3),
+            on_path(10),
+            same(5, "iterate_5"),
+            same(23, "iterate_23"),
+            losses.count(),
+        ];
+        println!("{file}: {counts:?}; {other} other verdicts; mean best loss {found} against {expected}");
+        for (count, seen) in counts.into_iter().zip(seen) {
+            assert!(count + ROUNDING >= seen, "{file}: {counts:?}, seen {seen}");
+        }
+        // Seen: at most 1 other verdict (L1), and the mean best loss 2 % lower in L1, 0.3 % in L2, equal in Linf.
         assert!(other <= 1, "{file}");
         assert!(found >= expected - 0.03 * expected.abs(), "{file}: {found} {expected}");
     }

@@ -70,7 +70,8 @@ pub enum DeviceError {
     },
     /// The backend is not part of this binary.
     #[error(
-        "device `{device}` is not compiled in (this binary has: {compiled}); build with `--features {}`",
+        "device `{device}` is not compiled in (this binary has: {compiled}; found on this machine: {present}); build with \
+         `--features {}`",
         .device.feature()
     )]
     NotCompiled {
@@ -78,6 +79,8 @@ pub enum DeviceError {
         device: Box<DeviceChoice>,
         /// The devices of this binary.
         compiled: String,
+        /// Those of them that exist.
+        present: String,
     },
     /// The backend is there, its hardware or driver is not.
     #[error("device `{device}` cannot be opened: {reason}; {remedy}")]
@@ -125,6 +128,25 @@ impl DeviceChoice {
         Self::ALL.into_iter().filter(Self::is_compiled).collect()
     }
 
+    /// Whether this binary has the backend and this machine the hardware and its driver; of a device that another machine
+    /// serves, which has to be asked for, whether the binary has the backend.
+    pub fn is_present(&self) -> bool {
+        match self {
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(number) => gpu::wgpu_count(burn::tensor::DeviceType::Wgpu) > number.unwrap_or(0),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan(number) => gpu::wgpu_count(burn::tensor::DeviceType::Vulkan) > number.unwrap_or(0),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(number) => gpu::cuda_count().is_ok_and(|count| count > number.unwrap_or(0)),
+            device => device.is_compiled(),
+        }
+    }
+
+    /// The devices of this binary that this machine has.
+    pub fn present() -> Vec<Self> {
+        Self::ALL.into_iter().filter(Self::is_present).collect()
+    }
+
     /// Opens the device, without autodiff.
     ///
     /// # Errors
@@ -149,9 +171,17 @@ impl DeviceChoice {
             #[allow(unreachable_patterns)] // Reached where a feature is off.
             device => Err(DeviceError::NotCompiled {
                 device: Box::new(device.clone()),
-                compiled: Self::compiled().iter().map(Self::to_string).collect::<Vec<_>>().join(", "),
+                compiled: names(&Self::compiled()),
+                present: names(&Self::present()),
             }),
         }
+    }
+}
+
+fn names(devices: &[DeviceChoice]) -> String {
+    match devices {
+        [] => "none".to_owned(),
+        _ => devices.iter().map(DeviceChoice::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -219,6 +249,14 @@ mod tests {
             let error = DeviceChoice::Wgpu(Some(4242)).open().expect_err("so many GPUs").to_string();
             assert!(error.contains("`wgpu:4242`") && error.contains("counted from 0"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_present_can_be_opened() {
+        for device in DeviceChoice::present() {
+            device.open().expect("it is there");
+        }
+        assert_eq!(DeviceChoice::Cpu.is_present(), cfg!(feature = "flex"));
     }
 
     #[test]

@@ -40,26 +40,38 @@ pub(crate) fn wgpu(
     })
 }
 
+/// How many adapters there are, software ones among them.
+#[cfg(any(feature = "wgpu", feature = "vulkan"))]
+pub(crate) fn wgpu_count(api: burn::tensor::DeviceType) -> usize {
+    Device::enumerate(api).len()
+}
+
 /// Opens one of NVIDIA's, the first unless another number is given.
+#[cfg(feature = "cuda")]
+pub(crate) fn cuda(choice: &DeviceChoice, number: Option<usize>) -> Result<Device, DeviceError> {
+    let fault =
+        |reason, remedy| DeviceError::Unavailable { device: Box::new(choice.clone()), reason, remedy };
+    let count =
+        cuda_count().map_err(|reason| fault(reason, "install NVIDIA's driver, or use `--device cpu`"))?;
+    match number.unwrap_or(0) {
+        number if number < count => Ok(Device::cuda(number)),
+        _ => Err(fault(
+            format!("the driver has {count} GPUs, counted from 0"),
+            "give the number of one of them, or use `--device cpu`",
+        )),
+    }
+}
+
+/// How many GPUs the driver has, or why it cannot tell.
 ///
 /// Burn panics where the driver is missing, so its trace on the system is looked for first.
 #[cfg(feature = "cuda")]
-pub(crate) fn cuda(choice: &DeviceChoice, number: Option<usize>) -> Result<Device, DeviceError> {
-    use burn::tensor::DeviceType;
-
+pub(crate) fn cuda_count() -> Result<usize, String> {
     const TRACES: [&str; 3] = ["/dev/nvidiactl", "/dev/dxg", "C:\\Windows\\System32\\nvcuda.dll"];
-    let fault =
-        |reason, remedy| DeviceError::Unavailable { device: Box::new(choice.clone()), reason, remedy };
     if !TRACES.iter().any(|path| std::path::Path::new(path).exists()) {
-        let reason = format!("none of {} exists", TRACES.join(", "));
-        return Err(fault(reason, "install NVIDIA's driver, or use `--device cpu`"));
+        return Err(format!("none of {} exists", TRACES.join(", ")));
     }
-    let number = number.unwrap_or(0);
-    match Device::enumerate(DeviceType::Cuda).len() {
-        count if number < count => Ok(Device::cuda(number)),
-        count => {
-            let reason = format!("the driver has {count} GPUs, counted from 0");
-            Err(fault(reason, "give the number of one of them, or use `--device cpu`"))
-        }
-    }
+    // A trace without a driver that works, as on WSL beside a GPU of another make.
+    let count = || Device::enumerate(burn::tensor::DeviceType::Cuda).len();
+    std::panic::catch_unwind(count).map_err(|_| "the driver could not be asked for its GPUs".to_owned())
 }

@@ -134,7 +134,10 @@ mod connect {
             let options = Device::remote_options(&host).device_index(self.index);
             let (sender, receiver) = channel();
             // The thread outlives the limit where the network does not answer: Burn's call cannot be ended.
-            thread::spawn(move || sender.send(options.init()));
+            thread::spawn(move || {
+                // Nobody receives it after the limit.
+                let _ = sender.send(options.init());
+            });
             match receiver.recv_timeout(LIMIT) {
                 Ok(Ok(device)) => Ok(device),
                 Ok(Err(error)) => {

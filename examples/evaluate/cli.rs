@@ -125,6 +125,18 @@ impl Cli {
         self.common.check_devices()
     }
 
+    /// Checks that there is something to resume.
+    pub fn check_resume(&self) -> Outcome {
+        match self.attack {
+            AttackName::Clean | AttackName::Fgsm | AttackName::Pgd if self.resume => {
+                Err("--resume continues AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, fab-t, square), which keep a \
+                     journal; leave it out with clean, fgsm and pgd"
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that a batch of the attack fits into memory.
     pub fn check_memory(
         &self,
@@ -135,7 +147,7 @@ impl Cli {
     ) -> Outcome {
         let gradients = !matches!(self.attack, AttackName::Clean | AttackName::Square);
         // Each share of a CPU has a batch of its own.
-        let size = self.batch_size.min(images) * self.common.devices;
+        let size = self.batch_size.min(images) * self.common.cpu_shares().max(1);
         self.common.check_memory(size, |images| {
             let batch = Tensor::zeros([images, channels, height, width], device);
             match gradients {

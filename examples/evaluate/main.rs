@@ -21,7 +21,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_twins::attack::{
     AtPrecision, AutoAttack, AutoAttackConfig, Classifier, Precision, Replica, Samples, SurrogateGradients,
-    ThreatModel, predictions,
+    ThreatModel, predictions, wilson_interval,
 };
 use burn_twins::data::{Part, collate};
 use burn_twins::models::Net;
@@ -32,7 +32,7 @@ use cli::Cli;
 use report::{Count, Report, Sample, Stage};
 use support::Outcome;
 use support::images::{card, check_classes};
-use support::journal::Journal;
+use support::journal::{Journal, file_hash};
 
 fn main() -> ExitCode {
     support::exit(run(&Cli::parse()))
@@ -43,6 +43,7 @@ fn run(cli: &Cli) -> Outcome {
         return Err("--batch-size is 0; give at least 1".into());
     }
     cli.check_devices()?;
+    cli.check_resume()?;
     let devices = cli.common.open()?;
     let device = &devices[0];
     for device in &devices {
@@ -109,6 +110,9 @@ fn run(cli: &Cli) -> Outcome {
                     .then(|| threat.distance(input.image(place), &found[place * row..(place + 1) * row])),
             });
         }
+        let standing = samples.iter().filter(|sample| sample.broken_by.is_none()).count();
+        let share = 100.0 * standing as f64 / samples.len() as f64;
+        bar.set_message(format!("{standing} standing, robust accuracy so far {share:.2} %"));
         bar.inc(ids.len() as u64);
     }
     bar.finish_and_clear();
@@ -116,16 +120,20 @@ fn run(cli: &Cli) -> Outcome {
     let total = samples.len();
     let correct = samples.iter().filter(|sample| sample.clean_prediction == sample.label).count();
     let robust = samples.iter().filter(|sample| sample.broken_by.is_none()).count();
-    println!("{:<10} {:>6} of {total} ({:.2} %)", "clean", correct, 100.0 * correct as f64 / total as f64);
+    let share = |count: usize| {
+        let [low, high] = wilson_interval(count, total).map(|bound| 100.0 * bound);
+        let percent = 100.0 * count as f64 / total as f64;
+        format!("{count:>6} of {total} ({percent:.2} %, 95 % interval {low:.2} to {high:.2} %)")
+    };
+    println!("{:<10} {}", "clean", share(correct));
     let mut stages = Vec::new();
     if let Some(attack) = &attack {
         stage.attack = attack.name();
         stage.robust = robust;
         println!(
-            "{:<10} {:>6} of {total} ({:.2} %), {} epsilon {}, {:.1} s, {} forwards, {} backwards",
+            "{:<10} {}, {} epsilon {}, {:.1} s, {} forwards, {} backwards",
             stage.attack,
-            robust,
-            100.0 * robust as f64 / total as f64,
+            share(robust),
             cli.norm,
             cli.epsilon,
             stage.seconds,
@@ -139,6 +147,7 @@ fn run(cli: &Cli) -> Outcome {
             clean: Count { correct, total },
             stages,
             robust: Count { correct: robust, total },
+            interval: wilson_interval(robust, total),
             config: cli.config(step_size, None),
             samples,
         };
@@ -163,11 +172,12 @@ fn victim(net: Net, precision: Precision) -> Box<dyn Classifier + Sync> {
 /// Attacks all samples with AutoAttack, or with one of its attacks.
 fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samples: &Samples) -> Outcome {
     let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
+    let weights = file_hash(&cli.weights)?;
     let saved = match &journal {
-        Some(path) if cli.resume => Journal::read(path)?,
+        Some(path) if cli.resume => Journal::read(path, &weights)?,
         _ => None,
     };
-    let mut journal = Journal::new(journal);
+    let mut journal = Journal::new(journal, weights);
     let report = match ensemble.evaluate_on(replicas, samples, saved, &mut journal) {
         Ok(evaluation) => evaluation.report,
         Err(error) => return Err(journal.failure().map_or_else(|| error.into(), Into::into)),

@@ -65,6 +65,8 @@ pub struct Report<'a> {
     pub clean: Count,
     pub stages: Vec<Stage>,
     pub robust: Count,
+    /// Of the robust accuracy, with 95 % confidence.
+    pub interval: [f64; 2],
     pub config: Config<'a>,
     pub samples: Vec<Sample>,
 }

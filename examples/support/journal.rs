@@ -7,27 +7,48 @@ use std::path::{Path, PathBuf};
 
 use burn_twins::attack::{EvaluationState, Observer, Outcome, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Shows an evaluation's progress, and appends every outcome to a file: the first line is the state at the
 /// start, each further line an outcome.
 pub struct Journal {
     path: Option<PathBuf>,
+    weights: String,
     file: Option<File>,
     failed: Option<std::io::Error>,
     bar: ProgressBar,
 }
 
+/// The first line: what the evaluation is of.
+#[derive(Serialize, Deserialize)]
+struct Beginning {
+    /// Hash of the weights' file. Equal clean logits, which the state has, do not make an equal model.
+    weights: String,
+    state: EvaluationState,
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+pub fn file_hash(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl Journal {
-    /// Journals to `path`, or only shows progress.
-    pub fn new(path: Option<PathBuf>) -> Self {
+    /// Journals an evaluation of the weights with this hash to `path`, or only shows progress.
+    pub fn new(path: Option<PathBuf>, weights: String) -> Self {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} %, {msg}");
         let bar = ProgressBar::new(1000).with_style(style.expect("the template is fixed"));
-        Self { path, file: None, failed: None, bar }
+        Self { path, weights, file: None, failed: None, bar }
     }
 
     /// The state that an earlier journal holds; none if there is no journal, because the earlier process was killed
     /// before it had anything to tell. A last line that was torn by the end of its process is dropped.
-    pub fn read(path: &Path) -> Result<Option<EvaluationState>, Box<dyn std::error::Error>> {
+    ///
+    /// # Errors
+    /// A journal of other weights than those with this hash is one.
+    pub fn read(path: &Path, weights: &str) -> Result<Option<EvaluationState>, Box<dyn std::error::Error>> {
         let open = match File::open(path) {
             Ok(open) => open,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -39,8 +60,16 @@ impl Journal {
         let mut lines = BufReader::new(open).lines();
         let first =
             lines.next().ok_or_else(|| format!("{} is empty; leave out --resume", path.display()))??;
-        let mut state: EvaluationState = serde_json::from_str(&first)
+        let Beginning { weights: begun, mut state } = serde_json::from_str(&first)
             .map_err(|error| format!("{} is no journal of an evaluation: {error}", path.display()))?;
+        if begun != weights {
+            return Err(format!(
+                "{} is of another model: the evaluation was begun with weights of SHA-256 {begun}, and --weights has \
+                 {weights}; give the same file, or leave out --resume",
+                path.display()
+            )
+            .into());
+        }
         for line in lines {
             match serde_json::from_str(&line?) {
                 Ok(outcome) => state.outcomes.push(outcome),
@@ -78,7 +107,8 @@ impl Journal {
     fn begin(&mut self, state: &EvaluationState) -> std::io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let start = EvaluationState { outcomes: Vec::new(), ..state.clone() };
-        let mut text = serde_json::to_string(&start)? + "\n";
+        let beginning = Beginning { weights: self.weights.clone(), state: start };
+        let mut text = serde_json::to_string(&beginning)? + "\n";
         for outcome in &state.outcomes {
             text += &(serde_json::to_string(outcome)? + "\n");
         }

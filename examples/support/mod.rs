@@ -61,6 +61,12 @@ impl Common {
         self.device.iter().map(DeviceChoice::to_string).collect::<Vec<_>>().join(",")
     }
 
+    /// How many shares of the CPU are among the devices.
+    pub fn cpu_shares(&self) -> usize {
+        let cpu = |device: &&DeviceChoice| matches!(device, DeviceChoice::Cpu | DeviceChoice::Ndarray);
+        self.device.iter().filter(cpu).count() * self.devices
+    }
+
     /// How many devices or shares of a CPU the images are divided among.
     pub fn shares(&self) -> usize {
         self.device.len() * self.devices
@@ -123,6 +129,6 @@ pub fn exit(outcome: Outcome) -> ExitCode {
 
 /// A bar over images with the time left, on standard error where that is a terminal.
 pub fn bar(images: usize) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left");
+    let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {msg}, {eta} left");
     indicatif::ProgressBar::new(images as u64).with_style(style.expect("the template is fixed"))
 }

@@ -6,21 +6,22 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use burn_twins::DeviceChoice;
 
-/// The devices named by `TWINS_DEVICES` (comma-separated); `cpu` where it is unset.
+/// The devices named by `TWINS_DEVICES` (comma-separated); all that are compiled in and present where it is unset.
 ///
 /// A device that is named and cannot be opened fails the test: a suite that silently skips proves nothing.
 pub fn devices() -> Vec<(DeviceChoice, Device)> {
-    let names = std::env::var("TWINS_DEVICES").unwrap_or_else(|_| "cpu".to_owned());
-    names
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(|name| {
-            let choice: DeviceChoice = name.parse().expect("TWINS_DEVICES");
-            let device = choice.open().expect("TWINS_DEVICES");
-            (choice, device)
-        })
-        .collect()
+    let choices = match std::env::var("TWINS_DEVICES") {
+        Ok(names) => {
+            let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+            names.map(|name| name.parse().expect("TWINS_DEVICES")).collect()
+        }
+        Err(_) => DeviceChoice::present(),
+    };
+    let open = |choice: DeviceChoice| {
+        let device = choice.open().expect("TWINS_DEVICES");
+        (choice, device)
+    };
+    choices.into_iter().map(open).collect()
 }
 
 /// A file below `TWINS_SHARED`, the folder of real weights and images; `None`, with a word on standard error,

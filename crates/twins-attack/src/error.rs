@@ -117,6 +117,16 @@ pub enum AttackError {
         /// Number of the sample.
         sample: u64,
     },
+    /// A point to start from has a value that is not finite.
+    #[error(
+        "the point to start from of sample {sample} has the value {value}: give finite values, or leave the starts out"
+    )]
+    Start {
+        /// Number of the sample.
+        sample: u64,
+        /// The value.
+        value: f32,
+    },
     /// A label that the model has no class for.
     #[error("sample {sample} has label {label}, but the model tells only {classes} classes apart (0 to {})", classes - 1)]
     Label {

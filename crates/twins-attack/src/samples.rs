@@ -89,15 +89,21 @@ impl Samples {
         Ok(self)
     }
 
-    /// Gives the points from which the gradient attacks start, in place of random or clean ones.
+    /// Gives the points from which the gradient attacks start, in place of random or clean ones. An attack moves them into its
+    /// threat model first.
     ///
     /// # Errors
-    /// [`AttackError::Shape`] unless they have the images' shape.
+    /// [`AttackError::Shape`] unless they have the images' shape, [`AttackError::Start`] if a value is not finite.
     pub fn with_starts(mut self, starts: Tensor<4>) -> Result<Self, AttackError> {
         if starts.dims() != self.shape {
             return Err(AttackError::Shape { images: self.shape, other: starts.dims() });
         }
-        self.starts = Some(starts.inner().try_into_vec_as::<f32>()?);
+        let starts = starts.inner().try_into_vec_as::<f32>()?;
+        let row = starts.len() / self.len();
+        if let Some(place) = starts.iter().position(|value| !value.is_finite()) {
+            return Err(AttackError::Start { sample: self.ids[place / row], value: starts[place] });
+        }
+        self.starts = Some(starts);
         Ok(self)
     }
 

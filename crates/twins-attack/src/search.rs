@@ -1,4 +1,4 @@
-use crate::Draws;
+use crate::{Draws, ThreatModel};
 
 /// One sample as an attack sees it.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,14 @@ impl Subject<'_> {
     /// The random draws of one run of one attack on this sample.
     pub fn draws(&self, seed: u64, attack: &str, run: usize) -> Draws {
         Draws::new(seed, self.id, attack, run as u64)
+    }
+
+    /// The point that the attack was told to start from, moved into the threat model, whose points are the only ones that an
+    /// attack may return.
+    pub fn start_within(&self, threat: &ThreatModel) -> Option<Vec<f32>> {
+        let mut start = self.start?.to_vec();
+        threat.project(self.image, &mut start);
+        Some(start)
     }
 }
 

@@ -227,4 +227,16 @@ fn suspicious_models_are_reported() {
     assert!(warnings(&randomised).iter().any(|w| matches!(w, Warning::Randomised { .. })));
     assert!(warnings(&probabilities).contains(&Warning::Probabilities));
     assert!(warnings(&rounded).iter().any(|w| matches!(w, Warning::ZeroGradient { .. })));
+    // Its gradients point away from what its logits do, so that only the attack without gradients sees the way.
+    let masked = |x: Tensor<4>| {
+        let z = net.forward(x);
+        if z.is_tracked() { Tensor::from_inner(z.clone().inner()) * 2.0 - z } else { z }
+    };
+    let of = samples.len();
+    let square =
+        |w: &Warning| matches!(w, Warning::SquareEffective { samples, of: n } if *samples > 0 && *n == of);
+    let found = warnings(&masked);
+    assert!(found.iter().any(square), "{found:?}");
+    assert!(found.iter().any(|w| w.to_string().contains("Square")), "{found:?}");
+    assert!(!warnings(&|x: Tensor<4>| net.forward(x)).iter().any(square));
 }

@@ -64,6 +64,13 @@ fn data_and_model() {
     let short = |x: Tensor<4>| x.narrow(0, 0, 1).flatten::<2>(1, 3);
     assert!(message(pgd.run(&short, &samples)).contains("1 rows of logits for 3 images"));
     assert!(message(pgd.perturb(&three_classes, images(2), &[0], 0)).contains("2 images come with 1 labels"));
+    for value in [f32::NAN, f32::NEG_INFINITY] {
+        let starts =
+            Tensor::from_floats([[[[0.5, 0.5, 0.5]]], [[[0.5, value, 0.5]]], [[[0.5; 3]]]], &Device::flex());
+        let text = message(numbered.clone().with_starts(starts));
+        assert!(text.contains("sample 11") && text.contains(&value.to_string()), "{text}");
+    }
+    assert!(message(samples.with_starts(images(2))).contains("[2, 1, 1, 3]"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub enum L1Phases {
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | allowed perturbations | |
-/// | `steps` | 100 | gradient steps | ≥ 1 |
+/// | `steps` | 100 | gradient steps; step sizes depend on their number, so that more of them need not fool more samples | ≥ 1 |
 /// | `loss` | cross-entropy | what is maximised | not KL |
 /// | `targets` | none | one run per target class | |
 /// | `eot` | 1 | gradients averaged per step, for randomised models | ≥ 1 |

@@ -43,8 +43,8 @@ impl<'a> ApgdSearch<'a> {
         let mut phases = apgd.phases().into_iter();
         let (threat, steps) = phases.next().expect("there is always a phase");
         let image = subject.image;
-        let point = match subject.start {
-            Some(start) => start.to_vec(),
+        let point = match subject.start_within(&apgd.config.threat) {
+            Some(start) => start,
             None => random_start(&threat, image, &mut draws),
         };
         let best =

@@ -55,8 +55,8 @@ impl<'a> FabSearch<'a> {
             Some(target) => vec![target],
             None => (0..subject.clean.len()).filter(|&class| class != subject.label).collect(),
         };
-        let point = match (subject.start, draws) {
-            (Some(start), _) => start.to_vec(),
+        let point = match (subject.start_within(&fab.config.threat), draws) {
+            (Some(start), _) => start,
             (None, Some(mut draws)) => random_start(fab, image, &mut draws),
             (None, None) => image.to_vec(),
         };

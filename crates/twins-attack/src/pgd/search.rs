@@ -75,8 +75,8 @@ impl Attack for Pgd {
     fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
         let target = self.config.goal.target(subject)?;
         self.config.loss.check(subject.clean.len(), target.is_some())?;
-        let point = match subject.start {
-            Some(start) => start.to_vec(),
+        let point = match subject.start_within(&self.config.threat) {
+            Some(start) => start,
             None => self.start(subject.image, &mut subject.draws(self.config.seed, "pgd", run)),
         };
         Ok(Box::new(PgdSearch {

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::counting::peak;
 use super::*;
 use crate::golden::{golden, reduced_net};
+use crate::{ModelCard, save_model};
 
 /// Small files of every form, and the reduced network that each holds.
 const FILES: [(&str, &str); 9] = [
@@ -26,21 +27,30 @@ const FILES: [(&str, &str); 9] = [
     ("formats/calls_eval.pkl", "mnist_cnn"),
 ];
 
-/// The bytes of one of them, or of a record of Burn.
+/// And two that are written here.
+const RECORD: usize = FILES.len();
+const MODEL_FILE: usize = FILES.len() + 1;
+
+/// The bytes of one of them, of a record of Burn, or of a model file.
 fn bytes(file: usize) -> (Vec<u8>, &'static str) {
-    static RECORD: OnceLock<Vec<u8>> = OnceLock::new();
-    match FILES.get(file) {
-        Some((path, name)) => (fs::read(golden(path)).unwrap(), name),
-        None => {
-            let record = RECORD.get_or_init(|| {
-                let folder = tempfile::tempdir().unwrap();
-                let path = folder.path().join("record.bpk");
-                reduced_net("cifar", &Device::flex()).into_record().save(&path).unwrap();
-                fs::read(path).unwrap()
-            });
-            (record.clone(), "cifar")
-        }
+    static WRITTEN: [OnceLock<Vec<u8>>; 2] = [OnceLock::new(), OnceLock::new()];
+    if let Some((path, name)) = FILES.get(file) {
+        return (fs::read(golden(path)).unwrap(), name);
     }
+    let written = WRITTEN[file - RECORD].get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("written");
+        let net = reduced_net("cifar", &Device::flex());
+        if file == RECORD {
+            let path = path.with_extension("bpk");
+            net.into_record().save(&path).unwrap();
+            return fs::read(path).unwrap();
+        }
+        let card = ModelCard::new(&net, ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec()).unwrap();
+        save_model(&path, &net, &card).unwrap();
+        fs::read(path).unwrap()
+    });
+    (written.clone(), "cifar")
 }
 
 /// Numbers that lengths, offsets and shapes are seldom checked against.
@@ -110,12 +120,12 @@ fn damage() -> impl Strategy<Value = Damage> {
 }
 
 proptest! {
-    // PROPTEST_CASES=1000000 runs it for ten minutes.
+    // PROPTEST_CASES=20000 runs it for some minutes.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_files_are_refused_or_read(
-        file in 0..=FILES.len(),
+        file in 0..=MODEL_FILE,
         damages in prop::collection::vec(damage(), 1..6),
     ) {
         let (mut bytes, name) = bytes(file);
@@ -127,8 +137,17 @@ proptest! {
         fs::write(&path, &bytes).unwrap();
         let begin = Instant::now();
         let net = reduced_net(name, &Device::flex());
-        let (outcome, allocated) = peak(|| load_weights(net, &path, &ImportOptions::new()));
-        if let Err(error) = outcome {
+        let config = net.config().clone();
+        let options = ImportOptions::new();
+        let (outcomes, allocated) = peak(|| {
+            [
+                load_weights(net, &path, &options).err(),
+                // With the number of classes that the file has, and a network that it is too small for.
+                load_pretrained(&config, &path, &options, &Device::flex()).err(),
+                ModelCard::read(&path).err(),
+            ]
+        });
+        for error in outcomes.into_iter().flatten() {
             prop_assert!(error.to_string().contains("damaged.pt"), "{}", error);
         }
         let bound = 4 * bytes.len() + (64 << 20);

@@ -208,9 +208,12 @@ fn checked(checkpoint: &Checkpoint, slot: &Slot, key: &str, entry: &Entry) -> Re
         problem,
     };
     let floats = entry.floats().map_err(&bad)?;
-    let not_finite = floats.iter().filter(|value| !value.is_finite()).count();
-    if not_finite > 0 {
-        return Err(bad(format!("holds {not_finite} values that are not finite")));
+    if let Some(place) = floats.iter().position(|value| !value.is_finite()) {
+        let count = floats.iter().filter(|value| !value.is_finite()).count();
+        return Err(bad(format!(
+            "holds {count} values that are not finite, the first {} at {place}",
+            floats[place]
+        )));
     }
     let lowest = floats.iter().copied().fold(f32::INFINITY, f32::min);
     if matches!(slot.leaf(), "running_var" | "frozen_var") && lowest < 0.0 {
