@@ -1,6 +1,9 @@
 //! What stops the example `finetune` halfway: Ctrl-C, a full disk. The state is saved, and the way to go on printed.
 #![cfg(unix)]
 
+#[path = "../examples/finetune/shell.rs"]
+mod shell;
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -17,14 +20,14 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let binary = binary();
     let mut child = Command::new(&binary)
         .current_dir(folder.path())
-        .args(["--out", "run", "--force"])
+        .args(["--out", "a run", "--force"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // The configuration is written right before the first step.
     let begin = Instant::now();
-    while !folder.path().join("run/pretrain/config.json").exists() {
+    while !folder.path().join("a run/pretrain/config.json").exists() {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it began");
         assert!(begin.elapsed() < Duration::from_secs(120), "the run did not start");
         sleep(Duration::from_millis(20));
@@ -33,10 +36,10 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("finetune --out run --resume"), "{message}");
-    assert!(folder.path().join("run/pretrain/last.safetensors").exists(), "the state was saved");
+    assert!(message.contains("finetune --out 'a run' --resume"), "{message}");
+    assert!(folder.path().join("a run/pretrain/last.safetensors").exists(), "the state was saved");
 
-    let again = Command::new(&binary).current_dir(folder.path()).args(["--out", "run"]).output().unwrap();
+    let again = Command::new(&binary).current_dir(folder.path()).args(["--out", "a run"]).output().unwrap();
     let message = String::from_utf8_lossy(&again.stderr);
     assert!(message.contains("holds another run") && message.contains("--force"), "{message}");
 }
