@@ -51,9 +51,14 @@ pub struct Cli {
     #[arg(long, requires = "weights")]
     pub preset: Option<Preset>,
 
-    /// Settings of the training from a .toml or .json file; options go over them.
+    /// Settings of the training from a .toml or .json file; options and --set go over them.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// One setting of the training by its name in a configuration file, dotted where it is in a table, such as
+    /// ema_decay=0.999 or schedule.kind=cosine; goes over --config.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
 
     /// Print the effective configuration and where it comes from, and do nothing else.
     #[arg(long)]

@@ -14,6 +14,7 @@ mod cli;
 mod memory;
 mod recipe;
 mod reporting;
+mod set_options;
 mod shell;
 #[path = "../support/mod.rs"]
 mod support;
