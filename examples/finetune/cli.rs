@@ -28,7 +28,12 @@ pub struct Cli {
     #[arg(long, requires = "weights")]
     pub arch: Option<Architecture>,
 
-    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR.
+    /// Draw a new head even where that of the weights is for the data's classes.
+    #[arg(long, requires = "weights")]
+    pub new_head: bool,
+
+    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR. A fifth of a folder
+    /// without sub-folders train and test is held out for the test.
     #[arg(long, default_value = "builtin")]
     pub data: DataSource,
 
