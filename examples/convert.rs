@@ -101,7 +101,8 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             if classes.is_empty() {
                 classes = (0..net.num_classes()).map(|class| class.to_string()).collect();
             }
-            save_model(&out, &net, &ModelCard::new(&net, classes)?)?;
+            let held_out = saved.and_then(|card| card.held_out().cloned());
+            save_model(&out, &net, &ModelCard::new(&net, classes)?.with_held_out(held_out))?;
         }
         Format::Pytorch => export_weights(&out, &net, Wings::Adaptive)?,
         Format::BothWings => export_weights(&out, &net, Wings::Both)?,

@@ -1,8 +1,11 @@
 //! What stops the example `finetune` halfway: Ctrl-C, a full disk. The state is saved, and the way to go on printed.
 #![cfg(unix)]
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+#[path = "../examples/finetune/shell.rs"]
+mod shell;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,14 +20,14 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let binary = binary();
     let mut child = Command::new(&binary)
         .current_dir(folder.path())
-        .args(["--out", "run", "--force"])
+        .args(["--out", "a run", "--force"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // The configuration is written right before the first step.
     let begin = Instant::now();
-    while !folder.path().join("run/pretrain/config.json").exists() {
+    while !folder.path().join("a run/pretrain/config.json").exists() {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it began");
         assert!(begin.elapsed() < Duration::from_secs(120), "the run did not start");
         sleep(Duration::from_millis(20));
@@ -33,10 +36,10 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("finetune --out run --resume"), "{message}");
-    assert!(folder.path().join("run/pretrain/last.safetensors").exists(), "the state was saved");
+    assert!(message.contains("finetune --out 'a run' --resume"), "{message}");
+    assert!(folder.path().join("a run/pretrain/last.safetensors").exists(), "the state was saved");
 
-    let again = Command::new(&binary).current_dir(folder.path()).args(["--out", "run"]).output().unwrap();
+    let again = Command::new(&binary).current_dir(folder.path()).args(["--out", "a run"]).output().unwrap();
     let message = String::from_utf8_lossy(&again.stderr);
     assert!(message.contains("holds another run") && message.contains("--force"), "{message}");
 }
@@ -79,4 +82,68 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
         run("full", &["--resume"]) == run("straight", &[]),
         "the weights differ from an uninterrupted run's"
     );
+}
+
+#[test]
+fn a_folder_with_a_run_is_not_overwritten_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let finetune = |arguments: &[&str]| -> Output {
+        let fixed = ["--limit", "40", "--epochs", "1", "--report-images", "0", "--out", "run"];
+        Command::new(binary()).current_dir(folder.path()).args(fixed).args(arguments).output().unwrap()
+    };
+    let succeed = |arguments: &[&str]| {
+        let output = finetune(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let read = |file: &str| std::fs::read(folder.path().join("run").join(file)).unwrap();
+    succeed(&["--method", "at"]);
+    let kept = ["report.json", "report.html", "run.json", "at/model.safetensors"];
+    let before = kept.map(read);
+    for (arguments, parts) in [
+        (&["--method", "standard"][..], ["run holds another run (report.json)", "--resume", "--force"]),
+        (&["--method", "at"], ["run holds another run", "--resume", "another --out"]),
+        (
+            &["--method", "standard", "--resume"],
+            ["methods was [\"at\"] and is now [\"standard\"]", "--force", "another --out"],
+        ),
+        // A setting of the training, which the method's own folder knows.
+        (&["--method", "at", "--resume", "--lr", "0.5"], ["run/at holds a run", "learning_rate", "0.5"]),
+        // Without --method, the job has both.
+        (&["--resume"], ["is now [\"at\",\"twins-at\"]", "--force", "another --out"]),
+    ] {
+        let output = finetune(arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(kept.map(read) == before, "{arguments:?} left the run alone");
+        assert!(!folder.path().join("run/standard").exists());
+    }
+    // Something that no run leaves stays.
+    let note = Path::new("run/twins-at/note.txt");
+    std::fs::create_dir_all(folder.path().join("run/twins-at")).unwrap();
+    std::fs::write(folder.path().join(note), "mine").unwrap();
+    succeed(&["--method", "standard", "--force"]);
+    assert!(!folder.path().join("run/at").exists(), "the old run is deleted");
+    assert!(folder.path().join(note).exists());
+
+    // Both methods, ended in between: the report has both.
+    succeed(&["--force"]);
+    let results =
+        |report: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&report).unwrap()["results"].clone();
+    let whole = results(read("report.json"));
+    for file in [
+        "report.json",
+        "twins-at/last.safetensors",
+        "twins-at/previous.safetensors",
+        "twins-at/best.safetensors",
+    ] {
+        let _ = std::fs::remove_file(folder.path().join("run").join(file));
+    }
+    succeed(&["--resume"]);
+    let again = results(read("report.json"));
+    for method in [0, 1] {
+        assert_eq!(again[method]["test"], whole[method]["test"], "the same weights");
+    }
 }

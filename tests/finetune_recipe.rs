@@ -124,6 +124,77 @@ fn a_step_is_divided_by_options_and_by_the_file() {
 }
 
 #[test]
+fn any_setting_is_given_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    written(
+        folder.path(),
+        "run.toml",
+        "ema_decay = 0.9\nmomentum = 0.5\n[schedule]\nkind = \"multi-step\"\nmilestones = [1]\ngamma = 0.5\n",
+    );
+    let set = [
+        "--config",
+        "run.toml",
+        "--set",
+        "ema_decay=0.999",
+        "--set",
+        "schedule.kind=cosine",
+        "--set",
+        "schedule.final_fraction=0.01",
+        "--set",
+        "freeze=[\"conv1\", \"layer1\"]",
+        "--set",
+        "validation.adversary.steps = 33",
+        "--set",
+        "non_finite=skip-batch",
+        "--set",
+        "adversary.epsilon=0.1",
+        "--lr",
+        "0.3",
+    ];
+    let (config, sources) = shown(folder.path(), &set);
+    assert_eq!(config["ema_decay"], 0.999, "over the file");
+    assert_eq!(config["momentum"], 0.5, "the file's");
+    assert_eq!(config["schedule"], json!({"kind": "cosine", "final_fraction": 0.01}), "the table as a whole");
+    assert_eq!(config["freeze"], json!(["conv1", "layer1"]));
+    assert_eq!(config["non_finite"], "skip-batch");
+    assert_eq!(config["learning_rate"], 0.3);
+    // What follows from other settings: the step from epsilon, validation from training but for what is given.
+    assert_eq!(config["adversary"]["step_size"], 0.0625);
+    let validation = &config["validation"]["adversary"];
+    assert_eq!((&validation["steps"], &validation["epsilon"]), (&json!(33), &json!(0.1)));
+    for part in ["schedule (--set)", "ema_decay (--set)", "adversary.epsilon (--set)", "learning_rate (--lr)"]
+    {
+        assert!(sources.contains(part), "{part}: {sources}");
+    }
+    let (config, _) = shown(folder.path(), &["--set", "method=trades", "--set", "seed=4"]);
+    assert_eq!((&config["method"], &config["seed"]), (&json!("trades"), &json!(4)));
+
+    for (arguments, parts) in [
+        (
+            &["--set", "epochs=3", "--set", "ema_deca=0.9"][..],
+            ["--set ema_deca=0.9: unknown key", "did you mean \"ema_decay\"?"],
+        ),
+        (&["--set", "adversary.stepz=3"], ["\"adversary.stepz\"", "did you mean \"steps\"?"]),
+        (&["--set", "epochs=many"], ["--set epochs=many: invalid type", "correct it"]),
+        (&["--set", "epochs=0.5"], ["--set epochs=0.5: invalid type", "correct it"]),
+        (&["--set", "epochs"], ["--set epochs has no value", "give KEY=VALUE"]),
+        (&["--set", "=3"], ["names no setting", "give KEY=VALUE"]),
+        (&["--set", "ema_decay=1.5"], ["ema", "1.5"]),
+        (
+            &["--set", "learning_rate=0.1", "--lr", "0.2"],
+            ["learning_rate is given by --lr and by --set", "leave one"],
+        ),
+        (&["--set", "lambda=0.5", "--method", "at"], ["lambda is 0.5 (--set)", "at (--method)"]),
+    ] {
+        let message = refused(folder.path(), arguments);
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
 fn contradictions_name_both_sides() {
     let folder = tempfile::tempdir().unwrap();
     for (file, arguments, parts) in [

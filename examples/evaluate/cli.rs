@@ -13,6 +13,7 @@ use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
 use crate::support::images::{ImageArguments, InputArguments};
+use crate::support::parts::TestImages;
 use crate::support::{Common, Outcome};
 
 /// Measures a classifier's clean and robust accuracy.
@@ -42,6 +43,11 @@ pub struct Cli {
     /// Use the first N images.
     #[arg(long)]
     pub limit: Option<usize>,
+
+    /// Images of a folder without sub-folders train and test [default: held-out for a model that finetune trained on such
+    /// a folder, all for any other].
+    #[arg(long, value_enum)]
+    pub test_images: Option<TestImages>,
 
     /// Images under attack at a time; on a CPU they are split into a model call for each thread.
     #[arg(long, default_value_t = 200)]

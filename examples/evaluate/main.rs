@@ -23,16 +23,18 @@ use burn_twins::attack::{
     AtPrecision, AutoAttack, AutoAttackConfig, Classifier, Precision, Replica, Samples, SurrogateGradients,
     ThreatModel, predictions, wilson_interval,
 };
-use burn_twins::data::{Part, collate};
-use burn_twins::models::Net;
+use burn_twins::data::collate;
+use burn_twins::models::{HeldOut, Net};
 use clap::Parser;
 use twins_files::write_whole;
 
 use cli::Cli;
 use report::{Count, Report, Sample, Stage};
 use support::Outcome;
+use support::file_hash::file_hash;
 use support::images::{card, check_classes};
-use support::journal::{Journal, file_hash};
+use support::journal::Journal;
+use support::parts::{TestPart, open_test};
 
 fn main() -> ExitCode {
     support::exit(run(&Cli::parse()))
@@ -54,8 +56,8 @@ fn run(cli: &Cli) -> Outcome {
     let step_size = cli.step_size.unwrap_or(cli.epsilon / 4.0);
     let attack = cli.attack(step_size)?;
     let card = card(&cli.weights)?;
-    let classes = card.as_ref().and_then(|card| card.class_names());
-    let test = cli.images.open(&cli.data, Part::Test, cli.limit, classes)?;
+    let TestPart { images: test, held_out } =
+        open_test(&cli.images, &cli.data, cli.limit, card.as_ref(), cli.test_images)?;
     let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), device)?;
     check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
     let net = net.valid();
@@ -71,7 +73,7 @@ fn run(cli: &Cli) -> Outcome {
             .zip(devices)
             .map(|(victim, device)| Replica::new(victim.as_ref(), device))
             .collect();
-        return run_ensemble(cli, &ensemble, &replicas, &samples);
+        return run_ensemble(cli, &ensemble, &replicas, &samples, held_out);
     }
 
     let mut samples = Vec::with_capacity(test.len());
@@ -148,7 +150,7 @@ fn run(cli: &Cli) -> Outcome {
             stages,
             robust: Count { correct: robust, total },
             interval: wilson_interval(robust, total),
-            config: cli.config(step_size, None),
+            config: cli.config(step_size, held_out, None),
             samples,
         };
         write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
@@ -170,9 +172,15 @@ fn victim(net: Net, precision: Precision) -> Box<dyn Classifier + Sync> {
 }
 
 /// Attacks all samples with AutoAttack, or with one of its attacks.
-fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samples: &Samples) -> Outcome {
+fn run_ensemble(
+    cli: &Cli,
+    ensemble: &AutoAttack,
+    replicas: &[Replica<'_>],
+    samples: &Samples,
+    held_out: Option<HeldOut>,
+) -> Outcome {
     let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
-    let weights = file_hash(&cli.weights)?;
+    let weights = file_hash(&cli.weights)?.sha256;
     let saved = match &journal {
         Some(path) if cli.resume => Journal::read(path, &weights)?,
         _ => None,
@@ -185,7 +193,7 @@ fn run_ensemble(cli: &Cli, ensemble: &AutoAttack, replicas: &[Replica<'_>], samp
     println!("{report}");
     if let Some(path) = &cli.json {
         let mut value = serde_json::to_value(&report)?;
-        value["config"] = serde_json::to_value(cli.config(0.0, Some(report.config)))?;
+        value["config"] = serde_json::to_value(cli.config(0.0, held_out, Some(report.config)))?;
         write_whole(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
     }
     Ok(journal.remove()?)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn_twins::attack::{AutoAttackConfig, Norm, Precision};
 use burn_twins::data::DataSource;
-use burn_twins::models::Architecture;
+use burn_twins::models::{Architecture, HeldOut};
 use serde::Serialize;
 
 use crate::cli::{AttackName, Cli, PGD_STEPS};
@@ -39,6 +39,9 @@ pub struct Config<'a> {
     pub arch: Architecture,
     pub data: &'a DataSource,
     pub limit: Option<usize>,
+    /// How the images were drawn from a folder without parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     pub attack: AttackName,
     pub norm: Norm,
     pub epsilon: f32,
@@ -73,12 +76,18 @@ pub struct Report<'a> {
 
 impl Cli {
     /// The settings, as the report states them.
-    pub fn config(&self, step_size: f32, autoattack: Option<AutoAttackConfig>) -> Config<'_> {
+    pub fn config(
+        &self,
+        step_size: f32,
+        held_out: Option<HeldOut>,
+        autoattack: Option<AutoAttackConfig>,
+    ) -> Config<'_> {
         Config {
             weights: &self.weights,
             arch: self.arch,
             data: &self.data,
             limit: self.limit,
+            held_out,
             attack: self.attack,
             norm: self.norm,
             epsilon: self.epsilon,

@@ -28,7 +28,12 @@ pub struct Cli {
     #[arg(long, requires = "weights")]
     pub arch: Option<Architecture>,
 
-    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR.
+    /// Draw a new head even where that of the weights is for the data's classes.
+    #[arg(long, requires = "weights")]
+    pub new_head: bool,
+
+    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR. A fifth of a folder
+    /// without sub-folders train and test is held out for the test.
     #[arg(long, default_value = "builtin")]
     pub data: DataSource,
 
@@ -51,9 +56,14 @@ pub struct Cli {
     #[arg(long, requires = "weights")]
     pub preset: Option<Preset>,
 
-    /// Settings of the training from a .toml or .json file; options go over them.
+    /// Settings of the training from a .toml or .json file; options and --set go over them.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// One setting of the training by its name in a configuration file, dotted where it is in a table, such as
+    /// ema_decay=0.999 or schedule.kind=cosine; goes over --config.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
 
     /// Print the effective configuration and where it comes from, and do nothing else.
     #[arg(long)]

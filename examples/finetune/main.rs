@@ -11,21 +11,24 @@
 
 mod builtin;
 mod cli;
+mod head;
 mod memory;
 mod recipe;
 mod reporting;
+mod run_file;
+mod set_options;
+mod shell;
 #[path = "../support/mod.rs"]
 mod support;
 mod tuning;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use burn_twins::data::{DataSource, ImageDataset, Part};
-use burn_twins::models::{Architecture, ModelCard, Net, save_model};
+use burn_twins::data::{DataSource, ImageDataset};
+use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, save_model};
 use burn_twins::train::report::ReportRun;
 use burn_twins::train::{EpochMetrics, Evaluation, Method, TrainConfig};
 use clap::{CommandFactory, FromArgMatches};
@@ -34,8 +37,11 @@ use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
 use cli::Cli;
+use head::Head;
 use recipe::Recipe;
 use support::Outcome;
+use support::images::card;
+use support::parts::Parts;
 use tuning::{TEST_STEPS, fit, measure};
 
 #[derive(Serialize)]
@@ -53,6 +59,8 @@ struct JsonReport<'a> {
     data: &'a DataSource,
     arch: Architecture,
     weights: Option<&'a Path>,
+    head: &'a str,
+    held_out: Option<&'a HeldOut>,
     config: &'a TrainConfig,
     results: &'a [Row],
 }
@@ -78,28 +86,31 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     let devices = cli.common.open()?;
     let config = &recipe.config;
     let out = cli.folder();
+    run_file::refuse_existing(cli, &out)?;
     let limit = |builtin| cli.limit.or(cli.is_builtin().then_some(builtin));
-    let train = cli.images.open(&cli.data, Part::Train, limit(builtin::TRAIN_IMAGES), None)?;
-    let test = cli.images.open(&cli.data, Part::Test, limit(builtin::TEST_IMAGES), None)?;
-    let classes = train.classes().to_vec();
+    let parts =
+        Parts::open(&cli.images, &cli.data, [builtin::TRAIN_IMAGES, builtin::TEST_IMAGES].map(limit))?;
+    let (train, test) = (&parts.train, &parts.test);
     println!("settings: {}; whole in {}", recipe.sources(), out.join("*/config.json").display());
 
-    let pretrained = match &cli.weights {
-        Some(weights) => {
-            let arch = cli.arch.ok_or("--weights needs --arch: the architecture that the weights are of")?;
-            cli.input.load(weights, arch, train.as_ref(), &devices[0])?
+    let loaded = cli.weights.as_ref().map(|weights| load(cli, weights, &parts, &devices[0])).transpose()?;
+    let settings = run_file::settings(cli, recipe, &parts, loaded.as_ref().map(|(net, head)| (net, head)))?;
+    run_file::begin(cli, &out, &settings)?;
+    let (pretrained, head) = match loaded {
+        Some(loaded) => loaded,
+        None => {
+            let reason = "the built-in job carries over the other layers alone";
+            (builtin::pretrain(cli, config, &out, &devices)?, Head::New(reason.to_owned()))
         }
-        None => builtin::pretrain(cli, config, &out, &devices)?,
     };
-    let pretrained = pretrained.with_new_head(classes.len(), config.seed)?;
+    let pretrained = head.apply(pretrained, train.classes().len(), config.seed)?;
 
-    let images = [train.len(), test.len()];
-    let mut report = reporting::begin(cli, pretrained.architecture(), images, &recipe.sources());
+    let mut report = reporting::begin(cli, pretrained.architecture(), &parts, &head, &recipe.sources());
     let mut results = Vec::new();
     for method in &recipe.methods {
         memory::check(cli, config, *method, &pretrained, train.as_ref(), &devices[0])?;
         let config = TrainConfig { method: *method, ..config.clone() };
-        let (row, shown) = tune(cli, &config, &pretrained, [&train, &test], &out, &devices)?;
+        let (row, shown) = tune(cli, &config, &pretrained, &parts, &out, &devices)?;
         results.push(row);
         report = report.with_run(shown);
     }
@@ -109,6 +120,8 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
         data: &cli.data,
         arch: pretrained.architecture(),
         weights: cli.weights.as_deref(),
+        head: head.name(),
+        held_out: parts.held_out.as_ref(),
         config,
         results: &results,
     };
@@ -118,12 +131,27 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     Ok(())
 }
 
+/// Loads pre-trained weights, and says whether their head fits the data.
+fn load(
+    cli: &Cli,
+    weights: &Path,
+    parts: &Parts,
+    device: &Device,
+) -> Result<(Net, Head), Box<dyn std::error::Error>> {
+    let arch = cli.arch.ok_or("--weights needs --arch: the architecture that the weights are of")?;
+    let net = cli.input.load(weights, arch, parts.train.as_ref(), device)?;
+    let card = card(weights)?;
+    let head = Head::choose(&net, card.as_ref(), parts.train.classes(), cli.new_head);
+    parts.warn_of_other_split(card.as_ref());
+    Ok((net, head))
+}
+
 /// Fine-tunes with one method, saves the best model and measures it.
 fn tune(
     cli: &Cli,
     config: &TrainConfig,
     pretrained: &Net,
-    [train, test]: [&Arc<dyn ImageDataset>; 2],
+    Parts { train, test, held_out }: &Parts,
     out: &Path,
     devices: &[Device],
 ) -> Result<(Row, ReportRun), Box<dyn std::error::Error>> {
@@ -134,7 +162,7 @@ fn tune(
     let trained = fit(cli, config, pretrained.clone(), train, devices, &folder)?;
     let test_accuracy = measure(&trained.best, test, config, devices)?;
     let seconds = begin.elapsed().as_secs_f64();
-    let card = ModelCard::new(&trained.best, train.classes().to_vec())?;
+    let card = ModelCard::new(&trained.best, train.classes().to_vec())?.with_held_out(held_out.clone());
     save_model(folder.join("model.safetensors"), &trained.best, &card)?;
     let begin = Instant::now();
     let shown = reporting::examine(cli, config, &trained, test, &test_accuracy, &devices[0])?;

@@ -1,4 +1,4 @@
-//! The effective configuration: a preset or the defaults, then a file, then the command line's options.
+//! The effective configuration: a preset or the defaults, then a file, then `--set` and the command line's options.
 
 use burn_twins::attack::Start;
 use burn_twins::data::{DataSource, Framing};
@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 
 use crate::builtin;
 use crate::cli::{AugmentationName, Cli};
+use crate::set_options;
 
 /// What is to be trained and how.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Recipe {
     pub framing: Framing,
     pub upsample: Option<usize>,
     /// Settings that were given, and by what.
-    given: Vec<(&'static str, String)>,
+    given: Vec<(String, String)>,
     /// What they were put over.
     base: String,
 }
@@ -27,34 +28,25 @@ impl Recipe {
     /// Puts everything together.
     pub fn new(cli: &Cli, matches: &ArgMatches) -> Result<Self, Box<dyn std::error::Error>> {
         let file = cli.config.as_ref().map(ConfigFile::read).transpose()?;
+        let set = set_options::read(&cli.settings)?;
+        // Each over the one before.
+        let files: Vec<&ConfigFile> = file.iter().chain(&set).collect();
         let base = cli.base();
-        let mut config = match &file {
-            Some(file) => file.apply(base.clone())?,
-            None => base.clone(),
-        };
-        let mut given = Vec::new();
+        let mut config = files.iter().try_fold(base.clone(), |config, file| file.apply(config))?;
         let from_line = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-        // The settings that options reach, and the file's names for them.
-        for (id, option, setting) in OPTIONS {
-            let in_file = file.as_ref().filter(|file| file.gives(setting));
-            if from_line(id) {
-                given.push((setting, option.to_owned()));
-            } else if let Some(file) = in_file {
-                given.push((setting, file.path().display().to_string()));
-            }
-        }
-        for setting in ["schedule", "warmup_epochs", "tuning"] {
-            if let Some(file) = file.as_ref().filter(|file| file.gives(setting)) {
-                given.push((setting, file.path().display().to_string()));
-            }
-        }
+        let mut given = given(&files, set.as_ref(), from_line)?;
         cli.apply(&mut config);
         if from_line("seed") {
             config.seed = cli.common.seed;
         }
-        derive(&mut config, &base, file.as_ref(), &given)?;
+        for key in set_options::keys(&cli.settings) {
+            if !given.iter().any(|(setting, _)| key.starts_with(setting.as_str())) {
+                given.push((key.to_owned(), set_options::NAME.to_owned()));
+            }
+        }
+        derive(&mut config, &base, &files, &given)?;
 
-        let several = cli.is_builtin() && !given.iter().any(|(setting, _)| *setting == "method");
+        let several = cli.is_builtin() && !given.iter().any(|(setting, _)| setting == "method");
         let methods = if several { vec![Method::At, Method::TwinsAt] } else { vec![config.method] };
         let framing = match cli.preset {
             Some(preset) if !from_line("framing") => preset.framing(),
@@ -83,7 +75,7 @@ impl Recipe {
     }
 
     fn source(&self, setting: &str) -> Option<&str> {
-        self.given.iter().find(|(name, _)| *name == setting).map(|(_, source)| source.as_str())
+        self.given.iter().find(|(name, _)| name == setting).map(|(_, source)| source.as_str())
     }
 
     /// Where a setting's value comes from, in words.
@@ -180,14 +172,43 @@ const OPTIONS: [(&str, &str, &str); 16] = [
     ("seed", "--seed", "seed"),
 ];
 
+/// Settings that have no option of their own and that others are compared with.
+const COMPARED: [&str; 3] = ["schedule", "warmup_epochs", "tuning"];
+
+/// Which settings were given, and by what: an option, or the last of the files.
+fn given(
+    files: &[&ConfigFile],
+    set: Option<&ConfigFile>,
+    from_line: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, String> {
+    let mut given = Vec::new();
+    let options = OPTIONS.into_iter().chain(COMPARED.map(|setting| ("", "", setting)));
+    for (id, option, setting) in options {
+        let by_option = !id.is_empty() && from_line(id);
+        if by_option && set.is_some_and(|set| set.gives(setting)) {
+            return Err(format!(
+                "{setting} is given by {option} and by {}; leave one of them out",
+                set_options::NAME
+            ));
+        }
+        let file = files.iter().rev().find(|file| file.gives(setting));
+        match (by_option, file) {
+            (true, _) => given.push((setting.to_owned(), option.to_owned())),
+            (false, Some(file)) => given.push((setting.to_owned(), file.path().display().to_string())),
+            (false, None) => {}
+        }
+    }
+    Ok(given)
+}
+
 /// Fills in what follows from other settings where it was not given itself.
 fn derive(
     config: &mut TrainConfig,
     base: &TrainConfig,
-    file: Option<&ConfigFile>,
-    given: &[(&'static str, String)],
+    files: &[&ConfigFile],
+    given: &[(String, String)],
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let is_given = |setting: &str| given.iter().any(|(name, _)| *name == setting);
+    let is_given = |setting: &str| given.iter().any(|(name, _)| name == setting);
     if !is_given("schedule") {
         config.schedule = match config.method {
             Method::AutoLora => Schedule::auto_lora(),
@@ -199,7 +220,7 @@ fn derive(
             config.adversary.epsilon * (base.adversary.step_size / base.adversary.epsilon);
     }
     config.validation.adversary = config.adversary.clone().with_start(Start::Clean);
-    if let Some(file) = file.filter(|file| file.gives("validation.adversary")) {
+    for file in files.iter().filter(|file| file.gives("validation.adversary")) {
         config.validation = file.apply(config.clone())?.validation;
     }
     Ok(())

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use burn_twins::attack::{ApgdConfig, Attack, AttackError, PgdConfig, SquareConfig, ThreatModel};
 use burn_twins::data::ImageDataset;
-use burn_twins::models::{Architecture, Net};
+use burn_twins::models::{Architecture, HeldOut, Net};
 use burn_twins::train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, spread_samples};
 use burn_twins::train::{Evaluation, TrainConfig, Trained};
 
 use crate::cli::{Cli, ReportAttack};
+use crate::head::Head;
+use crate::support::parts::Parts;
 use crate::tuning::TEST_STEPS;
 
 /// Radii of the curve, as multiples of the training's epsilon.
@@ -101,15 +103,24 @@ impl ReportAttack {
 }
 
 /// The head of the report.
-pub fn begin(cli: &Cli, arch: Architecture, images: [usize; 2], sources: &str) -> Report {
+pub fn begin(cli: &Cli, arch: Architecture, parts: &Parts, head: &Head, sources: &str) -> Report {
     let weights = cli.weights.as_ref().map(|path| path.display().to_string());
+    let (train, test) = (parts.train.len(), parts.test.len());
+    let mut images = format!("{train} for training and validation, {test} for the test");
+    if let Some(HeldOut { images: all, fraction, seed }) = &parts.held_out {
+        let share = 100.0 * fraction;
+        images += &format!(
+            "; the test images are out of {share:.0} % of all {all}, drawn by class with seed {seed}"
+        );
+    }
     Report::new(format!("Adversarial fine-tuning on {}", cli.data))
         .with_fact("data", &cli.data)
-        .with_fact("images", format!("{} for training and validation, {} for the test", images[0], images[1]))
+        .with_fact("images", images)
         .with_fact("architecture", arch)
         .with_fact(
             "pre-trained weights",
             weights.as_deref().unwrap_or("made by this program on the built-in letters"),
         )
+        .with_fact("head", head)
         .with_fact("settings", sources)
 }

@@ -11,6 +11,7 @@ use burn_twins::train::{
 };
 
 use crate::cli::Cli;
+use crate::shell::resume_command;
 
 /// Steps of the PGD that measures robust accuracy on the test images.
 pub const TEST_STEPS: usize = 20;
@@ -52,22 +53,11 @@ pub fn fit(
         })?;
     if trained.ended == Ended::Interrupted {
         let out = folder.parent().expect("the method's folder lies in --out");
-        return Err(
-            format!("stopped, with the state saved; continue with\n    {}", resume_command(out)).into()
-        );
+        let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let command = resume_command(words, out);
+        return Err(format!("stopped, with the state saved; continue with\n    {command}").into());
     }
     Ok(trained)
-}
-
-/// The command line that this run was started with, and what makes it go on.
-fn resume_command(out: &Path) -> String {
-    let mut words: Vec<String> =
-        std::env::args().filter(|word| word != "--resume" && word != "--force").collect();
-    if !words.iter().any(|word| word == "--out" || word.starts_with("--out=")) {
-        words.extend(["--out".to_owned(), out.display().to_string()]);
-    }
-    words.push("--resume".to_owned());
-    words.join(" ")
 }
 
 /// Clean and PGD-20 accuracy on the test images, which nothing before has seen.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use burn_twins::data::{DataSource, FolderConfig, Framing, ImageDataset, Limited, NonImages, Part};
+use burn_twins::data::{DataSource, FolderConfig, Framing, ImageDataset, NonImages, Part};
 use burn_twins::models::{
     Architecture, ImportOptions, ModelCard, ModelConfig, ModelError, Net, Normalisation, NormalisationSource,
     load_pretrained,
@@ -29,12 +29,11 @@ pub struct ImageArguments {
 }
 
 impl ImageArguments {
-    /// Opens one part of a data source, its first `limit` samples; a folder with the classes of a model, if given.
+    /// Opens one part of a data source; a folder with the classes of a model, if given.
     pub fn open(
         &self,
         source: &DataSource,
         part: Part,
-        limit: Option<usize>,
         classes: Option<&[String]>,
     ) -> Result<Arc<dyn ImageDataset>, Box<dyn std::error::Error>> {
         let is_folder = matches!(source, DataSource::Folder(_));
@@ -48,10 +47,7 @@ impl ImageArguments {
         for path in dataset.skipped() {
             eprintln!("skipped, no image: {}", path.display());
         }
-        Ok(match limit {
-            Some(limit) => Arc::new(Limited::new(dataset, limit)?),
-            None => dataset,
-        })
+        Ok(dataset)
     }
 
     fn configure(&self, folder: FolderConfig, classes: Option<&[String]>) -> FolderConfig {

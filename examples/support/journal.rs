@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use burn_twins::attack::{EvaluationState, Observer, Outcome, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// Shows an evaluation's progress, and appends every outcome to a file: the first line is the state at the
 /// start, each further line an outcome.
@@ -26,13 +25,6 @@ struct Beginning {
     /// Hash of the weights' file. Equal clean logits, which the state has, do not make an equal model.
     weights: String,
     state: EvaluationState,
-}
-
-/// The SHA-256 of a file, in hexadecimal digits.
-pub fn file_hash(path: &Path) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Journal {

@@ -1,8 +1,10 @@
 //! What the examples' command lines share.
 #![allow(dead_code)] // Each example uses a part of it.
 
+pub mod file_hash;
 pub mod images;
 pub mod journal;
+pub mod parts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -109,7 +111,14 @@ pub fn open_data(
     part: Part,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ImageDataset>, DataError> {
-    let dataset = source.open(part)?;
+    limited(source.open(part)?, limit)
+}
+
+/// The first `limit` samples, all without a limit.
+pub fn limited(
+    dataset: Arc<dyn ImageDataset>,
+    limit: Option<usize>,
+) -> Result<Arc<dyn ImageDataset>, DataError> {
     Ok(match limit {
         Some(limit) => Arc::new(Limited::new(dataset, limit)?),
         None => dataset,

@@ -278,7 +278,7 @@ pub enum DataError {
 
     /// There are too few samples to split.
     #[error(
-        "{samples} samples in {classes} classes are too few to split off a validation set; every class keeps at least one"
+        "{samples} samples in {classes} classes are too few to split off a validation or test set; every class keeps at least one"
     )]
     TooFewToSplit {
         /// The number of samples.

@@ -20,7 +20,8 @@ use crate::{
 /// | `folder:DIR` | [`FolderDataset`](crate::FolderDataset) |
 ///
 /// A folder is one set of images. If it has sub-folders `train` and `test` (or `val`), these are the parts, and
-/// `train` says which classes there are; otherwise both parts are all images, and the caller splits them.
+/// `train` says which classes there are; otherwise both parts are all images, and the caller splits them
+/// ([`has_parts`](DataSource::has_parts)).
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -51,6 +52,28 @@ impl DataSource {
     pub const BUILTIN_TRAIN: usize = 10_000;
     /// The number of test samples of the built-in data.
     pub const BUILTIN_TEST: usize = 2_000;
+
+    /// Whether training and test part are different images: not those of a folder without `train` and `test` (or `val`).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use twins_data::DataSource;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let source: DataSource = format!("folder:{}", folder.path().display()).parse()?;
+    /// assert!(!source.has_parts());
+    /// std::fs::create_dir(folder.path().join("train"))?;
+    /// std::fs::create_dir(folder.path().join("test"))?;
+    /// assert!(source.has_parts());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn has_parts(&self) -> bool {
+        match self {
+            Self::Folder(folder) => part_folders(folder).is_some(),
+            _ => true,
+        }
+    }
 
     /// Opens a part.
     ///
@@ -102,16 +125,21 @@ impl DataSource {
 }
 
 fn folder_config(folder: &Path, part: Part) -> Result<FolderConfig, DataError> {
-    let train = folder.join("train");
-    let test = ["test", "val"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir());
-    Ok(match (test, part) {
-        (Some(test), Part::Test) if train.is_dir() => {
-            // A test set that lacks a class must not shift the labels of the classes after it.
+    Ok(match (part_folders(folder), part) {
+        // A test set that lacks a class must not shift the labels of the classes after it.
+        (Some([train, test]), Part::Test) => {
             FolderConfig::new(test).with_classes(FolderConfig::new(train).class_names()?)
         }
-        (Some(_), Part::Train) if train.is_dir() => FolderConfig::new(train),
-        _ => FolderConfig::new(folder),
+        (Some([train, _]), Part::Train) => FolderConfig::new(train),
+        (None, _) => FolderConfig::new(folder),
     })
+}
+
+/// The sub-folders of the training and of the test part, if there are both.
+fn part_folders(folder: &Path) -> Option<[PathBuf; 2]> {
+    let train = folder.join("train");
+    let test = ["test", "val"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir())?;
+    train.is_dir().then_some([train, test])
 }
 
 impl FromStr for DataSource {

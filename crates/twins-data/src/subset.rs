@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn_dataset::Dataset;
@@ -49,6 +50,10 @@ impl ImageDataset for Subset {
 
     fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
         self.dataset.original(self.indices[index])
+    }
+
+    fn skipped(&self) -> &[PathBuf] {
+        self.dataset.skipped()
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {

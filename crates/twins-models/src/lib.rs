@@ -23,6 +23,7 @@ mod blocks;
 mod config;
 mod error;
 mod export;
+mod held_out;
 mod import;
 mod initial;
 mod mnist_cnn;
@@ -43,6 +44,7 @@ pub use architecture::Architecture;
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use export::{Wings, export_weights};
+pub use held_out::HeldOut;
 pub use import::{
     IgnoredEntry, ImportMismatch, ImportOptions, ImportReport, MappedEntry, NormalisationSource,
     ShapeMismatch, WeightFormat, load_pretrained, load_weights,

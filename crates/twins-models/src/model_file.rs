@@ -10,6 +10,7 @@ use crate::architecture::Architecture;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::export::{Wings, write, write_error};
+use crate::held_out::HeldOut;
 use crate::import::{Checkpoint, ImportOptions, load_weights};
 use crate::net::Net;
 
@@ -22,6 +23,8 @@ pub struct ModelCard {
     config: ModelConfig,
     classes: Vec<String>,
     library_version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held_out: Option<HeldOut>,
 }
 
 impl ModelCard {
@@ -39,7 +42,20 @@ impl ModelCard {
             config: net.config().clone(),
             classes,
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            held_out: None,
         })
+    }
+
+    /// Records which images the network was not trained on, so that they can be found again.
+    pub fn with_held_out(mut self, held_out: Option<HeldOut>) -> Self {
+        self.held_out = held_out;
+        self
+    }
+
+    /// The images that the network was not trained on; `None` where its data had a test part of its own, or it was not
+    /// trained by this library.
+    pub fn held_out(&self) -> Option<&HeldOut> {
+        self.held_out.as_ref()
     }
 
     /// Configuration of the network: architecture, normalisation, up-sampling, size of images.
@@ -184,6 +200,23 @@ pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<(Net, Model
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_held_out_is_saved() {
+        let net = ModelConfig::new(Architecture::ResNet8, 2).init(&Device::flex()).unwrap();
+        let card = ModelCard::new(&net, vec!["cat".to_owned(), "dog".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for held_out in [None, Some(HeldOut { images: 120, fraction: 0.2, seed: 3 })] {
+            let card = card.clone().with_held_out(held_out.clone());
+            save_model(&path, &net, &card).unwrap();
+            assert_eq!(ModelCard::read(&path).unwrap().held_out(), held_out.as_ref());
+        }
+        // Cards of files that are older than the record.
+        let text = serde_json::to_string(&card).unwrap();
+        assert!(!text.contains("held_out"), "{text}");
+        assert_eq!(serde_json::from_str::<ModelCard>(&text).unwrap(), card);
+    }
 
     #[test]
     fn classes_are_compared_by_name_and_order_where_they_have_names() {

@@ -46,21 +46,47 @@ impl ConfigFile {
         };
         let text = std::fs::read_to_string(path)
             .map_err(|error| bad(format!("{error}; give the path of a readable text file")))?;
+        Self::parse(path, toml, &text)
+    }
+
+    /// Reads settings as a `.toml` file has them, from elsewhere: `name` stands for the file in errors and in
+    /// [`path`](Self::path).
+    ///
+    /// ```
+    /// use twins_train::{ConfigFile, Preset, Schedule};
+    ///
+    /// # fn main() -> Result<(), twins_train::TrainError> {
+    /// let given = ConfigFile::from_toml("--set", "ema_decay = 0.999\nschedule.kind = \"constant\"")?;
+    /// let config = given.apply(Preset::PaperCifar.config())?;
+    /// assert_eq!((config.ema_decay, config.schedule), (Some(0.999), Schedule::Constant));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) but for the file's own.
+    pub fn from_toml(name: impl AsRef<Path>, text: &str) -> Result<Self, TrainError> {
+        Self::parse(name.as_ref(), true, text)
+    }
+
+    fn parse(path: &Path, toml: bool, text: &str) -> Result<Self, TrainError> {
+        let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
         let value: Value = match toml {
-            true => toml::from_str(&text).map_err(|error| bad(toml_problem(&text, &error)))?,
-            false => serde_json::from_str(&text).map_err(|error| bad(json_problem(&error)))?,
+            true => toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?,
+            false => serde_json::from_str(text).map_err(|error| bad(json_problem(&error)))?,
         };
         if !value.is_object() {
             return Err(bad(format!("it holds {value}; it must hold a table of settings")));
         }
-        check_keys(&value, &known_keys(), "", &text).map_err(bad)?;
+        check_keys(&value, &known_keys(), "", text).map_err(bad)?;
         // Once more by type, because only this reading knows the line of a wrong value.
         match toml {
             true => {
-                drop(toml::from_str::<TrainConfig>(&text).map_err(|error| bad(toml_problem(&text, &error)))?)
+                drop(toml::from_str::<TrainConfig>(text).map_err(|error| bad(toml_problem(text, &error)))?)
             }
             false => {
-                drop(serde_json::from_str::<TrainConfig>(&text).map_err(|error| bad(json_problem(&error)))?)
+                drop(serde_json::from_str::<TrainConfig>(text).map_err(|error| bad(json_problem(&error)))?)
             }
         }
         Ok(Self { path: path.to_owned(), value })
