@@ -114,7 +114,7 @@ impl<M: ImageClassifier> Session<M> {
     }
 
     fn last_checkpoint(&self) -> Option<PathBuf> {
-        self.directory.as_ref().map(RunDirectory::last).filter(|path| path.exists())
+        self.directory.as_ref().and_then(RunDirectory::newest)
     }
 
     fn skips(&self) -> bool {
