@@ -171,16 +171,18 @@ pub enum TrainError {
     NothingToBranch,
     /// A loss, a gradient or a weight is NaN or infinite.
     #[error(
-        "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}); lower the learning rate, clip \
+        "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}): {origin}; lower the learning rate, clip \
          gradients, or set non_finite = \"skip-batch\"; last good checkpoint: {}",
         checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
     )]
     NonFinite {
-        /// Which value, with its parameter.
+        /// Which value.
         what: String,
         /// The epoch, from 1.
         epoch: usize,
         /// The step within the epoch, from 1.
+        /// The first weight or gradient that is not finite, or that all are.
+        origin: String,
         step: usize,
         /// The learning rate of the step.
         learning_rate: f64,

@@ -6,6 +6,7 @@ use twins_data::Batch;
 use twins_nn::WeightTrace;
 
 use super::Session;
+use crate::finite::{first_non_finite, in_words};
 use crate::keys::key;
 use crate::run_directory::RunDirectory;
 use crate::share::{Maker, Part};
@@ -36,6 +37,12 @@ impl<M: ImageClassifier> Session<M> {
             Err(Failure::Attack(AttackError::Logits { .. })) if self.skips() => {
                 self.sums.skipped += 1;
                 return Ok(());
+            }
+            Err(Failure::Attack(AttackError::Logits { value, .. })) => {
+                let what = format!("a logit that the adversary looked at is not finite ({value})");
+                let origin = first_non_finite(self.model());
+                let origin = origin.map_or("all weights are finite".to_owned(), |path| in_words(&path));
+                return Err(self.non_finite(what, origin));
             }
             Err(Failure::Attack(error)) => return Err(error.into()),
             Err(Failure::Device(panicked)) => {
@@ -70,7 +77,8 @@ impl<M: ImageClassifier> Session<M> {
         let maker = self.maker();
         let gathered =
             self.team.gather(self.model(), objective, maker.as_ref(), batch, settings.awp_gamma)?;
-        let report = report(self.model(), &gathered.gradients, &gathered.measured);
+        let mut report = report(self.model(), &gathered.gradients, &gathered.measured);
+        report.seek_origin(self.model());
         if report.non_finite().is_none() {
             let model = self.model.take().expect("the model is back after every step");
             let model = self.team.keep_statistics(model, &gathered);
@@ -98,19 +106,24 @@ impl<M: ImageClassifier> Session<M> {
                 self.sums.skipped += 1;
                 return Ok(());
             }
-            return Err(TrainError::NonFinite {
-                what,
-                epoch: self.state.epoch + 1,
-                step: self.state.step + 1,
-                learning_rate: self.learning_rate,
-                checkpoint: self.last_checkpoint(),
-            });
+            return Err(self.non_finite(what, report.non_finite_origin().unwrap_or_default()));
         }
         self.sums.add(&report);
         if let (Some(ema), Some(model)) = (&mut self.ema, &self.model) {
             ema.update(model);
         }
         Ok(())
+    }
+
+    fn non_finite(&self, what: String, origin: String) -> TrainError {
+        TrainError::NonFinite {
+            what,
+            origin,
+            epoch: self.state.epoch + 1,
+            step: self.state.step + 1,
+            learning_rate: self.learning_rate,
+            checkpoint: self.last_checkpoint(),
+        }
     }
 
     fn last_checkpoint(&self) -> Option<PathBuf> {
