@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::TrainError;
+use crate::keys::key;
 
 /// The devices that share a work; the first is the main one, which holds the model that counts.
 ///
@@ -54,6 +55,14 @@ impl Devices {
 
     pub(crate) fn list(&self) -> &[Device] {
         &self.list
+    }
+
+    /// Seeds the generator that a model draws from itself, as dropout does, on every device. Some devices share one, as all
+    /// handles of a CPU do: the last seed then holds for all of them.
+    pub(crate) fn seed(&self, draws: u64) {
+        for (place, device) in self.list.iter().enumerate() {
+            device.seed(key(draws, &[place as u64]));
+        }
     }
 
     /// Does a job for each of the first devices, side by side; the results are in the jobs' order. A single job is the

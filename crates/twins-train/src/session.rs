@@ -27,6 +27,9 @@ use crate::{Branched, Ended, EpochMetrics, ImageClassifier, Position, Sgd, Train
 /// What the draws of augmentation are for, as part of their key.
 const AUGMENTATION: u64 = 1;
 
+/// Likewise of what a model draws itself, as dropout does: in a step, and when an epoch is validated.
+const MODEL_IN_STEP: u64 = 3;
+const MODEL_IN_VALIDATION: u64 = 4;
 /// One training in progress.
 pub(crate) struct Session<M> {
     trainer: Trainer<M>,
@@ -162,6 +165,7 @@ impl<M: ImageClassifier> Session<M> {
             self.sums.seconds = seconds_before + seconds;
             self.sums.waiting = waiting_before + loader.waited().as_secs_f64();
             bar.advance(&self.sums);
+            self.seed_devices(MODEL_IN_STEP, self.state.steps);
             let interrupted = self.trainer.interrupted();
             let due = config.checkpoint_steps.is_some_and(|every| self.state.steps.is_multiple_of(every));
             if interrupted || (due && self.state.step < steps) {
@@ -193,6 +197,7 @@ impl<M: ImageClassifier> Session<M> {
                 accuracy
             }
         };
+                self.seed_devices(MODEL_IN_VALIDATION, self.state.epoch);
         self.sums.natural = Some(accuracy);
         self.trainer.objective = Box::new(config.objective(accuracy));
         Ok(())
@@ -206,5 +211,10 @@ impl<M: ImageClassifier> Session<M> {
         let done = (epoch * steps + step + 1) as f64;
         let warm = if done < warm_steps { done / warm_steps } else { 1.0 };
         config.learning_rate * warm * config.schedule.factor(position)
+    /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.
+    fn seed_devices(&self, purpose: u64, position: usize) {
+        self.team.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
+    }
+
     }
 }

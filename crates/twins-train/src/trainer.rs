@@ -174,6 +174,9 @@ impl<M: ImageClassifier> Trainer<M> {
     /// The model passed in is not altered through shared running statistics. A gradient checkpointing strategy of its
     /// device is not kept.
     ///
+    /// What a model draws itself, as dropout does, comes from Burn's generator of its device, which is the process's on most
+    /// backends: it is seeded anew, from the configured seed and the position, before every step and every validation.
+    ///
     /// # Errors
     ///
     /// Bad data or weights, an occupied run directory, an empty list of devices or a panic on one of several, a non-finite

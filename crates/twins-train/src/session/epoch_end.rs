@@ -5,7 +5,7 @@ use twins_attack::Pgd;
 use twins_data::ImageDataset;
 use twins_nn::TwinsModule;
 
-use super::Session;
+use super::{MODEL_IN_VALIDATION, Session};
 use crate::branched::BRANCH;
 use crate::evaluate::evaluate_with;
 use crate::weights::Weights;
@@ -35,6 +35,7 @@ impl<M: ImageClassifier> Session<M> {
         let averaged = match &self.ema {
             Some(ema) => Some(self.validate(ema.model())?),
             None => None,
+        self.seed_devices(MODEL_IN_VALIDATION, epoch);
         };
         let mut improved = self.judge(epoch, BestSource::Raw, raw, &weights);
         if let (Some(evaluation), Some(ema)) = (averaged, &self.ema) {
