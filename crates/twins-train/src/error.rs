@@ -49,10 +49,11 @@ pub enum TrainError {
     /// An empty list of devices.
     #[error("the list of devices is empty; give at least one, the first of which holds the model")]
     NoDevices,
-    /// A device's share of a work ended in a panic.
+    /// A work, or a device's share of it, ended in a panic: memory ran out, the device was lost, or model, objective or data
+    /// set panicked.
     #[error(
-        "device number {place} of {devices} failed {work}: {message}; leave it out of the list, or give it less to hold \
-         (batch_size, accumulate); last good checkpoint: {}",
+        "{} failed {work}: {message}; {remedy}; last good checkpoint: {}",
+        if *devices == 1 { "the computation".to_owned() } else { format!("device number {place} of {devices}") },
         checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
     )]
     Device {
@@ -64,6 +65,8 @@ pub enum TrainError {
         work: String,
         /// What the panic said.
         message: String,
+        /// What to do, in words; smaller sizes where memory ran out.
+        remedy: String,
         /// The checkpoint to go back to.
         checkpoint: Option<PathBuf>,
     },
@@ -178,11 +181,11 @@ pub enum TrainError {
     NonFinite {
         /// Which value.
         what: String,
+        /// The first weight or gradient that is not finite, or that all are.
+        origin: String,
         /// The epoch, from 1.
         epoch: usize,
         /// The step within the epoch, from 1.
-        /// The first weight or gradient that is not finite, or that all are.
-        origin: String,
         step: usize,
         /// The learning rate of the step.
         learning_rate: f64,

@@ -10,6 +10,7 @@ use twins_attack::Pgd;
 use twins_data::{ImageDataset, Subset};
 use twins_nn::TwinsModule;
 
+use crate::devices::guard;
 use crate::ema::Ema;
 use crate::keys::key;
 use crate::loader::Loader;
@@ -26,10 +27,10 @@ use crate::{Branched, Ended, EpochMetrics, ImageClassifier, Position, Sgd, Train
 
 /// What the draws of augmentation are for, as part of their key.
 const AUGMENTATION: u64 = 1;
-
 /// Likewise of what a model draws itself, as dropout does: in a step, and when an epoch is validated.
 const MODEL_IN_STEP: u64 = 3;
 const MODEL_IN_VALIDATION: u64 = 4;
+
 /// One training in progress.
 pub(crate) struct Session<M> {
     trainer: Trainer<M>,
@@ -104,7 +105,7 @@ impl<M: ImageClassifier> Session<M> {
             if patience.is_some_and(|patience| self.state.since_rise >= patience) {
                 break Ended::StoppedEarly;
             }
-            if !self.run_epoch()? {
+            if !self.run_epoch_guarded()? {
                 break Ended::Interrupted;
             }
         };
@@ -125,6 +126,13 @@ impl<M: ImageClassifier> Session<M> {
 
     fn model(&self) -> &Branched<M> {
         self.model.as_ref().expect("the model is back after every step")
+    }
+
+    /// [`run_epoch`](Self::run_epoch) with a panic as an error. The run can be resumed: what the panic left half done is in
+    /// memory alone, and nothing of it is written any more.
+    fn run_epoch_guarded(&mut self) -> Result<bool, TrainError> {
+        let devices = self.team.devices.list().len();
+        guard(devices, || self.run_epoch()).unwrap_or_else(|panicked| Err(self.device_error(panicked)))
     }
 
     /// Runs the rest of the current epoch; false where the stop flag ended it.
@@ -157,6 +165,7 @@ impl<M: ImageClassifier> Session<M> {
         while let Some(batch) = loader.next() {
             let batch = batch?;
             self.learning_rate = self.rate_at(steps);
+            self.seed_devices(MODEL_IN_STEP, self.state.steps);
             self.train_on(batch, self.state.step + 1 == steps)?;
             self.state.step += 1;
             self.state.steps += 1;
@@ -165,7 +174,6 @@ impl<M: ImageClassifier> Session<M> {
             self.sums.seconds = seconds_before + seconds;
             self.sums.waiting = waiting_before + loader.waited().as_secs_f64();
             bar.advance(&self.sums);
-            self.seed_devices(MODEL_IN_STEP, self.state.steps);
             let interrupted = self.trainer.interrupted();
             let due = config.checkpoint_steps.is_some_and(|every| self.state.steps.is_multiple_of(every));
             if interrupted || (due && self.state.step < steps) {
@@ -189,6 +197,7 @@ impl<M: ImageClassifier> Session<M> {
             Some(accuracy) => accuracy,
             None => {
                 let start = Instant::now();
+                self.seed_devices(MODEL_IN_VALIDATION, self.state.epoch);
                 let train: Arc<dyn ImageDataset> =
                     Arc::new(Subset::new(self.data.dataset.clone(), self.data.train.clone())?);
                 let branch = self.model().natural();
@@ -197,10 +206,14 @@ impl<M: ImageClassifier> Session<M> {
                 accuracy
             }
         };
-                self.seed_devices(MODEL_IN_VALIDATION, self.state.epoch);
         self.sums.natural = Some(accuracy);
         self.trainer.objective = Box::new(config.objective(accuracy));
         Ok(())
+    }
+
+    /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.
+    fn seed_devices(&self, purpose: u64, position: usize) {
+        self.team.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
     }
 
     fn rate_at(&self, steps: usize) -> f64 {
@@ -211,10 +224,5 @@ impl<M: ImageClassifier> Session<M> {
         let done = (epoch * steps + step + 1) as f64;
         let warm = if done < warm_steps { done / warm_steps } else { 1.0 };
         config.learning_rate * warm * config.schedule.factor(position)
-    /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.
-    fn seed_devices(&self, purpose: u64, position: usize) {
-        self.team.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
-    }
-
     }
 }

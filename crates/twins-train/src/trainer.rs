@@ -179,9 +179,9 @@ impl<M: ImageClassifier> Trainer<M> {
     ///
     /// # Errors
     ///
-    /// Bad data or weights, an occupied run directory, an empty list of devices or a panic on one of several, a non-finite
-    /// loss or gradient, a full disk. Nothing is
-    /// written before data, model and directory have been checked.
+    /// Bad data or weights, an occupied run directory, an empty list of devices, a panic in a step or a validation
+    /// ([`TrainError::Device`]), a non-finite loss or gradient, a full disk. Nothing is written before data, model and directory
+    /// have been checked.
     pub fn fit(mut self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
         let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?.inner();
         if self.config.method.is_two_wing() && model.num_twins_layers() == 0 {

@@ -22,20 +22,26 @@ impl<M: ImageClassifier> Session<M> {
         dataset: &Arc<dyn ImageDataset>,
         attack: Option<&Pgd>,
     ) -> Result<Evaluation, TrainError> {
-        evaluate_with(model, dataset, attack, self.trainer.config.batch_size, &self.team.devices)
+        let batch_size = self.trainer.config.batch_size;
+        evaluate_with(model, dataset, attack, batch_size, &self.team.devices).map_err(|mut error| {
+            if let TrainError::Device { checkpoint, .. } = &mut error {
+                *checkpoint = self.last_checkpoint();
+            }
+            error
+        })
     }
 
     /// Validates, judges, writes the epoch's metrics and the state behind it.
     pub(super) fn finish_epoch(&mut self) -> Result<(), TrainError> {
         let start = Instant::now();
         let epoch = self.state.epoch + 1;
+        self.seed_devices(MODEL_IN_VALIDATION, epoch);
         let weights = Weights::of(self.model());
         let raw = self.validate(self.model())?;
         let train_clean = self.evaluate(self.model(), &self.data.train_sample, None)?.clean;
         let averaged = match &self.ema {
             Some(ema) => Some(self.validate(ema.model())?),
             None => None,
-        self.seed_devices(MODEL_IN_VALIDATION, epoch);
         };
         let mut improved = self.judge(epoch, BestSource::Raw, raw, &weights);
         if let (Some(evaluation), Some(ema)) = (averaged, &self.ema) {

@@ -6,8 +6,11 @@ use twins_data::Batch;
 use twins_nn::WeightTrace;
 
 use super::Session;
+use crate::devices::Panicked;
+use crate::exhaustion::Load;
 use crate::finite::{first_non_finite, in_words};
 use crate::keys::key;
+use crate::order::batch_count;
 use crate::run_directory::RunDirectory;
 use crate::share::{Maker, Part};
 use crate::step::{report, step, update};
@@ -45,10 +48,7 @@ impl<M: ImageClassifier> Session<M> {
                 return Err(self.non_finite(what, origin));
             }
             Err(Failure::Attack(error)) => return Err(error.into()),
-            Err(Failure::Device(panicked)) => {
-                let work = format!("at step {} of epoch {}", self.state.step + 1, self.state.epoch + 1);
-                return Err(panicked.into_error(work, self.last_checkpoint()));
-            }
+            Err(Failure::Device(panicked)) => return Err(self.device_error(panicked)),
         };
         if let Some(before) = before {
             let updates = before.changes(self.model()).into_iter();
@@ -126,7 +126,19 @@ impl<M: ImageClassifier> Session<M> {
         }
     }
 
-    fn last_checkpoint(&self) -> Option<PathBuf> {
+    /// Of a panic where the training stands.
+    pub(super) fn device_error(&self, panicked: Panicked) -> TrainError {
+        let config = &self.trainer.config;
+        let epoch = self.state.epoch + 1;
+        let work = match self.state.step < batch_count(self.data.train.len(), config.batch_size) {
+            true => format!("at step {} of epoch {epoch}", self.state.step + 1),
+            false => format!("at the end of epoch {epoch}"),
+        };
+        let load = Load { batch_size: config.batch_size, accumulate: Some(config.accumulate) };
+        panicked.into_error(work, load, self.last_checkpoint())
+    }
+
+    pub(super) fn last_checkpoint(&self) -> Option<PathBuf> {
         self.directory.as_ref().and_then(RunDirectory::newest)
     }
 
