@@ -18,11 +18,12 @@ const NAME: &str = "run.json";
 /// The run's results.
 const REPORTS: [&str; 2] = ["report.json", "report.html"];
 /// What the training of one method leaves in its folder.
-const TRAINING: [&str; 6] = [
+const TRAINING: [&str; 7] = [
     "config.json",
     "metrics.jsonl",
     "last.safetensors",
     "previous.safetensors",
+    "damaged.safetensors",
     "best.safetensors",
     "model.safetensors",
 ];

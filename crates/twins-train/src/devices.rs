@@ -1,5 +1,5 @@
 use std::any::Any;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::thread;
 
@@ -7,6 +7,8 @@ use burn::tensor::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::TrainError;
+use crate::exhaustion::{Load, remedy};
+use crate::keys::key;
 
 /// The devices that share a work; the first is the main one, which holds the model that counts.
 ///
@@ -18,7 +20,7 @@ pub(crate) struct Devices {
     pools: Vec<ThreadPool>,
 }
 
-/// A device's thread panicked.
+/// A device's work panicked.
 #[derive(Debug)]
 pub(crate) struct Panicked {
     /// Which device, from 0.
@@ -28,10 +30,19 @@ pub(crate) struct Panicked {
 }
 
 impl Panicked {
-    /// As an error; `work` says at what it happened, in words.
-    pub(crate) fn into_error(self, work: String, checkpoint: Option<PathBuf>) -> TrainError {
+    /// As an error; `work` says at what it happened, in words, and `load` what it had to hold.
+    pub(crate) fn into_error(self, work: String, load: Load, checkpoint: Option<PathBuf>) -> TrainError {
         let Self { place, message, devices } = self;
-        TrainError::Device { place: place + 1, devices, work, message, checkpoint }
+        let remedy = remedy(&message, load, devices);
+        TrainError::Device { place: place + 1, devices, work, message, remedy, checkpoint }
+    }
+
+    fn new(place: usize, devices: usize, payload: Box<dyn Any + Send>) -> Self {
+        match message(payload.as_ref()) {
+            Some(message) => Self { place, message, devices },
+            // No panic!, but something that is not ours to interpret.
+            None => resume_unwind(payload),
+        }
     }
 }
 
@@ -56,12 +67,20 @@ impl Devices {
         &self.list
     }
 
-    /// Does a job for each of the first devices, side by side; the results are in the jobs' order. A single job is the
-    /// caller's own, with its threads and its panics.
+    /// Seeds the generator that a model draws from itself, as dropout does, on every device. Some devices share one, as all
+    /// handles of a CPU do: the last seed then holds for all of them.
+    pub(crate) fn seed(&self, draws: u64) {
+        for (place, device) in self.list.iter().enumerate() {
+            device.seed(key(draws, &[place as u64]));
+        }
+    }
+
+    /// Does a job for each of the first devices, side by side; the results are in the jobs' order. A single job runs in the
+    /// caller's thread.
     pub(crate) fn run<T: Send>(&self, jobs: Vec<impl FnOnce() -> T + Send>) -> Result<Vec<T>, Panicked> {
         assert!(jobs.len() <= self.list.len(), "{} jobs for {} devices", jobs.len(), self.list.len());
         if jobs.len() < 2 {
-            return Ok(jobs.into_iter().map(|job| job()).collect());
+            return jobs.into_iter().map(|job| guard(self.list.len(), job)).collect();
         }
         let outcomes: Vec<thread::Result<T>> = thread::scope(|scope| {
             let started: Vec<_> = jobs
@@ -76,17 +95,18 @@ impl Devices {
                 .collect();
             started.into_iter().map(thread::ScopedJoinHandle::join).collect()
         });
-        let panicked = |place, payload: Box<dyn Any + Send>| match message(payload.as_ref()) {
-            Some(message) => Panicked { place, message, devices: self.list.len() },
-            // No panic!, but something that is not ours to interpret.
-            None => resume_unwind(payload),
-        };
         outcomes
             .into_iter()
             .enumerate()
-            .map(|(place, outcome)| outcome.map_err(|payload| panicked(place, payload)))
+            .map(|(place, outcome)| outcome.map_err(|payload| Panicked::new(place, self.list.len(), payload)))
             .collect()
     }
+}
+
+/// Does a work of so many devices in the caller's thread, with a panic as one of the main device. What it leaves half done
+/// must be dropped.
+pub(crate) fn guard<T>(devices: usize, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::new(0, devices, payload))
 }
 
 fn message(payload: &(dyn Any + Send)) -> Option<String> {
@@ -122,5 +142,10 @@ mod tests {
         let job = |place: usize| move || assert_ne!(place, 1, "no memory");
         let Panicked { place, message, .. } = devices.run(vec![job(0), job(1)]).unwrap_err();
         assert!(place == 1 && message.contains("no memory"), "{place}: {message}");
+        // So is that of a single job, which has no thread of its own.
+        let here = thread::current().id();
+        let job = || assert_ne!(thread::current().id(), here, "no memory");
+        let Panicked { place, message, .. } = devices.run(vec![job]).unwrap_err();
+        assert!(place == 0 && message.contains("no memory"), "{place}: {message}");
     }
 }

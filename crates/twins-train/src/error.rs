@@ -49,10 +49,11 @@ pub enum TrainError {
     /// An empty list of devices.
     #[error("the list of devices is empty; give at least one, the first of which holds the model")]
     NoDevices,
-    /// A device's share of a work ended in a panic.
+    /// A work, or a device's share of it, ended in a panic: memory ran out, the device was lost, or model, objective or data
+    /// set panicked.
     #[error(
-        "device number {place} of {devices} failed {work}: {message}; leave it out of the list, or give it less to hold \
-         (batch_size, accumulate); last good checkpoint: {}",
+        "{} failed {work}: {message}; {remedy}; last good checkpoint: {}",
+        if *devices == 1 { "the computation".to_owned() } else { format!("device number {place} of {devices}") },
         checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
     )]
     Device {
@@ -64,6 +65,8 @@ pub enum TrainError {
         work: String,
         /// What the panic said.
         message: String,
+        /// What to do, in words; smaller sizes where memory ran out.
+        remedy: String,
         /// The checkpoint to go back to.
         checkpoint: Option<PathBuf>,
     },
@@ -171,13 +174,15 @@ pub enum TrainError {
     NothingToBranch,
     /// A loss, a gradient or a weight is NaN or infinite.
     #[error(
-        "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}); lower the learning rate, clip \
+        "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}): {origin}; lower the learning rate, clip \
          gradients, or set non_finite = \"skip-batch\"; last good checkpoint: {}",
         checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
     )]
     NonFinite {
-        /// Which value, with its parameter.
+        /// Which value.
         what: String,
+        /// The first weight or gradient that is not finite, or that all are.
+        origin: String,
         /// The epoch, from 1.
         epoch: usize,
         /// The step within the epoch, from 1.

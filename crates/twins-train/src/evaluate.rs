@@ -7,6 +7,7 @@ use twins_attack::Pgd;
 use twins_data::ImageDataset;
 
 use crate::devices::Devices;
+use crate::exhaustion::Load;
 use crate::keys::key;
 use crate::loader::Loader;
 use crate::{ImageClassifier, TrainError};
@@ -57,7 +58,7 @@ pub struct Evaluation {
 ///
 /// # Errors
 ///
-/// [`TrainError::NoParameters`], or an error of the data or the attack.
+/// [`TrainError::NoParameters`], an error of the data or the attack, or [`TrainError::Device`] for a panic.
 pub fn evaluate<M: ImageClassifier>(
     model: &M,
     dataset: &Arc<dyn ImageDataset>,
@@ -76,7 +77,7 @@ pub fn evaluate<M: ImageClassifier>(
 ///
 /// # Errors
 ///
-/// Those of [`evaluate`], [`TrainError::NoDevices`], or [`TrainError::Device`] for a panic on one of several devices.
+/// Those of [`evaluate`], and [`TrainError::NoDevices`].
 pub fn evaluate_on<M: ImageClassifier>(
     model: &M,
     dataset: &Arc<dyn ImageDataset>,
@@ -111,8 +112,10 @@ pub(crate) fn evaluate_with<M: ImageClassifier>(
         let dataset = dataset.clone();
         move || Evaluation::of(&victim, attack, numbers, Loader::start(dataset, own, None, 0, device.clone()))
     });
-    let parts =
-        devices.run(jobs.collect()).map_err(|panic| panic.into_error("in an evaluation".into(), None))?;
+    let load = Load { batch_size, accumulate: None };
+    let parts = devices
+        .run(jobs.collect())
+        .map_err(|panic| panic.into_error("in an evaluation".into(), load, None))?;
     parts.into_iter().reduce(|whole, part| Ok(whole?.and(part?))).expect("there is a device")
 }
 

@@ -19,6 +19,8 @@ mod division;
 mod ema;
 mod error;
 mod evaluate;
+mod exhaustion;
+mod finite;
 mod gradients;
 mod keys;
 mod leaf;

@@ -1,6 +1,7 @@
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -12,6 +13,8 @@ const READY: usize = 2;
 /// Prepares batches in a background thread, in a fixed order.
 pub(crate) struct Loader {
     batches: Receiver<Result<Batch, DataError>>,
+    /// Taken when it has ended.
+    thread: Option<JoinHandle<()>>,
     waited: Duration,
 }
 
@@ -25,7 +28,7 @@ impl Loader {
         device: Device,
     ) -> Self {
         let (sender, receiver) = sync_channel(READY);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             for ids in batches {
                 let augment = augmentation.as_ref().map(|augmentation| (augmentation, seed));
                 let batch = collate(dataset.as_ref(), &ids, augment, &device);
@@ -35,14 +38,19 @@ impl Loader {
                 }
             }
         });
-        Self { batches: receiver, waited: Duration::ZERO }
+        Self { batches: receiver, thread: Some(thread), waited: Duration::ZERO }
     }
 
-    /// The next batch; `None` after the last.
+    /// The next batch; `None` after the last. A panic of the thread goes on here: its batches must not just be missing.
     pub(crate) fn next(&mut self) -> Option<Result<Batch, DataError>> {
         let start = Instant::now();
         let batch = self.batches.recv().ok();
         self.waited += start.elapsed();
+        if batch.is_none()
+            && let Some(Err(payload)) = self.thread.take().map(JoinHandle::join)
+        {
+            resume_unwind(payload);
+        }
         batch
     }
 

@@ -26,6 +26,7 @@ pub enum ExistingRun {
 /// | `metrics.jsonl` | a line of [`EpochMetrics`] per epoch |
 /// | `last.safetensors` | the state to resume from |
 /// | `previous.safetensors` | the one before it, used where the last is damaged |
+/// | `damaged.safetensors` | a last one that could not be used; nothing reads it |
 /// | `best.safetensors` | the weights with the best validation robust accuracy |
 ///
 /// Every file is written under another name, flushed to the disk and renamed, so that whoever reads it, whenever the
@@ -39,13 +40,14 @@ const CONFIG: &str = "config.json";
 const METRICS: &str = "metrics.jsonl";
 const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
+const DAMAGED: &str = "damaged.safetensors";
 const BEST: &str = "best.safetensors";
 
 impl RunDirectory {
     /// Opens or creates the directory. Nothing is written where it is refused.
     pub(crate) fn open(path: &Path, existing: ExistingRun) -> Result<Self, TrainError> {
         let directory = Self { path: path.to_owned() };
-        let found: Vec<&str> = [CONFIG, METRICS, LAST, PREVIOUS, BEST]
+        let found: Vec<&str> = [CONFIG, METRICS, LAST, PREVIOUS, DAMAGED, BEST]
             .into_iter()
             .filter(|name| directory.path.join(name).exists())
             .collect();
@@ -67,6 +69,11 @@ impl RunDirectory {
 
     pub(crate) fn last(&self) -> PathBuf {
         self.path.join(LAST)
+    }
+
+    /// The file that a continuation would start from; `None` before the first.
+    pub(crate) fn newest(&self) -> Option<PathBuf> {
+        [LAST, PREVIOUS].map(|name| self.path.join(name)).into_iter().find(|path| path.exists())
     }
 
     pub(crate) fn best(&self) -> PathBuf {
@@ -133,6 +140,9 @@ impl RunDirectory {
     }
 
     /// The last good state, and what was wrong with the last one where it is the previous.
+    ///
+    /// A damaged last one is set aside then: the next state that is written would otherwise put it in the place of the good
+    /// one, and a process that ends at that moment would leave none.
     pub(crate) fn read_last(&self) -> Result<Option<(Checkpoint, Option<TrainError>)>, TrainError> {
         let problem = match read(&self.last()) {
             Ok(Some(checkpoint)) => return Ok(Some((checkpoint, None))),
@@ -140,7 +150,13 @@ impl RunDirectory {
             Err(problem) => Some(problem),
         };
         match read(&self.path.join(PREVIOUS)) {
-            Ok(Some(checkpoint)) => Ok(Some((checkpoint, problem))),
+            Ok(Some(checkpoint)) => {
+                if problem.is_some() {
+                    let last = self.last();
+                    fs::rename(&last, self.path.join(DAMAGED)).map_err(io("rename", &last))?;
+                }
+                Ok(Some((checkpoint, problem)))
+            }
             Ok(None) => problem.map_or(Ok(None), Err),
             Err(error) => Err(problem.unwrap_or(error)),
         }
@@ -217,10 +233,29 @@ mod tests {
             assert_eq!(read, checkpoint(1.0));
             assert!(problem.unwrap().to_string().contains("last.safetensors"));
         }
-        // The process ended between the two renames.
-        fs::remove_file(run.last()).unwrap();
+        // It is out of the way already, as it is where the process ended between the two renames of a writing.
+        assert_eq!(fs::read(run.path.join(DAMAGED)).unwrap(), b"");
+        assert_eq!(run.newest(), Some(run.path.join(PREVIOUS)));
         assert_eq!(run.read_last().unwrap().unwrap().0, checkpoint(1.0));
         fs::write(run.path.join(PREVIOUS), b"x").unwrap();
         assert!(run.read_last().is_err());
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_never_takes_the_place_of_a_good_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap();
+        run.write_last(&checkpoint(1.0)).unwrap();
+        run.write_last(&checkpoint(2.0)).unwrap();
+        fs::write(run.last(), b"damaged").unwrap();
+        run.read_last().unwrap();
+        run.write_last(&checkpoint(3.0)).unwrap();
+        // Where the process ends before the new one is in its place, this is all there is.
+        assert_eq!(read(&run.path.join(PREVIOUS)).unwrap().unwrap(), checkpoint(1.0));
+        assert_eq!(read(&run.last()).unwrap().unwrap(), checkpoint(3.0));
+        run.write_last(&checkpoint(4.0)).unwrap();
+        assert_eq!(read(&run.path.join(PREVIOUS)).unwrap().unwrap(), checkpoint(3.0));
+        RunDirectory::open(folder.path(), ExistingRun::Overwrite).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

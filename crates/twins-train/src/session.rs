@@ -1,3 +1,4 @@
+mod epoch_end;
 mod saving;
 mod training;
 
@@ -9,9 +10,8 @@ use twins_attack::Pgd;
 use twins_data::{ImageDataset, Subset};
 use twins_nn::TwinsModule;
 
-use crate::branched::BRANCH;
+use crate::devices::guard;
 use crate::ema::Ema;
-use crate::evaluate::evaluate_with;
 use crate::keys::key;
 use crate::loader::Loader;
 use crate::metrics::EpochSums;
@@ -23,13 +23,13 @@ use crate::team::Team;
 use crate::trainer::Data;
 use crate::tuning::Scope;
 use crate::weights::Weights;
-use crate::{
-    Best, BestSource, Branched, Ended, EpochMetrics, Evaluation, ImageClassifier, Position, Schedule, Sgd,
-    TrainError, Trained, Trainer,
-};
+use crate::{Branched, Ended, EpochMetrics, ImageClassifier, Position, Sgd, TrainError, Trained, Trainer};
 
 /// What the draws of augmentation are for, as part of their key.
 const AUGMENTATION: u64 = 1;
+/// Likewise of what a model draws itself, as dropout does: in a step, and when an epoch is validated.
+const MODEL_IN_STEP: u64 = 3;
+const MODEL_IN_VALIDATION: u64 = 4;
 
 /// One training in progress.
 pub(crate) struct Session<M> {
@@ -102,10 +102,10 @@ impl<M: ImageClassifier> Session<M> {
                 break Ended::Completed;
             }
             let patience = self.trainer.config.early_stopping;
-            if patience.is_some_and(|patience| self.state.since_best >= patience) {
+            if patience.is_some_and(|patience| self.state.since_rise >= patience) {
                 break Ended::StoppedEarly;
             }
-            if !self.run_epoch()? {
+            if !self.run_epoch_guarded()? {
                 break Ended::Interrupted;
             }
         };
@@ -126,6 +126,13 @@ impl<M: ImageClassifier> Session<M> {
 
     fn model(&self) -> &Branched<M> {
         self.model.as_ref().expect("the model is back after every step")
+    }
+
+    /// [`run_epoch`](Self::run_epoch) with a panic as an error. The run can be resumed: what the panic left half done is in
+    /// memory alone, and nothing of it is written any more.
+    fn run_epoch_guarded(&mut self) -> Result<bool, TrainError> {
+        let devices = self.team.devices.list().len();
+        guard(devices, || self.run_epoch()).unwrap_or_else(|panicked| Err(self.device_error(panicked)))
     }
 
     /// Runs the rest of the current epoch; false where the stop flag ended it.
@@ -158,6 +165,7 @@ impl<M: ImageClassifier> Session<M> {
         while let Some(batch) = loader.next() {
             let batch = batch?;
             self.learning_rate = self.rate_at(steps);
+            self.seed_devices(MODEL_IN_STEP, self.state.steps);
             self.train_on(batch, self.state.step + 1 == steps)?;
             self.state.step += 1;
             self.state.steps += 1;
@@ -189,6 +197,7 @@ impl<M: ImageClassifier> Session<M> {
             Some(accuracy) => accuracy,
             None => {
                 let start = Instant::now();
+                self.seed_devices(MODEL_IN_VALIDATION, self.state.epoch);
                 let train: Arc<dyn ImageDataset> =
                     Arc::new(Subset::new(self.data.dataset.clone(), self.data.train.clone())?);
                 let branch = self.model().natural();
@@ -202,6 +211,11 @@ impl<M: ImageClassifier> Session<M> {
         Ok(())
     }
 
+    /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.
+    fn seed_devices(&self, purpose: u64, position: usize) {
+        self.team.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
+    }
+
     fn rate_at(&self, steps: usize) -> f64 {
         let config = &self.trainer.config;
         let (epoch, step, plateaus) = (self.state.epoch, self.state.step, self.state.plateaus);
@@ -210,73 +224,5 @@ impl<M: ImageClassifier> Session<M> {
         let done = (epoch * steps + step + 1) as f64;
         let warm = if done < warm_steps { done / warm_steps } else { 1.0 };
         config.learning_rate * warm * config.schedule.factor(position)
-    }
-
-    fn validate(&self, model: &Branched<M>) -> Result<Evaluation, TrainError> {
-        self.evaluate(model, &self.data.validation, Some(&self.validation_attack))
-    }
-
-    fn evaluate<V: ImageClassifier>(
-        &self,
-        model: &V,
-        dataset: &Arc<dyn ImageDataset>,
-        attack: Option<&Pgd>,
-    ) -> Result<Evaluation, TrainError> {
-        evaluate_with(model, dataset, attack, self.trainer.config.batch_size, &self.team.devices)
-    }
-
-    fn finish_epoch(&mut self) -> Result<(), TrainError> {
-        let start = Instant::now();
-        let epoch = self.state.epoch + 1;
-        let weights = Weights::of(self.model());
-        let raw = self.validate(self.model())?;
-        let train_clean = self.evaluate(self.model(), &self.data.train_sample, None)?.clean;
-        let averaged = match &self.ema {
-            Some(ema) => Some(self.validate(ema.model())?),
-            None => None,
-        };
-        let mut improved = self.judge(epoch, BestSource::Raw, raw, &weights);
-        if let (Some(evaluation), Some(ema)) = (averaged, &self.ema) {
-            let averages = Weights::of(ema.model());
-            improved |= self.judge(epoch, BestSource::Ema, evaluation, &averages);
-        }
-        let patience = match self.trainer.config.schedule {
-            Schedule::RobustAccuracy { patience, .. } => Some(patience),
-            _ => None,
-        };
-        self.state.count_epoch(improved, patience);
-        if improved {
-            self.save_best()?;
-        }
-
-        let sums = std::mem::take(&mut self.sums);
-        let mut metrics = sums.into_metrics(
-            (epoch, self.state.steps),
-            self.learning_rate,
-            (raw, averaged),
-            &weights,
-            start.elapsed().as_secs_f64(),
-        );
-        metrics.train_clean_accuracy = Some(train_clean);
-        metrics.wing_drift = self.model().wing_drift();
-        if let Some(directory) = &self.directory {
-            directory.append_metrics(&metrics)?;
-        }
-        if let Some(observer) = &mut self.trainer.observer {
-            observer(&metrics);
-        }
-        self.history.push(metrics);
-        self.state.epoch += 1;
-        self.state.step = 0;
-        self.save()
-    }
-
-    fn judge(&mut self, epoch: usize, source: BestSource, evaluation: Evaluation, weights: &Weights) -> bool {
-        let robust = evaluation.robust.unwrap_or(evaluation.clean);
-        let better = self.state.judge(Best { epoch, source, clean: evaluation.clean, robust });
-        if better {
-            self.best = Some(weights.without(BRANCH));
-        }
-        better
     }
 }

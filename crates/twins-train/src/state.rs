@@ -17,10 +17,14 @@ pub(crate) struct State {
     pub(crate) steps: usize,
     /// Times that the robust accuracy stopped rising.
     pub(crate) plateaus: usize,
-    /// Epochs since the best one or the last plateau.
+    /// Epochs since the robust accuracy last rose or the last plateau.
     pub(crate) since_plateau: usize,
-    /// Epochs since the best one.
-    pub(crate) since_best: usize,
+    /// Epochs since the robust accuracy last rose.
+    #[serde(alias = "since_best")]
+    pub(crate) since_rise: usize,
+    /// Whether the epoch that is being judged has a higher robust accuracy than all before.
+    #[serde(skip)]
+    pub(crate) rose: bool,
     /// The best epoch so far.
     pub(crate) best: Option<Best>,
     /// Of the current epoch.
@@ -123,6 +127,7 @@ impl State {
     ///
     /// Ties in robust accuracy are broken by clean accuracy, then by the earlier epoch.
     pub(crate) fn judge(&mut self, candidate: Best) -> bool {
+        self.rose |= self.best.is_none_or(|best| candidate.robust.correct > best.robust.correct);
         let better = self.best.is_none_or(|best| {
             (candidate.robust.correct, candidate.clean.correct) > (best.robust.correct, best.clean.correct)
         });
@@ -132,10 +137,12 @@ impl State {
         better
     }
 
-    /// Counts an epoch towards a plateau of the learning rate and towards early stopping.
-    pub(crate) fn count_epoch(&mut self, improved: bool, patience: Option<usize>) {
-        self.since_best = if improved { 0 } else { self.since_best + 1 };
-        self.since_plateau = if improved { 0 } else { self.since_plateau + 1 };
+    /// Counts the epoch that was judged towards a plateau of the learning rate and towards early stopping. A best epoch
+    /// that only breaks a tie by its clean accuracy is no rise.
+    pub(crate) fn count_epoch(&mut self, patience: Option<usize>) {
+        let rose = std::mem::take(&mut self.rose);
+        self.since_rise = if rose { 0 } else { self.since_rise + 1 };
+        self.since_plateau = if rose { 0 } else { self.since_plateau + 1 };
         if patience.is_some_and(|patience| self.since_plateau >= patience) {
             self.plateaus += 1;
             self.since_plateau = 0;
@@ -187,9 +194,30 @@ mod tests {
     #[test]
     fn plateaus_and_patience() {
         let mut state = State::default();
-        for improved in [true, false, false, false, false] {
-            state.count_epoch(improved, Some(2));
+        for epoch in 1..=5 {
+            state.judge(best(epoch, 5, 8));
+            state.count_epoch(Some(2));
         }
-        assert_eq!((state.plateaus, state.since_best), (2, 4));
+        assert_eq!((state.plateaus, state.since_rise), (2, 4));
+        // What versions before called it.
+        let old = state.to_json().replace("since_rise", "since_best");
+        assert_eq!(State::from_json(&old).unwrap(), state);
+    }
+
+    #[test]
+    fn a_tie_broken_by_clean_accuracy_is_no_rise() {
+        let mut state = State::default();
+        let mut epoch = |candidates: &[Best]| {
+            let better = candidates.iter().map(|candidate| state.judge(*candidate)).collect::<Vec<_>>();
+            state.count_epoch(Some(3));
+            (better, state.since_rise, state.since_plateau, state.plateaus)
+        };
+        assert_eq!(epoch(&[best(1, 5, 6)]), (vec![true], 0, 0, 0));
+        assert_eq!(epoch(&[best(2, 5, 7)]), (vec![true], 1, 1, 0));
+        assert_eq!(epoch(&[best(3, 5, 8)]), (vec![true], 2, 2, 0));
+        assert_eq!(epoch(&[best(4, 5, 9)]), (vec![true], 3, 0, 1));
+        // Raw and averaged weights: either's rise counts.
+        assert_eq!(epoch(&[best(5, 6, 1), best(5, 6, 2)]), (vec![true, true], 0, 0, 1));
+        assert_eq!(epoch(&[best(6, 4, 9), best(6, 7, 0)]), (vec![false, true], 0, 0, 1));
     }
 }

@@ -3,6 +3,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::awp::perturbed;
+use crate::finite::{first_non_finite, in_words};
 use crate::gradients::SquaredNorms;
 use crate::pass::{Measured, Pass, SCALARS};
 use crate::{Objective, Sgd, TrainingBatch};
@@ -24,18 +25,44 @@ pub struct StepReport {
     pub gradient_norm: f64,
     /// Euclidean norm of each parameter's gradient, by path.
     pub gradient_norms: Vec<(String, f64)>,
+    /// The first parameter or running statistic, in the model's order, that was not finite before the step. It is looked for
+    /// where the loss or a gradient is not finite.
+    pub non_finite_parameter: Option<String>,
 }
 
 impl StepReport {
-    /// The first value that is NaN or infinite, in words.
+    /// The first value that is NaN or infinite, in words: the loss, or else a gradient with its parameter.
     pub fn non_finite(&self) -> Option<String> {
         if !self.loss.is_finite() {
             return Some(format!("the loss is {}", self.loss));
         }
-        self.gradient_norms
-            .iter()
-            .find(|(_, norm)| !norm.is_finite())
-            .map(|(path, norm)| format!("the gradient of \"{path}\" has norm {norm}"))
+        self.non_finite_gradient().map(|(path, norm)| format!("the gradient of \"{path}\" has norm {norm}"))
+    }
+
+    /// Where it comes from, in words, as far as weights and gradients tell; `None` where everything is finite.
+    ///
+    /// A weight is named before a gradient: behind one that is not finite, all gradients are NaN.
+    pub fn non_finite_origin(&self) -> Option<String> {
+        self.non_finite()?;
+        Some(match (&self.non_finite_parameter, self.non_finite_gradient()) {
+            (Some(path), _) => in_words(path),
+            (None, _) if self.loss.is_finite() => "the loss and all weights are finite".to_owned(),
+            (None, Some((path, _))) => {
+                format!("all weights are finite, the first gradient that is not is that of \"{path}\"")
+            }
+            (None, None) => "all weights and gradients are finite, the loss alone is not".to_owned(),
+        })
+    }
+
+    fn non_finite_gradient(&self) -> Option<&(String, f64)> {
+        self.gradient_norms.iter().find(|(_, norm)| !norm.is_finite())
+    }
+
+    /// Notes the first value of the model, as it was before the step, that is not finite, if anything is not.
+    pub(crate) fn seek_origin<M: Module>(&mut self, before: &M) {
+        if self.non_finite().is_some() {
+            self.non_finite_parameter = first_non_finite(before);
+        }
     }
 }
 
@@ -91,7 +118,8 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
     let differentiated = moved.as_ref().unwrap_or(&model);
     let Pass { gradients, measured } = Pass::of(differentiated, objective, batch, 1.0);
     drop(moved);
-    let report = report(&model, &gradients, &[measured]);
+    let mut report = report(&model, &gradients, &[measured]);
+    report.seek_origin(&before);
     if report.non_finite().is_some() {
         return (before.train(), report);
     }
@@ -120,6 +148,7 @@ pub(crate) fn report<M: Module>(model: &M, gradients: &GradientsParams, passes: 
         samples,
         gradient_norm: squares.iter().sum::<f64>().sqrt(),
         gradient_norms: norms.paths.into_iter().zip(squares.iter().map(|square| square.sqrt())).collect(),
+        non_finite_parameter: None,
     }
 }
 

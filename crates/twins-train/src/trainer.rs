@@ -174,11 +174,14 @@ impl<M: ImageClassifier> Trainer<M> {
     /// The model passed in is not altered through shared running statistics. A gradient checkpointing strategy of its
     /// device is not kept.
     ///
+    /// What a model draws itself, as dropout does, comes from Burn's generator of its device, which is the process's on most
+    /// backends: it is seeded anew, from the configured seed and the position, before every step and every validation.
+    ///
     /// # Errors
     ///
-    /// Bad data or weights, an occupied run directory, an empty list of devices or a panic on one of several, a non-finite
-    /// loss or gradient, a full disk. Nothing is
-    /// written before data, model and directory have been checked.
+    /// Bad data or weights, an occupied run directory, an empty list of devices, a panic in a step or a validation
+    /// ([`TrainError::Device`]), a non-finite loss or gradient, a full disk. Nothing is written before data, model and directory
+    /// have been checked.
     pub fn fit(mut self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
         let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?.inner();
         if self.config.method.is_two_wing() && model.num_twins_layers() == 0 {

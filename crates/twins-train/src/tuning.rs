@@ -45,6 +45,8 @@ pub(crate) struct Scope {
     head: Option<String>,
     /// The parameters that the model given wanted to train.
     trainable: BTreeSet<String>,
+    /// Its flags that were up: dropout and stock batch normalisation that behave as during training.
+    active: BTreeSet<String>,
 }
 
 impl Scope {
@@ -61,9 +63,10 @@ impl Scope {
         if tuning != Tuning::Full && survey.head.is_none() {
             return Err(TrainError::NoHead);
         }
-        let scope = Self { tuning, frozen: frozen.to_vec(), head: survey.head, trainable: survey.trainable };
+        let Survey { head, trainable, active, paths, .. } = survey;
+        let scope = Self { tuning, frozen: frozen.to_vec(), head, trainable, active };
         let probing = tuning == Tuning::LinearProbe;
-        match survey.paths.iter().any(|path| scope.trains(path, probing)) {
+        match paths.iter().any(|path| scope.trains(path, probing)) {
             true => Ok(scope),
             false => Err(TrainError::NothingToTrain),
         }
@@ -73,7 +76,7 @@ impl Scope {
     pub(crate) fn apply<M: Module>(&self, model: M, epoch: usize, wing: Wing) -> M {
         let probing = self.tuning.probes(epoch);
         let model = model.with_wing(if probing { Wing::Adaptive } else { wing });
-        let mut apply = Apply { scope: self, probing, path: Vec::new() };
+        let mut apply = Apply { scope: self, probing, path: Vec::new(), containers: Vec::new() };
         model.map(&mut apply)
     }
 
@@ -104,6 +107,8 @@ pub(crate) struct Survey {
     pub(crate) paths: Vec<String>,
     /// The parameters that are to be trained.
     pub(crate) trainable: BTreeSet<String>,
+    /// The flags that are up.
+    active: BTreeSet<String>,
     /// The last linear layer.
     pub(crate) head: Option<String>,
 }
@@ -136,21 +141,30 @@ impl ModuleVisitor for Survey {
         }
         self.paths.push(path);
     }
+
+    fn visit_flag(&mut self, flag: &Param<Flag>) {
+        if flag.is_enabled() {
+            self.active.insert(self.path.join("."));
+        }
+    }
 }
 
 struct Apply<'a> {
     scope: &'a Scope,
     probing: bool,
     path: Vec<String>,
+    containers: Vec<String>,
 }
 
 impl ModuleMapper for Apply<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
+    fn enter_module(&mut self, name: &str, container: &str) {
         self.path.push(name.to_owned());
+        self.containers.push(container.to_owned());
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
         self.path.pop();
+        self.containers.pop();
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -161,14 +175,15 @@ impl ModuleMapper for Apply<'_> {
         }
     }
 
-    /// Two-wing layers have been set as a whole model; here are those of frozen parts, and while probing also stock
-    /// batch normalisation and dropout.
+    /// Two-wing layers have been set as a whole model; here are those of frozen parts, and stock batch normalisation and
+    /// dropout, which rest while probing and are as the model given had them otherwise: a flag that is lowered stays down.
     fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
         let path = self.path.join(".");
-        let stock = !path.ends_with(".frozen");
-        match self.scope.freezes(&path) || (self.probing && stock) {
+        let two_wing = self.containers.last().is_some_and(|container| container == "Struct:TwinsBatchNorm");
+        match self.scope.freezes(&path) {
             true => flag.with_value(false),
-            false => flag,
+            false if two_wing => flag,
+            false => flag.with_value(!self.probing && self.scope.active.contains(&path)),
         }
     }
 }

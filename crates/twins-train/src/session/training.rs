@@ -6,7 +6,11 @@ use twins_data::Batch;
 use twins_nn::WeightTrace;
 
 use super::Session;
+use crate::devices::Panicked;
+use crate::exhaustion::Load;
+use crate::finite::{first_non_finite, in_words};
 use crate::keys::key;
+use crate::order::batch_count;
 use crate::run_directory::RunDirectory;
 use crate::share::{Maker, Part};
 use crate::step::{report, step, update};
@@ -37,11 +41,14 @@ impl<M: ImageClassifier> Session<M> {
                 self.sums.skipped += 1;
                 return Ok(());
             }
-            Err(Failure::Attack(error)) => return Err(error.into()),
-            Err(Failure::Device(panicked)) => {
-                let work = format!("at step {} of epoch {}", self.state.step + 1, self.state.epoch + 1);
-                return Err(panicked.into_error(work, self.last_checkpoint()));
+            Err(Failure::Attack(AttackError::Logits { value, .. })) => {
+                let what = format!("a logit that the adversary looked at is not finite ({value})");
+                let origin = first_non_finite(self.model());
+                let origin = origin.map_or("all weights are finite".to_owned(), |path| in_words(&path));
+                return Err(self.non_finite(what, origin));
             }
+            Err(Failure::Attack(error)) => return Err(error.into()),
+            Err(Failure::Device(panicked)) => return Err(self.device_error(panicked)),
         };
         if let Some(before) = before {
             let updates = before.changes(self.model()).into_iter();
@@ -70,7 +77,8 @@ impl<M: ImageClassifier> Session<M> {
         let maker = self.maker();
         let gathered =
             self.team.gather(self.model(), objective, maker.as_ref(), batch, settings.awp_gamma)?;
-        let report = report(self.model(), &gathered.gradients, &gathered.measured);
+        let mut report = report(self.model(), &gathered.gradients, &gathered.measured);
+        report.seek_origin(self.model());
         if report.non_finite().is_none() {
             let model = self.model.take().expect("the model is back after every step");
             let model = self.team.keep_statistics(model, &gathered);
@@ -98,13 +106,7 @@ impl<M: ImageClassifier> Session<M> {
                 self.sums.skipped += 1;
                 return Ok(());
             }
-            return Err(TrainError::NonFinite {
-                what,
-                epoch: self.state.epoch + 1,
-                step: self.state.step + 1,
-                learning_rate: self.learning_rate,
-                checkpoint: self.last_checkpoint(),
-            });
+            return Err(self.non_finite(what, report.non_finite_origin().unwrap_or_default()));
         }
         self.sums.add(&report);
         if let (Some(ema), Some(model)) = (&mut self.ema, &self.model) {
@@ -113,8 +115,31 @@ impl<M: ImageClassifier> Session<M> {
         Ok(())
     }
 
-    fn last_checkpoint(&self) -> Option<PathBuf> {
-        self.directory.as_ref().map(RunDirectory::last).filter(|path| path.exists())
+    fn non_finite(&self, what: String, origin: String) -> TrainError {
+        TrainError::NonFinite {
+            what,
+            origin,
+            epoch: self.state.epoch + 1,
+            step: self.state.step + 1,
+            learning_rate: self.learning_rate,
+            checkpoint: self.last_checkpoint(),
+        }
+    }
+
+    /// Of a panic where the training stands.
+    pub(super) fn device_error(&self, panicked: Panicked) -> TrainError {
+        let config = &self.trainer.config;
+        let epoch = self.state.epoch + 1;
+        let work = match self.state.step < batch_count(self.data.train.len(), config.batch_size) {
+            true => format!("at step {} of epoch {epoch}", self.state.step + 1),
+            false => format!("at the end of epoch {epoch}"),
+        };
+        let load = Load { batch_size: config.batch_size, accumulate: Some(config.accumulate) };
+        panicked.into_error(work, load, self.last_checkpoint())
+    }
+
+    pub(super) fn last_checkpoint(&self) -> Option<PathBuf> {
+        self.directory.as_ref().and_then(RunDirectory::newest)
     }
 
     fn skips(&self) -> bool {

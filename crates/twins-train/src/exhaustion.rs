@@ -1,0 +1,102 @@
+//! What to do about a panic: where its message tells of memory that ran out, which smaller sizes to try.
+
+/// What a work that panicked had to hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) batch_size: usize,
+    /// The micro-batches of a step; `None` for a work that is not divided into any.
+    pub(crate) accumulate: Option<usize>,
+}
+
+/// Parts of the messages of CUDA, Vulkan, wgpu, CubeCL and the allocator for memory that ran out, or a tensor that is larger
+/// than the device allows, in small letters and with spaces for hyphens and underscores.
+const EXHAUSTED: [&str; 10] = [
+    "out of memory",
+    "outofmemory",
+    "out of device memory",
+    "out of host memory",
+    "not enough memory",
+    "memory allocation",
+    "can't allocate",
+    "cannot allocate",
+    "maximum buffer size",
+    "buffer binding size",
+];
+
+pub(crate) fn is_exhausted(message: &str) -> bool {
+    let message = message.to_lowercase().replace(['-', '_'], " ");
+    EXHAUSTED.iter().any(|part| message.contains(part))
+}
+
+/// The remedy in words; `devices`: how many shared the work.
+pub(crate) fn remedy(message: &str, load: Load, devices: usize) -> String {
+    if !is_exhausted(message) {
+        return match devices {
+            1 => "remove the cause and go on from the last checkpoint".to_owned(),
+            _ => {
+                "remove the cause, or leave it out of the list, and go on from the last checkpoint".to_owned()
+            }
+        };
+    }
+    let size = load.batch_size;
+    let smaller = (size >= 4).then(|| format!("batch_size {} (now {size})", size / 2));
+    let Some(accumulate) = load.accumulate else {
+        let smaller = smaller.unwrap_or_else(|| "a smaller model".to_owned());
+        return format!("its memory is too small for the batch: use {smaller}");
+    };
+    // A micro-batch has at least two images.
+    let more = (2 * accumulate).min(size / 2);
+    let divided = (more > accumulate)
+        .then(|| format!("accumulate {more} (now {accumulate}; a step then still has {size} images)"));
+    let ways: Vec<String> = [smaller, divided].into_iter().flatten().collect();
+    match ways.is_empty() {
+        true => {
+            "its memory is too small for the batch: use a smaller model, or resume on more devices".to_owned()
+        }
+        false => format!(
+            "its memory is too small for the batch: begin anew with {}, or resume on more devices",
+            ways.join(" or ")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_the_backends_are_known() {
+        for message in [
+            "out of device memory allocating 4294967296 bytes\n",
+            "An out-of-memory error happened during launch\nCaused by:\n",
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "called `Result::unwrap()` on an `Err` value: OutOfMemory { size: 12 }",
+            "can't allocate buffer of size: 8589934592\n",
+            "wgpu error: Not enough memory left.",
+            "Buffer size 8589934592 is greater than the maximum buffer size (4294967296)",
+            "Buffer binding 0 range 3 exceeds `max_storage_buffer_binding_size` limit 2",
+        ] {
+            assert!(is_exhausted(message), "{message}");
+        }
+        for message in ["index out of bounds: the len is 3", "Shape mismatch: [2, 3] and [3]", "device lost"]
+        {
+            assert!(!is_exhausted(message), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_sizes_suggested_can_be_used() {
+        let say = |batch_size, accumulate| remedy("out of memory", Load { batch_size, accumulate }, 1);
+        let message = say(16, Some(1));
+        assert!(message.contains("batch_size 8 (now 16) or accumulate 2 (now 1;"), "{message}");
+        // No more than two images for each of them.
+        assert!(say(10, Some(4)).contains("accumulate 5 (now 4;"));
+        assert!(!say(10, Some(5)).contains("accumulate"));
+        assert!(say(10, Some(5)).contains("batch_size 5 (now 10)"));
+        assert!(say(2, Some(1)).contains("use a smaller model"));
+        assert!(say(100, None).ends_with("use batch_size 50 (now 100)"));
+        assert!(say(2, None).ends_with("use a smaller model"));
+        let other = remedy("device lost", Load { batch_size: 16, accumulate: Some(1) }, 2);
+        assert!(other.contains("leave it out of the list") && !other.contains("16"), "{other}");
+    }
+}

@@ -1,0 +1,90 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use twins_attack::Pgd;
+use twins_data::ImageDataset;
+use twins_nn::TwinsModule;
+
+use super::{MODEL_IN_VALIDATION, Session};
+use crate::branched::BRANCH;
+use crate::evaluate::evaluate_with;
+use crate::weights::Weights;
+use crate::{Best, BestSource, Branched, Evaluation, ImageClassifier, Schedule, TrainError};
+
+impl<M: ImageClassifier> Session<M> {
+    fn validate(&self, model: &Branched<M>) -> Result<Evaluation, TrainError> {
+        self.evaluate(model, &self.data.validation, Some(&self.validation_attack))
+    }
+
+    pub(super) fn evaluate<V: ImageClassifier>(
+        &self,
+        model: &V,
+        dataset: &Arc<dyn ImageDataset>,
+        attack: Option<&Pgd>,
+    ) -> Result<Evaluation, TrainError> {
+        let batch_size = self.trainer.config.batch_size;
+        evaluate_with(model, dataset, attack, batch_size, &self.team.devices).map_err(|mut error| {
+            if let TrainError::Device { checkpoint, .. } = &mut error {
+                *checkpoint = self.last_checkpoint();
+            }
+            error
+        })
+    }
+
+    /// Validates, judges, writes the epoch's metrics and the state behind it.
+    pub(super) fn finish_epoch(&mut self) -> Result<(), TrainError> {
+        let start = Instant::now();
+        let epoch = self.state.epoch + 1;
+        self.seed_devices(MODEL_IN_VALIDATION, epoch);
+        let weights = Weights::of(self.model());
+        let raw = self.validate(self.model())?;
+        let train_clean = self.evaluate(self.model(), &self.data.train_sample, None)?.clean;
+        let averaged = match &self.ema {
+            Some(ema) => Some(self.validate(ema.model())?),
+            None => None,
+        };
+        let mut improved = self.judge(epoch, BestSource::Raw, raw, &weights);
+        if let (Some(evaluation), Some(ema)) = (averaged, &self.ema) {
+            let averages = Weights::of(ema.model());
+            improved |= self.judge(epoch, BestSource::Ema, evaluation, &averages);
+        }
+        let patience = match self.trainer.config.schedule {
+            Schedule::RobustAccuracy { patience, .. } => Some(patience),
+            _ => None,
+        };
+        self.state.count_epoch(patience);
+        if improved {
+            self.save_best()?;
+        }
+
+        let sums = std::mem::take(&mut self.sums);
+        let mut metrics = sums.into_metrics(
+            (epoch, self.state.steps),
+            self.learning_rate,
+            (raw, averaged),
+            &weights,
+            start.elapsed().as_secs_f64(),
+        );
+        metrics.train_clean_accuracy = Some(train_clean);
+        metrics.wing_drift = self.model().wing_drift();
+        if let Some(directory) = &self.directory {
+            directory.append_metrics(&metrics)?;
+        }
+        if let Some(observer) = &mut self.trainer.observer {
+            observer(&metrics);
+        }
+        self.history.push(metrics);
+        self.state.epoch += 1;
+        self.state.step = 0;
+        self.save()
+    }
+
+    fn judge(&mut self, epoch: usize, source: BestSource, evaluation: Evaluation, weights: &Weights) -> bool {
+        let robust = evaluation.robust.unwrap_or(evaluation.clean);
+        let better = self.state.judge(Best { epoch, source, clean: evaluation.clean, robust });
+        if better {
+            self.best = Some(weights.without(BRANCH));
+        }
+        better
+    }
+}
