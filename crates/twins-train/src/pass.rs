@@ -16,7 +16,7 @@ pub(crate) struct Pass {
 /// What a pass measured, still on the device.
 pub(crate) struct Measured {
     /// Total, adaptive and frozen loss (the adaptive one again where there is none), correct samples.
-    pub(crate) scalars: Tensor<1>,
+    pub(crate) scalars: Vec<Tensor<1>>,
     pub(crate) has_frozen: bool,
     pub(crate) samples: usize,
 }
@@ -42,11 +42,7 @@ impl Pass {
         let frozen = loss.frozen.map(Tensor::inner);
         let has_frozen = frozen.is_some();
         let scalars = [loss.total.inner(), adaptive.clone(), frozen.unwrap_or(adaptive), correct];
-        let measured = Measured {
-            scalars: Tensor::cat(scalars.to_vec(), 0),
-            has_frozen,
-            samples: batch.labels.dims()[0],
-        };
+        let measured = Measured { scalars: scalars.to_vec(), has_frozen, samples: batch.labels.dims()[0] };
         Self { gradients, measured }
     }
 }

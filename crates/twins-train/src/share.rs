@@ -123,7 +123,8 @@ impl<M: ImageClassifier> Share<M> {
             let pass = Pass::of(&copy, objective, &batch, part.share);
             gradients.accumulate(&copy, pass.gradients);
             let Measured { scalars, has_frozen, samples: count } = pass.measured;
-            measured.push(Measured { scalars: scalars.to_device(main), has_frozen, samples: count });
+            let scalars = scalars.into_iter().map(|scalar| scalar.to_device(main)).collect();
+            measured.push(Measured { scalars, has_frozen, samples: count });
             statistics.push((count as f64 / samples as f64, Statistics::of(&copy, paths)));
         }
         Ok(Outcome {

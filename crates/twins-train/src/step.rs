@@ -1,6 +1,6 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::Transaction;
 
 use crate::awp::perturbed;
 use crate::finite::{first_non_finite, in_words};
@@ -131,9 +131,12 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
 /// What the passes over a batch, or its parts, measured; `gradients` are those of the whole batch.
 pub(crate) fn report<M: Module>(model: &M, gradients: &GradientsParams, passes: &[Measured]) -> StepReport {
     let norms = SquaredNorms::of(model, gradients);
-    // One transfer for everything that is looked at on the host.
-    let scalars = passes.iter().map(|pass| pass.scalars.clone()).chain(norms.values).collect();
-    let values: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
+    // One transfer for everything that is looked at on the host, each in a buffer of its own: on CubeCL's backends a failed
+    // allocation is told when what depends on it is read, and in a common buffer later values that succeed cover it.
+    let scalars = passes.iter().flat_map(|pass| pass.scalars.clone()).chain(norms.values);
+    let transfer = scalars.fold(Transaction::default(), Transaction::register);
+    let values: Vec<f64> =
+        transfer.execute().iter().flat_map(|data| data.iter::<f64>().collect::<Vec<_>>()).collect();
     let (scalars, squares) = values.split_at(SCALARS * passes.len());
     let samples = passes.iter().map(|pass| pass.samples).sum();
     let scalars = || scalars.chunks(SCALARS).zip(passes);
