@@ -64,7 +64,7 @@ impl ImageDataset for Subset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BuiltinDataset, Part, Task};
+    use crate::{BuiltinDataset, FolderConfig, NonImages, Part, Task};
 
     #[test]
     fn keeps_the_order_given() {
@@ -78,5 +78,17 @@ mod tests {
             Err(DataError::IndexOutOfRange { index: 5, len: 5 })
         ));
         assert!(matches!(Subset::new(all, vec![]), Err(DataError::NoSamples { .. })));
+    }
+
+    #[test]
+    fn lists_what_its_data_set_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        ::image::GrayImage::new(2, 2).save(folder.path().join("a/1.png")).unwrap();
+        let text = folder.path().join("a/notes.txt");
+        std::fs::write(&text, "text").unwrap();
+        let config = FolderConfig::new(folder.path()).with_non_images(NonImages::Skip);
+        let subset = Subset::new(Arc::new(config.open().unwrap()), vec![0]).unwrap();
+        assert_eq!(subset.skipped(), [text]);
     }
 }
