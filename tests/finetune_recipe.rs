@@ -292,6 +292,13 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
             let loss = format!("<td>{:.4}</td>", metrics["loss"].as_f64().unwrap());
             assert!(html.contains(&loss), "{loss}");
             assert!(!metrics["wing_drift"].as_object().unwrap().is_empty(), "{line}");
+            let layers = metrics["layers"].as_object().unwrap();
+            let update = |layer: &Value| layer["relative_update"].as_f64().unwrap();
+            // A step of 0.02 moves no weight by its own length, and every weight somewhat.
+            assert!(
+                layers.len() > 3 && layers.values().all(|layer| update(layer) > 0.0 && update(layer) < 1.0),
+                "{line}"
+            );
         }
     }
     assert!(html.contains("FGSM") && html.contains("twins-at / at") && html.contains("<svg"));

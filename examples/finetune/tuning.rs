@@ -51,6 +51,9 @@ pub fn fit(
             TrainError::RunExists { .. } => format!("{error} (--resume, --force)"),
             _ => error.to_string(),
         })?;
+    if let Some(problem) = &trained.fell_back {
+        println!("  went on from the checkpoint before the last one: {problem}");
+    }
     if trained.ended == Ended::Interrupted {
         let out = folder.parent().expect("the method's folder lies in --out");
         let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());

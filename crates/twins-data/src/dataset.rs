@@ -88,6 +88,10 @@ impl ImageDataset for Arc<dyn ImageDataset> {
     fn label(&self, index: usize) -> Result<usize, DataError> {
         self.as_ref().label(index)
     }
+
+    fn labels(&self) -> Result<Vec<usize>, DataError> {
+        self.as_ref().labels()
+    }
 }
 
 /// The part of a data set.
