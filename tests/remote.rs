@@ -156,6 +156,18 @@ fn the_layer_composes_burns_operations_there() {
 }
 
 #[test]
+fn a_server_of_several_devices_numbers_them() {
+    let server = Server::start(&["--listen", "127.0.0.1:0", "--device", "cpu,cpu"], "");
+    let [first, second] = ["", "#1"].map(|number| {
+        let device = format!("{}{number}", server.choice()).parse::<DeviceChoice>().unwrap().open().unwrap();
+        let sum = Tensor::<1>::from_floats([1.0, 2.0, 3.5], &device).sum().into_scalar::<f32>();
+        assert_eq!(sum, 6.5);
+        device
+    });
+    assert_ne!(first, second);
+}
+
+#[test]
 fn iroh_serves_clients_with_the_token() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("server.key");

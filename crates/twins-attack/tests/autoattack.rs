@@ -11,8 +11,8 @@ use burn::tensor::Tensor;
 use ensemble::{autoattack, evaluate, timeless};
 use support::{Golden, host};
 use twins_attack::{
-    AttackError, AutoAttack, Evaluation, EvaluationState, Norm, Observer, Outcome, Progress, Samples, Silent,
-    Warning,
+    AttackError, AutoAttack, AutoAttackConfig, Evaluation, EvaluationState, Norm, Observer, Outcome,
+    Progress, Samples, Silent, ThreatModel, Version, Warning,
 };
 
 #[test]
@@ -227,16 +227,32 @@ fn suspicious_models_are_reported() {
     assert!(warnings(&randomised).iter().any(|w| matches!(w, Warning::Randomised { .. })));
     assert!(warnings(&probabilities).contains(&Warning::Probabilities));
     assert!(warnings(&rounded).iter().any(|w| matches!(w, Warning::ZeroGradient { .. })));
-    // Its gradients point away from what its logits do, so that only the attack without gradients sees the way.
+}
+
+#[test]
+fn a_model_that_hides_its_gradients_is_reported() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let samples = golden.samples();
+    // The slope of a single pixel in place of the model's own, so that only the attack without gradients sees the way.
     let masked = |x: Tensor<4>| {
-        let z = net.forward(x);
-        if z.is_tracked() { Tensor::from_inner(z.clone().inner()) * 2.0 - z } else { z }
+        let z = net.forward(x.clone());
+        if !z.is_tracked() {
+            return z;
+        }
+        let pixel = x.narrow(1, 0, 1).narrow(2, 0, 1).narrow(3, 0, 1).flatten::<2>(1, 3);
+        let slope = Tensor::<2>::from_floats([[0.0, 0.1, 0.2, 0.3, 0.4, 0.5]], &z.device());
+        Tensor::from_inner(z.inner()) + (pixel.clone() - Tensor::from_inner(pixel.inner())) * slope
     };
-    let of = samples.len();
-    let square =
-        |w: &Warning| matches!(w, Warning::SquareEffective { samples, of: n } if *samples > 0 && *n == of);
-    let found = warnings(&masked);
-    assert!(found.iter().any(square), "{found:?}");
-    assert!(found.iter().any(|w| w.to_string().contains("Square")), "{found:?}");
-    assert!(!warnings(&|x: Tensor<4>| net.forward(x)).iter().any(square));
+    let threat = ThreatModel::new(Norm::Linf, 0.05).unwrap();
+    let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(10).with_queries(300);
+    let square = |victim: &(dyn twins_attack::Classifier + Sync)| {
+        let report =
+            config.clone().build().unwrap().evaluate(victim, &samples, None, &mut Silent).unwrap().report;
+        report.warnings.into_iter().find(|warning| matches!(warning, Warning::SquareEffective { .. }))
+    };
+    let warning = square(&masked).expect("Square lowers the figure");
+    assert!(matches!(warning, Warning::SquareEffective { samples: 1.., of: 8 }), "{warning:?}");
+    assert!(warning.to_string().contains("Square"), "{warning}");
+    assert!(square(&|x: Tensor<4>| net.forward(x)).is_none());
 }
