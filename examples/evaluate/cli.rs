@@ -119,11 +119,17 @@ pub enum AttackName {
     Autoattack,
 }
 
+impl AttackName {
+    /// Whether it is AutoAttack or one of its attacks, which divide the images among devices and keep a journal.
+    fn is_of_autoattack(self) -> bool {
+        !matches!(self, Self::Clean | Self::Fgsm | Self::Pgd)
+    }
+}
+
 impl Cli {
     /// Checks that the images can be divided as asked.
     pub fn check_devices(&self) -> Outcome {
-        let alone = matches!(self.attack, AttackName::Clean | AttackName::Fgsm | AttackName::Pgd);
-        if alone && self.common.shares() > 1 {
+        if !self.attack.is_of_autoattack() && self.common.shares() > 1 {
             return Err("AutoAttack and its attacks alone (autoattack, apgd-ce, apgd-t, fab-t, square) divide the images \
                         among devices; give one --device, and no --devices, with clean, fgsm and pgd"
                 .into());
@@ -133,14 +139,12 @@ impl Cli {
 
     /// Checks that there is something to resume.
     pub fn check_resume(&self) -> Outcome {
-        match self.attack {
-            AttackName::Clean | AttackName::Fgsm | AttackName::Pgd if self.resume => {
-                Err("--resume continues AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, fab-t, square), which keep a \
-                     journal; leave it out with clean, fgsm and pgd"
-                    .into())
-            }
-            _ => Ok(()),
+        if self.resume && !self.attack.is_of_autoattack() {
+            return Err("--resume continues AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, fab-t, square), which keep a \
+                        journal; leave it out with clean, fgsm and pgd"
+                .into());
         }
+        Ok(())
     }
 
     /// Checks that a batch of the attack fits into memory.

@@ -180,7 +180,11 @@ fn run_ensemble(
     held_out: Option<HeldOut>,
 ) -> Outcome {
     let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
-    let weights = file_hash(&cli.weights)?.sha256;
+    // Read for the journal alone.
+    let weights = match &journal {
+        Some(_) => file_hash(&cli.weights)?.sha256,
+        None => String::new(),
+    };
     let saved = match &journal {
         Some(path) if cli.resume => Journal::read(path, &weights)?,
         _ => None,
