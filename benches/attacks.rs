@@ -3,7 +3,7 @@
 //! `cargo bench --bench attacks`: compare the rows of one run. The net is the MNIST one with random weights, the images
 //! are noise, and epsilon is so small that every sample withstands: the work is the same on every device.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 use burn::module::Module;

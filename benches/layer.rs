@@ -3,7 +3,7 @@
 //! `cargo bench --bench layer` prints the times of every row, and then the ratios that docs/layer.md states: of times
 //! measured in turns, less what the row without a layer takes in the same turn.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 use std::hint::black_box;

@@ -9,7 +9,7 @@ const WEBP_PARTITION: u64 = 1 << 24;
 /// Bytes that a decoder holds at its peak, about, apart from the file and the pixels that it returns.
 ///
 /// Measured with a counting allocator on image 0.25, zune-jpeg 0.5, png 0.18 and image-webp 0.2, for files that
-/// unfold to far more than they hold (`tests/memory.rs`).
+/// unfold to far more than they hold (`tests/it/memory.rs`).
 pub(crate) fn working_bytes(format: ImageFormat, file: &[u8], [width, height]: [u64; 2], row: u64) -> u64 {
     let area = width.saturating_mul(height);
     match format {

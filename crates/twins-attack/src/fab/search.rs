@@ -4,7 +4,7 @@ use crate::classifier::argmax;
 use crate::{Draws, Finding, Need, Norm, Search, Step, Subject};
 
 /// After so many points in a row that are not misclassified, the next one is taken not to be: fewer make for more
-/// gradients in vain than forward passes saved (measured on the net of `tests/mnist_autoattack.rs`).
+/// gradients in vain than forward passes saved (measured on the net of `tests/it/mnist_autoattack.rs`).
 const LIKELY_SHORT: usize = 6;
 
 /// What the search is about to be told.

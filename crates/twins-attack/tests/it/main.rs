@@ -1,0 +1,12 @@
+//! The integration tests of `twins-attack`, one module per topic.
+
+mod support;
+
+mod apgd_golden;
+mod autoattack;
+mod bad_input;
+mod batch_norm;
+mod fab_golden;
+mod pgd_golden;
+mod properties;
+mod replicas;

@@ -1,0 +1,140 @@
+//! AutoAttack on several replicas of the synthetic net: the results are those of one, also where they are resumed.
+
+use std::ops::ControlFlow;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::ensemble::{autoattack, evaluate, timeless};
+use crate::support::{Golden, host};
+use burn::tensor::Tensor;
+use twins_attack::{
+    AttackError, Evaluation, EvaluationState, Norm, Observer, Outcome, Progress, Replica, Samples, Silent,
+};
+
+/// Three times the images, so that every replica gets some.
+fn many(golden: &Golden) -> Samples {
+    let images = Tensor::cat(vec![golden.tensor::<4>("images"); 3], 0);
+    Samples::new(images, golden.indices("label").repeat(3)).unwrap().with_batch_size(5).unwrap()
+}
+
+/// The report without the times and the replicas' check, which is one image of each but the first.
+fn of_replicas(mut evaluation: Evaluation, replicas: usize) -> String {
+    evaluation.report.forwards -= replicas as u64 - 1;
+    timeless(&evaluation)
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_replicas() {
+    let golden = Golden::read();
+    let samples = many(&golden);
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        let alone = evaluate(&golden, &samples, norm);
+        let broken = alone.report.samples.iter().filter(|sample| sample.broken_by.is_some()).count();
+        assert!(broken > 0 && broken < 24, "{broken}");
+        for count in [2, 3, 30] {
+            // Each of three replicas gets samples of the first stage, and waits for the others with them: they work
+            // side by side. The first one has made the check of the gradients before.
+            let all_here = Barrier::new(count);
+            let nets: Vec<_> = (0..count).map(|_| golden.net()).collect();
+            let victims: Vec<_> = nets
+                .iter()
+                .enumerate()
+                .map(|(place, net)| {
+                    let gradients = AtomicUsize::new(if place == 0 { 0 } else { 1 });
+                    let all_here = &all_here;
+                    move |x: Tensor<4>| {
+                        let second = x.is_tracked() && gradients.fetch_add(1, Ordering::Relaxed) == 1;
+                        if second && count <= 3 {
+                            all_here.wait();
+                        }
+                        net.forward(x)
+                    }
+                })
+                .collect();
+            let device = samples.device();
+            let replicas: Vec<_> =
+                victims.iter().map(|victim| Replica::new(victim, device.clone())).collect();
+            let shared = autoattack(norm).evaluate_on(&replicas, &samples, None, &mut Silent).unwrap();
+            assert_eq!(host(alone.adversarial.clone()), host(shared.adversarial.clone()), "{norm}, {count}");
+            assert_eq!(of_replicas(shared, count), timeless(&alone), "{norm}, {count}");
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_goes_on_with_another_number_of_replicas() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let victim = |x: Tensor<4>| net.forward(x);
+    let samples = many(&golden);
+    let whole = evaluate(&golden, &samples, Norm::L2);
+    let replica = || Replica::new(&victim, samples.device().clone());
+    let autoattack = autoattack(Norm::L2);
+    for (first, second) in [(1, 3), (3, 1), (2, 3)] {
+        for outcomes_left in [1, 20, 40] {
+            let (state, outcomes) = (None, Vec::new());
+            let mut killer = Replicated { state, outcomes, outcomes_left };
+            let stopped = autoattack.evaluate_on(&vec![replica(); first], &samples, None, &mut killer);
+            assert!(matches!(stopped, Err(AttackError::Stopped)));
+            let mut saved = killer.state.unwrap();
+            assert_eq!(killer.outcomes.len(), outcomes_left);
+            saved.outcomes = killer.outcomes;
+            let replicas = vec![replica(); second];
+            let resumed = autoattack.evaluate_on(&replicas, &samples, Some(saved), &mut Silent).unwrap();
+            assert_eq!(of_replicas(resumed, second), timeless(&whole), "{first} then {second}");
+        }
+    }
+}
+
+/// Breaks off after so many outcomes.
+struct Replicated {
+    state: Option<EvaluationState>,
+    outcomes: Vec<Outcome>,
+    outcomes_left: usize,
+}
+
+impl Observer for Replicated {
+    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
+        self.state = Some(state.clone());
+        ControlFlow::Continue(())
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
+        self.outcomes.push(outcome.clone());
+        if self.outcomes.len() == self.outcomes_left {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        assert!((0.0..=1.0).contains(&progress.share) && progress.standing.1 == 24);
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn bad_replicas_are_named_and_failures_end_all() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let victim = |x: Tensor<4>| net.forward(x);
+    let samples = many(&golden);
+    let device = samples.device();
+    let evaluate = |replicas: &[Replica<'_>]| {
+        autoattack(Norm::Linf).evaluate_on(replicas, &samples, None, &mut Silent).map(|_| ()).unwrap_err()
+    };
+    assert!(matches!(evaluate(&[]), AttackError::NoReplica));
+    let good = Replica::new(&victim, device.clone());
+    let scaled = |x: Tensor<4>| net.forward(x) * 1.01;
+    let other = evaluate(&[good.clone(), Replica::new(&scaled, device.clone())]);
+    assert!(matches!(other, AttackError::OtherReplica { place: 1, sample: 0 }));
+    // It breaks down after a while.
+    let images = AtomicUsize::new(0);
+    let failing = |x: Tensor<4>| {
+        let worn = images.fetch_add(x.dims()[0], Ordering::Relaxed) > 50;
+        if worn { net.forward(x) * f32::NAN } else { net.forward(x) }
+    };
+    let failed = evaluate(&[good, Replica::new(&failing, device.clone())]);
+    assert!(matches!(failed, AttackError::Logits { .. }), "{failed}");
+}

@@ -1,0 +1,30 @@
+//! AutoAttack on the synthetic net, with few steps.
+
+use burn::tensor::Tensor;
+use twins_attack::{AutoAttack, AutoAttackConfig, Evaluation, Norm, Samples, Silent, ThreatModel, Version};
+
+use super::Golden;
+
+/// The standard ensemble with few steps.
+pub fn autoattack(norm: Norm) -> AutoAttack {
+    let epsilon = match norm {
+        Norm::Linf => 0.013,
+        Norm::L2 => 0.2,
+        Norm::L1 => 1.4,
+    };
+    let threat = ThreatModel::new(norm, epsilon).unwrap();
+    AutoAttackConfig::new(threat, Version::Standard).with_steps(10).with_queries(60).build().unwrap()
+}
+
+/// Evaluates the synthetic net.
+pub fn evaluate(golden: &Golden, samples: &Samples, norm: Norm) -> Evaluation {
+    let net = golden.net();
+    autoattack(norm).evaluate(&|x: Tensor<4>| net.forward(x), samples, None, &mut Silent).unwrap()
+}
+
+/// The report's text without the times.
+pub fn timeless(evaluation: &Evaluation) -> String {
+    let mut report = evaluation.report.clone();
+    report.stages.iter_mut().for_each(|stage| stage.seconds = 0.0);
+    serde_json::to_string(&report).unwrap()
+}

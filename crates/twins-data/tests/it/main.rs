@@ -1,0 +1,10 @@
+//! The integration tests of `twins-data`, one module per topic.
+
+mod counting;
+mod process;
+
+mod cifar_python;
+mod hostile_files;
+mod memory;
+mod pillow_jpeg;
+mod pillow_resize;

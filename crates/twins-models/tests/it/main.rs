@@ -1,0 +1,5 @@
+//! The integration tests of `twins-models`, one module per topic.
+
+mod process;
+
+mod memory;

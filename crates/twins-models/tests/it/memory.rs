@@ -1,0 +1,113 @@
+//! Small files that stand for gigabytes.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use crate::process::alone;
+use burn::tensor::Device;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use twins_models::{Architecture, ImportOptions, ModelConfig, load_weights};
+
+/// Largest memory of this process so far, in bytes; `None` where the system does not tell.
+fn peak() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+/// An archive whose only member is a deflated `x/data.pkl`.
+fn archive(pickle: &[u8], declared: u32) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(pickle).unwrap();
+    let packed = encoder.finish().unwrap();
+    let name = b"x/data.pkl";
+    // Version, flags, method 8, time, date, checksum, sizes, lengths of name and extra field.
+    let mut common = Vec::new();
+    common.extend([20u16, 0, 8, 0, 0].iter().flat_map(|field| field.to_le_bytes()));
+    common.extend([0u32, packed.len() as u32, declared].iter().flat_map(|field| field.to_le_bytes()));
+    common.extend([name.len() as u16, 0].iter().flat_map(|field| field.to_le_bytes()));
+    let mut file = b"PK\x03\x04".to_vec();
+    file.extend(&common);
+    file.extend(name);
+    file.extend(&packed);
+    let start = file.len();
+    file.extend(b"PK\x01\x02\x14\x00");
+    file.extend(&common);
+    file.extend([0; 14]);
+    file.extend(name);
+    let size = file.len() - start;
+    file.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+    file.extend((size as u32).to_le_bytes());
+    file.extend((start as u32).to_le_bytes());
+    file.extend([0; 2]);
+    file
+}
+
+fn repeated(unit: &[u8], count: usize) -> Vec<u8> {
+    let mut pickle = b"\x80\x02(".to_vec();
+    pickle.extend(unit.repeat(count));
+    pickle.extend(b"t.");
+    pickle
+}
+
+fn message(path: &Path, bytes: &[u8]) -> String {
+    fs::write(path, bytes).unwrap();
+    let net = ModelConfig::new(Architecture::MnistCnn, 10).init(&Device::flex()).unwrap();
+    load_weights(net, path, &ImportOptions::new()).unwrap_err().to_string()
+}
+
+#[test]
+fn bombs_are_refused_in_little_memory() {
+    alone("memory::bombs_are_refused_in_little_memory", load_bombs);
+}
+
+fn load_bombs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.pt");
+    let huge_shape = |shape: &str, end: u64| {
+        let json = format!(r#"{{"0.weight":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#);
+        let mut file = (json.len() as u64).to_le_bytes().to_vec();
+        file.extend(json.as_bytes());
+        file.extend([0; 16]);
+        file
+    };
+    let none = repeated(b"N", 90_000_000);
+    let archived = archive(&none, none.len() as u32);
+    let lying = archive(&none, 1000);
+    let few = repeated(b"N", 900_000);
+    let many_in_little = archive(&few, few.len() as u32);
+    let plain = repeated(b"N", 20_000_000);
+    drop((none, few));
+    let cases: [(&str, &[u8], &str); 6] = [
+        ("a deflated pickle", &archived, "unfolds to"),
+        ("a deflated pickle that lies about its size", &lying, "builds more than"),
+        ("many objects in a small pickle", &many_in_little, "builds more than"),
+        ("many objects in a plain pickle", &plain, "builds more than"),
+        ("a shape that overflows", &huge_shape("[4611686018427387904,4]", 16), "safetensors header"),
+        ("a shape beyond the file", &huge_shape("[1000000000]", 4_000_000_000), "safetensors header"),
+    ];
+    let before = peak();
+    for (what, bytes, reason) in cases {
+        let message = message(&path, bytes);
+        assert!(message.contains(reason), "{what}: {message}");
+        if let (Some(before), Some(now)) = (before, peak()) {
+            // The promise is four times the file's size and 64 MiB.
+            let allowed = 4 * bytes.len() as u64 + (64 << 20);
+            assert!(now - before <= allowed, "{what}: {} bytes", now - before);
+        }
+    }
+}
+
+#[test]
+fn header_lengths_beyond_the_file_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("header.safetensors");
+    for length in [17u32, 1_000_000, u32::MAX] {
+        let mut file = u64::from(length).to_le_bytes().to_vec();
+        file.extend(b"{\"a\":{}}");
+        let message = message(&path, &file);
+        assert!(message.contains("no usable weight file"), "{message}");
+    }
+}

@@ -1,0 +1,3 @@
+//! The integration tests of `twins-nn`, one module per topic.
+
+mod records;

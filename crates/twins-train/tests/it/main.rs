@@ -1,0 +1,16 @@
+//! The integration tests of `twins-train`, one module per topic.
+
+mod support;
+
+mod data_parallel;
+mod data_parallel_runs;
+mod dropout;
+mod faults;
+#[cfg(unix)]
+mod full_disk;
+mod kill;
+#[cfg(target_os = "linux")]
+mod memory;
+mod report;
+mod skip_batch;
+mod training;

@@ -1,0 +1,49 @@
+//! A training that the CPU shares with each device of `TWINS_DEVICES`.
+
+use crate::train_support::{Net, Squares, difference};
+use burn::module::Module;
+use burn::tensor::Device;
+use burn_twins::DeviceChoice;
+use burn_twins::attack::Norm;
+use burn_twins::train::{AdversaryConfig, Method, TrainConfig, Trained};
+
+/// The steps of L2 are smooth in the gradient: a sign that rounding turns would not be.
+fn config(synchronised: bool) -> TrainConfig {
+    crate::train_support::config(Method::TwinsAt)
+        .with_epochs(1)
+        .with_sync_statistics(synchronised)
+        .with_adversary(AdversaryConfig::new(Norm::L2, 0.3, 2, 0.2))
+}
+
+/// Three steps on 36 images in batches of 16, 16 and 4.
+fn train(devices: [&Device; 2], synchronised: bool) -> Trained<Net> {
+    let trainer =
+        crate::train_support::trainer(config(synchronised)).with_devices(devices.map(Clone::clone).to_vec());
+    let trained = trainer.fit(Net::new(4, 1), Squares::dataset(40, 1)).unwrap();
+    assert!(trained.last.devices().into_iter().all(|place| place.inner() == *devices[0]));
+    trained
+}
+
+/// Float32 roundings (6e-8) of each step's sums in another order, carried through the remaining steps; a GPU's
+/// exponentials and logarithms may be off by tens of roundings.
+const TOLERANCE: f32 = 1e-5;
+
+#[test]
+fn two_backends_share_a_training() {
+    let cpu = Device::flex();
+    for (choice, device) in crate::support::devices() {
+        for synchronised in [false, true] {
+            let expected = train([&cpu, &cpu], synchronised);
+            let pairs = match choice {
+                DeviceChoice::Cpu => vec![[&cpu, &cpu]],
+                _ => vec![[&cpu, &device], [&device, &cpu]],
+            };
+            for pair in pairs {
+                let found = train(pair, synchronised);
+                let (off, path) = difference(&expected.last, &found.last);
+                println!("{choice}, synchronised {synchronised}: at most {off:.1e} off ({path})");
+                assert!(off <= TOLERANCE, "{choice}: {path} is {off} off");
+            }
+        }
+    }
+}

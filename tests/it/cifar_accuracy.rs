@@ -1,0 +1,42 @@
+//! A real CIFAR-10 ResNet-20 on the 10 000 test images as JPEG files in one folder per class: reading of PyTorch
+//! weights with batch normalisation and of image folders, end to end.
+
+use std::fs::File;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use burn_dataset::Dataset;
+use burn_twins::attack::{Samples, predictions};
+use burn_twins::data::{DataSource, Part, collate};
+use burn_twins::models::{Architecture, ImportOptions, ModelConfig, load_weights};
+
+#[test]
+fn resnet20_sees_what_it_sees_in_pytorch() {
+    let Some(weights) = crate::support::shared("models/cifar_resnet20.th") else { return };
+    let Some(archive) = crate::support::shared("data/cifar10-jpeg-test.tar.gz") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(archive).unwrap()));
+    archive.unpack(folder.path()).unwrap();
+    // `test` is the test part of a folder that has both parts; here it is the whole set.
+    let source: DataSource = format!("folder:{}", folder.path().join("test").display()).parse().unwrap();
+    let images = source.open(Part::Test).unwrap();
+    assert_eq!(images.len(), 10_000);
+
+    let device = Device::flex();
+    let net = ModelConfig::new(Architecture::ResNet20, 10).init(&device).unwrap();
+    let (net, report) = load_weights(net, &weights, &ImportOptions::new()).unwrap();
+    assert_eq!(report.mapped.len(), 97);
+    let net = net.valid();
+    let victim = |images: Tensor<4>| net.forward(images);
+    let mut correct = 0;
+    for ids in (0..images.len()).collect::<Vec<_>>().chunks(500) {
+        let batch = collate(images.as_ref(), ids, None, &device).unwrap();
+        let samples = Samples::new(batch.images, batch.labels).unwrap();
+        let predicted = predictions(&victim, &samples).unwrap();
+        correct += predicted.iter().zip(samples.labels()).filter(|(found, label)| found == label).count();
+    }
+    println!("{correct} of 10 000 correct");
+    // PyTorch: 8 103. The JPEG decoder here differs from Pillow's by up to 5 levels (0.3 on average), which can turn
+    // images near a decision boundary; 0.1 % is the bound that was asked for.
+    assert!(correct.abs_diff(8103) <= 10, "{correct}");
+}

@@ -1,0 +1,149 @@
+//! What stops the example `finetune` halfway: Ctrl-C, a full disk. The state is saved, and the way to go on printed.
+#![cfg(unix)]
+
+#[path = "../../examples/finetune/shell.rs"]
+mod shell;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+fn binary() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().unwrap().parent().unwrap().join("examples").join("finetune")
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = binary();
+    let mut child = Command::new(&binary)
+        .current_dir(folder.path())
+        .args(["--out", "a run", "--force"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The configuration is written right before the first step.
+    let begin = Instant::now();
+    while !folder.path().join("a run/pretrain/config.json").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it began");
+        assert!(begin.elapsed() < Duration::from_secs(120), "the run did not start");
+        sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("finetune --out 'a run' --resume"), "{message}");
+    assert!(folder.path().join("a run/pretrain/last.safetensors").exists(), "the state was saved");
+
+    let again = Command::new(&binary).current_dir(folder.path()).args(["--out", "a run"]).output().unwrap();
+    let message = String::from_utf8_lossy(&again.stderr);
+    assert!(message.contains("holds another run") && message.contains("--force"), "{message}");
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = ["--limit", "40", "--epochs", "1", "--method", "at", "--report-images", "0", "--out"];
+    let run = |out: &str, resume: &[&str]| {
+        let output = Command::new(binary())
+            .current_dir(folder.path())
+            .args(tiny)
+            .arg(out)
+            .args(resume)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read(folder.path().join(out).join("at/model.safetensors")).unwrap()
+    };
+    // Files of at most 8 blocks (512 bytes each, 1024 in some shells): the configuration fits and no weights do. With the
+    // signal ignored, the write fails with an error of the system.
+    let full = Command::new("sh")
+        .current_dir(folder.path())
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+        .arg(binary())
+        .args(tiny)
+        .arg("full")
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&full.stderr);
+    assert_eq!(full.status.code(), Some(1), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for part in ["cannot write full/pretrain/best.safetensors", "File too large", "make room", "resume"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let left = std::fs::read_dir(folder.path().join("full/pretrain")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["config.json"], "no temporary file is left");
+    assert!(
+        run("full", &["--resume"]) == run("straight", &[]),
+        "the weights differ from an uninterrupted run's"
+    );
+}
+
+#[test]
+fn a_folder_with_a_run_is_not_overwritten_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let finetune = |arguments: &[&str]| -> Output {
+        let fixed = ["--limit", "40", "--epochs", "1", "--report-images", "0", "--out", "run"];
+        Command::new(binary()).current_dir(folder.path()).args(fixed).args(arguments).output().unwrap()
+    };
+    let succeed = |arguments: &[&str]| {
+        let output = finetune(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let read = |file: &str| std::fs::read(folder.path().join("run").join(file)).unwrap();
+    succeed(&["--method", "at"]);
+    let kept = ["report.json", "report.html", "run.json", "at/model.safetensors"];
+    let before = kept.map(read);
+    for (arguments, parts) in [
+        (&["--method", "standard"][..], ["run holds another run (report.json)", "--resume", "--force"]),
+        (&["--method", "at"], ["run holds another run", "--resume", "another --out"]),
+        (
+            &["--method", "standard", "--resume"],
+            ["methods was [\"at\"] and is now [\"standard\"]", "--force", "another --out"],
+        ),
+        // A setting of the training, which the method's own folder knows.
+        (&["--method", "at", "--resume", "--lr", "0.5"], ["run/at holds a run", "learning_rate", "0.5"]),
+        // Without --method, the job has both.
+        (&["--resume"], ["is now [\"at\",\"twins-at\"]", "--force", "another --out"]),
+    ] {
+        let output = finetune(arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(kept.map(read) == before, "{arguments:?} left the run alone");
+        assert!(!folder.path().join("run/standard").exists());
+    }
+    // Something that no run leaves stays.
+    let note = Path::new("run/twins-at/note.txt");
+    std::fs::create_dir_all(folder.path().join("run/twins-at")).unwrap();
+    std::fs::write(folder.path().join(note), "mine").unwrap();
+    succeed(&["--method", "standard", "--force"]);
+    assert!(!folder.path().join("run/at").exists(), "the old run is deleted");
+    assert!(folder.path().join(note).exists());
+
+    // Both methods, ended in between: the report has both.
+    succeed(&["--force"]);
+    let results =
+        |report: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&report).unwrap()["results"].clone();
+    let whole = results(read("report.json"));
+    for file in [
+        "report.json",
+        "twins-at/last.safetensors",
+        "twins-at/previous.safetensors",
+        "twins-at/best.safetensors",
+    ] {
+        let _ = std::fs::remove_file(folder.path().join("run").join(file));
+    }
+    succeed(&["--resume"]);
+    let again = results(read("report.json"));
+    for method in [0, 1] {
+        assert_eq!(again[method]["test"], whole[method]["test"], "the same weights");
+    }
+}

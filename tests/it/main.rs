@@ -1,0 +1,37 @@
+//! The integration tests of the whole workspace and of its examples, one module per topic.
+
+mod golden_steps;
+mod robust_mnist;
+mod support;
+
+#[allow(dead_code)] // `twins-attack` uses the rest.
+#[path = "../../crates/twins-attack/tests/it/support/mod.rs"]
+mod attack_support;
+#[allow(dead_code)] // `twins-train` uses the rest.
+#[path = "../../crates/twins-train/tests/it/support/mod.rs"]
+mod train_support;
+
+mod attack_independence;
+mod attack_iterates;
+mod backend_attacks;
+mod backend_devices;
+mod backend_pgd;
+mod backend_precision;
+mod backend_resume;
+mod batch_memory;
+mod cifar_accuracy;
+mod cifar_autoattack;
+mod custom_training;
+mod evaluate_resume;
+mod finetune_folder;
+mod finetune_interrupt;
+mod finetune_real;
+mod finetune_recipe;
+mod import_weights;
+mod layer_golden;
+mod layer_shapes;
+mod mnist_autoattack;
+mod mnist_pgd_counts;
+#[cfg(feature = "remote")]
+mod remote;
+mod training_steps;
