@@ -32,6 +32,20 @@ impl Norm {
             Norm::L1 => values.map(|v| f64::from(v).abs()).sum::<f64>() as f32,
         }
     }
+
+    /// The name as texts for people write it; [`Display`](fmt::Display) gives the one of command lines and files.
+    ///
+    /// ```
+    /// use twins_attack::Norm;
+    /// assert_eq!((Norm::Linf.symbol(), Norm::Linf.to_string().as_str()), ("Linf", "linf"));
+    /// ```
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Norm::Linf => "Linf",
+            Norm::L2 => "L2",
+            Norm::L1 => "L1",
+        }
+    }
 }
 
 impl fmt::Display for Norm {

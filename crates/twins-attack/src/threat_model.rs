@@ -1,7 +1,9 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::l1_projection::project_l1;
-use crate::{AttackError, Draws, Norm};
+use crate::{AttackError, Draws, Length, Norm};
 
 /// The perturbations that an attacker may make: a ball of radius epsilon around the clean image, within the box
 /// [0, 1] of images: `{ z : ‖z - x‖ ≤ ε, 0 ≤ z ≤ 1 }`.
@@ -17,12 +19,37 @@ use crate::{AttackError, Draws, Norm};
 /// let mut point = [0.9, 0.0];
 /// threat.project(&[0.5, 0.05], &mut point);
 /// assert_eq!(point, [0.6, 0.0]);
+/// assert_eq!(ThreatModel::new(Norm::Linf, 8.0 / 255.0)?.to_string(), "Linf 8/255");
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct ThreatModel {
     norm: Norm,
     epsilon: f32,
+}
+
+/// A threat model as a file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    norm: Norm,
+    epsilon: Length,
+}
+
+impl TryFrom<Unchecked> for ThreatModel {
+    type Error = AttackError;
+
+    fn try_from(Unchecked { norm, epsilon }: Unchecked) -> Result<Self, AttackError> {
+        Self::new(norm, epsilon.value() as f32)
+    }
+}
+
+/// Norm and radius, such as `Linf 8/255`.
+impl fmt::Display for ThreatModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{} {}", self.norm.symbol(), Length::from(self.epsilon)))
+    }
 }
 
 impl ThreatModel {
@@ -201,6 +228,18 @@ mod tests {
             let error = ThreatModel::new(Norm::L2, epsilon).unwrap_err().to_string();
             assert!(error.contains(&epsilon.to_string()), "{error}");
         }
+        let error = serde_json::from_str::<ThreatModel>(r#"{"norm": "l2", "epsilon": -0.1}"#).unwrap_err();
+        assert!(error.to_string().contains("-0.1"), "{error}");
+    }
+
+    #[test]
+    fn files_and_texts_for_people() {
+        let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0).unwrap();
+        let read = |text: &str| serde_json::from_str::<ThreatModel>(text).unwrap();
+        assert_eq!(read(r#"{"norm": "linf", "epsilon": "8/255"}"#), threat);
+        assert_eq!(read(&serde_json::to_string(&threat).unwrap()), threat);
+        assert_eq!(ThreatModel::new(Norm::L2, 0.5).unwrap().to_string(), "L2 0.5");
+        assert_eq!(format!("{threat:>12}"), "  Linf 8/255");
     }
 
     fn norms() -> impl Strategy<Value = Norm> {

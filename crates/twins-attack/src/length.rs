@@ -1,0 +1,175 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// A length on the scale of the pixels, [0, 1]: an epsilon or a step size, read and written as papers write it.
+///
+/// The text is a fraction of 255 where that is shorter than the decimal number, such as `8/255` or `1.5/255`, and the
+/// decimal number otherwise. Numerators are multiples of 1/4, since a step is often a quarter of epsilon. Text is read in
+/// both forms, with any denominator. Files hold a number or such a text, and a number is what is written to them.
+///
+/// ```
+/// use twins_attack::Length;
+/// assert_eq!(Length::new(8.0 / 255.0).to_string(), "8/255");
+/// assert_eq!(Length::new(0.0314).to_string(), "0.0314");
+/// assert_eq!("8/255".parse::<Length>()?.value(), 8.0 / 255.0);
+/// # Ok::<(), twins_attack::UnreadableLength>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Length(f64);
+
+/// Numerators that are written as fractions are multiples of one over this.
+const PARTS: f64 = 4.0;
+/// Two roundings to single precision, relative: epsilon is often held in it.
+const ROUNDING: f64 = 2.0 / (1 << 24) as f64;
+
+impl Length {
+    /// A length in pixel values. Nothing is checked here: ranges are those of the setting that it is for.
+    pub fn new(value: f64) -> Self {
+        Self(value)
+    }
+
+    /// The length in pixel values.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// The numerator over 255, where it is a multiple of 1/4 but for rounding to single precision.
+    fn numerator(self) -> Option<f64> {
+        let scaled = self.0 * 255.0;
+        let nearest = (scaled * PARTS).round() / PARTS;
+        (nearest > 0.0 && (scaled - nearest).abs() <= ROUNDING * nearest).then_some(nearest)
+    }
+}
+
+/// The shortest decimal number that is this value in single precision: 0.3, not 0.30000001192092896.
+impl From<f32> for Length {
+    fn from(value: f32) -> Self {
+        Self(value.to_string().parse().unwrap_or(f64::from(value)))
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimal = self.0.to_string();
+        match self.numerator().map(|numerator| format!("{numerator}/255")) {
+            Some(fraction) if fraction.len() < decimal.len() => f.pad(&fraction),
+            _ => f.pad(&decimal),
+        }
+    }
+}
+
+/// The text is no length.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no length: give a number on the [0, 1] scale, such as 0.03, or a fraction, such as 8/255")]
+pub struct UnreadableLength(pub String);
+
+impl FromStr for Length {
+    type Err = UnreadableLength;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.trim().parse::<f64>().ok();
+        let value = match text.split_once('/') {
+            Some((numerator, denominator)) => number(numerator)
+                .zip(number(denominator).filter(|denominator| *denominator > 0.0))
+                .map(|(numerator, denominator)| numerator / denominator),
+            None => number(text),
+        };
+        value.map(Self).ok_or_else(|| UnreadableLength(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Length;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number on the [0, 1] scale, or a fraction such as \"8/255\"")
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Length, E> {
+                Ok(Length(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Length, E> {
+                Ok(Length(value as f64))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Length, E> {
+                Ok(Length(value as f64))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Length, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shorter_form_is_written() {
+        for (value, text) in [
+            (8.0 / 255.0, "8/255"),
+            (f64::from(8.0_f32 / 255.0), "8/255"),
+            (1.5 / 255.0, "1.5/255"),
+            (0.25 / 255.0, "0.25/255"),
+            // Not 8/255, and not shown as it.
+            (0.0314, "0.0314"),
+            // 51/255, 128/255 and 510/255.
+            (0.2, "0.2"),
+            (128.0 / 255.0, "128/255"),
+            (2.0, "2"),
+            (0.3, "0.3"),
+            (0.0, "0"),
+            (-0.1, "-0.1"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(Length::new(value).to_string(), text);
+        }
+        assert!(!Length::new(8.01 / 255.0).to_string().contains('/'));
+        assert_eq!(Length::from(0.3_f32).to_string(), "0.3");
+        assert_eq!(format!("{:>7}", Length::from(4.0_f32 / 255.0)), "  4/255");
+    }
+
+    #[test]
+    fn every_fraction_of_255_is_read_back_exactly() {
+        for numerator in 1..=255 {
+            let value = f64::from(numerator) / 255.0;
+            assert_eq!(format!("{numerator}/255").parse(), Ok(Length::new(value)));
+            assert_eq!(Length::new(value).to_string().parse(), Ok(Length::new(value)));
+            let single = numerator as f32 / 255.0;
+            assert_eq!(Length::from(single).value() as f32, single);
+        }
+    }
+
+    #[test]
+    fn what_is_no_length_is_named() {
+        for text in ["8/", "/255", "8/0", "8/255/2", "eight", "", "8 / -255"] {
+            let error = text.parse::<Length>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{text}`")) && error.contains("8/255"), "{error}");
+        }
+        assert_eq!(" 8 / 255 ".parse(), Ok(Length::new(8.0 / 255.0)));
+    }
+
+    #[test]
+    fn files_hold_numbers_or_fractions() {
+        let read = |text: &str| serde_json::from_str::<Length>(text);
+        assert_eq!(read("0.25").unwrap(), Length::new(0.25));
+        assert_eq!(read("1").unwrap(), Length::new(1.0));
+        assert_eq!(read("\"8/255\"").unwrap(), Length::new(8.0 / 255.0));
+        assert_eq!(serde_json::to_string(&Length::new(0.25)).unwrap(), "0.25");
+        let error = read("\"much\"").unwrap_err().to_string();
+        assert!(error.contains("`much`") && error.contains("8/255"), "{error}");
+    }
+}
