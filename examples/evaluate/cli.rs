@@ -90,6 +90,11 @@ pub struct Cli {
     #[arg(long, default_value_t = 5000)]
     pub queries: usize,
 
+    /// Forward passes that decide whether a claimed adversarial example counts, in AutoAttack and its attacks: more than half
+    /// must misclassify it. More than 1 measures the majority vote of a randomised model.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub fresh_draws: usize,
+
     /// What gradients are computed in: f32, bf16 or f16, where the device has it; whether a sample is fooled, f32 says.
     #[arg(long, default_value_t = Precision::F32)]
     pub attack_precision: Precision,
@@ -178,7 +183,10 @@ impl Cli {
             AttackName::Square => one(AttackKind::Square),
             AttackName::Autoattack => Some(AutoAttackConfig::new(threat, self.version)),
         }?;
-        let config = config.with_queries(self.queries).with_seed(self.common.seed);
+        let config = config
+            .with_queries(self.queries)
+            .with_fresh_draws(self.fresh_draws)
+            .with_seed(self.common.seed);
         let config = self.steps.into_iter().fold(config, AutoAttackConfig::with_steps);
         Some(self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts))
     }

@@ -21,7 +21,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_twins::attack::{
     AtPrecision, AutoAttack, AutoAttackConfig, Classifier, Precision, Replica, Samples, SurrogateGradients,
-    ThreatModel, predictions, wilson_interval,
+    ThreatModel, Verification, VerificationRule, predictions, wilson_interval,
 };
 use burn_twins::data::collate;
 use burn_twins::models::{HeldOut, Net};
@@ -77,7 +77,14 @@ fn run(cli: &Cli) -> Outcome {
     }
 
     let mut samples = Vec::with_capacity(test.len());
-    let mut stage = Stage { attack: String::new(), robust: 0, seconds: 0.0, forwards: 0, backwards: 0 };
+    let mut stage = Stage {
+        attack: String::new(),
+        robust: 0,
+        seconds: 0.0,
+        forwards: 0,
+        backwards: 0,
+        verification: Verification::default(),
+    };
     let bar = support::bar(test.len());
     for ids in (0..test.len()).collect::<Vec<_>>().chunks(cli.batch_size) {
         let batch = collate(test.as_ref(), ids, None, device)?;
@@ -95,6 +102,7 @@ fn run(cli: &Cli) -> Outcome {
         if let Some(output) = &output {
             stage.forwards += output.forwards;
             stage.backwards += output.backwards;
+            stage.verification += output.verification;
         }
         for (place, label) in input.labels().iter().enumerate() {
             let right = clean[place] == *label;
@@ -142,6 +150,9 @@ fn run(cli: &Cli) -> Outcome {
             stage.forwards,
             stage.backwards
         );
+        if stage.verification.refuted() > 0 {
+            println!("warning: {}; they are not used", stage.verification);
+        }
         stages.push(stage);
     }
     if let Some(path) = &cli.json {
@@ -151,6 +162,7 @@ fn run(cli: &Cli) -> Outcome {
             robust: Count { correct: robust, total },
             interval: wilson_interval(robust, total),
             config: cli.config(step_size, held_out, None),
+            verification: VerificationRule::default(),
             samples,
         };
         write_whole(path, serde_json::to_string_pretty(&report)?.as_bytes())?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use burn_twins::attack::{AutoAttackConfig, Norm, Precision};
+use burn_twins::attack::{AutoAttackConfig, Norm, Precision, Verification, VerificationRule};
 use burn_twins::data::DataSource;
 use burn_twins::models::{Architecture, HeldOut};
 use serde::Serialize;
@@ -22,6 +22,7 @@ pub struct Stage {
     pub seconds: f64,
     pub forwards: u64,
     pub backwards: u64,
+    pub verification: Verification,
 }
 
 #[derive(Serialize)]
@@ -71,6 +72,7 @@ pub struct Report<'a> {
     /// Of the robust accuracy, with 95 % confidence.
     pub interval: [f64; 2],
     pub config: Config<'a>,
+    pub verification: VerificationRule,
     pub samples: Vec<Sample>,
 }
 

@@ -91,11 +91,15 @@ fn apgd_follows_the_reference() {
         let asked = Mutex::new(Vec::new());
         let watched = |x: Tensor<4>| {
             let logits = net.forward(x.clone());
-            asked.lock().unwrap().push((host(x), host(logits.clone())));
+            // The check of what was claimed, at the end, has fewer images.
+            if x.dims()[0] == 32 {
+                asked.lock().unwrap().push((host(x), host(logits.clone())));
+            }
             logits
         };
         let output = attack(Returned::BestLoss).run(&watched, &samples).unwrap();
         let asked = std::mem::take(&mut *asked.lock().unwrap());
+        assert!(output.verification.claimed < 32, "{:?}", output.verification);
         // The clean pass, the start and 100 iterations.
         assert_eq!(asked.len(), 102);
 

@@ -2,8 +2,10 @@ use burn::tensor::Tensor;
 
 use crate::classifier::argmax;
 use crate::clean::CleanLogits;
-use crate::engine::{Cost, Stage, Watch};
-use crate::{AttackError, Classifier, Finding, Samples, Search, Subject, ThreatModel};
+use crate::engine::{Cost, Stage, Tally, Watch};
+use crate::{
+    AttackError, Classifier, Finding, Samples, Search, Subject, ThreatModel, Verification, VerificationRule,
+};
 
 /// An attack: a way to look for an image within a [`ThreatModel`] that the model misclassifies.
 ///
@@ -41,6 +43,9 @@ pub trait Attack: AsAttack + Send + Sync {
 
     /// Attacks the samples. Samples that the model misclassifies already are returned unchanged.
     ///
+    /// What the attack claims is checked again in a fresh forward pass (see [`VerificationRule`]); a claim that does not
+    /// hold is counted in [`AttackOutput::verification`] and the next run of the attack, if there is one, is made.
+    ///
     /// # Errors
     /// Data that do not fit the model (labels, number of classes), logits that are not finite, a model without
     /// gradients, and what the attack cannot do.
@@ -66,9 +71,10 @@ impl<A: Attack> AsAttack for A {
 #[derive(Debug, Clone)]
 pub struct AttackOutput {
     /// The attack's images `[samples, channels, height, width]`, inside the threat model: misclassified ones where the
-    /// attack succeeded, what it ended with elsewhere.
+    /// attack succeeded, what it ended with elsewhere (the clean image if that lay outside).
     pub adversarial: Tensor<4>,
-    /// Whether the attack reached its goal on each sample (also true where the clean image is misclassified).
+    /// Whether the attack reached its goal on each sample, as verified in a fresh forward pass (also true where the clean
+    /// image is misclassified).
     pub fooled: Vec<bool>,
     /// The class that the model sees in each adversarial image.
     pub predictions: Vec<usize>,
@@ -76,6 +82,8 @@ pub struct AttackOutput {
     pub forwards: u64,
     /// For how many of those a gradient was computed.
     pub backwards: u64,
+    /// What came of checking the images that the attack claimed.
+    pub verification: Verification,
 }
 
 impl AttackOutput {
@@ -95,15 +103,18 @@ fn run(
     let fooled: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p != y).collect();
     let standing: Vec<usize> = (0..samples.len()).filter(|&i| !fooled[i]).collect();
     let cost = Cost { forwards: samples.len() as u64, backwards: 0 };
-    let mut results = Results { pixels: samples.pixels().to_vec(), predictions, fooled, cost };
-    let stage = Stage { attack, victim, device: samples.device(), samples, clean: &clean };
+    let tally = Tally { cost, ..Tally::default() };
+    let mut results = Results { pixels: samples.pixels().to_vec(), predictions, fooled, tally };
+    let rule = VerificationRule::default();
+    let stage = Stage { attack, victim, device: samples.device(), samples, clean: &clean, rule };
     stage.drive(&standing, &mut results)?;
     Ok(AttackOutput {
         adversarial: samples.upload(results.pixels),
         fooled: results.fooled,
         predictions: results.predictions,
-        forwards: results.cost.forwards,
-        backwards: results.cost.backwards,
+        forwards: results.tally.cost.forwards,
+        backwards: results.tally.cost.backwards,
+        verification: results.tally.verification,
     })
 }
 
@@ -111,16 +122,16 @@ struct Results {
     pixels: Vec<f32>,
     predictions: Vec<usize>,
     fooled: Vec<bool>,
-    cost: Cost,
+    tally: Tally,
 }
 
 impl Watch for Results {
-    fn finished(&mut self, index: usize, finding: Finding, cost: Cost) -> Result<(), AttackError> {
+    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError> {
         let row = finding.point.len();
         self.pixels[index * row..(index + 1) * row].copy_from_slice(&finding.point);
         self.predictions[index] = argmax(&finding.logits);
         self.fooled[index] = finding.fooled;
-        self.cost += cost;
+        self.tally += tally;
         Ok(())
     }
 }

@@ -5,9 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
+use crate::claims::{Claim, Claims};
 use crate::clean::{CleanLogits, read_logits};
 use crate::gradient::Tracked;
 use crate::lanes::Lanes;
+use crate::verification::{Verification, VerificationRule};
 use crate::{Attack, AttackError, Classifier, Finding, Need, Samples, Search, Step, Subject};
 
 /// Fewer images are not worth a model call of their own.
@@ -27,10 +29,24 @@ impl AddAssign for Cost {
     }
 }
 
+/// What the attack on a sample has cost and claimed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) cost: Cost,
+    pub(crate) verification: Verification,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.cost += other.cost;
+        self.verification += other.verification;
+    }
+}
+
 /// Somebody who takes what a stage finds out.
 pub(crate) trait Watch {
-    /// A sample's search has ended.
-    fn finished(&mut self, index: usize, finding: Finding, cost: Cost) -> Result<(), AttackError>;
+    /// The attack on a sample has ended. If the finding says that the model is fooled, that has been verified.
+    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError>;
 
     /// A batch has been through the model; `under_way` is what the unfinished samples have cost so far.
     fn ticked(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
@@ -47,6 +63,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) device: &'a Device,
     pub(crate) samples: &'a Samples,
     pub(crate) clean: &'a CleanLogits,
+    /// Decides whether a claim counts.
+    pub(crate) rule: VerificationRule,
 }
 
 /// The samples that no slot has taken up.
@@ -62,13 +80,19 @@ impl Waiting {
     }
 }
 
+/// A sample to be attacked.
+pub(crate) struct Task {
+    pub(crate) index: usize,
+    /// The next run, or the present one.
+    pub(crate) run: usize,
+    pub(crate) tally: Tally,
+}
+
 /// A sample under attack: its place in the batch is given to the next sample when its last run has ended.
 struct Slot<'a> {
-    index: usize,
-    run: usize,
+    task: Task,
     search: Box<dyn Search + 'a>,
     step: Step,
-    cost: Cost,
 }
 
 impl<'a> Stage<'a> {
@@ -77,15 +101,15 @@ impl<'a> Stage<'a> {
     /// At most one batch of samples is under way at a time. They need not be at the same iteration or even in the same
     /// run, so that a slot never idles while another sample waits.
     pub(crate) fn drive(&self, standing: &[usize], watch: &mut dyn Watch) -> Result<(), AttackError> {
-        let calls = if self.alone() { 1 } else { self.samples.concurrent_calls() };
+        let calls = self.concurrent_calls(self.samples.concurrent_calls());
         self.drive_waiting(&Waiting::new(standing), self.samples.batch_size(), calls, watch)
     }
 
-    /// Whether the model must be asked one call at a time: a tracked model's weights would join the graphs of all calls
-    /// into one, which they would then wait for; and the random numbers of a randomised model would come in another
-    /// order each time.
-    pub(crate) fn alone(&self) -> bool {
-        self.clean.tracked() || self.attack.repeats() > 1
+    /// How many calls of the model are made at the same time where `wanted` are possible. One, if its weights are tracked:
+    /// they would join the graphs of all calls into one, which they would then wait for. One, if passes are repeated for the
+    /// sake of a randomised model, so that its random numbers come in the same order each time.
+    pub(crate) fn concurrent_calls(&self, wanted: usize) -> usize {
+        if self.clean.tracked() || self.attack.repeats() > 1 { 1 } else { wanted }
     }
 
     /// The same for samples that others may take up too, with so many slots and concurrent calls.
@@ -100,50 +124,64 @@ impl<'a> Stage<'a> {
             while let Some(index) = waiting.next() {
                 let point = self.samples.image(index).to_vec();
                 let logits = self.clean.row(index).to_vec();
-                watch.finished(index, Finding { point, fooled: false, logits }, Cost::default())?;
+                let finding = Finding { point, fooled: false, target: None, logits };
+                watch.finished(index, finding, Tally::default())?;
             }
             return Ok(());
         }
         let runs = self.attack.runs(self.clean.classes());
         let lanes = Lanes::new(calls);
         let mut slots: Vec<Slot<'a>> = Vec::new();
+        let mut claims = Claims::default();
+        // Samples that were not fooled, with runs left.
+        let mut again: VecDeque<Task> = VecDeque::new();
         loop {
             while slots.len() < places {
-                let Some(index) = waiting.next() else { break };
-                slots.push(Slot {
-                    index,
-                    run: 0,
-                    search: self.start(index, 0)?,
-                    step: Step::Ask,
-                    cost: Cost::default(),
-                });
+                let new = |index| Task { index, run: 0, tally: Tally::default() };
+                let Some(task) = again.pop_front().or_else(|| waiting.next().map(new)) else { break };
+                slots.push(self.start(task)?);
             }
-            if slots.is_empty() {
+            let idle = slots.is_empty();
+            if idle && claims.is_empty() {
                 return Ok(());
             }
             let calls = self.tick(&mut slots, &lanes)?;
+            let mut ended = Vec::new();
             let mut kept = Vec::with_capacity(slots.len());
             for mut slot in slots {
-                if slot.step == Step::Done {
-                    let finding = slot.search.finish();
-                    slot.run += 1;
-                    if finding.fooled || slot.run == runs {
-                        watch.finished(slot.index, finding, slot.cost)?;
-                        continue;
-                    }
-                    slot.search = self.start(slot.index, slot.run)?;
-                    slot.step = Step::Ask;
+                if slot.step == Step::Ask {
+                    kept.push(slot);
+                    continue;
                 }
-                kept.push(slot);
+                slot.task.run += 1;
+                let finding = slot.search.finish();
+                if finding.fooled {
+                    ended.extend(claims.take(self, slot.task, finding));
+                } else {
+                    ended.push((slot.task, finding));
+                }
             }
             slots = kept;
-            watch.ticked(calls, slots.iter().map(|slot| slot.cost.forwards).sum())?;
+            let mut due = claims.due(places, idle);
+            let fresh = self.verify(&mut due, &lanes)?;
+            ended.extend(due.into_iter().map(|claim| claim.settle(self)));
+            for (task, finding) in ended {
+                if finding.fooled || task.run == runs {
+                    watch.finished(task.index, finding, task.tally)?;
+                } else {
+                    again.push_back(task);
+                }
+            }
+            let tasks = slots.iter().map(|slot| &slot.task).chain(&again);
+            let under_way: u64 = tasks.map(|task| task.tally.cost.forwards).sum();
+            watch.ticked(calls + fresh, under_way + claims.forwards())?;
         }
     }
 
-    fn start(&self, index: usize, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
-        let samples = self.samples;
-        self.attack.search(
+    /// Starts the next run on a sample.
+    fn start(&self, task: Task) -> Result<Slot<'a>, AttackError> {
+        let (samples, index) = (self.samples, task.index);
+        let search = self.attack.search(
             &Subject {
                 id: samples.ids()[index],
                 image: samples.image(index),
@@ -153,8 +191,9 @@ impl<'a> Stage<'a> {
                 start: samples.start(index),
                 clean: self.clean.row(index),
             },
-            run,
-        )
+            task.run,
+        )?;
+        Ok(Slot { task, search, step: Step::Ask })
     }
 
     /// Answers the questions of one kind, of which more searches wait; the others keep theirs for a later tick.
@@ -172,7 +211,7 @@ impl<'a> Stage<'a> {
 
     /// Puts the points of these searches to the model in one call, and hands them the answers.
     fn answer(&self, asking: &mut [&mut Slot<'a>], need: Need) -> Result<u64, AttackError> {
-        let ids: Vec<u64> = asking.iter().map(|slot| self.samples.ids()[slot.index]).collect();
+        let ids: Vec<u64> = asking.iter().map(|slot| self.samples.ids()[slot.task.index]).collect();
         let row = self.samples.image(0).len();
         let mut pixels = Vec::with_capacity(asking.len() * row);
         asking.iter().for_each(|slot| pixels.extend_from_slice(slot.search.point()));
@@ -187,10 +226,32 @@ impl<'a> Stage<'a> {
         let gradients = |i: usize| gradients.get(i * row..(i + 1) * row).unwrap_or(&[]);
         asking.par_iter_mut().with_min_len(4).enumerate().for_each(|(i, slot)| {
             slot.step = slot.search.answer(&logits[i * classes..(i + 1) * classes], gradients(i));
-            slot.cost.forwards += repeats;
-            slot.cost.backwards += if need == Need::Gradient { repeats } else { 0 };
+            let cost = &mut slot.task.tally.cost;
+            cost.forwards += repeats;
+            cost.backwards += if need == Need::Gradient { repeats } else { 0 };
         });
         Ok(asking.len() as u64 * repeats)
+    }
+
+    /// Runs the images of claims through the model anew. Returns how many images went through the model.
+    fn verify(&self, claims: &mut [Claim], lanes: &Lanes) -> Result<u64, AttackError> {
+        let part = claims.len().div_ceil(lanes.count()).max(SMALLEST_PART);
+        let jobs = claims.chunks_mut(part).map(|part| || self.run_anew(part)).collect();
+        lanes.run(jobs).into_iter().sum()
+    }
+
+    /// The fresh passes over one part of the claims.
+    fn run_anew(&self, claims: &mut [Claim]) -> Result<u64, AttackError> {
+        let ids: Vec<u64> = claims.iter().map(|claim| self.samples.ids()[claim.task.index]).collect();
+        let pixels: Vec<f32> = claims.iter().flat_map(|claim| &claim.finding().point).copied().collect();
+        let images = self.samples.upload_to(pixels, self.device);
+        for _ in 0..self.rule.fresh_draws {
+            let logits = read_logits(self.victim.logits(images.clone()).inner(), &ids)?;
+            for (claim, logits) in claims.iter_mut().zip(logits.chunks(self.clean.classes())) {
+                claim.judge(self.samples.labels()[claim.task.index], logits);
+            }
+        }
+        Ok((claims.len() * self.rule.fresh_draws) as u64)
     }
 
     /// Logits and input gradients, the gradients averaged over the repetitions and the logits those of the last.

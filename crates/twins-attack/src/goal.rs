@@ -52,3 +52,27 @@ pub enum Returned {
     /// The one with the largest loss (for training against the strongest loss).
     BestLoss,
 }
+
+/// In how many of several passes over the same point a run's goal was reached.
+///
+/// With repeated passes (expectation over transformation), one pass in which a randomised model errs is no reason to stop:
+/// the majority of the passes must.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Votes {
+    passes: usize,
+    successes: usize,
+}
+
+impl Votes {
+    /// Counts the logits of a pass.
+    pub(crate) fn count(&mut self, logits: &[f32], label: usize, target: Option<usize>) {
+        self.passes += 1;
+        self.successes += usize::from(reached(logits, label, target));
+    }
+
+    /// Whether the goal was reached in the majority of the passes; starts to count anew.
+    pub(crate) fn take_majority(&mut self) -> bool {
+        let Self { passes, successes } = std::mem::take(self);
+        2 * successes > passes
+    }
+}

@@ -53,12 +53,17 @@ pub enum Step {
 }
 
 /// Where a search ended.
+///
+/// A claim to have fooled the model is not believed: the engine checks the point again (see
+/// [`VerificationRule`](crate::VerificationRule)).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// The attack's image, inside the threat model.
     pub point: Vec<f32>,
-    /// Whether the attack reached its goal there.
+    /// Whether the attack claims that it reached its goal there.
     pub fooled: bool,
+    /// The class that the model must see for the goal to be reached; without one, any class but the label.
+    pub target: Option<usize>,
     /// The model's logits at the point.
     pub logits: Vec<f32>,
 }
@@ -76,7 +81,8 @@ pub trait Search: Send {
     /// What is wanted there.
     fn need(&self) -> Need;
 
-    /// Writes the cotangent, given the logits at the point; asked only for [`Need::Gradient`].
+    /// Writes the cotangent, given the logits at the point; asked only for [`Need::Gradient`], once for each of the
+    /// [repeated passes](crate::Attack::repeats).
     fn cotangent(&mut self, logits: &[f32], cotangent: &mut [f32]);
 
     /// Takes the answer; the gradient is empty for [`Need::Logits`].

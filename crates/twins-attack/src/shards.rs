@@ -4,7 +4,7 @@ use std::thread;
 
 use rayon::ThreadPoolBuilder;
 
-use crate::engine::{Cost, Stage, Waiting, Watch};
+use crate::engine::{Stage, Tally, Waiting, Watch};
 use crate::{AttackError, Finding};
 
 /// Drives one attack with several victims at a time, which take up the standing samples as they have room; `watch` is
@@ -18,12 +18,13 @@ pub(crate) fn drive(
     watch: &mut dyn Watch,
 ) -> Result<(), AttackError> {
     let first = &stages[0];
-    let shards = if first.alone() { 1 } else { stages.len().min(standing.len()) };
+    let shards = if first.clean.tracked() { 1 } else { stages.len().min(standing.len()) };
     if shards < 2 {
         return first.drive(standing, watch);
     }
     let share = |whole: usize| (whole / shards).max(1);
-    let (threads, calls) = (share(rayon::current_num_threads()), share(first.samples.concurrent_calls()));
+    let threads = share(rayon::current_num_threads());
+    let calls = first.concurrent_calls(share(first.samples.concurrent_calls()));
     // A small stage is shared too.
     let places = first.samples.batch_size().min(standing.len().div_ceil(shards));
     let waiting = Waiting::new(standing);
@@ -54,7 +55,7 @@ pub(crate) fn drive(
                 continue;
             }
             outcome = match told {
-                Told::Finished(index, finding, cost) => watch.finished(index, finding, cost),
+                Told::Finished(index, finding, tally) => watch.finished(index, finding, tally),
                 Told::Ticked { shard, calls, costs } => {
                     under_way[shard] = costs;
                     watch.ticked(calls, under_way.iter().sum())
@@ -71,7 +72,7 @@ pub(crate) fn drive(
 
 /// What a shard has to tell.
 enum Told {
-    Finished(usize, Finding, Cost),
+    Finished(usize, Finding, Tally),
     Ticked { shard: usize, calls: u64, costs: u64 },
     Failed(AttackError),
 }
@@ -95,9 +96,9 @@ impl Teller<'_> {
 }
 
 impl Watch for Teller<'_> {
-    fn finished(&mut self, index: usize, finding: Finding, cost: Cost) -> Result<(), AttackError> {
+    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError> {
         self.go_on()?;
-        self.tell(Told::Finished(index, finding, cost));
+        self.tell(Told::Finished(index, finding, tally));
         Ok(())
     }
 

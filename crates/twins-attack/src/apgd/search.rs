@@ -1,6 +1,7 @@
 use super::Apgd;
 use super::schedule::Schedule;
 use crate::classifier::argmax;
+use crate::goal::Votes;
 use crate::{Aim, Draws, Finding, Need, Norm, Returned, Search, Step, Subject, ThreatModel};
 
 /// Weight of the new step against the last one.
@@ -22,6 +23,8 @@ pub(super) struct ApgdSearch<'a> {
     previous: Vec<f32>,
     ahead: Vec<f32>,
     loss: f32,
+    /// The verdicts of the repeated passes over the point.
+    votes: Votes,
     best: Best,
 }
 
@@ -62,6 +65,7 @@ impl<'a> ApgdSearch<'a> {
             previous: Vec::new(),
             ahead: vec![0.0; point.len()],
             loss: 0.0,
+            votes: Votes::default(),
             best,
             point,
         }
@@ -137,11 +141,16 @@ impl Search for ApgdSearch<'_> {
 
     fn cotangent(&mut self, logits: &[f32], cotangent: &mut [f32]) {
         self.loss = self.apgd.config.loss.evaluate(logits, self.aim, cotangent);
+        self.votes.count(logits, self.aim.label, None);
     }
 
     fn answer(&mut self, logits: &[f32], gradient: &[f32]) -> Step {
         let config = &self.apgd.config;
-        if config.returned == Returned::FirstFooled && argmax(logits) != self.aim.label {
+        if gradient.is_empty() {
+            self.votes.count(logits, self.aim.label, None);
+        }
+        let fooled = self.votes.take_majority();
+        if config.returned == Returned::FirstFooled && fooled {
             // A point of the wide L1 balls counts only if it lies in the ball that is allowed.
             let within = self.threat.epsilon() <= config.threat.epsilon()
                 || config.threat.distance(self.image, &self.point) <= config.threat.epsilon();
@@ -171,7 +180,7 @@ impl Search for ApgdSearch<'_> {
 
     fn finish(self: Box<Self>) -> Finding {
         let fooled = argmax(&self.best.logits) != self.aim.label;
-        Finding { point: self.best.point, fooled, logits: self.best.logits }
+        Finding { point: self.best.point, fooled, target: None, logits: self.best.logits }
     }
 }
 

@@ -6,13 +6,22 @@ use crate::engine::Cost;
 use crate::gradient::Tracked;
 use crate::{Aim, AttackError, Classifier, Loss, Samples};
 
-/// Looks at the first batch for what makes an evaluation unreliable.
+/// What the first batch shows of a model.
+pub(super) struct Checked {
+    /// What makes an evaluation unreliable.
+    pub(super) warnings: Vec<Warning>,
+    /// Whether two passes over the same batch gave different logits.
+    pub(super) randomised: bool,
+    pub(super) cost: Cost,
+}
+
+/// Looks at the first batch.
 pub(super) fn check_model(
     victim: &dyn Classifier,
     samples: &Samples,
     clean: &CleanLogits,
     gradients: bool,
-) -> Result<(Vec<Warning>, Cost), AttackError> {
+) -> Result<Checked, AttackError> {
     let mut warnings = Vec::new();
     let n = samples.len().min(samples.batch_size());
     let row = samples.image(0).len();
@@ -24,7 +33,8 @@ pub(super) fn check_model(
     let largest = again.iter().fold(1.0_f32, |most, z| z.abs().max(most));
     let difference = clean.rows().flatten().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     // The same batch twice: what remains is the rounding of parallel sums on some devices.
-    if difference > 1e-4 * largest {
+    let randomised = difference > 1e-4 * largest;
+    if randomised {
         warnings.push(Warning::Randomised { difference });
     }
     let sums_to_one =
@@ -48,5 +58,5 @@ pub(super) fn check_model(
         }
         cost += Cost { forwards: n as u64, backwards: n as u64 };
     }
-    Ok((warnings, cost))
+    Ok(Checked { warnings, randomised, cost })
 }

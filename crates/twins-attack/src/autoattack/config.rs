@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::verification::VerificationRule;
 use crate::{AttackError, ThreatModel};
 
 /// The published compositions of AutoAttack, and a free one.
@@ -82,6 +83,7 @@ names!(
 /// | `targets` | 9 (APGD-T in L1: 5) | classes that APGD-T and FAB-T aim at, at most the number of wrong classes | ≥ 1 |
 /// | `queries` | 5000 | queries of Square | ≥ 1 |
 /// | `eot` | 20 in `rand`, else 1 | passes over which gradients are averaged | ≥ 1 |
+/// | `fresh_draws` | 1 | forward passes that decide whether a claimed adversarial example counts ([`VerificationRule`]) | ≥ 1 |
 /// | `seed` | 0 | seed of all draws | |
 ///
 /// ```
@@ -100,7 +102,13 @@ pub struct AutoAttackConfig {
     pub(super) targets: Option<usize>,
     pub(super) queries: usize,
     pub(super) eot: usize,
+    #[serde(default = "one_draw")]
+    pub(super) fresh_draws: usize,
     pub(super) seed: u64,
+}
+
+fn one_draw() -> usize {
+    VerificationRule::default().fresh_draws
 }
 
 impl AutoAttackConfig {
@@ -123,6 +131,7 @@ impl AutoAttackConfig {
             targets: None,
             queries: 5000,
             eot,
+            fresh_draws: one_draw(),
             seed: 0,
         }
     }
@@ -162,6 +171,13 @@ impl AutoAttackConfig {
         self
     }
 
+    /// Sets the number of forward passes that decide whether a claimed adversarial example counts: it does if more than
+    /// half of them misclassify it.
+    pub fn with_fresh_draws(mut self, fresh_draws: usize) -> Self {
+        self.fresh_draws = fresh_draws;
+        self
+    }
+
     /// Sets the seed.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -185,6 +201,7 @@ impl AutoAttackConfig {
             (self.targets, "targets"),
             (Some(self.queries), "queries"),
             (Some(self.eot), "EOT repetitions"),
+            (Some(self.fresh_draws), "fresh draws"),
         ];
         for (count, what) in counts {
             if count == Some(0) {
@@ -209,6 +226,16 @@ impl AutoAttack {
     /// The settings.
     pub fn config(&self) -> &AutoAttackConfig {
         &self.config
+    }
+
+    /// Whether the settings are for a randomised model.
+    pub(super) fn expects_randomised(&self) -> bool {
+        self.config.version == Version::Rand || self.config.eot > 1
+    }
+
+    /// When a claimed adversarial example counts.
+    pub fn verification_rule(&self) -> VerificationRule {
+        VerificationRule::majority_of(self.config.fresh_draws)
     }
 }
 

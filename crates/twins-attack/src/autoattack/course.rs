@@ -137,6 +137,7 @@ impl<'a> Course<'a> {
             robust,
             interval: wilson_interval(robust.correct, robust.total),
             config: autoattack.config.clone(),
+            verification: autoattack.verification_rule(),
             warnings,
             forwards: total.forwards,
             backwards: total.backwards,

@@ -3,13 +3,13 @@ use std::time::Instant;
 
 use burn::tensor::Tensor;
 
-use super::checks::check_model;
+use super::checks::{Checked, check_model};
 use super::course::Course;
 use super::replica::{Replica, check_replicas};
 use super::{AttackKind, AutoAttack, EvaluationState, Observer, Outcome, Report, StageReport, Warning};
 use crate::clean::CleanLogits;
-use crate::engine::{Cost, Stage, Watch};
-use crate::{AttackError, Classifier, Finding, Samples, shards};
+use crate::engine::{Cost, Stage, Tally, Watch};
+use crate::{AttackError, Classifier, Finding, Samples, Verification, shards};
 
 /// The result of [`AutoAttack::evaluate`].
 #[derive(Debug, Clone)]
@@ -27,7 +27,12 @@ const SQUARE_EFFECTIVE: f64 = 0.002;
 impl AutoAttack {
     /// Evaluates the robust accuracy of a model on these samples.
     ///
-    /// With `saved`, goes on where an earlier evaluation was interrupted, and comes to the same result.
+    /// What an attack claims counts only once it is verified: the image lies in the box and in the ball, and a fresh
+    /// forward pass misclassifies it ([`VerificationRule`](crate::VerificationRule)). A sample whose claims are refuted goes
+    /// to the next attack; each stage reports how many were.
+    ///
+    /// With `saved`, resumes an earlier evaluation that was interrupted. A deterministic model comes to the same result. A
+    /// randomised model draws anew, and is not recognised by its logits (see [`EvaluationState::randomised`]).
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -63,9 +68,9 @@ impl AutoAttack {
     /// stage's end. Draws belong to the sample, so that only the devices' rounding can change a verdict: on equal
     /// devices the stages and records are those of [`evaluate`](Self::evaluate), however many there are, as far as the
     /// model's logits do not depend on the rest of the batch. A saved state knows nothing of replicas: any number of
-    /// them goes on with it. The clean pass and the checks are made on the first one's device, wherever the samples
-    /// are, and so is the whole work of a model that cannot be asked by two at a time (one that tracks its weights, or
-    /// an attack that averages over [repeated passes](crate::Attack::repeats)).
+    /// them can resume it. The clean pass and the checks are made on the first one's device, wherever the samples
+    /// are, and so is the whole work of a model that tracks its weights. Replicas of a randomised model are not compared with
+    /// each other, and which replica draws for which sample differs from run to run.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -102,11 +107,13 @@ impl AutoAttack {
         let mut clean = CleanLogits::compute(*victim, samples)?;
         let (stages, chosen) = self.stages(clean.classes())?;
         let gradients = self.config.attacks.iter().any(|kind| *kind != AttackKind::Square);
-        let (mut warnings, mut total) = check_model(*victim, samples, &clean, gradients)?;
-        total += check_replicas(replicas, samples, &clean)?;
+        let Checked { mut warnings, randomised, cost: mut total } =
+            check_model(*victim, samples, &clean, gradients)?;
+        let randomised = randomised || self.expects_randomised();
+        total += check_replicas(replicas, samples, &clean, randomised)?;
         warnings.extend(chosen);
         total += Cost { forwards: samples.len() as u64, backwards: 0 };
-        let mut state = EvaluationState::new(self, samples, &clean, victim.gradient_precision());
+        let mut state = EvaluationState::new(self, samples, &clean, victim.gradient_precision(), randomised);
         if let Some(saved) = saved {
             state.check(&saved, stages.len(), samples)?;
             state = saved;
@@ -118,13 +125,20 @@ impl AutoAttack {
         let mut course = Course::new(samples, &clean, self.config.threat, begin, stages.len());
         for (number, attack) in stages.iter().enumerate() {
             let name = attack.name();
-            let mut stage =
-                StageReport { attack: name.clone(), robust: 0, seconds: 0.0, forwards: 0, backwards: 0 };
+            let mut stage = StageReport {
+                attack: name.clone(),
+                robust: 0,
+                seconds: 0.0,
+                forwards: 0,
+                backwards: 0,
+                verification: Verification::default(),
+            };
             let attacked = course.begin_stage(&**attack, &stages[number + 1..], clean.classes());
             for outcome in state.outcomes.iter().filter(|outcome| outcome.stage == number) {
                 course.take(outcome, &name);
                 stage.forwards += outcome.forwards;
                 stage.backwards += outcome.backwards;
+                stage.verification += outcome.verification;
                 stage.seconds = outcome.seconds.max(stage.seconds);
             }
             let (earlier, now) = (stage.seconds, Instant::now());
@@ -139,6 +153,7 @@ impl AutoAttack {
                     device,
                     samples,
                     clean: &clean,
+                    rule: self.verification_rule(),
                 })
                 .collect();
             shards::drive(&stages, &waiting, &mut watch)?;
@@ -149,6 +164,9 @@ impl AutoAttack {
             let alone = number == 0 || self.config.attacks[number] != AttackKind::Square;
             if !alone && broken as f64 > SQUARE_EFFECTIVE * samples.len() as f64 {
                 warnings.push(Warning::SquareEffective { samples: broken, of: samples.len() });
+            }
+            if stage.verification.refuted() > 0 && !state.randomised {
+                warnings.push(Warning::Refuted { attack: name, verification: stage.verification });
             }
             course.end_stage(stage);
         }
@@ -170,17 +188,19 @@ struct StageWatch<'a, 'b> {
 }
 
 impl Watch for StageWatch<'_, '_> {
-    fn finished(&mut self, index: usize, finding: Finding, cost: Cost) -> Result<(), AttackError> {
+    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError> {
         let outcome = Outcome {
             stage: self.course.stage(),
             sample: index,
             adversarial: finding.fooled.then_some(finding.point),
-            forwards: cost.forwards,
-            backwards: cost.backwards,
+            forwards: tally.cost.forwards,
+            backwards: tally.cost.backwards,
+            verification: tally.verification,
             seconds: self.earlier + self.begin.elapsed().as_secs_f64(),
         };
-        self.stage.forwards += cost.forwards;
-        self.stage.backwards += cost.backwards;
+        self.stage.forwards += outcome.forwards;
+        self.stage.backwards += outcome.backwards;
+        self.stage.verification += outcome.verification;
         self.course.take(&outcome, &self.stage.attack);
         go_on(self.observer.outcome(&outcome))
     }

@@ -19,17 +19,24 @@ impl<'a> Replica<'a> {
     }
 }
 
-/// Looks at every further replica's logits of the first sample.
+/// Compares every further replica's logits of the first sample with those of the first replica. Of a randomised model only
+/// their number can be compared.
 pub(super) fn check_replicas(
     replicas: &[Replica<'_>],
     samples: &Samples,
     clean: &CleanLogits,
+    randomised: bool,
 ) -> Result<Cost, AttackError> {
     let sample = samples.ids()[0];
     for (place, Replica { victim, device }) in replicas.iter().enumerate().skip(1) {
         let image = samples.upload_to(samples.image(0).to_vec(), device);
         let logits = read_logits(victim.logits(image).inner(), &[sample])?;
-        if first_difference(clean.row(0), &logits).is_some() {
+        let differs = if randomised {
+            logits.len() != clean.classes()
+        } else {
+            first_difference(clean.row(0), &logits).is_some()
+        };
+        if differs {
             return Err(AttackError::OtherReplica { place, sample });
         }
     }

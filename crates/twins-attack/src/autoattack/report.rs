@@ -3,6 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{AutoAttackConfig, Warning};
+use crate::verification::{Verification, VerificationRule};
 
 /// How many samples were classified correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct StageReport {
     pub forwards: u64,
     /// For how many of them a gradient was computed.
     pub backwards: u64,
+    /// What came of checking the adversarial examples that the attack claimed.
+    pub verification: Verification,
 }
 
 /// One sample.
@@ -63,6 +66,8 @@ pub struct Report {
     pub interval: [f64; 2],
     /// The settings.
     pub config: AutoAttackConfig,
+    /// When a claimed adversarial example counted.
+    pub verification: VerificationRule,
     /// Reasons to read the figures with care.
     pub warnings: Vec<Warning>,
     /// All images run through the model, with the clean pass and the checks.
@@ -104,6 +109,11 @@ impl fmt::Display for Report {
             "robust accuracy {:.2} % of {total} samples, 95 % interval {low:.2} to {high:.2} %",
             100.0 * self.robust.share()
         )?;
+        let claimed: u64 = self.stages.iter().map(|stage| stage.verification.claimed).sum();
+        write!(f, "\n{claimed} claimed adversarial examples checked: in the box, in the ball, {}", self.verification)?;
+        for stage in self.stages.iter().filter(|stage| stage.verification.refuted() > 0) {
+            write!(f, "\n{}: {}", stage.attack, stage.verification)?;
+        }
         for warning in &self.warnings {
             write!(f, "\nwarning: {warning}")?;
         }

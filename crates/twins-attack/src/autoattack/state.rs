@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::AutoAttack;
 use crate::clean::CleanLogits;
 use crate::draws::fnv1a;
-use crate::{AttackError, Precision, Samples};
+use crate::{AttackError, Precision, Samples, Verification};
 
 /// What one attack did to one sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,12 +12,14 @@ pub struct Outcome {
     pub stage: usize,
     /// Place of the sample among the samples.
     pub sample: usize,
-    /// The misclassified image, if the attack found one.
+    /// The misclassified image, if the attack found one; verified.
     pub adversarial: Option<Vec<f32>>,
     /// Images run through the model for this sample in this stage.
     pub forwards: u64,
     /// For how many of them a gradient was computed.
     pub backwards: u64,
+    /// What came of checking the images that the attack claimed.
+    pub verification: Verification,
     /// Seconds that the stage had taken by then.
     pub seconds: f64,
 }
@@ -32,8 +34,12 @@ pub struct Outcome {
 pub struct EvaluationState {
     /// Hash of the settings and the data.
     pub fingerprint: String,
-    /// Logits of the clean images, by which the model is recognised.
+    /// Logits of the clean images, by which the model is recognised unless it is randomised.
     pub clean: Vec<f32>,
+    /// Whether the model is randomised: two passes over the same images differed, or the settings average gradients over
+    /// repeated passes. Its logits differ each time, so that a resumed evaluation cannot tell it from another model with as
+    /// many classes; a program that knows the weights should compare their hash, as the example `evaluate` does.
+    pub randomised: bool,
     /// What has been found out.
     pub outcomes: Vec<Outcome>,
 }
@@ -60,6 +66,7 @@ impl EvaluationState {
         samples: &Samples,
         clean: &CleanLogits,
         precision: Precision,
+        randomised: bool,
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let settings = format!("{version} {:?} {precision} {:?}", autoattack.config, samples.image_shape());
@@ -68,7 +75,8 @@ impl EvaluationState {
         samples.ids().iter().for_each(|id| bytes.extend(id.to_le_bytes()));
         samples.pixels().iter().for_each(|pixel| bytes.extend(pixel.to_le_bytes()));
         let fingerprint = format!("{:016x}", fnv1a(&bytes));
-        Self { fingerprint, clean: clean.rows().flatten().copied().collect(), outcomes: Vec::new() }
+        let clean = clean.rows().flatten().copied().collect();
+        Self { fingerprint, clean, randomised, outcomes: Vec::new() }
     }
 
     /// Checks that a saved state belongs to this evaluation.
@@ -79,7 +87,12 @@ impl EvaluationState {
                 found: saved.fingerprint.clone(),
             });
         }
-        if let Some(place) = first_difference(&self.clean, &saved.clean) {
+        let difference = if self.randomised || saved.randomised {
+            (self.clean.len() != saved.clean.len()).then_some(0)
+        } else {
+            first_difference(&self.clean, &saved.clean)
+        };
+        if let Some(place) = difference {
             let sample = samples.ids()[place * samples.len() / self.clean.len()];
             return Err(AttackError::OtherModel { sample });
         }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Loss;
+use crate::{Loss, Verification};
 
 /// A reason to read an evaluation with care.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,13 @@ pub enum Warning {
         samples: usize,
         /// All samples.
         of: usize,
+    },
+    /// An attack claimed adversarial examples of a deterministic model that did not pass the check.
+    Refuted {
+        /// The attack.
+        attack: String,
+        /// What came of its claims.
+        verification: Verification,
     },
     /// A loss is not defined for so few classes, and another one was used.
     LossReplaced {
@@ -69,6 +76,11 @@ impl fmt::Display for Warning {
                 f,
                 "Square broke {samples} of {of} samples that withstood the gradient attacks: gradients may be masked, \
                  and the true robust accuracy may be lower"
+            ),
+            Warning::Refuted { attack, verification } => write!(
+                f,
+                "{attack}: {verification}; they are not used: the model's logits may depend on the rest of the batch or on \
+                 whether a gradient is computed"
             ),
             Warning::LossReplaced { attack, by, classes } => {
                 write!(f, "{attack} uses the {by:?} loss: DLR is not defined for {classes} classes")

@@ -185,9 +185,14 @@ impl Search for FabSearch<'_> {
         let config = &self.fab.config;
         match self.best {
             Some((distance, point, logits)) if distance <= config.threat.epsilon() => {
-                Finding { point, fooled: true, logits }
+                Finding { point, fooled: true, target: None, logits }
             }
-            _ => Finding { point: self.image.to_vec(), fooled: false, logits: self.clean.to_vec() },
+            _ => Finding {
+                point: self.image.to_vec(),
+                fooled: false,
+                target: None,
+                logits: self.clean.to_vec(),
+            },
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::{PgdConfig, Start};
-use crate::goal::reached;
+use crate::goal::{Votes, reached};
 use crate::{Aim, Attack, AttackError, Draws, Finding, Need, Returned, Search, Step, Subject, ThreatModel};
 
 /// Projected gradient descent (Madry et al. 2018, arXiv 1706.06083):
@@ -87,6 +87,7 @@ impl Attack for Pgd {
             velocity: vec![0.0; if self.config.momentum > 0.0 { point.len() } else { 0 }],
             best: None,
             loss: f32::NEG_INFINITY,
+            votes: Votes::default(),
             logits: Vec::new(),
             step: 0,
             point,
@@ -104,6 +105,8 @@ struct PgdSearch<'a> {
     /// Loss, point and logits of the best iterate, kept only where it may be returned.
     best: Option<(f32, Vec<f32>, Vec<f32>)>,
     loss: f32,
+    /// The verdicts of the repeated passes over the point.
+    votes: Votes,
     logits: Vec<f32>,
     step: usize,
 }
@@ -125,6 +128,7 @@ impl Search for PgdSearch<'_> {
 
     fn cotangent(&mut self, logits: &[f32], cotangent: &mut [f32]) {
         self.loss = self.pgd.config.loss.evaluate(logits, self.aim, cotangent);
+        self.votes.count(logits, self.aim.label, self.aim.target);
     }
 
     fn answer(&mut self, logits: &[f32], gradient: &[f32]) -> Step {
@@ -132,9 +136,9 @@ impl Search for PgdSearch<'_> {
         if config.returned != Returned::Last {
             if self.last() {
                 self.loss = config.loss.evaluate(logits, self.aim, &mut vec![0.0; logits.len()]);
+                self.votes.count(logits, self.aim.label, self.aim.target);
             }
-            let fooled =
-                config.returned == Returned::FirstFooled && reached(logits, self.aim.label, self.aim.target);
+            let fooled = self.votes.take_majority() && config.returned == Returned::FirstFooled;
             if fooled || self.best.as_ref().is_none_or(|(loss, ..)| self.loss > *loss) {
                 self.best = Some((self.loss, self.point.clone(), logits.to_vec()));
             }
@@ -167,6 +171,11 @@ impl Search for PgdSearch<'_> {
             Some((_, point, logits)) => (point, logits),
             None => (self.point, self.logits),
         };
-        Finding { fooled: reached(&logits, self.aim.label, self.aim.target), point, logits }
+        Finding {
+            fooled: reached(&logits, self.aim.label, self.aim.target),
+            target: self.aim.target,
+            point,
+            logits,
+        }
     }
 }

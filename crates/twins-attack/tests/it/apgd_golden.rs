@@ -36,11 +36,15 @@ fn trajectories_are_those_of_the_reference() {
             let asked = Mutex::new(Vec::new());
             let victim = |x: Tensor<4>| {
                 let logits = net.forward(x.clone());
-                asked.lock().unwrap().push((host(x.inner()), host(logits.clone().inner())));
+                // The check of what was claimed, at the end, has fewer images.
+                if x.dims()[0] == 8 {
+                    asked.lock().unwrap().push((host(x.inner()), host(logits.clone().inner())));
+                }
                 logits
             };
             let output = attack(norm, loss, targets, Returned::BestLoss).run(&victim, &samples).unwrap();
             let asked = std::mem::take(&mut *asked.lock().unwrap());
+            assert!(output.verification.claimed < 8, "{case}: {:?}", output.verification);
             assert_eq!(asked.len(), 1 + 51);
 
             // Point by point within rounding (1e-6 where steps are scaled by a norm), also behind the first checkpoint.

@@ -10,3 +10,4 @@ mod fab_golden;
 mod pgd_golden;
 mod properties;
 mod replicas;
+mod verification;
