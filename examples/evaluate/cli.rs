@@ -183,10 +183,8 @@ impl Cli {
             AttackName::Square => one(AttackKind::Square),
             AttackName::Autoattack => Some(AutoAttackConfig::new(threat, self.version)),
         }?;
-        let config = config
-            .with_queries(self.queries)
-            .with_fresh_draws(self.fresh_draws)
-            .with_seed(self.common.seed);
+        let config =
+            config.with_queries(self.queries).with_fresh_draws(self.fresh_draws).with_seed(self.common.seed);
         let config = self.steps.into_iter().fold(config, AutoAttackConfig::with_steps);
         Some(self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts))
     }

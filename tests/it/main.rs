@@ -34,4 +34,5 @@ mod mnist_autoattack;
 mod mnist_pgd_counts;
 #[cfg(feature = "remote")]
 mod remote;
+mod training_mode;
 mod training_steps;

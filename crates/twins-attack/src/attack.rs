@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 use crate::classifier::argmax;
 use crate::clean::CleanLogits;
 use crate::engine::{Cost, Stage, Tally, Watch};
+use crate::inference_form::check_gradient_pass;
 use crate::{
     AttackError, Classifier, Finding, Samples, Search, Subject, ThreatModel, Verification, VerificationRule,
 };
@@ -32,6 +33,12 @@ pub trait Attack: AsAttack + Send + Sync {
         1
     }
 
+    /// Whether a search ever asks for a gradient; if so, a run first compares a gradient pass over a few images with the plain
+    /// one, because a model in its training form differs there.
+    fn uses_gradients(&self) -> bool {
+        true
+    }
+
     /// How many images of a sample that withstands go through the model, roughly: for estimates of the time left.
     fn budget(&self, classes: usize) -> u64;
 
@@ -48,7 +55,7 @@ pub trait Attack: AsAttack + Send + Sync {
     ///
     /// # Errors
     /// Data that do not fit the model (labels, number of classes), logits that are not finite, a model without
-    /// gradients, and what the attack cannot do.
+    /// gradients or in its training form, and what the attack cannot do.
     fn run(&self, victim: &(dyn Classifier + Sync), samples: &Samples) -> Result<AttackOutput, AttackError> {
         run(self.as_attack(), victim, samples)
     }
@@ -102,7 +109,10 @@ fn run(
     let predictions: Vec<usize> = clean.rows().map(argmax).collect();
     let fooled: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p != y).collect();
     let standing: Vec<usize> = (0..samples.len()).filter(|&i| !fooled[i]).collect();
-    let cost = Cost { forwards: samples.len() as u64, backwards: 0 };
+    let mut cost = Cost { forwards: clean.forwards(), backwards: 0 };
+    if attack.uses_gradients() && !standing.is_empty() && attack.threat_model().epsilon() > 0.0 {
+        cost += check_gradient_pass(victim, samples.device(), samples, &clean)?;
+    }
     let tally = Tally { cost, ..Tally::default() };
     let mut results = Results { pixels: samples.pixels().to_vec(), predictions, fooled, tally };
     let rule = VerificationRule::default();

@@ -1,9 +1,9 @@
 use std::mem;
 
+use crate::Finding;
 use crate::engine::{Stage, Task};
 use crate::goal::reached;
 use crate::verification::{Outside, check_position};
-use crate::Finding;
 
 /// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found
 /// is reported and saved soon. The check is then one pass over a small batch in as many passes over full ones.

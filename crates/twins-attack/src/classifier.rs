@@ -9,6 +9,12 @@ use crate::{AttackError, Precision, Samples};
 /// inference form, `model.valid()`: the attacks call it with tracked images where they need input gradients and with
 /// plain ones where they do not, so that weight gradients are never computed and running statistics never touched.
 ///
+/// A model in its training form is refused with [`AttackError::TrainingMode`]. A function cannot be looked into, so the
+/// passes that show it are made: one batch of plain images or, if only gradient passes train (a model that was made on a
+/// device without autodiff and never put into its inference form), a gradient pass over four images besides. In Burn such
+/// a pass moves the running statistics of a stock `BatchNorm` once; nothing does afterwards.
+/// [`Pgd::perturb`](crate::Pgd::perturb), which makes no plain passes, cannot tell.
+///
 /// Attacks call it from several threads at once ([`Samples::with_concurrent_calls`]) and so ask for `Sync`, which Burn's
 /// modules are.
 ///

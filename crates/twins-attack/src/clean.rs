@@ -1,5 +1,6 @@
 use rayon::prelude::*;
 
+use crate::inference_form::check_plain_pass;
 use crate::{AttackError, Classifier, Samples};
 
 /// The model's logits on the clean images: what every attack starts from, computed once.
@@ -7,19 +8,23 @@ use crate::{AttackError, Classifier, Samples};
 pub(crate) struct CleanLogits {
     logits: Vec<f32>,
     classes: usize,
-    tracked: bool,
+    forwards: u64,
 }
 
 impl CleanLogits {
-    /// One forward pass per sample, with all the checks that need the number of classes.
+    /// One forward pass per sample, with all the checks that need the number of classes, and that the model is in its
+    /// inference form as far as plain images show it.
     pub(crate) fn compute(victim: &dyn Classifier, samples: &Samples) -> Result<Self, AttackError> {
-        let (mut logits, mut classes, mut tracked) = (Vec::new(), 0, false);
+        let (mut logits, mut classes, mut forwards) = (Vec::new(), 0, samples.len() as u64);
         let row = samples.pixels().len() / samples.len();
         for (batch, pixels) in samples.pixels().chunks(samples.batch_size() * row).enumerate() {
             let ids = &samples.ids()[batch * samples.batch_size()..];
             let output = victim.logits(samples.upload(pixels.to_vec()));
             classes = output.dims()[1];
-            tracked |= output.is_tracked();
+            if batch == 0 {
+                let first = samples.upload(pixels[..row].to_vec());
+                forwards += check_plain_pass(victim, &output, first, ids[0])?;
+            }
             logits.extend(read_logits(output.inner(), &ids[..pixels.len() / row])?);
         }
         if classes < 2 {
@@ -35,7 +40,7 @@ impl CleanLogits {
                 return Err(AttackError::Label { sample, label, classes });
             }
         }
-        Ok(Self { logits, classes, tracked })
+        Ok(Self { logits, classes, forwards })
     }
 
     /// The same model's logits of an earlier call in their place.
@@ -43,9 +48,9 @@ impl CleanLogits {
         Self { logits, ..self }
     }
 
-    /// Whether the model tracks its weights, because it is not in its inference form.
-    pub(crate) fn tracked(&self) -> bool {
-        self.tracked
+    /// How many images were run through the model.
+    pub(crate) fn forwards(&self) -> u64 {
+        self.forwards
     }
 
     pub(crate) fn classes(&self) -> usize {

@@ -105,11 +105,10 @@ impl<'a> Stage<'a> {
         self.drive_waiting(&Waiting::new(standing), self.samples.batch_size(), calls, watch)
     }
 
-    /// How many calls of the model are made at the same time where `wanted` are possible. One, if its weights are tracked:
-    /// they would join the graphs of all calls into one, which they would then wait for. One, if passes are repeated for the
-    /// sake of a randomised model, so that its random numbers come in the same order each time.
+    /// How many calls of the model are made at the same time where `wanted` are possible. One, if passes are repeated for
+    /// the sake of a randomised model, so that its random numbers come in the same order each time.
     pub(crate) fn concurrent_calls(&self, wanted: usize) -> usize {
-        if self.clean.tracked() || self.attack.repeats() > 1 { 1 } else { wanted }
+        if self.attack.repeats() > 1 { 1 } else { wanted }
     }
 
     /// The same for samples that others may take up too, with so many slots and concurrent calls.

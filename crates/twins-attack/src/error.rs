@@ -1,7 +1,7 @@
 use burn::tensor::TensorReadError;
 use thiserror::Error;
 
-use crate::{Norm, Precision};
+use crate::{Norm, Precision, TrainingSign};
 
 /// What can be wrong with the settings, the data or the model of an attack.
 #[derive(Debug, Error)]
@@ -174,6 +174,16 @@ pub enum AttackError {
         rows: usize,
         /// Images given.
         images: usize,
+    },
+    /// The model is in its training form.
+    #[error(
+        "the model is not in its inference form: {sign}. Attack `model.valid()`: otherwise batch normalisation uses and \
+         changes batch statistics, dropout is active, and the wings of a TWINS layer split the batch (weights that are not in a \
+         module: `tensor.inner()`)"
+    )]
+    TrainingMode {
+        /// What shows it.
+        sign: TrainingSign,
     },
     /// No gradient reaches the input.
     #[error(

@@ -47,6 +47,10 @@ impl<A: Attack> Attack for Restarts<A> {
         self.attack.repeats()
     }
 
+    fn uses_gradients(&self) -> bool {
+        self.attack.uses_gradients()
+    }
+
     fn budget(&self, classes: usize) -> u64 {
         self.restarts as u64 * self.attack.budget(classes)
     }

@@ -18,7 +18,7 @@ pub(crate) fn drive(
     watch: &mut dyn Watch,
 ) -> Result<(), AttackError> {
     let first = &stages[0];
-    let shards = if first.clean.tracked() { 1 } else { stages.len().min(standing.len()) };
+    let shards = stages.len().min(standing.len());
     if shards < 2 {
         return first.drive(standing, watch);
     }

@@ -61,6 +61,10 @@ impl Attack for WorstCase {
         self.attacks[0].repeats()
     }
 
+    fn uses_gradients(&self) -> bool {
+        self.attacks.iter().any(|attack| attack.uses_gradients())
+    }
+
     fn budget(&self, classes: usize) -> u64 {
         self.attacks.iter().map(|attack| attack.budget(classes)).sum()
     }

@@ -4,6 +4,7 @@ use super::Warning;
 use crate::clean::{CleanLogits, read_logits};
 use crate::engine::Cost;
 use crate::gradient::Tracked;
+use crate::inference_form::{TrainingSign, compare_gradient_pass};
 use crate::{Aim, AttackError, Classifier, Loss, Samples};
 
 /// What the first batch shows of a model.
@@ -45,6 +46,7 @@ pub(super) fn check_model(
     let mut cost = Cost { forwards: n as u64, backwards: 0 };
     if gradients {
         let tracked = Tracked::forward(victim, images())?;
+        let logits = read_logits(tracked.logits(), ids)?;
         let mut cotangents = vec![0.0; n * classes];
         for (i, (z, c)) in again.chunks(classes).zip(cotangents.chunks_mut(classes)).enumerate() {
             let aim = Aim { label: samples.labels()[i], target: None, clean: &[] };
@@ -55,6 +57,10 @@ pub(super) fn check_model(
         let zero = gradient.chunks(row).filter(|g| g.iter().all(|g| *g == 0.0 || g.is_nan())).count();
         if zero > 0 {
             warnings.push(Warning::ZeroGradient { samples: zero, of: n });
+        }
+        let differing = compare_gradient_pass(victim, &again, &logits, classes);
+        if let Some((row, difference)) = differing.filter(|_| !randomised) {
+            return Err(TrainingSign::GradientPass { sample: ids[row], difference }.into());
         }
         cost += Cost { forwards: n as u64, backwards: n as u64 };
     }

@@ -69,7 +69,7 @@ impl AutoAttack {
     /// devices the stages and records are those of [`evaluate`](Self::evaluate), however many there are, as far as the
     /// model's logits do not depend on the rest of the batch. A saved state knows nothing of replicas: any number of
     /// them can resume it. The clean pass and the checks are made on the first one's device, wherever the samples
-    /// are, and so is the whole work of a model that tracks its weights. Replicas of a randomised model are not compared with
+    /// are. Replicas of a randomised model are not compared with
     /// each other, and which replica draws for which sample differs from run to run.
     ///
     /// ```
@@ -106,13 +106,13 @@ impl AutoAttack {
         };
         let mut clean = CleanLogits::compute(*victim, samples)?;
         let (stages, chosen) = self.stages(clean.classes())?;
-        let gradients = self.config.attacks.iter().any(|kind| *kind != AttackKind::Square);
+        let gradients = stages.iter().any(|attack| attack.uses_gradients());
         let Checked { mut warnings, randomised, cost: mut total } =
             check_model(*victim, samples, &clean, gradients)?;
         let randomised = randomised || self.expects_randomised();
-        total += check_replicas(replicas, samples, &clean, randomised)?;
+        total += check_replicas(replicas, samples, &clean, randomised, gradients)?;
         warnings.extend(chosen);
-        total += Cost { forwards: samples.len() as u64, backwards: 0 };
+        total += Cost { forwards: clean.forwards(), backwards: 0 };
         let mut state = EvaluationState::new(self, samples, &clean, victim.gradient_precision(), randomised);
         if let Some(saved) = saved {
             state.check(&saved, stages.len(), samples)?;

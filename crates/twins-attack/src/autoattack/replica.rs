@@ -3,6 +3,7 @@ use burn::tensor::Device;
 use super::state::first_difference;
 use crate::clean::{CleanLogits, read_logits};
 use crate::engine::Cost;
+use crate::inference_form::{check_gradient_pass, check_plain_pass};
 use crate::{AttackError, Classifier, Samples};
 
 /// A copy of the model on a device: one of those that share an evaluation's samples.
@@ -19,18 +20,22 @@ impl<'a> Replica<'a> {
     }
 }
 
-/// Compares every further replica's logits of the first sample with those of the first replica. Of a randomised model only
+/// Checks that every further replica is in its inference form, and compares every further replica's logits of the first sample with those of the first replica. Of a randomised model only
 /// their number can be compared.
 pub(super) fn check_replicas(
     replicas: &[Replica<'_>],
     samples: &Samples,
     clean: &CleanLogits,
     randomised: bool,
+    gradients: bool,
 ) -> Result<Cost, AttackError> {
     let sample = samples.ids()[0];
+    let mut cost = Cost::default();
     for (place, Replica { victim, device }) in replicas.iter().enumerate().skip(1) {
         let image = samples.upload_to(samples.image(0).to_vec(), device);
-        let logits = read_logits(victim.logits(image).inner(), &[sample])?;
+        let logits = victim.logits(image.clone());
+        cost += Cost { forwards: 1 + check_plain_pass(*victim, &logits, image, sample)?, backwards: 0 };
+        let logits = read_logits(logits.inner(), &[sample])?;
         let differs = if randomised {
             logits.len() != clean.classes()
         } else {
@@ -39,6 +44,9 @@ pub(super) fn check_replicas(
         if differs {
             return Err(AttackError::OtherReplica { place, sample });
         }
+        if gradients {
+            cost += check_gradient_pass(*victim, device, samples, clean)?;
+        }
     }
-    Ok(Cost { forwards: replicas.len() as u64 - 1, backwards: 0 })
+    Ok(cost)
 }

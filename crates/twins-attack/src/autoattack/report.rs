@@ -110,7 +110,11 @@ impl fmt::Display for Report {
             100.0 * self.robust.share()
         )?;
         let claimed: u64 = self.stages.iter().map(|stage| stage.verification.claimed).sum();
-        write!(f, "\n{claimed} claimed adversarial examples checked: in the box, in the ball, {}", self.verification)?;
+        write!(
+            f,
+            "\n{claimed} claimed adversarial examples checked: in the box, in the ball, {}",
+            self.verification
+        )?;
         for stage in self.stages.iter().filter(|stage| stage.verification.refuted() > 0) {
             write!(f, "\n{}: {}", stage.attack, stage.verification)?;
         }

@@ -12,7 +12,8 @@ impl Pgd {
     /// computed on the device without looking at the result.
     ///
     /// With the untargeted cross-entropy or KL loss in Linf or L2, nothing is read back from the device between the
-    /// steps. The images are not checked: they must lie in [0, 1].
+    /// steps. Neither the images nor the model are checked: the images must lie in [0, 1], and the model must be in its inference
+    /// form, `model.valid()`.
     ///
     /// `key` takes the place of the sample numbers: the random start of row `i` is drawn from (seed, key, i), so give
     /// another key at each training step.

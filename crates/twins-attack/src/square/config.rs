@@ -126,6 +126,10 @@ impl Attack for Square {
         self.config.threat
     }
 
+    fn uses_gradients(&self) -> bool {
+        false
+    }
+
     fn budget(&self, _classes: usize) -> u64 {
         self.config.queries as u64
     }

@@ -7,6 +7,7 @@ mod autoattack;
 mod bad_input;
 mod batch_norm;
 mod fab_golden;
+mod inference_form;
 mod pgd_golden;
 mod properties;
 mod replicas;

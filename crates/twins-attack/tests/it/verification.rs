@@ -42,23 +42,27 @@ impl Attack for Liar {
         self.threat
     }
 
+    fn uses_gradients(&self) -> bool {
+        false
+    }
+
     fn budget(&self, _classes: usize) -> u64 {
         1
     }
 
     fn search<'a>(&'a self, subject: &Subject<'a>, _run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
-        Ok(Box::new(Lie { point: self.point.to_vec(), image: subject.image.to_vec() }))
+        Ok(Box::new(Lie { claim: self.point.to_vec(), query: subject.image.to_vec() }))
     }
 }
 
 struct Lie {
-    point: Vec<f32>,
-    image: Vec<f32>,
+    claim: Vec<f32>,
+    query: Vec<f32>,
 }
 
 impl Search for Lie {
     fn point(&self) -> &[f32] {
-        &self.image
+        &self.query
     }
 
     fn need(&self) -> Need {
@@ -72,7 +76,7 @@ impl Search for Lie {
     }
 
     fn finish(self: Box<Self>) -> Finding {
-        Finding { point: self.point, fooled: true, target: None, logits: vec![0.0, 1.0] }
+        Finding { point: self.claim, fooled: true, target: None, logits: vec![0.0, 1.0] }
     }
 }
 
