@@ -22,6 +22,7 @@
 //! assert_eq!(norm.valid().wing(), Wing::Adaptive);
 //! ```
 
+mod batch_norm_view;
 mod composed;
 mod config;
 mod conv;
@@ -34,6 +35,7 @@ mod fold;
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod fused;
 mod image_classifier;
+mod load;
 mod norm;
 mod statistics;
 mod twins_module;
@@ -46,6 +48,7 @@ pub use diagnostics::{WeightChange, WeightTrace};
 pub use drift::WingDrift;
 pub use fold::FoldNorm;
 pub use image_classifier::ImageClassifier;
+pub use load::{LoadError, LoadMismatch};
 pub use norm::TwinsBatchNorm;
 pub use statistics::StatisticsError;
 pub use twins_module::TwinsModule;

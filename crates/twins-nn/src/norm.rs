@@ -18,9 +18,8 @@ use crate::{Affine, RunningVariance, Wing, composed};
 /// - `mean`, `var` are the statistics of the batch's adaptive part in training, the running ones otherwise;
 /// - `gamma_f`, `beta_f`, `gamma`, `beta` are trained; both pairs start as the checkpoint's.
 ///
-/// [`Wing`] says which wing normalises. Fields of the adaptive wing have the names that Burn's `BatchNorm`
-/// gives them, so that its records load by name; see
-/// [`copy_adaptive_to_frozen`](crate::TwinsModule::copy_adaptive_to_frozen) for filling the frozen wing.
+/// [`Wing`] says which wing normalises. Fields of the adaptive wing have the names that Burn's `BatchNorm` gives them;
+/// [`load_batch_norm_from`](crate::TwinsModule::load_batch_norm_from) fills both wings from a model with `BatchNorm`.
 ///
 /// Burn shares running statistics between a module and its clones; `valid()` makes them independent. The
 /// frozen statistics are never shared.

@@ -1,5 +1,5 @@
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::twins_module::{Path, enter, layer_field};
 
@@ -33,6 +33,29 @@ pub enum StatisticsError {
     },
 }
 
+impl StatisticsError {
+    /// The first value of a two-wing layer's field, at `path`, that no data can have; `None` where all can, and for a
+    /// field that is no mean or variance.
+    pub(crate) fn find(path: &str, field: &str, data: &TensorData) -> Option<Self> {
+        let variance = match field {
+            "running_mean" | "frozen_mean" => false,
+            "running_var" | "frozen_var" => true,
+            _ => return None,
+        };
+        let path = || path.to_owned();
+        let values = data.clone().convert_dtype(DType::F32);
+        values.iter::<f32>().enumerate().find_map(|(channel, value)| {
+            if !value.is_finite() {
+                Some(Self::NotFinite { path: path(), channel, value })
+            } else if variance && value < 0.0 {
+                Some(Self::NegativeVariance { path: path(), channel, value })
+            } else {
+                None
+            }
+        })
+    }
+}
+
 /// Checks the statistics of both wings in every layer of a model.
 pub(crate) fn check<M: Module>(model: &M) -> Result<(), StatisticsError> {
     let mut check = Check { path: Vec::new(), problem: None };
@@ -55,23 +78,9 @@ impl ModuleVisitor for Check {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let variance = match layer_field(&self.path) {
-            Some("running_mean" | "frozen_mean") => false,
-            Some("running_var" | "frozen_var") => true,
-            _ => return,
-        };
-        let data = param.val().into_data().convert_dtype(DType::F32);
-        let Some(values) = data.as_slice::<f32>().ok().filter(|_| self.problem.is_none()) else { return };
-        let path = || self.path.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-        self.problem = values.iter().enumerate().find_map(|(channel, &value)| {
-            if !value.is_finite() {
-                Some(StatisticsError::NotFinite { path: path(), channel, value })
-            } else if variance && value < 0.0 {
-                Some(StatisticsError::NegativeVariance { path: path(), channel, value })
-            } else {
-                None
-            }
-        });
+        let Some(field) = layer_field(&self.path).filter(|_| self.problem.is_none()) else { return };
+        let path = self.path.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
+        self.problem = StatisticsError::find(&path, field, &param.val().into_data());
     }
 }
 

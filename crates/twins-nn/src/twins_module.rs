@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::store::{ModuleRecord, ModuleStore};
 use burn::tensor::Tensor;
 
-use crate::{StatisticsError, Wing, WingDrift, drift, statistics};
+use crate::{LoadError, StatisticsError, Wing, WingDrift, drift, load, statistics};
 
 /// What the derived [`Module`] tells a visitor as the container of the layer's fields.
-const LAYER: &str = "Struct:TwinsBatchNorm";
+pub(crate) const LAYER: &str = "Struct:TwinsBatchNorm";
 
 /// Operations on every [`TwinsBatchNorm`](crate::TwinsBatchNorm) of a model, however deeply it is nested in
 /// structs, enums, `Vec`, `Option`, tuples or arrays. Implemented for every Burn module.
@@ -20,15 +21,76 @@ pub trait TwinsModule: Module {
         self.map(&mut SetWing { wing, path: Vec::new() })
     }
 
-    /// Returns the model with the adaptive wing's gamma, beta and running statistics copied into the frozen
-    /// wing of every layer: what must follow when an ordinary batch-norm checkpoint was loaded by name.
+    /// Returns the model with all weights of a store that holds the same model with Burn's `BatchNorm` layers; these fill
+    /// both wings of the two-wing layers.
+    ///
+    /// The store is one of Burn's: `SafetensorsStore`, `PytorchStore`, `BurnpackStore`. Its key remapping and adapter are
+    /// used; an adapter for PyTorch's files also finds the gammas and betas of two-wing layers under PyTorch's names
+    /// `weight` and `bias`. PyTorch's `num_batches_tracked` is not needed and ignored.
+    ///
+    /// Loading is strict, whatever the store allows: every parameter must be in the store in the right shape, and the store
+    /// may hold nothing else. For data with other classes, load the pre-trained head first and replace it afterwards.
+    ///
+    /// ```no_run
+    /// use burn::module::Module;
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::store::PytorchStore;
+    /// use burn::tensor::Device;
+    /// use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Net {
+    ///     norm: TwinsBatchNorm,
+    ///     head: Linear,
+    /// }
+    ///
+    /// let device = Device::flex().autodiff();
+    /// let net = Net {
+    ///     norm: TwinsBatchNormConfig::new(64).init(&device),
+    ///     head: LinearConfig::new(64, 10).init(&device),
+    /// };
+    /// let mut store = PytorchStore::from_file("pretrained.pth").with_top_level_key("state_dict");
+    /// let net = net.load_batch_norm_from(&mut store)?.with_wing(Wing::Split);
+    /// # Ok::<(), twins_nn::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]: a source that cannot be read; everything that is missing, left over or of another shape, by path; a
+    /// mean or variance that no data can have; a model without two-wing layers. Nothing is loaded then.
+    fn load_batch_norm_from<S: ModuleStore>(self, store: &mut S) -> Result<Self, LoadError> {
+        load::load_from(self, store)
+    }
+
+    /// [`load_batch_norm_from`](Self::load_batch_norm_from) with a record that the model with `BatchNorm` layers wrote, such
+    /// as `ModuleRecord::load(path)?`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load_batch_norm_from`](Self::load_batch_norm_from).
+    fn load_batch_norm_record(self, record: ModuleRecord) -> Result<Self, LoadError> {
+        load::load_record(self, record)
+    }
+
+    /// [`load_batch_norm_from`](Self::load_batch_norm_from) with the model with `BatchNorm` layers itself, including the
+    /// running statistics of its last batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load_batch_norm_from`](Self::load_batch_norm_from).
+    fn load_batch_norm_model<M: Module>(self, model: &M) -> Result<Self, LoadError> {
+        // The record of a model in training would lack the last update of its running statistics.
+        load::load_record(self, model.valid().into_record())
+    }
+
+    /// Returns the model with the adaptive wing's gamma, beta and running statistics copied into the frozen wing of every
+    /// layer: the start of a fine-tuning.
     #[must_use]
     fn copy_adaptive_to_frozen(self) -> Self {
         self.map(&mut CopyToFrozen::default())
     }
 
-    /// Checks that the means and variances of both wings, in every layer, are ones that data can have: what should
-    /// follow when a checkpoint from elsewhere was loaded.
+    /// Checks that the means and variances of both wings, in every layer, are ones that data can have.
     ///
     /// # Errors
     ///

@@ -1,12 +1,20 @@
 //! Records of a user's model with the layer in it: both formats, from a `BatchNorm` model, from PyTorch's names, and
 //! back to a `BatchNorm` model.
 
+use std::collections::HashMap;
+use std::path::Path;
+
 use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use burn::store::{ModuleRecord, ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, SafetensorsStore};
+use burn::store::{
+    BurnpackStore, ModuleRecord, ModuleSnapshot, ModuleStore, PathFilter, PyTorchToBurnAdapter,
+    SafetensorsStore,
+};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
-use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
+use twins_nn::{
+    LoadError, LoadMismatch, StatisticsError, TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing,
+};
 
 /// A user's model, before.
 #[derive(Module, Debug)]
@@ -95,8 +103,7 @@ fn values(model: &impl Module) -> Vec<(String, TensorData)> {
 
 /// A two-wing model whose wings differ in everything, from a stock checkpoint, other gammas and betas, and one split step.
 fn trained_twins(device: &Device) -> Twins {
-    let record = trained_stock(device).valid().into_record();
-    let model = Twins::new(device).load_record(record.allow_partial(true)).copy_adaptive_to_frozen();
+    let model = Twins::new(device).load_batch_norm_model(&trained_stock(device)).unwrap();
     let mut model = model.with_wing(Wing::Split);
     for (number, norm) in model.norms.iter_mut().chain(&mut model.last).enumerate() {
         norm.frozen_gamma = Some(distinct(6 + 2 * number, device));
@@ -106,19 +113,189 @@ fn trained_twins(device: &Device) -> Twins {
     model
 }
 
-#[test]
-fn a_batch_norm_record_fills_both_wings() {
-    let device = Device::flex().autodiff();
-    let stock = trained_stock(&device).valid();
-    let record = stock.clone().into_record().allow_partial(true);
-    let twins = Twins::new(&device).load_record(record).copy_adaptive_to_frozen().valid();
-
-    let images = images(&device).inner();
+/// Both wings compute what the `BatchNorm` model computes, and hold its values to the bit.
+fn assert_filled(twins: &Twins, stock: &Stock) {
+    let (twins, stock) = (twins.valid(), stock.valid());
+    let images = images(&Device::flex());
     let expected = stock.forward(images.clone());
     for wing in [Wing::Adaptive, Wing::Frozen] {
         // The same float32 operations but for their order within a channel.
         assert!(difference(twins.clone().with_wing(wing).forward(images.clone()), expected.clone()) < 1e-5);
     }
+    let filled: HashMap<String, TensorData> = values(&twins).into_iter().collect();
+    for (path, value) in values(&stock) {
+        assert_eq!(filled[&path], value, "{path}");
+        let (layer, field) = path.rsplit_once('.').unwrap();
+        if let Some(frozen) = filled.get(&format!("{layer}.frozen_{}", field.trim_start_matches("running_")))
+        {
+            assert_eq!(*frozen, value, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_norm_model_fills_both_wings_from_every_source() {
+    let device = Device::flex().autodiff();
+    let stock = trained_stock(&device);
+    let folder = tempfile::tempdir().unwrap();
+    let [burnpack, safetensors] = ["stock.bpk", "stock.safetensors"].map(|name| folder.path().join(name));
+    stock.valid().into_record().save(&burnpack).unwrap();
+    SafetensorsStore::from_file(&safetensors).collect_from(&stock.valid()).unwrap();
+
+    assert_filled(&Twins::new(&device).load_batch_norm_model(&stock).unwrap(), &stock);
+    let record = ModuleRecord::load(&burnpack).unwrap();
+    assert_filled(&Twins::new(&device).load_batch_norm_record(record).unwrap(), &stock);
+    let mut store = BurnpackStore::from_file(&burnpack);
+    assert_filled(&Twins::new(&device).load_batch_norm_from(&mut store).unwrap(), &stock);
+    let mut store = SafetensorsStore::from_file(&safetensors);
+    assert_filled(&Twins::new(&device).load_batch_norm_from(&mut store).unwrap(), &stock);
+    // On a device without autodiff too.
+    assert_filled(&Twins::new(&device.inner()).load_batch_norm_model(&stock).unwrap(), &stock);
+}
+
+/// The frozen wing is a start of its own: the wing in training and the parameters that are trained stay as they were.
+#[test]
+fn a_filled_model_trains_as_a_new_one() {
+    let device = Device::flex().autodiff();
+    let twins =
+        Twins::new(&device).with_wing(Wing::Split).load_batch_norm_model(&trained_stock(&device)).unwrap();
+    let norm = &twins.norms[0];
+    assert_eq!(norm.wing(), Wing::Split);
+    let trained =
+        [&norm.gamma, norm.frozen_gamma.as_ref().unwrap(), &norm.frozen_mean].map(|p| p.is_require_grad());
+    assert_eq!(trained, [true, true, false]);
+    assert_ne!(norm.gamma.id, norm.frozen_gamma.as_ref().unwrap().id);
+}
+
+/// The error of loading entries of the stock model after a change to them, from stores that would accept or refuse it.
+fn refused(change: impl Fn(&mut Vec<(String, TensorData)>)) -> LoadMismatch {
+    let device = Device::flex().autodiff();
+    let mut entries = values(&trained_stock(&device).valid());
+    change(&mut entries);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stock.safetensors");
+    write(&entries, &path);
+
+    // A clone shares the running statistics: loading into one would show in the other.
+    let twins = Twins::new(&device);
+    let before = values(&twins);
+    let load = |store: SafetensorsStore| match twins.clone().load_batch_norm_from(&mut { store }) {
+        Err(LoadError::Mismatch(mismatch)) => *mismatch,
+        other => panic!("{other:?}"),
+    };
+    let strict = load(SafetensorsStore::from_file(&path));
+    let lax = load(SafetensorsStore::from_file(&path).allow_partial(true).validate(false));
+    assert_eq!(strict, lax);
+    assert_eq!(values(&twins), before, "nothing is loaded");
+    strict
+}
+
+fn write(entries: &[(String, TensorData)], path: &Path) {
+    let views = entries.iter().map(|(name, data)| {
+        let shape = data.shape().to_vec();
+        (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, data.as_bytes()).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+fn at<'a>(entries: &'a mut [(String, TensorData)], path: &str) -> &'a mut (String, TensorData) {
+    entries.iter_mut().find(|(name, _)| name == path).unwrap()
+}
+
+#[test]
+fn a_renamed_layer_is_refused() {
+    let mismatch = refused(|entries| {
+        for (name, _) in entries {
+            *name = name.replace("norms.1.", "other.");
+        }
+    });
+    let fields = ["beta", "gamma", "running_mean", "running_var"];
+    let paths = |layer: &str| fields.map(|field| (format!("{layer}.{field}"), vec![4])).to_vec();
+    let mut missing = mismatch.missing.clone();
+    missing.sort();
+    assert_eq!((missing, mismatch.left_over.clone()), (paths("norms.1"), paths("other")));
+    let message = mismatch.to_string();
+    assert!(message.contains("4 missing, 4 left over, 0 of another shape"), "{message}");
+    assert!(message.contains("another name") && message.contains("missing: norms.1.gamma [4]"), "{message}");
+}
+
+#[test]
+fn a_missing_layer_is_refused() {
+    let mismatch = refused(|entries| entries.retain(|(name, _)| !name.starts_with("hidden.")));
+    let expected = vec![("hidden.weight".to_owned(), vec![4, 4]), ("hidden.bias".to_owned(), vec![4])];
+    assert_eq!(mismatch, LoadMismatch { missing: expected, ..LoadMismatch::default() });
+}
+
+#[test]
+fn an_extra_layer_is_refused() {
+    let mismatch =
+        refused(|entries| entries.push(("norms.2.gamma".to_owned(), TensorData::from([1.0f32; 4]))));
+    let left_over = vec![("norms.2.gamma".to_owned(), vec![4])];
+    assert_eq!(mismatch, LoadMismatch { left_over, ..LoadMismatch::default() });
+}
+
+#[test]
+fn another_shape_is_refused() {
+    let mismatch = refused(|entries| at(entries, "last.running_var").1 = TensorData::from([1.0f32; 5]));
+    let misshapen = vec![("last.running_var".to_owned(), vec![4], vec![5])];
+    assert!(mismatch.to_string().contains("last.running_var is [5], the model needs [4]"), "{mismatch}");
+    assert_eq!(mismatch, LoadMismatch { misshapen, ..LoadMismatch::default() });
+}
+
+#[test]
+fn a_record_is_held_to_the_same() {
+    let device = Device::flex().autodiff();
+    let with_two_layers =
+        Stock { norms: vec![BatchNormConfig::new(4).init(&device)], ..trained_stock(&device) };
+    let record = with_two_layers.valid().into_record().allow_partial(true).allow_unused(true).validate(false);
+    let message = Twins::new(&device).load_batch_norm_record(record).unwrap_err().to_string();
+    assert!(
+        message.contains("nothing was loaded") && message.contains("missing: norms.1.gamma"),
+        "{message}"
+    );
+
+    let own = trained_twins(&device).valid().into_record();
+    let message = Twins::new(&device).load_batch_norm_record(own).unwrap_err().to_string();
+    assert!(message.contains("frozen wings of its own"), "{message}");
+
+    let record = trained_stock(&device).valid().into_record();
+    assert_eq!(Stock::new(&device).load_batch_norm_record(record).unwrap_err(), LoadError::NoTwinsLayers);
+}
+
+#[test]
+fn a_filter_leaves_nothing_out_silently() {
+    let device = Device::flex().autodiff();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stock.safetensors");
+    SafetensorsStore::from_file(&path).collect_from(&trained_stock(&device).valid()).unwrap();
+    let filter = PathFilter::new().with_predicate(|path, _| !path.starts_with("head."));
+    let mut store = SafetensorsStore::from_file(&path).filter(filter);
+    let Err(LoadError::Mismatch(mismatch)) = Twins::new(&device).load_batch_norm_from(&mut store) else {
+        panic!("a head that is left out is refused")
+    };
+    let withheld = vec!["head.weight".to_owned(), "head.bias".to_owned()];
+    assert_eq!(*mismatch, LoadMismatch { withheld, ..LoadMismatch::default() });
+}
+
+#[test]
+fn statistics_that_no_data_can_have_are_refused() {
+    let device = Device::flex().autodiff();
+    let mut stock = trained_stock(&device);
+    stock.norms[1].running_var = RunningState::new(Tensor::from_floats([1.0, -0.5, 1.0, 1.0], &device));
+    let twins = Twins::new(&device);
+    let before = values(&twins);
+    let expected =
+        StatisticsError::NegativeVariance { path: "norms.1.running_var".into(), channel: 1, value: -0.5 };
+    assert_eq!(twins.clone().load_batch_norm_model(&stock).unwrap_err(), expected.into());
+    assert_eq!(values(&twins), before, "nothing is loaded");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_reported() {
+    let device = Device::flex().autodiff();
+    let mut store = SafetensorsStore::from_file("no_such_file.safetensors");
+    let error = Twins::new(&device).load_batch_norm_from(&mut store).unwrap_err();
+    assert!(matches!(error, LoadError::Source { .. }), "{error}");
 }
 
 #[test]
@@ -145,58 +322,37 @@ fn both_wings_survive_safetensors() {
     assert_eq!(values(&loaded), values(&twins));
 }
 
-/// PyTorch's names, untouched in the file, mapped as they are read.
+/// PyTorch's names, layout and batch counters: the adapter is all that the user gives.
 #[test]
-fn a_pytorch_checkpoint_loads_by_key_mapping() {
+fn a_pytorch_checkpoint_fills_both_wings() {
     let device = Device::flex().autodiff();
-    let stock = trained_stock(&device).valid();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("torch.safetensors");
-    let torch_name = |name: &str| {
-        let (layer, entry) = name.rsplit_once('.').unwrap();
-        match entry {
-            "gamma" => format!("{layer}.weight"),
-            "beta" => format!("{layer}.bias"),
-            _ => name.to_owned(),
-        }
-    };
-    let tensors: Vec<(String, TensorData)> =
-        values(&stock).into_iter().map(|(name, data)| (torch_name(&name), data)).collect();
-    let tensors: Vec<(String, TensorData)> = tensors
-        .into_iter()
-        .map(|(name, data)| match name.as_str() {
+    let stock = trained_stock(&device);
+    let entries = values(&stock.valid()).into_iter().map(|(name, data)| {
+        let (layer, field) = name.rsplit_once('.').unwrap();
+        match (layer, field) {
+            (_, "gamma") => (format!("{layer}.weight"), data),
+            (_, "beta") => (format!("{layer}.bias"), data),
             // PyTorch's linear layers are [out, in].
-            "hidden.weight" | "head.weight" => {
-                (name, Tensor::<2>::from_data(data, &device.clone().inner()).transpose().into_data())
+            ("hidden" | "head", "weight") => {
+                let weight = Tensor::<2>::from_data(data, &device.clone().inner());
+                (name, weight.transpose().into_data())
             }
             _ => (name, data),
-        })
-        .collect();
-    let views = tensors.iter().map(|(name, data)| {
-        let view = safetensors::tensor::TensorView::new(
-            safetensors::Dtype::F32,
-            data.shape().to_vec(),
-            data.as_bytes(),
-        );
-        (name, view.unwrap())
+        }
     });
-    safetensors::serialize_to_file(views, None, &path).unwrap();
+    let mut entries: Vec<(String, TensorData)> = entries.collect();
+    entries.push(("last.num_batches_tracked".to_owned(), TensorData::from([3.0f32])));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("torch.safetensors");
+    write(&entries, &path);
 
-    let mut store = SafetensorsStore::from_file(&path)
-        .with_from_adapter(PyTorchToBurnAdapter)
-        .with_key_remapping(r"^((norms\.\d+|last))\.weight$", "$1.gamma")
-        .with_key_remapping(r"^((norms\.\d+|last))\.bias$", "$1.beta")
-        .allow_partial(true);
-    let mut twins = Twins::new(&device);
-    let result = store.apply_to(&mut twins).unwrap();
-    assert!(result.unused.is_empty(), "{:?}", result.unused);
-    assert!(result.missing.iter().all(|(path, _)| path.contains("frozen_")), "{:?}", result.missing);
-    let twins = twins.copy_adaptive_to_frozen().valid();
+    let mut store = SafetensorsStore::from_file(&path).with_from_adapter(PyTorchToBurnAdapter);
+    assert_filled(&Twins::new(&device).load_batch_norm_from(&mut store).unwrap(), &stock);
 
-    let images = images(&device).inner();
-    let expected = stock.forward(images.clone());
-    assert!(difference(twins.forward(images.clone()), expected.clone()) < 1e-5);
-    assert!(difference(twins.with_wing(Wing::Frozen).forward(images), expected) < 1e-5);
+    // Without the adapter, the names that Burn has for a batch normalisation are missing.
+    let mut store = SafetensorsStore::from_file(&path);
+    let message = Twins::new(&device).load_batch_norm_from(&mut store).unwrap_err().to_string();
+    assert!(message.contains("head.weight is [7, 4], the model needs [4, 7]"), "{message}");
 }
 
 /// What is deployed: the adaptive wing as a model that knows nothing of this library.

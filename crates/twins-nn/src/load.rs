@@ -1,0 +1,186 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use burn::module::Module;
+use burn::store::{ApplyResult, BurnpackStore, ModuleRecord, ModuleStore};
+
+use crate::batch_norm_view::{BatchNormView, Findings, Pass, Slot};
+use crate::{StatisticsError, TwinsModule};
+
+/// Why a model with `BatchNorm` layers could not be loaded into a two-wing model; nothing was loaded.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The model to fill has no two-wing layer.
+    #[error(
+        "the model has no TwinsBatchNorm layer; change the type of its BatchNorm fields to TwinsBatchNorm, or load the source \
+         with Burn's own load_record"
+    )]
+    NoTwinsLayers,
+    /// The store or record cannot be read.
+    #[error("the source cannot be read: {problem}")]
+    Source {
+        /// What Burn's store reported.
+        problem: String,
+    },
+    /// Source and model do not fit together.
+    #[error("the source does not fit the model, and nothing was loaded: {0}")]
+    Mismatch(Box<LoadMismatch>),
+    /// A mean or variance in the source is one that no data can have.
+    #[error("nothing was loaded: {0}")]
+    Statistics(#[from] StatisticsError),
+}
+
+/// Everything that does not fit between a source and a model, by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadMismatch {
+    /// What the model needs and the source lacks, with its shape.
+    pub missing: Vec<(String, Vec<usize>)>,
+    /// What the source has and the model has no place for, with its shape.
+    pub left_over: Vec<(String, Vec<usize>)>,
+    /// What both have in different shapes: the path, the shape in the model and the one in the source.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// What the source has and did not give: its filter leaves it out, or its values have the wrong type.
+    pub withheld: Vec<String>,
+}
+
+impl LoadMismatch {
+    /// Whether everything fits.
+    pub fn is_empty(&self) -> bool {
+        let Self { missing, left_over, misshapen, withheld } = self;
+        missing.is_empty() && left_over.is_empty() && misshapen.is_empty() && withheld.is_empty()
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        let frozen = |(path, _): &(String, Vec<usize>)| {
+            path.rsplit('.').next().is_some_and(|leaf| leaf.starts_with("frozen_"))
+        };
+        if self.left_over.iter().any(frozen) {
+            Some("the source has frozen wings of its own: load it with Burn's load_record or load_from")
+        } else if !self.missing.is_empty() && !self.left_over.is_empty() {
+            Some(
+                "a layer may have another name in the source: rename it in the model, or with the store's key remapping",
+            )
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for LoadMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { missing, left_over, misshapen, withheld } = self;
+        let [missing_count, left_over_count] = [missing, left_over].map(Vec::len);
+        write!(
+            f,
+            "{missing_count} missing, {left_over_count} left over, {} of another shape",
+            misshapen.len()
+        )?;
+        if let Some(hint) = self.hint() {
+            write!(f, " ({hint})")?;
+        }
+        for (path, shape) in missing {
+            write!(f, "\n  missing: {path} {shape:?}")?;
+        }
+        for (path, shape) in left_over {
+            write!(f, "\n  left over: {path} {shape:?}")?;
+        }
+        for (path, expected, found) in misshapen {
+            write!(f, "\n  shape: {path} is {found:?}, the model needs {expected:?}")?;
+        }
+        for path in withheld {
+            write!(f, "\n  not given, by the store's filter or for its type: {path}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills a model from a store, once it is known that everything fits.
+pub(crate) fn load_from<M: Module, S: ModuleStore>(model: M, store: &mut S) -> Result<M, LoadError> {
+    if model.num_twins_layers() == 0 {
+        return Err(LoadError::NoTwinsLayers);
+    }
+    let source = |error: S::Error| LoadError::Source { problem: error.to_string() };
+    let entries = store.get_all_tensors().map_err(source)?;
+    let entries: BTreeMap<String, Vec<usize>> =
+        entries.iter().map(|(name, tensor)| (name.clone(), tensor.shape.to_vec())).collect();
+
+    let mut view = BatchNormView { model, pass: Pass::Check(Findings::default()) };
+    // A store may refuse what is missing or accept it: either way, the check says more than its error.
+    let outcome = store.apply_to(&mut view);
+    let BatchNormView { model, pass } = view;
+    let Pass::Check(Findings { slots, statistics }) = pass else { unreachable!("a check was asked for") };
+    let mismatch = compare(&slots, &entries, outcome.as_ref().ok());
+    if !mismatch.is_empty() {
+        return Err(LoadError::Mismatch(Box::new(mismatch)));
+    }
+    outcome.map_err(source)?;
+    if let Some(error) = statistics {
+        return Err(error.into());
+    }
+
+    let mut view = BatchNormView { model, pass: Pass::Load };
+    store.apply_to(&mut view).map_err(source)?;
+    Ok(view.model.copy_adaptive_to_frozen())
+}
+
+/// Fills a model from a record.
+pub(crate) fn load_record<M: Module>(model: M, record: ModuleRecord) -> Result<M, LoadError> {
+    let bytes = record.into_bytes().map_err(|error| LoadError::Source { problem: error.to_string() })?;
+    load_from(model, &mut BurnpackStore::from_bytes(Some(bytes)))
+}
+
+/// Everything that does not fit between the parameters of a model and the entries of a source.
+fn compare(
+    slots: &[Slot],
+    entries: &BTreeMap<String, Vec<usize>>,
+    applied: Option<&ApplyResult>,
+) -> LoadMismatch {
+    let mut mismatch = LoadMismatch::default();
+    let mut used = BTreeSet::new();
+    let skipped = |path: &String| applied.is_some_and(|applied| applied.skipped.contains(path));
+    for slot in slots {
+        let entry = names(slot).into_iter().find_map(|name| entries.get_key_value(&name));
+        used.extend(entry.map(|(name, _)| name.as_str()));
+        match entry {
+            _ if slot.filled => {}
+            None => mismatch.missing.push((slot.path.clone(), slot.shape.clone())),
+            Some(_) if skipped(&slot.path) || skipped(&slot.plain_path) => {
+                mismatch.withheld.push(slot.path.clone());
+            }
+            Some((_, found)) if *found != slot.shape => {
+                mismatch.misshapen.push((slot.path.clone(), slot.shape.clone(), found.clone()));
+            }
+            Some(_) => mismatch.withheld.push(slot.path.clone()),
+        }
+    }
+    let left_over = |name: &&String| match applied {
+        Some(applied) => applied.unused.contains(name),
+        None => !used.contains(name.as_str()),
+    };
+    let left_over = entries.keys().filter(left_over).filter(|name| !is_batch_counter(name));
+    mismatch.left_over = left_over.map(|name| (name.clone(), entries[name].clone())).collect();
+    mismatch
+}
+
+/// The names under which a source may have a parameter: with and without the variants of enums, and PyTorch's for a batch
+/// normalisation.
+fn names(slot: &Slot) -> Vec<String> {
+    let torch = |path: &str| {
+        let (layer, field) = path.rsplit_once('.').unwrap_or(("", path));
+        let renamed = match field {
+            "gamma" => "weight",
+            "beta" => "bias",
+            _ => return None,
+        };
+        Some(if layer.is_empty() { renamed.to_owned() } else { format!("{layer}.{renamed}") })
+    };
+    let own = [&slot.path, &slot.plain_path];
+    let renamed = own.into_iter().filter(|_| slot.in_norm).filter_map(|path| torch(path));
+    own.into_iter().cloned().chain(renamed).collect()
+}
+
+/// What PyTorch's batch normalisation counts and no forward pass reads.
+fn is_batch_counter(name: &str) -> bool {
+    name.rsplit('.').next() == Some("num_batches_tracked")
+}
