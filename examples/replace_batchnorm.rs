@@ -30,11 +30,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     stock.norm.forward(stock.conv.forward(images.clone()));
     stock.valid().into_record().save(&file)?;
 
-    // The same file fills the changed model: the adaptive wing by name, the frozen wing as its copy.
+    // The same file fills both wings of the changed model. A layer that is missing, left over or of another shape is an error.
     let net = Net::<TwinsBatchNorm> { conv: conv(&device), norm: TwinsBatchNormConfig::new(8).init(&device) };
-    let record = ModuleRecord::load(&file)?.allow_partial(true);
-    let net = net.load_record(record).copy_adaptive_to_frozen();
-    net.check_statistics()?;
+    let net = net.load_batch_norm_record(ModuleRecord::load(&file)?)?;
     println!("{} two-wing layer(s) filled from {}", net.num_twins_layers(), file.display());
 
     // Fine-tune: half of each batch through the frozen wing, half through the adaptive one, which learns.

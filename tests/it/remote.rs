@@ -94,7 +94,7 @@ fn weights_after_a_step(device: &Device) -> Vec<Vec<f32>> {
     let mut optimiser = Sgd::new(golden.setting("momentum"), golden.setting("weight_decay"));
     let objective = TwinsAt { lambda: golden.setting("lambda") };
     let settings = StepSettings::new(golden.setting("lr"));
-    let (net, report) = step(golden.net(&device), &objective, &mut optimiser, &batch, &settings);
+    let (net, report) = step(golden.net(&device), &objective, &mut optimiser, &batch, &settings).unwrap();
     assert!(report.loss.is_finite());
     let mut weights = Weights(Vec::new());
     net.valid().visit(&mut weights);

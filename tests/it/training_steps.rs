@@ -60,7 +60,7 @@ impl<T: Module> Case<T> {
                 golden.compare_gradients((self.net)(&copy), &gradients);
                 golden.compare_branch("step1.grad", &copy, Some(&gradients));
             }
-            let (trained, report) = step(model, &*objective, &mut optimiser, &batch, &settings);
+            let (trained, report) = step(model, &*objective, &mut optimiser, &batch, &settings).unwrap();
             model = trained;
             let losses = match report.frozen_loss {
                 Some(frozen) => vec![frozen, report.adaptive_loss, report.loss],

@@ -62,7 +62,8 @@ impl TwinsBatchNorm {
     /// Normalises a batch with the selected [`Wing`].
     ///
     /// In [`Wing::Split`] the first ⌊n/2⌋ samples go through the frozen wing and the rest through the adaptive
-    /// one: of an odd batch the frozen wing gets the smaller part.
+    /// one: of an odd batch the frozen wing gets the smaller part. This is a training pass, so the input must be on a
+    /// device with autodiff. [`Wing::AdaptiveTraining`] uses running statistics on other devices, as Burn's `BatchNorm` does.
     ///
     /// # Shapes
     ///
@@ -71,8 +72,8 @@ impl TwinsBatchNorm {
     ///
     /// # Panics
     ///
-    /// If the rank is below 2, the second axis is not `num_features`, a split batch has fewer than two
-    /// samples, or the batch statistics would be taken over a single value per channel.
+    /// If the rank is below 2, the second axis is not `num_features`, a batch is to be split on a device without autodiff
+    /// or has fewer than two samples, or the batch statistics would be taken over a single value per channel.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         self.normalise(input, Activation::Identity)
     }
@@ -127,7 +128,13 @@ impl TwinsBatchNorm {
         match self.wing() {
             Wing::Frozen => Wings::Fixed(self.frozen_wing()),
             Wing::AdaptiveTraining if training => Wings::Batch(self.batch_wing(dims[0], &dims)),
-            Wing::Split if training => {
+            Wing::Split => {
+                // Inference would be a silent substitute: half of the batch would go through the wrong wing.
+                assert!(
+                    training,
+                    "TwinsBatchNorm: Wing::Split on a device without autodiff; it splits training batches, so move model and \
+                     input to `device.autodiff()`, or use `model.valid()` for inference"
+                );
                 let samples = dims[0];
                 assert!(
                     samples >= 2,
@@ -136,9 +143,7 @@ impl TwinsBatchNorm {
                 );
                 Wings::Split(self.frozen_wing(), self.batch_wing(samples - samples / 2, &dims))
             }
-            Wing::Adaptive | Wing::AdaptiveTraining | Wing::Split => {
-                Wings::Fixed(self.running_wing(&input.device()))
-            }
+            Wing::Adaptive | Wing::AdaptiveTraining => Wings::Fixed(self.running_wing(&input.device())),
         }
     }
 
@@ -287,12 +292,17 @@ mod tests {
     }
 
     #[test]
-    fn training_wings_infer_where_nothing_is_tracked() {
+    fn adaptive_training_infers_where_nothing_is_tracked() {
         let device = Device::flex();
-        for wing in [Wing::AdaptiveTraining, Wing::Split] {
-            let norm = layer(&device).with_wing(wing);
-            assert_values(norm.forward(column(&[1.0, 5.0], &device)), &[0.0, 2.0]);
-        }
+        let norm = layer(&device).with_wing(Wing::AdaptiveTraining);
+        assert_values(norm.forward(column(&[1.0, 5.0], &device)), &[0.0, 2.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "Wing::Split on a device without autodiff")]
+    fn a_split_is_never_replaced_by_inference() {
+        let device = Device::flex();
+        layer(&device).with_wing(Wing::Split).forward(column(&[1.0, 5.0], &device));
     }
 
     #[test]

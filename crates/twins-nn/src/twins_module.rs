@@ -99,6 +99,13 @@ pub trait TwinsModule: Module {
         statistics::check(self)
     }
 
+    /// The wing that every two-wing layer of the model runs, by the layer's path.
+    fn wings(&self) -> BTreeMap<String, Wing> {
+        let mut wings = Wings::default();
+        self.visit(&mut wings);
+        wings.found
+    }
+
     /// How far the wings' statistics have come apart in every two-wing layer, by the layer's path.
     fn wing_drift(&self) -> BTreeMap<String, WingDrift> {
         drift::of(self)
@@ -106,9 +113,7 @@ pub trait TwinsModule: Module {
 
     /// The number of two-wing layers in the model.
     fn num_twins_layers(&self) -> usize {
-        let mut count = CountLayers { path: Vec::new(), layers: 0 };
-        self.visit(&mut count);
-        count.layers
+        self.wings().len()
     }
 }
 
@@ -184,21 +189,33 @@ impl ModuleMapper for CopyToFrozen {
     }
 }
 
-struct CountLayers {
+/// Remembers the first flag of the layer being visited; the second one completes its wing.
+#[derive(Default)]
+struct Wings {
     path: Path,
-    layers: usize,
+    training: bool,
+    found: BTreeMap<String, Wing>,
 }
 
-impl ModuleVisitor for CountLayers {
+impl ModuleVisitor for Wings {
     fn enter_module(&mut self, name: &str, container: &str) {
         enter(&mut self.path, name, container);
-        if layer_field(&self.path) == Some("frozen_mean") {
-            self.layers += 1;
-        }
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
         self.path.pop();
+    }
+
+    fn visit_flag(&mut self, flag: &Param<Flag>) {
+        match layer_field(&self.path) {
+            Some("training") => self.training = flag.is_enabled(),
+            Some("frozen") => {
+                let layer = self.path[..self.path.len() - 1].iter().map(|(name, _)| name.as_str());
+                let wing = Wing::from_flags(self.training, flag.is_enabled());
+                self.found.insert(layer.collect::<Vec<_>>().join("."), wing);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -258,6 +275,8 @@ mod tests {
         let model = nested(&Device::flex()).with_wing(Wing::Frozen);
         assert_eq!(model.num_twins_layers(), 7);
         assert!(model.layers(&model.generic).iter().all(|norm| norm.wing() == Wing::Frozen));
+        assert!(model.wings().values().all(|wing| *wing == Wing::Frozen));
+        assert!(model.wings().contains_key("several.1") && model.wings().contains_key("either.Norm"));
         assert!(model.pair.1.training.is_enabled(), "the dropout's flag is not a wing");
     }
 

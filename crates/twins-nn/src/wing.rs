@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// | `Split` | first ⌊n/2⌋ | of the pre-training population | untouched |
 /// | | the rest | of the rest | updated |
 ///
-/// As in Burn's `BatchNorm`, batch statistics need a tensor that autodiff tracks: on a device without it
-/// `AdaptiveTraining` and `Split` act as `Adaptive`.
+/// On a device without autodiff, `AdaptiveTraining` uses running statistics, as Burn's `BatchNorm` does, and a forward pass in
+/// `Split` panics: it would have to put the frozen wing's half through the adaptive one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wing {

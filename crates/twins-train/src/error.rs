@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use twins_attack::AttackError;
 use twins_data::DataError;
-use twins_nn::StatisticsError;
+use twins_nn::{StatisticsError, Wing};
 
 use crate::{Method, Preset};
 
@@ -143,15 +143,33 @@ pub enum TrainError {
     /// The model has no parameters, so no device.
     #[error("the model has no parameters; there is nothing to train")]
     NoParameters,
-    /// A two-wing method on a model without two-wing layers.
+    /// A two-wing objective on a model without two-wing layers.
     #[error(
-        "the method {method} needs TwinsBatchNorm layers and the model has none; replace its batch normalisation, or \
-         use the method \"{}\"",
-        if *method == Method::TwinsAt { "at" } else { "trades" }
+        "the objective splits every batch between two wings, and the model has no TwinsBatchNorm layer to do so; replace its \
+         batch normalisation, or use a method with one wing, such as \"at\" or \"trades\""
     )]
-    NoTwinsLayers {
-        /// The method.
-        method: Method,
+    NoTwinsLayers,
+    /// A training step on a device without autodiff.
+    #[error(
+        "{what} is on a device without autodiff, where layers use running statistics and nothing can be differentiated; \
+         make it on `device.autodiff()`, or call `model.train()` and `Tensor::from_inner`"
+    )]
+    NoAutodiff {
+        /// The model or the tensor.
+        what: &'static str,
+    },
+    /// A layer runs another wing than the objective needs.
+    #[error(
+        "the layer \"{layer}\" runs Wing::{found:?}, and the objective needs Wing::{expected:?}; \
+         call `model.with_wing(objective.wing())` before the step"
+    )]
+    OtherWing {
+        /// Path of the layer.
+        layer: String,
+        /// The wing that it runs.
+        found: Wing,
+        /// The objective's wing.
+        expected: Wing,
     },
     /// A branch of higher rank than a weight's matrix.
     #[error(

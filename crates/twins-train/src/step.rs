@@ -1,12 +1,13 @@
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Transaction;
+use burn::tensor::{Tensor, Transaction};
+use twins_nn::{TwinsModule, Wing};
 
 use crate::awp::perturbed;
 use crate::finite::{first_non_finite, in_words};
 use crate::gradients::SquaredNorms;
 use crate::pass::{Measured, Pass, SCALARS};
-use crate::{Objective, Sgd, TrainingBatch};
+use crate::{Objective, Sgd, TrainError, TrainingBatch};
 
 /// What one training step measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,10 +103,70 @@ impl StepSettings {
 /// (see [`StepReport::non_finite`]), the model as it was, its running statistics included; the optimiser is then
 /// unchanged too.
 ///
-/// The model must have been switched to the objective's wing. With a weight perturbation, the loss, its gradients and the
-/// running statistics are those at the perturbed weights, while the update, weight decay included, starts from the
-/// weights themselves. A gradient checkpointing strategy of the parameters is not kept by a step that was left out.
+/// Switch the model to the objective's wing first: `model.with_wing(objective.wing())`. Layers that are to keep their
+/// statistics, as in a linear probe, may run [`Wing::Adaptive`] or [`Wing::Frozen`] instead.
+///
+/// With a weight perturbation, the loss, its gradients and the running statistics are those at the perturbed weights, while
+/// the update, weight decay included, starts from the weights themselves. A gradient checkpointing strategy of the
+/// parameters is not kept by a step that was left out.
+///
+/// # Errors
+///
+/// [`TrainError::NoAutodiff`] where model or batch are on a device without autodiff, on which batch statistics and the
+/// split between the wings do not exist; [`TrainError::OtherWing`] where a layer runs another training wing than the
+/// objective's, or none runs the objective's [`Wing::Split`]; [`TrainError::NoTwinsLayers`] where there is none to split.
 pub fn step<M: Module, O: Objective<M> + ?Sized>(
+    model: M,
+    objective: &O,
+    optimiser: &mut Sgd,
+    batch: &TrainingBatch,
+    settings: &StepSettings,
+) -> Result<(M, StepReport), TrainError> {
+    check_autodiff(&model, batch)?;
+    check_wings(&model, objective.wing())?;
+    Ok(checked_step(model, objective, optimiser, batch, settings))
+}
+
+fn check_autodiff<M: Module>(model: &M, batch: &TrainingBatch) -> Result<(), TrainError> {
+    /// Whether a parameter has autodiff.
+    struct Tracked(bool);
+
+    impl ModuleVisitor for Tracked {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= param.lazy_device().is_autodiff();
+        }
+    }
+
+    let mut tracked = Tracked(false);
+    model.visit(&mut tracked);
+    let parts = [
+        ("the model", tracked.0),
+        ("batch.clean", batch.clean.is_autodiff()),
+        ("batch.adversarial", batch.adversarial.is_autodiff()),
+    ];
+    match parts.into_iter().find(|(_, tracked)| !tracked) {
+        None => Ok(()),
+        Some((what, _)) => Err(TrainError::NoAutodiff { what }),
+    }
+}
+
+fn check_wings<M: Module>(model: &M, expected: Wing) -> Result<(), TrainError> {
+    let trains = |wing: Wing| matches!(wing, Wing::AdaptiveTraining | Wing::Split);
+    let wings = model.wings();
+    if let Some((layer, found)) = wings.iter().find(|(_, wing)| trains(**wing) && **wing != expected) {
+        return Err(TrainError::OtherWing { layer: layer.clone(), found: *found, expected });
+    }
+    if expected != Wing::Split || wings.values().any(|wing| *wing == Wing::Split) {
+        return Ok(());
+    }
+    Err(match wings.into_iter().next() {
+        Some((layer, found)) => TrainError::OtherWing { layer, found, expected },
+        None => TrainError::NoTwinsLayers,
+    })
+}
+
+/// [`step`] of a model and a batch that are known to fit the objective.
+pub(crate) fn checked_step<M: Module, O: Objective<M> + ?Sized>(
     model: M,
     objective: &O,
     optimiser: &mut Sgd,
@@ -167,4 +228,93 @@ pub(crate) fn update<M: Module>(
     let clip = settings.gradient_clip;
     let scale = clip.map_or(1.0, |largest| (largest / (report.gradient_norm + 1e-6)).min(1.0));
     optimiser.step(model, gradients, settings.learning_rate, scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::Device;
+    use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
+
+    use super::*;
+    use crate::{At, ImageClassifier, TwinsAt};
+
+    #[derive(Module, Debug)]
+    struct Net {
+        norms: Vec<TwinsBatchNorm>,
+        head: Linear,
+    }
+
+    impl ImageClassifier for Net {
+        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+            let x = self.norms.iter().fold(images, |x, norm| norm.forward(x));
+            self.head.forward(x.flatten(1, 3))
+        }
+    }
+
+    fn net(norms: usize, device: &Device) -> Net {
+        Net {
+            norms: (0..norms).map(|_| TwinsBatchNormConfig::new(3).init(device)).collect(),
+            head: LinearConfig::new(12, 2).init(device),
+        }
+    }
+
+    fn batch(device: &Device) -> TrainingBatch {
+        let images =
+            Tensor::<1>::from_floats(std::array::from_fn::<f32, 48, _>(|i| (i * 7 % 11) as f32), device);
+        let images = images.reshape([4, 3, 2, 2]);
+        TrainingBatch {
+            clean: images.clone(),
+            adversarial: images,
+            labels: Tensor::from_ints([0, 1, 1, 0], device),
+        }
+    }
+
+    fn refused<O: Objective<Net>>(net: Net, objective: O, batch: &TrainingBatch) -> TrainError {
+        let mut optimiser = Sgd::new(0.0, 0.0);
+        step(net, &objective, &mut optimiser, batch, &StepSettings::new(0.1)).unwrap_err()
+    }
+
+    #[test]
+    fn a_device_without_autodiff_is_refused() {
+        let (plain, tracked) = (Device::flex(), Device::flex().autodiff());
+        for (model, images, expected) in [
+            (&plain, &plain, "the model"),
+            (&plain, &tracked, "the model"),
+            (&tracked, &plain, "batch.clean"),
+        ] {
+            let net = net(1, model).with_wing(Wing::Split);
+            let error = refused(net, TwinsAt { lambda: 1.0 }, &batch(images));
+            assert!(matches!(error, TrainError::NoAutodiff { what } if what == expected), "{error}");
+        }
+        let error = refused(net(1, &plain), At, &batch(&plain));
+        assert!(error.to_string().contains("device.autodiff()"), "{error}");
+    }
+
+    #[test]
+    fn a_model_in_another_wing_is_refused() {
+        let device = Device::flex().autodiff();
+        let twins = TwinsAt { lambda: 1.0 };
+        // Forgotten: one wing would take the whole batch, and the losses of both halves be its own.
+        for wing in [Wing::AdaptiveTraining, Wing::Adaptive, Wing::Frozen] {
+            let message = refused(net(2, &device).with_wing(wing), twins, &batch(&device)).to_string();
+            assert!(message.contains(&format!("\"norms.0\" runs Wing::{wing:?}")), "{message}");
+            assert!(message.contains("with_wing(objective.wing())"), "{message}");
+        }
+        let error = refused(net(1, &device).with_wing(Wing::Split), At, &batch(&device));
+        assert!(matches!(error, TrainError::OtherWing { expected: Wing::AdaptiveTraining, .. }), "{error}");
+        assert!(matches!(refused(net(0, &device), twins, &batch(&device)), TrainError::NoTwinsLayers));
+    }
+
+    #[test]
+    fn layers_that_keep_their_statistics_may_rest() {
+        let device = Device::flex().autodiff();
+        let mut net = net(2, &device).with_wing(Wing::Split);
+        net.norms[0] = net.norms[0].clone().with_wing(Wing::Adaptive);
+        let mut optimiser = Sgd::new(0.0, 0.0);
+        let settings = StepSettings::new(0.1);
+        let (_, report) =
+            step(net, &TwinsAt { lambda: 1.0 }, &mut optimiser, &batch(&device), &settings).unwrap();
+        assert!(report.frozen_loss.is_some());
+    }
 }

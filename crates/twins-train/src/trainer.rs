@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 use twins_data::{ImageDataset, Subset, split};
-use twins_nn::TwinsModule;
+use twins_nn::{TwinsModule, Wing};
 
 use crate::keys::key;
 use crate::objective::OnModel;
@@ -184,8 +184,8 @@ impl<M: ImageClassifier> Trainer<M> {
     /// have been checked.
     pub fn fit(mut self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
         let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?.inner();
-        if self.config.method.is_two_wing() && model.num_twins_layers() == 0 {
-            return Err(TrainError::NoTwinsLayers { method: self.config.method });
+        if self.objective.wing() == Wing::Split && model.num_twins_layers() == 0 {
+            return Err(TrainError::NoTwinsLayers);
         }
         if self.devices.as_ref().is_some_and(Vec::is_empty) {
             return Err(TrainError::NoDevices);

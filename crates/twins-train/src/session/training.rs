@@ -13,7 +13,7 @@ use crate::keys::key;
 use crate::order::batch_count;
 use crate::run_directory::RunDirectory;
 use crate::share::{Maker, Part};
-use crate::step::{report, step, update};
+use crate::step::{checked_step, report, update};
 use crate::team::Failure;
 use crate::{ImageClassifier, NonFinite, StepReport, StepSettings, TrainError, TrainingImages};
 
@@ -67,7 +67,7 @@ impl<M: ImageClassifier> Session<M> {
         drop(attacker);
         let model = self.model.take().expect("the model is back after every step");
         let objective = self.trainer.objective.as_ref();
-        let (model, report) = step(model, objective, &mut self.optimiser, &batch, settings);
+        let (model, report) = checked_step(model, objective, &mut self.optimiser, &batch, settings);
         self.model = Some(model);
         Ok(report)
     }
