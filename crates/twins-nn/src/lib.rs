@@ -31,7 +31,6 @@ mod diagnostics;
 mod drift;
 #[cfg(feature = "flex")]
 mod flex;
-mod fold;
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod fused;
 mod image_classifier;
@@ -46,7 +45,6 @@ pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
 pub use conv::conv2d;
 pub use diagnostics::{WeightChange, WeightTrace};
 pub use drift::WingDrift;
-pub use fold::FoldNorm;
 pub use image_classifier::ImageClassifier;
 pub use load::{LoadError, LoadMismatch};
 pub use norm::TwinsBatchNorm;
