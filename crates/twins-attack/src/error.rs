@@ -55,6 +55,13 @@ pub enum AttackError {
     /// The loss has no targeted form.
     #[error("the KL loss has no target: use cross-entropy, margin or DLR for a targeted attack")]
     TargetedKl,
+    /// The KL loss is to be maximised from the clean image.
+    #[error(
+        "the KL loss cannot be maximised from the clean image, where its gradient is zero, so that the image would never \
+         change: start from Start::Uniform, or from Start::Gaussian(0.001) as TRADES does (in a file: start = \"uniform\" or \
+         start = {{ gaussian = 0.001 }})"
+    )]
+    KlFromClean,
     /// A targeted attack was asked for given targets and the samples carry none.
     #[error("the attack takes its targets from the samples and they have none: call Samples::with_targets")]
     NoTargets,

@@ -22,7 +22,7 @@ pub enum Start {
 /// | `threat` | | allowed perturbations | |
 /// | `steps` | | gradient steps | ≥ 1 |
 /// | `step_size` | | length of a step, on the [0, 1] scale | ≥ 0, finite |
-/// | `start` | clean | first point | |
+/// | `start` | clean | first point | not clean with the KL loss |
 /// | `loss` | cross-entropy | what is maximised | |
 /// | `goal` | untargeted | what counts as success | |
 /// | `returned` | last | which iterate is returned | |
@@ -134,7 +134,8 @@ impl PgdConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// A setting outside its range, see the table above; a targeted KL loss.
+    /// A setting outside its range, see the table above; a targeted KL loss; the KL loss from the clean image, where its
+    /// gradient is zero.
     pub fn build(self) -> Result<Pgd, AttackError> {
         for (count, what) in [(self.steps, "steps"), (self.eot, "EOT repetitions")] {
             if count == 0 {
@@ -158,6 +159,9 @@ impl PgdConfig {
         }
         if self.loss == Loss::Kl && self.goal != Goal::Untargeted {
             return Err(AttackError::TargetedKl);
+        }
+        if self.loss == Loss::Kl && matches!(self.start, Start::Clean | Start::Gaussian(0.0)) {
+            return Err(AttackError::KlFromClean);
         }
         Ok(Pgd { config: self })
     }

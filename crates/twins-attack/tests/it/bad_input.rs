@@ -34,6 +34,11 @@ fn settings() {
     assert!(message(pgd(1, 0.1).with_l1_share(0.0).build()).contains("L1"));
     assert!(message(pgd(1, 0.1).with_start(Start::Gaussian(f32::NAN)).build()).contains("NaN"));
     assert!(message(pgd(1, 0.1).with_loss(Loss::Kl).with_goal(Goal::LeastLikely).build()).contains("KL"));
+    for start in [Start::Clean, Start::Gaussian(0.0)] {
+        let text = message(pgd(1, 0.1).with_loss(Loss::Kl).with_start(start).build());
+        assert!(text.contains("Start::Uniform") && text.contains("Start::Gaussian(0.001)"), "{text}");
+    }
+    assert!(pgd(1, 0.1).with_loss(Loss::Kl).with_start(Start::Uniform).build().is_ok());
     assert!(message(Restarts::new(pgd(1, 0.1).build().unwrap(), 0)).contains("0 restarts"));
 }
 
