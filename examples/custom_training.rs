@@ -10,12 +10,11 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Tensor};
 use burn_dataset::Dataset;
-use burn_twins::attack::{Norm, Start};
+use burn_twins::attack::Norm;
 use burn_twins::data::{DataError, Image, ImageDataset, LabelledImage};
 use burn_twins::nn::Wing;
 use burn_twins::train::{
-    AdversaryConfig, ImageClassifier, Loss, Method, Objective, TrainConfig, Trainer, TrainingBatch,
-    ValidationConfig, evaluate,
+    AdversaryConfig, ImageClassifier, Loss, Method, Objective, TrainConfig, Trainer, TrainingBatch, evaluate,
 };
 
 /// A model of plain Burn layers. It needs one method: images in [0, 1] to logits.
@@ -100,20 +99,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         head: LinearConfig::new(8, 2).init(&device),
     };
     let adversary = AdversaryConfig::new(Norm::Linf, 16.0 / 255.0, 3, 8.0 / 255.0);
-    let measured = adversary.clone().with_start(Start::Clean);
     let config = TrainConfig::new(Method::At)
         .with_epochs(4)
         .with_batch_size(32)
         .with_learning_rate(0.1)
-        .with_validation(ValidationConfig { adversary: measured.clone(), ..ValidationConfig::default() })
         .with_adversary(adversary);
+    // The test measures what the best checkpoint is chosen by.
+    let protocol = config.validation_protocol()?;
     let trainer = Trainer::new(config)?.with_objective(LogitPairing(0.5));
-    let (test, attack) = (Stripes::dataset(100, 1), measured.build()?);
-    let before = evaluate(&net, &test, Some(&attack), 50)?;
+    let test = Stripes::dataset(100, 1);
+    let before = evaluate(&net, &test, Some(&protocol), 50)?;
     let trained = trainer.fit(net, Stripes::dataset(400, 0))?;
-    let after = evaluate(&trained.best, &test, Some(&attack), 50)?;
+    let after = evaluate(&trained.best, &test, Some(&protocol), 50)?;
     for (name, accuracy) in [("before", before), ("after", after)] {
-        println!("{name}: clean {}, PGD-3 {}", accuracy.clean, accuracy.robust.unwrap_or_default());
+        println!("{name}: clean {}, {protocol} {}", accuracy.clean, accuracy.robust.unwrap_or_default());
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use burn_twins::train::{Evaluation, Method, Schedule, TrainConfig};
 
 use crate::cli::Cli;
 use crate::support::open_data;
-use crate::tuning::{TEST_STEPS, fit, measure};
+use crate::tuning::{fit, measure, test_protocol};
 
 pub const ARCH: Architecture = Architecture::TinyResNet;
 pub const PRETRAIN_IMAGES: usize = 4_000;
@@ -62,8 +62,9 @@ pub fn pretrain(
     };
     println!("pre-training {arch} on {source}: {} images, {} epochs", train.len(), config.epochs);
     let trained = fit(cli, &config, net, &train, devices, &out.join("pretrain"))?;
-    let Evaluation { clean, robust } = measure(&trained.best, &test, &config, devices)?;
-    println!("pre-trained: clean {clean}, PGD-{TEST_STEPS} {}", robust.unwrap_or_default());
+    let protocol = test_protocol(&config)?;
+    let Evaluation { clean, robust } = measure(&trained.best, &test, &protocol, devices)?;
+    println!("pre-trained: clean {clean}, {protocol} {}", robust.unwrap_or_default());
     // What the frozen wing keeps is what the pre-training ended with.
     Ok(trained.best.valid().train().copy_adaptive_to_frozen())
 }

@@ -112,8 +112,8 @@ pub struct Cli {
     #[arg(long, value_name = "GAMMA")]
     pub awp: Option<f64>,
 
-    /// Radius of the adversary's Linf ball, on the [0, 1] scale [default: the paper's 8/255; 4/255 on the built-in
-    /// data].
+    /// Radius of the adversary's ball, on the [0, 1] scale; validation and test follow it unless validation.protocol.threat
+    /// is set [default: the paper's 8/255; 4/255 on the built-in data].
     #[arg(long)]
     pub epsilon: Option<f64>,
 

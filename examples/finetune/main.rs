@@ -30,7 +30,7 @@ use burn::tensor::Device;
 use burn_twins::data::{DataSource, ImageDataset};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, save_model};
 use burn_twins::train::report::ReportRun;
-use burn_twins::train::{EpochMetrics, Evaluation, Method, TrainConfig};
+use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method, TrainConfig};
 use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
@@ -42,13 +42,15 @@ use recipe::Recipe;
 use support::Outcome;
 use support::images::card;
 use support::parts::Parts;
-use tuning::{TEST_STEPS, fit, measure};
+use tuning::{fit, measure, test_protocol};
 
 #[derive(Serialize)]
 struct Row {
     method: Method,
     best_epoch: Option<usize>,
     test: Evaluation,
+    /// How the robust accuracy of the test was measured.
+    protocol: EvaluationProtocol,
     seconds: f64,
     /// Of the training.
     waiting_share: f64,
@@ -61,7 +63,7 @@ struct JsonReport<'a> {
     weights: Option<&'a Path>,
     head: &'a str,
     held_out: Option<&'a HeldOut>,
-    config: &'a TrainConfig,
+    config: EffectiveConfig,
     results: &'a [Row],
 }
 
@@ -74,8 +76,10 @@ fn main() -> ExitCode {
 fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     cli.common.check_devices()?;
     if cli.show_config {
-        println!("{}", serde_json::to_string_pretty(&recipe.config)?);
+        println!("{}", serde_json::to_string_pretty(&recipe.config.effective()?)?);
         eprintln!("from {}", recipe.sources());
+        eprintln!("validation: {}", recipe.config.validation_protocol()?);
+        eprintln!("test: {}", test_protocol(&recipe.config)?);
         return Ok(());
     }
     // The first Ctrl-C asks for an end after the step, the second ends at once: checkpoints are written atomically.
@@ -115,14 +119,14 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
         report = report.with_run(shown);
     }
 
-    print_table(&results, config, test.len());
+    print_table(&results, test.len());
     let json = JsonReport {
         data: &cli.data,
         arch: pretrained.architecture(),
         weights: cli.weights.as_deref(),
         head: head.name(),
         held_out: parts.held_out.as_ref(),
-        config,
+        config: config.effective()?,
         results: &results,
     };
     twins_files::write_whole(out.join("report.json"), serde_json::to_string_pretty(&json)?.as_bytes())?;
@@ -160,37 +164,36 @@ fn tune(
     println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
     let begin = Instant::now();
     let trained = fit(cli, config, pretrained.clone(), train, devices, &folder)?;
-    let test_accuracy = measure(&trained.best, test, config, devices)?;
+    let protocol = test_protocol(config)?;
+    let test_accuracy = measure(&trained.best, test, &protocol, devices)?;
     let seconds = begin.elapsed().as_secs_f64();
     let card = ModelCard::new(&trained.best, train.classes().to_vec())?.with_held_out(held_out.clone());
     save_model(folder.join("model.safetensors"), &trained.best, &card)?;
     let begin = Instant::now();
-    let shown = reporting::examine(cli, config, &trained, test, &test_accuracy, &devices[0])?;
+    let shown = reporting::examine(cli, config, &trained, test, (&test_accuracy, &protocol), &devices[0])?;
     println!("  measured for the report in {:.1} s", begin.elapsed().as_secs_f64());
     let total = |field: fn(&EpochMetrics) -> f64| trained.history.iter().map(field).sum::<f64>();
     let row = Row {
         method,
         best_epoch: trained.best_epoch.map(|best| best.epoch),
         test: test_accuracy,
+        protocol,
         seconds,
         waiting_share: total(|epoch| epoch.seconds_waiting) / total(|epoch| epoch.seconds).max(1e-9),
     };
     Ok((row, shown))
 }
 
-fn print_table(results: &[Row], config: &TrainConfig, images: usize) {
-    println!(
-        "\n{images} test images, {}, epsilon {:.5} ({:.1}/255)",
-        config.adversary.norm,
-        config.adversary.epsilon,
-        config.adversary.epsilon * 255.0
-    );
-    let test = format!("PGD-{TEST_STEPS}");
+/// The results of all methods, which are measured alike.
+fn print_table(results: &[Row], images: usize) {
+    let Some(Row { protocol, .. }) = results.first() else { return };
+    println!("\n{images} test images, {protocol}");
+    let test = protocol.attack();
     println!(
         "{:<14} {:>9} {test:>9} {:>11} {:>9} {:>9}",
         "method", "clean", "best epoch", "seconds", "waiting"
     );
-    for Row { method, best_epoch, test, seconds, waiting_share } in results {
+    for Row { method, best_epoch, test, seconds, waiting_share, .. } in results {
         println!(
             "{:<14} {:>7.2} % {:>7.2} % {:>11} {:>9.1} {:>7.1} %",
             method.name(),

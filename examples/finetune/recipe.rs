@@ -1,6 +1,5 @@
 //! The effective configuration: a preset or the defaults, then a file, then `--set` and the command line's options.
 
-use burn_twins::attack::Start;
 use burn_twins::data::{DataSource, Framing};
 use burn_twins::train::{AdversaryConfig, AwpConfig, ConfigFile, Method, Schedule, TrainConfig, Tuning};
 use clap::ArgMatches;
@@ -44,7 +43,7 @@ impl Recipe {
                 given.push((key.to_owned(), set_options::NAME.to_owned()));
             }
         }
-        derive(&mut config, &base, &files, &given)?;
+        derive(&mut config, &base, &given);
 
         let several = cli.is_builtin() && !given.iter().any(|(setting, _)| setting == "method");
         let methods = if several { vec![Method::At, Method::TwinsAt] } else { vec![config.method] };
@@ -202,12 +201,7 @@ fn given(
 }
 
 /// Fills in what follows from other settings where it was not given itself.
-fn derive(
-    config: &mut TrainConfig,
-    base: &TrainConfig,
-    files: &[&ConfigFile],
-    given: &[(String, String)],
-) -> Result<(), Box<dyn std::error::Error>> {
+fn derive(config: &mut TrainConfig, base: &TrainConfig, given: &[(String, String)]) {
     let is_given = |setting: &str| given.iter().any(|(name, _)| name == setting);
     if !is_given("schedule") {
         config.schedule = match config.method {
@@ -219,11 +213,6 @@ fn derive(
         config.adversary.step_size =
             config.adversary.epsilon * (base.adversary.step_size / base.adversary.epsilon);
     }
-    config.validation.adversary = config.adversary.clone().with_start(Start::Clean);
-    for file in files.iter().filter(|file| file.gives("validation.adversary")) {
-        config.validation = file.apply(config.clone())?.validation;
-    }
-    Ok(())
 }
 
 impl Cli {

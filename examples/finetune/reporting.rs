@@ -3,54 +3,53 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use burn_twins::attack::{ApgdConfig, Attack, AttackError, PgdConfig, SquareConfig, ThreatModel};
+use burn_twins::attack::{ApgdConfig, Attack, AttackError, Length, PgdConfig, SquareConfig, ThreatModel};
 use burn_twins::data::ImageDataset;
 use burn_twins::models::{Architecture, HeldOut, Net};
 use burn_twins::train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, spread_samples};
-use burn_twins::train::{Evaluation, TrainConfig, Trained};
+use burn_twins::train::{Evaluation, EvaluationProtocol, TrainConfig, Trained};
 
 use crate::cli::{Cli, ReportAttack};
 use crate::head::Head;
 use crate::support::parts::Parts;
-use crate::tuning::TEST_STEPS;
 
-/// Radii of the curve, as multiples of the training's epsilon.
+/// Radii of the curve, as multiples of the test's epsilon.
 const RADII: [f64; 6] = [0.0, 0.25, 0.5, 1.0, 1.5, 2.0];
 /// Steps of PGD at each radius.
 const CURVE_STEPS: usize = 10;
 /// Images that the gallery chooses from, and shows.
 const GALLERY: [usize; 2] = [24, 8];
 
-/// Measures one method's net for the report.
+/// Measures one method's net for the report; all attacks stay within the threat model of the test's protocol.
 pub fn examine(
     cli: &Cli,
     config: &TrainConfig,
     trained: &Trained<Net>,
     test: &Arc<dyn ImageDataset>,
-    evaluation: &Evaluation,
+    (evaluation, protocol): (&Evaluation, &EvaluationProtocol),
     device: &Device,
 ) -> Result<ReportRun, Box<dyn std::error::Error>> {
-    let adversary = &config.validation.adversary;
-    let threat = ThreatModel::new(adversary.norm, adversary.epsilon as f32)?;
+    let threat = protocol.threat;
     let mut run = ReportRun::new(config.method.name(), trained.history.clone())
         .with_best(trained.best_epoch)
         .with_config(config)
         .with_attack(AttackScore::new("none (clean images)", evaluation.clean))
         .with_attack(AttackScore::new(
-            format!("PGD-{TEST_STEPS}, last iterate"),
+            format!("{protocol}, last iterate"),
             evaluation.robust.unwrap_or_default(),
         ));
 
     let samples = spread_samples(test.as_ref(), GALLERY[0], device)?;
-    let pgd = PgdConfig::new(threat, TEST_STEPS, threat.epsilon() / 4.0).build()?;
-    run = run.with_gallery(Gallery::of(&trained.best, &samples, test.classes(), &pgd, GALLERY[1])?);
+    let attack = protocol.build()?;
+    run = run.with_gallery(Gallery::of(&trained.best, &samples, test.classes(), &attack, GALLERY[1])?);
 
     let images = cli.report_images.unwrap_or(if cli.is_builtin() { 100 } else { 200 });
     if images == 0 {
         return Ok(run);
     }
     let samples = spread_samples(test.as_ref(), images, device)?;
-    let radii = RADII.map(|multiple| multiple * adversary.epsilon);
+    let epsilon = Length::from(threat.epsilon()).value();
+    let radii = RADII.map(|multiple| multiple * epsilon);
     let last = trained.history.last().map(|metrics| metrics.epoch);
     let best_is_last = last.is_some() && trained.best_epoch.map(|best| best.epoch) == last;
     let models = if best_is_last {
@@ -63,7 +62,7 @@ pub fn examine(
             label,
             model,
             &samples,
-            adversary.norm,
+            threat.norm(),
             &radii,
             CURVE_STEPS,
         )?);
@@ -82,20 +81,20 @@ impl ReportAttack {
         threat: ThreatModel,
         classes: usize,
         seed: u64,
-    ) -> Result<(&'static str, Box<dyn Attack>), AttackError> {
+    ) -> Result<(String, Box<dyn Attack>), AttackError> {
         Ok(match self {
-            ReportAttack::Fgsm => ("FGSM", Box::new(PgdConfig::fgsm(threat).build()?)),
+            ReportAttack::Fgsm => (format!("FGSM {threat}"), Box::new(PgdConfig::fgsm(threat).build()?)),
             ReportAttack::ApgdCe => (
-                "APGD-CE, 50 steps",
+                format!("APGD-CE {threat}, 50 steps"),
                 Box::new(ApgdConfig::new(threat).with_steps(50).with_seed(seed).build()?),
             ),
             ReportAttack::ApgdT => {
                 let targets = 9.min(classes.saturating_sub(1));
                 let config = ApgdConfig::targeted(threat, targets).with_steps(50).with_seed(seed);
-                ("APGD-T, 50 steps, up to 9 targets", Box::new(config.build()?))
+                (format!("APGD-T {threat}, 50 steps, up to 9 targets"), Box::new(config.build()?))
             }
             ReportAttack::Square => (
-                "Square, 1000 queries",
+                format!("Square {threat}, 1000 queries"),
                 Box::new(SquareConfig::new(threat).with_queries(1000).with_seed(seed).build()?),
             ),
         })

@@ -7,14 +7,20 @@ use burn::tensor::Device;
 use burn_twins::data::ImageDataset;
 use burn_twins::models::Net;
 use burn_twins::train::{
-    AdversaryConfig, Ended, Evaluation, ExistingRun, TrainConfig, TrainError, Trained, Trainer, evaluate_on,
+    Ended, Evaluation, EvaluationProtocol, ExistingRun, TrainConfig, TrainError, Trained, Trainer,
+    evaluate_on,
 };
 
 use crate::cli::Cli;
 use crate::shell::resume_command;
 
 /// Steps of the PGD that measures robust accuracy on the test images.
-pub const TEST_STEPS: usize = 20;
+const TEST_STEPS: usize = 20;
+
+/// How robust accuracy is measured on the test images: PGD-20 as published, within the ball of the validation.
+pub fn test_protocol(config: &TrainConfig) -> Result<EvaluationProtocol, TrainError> {
+    Ok(EvaluationProtocol::new(config.validation_protocol()?.threat, TEST_STEPS))
+}
 
 /// Trains with checkpoints in a folder, one line per epoch.
 pub fn fit(
@@ -30,6 +36,7 @@ pub fn fit(
         (_, true) => ExistingRun::Overwrite,
         _ => ExistingRun::Refuse,
     };
+    println!("  validation: {}", config.validation_protocol()?);
     let trained = Trainer::new(config.clone())?
         .with_devices(devices.to_vec())
         .with_run_directory(folder, existing)
@@ -63,16 +70,12 @@ pub fn fit(
     Ok(trained)
 }
 
-/// Clean and PGD-20 accuracy on the test images, which nothing before has seen.
+/// Clean and robust accuracy on the test images, which nothing before has seen.
 pub fn measure(
     net: &Net,
     test: &Arc<dyn ImageDataset>,
-    config: &TrainConfig,
+    protocol: &EvaluationProtocol,
     devices: &[Device],
-) -> Result<Evaluation, Box<dyn std::error::Error>> {
-    let adversary = &config.validation.adversary;
-    let attack =
-        AdversaryConfig { steps: TEST_STEPS, step_size: adversary.epsilon / 4.0, ..adversary.clone() };
-    let attack = attack.build()?;
-    Ok(evaluate_on(net, test, Some(&attack), 100, devices)?)
+) -> Result<Evaluation, TrainError> {
+    evaluate_on(net, test, Some(protocol), 100, devices)
 }

@@ -50,7 +50,7 @@ fn measure(device: &Device, images: usize, precision: Precision) -> Option<Found
         let pixels: Vec<f32> = (0..images).flat_map(|i| samples.image(i).to_vec()).collect();
         let clean = Tensor::<1>::from_floats(pixels.as_slice(), device).reshape([images, 1, 28, 28]);
         let alone = AtPrecision::new(victim(&copy), precision);
-        right(pgd.perturb(&alone, clean, samples.labels(), 0).unwrap())
+        right(pgd.perturb(&alone, clean, samples.labels(), samples.ids()).unwrap())
     });
     Some(Found { trained_on, robust: output.fooled.iter().map(|fooled| !fooled).collect(), seconds })
 }

@@ -10,7 +10,7 @@ fn a_foreign_model_data_set_and_objective_are_trained() {
     let output = Command::new(&binary).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    // "after: clean 100.00 % (100 of 100), PGD-3 99.00 % (99 of 100)"
+    // "after: clean 100.00 % (100 of 100), PGD-10 Linf 16/255 99.00 % (99 of 100)"
     let accuracies = |line: &str| -> Vec<f64> {
         let line = text.lines().find(|found| found.starts_with(line)).expect("two lines of accuracies");
         let words: Vec<&str> = line.split_whitespace().collect();

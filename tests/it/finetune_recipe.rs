@@ -66,7 +66,7 @@ fn options_go_over_the_file_and_the_file_over_the_preset() {
         folder.path(),
         "run.toml",
         "learning_rate = 0.01\nweight_decay = 0.5\nepochs = 6\nseed = 7\n[adversary]\nepsilon = 0.1\n\
-         [validation.adversary]\nsteps = 33\n",
+         [validation.protocol]\nsteps = 33\n",
     );
     let arguments = ["--preset", "paper-caltech", "--config", "run.toml", "--lr", "0.2", "--epochs", "12"];
     let (config, sources) = shown(folder.path(), &[&WEIGHTS[..], &arguments[..]].concat());
@@ -77,11 +77,13 @@ fn options_go_over_the_file_and_the_file_over_the_preset() {
     // What follows from other settings: the schedule from the epochs, the step from epsilon, validation from training.
     assert_eq!(config["schedule"]["milestones"], json!([6, 10]));
     assert_eq!(config["adversary"]["step_size"], 0.025);
-    let validation = &config["validation"]["adversary"];
+    let validation = &config["resolved"]["validation"];
+    assert_eq!(validation["threat"], json!({"norm": "linf", "epsilon": 0.1}));
     assert_eq!(
-        (&validation["epsilon"], &validation["steps"], &validation["start"]),
-        (&json!(0.1), &json!(33), &json!("clean"))
+        (&validation["steps"], &validation["step_size"], &validation["start"]),
+        (&json!(33), &json!(0.025), &json!("clean"))
     );
+    assert!(sources.contains("validation: PGD-33 Linf 0.1\ntest: PGD-20 Linf 0.1\n"), "{sources}");
     for part in
         ["learning_rate (--lr)", "weight_decay (run.toml)", "epochs (--epochs)", "preset paper-caltech"]
     {
@@ -143,7 +145,7 @@ fn any_setting_is_given_by_its_name() {
         "--set",
         "freeze=[\"conv1\", \"layer1\"]",
         "--set",
-        "validation.adversary.steps = 33",
+        "validation.protocol.steps = 33",
         "--set",
         "non_finite=skip-batch",
         "--set",
@@ -160,8 +162,8 @@ fn any_setting_is_given_by_its_name() {
     assert_eq!(config["learning_rate"], 0.3);
     // What follows from other settings: the step from epsilon, validation from training but for what is given.
     assert_eq!(config["adversary"]["step_size"], 0.0625);
-    let validation = &config["validation"]["adversary"];
-    assert_eq!((&validation["steps"], &validation["epsilon"]), (&json!(33), &json!(0.1)));
+    let validation = &config["resolved"]["validation"];
+    assert_eq!((&validation["steps"], &validation["threat"]["epsilon"]), (&json!(33), &json!(0.1)));
     for part in ["schedule (--set)", "ema_decay (--set)", "adversary.epsilon (--set)", "learning_rate (--lr)"]
     {
         assert!(sources.contains(part), "{part}: {sources}");
@@ -192,6 +194,44 @@ fn any_setting_is_given_by_its_name() {
         }
         assert_eq!(message.lines().count(), 1, "{message}");
     }
+}
+
+#[test]
+fn measurements_follow_the_ball_of_the_training_and_nothing_else_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kl = ["--set", "adversary.loss=kl", "--set", "adversary.start={ gaussian = 0.001 }"];
+    for (arguments, measured) in [
+        (&[][..], "Linf 4/255"),
+        (&["--epsilon", "0.1"], "Linf 0.1"),
+        (&["--set", "adversary.norm=l2", "--epsilon", "0.5"], "L2 0.5"),
+        (
+            &[
+                "--set",
+                "validation.protocol.threat={ norm = \"linf\", epsilon = \"8/255\" }",
+                "--epsilon",
+                "0.1",
+            ],
+            "Linf 8/255",
+        ),
+    ] {
+        let (config, message) = shown(folder.path(), &[&kl[..], arguments].concat());
+        assert_eq!(config["adversary"]["loss"], "kl");
+        let validation = &config["resolved"]["validation"];
+        assert_eq!((&validation["loss"], &validation["start"]), (&json!("cross-entropy"), &json!("clean")));
+        let expected = format!("validation: PGD-10 {measured}\ntest: PGD-20 {measured}\n");
+        assert!(message.ends_with(&expected), "{arguments:?}: {message}");
+    }
+    for setting in ["adversary", "validation.protocol"] {
+        let (loss, start) = (format!("{setting}.loss=kl"), format!("{setting}.start=clean"));
+        let message = refused(folder.path(), &["--set", &loss, "--set", &start]);
+        assert!(message.contains("gradient is zero") && message.contains("gaussian = 0.001"), "{message}");
+    }
+    // The settings of a run are read back, and what followed from them follows anew.
+    let (config, _) = shown(folder.path(), &[]);
+    let saved = json!({ "validation": config["validation"], "resolved": config["resolved"] });
+    written(folder.path(), "config.json", &saved.to_string());
+    let (_, message) = shown(folder.path(), &["--config", "config.json", "--epsilon", "0.1"]);
+    assert!(message.contains("validation: PGD-10 Linf 0.1\n"), "{message}");
 }
 
 #[test]
@@ -255,7 +295,11 @@ fn bad_files_are_explained_with_their_line() {
 #[test]
 fn a_tiny_job_leaves_its_report_and_its_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    written(folder.path(), "run.toml", "[validation]\nfraction = 0.2\n");
+    written(
+        folder.path(),
+        "run.toml",
+        "[validation]\nfraction = 0.2\nprotocol.threat = { norm = \"linf\", epsilon = \"16/255\" }\n",
+    );
     let arguments = [
         "--limit",
         "60",
@@ -274,6 +318,10 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     assert!(printed.contains("epochs (--epochs)") && printed.contains("config.json"), "{printed}");
     assert!(printed.contains("of the time waiting for data"), "{printed}");
+    // Validation's ball, not the training's 4/255.
+    for line in ["  validation: PGD-10 Linf 16/255\n", " test images, PGD-20 Linf 16/255\n"] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
 
     let run = folder.path().join("run");
     let html = fs::read_to_string(run.join("report.html")).unwrap();
@@ -283,6 +331,9 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
             serde_json::from_slice(&fs::read(run.join(method).join("config.json")).unwrap()).unwrap();
         assert_eq!(config["validation"]["fraction"], 0.2);
         assert_eq!((&config["epochs"], &config["method"]), (&json!(2), &json!(method)));
+        let protocol = &report["results"][index]["protocol"];
+        assert_eq!((&protocol["steps"], &protocol["loss"]), (&json!(20), &json!("cross-entropy")));
+        assert_eq!(protocol["threat"], config["resolved"]["validation"]["threat"]);
         let clean = &report["results"][index]["test"]["clean"];
         let (correct, total) = (clean["correct"].as_u64().unwrap(), clean["total"].as_u64().unwrap());
         let figure = format!("{:.2} % ({correct} of {total})", 100.0 * correct as f64 / total as f64);
@@ -301,6 +352,8 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
             );
         }
     }
+    assert!(html.contains("PGD-20 Linf 16/255, last iterate") && html.contains("FGSM Linf 16/255"));
+    assert!(html.contains("best epoch is chosen; robust: PGD-10 Linf 16/255"));
     assert!(html.contains("FGSM") && html.contains("twins-at / at") && html.contains("<svg"));
     assert_eq!(html.matches("://").count(), html.matches("http://www.w3.org/2000/svg").count());
 }

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 use twins_attack::{AttackError, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
 
-/// The PGD adversary of a training or validation; its last iterate is what counts.
+/// The PGD adversary of a training; its last iterate is what counts.
+///
+/// Measurements have an [`EvaluationProtocol`](crate::EvaluationProtocol) instead.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
@@ -9,8 +11,12 @@ use twins_attack::{AttackError, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
 /// | `epsilon` | 8/255 | the bound, on the [0, 1] scale | ≥ 0 |
 /// | `steps` | 10 | gradient steps | ≥ 1 |
 /// | `step_size` | 2/255 | length of a step in the norm, on the [0, 1] scale | ≥ 0 |
-/// | `start` | uniform | where it starts | |
-/// | `loss` | cross-entropy | what it maximises; `kl` is TRADES's own adversary | |
+/// | `start` | uniform | where it starts | not clean with the KL loss |
+/// | `loss` | cross-entropy | what it maximises | |
+///
+/// The adversary is the same for every method. TRADES itself maximises the KL divergence, from the clean image plus
+/// normal noise: `loss = "kl"` and `start = { gaussian = 0.001 }`. The released code of TWINS maximises the cross-entropy
+/// with TRADES too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdversaryConfig {
@@ -54,14 +60,23 @@ impl AdversaryConfig {
         self
     }
 
+    /// The perturbations that it may make.
+    ///
+    /// # Errors
+    ///
+    /// [`AttackError::Epsilon`]: epsilon negative or NaN.
+    pub fn threat_model(&self) -> Result<ThreatModel, AttackError> {
+        ThreatModel::new(self.norm, self.epsilon as f32)
+    }
+
     /// The attack.
     ///
     /// # Errors
     ///
-    /// Those of [`ThreatModel`] and [`PgdConfig`]: epsilon negative or NaN, no steps, a negative step size.
+    /// Those of [`ThreatModel`] and [`PgdConfig`]: epsilon negative or NaN, no steps, a negative step size, the KL loss from
+    /// the clean image.
     pub fn build(&self) -> Result<Pgd, AttackError> {
-        let threat = ThreatModel::new(self.norm, self.epsilon as f32)?;
-        PgdConfig::new(threat, self.steps, self.step_size as f32)
+        PgdConfig::new(self.threat_model()?, self.steps, self.step_size as f32)
             .with_start(self.start)
             .with_loss(self.loss)
             .build()

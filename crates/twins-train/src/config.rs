@@ -1,11 +1,15 @@
 mod check;
+mod effective;
 mod setters;
 
 use serde::{Deserialize, Serialize};
-use twins_attack::{Precision, Start};
+use twins_attack::Precision;
 use twins_data::Augmentation;
 
-use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning};
+use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, ProtocolConfig, Schedule, Tuning};
+
+pub use effective::{EffectiveConfig, Resolved};
+pub(crate) use effective::{RESOLVED, read_settings};
 
 /// Configuration of a training.
 ///
@@ -29,7 +33,7 @@ use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, Schedule, Tuning
 /// | `early_stopping` | none | epochs without a better validation robust accuracy | ≥ 1 |
 /// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | of training | [`AdversaryConfig`] |
 /// | `attack_precision` | f32 | of the passes of training's adversary | [`Precision`] |
-/// | `validation` | a tenth of the images, PGD-10 without random start | chooses the best checkpoint | [`ValidationConfig`] |
+/// | `validation` | a tenth of the images, PGD-10 on the cross-entropy from the clean image, within the adversary's ball | chooses the best checkpoint | [`ValidationConfig`] |
 /// | `augmentation` | none | of the training images | [`Augmentation`] |
 /// | `awp` | none | adversarial weight perturbation, with any method | [`AwpConfig`] |
 /// | `auto_lora` | rank 8, divergence 6, alpha 1 | of the method `auto-lora` alone | [`AutoLoraConfig`] |
@@ -115,24 +119,24 @@ pub struct TrainConfig {
     pub auto_lora: AutoLoraConfig,
 }
 
-/// The validation split, held out of training, and the attack on it.
+/// The validation split, held out of training, and how robust accuracy is measured on it.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `fraction` | 0.1 | of the training images, each class in proportion | (0, 1) |
-/// | `adversary` | PGD-10, Linf 8/255, step 2/255, from the clean image | of the robust accuracy | |
+/// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the training adversary's ball | of the robust accuracy | [`ProtocolConfig`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidationConfig {
     /// Fraction of the training images.
     pub fraction: f64,
-    /// The attack behind the robust accuracy.
-    pub adversary: AdversaryConfig,
+    /// How robust accuracy is measured; see [`TrainConfig::validation_protocol`].
+    pub protocol: ProtocolConfig,
 }
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { fraction: 0.1, adversary: AdversaryConfig::default().with_start(Start::Clean) }
+        Self { fraction: 0.1, protocol: ProtocolConfig::default() }
     }
 }
 

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::config::RESOLVED;
 use crate::config_keys::{check_keys, known_keys};
 use crate::{TrainConfig, TrainError};
 
@@ -72,22 +74,22 @@ impl ConfigFile {
 
     fn parse(path: &Path, toml: bool, text: &str) -> Result<Self, TrainError> {
         let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
-        let value: Value = match toml {
+        let mut value: Value = match toml {
             true => toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?,
             false => serde_json::from_str(text).map_err(|error| bad(json_problem(&error)))?,
         };
-        if !value.is_object() {
+        let Some(settings) = value.as_object_mut() else {
             return Err(bad(format!("it holds {value}; it must hold a table of settings")));
-        }
+        };
+        // What a run's `config.json` says beside its settings follows from them anew.
+        let resolved = !toml && settings.remove(RESOLVED).is_some();
         check_keys(&value, &known_keys(), "", text).map_err(bad)?;
         // Once more by type, because only this reading knows the line of a wrong value.
-        match toml {
-            true => {
-                drop(toml::from_str::<TrainConfig>(text).map_err(|error| bad(toml_problem(text, &error)))?)
-            }
-            false => {
-                drop(serde_json::from_str::<TrainConfig>(text).map_err(|error| bad(json_problem(&error)))?)
-            }
+        if toml {
+            drop(toml::from_str::<TrainConfig>(text).map_err(|error| bad(toml_problem(text, &error)))?);
+        } else {
+            let settings = if resolved { Cow::Owned(value.to_string()) } else { Cow::Borrowed(text) };
+            drop(serde_json::from_str::<TrainConfig>(&settings).map_err(|error| bad(json_problem(&error)))?);
         }
         Ok(Self { path: path.to_owned(), value })
     }
@@ -196,17 +198,16 @@ mod tests {
     fn a_file_goes_over_any_base() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.toml");
-        std::fs::write(&path, "[validation.adversary]\nsteps = 3\n[schedule]\nkind = \"constant\"\n")
-            .unwrap();
+        std::fs::write(&path, "[validation.protocol]\nsteps = 3\n[schedule]\nkind = \"constant\"\n").unwrap();
         let file = ConfigFile::read(&path).unwrap();
         let base = TrainConfig::new(Method::At).with_lambda(0.4).with_gradient_clip(2.0);
         let config = file.apply(base.clone()).unwrap();
         let mut expected = base.with_schedule(Schedule::Constant);
-        expected.validation.adversary.steps = 3;
+        expected.validation.protocol.steps = 3;
         assert_eq!(config, expected);
         for (setting, given) in [
             ("schedule", true),
-            ("validation.adversary", true),
+            ("validation.protocol", true),
             ("validation.fraction", false),
             ("epochs", false),
         ] {
@@ -245,6 +246,29 @@ mod tests {
         let config = TrainConfig::new(Method::At).with_gradient_clip(2.0);
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(read("config.json", &text).unwrap(), config);
+    }
+
+    #[test]
+    fn the_effective_configuration_reads_back_and_follows_anew() {
+        let base = TrainConfig::new(Method::At);
+        let text = serde_json::to_string(&base.effective().unwrap()).unwrap();
+        assert_eq!(read("config.json", &text).unwrap(), base);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        let epsilon = ConfigFile::from_toml("--set", "adversary.epsilon = 0.1").unwrap();
+        let config = epsilon.apply(ConfigFile::read(&path).unwrap().apply(base).unwrap()).unwrap();
+        assert_eq!(config.validation_protocol().unwrap().threat.epsilon(), 0.1);
+    }
+
+    #[test]
+    fn a_protocol_is_given_in_part() {
+        let text = "[validation.protocol]\nsteps = 3\nthreat = { norm = \"l2\", epsilon = \"128/255\" }\n";
+        let config = read("run.toml", text).unwrap();
+        assert_eq!(config.validation_protocol().unwrap().to_string(), "PGD-3 L2 128/255");
+        let message =
+            read("run.toml", "[validation.protocol.threat]\nnorm = \"l2\"\n").unwrap_err().to_string();
+        assert!(message.contains("epsilon"), "{message}");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 use serde_json::Value;
+use twins_attack::{Norm, ThreatModel};
 
-use crate::{AwpConfig, NonFinite, Schedule, TrainConfig, Tuning};
+use crate::{AwpConfig, EvaluationProtocol, NonFinite, Schedule, TrainConfig, Tuning, ValidationConfig};
 
 /// A configuration in which every key is present, tables of alternatives holding the keys of all of them.
 pub(crate) fn known_keys() -> Value {
+    let threat = ThreatModel::new(Norm::Linf, 0.0).expect("a radius of 0 is allowed");
+    let protocol = EvaluationProtocol::new(threat, 1).into();
     let full = TrainConfig {
         gradient_clip: Some(1.0),
         ema_decay: Some(0.5),
@@ -11,6 +14,7 @@ pub(crate) fn known_keys() -> Value {
         checkpoint_steps: Some(1),
         awp: Some(AwpConfig::default()),
         non_finite: NonFinite::Stop,
+        validation: ValidationConfig { protocol, ..ValidationConfig::default() },
         ..TrainConfig::default()
     };
     let mut known = serde_json::to_value(full).expect("a configuration is plain data");

@@ -109,6 +109,9 @@ pub enum TrainError {
     /// The adversary's configuration, or the adversary itself, failed.
     #[error("the adversary: {0}")]
     Attack(#[from] AttackError),
+    /// The validation's protocol has a setting that cannot be used.
+    #[error("validation.protocol: {0}")]
+    Protocol(AttackError),
     /// The data could not be read.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -33,6 +33,7 @@ mod order;
 mod pass;
 mod preset;
 mod progress;
+mod protocol;
 pub mod report;
 mod run_directory;
 mod schedule;
@@ -46,12 +47,14 @@ mod team;
 mod trained;
 mod trainer;
 mod tuning;
+#[cfg(test)]
+mod two_pixels;
 mod weights;
 
 pub use adversary::AdversaryConfig;
 pub use awp::AwpConfig;
 pub use branched::Branched;
-pub use config::{NonFinite, TrainConfig, ValidationConfig};
+pub use config::{EffectiveConfig, NonFinite, Resolved, TrainConfig, ValidationConfig};
 pub use config_file::ConfigFile;
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate, evaluate_on};
@@ -63,6 +66,7 @@ pub use objective::{
 };
 pub use preset::Preset;
 pub use progress::ProgressDisplay;
+pub use protocol::{EvaluationProtocol, ProtocolConfig};
 pub use run_directory::ExistingRun;
 pub use schedule::{Position, Schedule};
 pub use sgd::Sgd;

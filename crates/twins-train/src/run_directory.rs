@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use twins_files::{WholeFile, write_whole};
 
 use crate::checkpoint::Checkpoint;
+use crate::config::read_settings;
 use crate::{EpochMetrics, TrainConfig, TrainError};
 
 /// What becomes of a run that a directory already holds.
@@ -22,7 +23,7 @@ pub enum ExistingRun {
 ///
 /// | file | what it is |
 /// |---|---|
-/// | `config.json` | the effective configuration |
+/// | `config.json` | the settings, and what follows from them ([`EffectiveConfig`](crate::EffectiveConfig)) |
 /// | `metrics.jsonl` | a line of [`EpochMetrics`] per epoch |
 /// | `last.safetensors` | the state to resume from |
 /// | `previous.safetensors` | the one before it, used where the last is damaged |
@@ -84,7 +85,7 @@ impl RunDirectory {
     pub(crate) fn read_config(&self) -> Result<Option<TrainConfig>, TrainError> {
         let path = self.path.join(CONFIG);
         match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text)
+            Ok(text) => read_settings(&text)
                 .map(Some)
                 .map_err(|error| TrainError::Checkpoint { path, problem: error.to_string() }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -93,7 +94,7 @@ impl RunDirectory {
     }
 
     pub(crate) fn write_config(&self, config: &TrainConfig) -> Result<(), TrainError> {
-        let text = serde_json::to_string_pretty(config).expect("a configuration is plain data");
+        let text = serde_json::to_string_pretty(&config.effective()?).expect("a configuration is plain data");
         write_file(&self.path.join(CONFIG), (text + "\n").as_bytes())
     }
 

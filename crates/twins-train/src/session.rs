@@ -23,7 +23,10 @@ use crate::team::Team;
 use crate::trainer::Data;
 use crate::tuning::Scope;
 use crate::weights::Weights;
-use crate::{Branched, Ended, EpochMetrics, ImageClassifier, Position, Sgd, TrainError, Trained, Trainer};
+use crate::{
+    Branched, Ended, EpochMetrics, EvaluationProtocol, ImageClassifier, Position, Sgd, TrainError, Trained,
+    Trainer,
+};
 
 /// What the draws of augmentation are for, as part of their key.
 const AUGMENTATION: u64 = 1;
@@ -38,7 +41,7 @@ pub(crate) struct Session<M> {
     data: Data,
     directory: Option<RunDirectory>,
     adversary: Pgd,
-    validation_attack: Pgd,
+    protocol: EvaluationProtocol,
     /// Taken for the time of a step.
     model: Option<Branched<M>>,
     scope: Scope,
@@ -61,8 +64,7 @@ impl<M: ImageClassifier> Session<M> {
     ) -> Result<Self, TrainError> {
         model.check_statistics()?;
         let config = &trainer.config;
-        let (adversary, validation_attack) =
-            (config.adversary.build()?, config.validation.adversary.build()?);
+        let (adversary, protocol) = (config.adversary.build()?, config.validation_protocol()?);
         let team = Team::new(devices, &model, config);
         let optimiser = Sgd::new(config.momentum, config.weight_decay);
         let scope = Scope::of(&model, config.tuning, &config.freeze)?;
@@ -74,7 +76,7 @@ impl<M: ImageClassifier> Session<M> {
             data,
             directory,
             adversary,
-            validation_attack,
+            protocol,
             model: Some(model),
             scope,
             optimiser,

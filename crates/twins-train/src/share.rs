@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor};
 use twins_attack::{AtPrecision, AttackError, Pgd, Precision};
 use twins_data::Batch;
 
+use crate::keys::key;
 use crate::pass::{Measured, Pass};
 use crate::statistics::Statistics;
 use crate::{ImageClassifier, Objective, TrainingBatch};
@@ -66,8 +67,9 @@ impl Part {
             (None, None) => self.clean.clone(),
             (None, Some(Attacker { maker: Maker { adversary, precision, draws }, victim })) => {
                 let victim = AtPrecision::new(|images: Tensor<4>| victim.logits(images), *precision);
-                let clean = self.clean.clone();
-                adversary.perturb_part(&victim, clean, &self.labels, *draws, self.range.start)?
+                // By the image's place in the batch, however the batch is divided.
+                let keys: Vec<u64> = self.range.clone().map(|place| key(*draws, &[place as u64])).collect();
+                adversary.perturb(&victim, self.clean.clone(), &self.labels, &keys)?
             }
         };
         self.adversarial = Some(adversarial.clone());

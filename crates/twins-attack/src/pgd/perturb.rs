@@ -2,6 +2,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::search::DRAWS;
 use super::{Pgd, Start};
 use crate::clean::read_logits;
 use crate::gradient::Tracked;
@@ -15,17 +16,23 @@ impl Pgd {
     /// steps. Neither the images nor the model are checked: the images must lie in [0, 1], and the model must be in its inference
     /// form, `model.valid()`.
     ///
-    /// `key` takes the place of the sample numbers: the random start of row `i` is drawn from (seed, key, i), so give
-    /// another key at each training step.
+    /// `keys` has a number for each image. The random start of an image is drawn from (seed, key) alone, so that it
+    /// depends neither on the batch nor on the image's place in it, and is that of `Attack::run` for a sample with this
+    /// number. An evaluation uses the image's index in its data set; a training uses other keys at each step.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
-    /// use twins_attack::{Norm, PgdConfig, ThreatModel};
+    /// use twins_attack::{Norm, PgdConfig, Start, ThreatModel};
     /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
-    /// let images = Tensor::from_floats([[[[0.75, 0.5]]]], &Device::flex());
-    /// let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.25)?, 4, 0.125).build()?;
-    /// let adversarial = pgd.perturb(&victim, images, &[0], 0)?;
-    /// assert_eq!(adversarial.into_data_as::<f32>().try_into_vec::<f32>().unwrap(), [0.5, 0.75]);
+    /// let images = Tensor::from_floats([[[[0.75, 0.5]]], [[[0.25, 0.5]]]], &Device::flex());
+    /// let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.25)?, 4, 0.125);
+    /// let clean = pgd.clone().build()?.perturb(&victim, images.clone(), &[0, 1], &[0, 1])?;
+    /// assert_eq!(clean.into_data_as::<f32>().try_into_vec::<f32>().unwrap(), [0.5, 0.75, 0.5, 0.25]);
+    ///
+    /// let random = pgd.with_start(Start::Uniform).build()?;
+    /// let both = random.perturb(&victim, images.clone(), &[0, 1], &[7, 8])?;
+    /// let second = random.perturb(&victim, images.narrow(0, 1, 1), &[1], &[8])?;
+    /// assert_eq!(second.into_data(), both.narrow(0, 1, 1).into_data());
     /// # Ok::<(), twins_attack::AttackError>(())
     /// ```
     ///
@@ -34,57 +41,27 @@ impl Pgd {
     /// * returns: the same, on the device without autodiff
     ///
     /// # Errors
-    /// Another number of labels than of images, a label that the model has no class for, a model without gradients,
-    /// [`Goal::Given`].
+    /// Another number of labels or keys than of images, a label that the model has no class for, a model without
+    /// gradients, [`Goal::Given`]. Errors number the images by their place in the batch.
     pub fn perturb(
         &self,
         victim: &dyn Classifier,
         images: Tensor<4>,
         labels: &[usize],
-        key: u64,
-    ) -> Result<Tensor<4>, AttackError> {
-        self.perturb_part(victim, images, labels, key, 0)
-    }
-
-    /// [`perturb`](Pgd::perturb) for a part of a training batch, whose first image is the batch's image number `first`:
-    /// every image starts where it would start in the whole batch, however the batch is divided.
-    ///
-    /// ```
-    /// use burn::tensor::{Device, Tensor};
-    /// use twins_attack::{Norm, PgdConfig, Start, ThreatModel};
-    /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
-    /// let images = Tensor::from_floats([[[[0.75, 0.5]]], [[[0.25, 0.5]]]], &Device::flex());
-    /// let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.25)?, 1, 0.0).with_start(Start::Uniform).build()?;
-    /// let whole = pgd.perturb(&victim, images.clone(), &[0, 1], 7)?;
-    /// let second = pgd.perturb_part(&victim, images.narrow(0, 1, 1), &[1], 7, 1)?;
-    /// assert_eq!(second.into_data(), whole.narrow(0, 1, 1).into_data());
-    /// # Ok::<(), twins_attack::AttackError>(())
-    /// ```
-    ///
-    /// # Shapes
-    /// * images: `[part, channels, height, width]`
-    /// * returns: the same, on the device without autodiff
-    ///
-    /// # Errors
-    /// Those of [`perturb`](Pgd::perturb), which number the samples within the part.
-    pub fn perturb_part(
-        &self,
-        victim: &dyn Classifier,
-        images: Tensor<4>,
-        labels: &[usize],
-        key: u64,
-        first: usize,
+        keys: &[u64],
     ) -> Result<Tensor<4>, AttackError> {
         let config = &self.config;
         let images = images.inner();
         if images.dims()[0] == 0 {
             return Err(AttackError::EmptyBatch);
         }
-        if labels.len() != images.dims()[0] {
-            return Err(AttackError::Count { images: images.dims()[0], what: "labels", count: labels.len() });
+        for (what, count) in [("labels", labels.len()), ("keys", keys.len())] {
+            if count != images.dims()[0] {
+                return Err(AttackError::Count { images: images.dims()[0], what, count });
+            }
         }
         let mut cotangents: Option<Cotangents<'_>> = None;
-        let mut point = self.starts(&images, key, first)?;
+        let mut point = self.starts(&images, keys)?;
         let mut velocity: Option<Tensor<4>> = None;
         for _ in 0..config.steps {
             let mut gradient: Option<Tensor<4>> = None;
@@ -156,15 +133,15 @@ impl Pgd {
         }
     }
 
-    fn starts(&self, images: &Tensor<4>, key: u64, first: usize) -> Result<Tensor<4>, AttackError> {
+    fn starts(&self, images: &Tensor<4>, keys: &[u64]) -> Result<Tensor<4>, AttackError> {
         if self.config.start == Start::Clean {
             return Ok(images.clone());
         }
         let (shape, device) = (images.dims(), images.device());
         let row: usize = shape[1..].iter().product();
         let mut pixels = images.clone().try_into_vec_as::<f32>()?;
-        pixels.par_chunks_mut(row).enumerate().for_each(|(i, image)| {
-            let draws = &mut Draws::new(self.config.seed, key, "perturb", (first + i) as u64);
+        pixels.par_chunks_mut(row).zip(keys).for_each(|(image, &key)| {
+            let draws = &mut Draws::new(self.config.seed, key, DRAWS, 0);
             let start = self.start(image, draws);
             image.copy_from_slice(&start);
         });

@@ -2,6 +2,9 @@ use super::{PgdConfig, Start};
 use crate::goal::{Votes, reached};
 use crate::{Aim, Attack, AttackError, Draws, Finding, Need, Returned, Search, Step, Subject, ThreatModel};
 
+/// The attack's name in the key of its random draws.
+pub(super) const DRAWS: &str = "pgd";
+
 /// Projected gradient descent (Madry et al. 2018, arXiv 1706.06083):
 /// `x ← Π(x + step · direction(∇ loss))`, with the steepest direction of the norm and the projection of the
 /// [`ThreatModel`].
@@ -77,7 +80,7 @@ impl Attack for Pgd {
         self.config.loss.check(subject.clean.len(), target.is_some())?;
         let point = match subject.start_within(&self.config.threat) {
             Some(start) => start,
-            None => self.start(subject.image, &mut subject.draws(self.config.seed, "pgd", run)),
+            None => self.start(subject.image, &mut subject.draws(self.config.seed, DRAWS, run)),
         };
         Ok(Box::new(PgdSearch {
             pgd: self,

@@ -47,7 +47,7 @@ fn data_and_model() {
     let pgd = PgdConfig::new(threat(), 2, 0.1).build().unwrap();
     let samples = Samples::new(images(3), vec![0, 3, 1]).unwrap();
     let both = |victim: &(dyn twins_attack::Classifier + Sync), samples: &Samples| {
-        let training = pgd.perturb(victim, images(samples.len()), samples.labels(), 0);
+        let training = pgd.perturb(victim, images(samples.len()), samples.labels(), samples.ids());
         [message(pgd.run(victim, samples)), message(training)]
     };
     for text in both(&three_classes, &samples) {
@@ -68,7 +68,9 @@ fn data_and_model() {
     assert!(message(pgd.run(&nan, &numbered)).contains("sample 11"));
     let short = |x: Tensor<4>| x.narrow(0, 0, 1).flatten::<2>(1, 3);
     assert!(message(pgd.run(&short, &samples)).contains("1 rows of logits for 3 images"));
-    assert!(message(pgd.perturb(&three_classes, images(2), &[0], 0)).contains("2 images come with 1 labels"));
+    let perturbed = |labels, keys| message(pgd.perturb(&three_classes, images(2), labels, keys));
+    assert!(perturbed(&[0], &[0, 1]).contains("2 images come with 1 labels"));
+    assert!(perturbed(&[0, 1], &[0]).contains("2 images come with 1 keys"));
     for value in [f32::NAN, f32::NEG_INFINITY] {
         let starts =
             Tensor::from_floats([[[[0.5, 0.5, 0.5]]], [[[0.5, value, 0.5]]], [[[0.5; 3]]]], &Device::flex());

@@ -55,7 +55,9 @@ fn configurations() -> Vec<Pgd> {
         all.push(base.clone().with_loss(Loss::Margin));
         all.push(base.clone().with_loss(Loss::Dlr).with_goal(Goal::Rank(2)));
         all.push(base.clone().with_goal(Goal::LeastLikely));
-        all.push(base.with_eot(2));
+        all.push(base.clone().with_eot(2));
+        all.push(base.clone().with_start(Start::Uniform).with_seed(3));
+        all.push(base.with_start(Start::Gaussian(0.01)).with_loss(Loss::Kl));
     }
     all.into_iter().map(|config| config.build().unwrap()).collect()
 }
@@ -67,7 +69,8 @@ fn the_training_path_makes_the_same_steps() {
     let victim = |x: Tensor<4>| net.forward(x);
     for pgd in configurations() {
         let run = host(pgd.run(&victim, &samples).unwrap().adversarial);
-        let perturbed = host(pgd.perturb(&victim, golden.tensor("images"), samples.labels(), 0).unwrap());
+        let perturbed =
+            host(pgd.perturb(&victim, golden.tensor("images"), samples.labels(), samples.ids()).unwrap());
         // Rounding in another order.
         assert!(difference(&run, &perturbed) < 1e-5, "{:?}", pgd.config());
     }

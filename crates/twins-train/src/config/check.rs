@@ -60,7 +60,7 @@ impl TrainConfig {
         let fraction = self.validation.fraction;
         check("validation.fraction", fraction, |value| value > 0.0 && value < 1.0, "above 0 and below 1")?;
         self.adversary.build()?;
-        self.validation.adversary.build()?;
+        self.validation_protocol()?;
         Ok(())
     }
 }
@@ -94,9 +94,11 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use twins_attack::{Loss, Start};
+
     use super::*;
     use crate::config::ValidationConfig;
-    use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method};
+    use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, ProtocolConfig};
 
     #[test]
     fn defaults_are_valid() {
@@ -112,6 +114,8 @@ mod tests {
             let adversary = AdversaryConfig { epsilon, steps, step_size, ..AdversaryConfig::default() };
             config().with_adversary(adversary)
         };
+        let with_protocol =
+            |protocol| config().with_validation(ValidationConfig { protocol, ..ValidationConfig::default() });
         for (config, part) in [
             (config().with_epochs(0), "epochs is 0"),
             (config().with_batch_size(0), "batch size is 0"),
@@ -151,6 +155,16 @@ mod tests {
             (with_adversary(f64::NAN, 10, 0.1), "NaN"),
             (with_adversary(0.1, 0, 0.1), "step"),
             (with_adversary(0.1, 10, -0.1), "-0.1"),
+            (
+                with_protocol(ProtocolConfig { steps: 0, ..ProtocolConfig::default() }),
+                "validation.protocol: PGD with 0 steps",
+            ),
+            (with_protocol(ProtocolConfig { loss: Loss::Kl, ..ProtocolConfig::default() }), "Start::Uniform"),
+            (
+                config()
+                    .with_adversary(AdversaryConfig::default().with_loss(Loss::Kl).with_start(Start::Clean)),
+                "Start::Gaussian(0.001)",
+            ),
         ] {
             let message = config.validate().unwrap_err().to_string();
             assert!(message.contains(part), "{part}: {message}");

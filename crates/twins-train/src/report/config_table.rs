@@ -4,13 +4,15 @@ use serde_json::Value;
 
 use super::ReportRun;
 use super::html::Table;
+use crate::{TrainConfig, TrainError};
 
 /// The settings of every run, one column per run; empty where none has its configuration.
-pub(super) fn table(runs: &[ReportRun]) -> String {
-    let runs: Vec<&ReportRun> = runs.iter().filter(|run| run.config.is_some()).collect();
+pub(super) fn table(runs: &[ReportRun]) -> Result<String, TrainError> {
+    let runs: Vec<(&ReportRun, &TrainConfig)> =
+        runs.iter().filter_map(|run| Some((run, run.config.as_ref()?))).collect();
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (column, run) in runs.iter().enumerate() {
-        let value = serde_json::to_value(&run.config).expect("a configuration is plain data");
+    for (column, (_, config)) in runs.iter().enumerate() {
+        let value = serde_json::to_value(config.effective()?).expect("a configuration is plain data");
         let mut settings = Vec::new();
         flatten("", &value, &mut settings);
         for (key, value) in settings {
@@ -18,12 +20,12 @@ pub(super) fn table(runs: &[ReportRun]) -> String {
         }
     }
     if rows.is_empty() {
-        return String::new();
+        return Ok(String::new());
     }
-    let names = runs.iter().map(|run| run.name.clone());
+    let names = runs.iter().map(|(run, _)| run.name.clone());
     let mut table = Table::new(std::iter::once("setting".to_owned()).chain(names));
     table.rows = rows.into_iter().map(|(key, values)| std::iter::once(key).chain(values).collect()).collect();
-    table.to_html()
+    Ok(table.to_html())
 }
 
 /// `a.b.c` and its value for every leaf.
@@ -53,9 +55,11 @@ mod tests {
             ReportRun::new("at", vec![]).with_config(&config),
             ReportRun::new("twins-at", vec![]).with_config(&TrainConfig::new(Method::TwinsAt)),
         ];
-        let html = table(&runs);
+        let html = table(&runs).unwrap();
         assert!(html.contains("<td>method</td><td>at</td><td>twins-at</td>"), "{html}");
         assert!(html.contains("<td>adversary.steps</td><td>10</td><td>10</td>"), "{html}");
-        assert!(table(&[ReportRun::new("none", vec![])]).is_empty());
+        let threat = "<td>resolved.validation.threat.norm</td><td>linf</td><td>linf</td>";
+        assert!(html.contains(threat), "{html}");
+        assert!(table(&[ReportRun::new("none", vec![])]).unwrap().is_empty());
     }
 }

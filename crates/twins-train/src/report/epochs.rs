@@ -4,7 +4,7 @@ use super::html::{Table, details, paragraph};
 use crate::{Accuracy, EpochMetrics, TrainError};
 
 /// Best and last epoch of every run.
-pub(super) fn summary(runs: &[ReportRun]) -> String {
+pub(super) fn summary(runs: &[ReportRun]) -> Result<String, TrainError> {
     let mut table = Table::new([
         "run",
         "best epoch",
@@ -37,15 +37,39 @@ pub(super) fn summary(runs: &[ReportRun]) -> String {
             format!("{:.1} %", 100.0 * waiting / seconds.max(1e-9)),
         ]);
     }
-    match table.rows.is_empty() {
-        true => String::new(),
-        false => {
-            paragraph(
-                "Accuracies are those of the validation split, on which the best epoch is chosen. What is lost between \
-                 the best and the last epoch is robust overfitting.",
-            ) + &table.to_html()
+    if table.rows.is_empty() {
+        return Ok(String::new());
+    }
+    let text = format!(
+        "Accuracies are those of the validation split, on which the best epoch is chosen{}. What is lost between the best \
+         and the last epoch is robust overfitting.",
+        protocols(runs)?
+    );
+    Ok(paragraph(&text) + &table.to_html())
+}
+
+/// How the runs whose configuration is known measure robust accuracy, each way once.
+fn protocols(runs: &[ReportRun]) -> Result<String, TrainError> {
+    let mut found: Vec<(String, Vec<&str>)> = Vec::new();
+    for run in runs {
+        let Some(config) = &run.config else { continue };
+        let protocol = config.validation_protocol()?.to_string();
+        match found.iter_mut().find(|(known, _)| *known == protocol) {
+            Some((_, names)) => names.push(&run.name),
+            None => found.push((protocol, vec![&run.name])),
         }
     }
+    Ok(match found.as_slice() {
+        [] => String::new(),
+        [(protocol, _)] => format!("; robust: {protocol}"),
+        several => {
+            let parts: Vec<String> = several
+                .iter()
+                .map(|(protocol, names)| format!("{protocol} ({})", names.join(", ")))
+                .collect();
+            format!("; robust: {}", parts.join(", "))
+        }
+    })
 }
 
 pub(super) fn percent(accuracy: Accuracy) -> String {

@@ -110,7 +110,7 @@ mod tests {
     use twins_attack::{Norm, PgdConfig, ThreatModel};
 
     use super::*;
-    use crate::report::two_pixels::TwoPixels;
+    use crate::two_pixels::TwoPixels;
 
     #[test]
     fn fooled_images_come_first_and_class_names_are_escaped() {

@@ -29,8 +29,6 @@ mod picture;
 mod robustness;
 mod robustness_section;
 mod run;
-#[cfg(test)]
-mod two_pixels;
 
 use std::path::Path;
 
@@ -93,13 +91,13 @@ impl Report {
             }
         }
         let sections = [
-            ("Result", epochs::summary(&self.runs)),
+            ("Result", epochs::summary(&self.runs)?),
             ("Robustness on the test images", robustness_section::section_of(&self.runs)?),
             ("Training", epochs::charts(&self.runs)?),
             ("Effective learning rate", layers::section_of(&self.runs)?),
             ("Drift between the wings", drift::section_of(&self.runs)?),
             ("Images", gallery),
-            ("Configuration", config_table::table(&self.runs)),
+            ("Configuration", config_table::table(&self.runs)?),
             ("Every epoch", epochs::tables(&self.runs)),
         ];
         let sections: String = sections

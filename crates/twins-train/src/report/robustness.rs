@@ -162,7 +162,7 @@ mod tests {
     use twins_data::{BuiltinDataset, Part, Task};
 
     use super::*;
-    use crate::report::two_pixels::TwoPixels;
+    use crate::two_pixels::TwoPixels;
 
     #[test]
     fn the_curve_falls_where_the_margins_end() {

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use twins_attack::Pgd;
 use twins_data::ImageDataset;
 use twins_nn::TwinsModule;
 
@@ -9,21 +8,23 @@ use super::{MODEL_IN_VALIDATION, Session};
 use crate::branched::BRANCH;
 use crate::evaluate::evaluate_with;
 use crate::weights::Weights;
-use crate::{Best, BestSource, Branched, Evaluation, ImageClassifier, Schedule, TrainError};
+use crate::{
+    Best, BestSource, Branched, Evaluation, EvaluationProtocol, ImageClassifier, Schedule, TrainError,
+};
 
 impl<M: ImageClassifier> Session<M> {
     fn validate(&self, model: &Branched<M>) -> Result<Evaluation, TrainError> {
-        self.evaluate(model, &self.data.validation, Some(&self.validation_attack))
+        self.evaluate(model, &self.data.validation, Some(&self.protocol))
     }
 
     pub(super) fn evaluate<V: ImageClassifier>(
         &self,
         model: &V,
         dataset: &Arc<dyn ImageDataset>,
-        attack: Option<&Pgd>,
+        protocol: Option<&EvaluationProtocol>,
     ) -> Result<Evaluation, TrainError> {
         let batch_size = self.trainer.config.batch_size;
-        evaluate_with(model, dataset, attack, batch_size, &self.team.devices).map_err(|mut error| {
+        evaluate_with(model, dataset, protocol, batch_size, &self.team.devices).map_err(|mut error| {
             if let TrainError::Device { checkpoint, .. } = &mut error {
                 *checkpoint = self.last_checkpoint();
             }

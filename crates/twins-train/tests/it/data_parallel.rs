@@ -9,11 +9,11 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use twins_attack::Norm;
+use twins_attack::{Norm, Start, ThreatModel};
 use twins_nn::Wing;
 use twins_train::{
-    AdversaryConfig, At, AwpConfig, Ended, ImageClassifier, Loss, Method, Objective, ProgressDisplay,
-    TrainConfig, Trained, Trainer, TrainingBatch, Weights, evaluate, evaluate_on,
+    AdversaryConfig, At, AwpConfig, Ended, EvaluationProtocol, ImageClassifier, Loss, Method, Objective,
+    ProgressDisplay, TrainConfig, Trained, Trainer, TrainingBatch, Weights, evaluate, evaluate_on,
 };
 
 /// A net without batch normalisation: no sample's logits depend on another's.
@@ -215,7 +215,8 @@ fn random_starts_do_not_depend_on_the_division() {
 #[test]
 fn validation_on_several_devices_counts_the_same() {
     let (net, data) = (Net::new(4, 1), Squares::dataset(50, 2));
-    let attack = AdversaryConfig::new(Norm::Linf, 0.1, 3, 0.05).build().unwrap();
+    let threat = ThreatModel::new(Norm::Linf, 0.1).unwrap();
+    let attack = EvaluationProtocol::new(threat, 3).with_step_size(0.05).with_start(Start::Uniform);
     let one = evaluate(&net, &data, Some(&attack), 8).unwrap();
     assert!(one.robust.unwrap().correct < one.clean.correct, "{one:?}");
     for devices in 1..=9 {

@@ -8,10 +8,11 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
-use twins_attack::Precision;
+use twins_attack::{Loss, Norm, Precision, ThreatModel};
 use twins_train::{
-    AutoLoraConfig, AwpConfig, Ended, ExistingRun, ImageClassifier, Method, ProgressDisplay, Schedule,
-    TrainConfig, TrainError, Trainer, Tuning, ValidationConfig, Weights,
+    AdversaryConfig, AutoLoraConfig, AwpConfig, Ended, EvaluationProtocol, ExistingRun, ImageClassifier,
+    Method, ProgressDisplay, Schedule, TrainConfig, TrainError, Trainer, Tuning, ValidationConfig, Weights,
+    evaluate,
 };
 
 #[test]
@@ -28,6 +29,22 @@ fn every_method_learns() {
         assert_eq!(last.natural_branch_accuracy.is_some(), method == Method::AutoLora);
         assert_eq!(trained.ended, Ended::Completed);
     }
+}
+
+#[test]
+fn a_kl_adversary_is_validated_on_the_cross_entropy_in_its_own_ball() {
+    let adversary = AdversaryConfig::new(Norm::L2, 0.9, 2, 0.6).with_loss(Loss::Kl);
+    let validation = Squares::dataset(60, 3);
+    let trained = trainer(config(Method::Trades).with_adversary(adversary))
+        .with_validation_set(validation.clone())
+        .fit(Net::new(4, 1), Squares::dataset(90, 1))
+        .unwrap();
+    let last = trained.history.last().unwrap();
+    let (clean, robust) = (last.validation_clean_accuracy, last.validation_robust_accuracy);
+    assert!(robust.correct < clean.correct, "clean {clean}, robust {robust}");
+    let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::L2, 0.9).unwrap(), 10);
+    let measured = evaluate(&trained.last, &validation, Some(&protocol), 7).unwrap();
+    assert_eq!((measured.clean, measured.robust), (clean, Some(robust)));
 }
 
 #[test]
@@ -186,6 +203,13 @@ fn the_run_directory_is_complete_and_guarded() {
         ["best.safetensors", "config.json", "last.safetensors", "metrics.jsonl", "previous.safetensors"];
     assert_eq!(files, expected);
     assert_eq!(std::fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().count(), 3);
+    let written = std::fs::read_to_string(run.join("config.json")).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+    // The training's ball: norm and epsilon are left to it.
+    assert_eq!(
+        written["resolved"]["validation"]["threat"],
+        serde_json::json!({"norm": "linf", "epsilon": 0.05})
+    );
 
     let refused = fit(config.clone(), ExistingRun::Refuse, 90).unwrap_err();
     assert!(matches!(refused, TrainError::RunExists { .. }), "{refused}");

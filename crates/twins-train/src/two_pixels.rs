@@ -5,12 +5,12 @@ use crate::ImageClassifier;
 
 /// Logits (x₀, x₁) of an image of two pixels: it withstands every Linf radius below (x₀ − x₁) / 2.
 #[derive(Module, Debug)]
-pub(super) struct TwoPixels {
+pub(crate) struct TwoPixels {
     scale: Param<Tensor<1>>,
 }
 
 impl TwoPixels {
-    pub(super) fn new(device: &Device) -> Self {
+    pub(crate) fn new(device: &Device) -> Self {
         Self { scale: Param::from_tensor(Tensor::ones([1], device)) }
     }
 }
