@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::search::SquareSearch;
-use crate::{Attack, AttackError, Search, Subject, ThreatModel};
+use crate::{Attack, AttackError, Norm, Search, Subject, ThreatModel};
 
 /// At which queries Square halves the share of the image that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,13 +87,22 @@ impl SquareConfig {
     }
 }
 
-/// Square attack (Andriushchenko et al. 2020, arXiv 1912.00049): random search on the margin `z_y - max_{i≠y} z_i` over
-/// perturbations on the surface of the ball. Each proposal redraws the perturbation in one square (in L2 and L1 it
-/// moves weight from one square to another); it is kept if it lowers the margin.
+/// Square attack (Andriushchenko et al. 2020, arXiv 1912.00049; in L1 as in the authors' code in AutoAttack): random
+/// search on the margin `z_y - max_{i≠y} z_i` over perturbations on the surface of the ball. Each proposal redraws the
+/// perturbation in one square (in L2 and L1 it moves perturbation from one square to another) and is kept if it lowers the
+/// margin.
 ///
-/// Unlike in the reference implementation, place and sign are drawn for each sample, and squares reach the last row and
-/// column. In Linf a proposal is not put to the model if the answer is known: because it changes nothing, the square
-/// having those values already, or because the same change to the same point was rejected before.
+/// Deviations from the reference implementation:
+///
+/// * Each sample has its own draws. The reference shares the squares' places and halves among the samples of a batch, and
+///   in Linf the signs too.
+/// * Squares reach the last row and column, which the reference's never do. In L2 and L1 the first point is tiled from the
+///   upper left corner to the last row and column; the reference's 5 × 5 tiles leave the remainder of the division by five
+///   without perturbation.
+/// * In Linf a proposal is not sent to the model if the result is known: the square has those values already, or the same
+///   change to the same point was rejected before.
+/// * Two equal logits end the search only if the other class comes first, so that the model misclassifies the point. The
+///   reference stops at every tie and counts the point by the predicted class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Square {
     pub(super) config: SquareConfig,
@@ -114,6 +123,18 @@ impl Square {
         let halvings =
             [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000].iter().filter(|&&at| query > at).count();
         self.config.first_share * 0.5_f32.powi(halvings as i32)
+    }
+
+    /// Side of the square of this query.
+    pub(super) fn side(&self, query: usize, [_, height, width]: [usize; 3]) -> usize {
+        let area = f64::from(self.share(query)) * (height * width) as f64;
+        let side = area.sqrt().round() as usize;
+        if self.config.threat.norm() == Norm::Linf {
+            side.max(1)
+        } else {
+            // The two halves of a bump need room, and its middle a middle.
+            side.max(3) | 1
+        }
     }
 }
 
@@ -142,7 +163,6 @@ impl Attack for Square {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Norm;
 
     #[test]
     fn shares_halve_at_the_published_queries() {

@@ -1,42 +1,60 @@
-use crate::Draws;
+use crate::{Draws, Norm};
 
-/// The bump that L2 and L1 squares are made of: two nested pyramids of opposite sign, side by side or one above the
-/// other, of Euclidean length one (Andriushchenko et al. 2020, Sec. 3.3).
-pub(super) fn bump(height: usize, width: usize, draws: &mut Draws) -> Vec<f32> {
-    let upright = draws.sign() > 0.0;
-    // Along the side that is split in two, and across it.
-    let (along, across) = if upright { (height, width) } else { (width, height) };
+/// How a bump is split into its two halves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Split {
+    /// The upper rows are positive and the lower ones negative.
+    Rows,
+    /// The left columns are positive and the right ones negative.
+    Columns,
+}
+
+impl Split {
+    pub(super) fn draw(draws: &mut Draws) -> Self {
+        if draws.sign() > 0.0 { Split::Rows } else { Split::Columns }
+    }
+}
+
+/// The pattern `η` that L2 and L1 squares are made of: two pyramids of opposite sign, each of length one in the norm,
+/// scaled together to length one (Andriushchenko et al. 2020, Sec. 3.3; in L1 the authors' code in AutoAttack).
+pub(super) fn bump(norm: Norm, height: usize, width: usize, split: Split) -> Vec<f32> {
+    // The side that is split in two, and the other one.
+    let (along, across) = if split == Split::Rows { (height, width) } else { (width, height) };
     let half = along / 2;
-    let (first, second) = (pyramid(half, across), pyramid(along - half, across));
+    let (first, second) = (pyramid(norm, half, across), pyramid(norm, along - half, across));
     let mut values = vec![0.0; height * width];
     for a in 0..along {
         for c in 0..across {
             let value = if a < half { first[a * across + c] } else { -second[(a - half) * across + c] };
-            let (row, column) = if upright { (a, c) } else { (c, a) };
+            let (row, column) = if split == Split::Rows { (a, c) } else { (c, a) };
             values[row * width + column] = value;
         }
     }
-    let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
-    values.iter_mut().for_each(|v| *v /= length.max(f32::MIN_POSITIVE));
+    to_unit_length(norm, &mut values);
     values
 }
 
-/// Sum over `k = 0, 1, ...` of `1 / (k + 1)²` on the rectangle that reaches `k` values around the middle, of Euclidean
-/// length one.
-fn pyramid(height: usize, width: usize) -> Vec<f32> {
+/// Sum over `k = 0, 1, ...` of a weight on the rectangle that reaches `k` values around the middle, scaled to length one
+/// in the norm. The weight is `1 / (k + 1)²` in L2 and `1 / (k + 1)⁴` in L1.
+fn pyramid(norm: Norm, height: usize, width: usize) -> Vec<f32> {
     let mut values = vec![0.0; height * width];
     let (middle_row, middle_column) = (height / 2, width / 2);
     for k in 0..=middle_row.max(middle_column) {
-        let weight = 1.0 / ((k + 1) * (k + 1)) as f32;
+        let weight = ((k + 1) as f32).powi(if norm == Norm::L1 { -4 } else { -2 });
         for row in middle_row.saturating_sub(k)..(middle_row + k + 1).min(height) {
             for column in middle_column.saturating_sub(k)..(middle_column + k + 1).min(width) {
                 values[row * width + column] += weight;
             }
         }
     }
-    let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
-    values.iter_mut().for_each(|v| *v /= length.max(f32::MIN_POSITIVE));
+    to_unit_length(norm, &mut values);
     values
+}
+
+/// A pattern without values, the half of a single row, stays as it is.
+fn to_unit_length(norm: Norm, values: &mut [f32]) {
+    let length = norm.length(values.iter().copied()).max(f32::MIN_POSITIVE);
+    values.iter_mut().for_each(|v| *v /= length);
 }
 
 #[cfg(test)]
@@ -45,19 +63,23 @@ mod tests {
 
     #[test]
     fn pyramids_fall_from_the_middle() {
-        // The middle gets 1 + 1/4, the ring around it 1/4.
-        let values = pyramid(3, 3);
+        // L2: the middle gets 1 + 1/4, the ring around it 1/4. L1: 1 + 1/16 and 1/16, which sum up to 1 + 9/16.
+        let values = pyramid(Norm::L2, 3, 3);
         assert!((values[4] / values[0] - 5.0).abs() < 1e-6 && (values[1] - values[8]).abs() < 1e-6);
+        let values = pyramid(Norm::L1, 3, 3);
+        assert!((values[4] - 17.0 / 25.0).abs() < 1e-6 && (values[1] - 1.0 / 25.0).abs() < 1e-6);
     }
 
     #[test]
     fn bumps_have_length_one_and_two_signs() {
-        for (height, width) in [(1, 1), (1, 3), (3, 3), (5, 4)] {
-            for seed in 0..4 {
-                let values = bump(height, width, &mut Draws::new(seed, 0, "test", 0));
-                assert!((values.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
-                let both = values.iter().any(|v| *v > 0.0) && values.iter().any(|v| *v < 0.0);
-                assert!(both || height.min(width) == 1);
+        for norm in [Norm::L2, Norm::L1] {
+            for (height, width) in [(1, 1), (1, 3), (3, 3), (5, 4)] {
+                for split in [Split::Rows, Split::Columns] {
+                    let values = bump(norm, height, width, split);
+                    assert!((norm.length(values.iter().copied()) - 1.0).abs() < 1e-5);
+                    let both = values.iter().any(|v| *v > 0.0) && values.iter().any(|v| *v < 0.0);
+                    assert!(both || height.min(width) == 1);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::Square;
-use super::proposal::{Window, shift, stripes, tiles};
+use super::proposal::{Repaint, Shift, draw_stripes, draw_tiles, stripes, tiled};
 use crate::loss::best_other;
 use crate::{Draws, Finding, Need, Norm, Search, Step, Subject};
 
@@ -30,14 +30,15 @@ pub(super) struct SquareSearch<'a> {
 impl<'a> SquareSearch<'a> {
     pub(super) fn new(square: &'a Square, subject: &Subject<'a>, mut draws: Draws) -> Self {
         let threat = &square.config.threat;
+        let (image, shape) = (subject.image, subject.shape);
         let point = match threat.norm() {
-            Norm::Linf => stripes(threat.epsilon(), subject.image, subject.shape, &mut draws),
-            _ => tiles(threat, subject.image, subject.shape, &mut draws),
+            Norm::Linf => stripes(threat.epsilon(), image, shape, &draw_stripes(shape, &mut draws)),
+            _ => tiled(threat, image, shape, &draw_tiles(shape, &mut draws)),
         };
         Self {
             square,
-            image: subject.image,
-            shape: subject.shape,
+            image,
+            shape,
             label: subject.label,
             draws,
             best: point.clone(),
@@ -51,37 +52,23 @@ impl<'a> SquareSearch<'a> {
         }
     }
 
-    /// Side of the square for the present query.
-    fn side(&self) -> usize {
-        let area = self.square.share(self.query) * (self.shape[1] * self.shape[2]) as f32;
-        let side = area.sqrt().round() as usize;
-        if self.square.config.threat.norm() == Norm::Linf {
-            return side.max(1);
-        }
-        // The two halves of a bump need room, and its middle a middle.
-        side.max(3) | 1
-    }
-
     /// Makes the next proposal whose answer is not known; none if the budget is used up before.
     fn propose(&mut self) -> Step {
         let threat = &self.square.config.threat;
         while self.query < self.square.config.queries {
-            let side = self.side();
+            let side = self.square.side(self.query, self.shape);
             self.query += 1;
             if threat.norm() != Norm::Linf {
-                self.point = shift(threat, self.image, &self.best, self.shape, side, &mut self.draws);
+                let shift = Shift::draw(side, self.shape, &mut self.draws);
+                self.point = shift.point(threat, self.image, &self.best, self.shape);
                 return Step::Ask;
             }
-            let epsilon = threat.epsilon();
-            let window = Window::draw(side, self.shape, &mut self.draws);
+            let repaint = Repaint::draw(side, self.shape, &mut self.draws);
             self.changes.clear();
-            for channel in 0..self.shape[0] {
-                let change = epsilon * self.draws.sign();
-                for i in window.places(self.shape, channel) {
-                    self.point[i] = (self.image[i] + change).clamp(0.0, 1.0);
-                    if self.point[i] != self.best[i] {
-                        self.changes.push(i as u32);
-                    }
+            for (i, value) in repaint.values(threat.epsilon(), self.image, self.shape) {
+                self.point[i] = value;
+                if value != self.best[i] {
+                    self.changes.push(i as u32);
                 }
             }
             if !self.changes.is_empty() && !self.rejected.contains(&self.changes[..]) {
