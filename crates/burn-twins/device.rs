@@ -99,6 +99,11 @@ impl DeviceChoice {
     pub const ALL: [Self; 5] =
         [Self::Cpu, Self::Ndarray, Self::Wgpu(None), Self::Vulkan(None), Self::Cuda(None)];
 
+    /// Whether the device is this machine's CPU: it computes on Rayon's threads and in the system's memory.
+    pub const fn is_cpu(&self) -> bool {
+        matches!(self, Self::Cpu | Self::Ndarray)
+    }
+
     /// The feature of the crate `burn-twins` that brings the device.
     pub const fn feature(&self) -> &'static str {
         match self {

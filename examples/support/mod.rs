@@ -49,7 +49,7 @@ impl Common {
         match (self.devices, self.device.as_slice()) {
             (0, _) => Err("--devices is 0; give at least 1".into()),
             (1, _) => Ok(()),
-            (_, [device]) if is_cpu(device) => Ok(()),
+            (_, [device]) if device.is_cpu() => Ok(()),
             (n, _) => Err(format!(
                 "--devices {n} divides the cores of one CPU, and --device is {}; leave --devices out, and name every \
                  device in --device, as in --device cuda:0,cuda:1",
@@ -66,7 +66,7 @@ impl Common {
 
     /// How many shares of the CPU are among the devices.
     pub fn cpu_shares(&self) -> usize {
-        self.device.iter().filter(|device| is_cpu(device)).count() * self.devices
+        self.device.iter().filter(|device| device.is_cpu()).count() * self.devices
     }
 
     /// How many devices or shares of a CPU the images are divided among.
@@ -84,7 +84,7 @@ impl Common {
     /// Checks by running small batches that one of so many images fits into memory: on a CPU, whose memory is the
     /// system's.
     pub fn check_memory(&self, batch_size: usize, mut run: impl FnMut(usize)) -> Outcome {
-        let on_cpu = is_cpu(&self.device[0]);
+        let on_cpu = self.device[0].is_cpu();
         let available = available_memory().filter(|_| on_cpu && !self.no_memory_check);
         let Some(available) = available else { return Ok(()) };
         let measured = BatchMemory::measure(batch_size, |images| -> Outcome {
@@ -94,10 +94,6 @@ impl Common {
         let Some(memory) = measured else { return Ok(()) };
         memory.check(batch_size, available).map_err(|error| format!("{error} (--no-memory-check)").into())
     }
-}
-
-fn is_cpu(device: &DeviceChoice) -> bool {
-    matches!(device, DeviceChoice::Cpu | DeviceChoice::Ndarray)
 }
 
 /// Sets the number of threads of the CPU backends.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::attack_support::attacks::attacks;
-use crate::attack_support::{Golden, difference, host};
+use crate::attack_support::{Golden, ROUNDING, difference, host, margins};
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{Attack, AutoAttackConfig, Evaluation, Norm, Replica, Silent, ThreatModel, Version};
 
@@ -27,8 +27,12 @@ fn run(golden: &Golden, threat: ThreatModel) -> Vec<(String, Found)> {
     let victim = |images: Tensor<4>| net.forward(images);
     let run = |attack: Box<dyn Attack>| {
         let output = attack.run(&victim, &samples).unwrap();
-        for (place, fooled) in output.fooled.iter().enumerate() {
+        // The model's own word, in a pass of its own.
+        let margins = margins(&victim, output.adversarial.clone(), samples.labels());
+        for (place, (fooled, margin)) in output.fooled.iter().zip(margins).enumerate() {
             assert_eq!(*fooled, output.predictions[place] != samples.labels()[place], "{}", attack.name());
+            let agrees = if *fooled { margin > -ROUNDING } else { margin < ROUNDING };
+            assert!(agrees, "{}: sample {place}, fooled {fooled}, margin {margin}", attack.name());
         }
         (attack.name(), Found { points: host(output.adversarial), fooled: output.fooled })
     };

@@ -68,7 +68,8 @@ impl Claims {
             Err(Outside::Ball) => verification.outside_ball += 1,
         }
         let logits = stage.clean.row(task.index).to_vec();
-        Some((task, Finding { point: image.to_vec(), fooled: false, target: finding.target, logits }))
+        let (point, target) = (image.to_vec(), finding.target);
+        Some((task, Finding { point, fooled: false, target, logits, loss: f32::NEG_INFINITY }))
     }
 
     /// The claims, if it is time to check them: they fill a batch, have waited long enough, or nothing else is to do.

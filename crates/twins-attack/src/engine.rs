@@ -10,7 +10,7 @@ use crate::clean::{CleanLogits, read_logits};
 use crate::gradient::Tracked;
 use crate::lanes::Lanes;
 use crate::verification::{Verification, VerificationRule};
-use crate::{Attack, AttackError, Classifier, Finding, Need, Samples, Search, Step, Subject};
+use crate::{Attack, AttackError, Classifier, Finding, Need, RunSelection, Samples, Search, Step, Subject};
 
 /// Fewer images are not worth a model call of their own.
 const SMALLEST_PART: usize = 8;
@@ -86,6 +86,26 @@ pub(crate) struct Task {
     /// The next run, or the present one.
     pub(crate) run: usize,
     pub(crate) tally: Tally,
+    /// The result of the earlier runs.
+    best: Option<Finding>,
+}
+
+impl Task {
+    fn new(index: usize) -> Self {
+        Self { index, run: 0, tally: Tally::default(), best: None }
+    }
+}
+
+/// The result of several runs: a later one takes the place of the earlier ones if it reached the goal, where that decides,
+/// or else if its loss is larger.
+fn stronger(earlier: Option<Finding>, later: Finding, selection: RunSelection) -> Finding {
+    match earlier {
+        Some(earlier) => {
+            let reached = selection == RunSelection::FirstFooled && later.fooled;
+            if reached || later.loss > earlier.loss { later } else { earlier }
+        }
+        None => later,
+    }
 }
 
 /// A sample under attack: its place in the batch is given to the next sample when its last run has ended.
@@ -123,21 +143,20 @@ impl<'a> Stage<'a> {
             while let Some(index) = waiting.next() {
                 let point = self.samples.image(index).to_vec();
                 let logits = self.clean.row(index).to_vec();
-                let finding = Finding { point, fooled: false, target: None, logits };
+                let finding = Finding { point, fooled: false, target: None, logits, loss: f32::NEG_INFINITY };
                 watch.finished(index, finding, Tally::default())?;
             }
             return Ok(());
         }
-        let runs = self.attack.runs(self.clean.classes());
+        let (runs, selection) = (self.attack.runs(self.clean.classes()), self.attack.run_selection());
         let lanes = Lanes::new(calls);
         let mut slots: Vec<Slot<'a>> = Vec::new();
         let mut claims = Claims::default();
-        // Samples that were not fooled, with runs left.
+        // Samples with runs left.
         let mut again: VecDeque<Task> = VecDeque::new();
         loop {
             while slots.len() < places {
-                let new = |index| Task { index, run: 0, tally: Tally::default() };
-                let Some(task) = again.pop_front().or_else(|| waiting.next().map(new)) else { break };
+                let Some(task) = again.pop_front().or_else(|| waiting.next().map(Task::new)) else { break };
                 slots.push(self.start(task)?);
             }
             let idle = slots.is_empty();
@@ -164,10 +183,13 @@ impl<'a> Stage<'a> {
             let mut due = claims.due(places, idle);
             let fresh = self.verify(&mut due, &lanes)?;
             ended.extend(due.into_iter().map(|claim| claim.settle(self)));
-            for (task, finding) in ended {
-                if finding.fooled || task.run == runs {
+            for (mut task, finding) in ended {
+                let finding = stronger(task.best.take(), finding, selection);
+                let settled = finding.fooled && selection == RunSelection::FirstFooled;
+                if settled || task.run == runs {
                     watch.finished(task.index, finding, task.tally)?;
                 } else {
+                    task.best = Some(finding);
                     again.push_back(task);
                 }
             }

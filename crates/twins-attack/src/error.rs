@@ -1,7 +1,7 @@
 use burn::tensor::TensorReadError;
 use thiserror::Error;
 
-use crate::{Norm, Precision, TrainingSign};
+use crate::{Precision, TrainingSign};
 
 /// What can be wrong with the settings, the data or the model of an attack.
 #[derive(Debug, Error)]
@@ -220,14 +220,6 @@ pub enum AttackError {
         other: String,
         /// In what.
         differing: &'static str,
-    },
-    /// An L1 setting was used with another norm.
-    #[error("{what} belongs to the L1 norm and the threat model is {norm}")]
-    OnlyL1 {
-        /// The setting.
-        what: &'static str,
-        /// The norm of the threat model.
-        norm: Norm,
     },
     /// A saved state belongs to other settings or other data.
     #[error(

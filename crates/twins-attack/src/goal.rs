@@ -41,7 +41,7 @@ pub(crate) fn reached(logits: &[f32], label: usize, target: Option<usize>) -> bo
     target.map_or(seen != label, |target| seen == target)
 }
 
-/// Which point of its course an attack returns.
+/// Which point an attack returns, of one run and of several (see [`RunSelection`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Returned {
@@ -49,8 +49,27 @@ pub enum Returned {
     FirstFooled,
     /// The last one, whatever came before (the published PGD).
     Last,
-    /// The one with the largest loss (for training against the strongest loss).
+    /// The one with the largest loss of all runs (for training against the strongest loss).
     BestLoss,
+}
+
+impl Returned {
+    /// How an attack that returns this point combines its runs.
+    pub(crate) fn run_selection(self) -> RunSelection {
+        match self {
+            Returned::FirstFooled | Returned::Last => RunSelection::FirstFooled,
+            Returned::BestLoss => RunSelection::Strongest,
+        }
+    }
+}
+
+/// How the runs of an attack on one sample, its restarts and targets, are combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RunSelection {
+    /// The first run that reaches the goal ends the attack on the sample; if none does, the strongest point is returned.
+    FirstFooled,
+    /// All runs are made, and the strongest point is returned.
+    Strongest,
 }
 
 /// In how many of several passes over the same point a run's goal was reached.

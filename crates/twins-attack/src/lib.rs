@@ -35,6 +35,7 @@ mod apgd;
 mod at_precision;
 mod attack;
 mod autoattack;
+mod caller_device;
 mod claims;
 mod classifier;
 mod clean;
@@ -74,8 +75,8 @@ pub use autoattack::{
 pub use classifier::{Classifier, accuracy, predictions};
 pub use draws::Draws;
 pub use error::AttackError;
-pub use fab::{Fab, FabConfig, FabDepth};
-pub use goal::{Goal, Returned};
+pub use fab::{Fab, FabCandidates, FabConfig, FabDepth};
+pub use goal::{Goal, Returned, RunSelection};
 pub use inference_form::TrainingSign;
 pub use length::{Length, UnreadableLength};
 pub use loss::{Aim, Loss};

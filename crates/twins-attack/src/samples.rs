@@ -1,6 +1,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::AttackError;
+use crate::caller_device::computes_in_caller;
 
 /// Images with their labels, checked, in the form in which attacks take them.
 ///
@@ -59,9 +60,7 @@ impl Samples {
         }
         let ids = (0..n as u64).collect();
         let batch_size = Self::DEFAULT_BATCH_SIZE;
-        // A device without an allocator of its own computes where it is called: on a CPU.
-        let on_cpu = device.memory_pool_usage().is_none();
-        let concurrent_calls = if on_cpu { rayon::current_num_threads() } else { 1 };
+        let concurrent_calls = if computes_in_caller(&device) { rayon::current_num_threads() } else { 1 };
         let (targets, starts) = (None, None);
         Ok(Self { pixels, shape, labels, ids, targets, starts, device, batch_size, concurrent_calls })
     }
@@ -121,8 +120,8 @@ impl Samples {
 
     /// Into how many calls of the model, made at the same time, a batch is split; at least 1.
     ///
-    /// By default one on a GPU, and one for each thread of Rayon's pool on a CPU, where several calls on a core each
-    /// are faster than one call on all cores. Models that draw random numbers do so in a fixed order with 1 only (it is
+    /// By default one for each thread of Rayon's pool on Burn's CPU backends, where several calls on a core each are faster
+    /// than one call on all cores, and one on every other device. Models that draw random numbers do so in a fixed order with 1 only (it is
     /// always 1 for attacks that average over [repeated passes](crate::Attack::repeats)).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
         self.concurrent_calls = concurrent_calls.max(1);

@@ -66,6 +66,10 @@ pub struct Finding {
     pub target: Option<usize>,
     /// The model's logits at the point.
     pub logits: Vec<f32>,
+    /// How strong the point is in the attack's own terms, larger is stronger: the loss that it maximises, or for a
+    /// minimum-norm attack minus the distance. The runs on one sample are compared by it
+    /// ([`RunSelection`](crate::RunSelection)).
+    pub loss: f32,
 }
 
 /// The course of one run of an attack on one sample, written as a conversation: it asks about a point, is told the

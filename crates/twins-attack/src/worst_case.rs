@@ -1,8 +1,12 @@
-use crate::{Attack, AttackError, Search, Subject, ThreatModel};
+use crate::{
+    Aim, Attack, AttackError, Finding, Goal, Loss, Need, RunSelection, Search, Step, Subject, ThreatModel,
+};
 
 /// Several attacks, one after the other on each sample: the worst case over all of them.
 ///
-/// A sample that one attack fools is not attacked by the next. [`AutoAttack`](crate::AutoAttack) is such a sequence with
+/// A sample that one attack fools is not attacked by the next, unless the attacks ask for the strongest
+/// point of all runs ([`RunSelection::Strongest`]). Points are compared by
+/// the margin loss ([`Loss::Margin`]), whatever loss each attack maximises. [`AutoAttack`](crate::AutoAttack) is such a sequence with
 /// a report for each attack; this one is an [`Attack`] itself, so that it can be repeated by
 /// [`Restarts`](crate::Restarts) or be part of another.
 ///
@@ -26,13 +30,17 @@ impl WorstCase {
     /// The attacks in the order in which they are made.
     ///
     /// # Errors
-    /// [`AttackError::NoAttacks`]; [`AttackError::MixedAttacks`] if they do not share a threat model and the number of
-    /// repeated passes.
+    /// [`AttackError::NoAttacks`]; [`AttackError::MixedAttacks`] if they do not share a threat model, a goal, the way to
+    /// combine their runs and the number of repeated passes.
     pub fn new(attacks: Vec<Box<dyn Attack>>) -> Result<Self, AttackError> {
         let Some(first) = attacks.first() else { return Err(AttackError::NoAttacks) };
         for other in &attacks {
             let differing = if other.threat_model() != first.threat_model() {
                 "threat models"
+            } else if other.goal() != first.goal() {
+                "goals"
+            } else if other.run_selection() != first.run_selection() {
+                "ways to combine their runs"
             } else if other.repeats() != first.repeats() {
                 "numbers of EOT repetitions"
             } else {
@@ -57,6 +65,14 @@ impl Attack for WorstCase {
         self.attacks.iter().map(|attack| attack.runs(classes)).sum()
     }
 
+    fn run_selection(&self) -> RunSelection {
+        self.attacks[0].run_selection()
+    }
+
+    fn goal(&self) -> Goal {
+        self.attacks[0].goal()
+    }
+
     fn repeats(&self) -> usize {
         self.attacks[0].repeats()
     }
@@ -75,11 +91,44 @@ impl Attack for WorstCase {
         for attack in &self.attacks {
             let runs = attack.runs(classes);
             if place < runs {
-                return attack.search(subject, restart * runs + place);
+                let search = attack.search(subject, restart * runs + place)?;
+                let aim =
+                    Aim { label: subject.label, target: self.goal().target(subject)?, clean: subject.clean };
+                return Ok(Box::new(ByMargin { search, aim }));
             }
             place -= runs;
         }
         unreachable!("a run's place is below the number of runs")
+    }
+}
+
+/// The search of one of the attacks, with a loss that is comparable to the others'.
+struct ByMargin<'a> {
+    search: Box<dyn Search + 'a>,
+    aim: Aim<'a>,
+}
+
+impl Search for ByMargin<'_> {
+    fn point(&self) -> &[f32] {
+        self.search.point()
+    }
+
+    fn need(&self) -> Need {
+        self.search.need()
+    }
+
+    fn cotangent(&mut self, logits: &[f32], cotangent: &mut [f32]) {
+        self.search.cotangent(logits, cotangent);
+    }
+
+    fn answer(&mut self, logits: &[f32], gradient: &[f32]) -> Step {
+        self.search.answer(logits, gradient)
+    }
+
+    fn finish(self: Box<Self>) -> Finding {
+        let finding = self.search.finish();
+        let loss = Loss::Margin.evaluate(&finding.logits, self.aim, &mut vec![0.0; finding.logits.len()]);
+        Finding { loss, ..finding }
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::search::ApgdSearch;
-use crate::{Attack, AttackError, Loss, Norm, Returned, Search, Subject, Targets, ThreatModel};
+use crate::{Attack, AttackError, Loss, Norm, Returned, RunSelection, Search, Subject, Targets, ThreatModel};
 
 /// How APGD spends its steps in the L1 norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -215,6 +215,10 @@ impl Attack for Apgd {
 
     fn runs(&self, classes: usize) -> usize {
         self.config.targets.runs(classes)
+    }
+
+    fn run_selection(&self) -> RunSelection {
+        self.config.returned.run_selection()
     }
 
     fn repeats(&self) -> usize {

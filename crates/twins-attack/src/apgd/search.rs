@@ -147,6 +147,7 @@ impl Search for ApgdSearch<'_> {
     fn answer(&mut self, logits: &[f32], gradient: &[f32]) -> Step {
         let config = &self.apgd.config;
         if gradient.is_empty() {
+            self.loss = config.loss.evaluate(logits, self.aim, &mut vec![0.0; logits.len()]);
             self.votes.count(logits, self.aim.label, None);
         }
         let fooled = self.votes.take_majority();
@@ -157,11 +158,9 @@ impl Search for ApgdSearch<'_> {
             if within {
                 self.best.point.copy_from_slice(&self.point);
                 self.best.logits = logits.to_vec();
+                self.best.loss = self.loss;
                 return Step::Done;
             }
-        }
-        if gradient.is_empty() {
-            self.loss = config.loss.evaluate(logits, self.aim, &mut vec![0.0; logits.len()]);
         }
         let return_to_best = self.record(logits, gradient);
         if self.step == self.steps {
@@ -180,7 +179,8 @@ impl Search for ApgdSearch<'_> {
 
     fn finish(self: Box<Self>) -> Finding {
         let fooled = argmax(&self.best.logits) != self.aim.label;
-        Finding { point: self.best.point, fooled, target: None, logits: self.best.logits }
+        let Best { point, logits, loss, .. } = self.best;
+        Finding { point, fooled, target: None, logits, loss }
     }
 }
 

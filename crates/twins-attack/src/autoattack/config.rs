@@ -79,8 +79,8 @@ names!(
 /// | `version` | standard | which attacks | |
 /// | `attacks` | those of the version | the attacks in their order | not empty |
 /// | `steps` | 100 | steps of APGD and FAB | ≥ 1 |
-/// | `restarts` | 5 for APGD and FAB in `plus`, 5 for APGD-CE in L1, else 1 | runs of untargeted attacks | ≥ 1 |
-/// | `targets` | 9 (APGD-T in L1: 5) | classes that APGD-T and FAB-T aim at, at most the number of wrong classes | ≥ 1 |
+/// | `restarts` | 5 for APGD and FAB in `plus`, 5 for APGD-CE in L1 in `standard`, else 1 | runs of untargeted attacks | ≥ 1 |
+/// | `targets` | 9 (APGD-T in L1 in `standard`: 5) | classes that APGD-T and FAB-T aim at, at most the number of wrong classes | ≥ 1 |
 /// | `queries` | 5000 | queries of Square | ≥ 1 |
 /// | `eot` | 20 in `rand`, else 1 | passes over which gradients are averaged | ≥ 1 |
 /// | `fresh_draws` | 1 | forward passes that decide whether a claimed adversarial example counts ([`VerificationRule`]) | ≥ 1 |

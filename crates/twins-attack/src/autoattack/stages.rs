@@ -1,5 +1,7 @@
 use super::{AttackKind, AutoAttack, Version, Warning};
-use crate::{ApgdConfig, Attack, AttackError, FabConfig, Loss, Norm, Restarts, SquareConfig, Targets};
+use crate::{
+    ApgdConfig, Attack, AttackError, FabConfig, L1Phases, Loss, Norm, Restarts, SquareConfig, Targets,
+};
 
 /// How many classes targeted attacks aim at.
 const TARGETS: usize = 9;
@@ -26,7 +28,11 @@ impl AutoAttack {
         warnings: &mut Vec<Warning>,
     ) -> Result<Box<dyn Attack>, AttackError> {
         let config = &self.config;
-        let (plus, l1) = (config.version == Version::Plus, config.threat.norm() == Norm::L1);
+        let plus = config.version == Version::Plus;
+        // What AutoAttack does otherwise in L1 belongs to `standard`: more restarts of APGD-CE, fewer targets of APGD-T,
+        // and radii that shrink. `plus` and `rand` treat the norms alike.
+        let for_l1 =
+            config.threat.norm() == Norm::L1 && matches!(config.version, Version::Standard | Version::Custom);
         let targets = |published: usize, warnings: &mut Vec<Warning>| {
             let wanted = config.targets.unwrap_or(published);
             if wanted > classes - 1 {
@@ -48,17 +54,18 @@ impl AutoAttack {
         let restarts = |repeated: bool| config.restarts.unwrap_or(if repeated { RESTARTS } else { 1 });
         let apgd = ApgdConfig::new(config.threat)
             .with_steps(config.steps)
+            .with_l1_phases(if for_l1 { L1Phases::Shrinking } else { L1Phases::Fixed })
             .with_eot(config.eot)
             .with_seed(config.seed);
         let fab = FabConfig::new(config.threat).with_steps(config.steps).with_seed(config.seed);
         Ok(match kind {
-            AttackKind::ApgdCe => Box::new(Restarts::new(apgd.build()?, restarts(plus || l1))?),
+            AttackKind::ApgdCe => Box::new(Restarts::new(apgd.build()?, restarts(plus || for_l1))?),
             AttackKind::ApgdDlr => {
                 let loss = dlr(false, warnings);
-                Box::new(Restarts::new(apgd.with_loss(loss).build()?, restarts(plus || l1))?)
+                Box::new(Restarts::new(apgd.with_loss(loss).build()?, restarts(plus || for_l1))?)
             }
             AttackKind::ApgdT => {
-                let published = if l1 && !plus { L1_APGD_TARGETS } else { TARGETS };
+                let published = if for_l1 { L1_APGD_TARGETS } else { TARGETS };
                 let (targets, loss) = (targets(published, warnings), dlr(true, warnings));
                 Box::new(apgd.with_loss(loss).with_targets(targets).build()?)
             }
@@ -98,7 +105,22 @@ mod tests {
         let plus =
             named(&[("apgd-ce", 5), ("apgd-dlr", 5), ("fab", 5), ("square", 1), ("apgd-t", 9), ("fab-t", 9)]);
         assert_eq!(runs(Norm::Linf, Version::Plus, 10).0, plus);
-        assert_eq!(runs(Norm::Linf, Version::Rand, 10).0, named(&[("apgd-ce", 1), ("apgd-dlr", 1)]));
+        assert_eq!(runs(Norm::L1, Version::Plus, 10).0, plus);
+        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+            assert_eq!(runs(norm, Version::Rand, 10).0, named(&[("apgd-ce", 1), ("apgd-dlr", 1)]));
+        }
+    }
+
+    #[test]
+    fn radii_shrink_in_standard_l1_alone() {
+        let phases = |version| {
+            let threat = ThreatModel::new(Norm::L1, 10.0).unwrap();
+            let autoattack = AutoAttackConfig::new(threat, version).build().unwrap();
+            let (stages, _) = autoattack.stages(10).unwrap();
+            // The first question of each phase is one more than its steps.
+            stages[0].budget(10) / stages[0].runs(10) as u64 - 100 * autoattack.config.eot as u64
+        };
+        assert_eq!([Version::Standard, Version::Plus, Version::Rand].map(phases), [3, 1, 1]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::search::FabSearch;
-use crate::{Attack, AttackError, Search, Subject, Targets, ThreatModel};
+use crate::{Attack, AttackError, RunSelection, Search, Subject, Targets, ThreatModel};
 
 /// When FAB is content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -9,8 +9,20 @@ use crate::{Attack, AttackError, Search, Subject, Targets, ThreatModel};
 pub enum FabDepth {
     /// With the first misclassified point within epsilon, where the sample leaves the batch.
     WithinEpsilon,
-    /// After all steps, with the nearest misclassified point (give a large epsilon to measure distances).
+    /// After all steps of all targets and restarts, with the nearest misclassified point (give a large epsilon to measure
+    /// distances).
     Nearest,
+}
+
+/// Which misclassified points FAB may return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FabCandidates {
+    /// The points after a step, as in the reference implementation.
+    AfterStep,
+    /// Also the points that remain misclassified after they were pulled back towards the clean image. They are nearer,
+    /// and their logits are computed anyway.
+    AfterPullBack,
 }
 
 /// Settings of [`Fab`].
@@ -23,6 +35,7 @@ pub enum FabDepth {
 /// | `alpha_max` | 0.1 | largest weight of the step from the clean image | [0, 1] |
 /// | `eta` | 1.05 | overshoot over the linearised boundary | ≥ 1 |
 /// | `beta` | 0.9 | how far a misclassified point is pulled back towards the clean image | (0, 1) |
+/// | `candidates` | after pull-back | which misclassified points may be returned | |
 /// | `depth` | within epsilon | when to stop | |
 /// | `seed` | 0 | seed of the random starts of restarts | |
 ///
@@ -41,6 +54,7 @@ pub struct FabConfig {
     pub(super) alpha_max: f32,
     pub(super) eta: f32,
     pub(super) beta: f32,
+    pub(super) candidates: FabCandidates,
     pub(super) depth: FabDepth,
     pub(super) seed: u64,
 }
@@ -58,6 +72,7 @@ impl FabConfig {
             alpha_max: 0.1,
             eta: 1.05,
             beta: 0.9,
+            candidates: FabCandidates::AfterPullBack,
             depth: FabDepth::WithinEpsilon,
             seed: 0,
         }
@@ -95,6 +110,12 @@ impl FabConfig {
     /// Sets how far a misclassified point is pulled back.
     pub fn with_beta(mut self, beta: f32) -> Self {
         self.beta = beta;
+        self
+    }
+
+    /// Sets which misclassified points may be returned.
+    pub fn with_candidates(mut self, candidates: FabCandidates) -> Self {
+        self.candidates = candidates;
         self
     }
 
@@ -141,9 +162,9 @@ impl FabConfig {
 /// `x ← (1 - α)(x + η d) + α (x₀ + η d')`, `α = min(‖d‖ / (‖d‖ + ‖d'‖), α_max)`.
 /// A misclassified `x` is noted if it is the nearest so far, and pulled back: `x ← x₀ + β (x - x₀)`.
 ///
-/// Unlike in the reference implementation, a point that is still misclassified after being pulled back is noted as
-/// well (its logits are known anyway), and the first point within epsilon ends the search unless
-/// [`FabDepth::Nearest`] is asked for. Restarts begin at a random point half epsilon away.
+/// By default two things differ from the reference implementation: a point that is still misclassified after it was
+/// pulled back is noted too ([`FabCandidates::AfterStep`] is the reference's way), and the first point within epsilon ends
+/// the search ([`FabDepth::Nearest`] does not). Restarts begin at a random point half epsilon away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fab {
     pub(super) config: FabConfig,
@@ -167,6 +188,13 @@ impl Attack for Fab {
 
     fn runs(&self, classes: usize) -> usize {
         self.config.targets.runs(classes)
+    }
+
+    fn run_selection(&self) -> RunSelection {
+        match self.config.depth {
+            FabDepth::WithinEpsilon => RunSelection::FirstFooled,
+            FabDepth::Nearest => RunSelection::Strongest,
+        }
     }
 
     fn budget(&self, classes: usize) -> u64 {

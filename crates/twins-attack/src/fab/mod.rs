@@ -4,4 +4,4 @@ mod config;
 mod hyperplane;
 mod search;
 
-pub use config::{Fab, FabConfig, FabDepth};
+pub use config::{Fab, FabCandidates, FabConfig, FabDepth};

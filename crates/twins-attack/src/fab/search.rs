@@ -1,5 +1,5 @@
 use super::hyperplane::step_to_hyperplane;
-use super::{Fab, FabDepth};
+use super::{Fab, FabCandidates, FabDepth};
 use crate::classifier::argmax;
 use crate::{Draws, Finding, Need, Norm, Search, Step, Subject};
 
@@ -157,7 +157,10 @@ impl Search for FabSearch<'_> {
 
     fn answer(&mut self, logits: &[f32], gradient: &[f32]) -> Step {
         let misclassified = argmax(logits) != self.label;
-        if misclassified && self.note(logits) {
+        // In the other state the point is a start or was pulled back.
+        let candidate =
+            self.waiting == Waiting::Verdict || self.fab.config.candidates == FabCandidates::AfterPullBack;
+        if misclassified && candidate && self.note(logits) {
             return Step::Done;
         }
         if self.waiting == Waiting::Verdict {
@@ -185,13 +188,14 @@ impl Search for FabSearch<'_> {
         let config = &self.fab.config;
         match self.best {
             Some((distance, point, logits)) if distance <= config.threat.epsilon() => {
-                Finding { point, fooled: true, target: None, logits }
+                Finding { point, fooled: true, target: None, logits, loss: -distance }
             }
             _ => Finding {
                 point: self.image.to_vec(),
                 fooled: false,
                 target: None,
                 logits: self.clean.to_vec(),
+                loss: f32::NEG_INFINITY,
             },
         }
     }

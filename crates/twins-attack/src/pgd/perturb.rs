@@ -80,6 +80,9 @@ impl Pgd {
                 });
             }
             let mut gradient = gradient.expect("at least one repetition");
+            // Where the model is not differentiable the gradient may be NaN or infinite, and tells nothing.
+            let undefined = gradient.clone().is_finite().bool_not();
+            gradient = gradient.mask_fill(undefined, 0.0);
             if config.momentum > 0.0 {
                 let length = gradient.clone().abs().sum_dims(&[1, 2, 3]) + 1e-12;
                 gradient = gradient / length;

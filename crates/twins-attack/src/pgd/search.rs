@@ -1,6 +1,9 @@
 use super::{PgdConfig, Start};
 use crate::goal::{Votes, reached};
-use crate::{Aim, Attack, AttackError, Draws, Finding, Need, Returned, Search, Step, Subject, ThreatModel};
+use crate::{
+    Aim, Attack, AttackError, Draws, Finding, Goal, Need, Returned, RunSelection, Search, Step, Subject,
+    ThreatModel,
+};
 
 /// The attack's name in the key of its random draws.
 pub(super) const DRAWS: &str = "pgd";
@@ -65,6 +68,14 @@ impl Attack for Pgd {
 
     fn threat_model(&self) -> ThreatModel {
         self.config.threat
+    }
+
+    fn run_selection(&self) -> RunSelection {
+        self.config.returned.run_selection()
+    }
+
+    fn goal(&self) -> Goal {
+        self.config.goal
     }
 
     fn repeats(&self) -> usize {
@@ -136,11 +147,11 @@ impl Search for PgdSearch<'_> {
 
     fn answer(&mut self, logits: &[f32], gradient: &[f32]) -> Step {
         let config = &self.pgd.config;
+        if self.last() {
+            self.loss = config.loss.evaluate(logits, self.aim, &mut vec![0.0; logits.len()]);
+            self.votes.count(logits, self.aim.label, self.aim.target);
+        }
         if config.returned != Returned::Last {
-            if self.last() {
-                self.loss = config.loss.evaluate(logits, self.aim, &mut vec![0.0; logits.len()]);
-                self.votes.count(logits, self.aim.label, self.aim.target);
-            }
             let fooled = self.votes.take_majority() && config.returned == Returned::FirstFooled;
             if fooled || self.best.as_ref().is_none_or(|(loss, ..)| self.loss > *loss) {
                 self.best = Some((self.loss, self.point.clone(), logits.to_vec()));
@@ -170,15 +181,16 @@ impl Search for PgdSearch<'_> {
     }
 
     fn finish(self: Box<Self>) -> Finding {
-        let (point, logits) = match self.best {
-            Some((_, point, logits)) => (point, logits),
-            None => (self.point, self.logits),
+        let (loss, point, logits) = match self.best {
+            Some(best) => best,
+            None => (self.loss, self.point, self.logits),
         };
         Finding {
             fooled: reached(&logits, self.aim.label, self.aim.target),
             target: self.aim.target,
             point,
             logits,
+            loss,
         }
     }
 }

@@ -128,6 +128,6 @@ impl Search for SquareSearch<'_> {
 
     fn finish(self: Box<Self>) -> Finding {
         let fooled = crate::classifier::argmax(&self.best_logits) != self.label;
-        Finding { point: self.best, fooled, target: None, logits: self.best_logits }
+        Finding { point: self.best, fooled, target: None, logits: self.best_logits, loss: -self.margin }
     }
 }

@@ -1,8 +1,10 @@
 //! PGD against the reference, and its two forms against each other.
 
 use crate::support::{Golden, difference, host};
-use burn::tensor::Tensor;
-use twins_attack::{Attack, Goal, Loss, Norm, Pgd, PgdConfig, Restarts, Returned, Start, ThreatModel};
+use burn::tensor::{Device, Tensor};
+use twins_attack::{
+    Attack, Goal, Loss, Norm, Pgd, PgdConfig, Restarts, Returned, Samples, Start, ThreatModel,
+};
 
 fn threat(norm: Norm) -> ThreatModel {
     let epsilon = match norm {
@@ -73,6 +75,40 @@ fn the_training_path_makes_the_same_steps() {
             host(pgd.perturb(&victim, golden.tensor("images"), samples.labels(), samples.ids()).unwrap());
         // Rounding in another order.
         assert!(difference(&run, &perturbed) < 1e-5, "{:?}", pgd.config());
+    }
+}
+
+#[test]
+fn gradients_that_are_not_finite_move_nothing_in_either_path() {
+    // The derivative of a root at 0 is infinite, and times the 0 of another factor not a number.
+    let victim = |x: Tensor<4>| {
+        let x = x.flatten::<2>(1, 3);
+        let root = x.clone().narrow(1, 0, 1).sqrt();
+        let mixed = x.clone().narrow(1, 1, 1).sqrt() * x.clone().narrow(1, 0, 1);
+        Tensor::cat(vec![x.narrow(1, 2, 1), root + mixed], 1)
+    };
+    let pixels = Tensor::<4>::from_floats([[[[0.0, 0.0, 0.75]]], [[[0.25, 0.0, 0.75]]]], &Device::flex());
+    let samples = Samples::new(pixels.clone(), vec![0, 0]).unwrap();
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        for momentum in [0.0, 0.9] {
+            let config =
+                PgdConfig::new(ThreatModel::new(norm, 0.1).unwrap(), 1, 0.05).with_momentum(momentum);
+            let pgd = config.build().unwrap();
+            let run = host(pgd.run(&victim, &samples).unwrap().adversarial);
+            let perturbed =
+                host(pgd.perturb(&victim, pixels.clone(), samples.labels(), samples.ids()).unwrap());
+            assert!(
+                run.iter().chain(&perturbed).all(|value| value.is_finite()),
+                "{norm}: {run:?} {perturbed:?}"
+            );
+            // Rounding in another order.
+            assert!(
+                difference(&run, &perturbed) < 1e-6,
+                "{norm}, momentum {momentum}: {run:?} {perturbed:?}"
+            );
+            // The finite values still move: the pixel of the label falls.
+            assert!(run[2] < 0.75, "{norm}: {run:?}");
+        }
     }
 }
 

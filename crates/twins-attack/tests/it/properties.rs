@@ -1,6 +1,7 @@
 //! What holds for every attack, norm, net and shape of images.
 
 use crate::support::attacks::attacks;
+use crate::support::{ROUNDING, margins};
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use twins_attack::{
@@ -90,15 +91,21 @@ proptest! {
             let name = format!("{} {norm} {epsilon}", attack.name());
             let output = attack.run(&victim, &samples).unwrap();
             let adversarial = host(output.adversarial.clone());
+            let margins = margins(&victim, output.adversarial.clone(), &labels);
             for (i, (point, image)) in adversarial.chunks(row).zip(pixels.chunks(row)).enumerate() {
                 prop_assert!(point.iter().all(|p| (0.0..=1.0).contains(p)), "{name}: outside the box");
                 // As the threat model promises: 1e-6 absolute in Linf, 1e-4 relative in L2 and L1.
                 let slack = if norm == Norm::Linf { 1e-6 } else { 1e-4 * epsilon };
                 let distance = threat.distance(image, point);
                 prop_assert!(distance <= epsilon + slack, "{name}: {distance}");
+                // The model's own word, in a pass of its own.
                 if output.fooled[i] {
-                    prop_assert_ne!(output.predictions[i], labels[i], "{}", name);
-                } else if epsilon == 0.0 {
+                    prop_assert!(margins[i] > -ROUNDING, "{name}: sample {i} is classified correctly by {}", -margins[i]);
+                } else {
+                    prop_assert!(margins[i] < ROUNDING, "{name}: sample {i} is misclassified by {}", margins[i]);
+                }
+                prop_assert_eq!(output.fooled[i], output.predictions[i] != labels[i], "{}", name);
+                if epsilon == 0.0 {
                     prop_assert_eq!(point, image, "{}", name);
                 }
             }

@@ -76,7 +76,7 @@ impl Search for Lie {
     }
 
     fn finish(self: Box<Self>) -> Finding {
-        Finding { point: self.claim, fooled: true, target: None, logits: vec![0.0, 1.0] }
+        Finding { point: self.claim, fooled: true, target: None, logits: vec![0.0, 1.0], loss: 0.0 }
     }
 }
 

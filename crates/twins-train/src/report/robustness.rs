@@ -139,7 +139,7 @@ impl AttackScore {
         let victim = model.valid();
         let begin = Instant::now();
         let output = with.run(&|images: Tensor<4>| victim.logits(images), samples)?;
-        let correct = output.fooled.iter().filter(|fooled| !**fooled).count();
+        let correct = output.predictions.iter().zip(&output.labels).filter(|(p, y)| p == y).count();
         let accuracy = Accuracy { correct, total: samples.len() };
         Ok(Self { attack: attack.into(), accuracy, seconds: Some(begin.elapsed().as_secs_f64()) })
     }

@@ -132,7 +132,7 @@ def main():
     # Another processor may round the sums of a pattern or a norm otherwise.
     off = {name: abs(stored[name].astype(float) - value).max() for name, value in values.items()}
     print("largest difference:", max(off.values()))
-    sys.exit(max(off.values()) > 1e-6)
+    sys.exit(int(max(off.values()) > 1e-6))
 
 
 if __name__ == "__main__":
