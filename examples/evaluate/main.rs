@@ -141,11 +141,9 @@ fn run(cli: &Cli) -> Outcome {
         stage.attack = attack.name();
         stage.robust = robust;
         println!(
-            "{:<10} {}, {} epsilon {}, {:.1} s, {} forwards, {} backwards",
+            "{:<10} {}, {threat}, {:.1} s, {} forwards, {} backwards",
             stage.attack,
             share(robust),
-            cli.norm,
-            cli.epsilon,
             stage.seconds,
             stage.forwards,
             stage.backwards

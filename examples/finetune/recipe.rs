@@ -43,6 +43,12 @@ impl Recipe {
                 given.push((key.to_owned(), set_options::NAME.to_owned()));
             }
         }
+        // A whole configuration, such as a run's config.json, has what its method does not use.
+        given.retain(|(setting, _)| match setting.as_str() {
+            "lambda" => config.lambda != base.lambda,
+            "beta" => config.beta != base.beta,
+            _ => true,
+        });
         derive(&mut config, &base, &given);
 
         let several = cli.is_builtin() && !given.iter().any(|(setting, _)| setting == "method");

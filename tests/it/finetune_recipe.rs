@@ -228,8 +228,7 @@ fn measurements_follow_the_ball_of_the_training_and_nothing_else_of_it() {
     }
     // The settings of a run are read back, and what followed from them follows anew.
     let (config, _) = shown(folder.path(), &[]);
-    let saved = json!({ "validation": config["validation"], "resolved": config["resolved"] });
-    written(folder.path(), "config.json", &saved.to_string());
+    written(folder.path(), "config.json", &config.to_string());
     let (_, message) = shown(folder.path(), &["--config", "config.json", "--epsilon", "0.1"]);
     assert!(message.contains("validation: PGD-10 Linf 0.1\n"), "{message}");
 }

@@ -81,8 +81,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = &self.config;
-        let (norm, epsilon) = (config.threat.norm(), config.threat.epsilon());
-        writeln!(f, "AutoAttack {}, {norm}, epsilon {epsilon}, seed {}", config.version, config.seed)?;
+        writeln!(f, "AutoAttack {}, {}, seed {}", config.version, config.threat, config.seed)?;
         writeln!(
             f,
             "{:<14} {:>9} {:>9} {:>11} {:>11} {:>9}",
