@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
-    Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Norm, PgdConfig, Precision, Restarts,
-    Start, ThreatModel, Version,
+    Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Length, Norm, PgdConfig, Precision,
+    Restarts, Start, ThreatModel, Version,
 };
 use burn_twins::data::DataSource;
 use burn_twins::models::Architecture;
@@ -61,8 +61,8 @@ pub struct Cli {
     #[arg(long, default_value = "linf")]
     pub norm: Norm,
 
-    /// Radius of the threat model, on the [0, 1] scale.
-    #[arg(long, default_value_t = 8.0 / 255.0)]
+    /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number.
+    #[arg(long, default_value = "8/255", value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub epsilon: f32,
 
     /// Attacks of `--attack autoattack`: standard, plus or rand.
@@ -73,8 +73,9 @@ pub struct Cli {
     #[arg(long)]
     pub steps: Option<usize>,
 
-    /// Length of PGD's steps, on the [0, 1] scale [default: a quarter of epsilon].
-    #[arg(long)]
+    /// Length of PGD's steps on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter of
+    /// epsilon].
+    #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub step_size: Option<f32>,
 
     /// Start PGD at a random point of the ball.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use burn_twins::attack::Precision;
+use burn_twins::attack::{Length, Precision};
 use burn_twins::data::{Augmentation, DataSource};
 use burn_twins::models::Architecture;
 use burn_twins::train::{Method, Preset};
@@ -61,7 +61,7 @@ pub struct Cli {
     pub config: Option<PathBuf>,
 
     /// One setting of the training by its name in a configuration file, dotted where it is in a table, such as
-    /// ema_decay=0.999 or schedule.kind=cosine; goes over --config.
+    /// ema_decay=0.999, schedule.kind=cosine or adversary.step_size=2/255; goes over --config.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 
@@ -112,18 +112,18 @@ pub struct Cli {
     #[arg(long, value_name = "GAMMA")]
     pub awp: Option<f64>,
 
-    /// Radius of the adversary's ball, on the [0, 1] scale; validation and test follow it unless validation.protocol.threat
-    /// is set [default: the paper's 8/255; 4/255 on the built-in data].
-    #[arg(long)]
+    /// Radius of the adversary's ball on the [0, 1] scale: a fraction such as 8/255, or a number; validation and test follow
+    /// it unless validation.protocol.threat is set [default: the paper's 8/255; 4/255 on the built-in data].
+    #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f64::from))]
     pub epsilon: Option<f64>,
 
     /// Steps of the adversary [default: the paper's 10; 2 on the built-in data].
     #[arg(long)]
     pub steps: Option<usize>,
 
-    /// Length of the adversary's steps, on the [0, 1] scale [default: a quarter of epsilon, as the paper's; 5/8 of it
-    /// on the built-in data].
-    #[arg(long)]
+    /// Length of the adversary's steps on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter
+    /// of epsilon, as the paper's; 5/8 of it on the built-in data].
+    #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f64::from))]
     pub step_size: Option<f64>,
 
     /// What the passes of training's adversary are computed in: f32, bf16 or f16, where the device has it [default: f32].

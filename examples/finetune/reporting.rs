@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use burn_twins::attack::{ApgdConfig, Attack, AttackError, Length, PgdConfig, SquareConfig, ThreatModel};
+use burn_twins::attack::{
+    ApgdConfig, Attack, AttackError, Length, Norm, PgdConfig, SquareConfig, ThreatModel,
+};
 use burn_twins::data::ImageDataset;
 use burn_twins::models::{Architecture, HeldOut, Net};
 use burn_twins::train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, spread_samples};
@@ -49,7 +51,10 @@ pub fn examine(
     }
     let samples = spread_samples(test.as_ref(), images, device)?;
     let epsilon = Length::from(threat.epsilon()).value();
+    // In Linf, every image of the box is within a radius of 1.
+    let largest = if threat.norm() == Norm::Linf { 1.0 } else { f64::INFINITY };
     let radii = RADII.map(|multiple| multiple * epsilon);
+    let radii: Vec<f64> = radii.into_iter().filter(|radius| *radius <= largest).collect();
     let last = trained.history.last().map(|metrics| metrics.epoch);
     let best_is_last = last.is_some() && trained.best_epoch.map(|best| best.epoch) == last;
     let models = if best_is_last {

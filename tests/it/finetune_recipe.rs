@@ -168,6 +168,17 @@ fn any_setting_is_given_by_its_name() {
     {
         assert!(sources.contains(part), "{part}: {sources}");
     }
+    for (arguments, step_size) in [
+        (&["--epsilon", "4/255", "--step-size", "1/255"][..], 1.0 / 255.0),
+        // 5/8 of epsilon, as in the built-in job; 1e-17 is one rounding.
+        (&["--set", "adversary.epsilon=4/255"], 2.5 / 255.0),
+    ] {
+        let (config, _) = shown(folder.path(), arguments);
+        let value = |name: &str| config["adversary"][name].as_f64().unwrap();
+        // What is printed and read back may differ by a rounding of f64.
+        assert!((value("epsilon") - 4.0 / 255.0).abs() < 1e-17, "{config}");
+        assert!((value("step_size") - step_size).abs() < 1e-17, "{config}");
+    }
     let (config, _) = shown(folder.path(), &["--set", "method=trades", "--set", "seed=4"]);
     assert_eq!((&config["method"], &config["seed"]), (&json!("trades"), &json!(4)));
 
@@ -179,6 +190,9 @@ fn any_setting_is_given_by_its_name() {
         (&["--set", "adversary.stepz=3"], ["\"adversary.stepz\"", "did you mean \"steps\"?"]),
         (&["--set", "epochs=many"], ["--set epochs=many: invalid type", "correct it"]),
         (&["--set", "epochs=0.5"], ["--set epochs=0.5: invalid type", "correct it"]),
+        (&["--set", "adversary.epsilon=8:255"], ["--set adversary.epsilon=8:255", "8/255"]),
+        (&["--set", "adversary.epsilon=8"], ["epsilon 8 is above 1", "did you mean 8/255?"]),
+        (&["--epsilon", "8"], ["epsilon 8 is above 1", "did you mean 8/255?"]),
         (&["--set", "epochs"], ["--set epochs has no value", "give KEY=VALUE"]),
         (&["--set", "=3"], ["names no setting", "give KEY=VALUE"]),
         (&["--set", "ema_decay=1.5"], ["ema", "1.5"]),
@@ -194,6 +208,8 @@ fn any_setting_is_given_by_its_name() {
         }
         assert_eq!(message.lines().count(), 1, "{message}");
     }
+    let message = refused(folder.path(), &["--epsilon", "8/0"]);
+    assert!(message.contains("`8/0` is no length") && message.contains("8/255"), "{message}");
 }
 
 #[test]

@@ -8,10 +8,15 @@ use crate::{Precision, TrainingSign};
 #[non_exhaustive]
 pub enum AttackError {
     /// The radius of a threat model is negative or not a number.
-    #[error(
-        "epsilon is {epsilon}: give a finite radius of at least 0 on the [0, 1] scale, such as 8.0 / 255.0"
-    )]
+    #[error("epsilon is {epsilon}: give a finite radius of at least 0 on the [0, 1] scale, such as 8/255")]
     Epsilon {
+        /// The offending radius.
+        epsilon: f32,
+    },
+    /// The radius of a Linf threat model is larger than the range of images, most often because it was given in levels
+    /// of 0 to 255.
+    #[error("epsilon {epsilon} is above 1: images are in [0, 1]; {}", of_levels(*.epsilon))]
+    LinfEpsilon {
         /// The offending radius.
         epsilon: f32,
     },
@@ -29,9 +34,7 @@ pub enum AttackError {
         what: &'static str,
     },
     /// A step size that cannot be used.
-    #[error(
-        "step size is {step_size}: give a finite, non-negative one on the [0, 1] scale, such as 2.0 / 255.0"
-    )]
+    #[error("step size is {step_size}: give a finite, non-negative one on the [0, 1] scale, such as 2/255")]
     StepSize {
         /// The offending step size.
         step_size: f32,
@@ -269,4 +272,13 @@ pub enum AttackError {
     /// A device could not be read.
     #[error("a tensor could not be read from its device")]
     Device(#[from] TensorReadError),
+}
+
+/// What an epsilon above 1 was probably meant to be.
+fn of_levels(epsilon: f32) -> String {
+    if epsilon <= 255.0 {
+        format!("did you mean {epsilon}/255?")
+    } else {
+        "give a fraction such as 8/255".to_owned()
+    }
 }

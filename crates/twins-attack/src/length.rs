@@ -36,11 +36,33 @@ impl Length {
         self.0
     }
 
+    /// Reads a length into a field of another type: `#[serde(deserialize_with = "Length::deserialize_into")]`.
+    ///
+    /// # Errors
+    /// The deserialiser's, where there is neither a number nor a text such as `8/255`.
+    pub fn deserialize_into<'de, T: From<Self>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        Self::deserialize(deserializer).map(T::from)
+    }
+
     /// The numerator over 255, where it is a multiple of 1/4 but for rounding to single precision.
     fn numerator(self) -> Option<f64> {
         let scaled = self.0 * 255.0;
         let nearest = (scaled * PARTS).round() / PARTS;
         (nearest > 0.0 && (scaled - nearest).abs() <= ROUNDING * nearest).then_some(nearest)
+    }
+}
+
+impl From<Length> for f64 {
+    fn from(length: Length) -> Self {
+        length.0
+    }
+}
+
+impl From<Length> for f32 {
+    fn from(length: Length) -> Self {
+        length.0 as f32
     }
 }
 

@@ -8,7 +8,8 @@ use crate::{AttackError, Draws, Length, Norm};
 /// The perturbations that an attacker may make: a ball of radius epsilon around the clean image, within the box
 /// [0, 1] of images: `{ z : ‖z - x‖ ≤ ε, 0 ≤ z ≤ 1 }`.
 ///
-/// Epsilon is on the scale of the pixels, [0, 1]; the published 8/255 is written `8.0 / 255.0`.
+/// Epsilon is on the scale of the pixels, [0, 1]; the published 8/255 is written `8.0 / 255.0`, or read from a text as a
+/// [`Length`].
 ///
 /// Images are slices of one sample's values: attacks keep the state of each sample on the host, where it costs
 /// little next to the model and does not depend on the rest of the batch.
@@ -56,11 +57,15 @@ impl ThreatModel {
     /// A ball of radius `epsilon`.
     ///
     /// # Errors
-    /// [`AttackError::Epsilon`] if `epsilon` is negative, infinite or not a number. Zero is allowed: its only point is
-    /// the clean image.
+    /// [`AttackError::Epsilon`] if `epsilon` is negative, infinite or not a number; [`AttackError::LinfEpsilon`] if it is
+    /// above 1 in Linf, where a radius of 1 already allows every image. Zero is allowed: its only point is the clean
+    /// image.
     pub fn new(norm: Norm, epsilon: f32) -> Result<Self, AttackError> {
         if !epsilon.is_finite() || epsilon < 0.0 {
             return Err(AttackError::Epsilon { epsilon });
+        }
+        if norm == Norm::Linf && epsilon > 1.0 {
+            return Err(AttackError::LinfEpsilon { epsilon });
         }
         Ok(Self { norm, epsilon })
     }
@@ -242,21 +247,42 @@ mod tests {
         assert_eq!(format!("{threat:>12}"), "  Linf 8/255");
     }
 
-    fn norms() -> impl Strategy<Value = Norm> {
-        prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)]
+    #[test]
+    fn a_linf_radius_in_levels_of_255_is_refused() {
+        for (epsilon, part) in
+            [(8.0, "did you mean 8/255?"), (1.5, "did you mean 1.5/255?"), (300.0, "such as 8/255")]
+        {
+            let error = ThreatModel::new(Norm::Linf, epsilon).unwrap_err().to_string();
+            let begin = format!("epsilon {epsilon} is above 1: images are in [0, 1]; ");
+            assert!(error.starts_with(&begin) && error.ends_with(part), "{error}");
+            ThreatModel::new(Norm::L2, epsilon).unwrap();
+            ThreatModel::new(Norm::L1, epsilon).unwrap();
+        }
+        ThreatModel::new(Norm::Linf, 1.0).unwrap();
+        let error = serde_json::from_str::<ThreatModel>(r#"{"norm": "linf", "epsilon": 8}"#).unwrap_err();
+        assert!(error.to_string().contains("did you mean 8/255?"), "{error}");
+    }
+
+    /// Radii that make sense, up to several times the box.
+    fn threats() -> impl Strategy<Value = ThreatModel> {
+        (prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)], 0.0f32..4.0).prop_map(
+            |(norm, epsilon)| {
+                let epsilon = if norm == Norm::Linf { epsilon / 4.0 } else { epsilon };
+                ThreatModel::new(norm, epsilon).unwrap()
+            },
+        )
     }
 
     proptest! {
         #[test]
         fn projection_lands_inside_twice_the_same_and_keeps_what_is_inside(
-            norm in norms(),
-            epsilon in 0.0f32..4.0,
+            threat in threats(),
             case in (1usize..40).prop_flat_map(|d| (
                 prop::collection::vec(0.0f32..=1.0, d), prop::collection::vec(-2.0f32..3.0, d),
             )),
         ) {
             let (origin, mut point) = case;
-            let threat = ThreatModel::new(norm, epsilon).unwrap();
+            let (norm, epsilon) = (threat.norm(), threat.epsilon());
             let before = point.clone();
             threat.project(&origin, &mut point);
             // One rounding of f32 per value.
@@ -274,8 +300,8 @@ mod tests {
         }
 
         #[test]
-        fn random_starts_lie_inside(norm in norms(), epsilon in 0.0f32..4.0, seed: u64, origin in prop::collection::vec(0.0f32..=1.0, 1..40)) {
-            let threat = ThreatModel::new(norm, epsilon).unwrap();
+        fn random_starts_lie_inside(threat in threats(), seed: u64, origin in prop::collection::vec(0.0f32..=1.0, 1..40)) {
+            let epsilon = threat.epsilon();
             let start = threat.random_start(&origin, &mut Draws::new(seed, 0, "test", 0));
             prop_assert!(threat.distance(&origin, &start) <= epsilon * (1.0 + 1e-6) + 1e-6);
             prop_assert!(start.iter().all(|p| (0.0..=1.0).contains(p)));

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use twins_attack::{AttackError, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
+use twins_attack::{AttackError, Length, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
 
 /// The PGD adversary of a training; its last iterate is what counts.
 ///
@@ -8,7 +8,7 @@ use twins_attack::{AttackError, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `norm` | Linf | the norm that bounds a perturbation | |
-/// | `epsilon` | 8/255 | the bound, on the [0, 1] scale | ≥ 0 |
+/// | `epsilon` | 8/255 | the bound, on the [0, 1] scale | ≥ 0, in Linf ≤ 1 |
 /// | `steps` | 10 | gradient steps | ≥ 1 |
 /// | `step_size` | 2/255 | length of a step in the norm, on the [0, 1] scale | ≥ 0 |
 /// | `start` | uniform | where it starts | not clean with the KL loss |
@@ -17,16 +17,20 @@ use twins_attack::{AttackError, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
 /// The adversary is the same for every method. TRADES itself maximises the KL divergence, from the clean image plus
 /// normal noise: `loss = "kl"` and `start = { gaussian = 0.001 }`. The released code of TWINS maximises the cross-entropy
 /// with TRADES too.
+///
+/// A configuration file gives `epsilon` and `step_size` as a fraction, `"8/255"`, or as a number ([`Length`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdversaryConfig {
     /// The norm that bounds a perturbation.
     pub norm: Norm,
     /// The bound, on the [0, 1] scale.
+    #[serde(deserialize_with = "Length::deserialize_into")]
     pub epsilon: f64,
     /// Gradient steps.
     pub steps: usize,
     /// Length of a step in the norm, on the [0, 1] scale.
+    #[serde(deserialize_with = "Length::deserialize_into")]
     pub step_size: f64,
     /// Where the adversary starts.
     pub start: Start,
@@ -73,8 +77,8 @@ impl AdversaryConfig {
     ///
     /// # Errors
     ///
-    /// Those of [`ThreatModel`] and [`PgdConfig`]: epsilon negative or NaN, no steps, a negative step size, the KL loss from
-    /// the clean image.
+    /// Those of [`ThreatModel`] and [`PgdConfig`]: epsilon negative, NaN or, in Linf, above 1; no steps; a negative step
+    /// size; the KL loss from the clean image.
     pub fn build(&self) -> Result<Pgd, AttackError> {
         PgdConfig::new(self.threat_model()?, self.steps, self.step_size as f32)
             .with_start(self.start)

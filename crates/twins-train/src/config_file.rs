@@ -216,6 +216,32 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_fractions_or_numbers() {
+        for (name, text) in [
+            ("run.toml", "[adversary]\nepsilon = \"4/255\"\nstep_size = \"1/255\"\n"),
+            ("run.json", "{\"adversary\": {\"epsilon\": \"4/255\", \"step_size\": \"1/255\"}}"),
+        ] {
+            let adversary = read(name, text).unwrap().adversary;
+            assert_eq!((adversary.epsilon, adversary.step_size), (4.0 / 255.0, 1.0 / 255.0), "{name}");
+        }
+        let adversary = read("run.toml", "[adversary]\nepsilon = 0.25\nstep_size = 1\n").unwrap().adversary;
+        assert_eq!((adversary.epsilon, adversary.step_size), (0.25, 1.0));
+        for (epsilon, part) in [
+            ("\"8:255\"", "line 2: `8:255` is no length"),
+            (
+                "true",
+                "line 2: invalid type: boolean `true`, expected a number on the [0, 1] scale, or a fraction such as \"8/255\"",
+            ),
+            ("8", "did you mean 8/255?"),
+            ("\"16/1\"", "did you mean 16/255?"),
+        ] {
+            let message =
+                read("a.toml", &format!("[adversary]\nepsilon = {epsilon}\n")).unwrap_err().to_string();
+            assert!(message.contains(part), "{epsilon}: {message}");
+        }
+    }
+
+    #[test]
     fn an_augmentation_need_not_be_complete() {
         let config = read("run.toml", "[augmentation]\ncrop_padding = 3\n").unwrap();
         assert_eq!(config.augmentation, twins_data::Augmentation::new().with_crop_padding(3));

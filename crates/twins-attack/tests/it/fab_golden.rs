@@ -9,7 +9,7 @@ fn distances(golden: &Golden, norm: Norm, candidates: FabCandidates) -> Vec<f32>
     let (net, samples) = (golden.net(), golden.samples());
     let victim = |x: Tensor<4>| net.forward(x);
     // Larger than any image's distance to the box's far corner: every misclassified point counts.
-    let threat = ThreatModel::new(norm, 1e4).unwrap();
+    let threat = ThreatModel::new(norm, if norm == Norm::Linf { 1.0 } else { 1e4 }).unwrap();
     let config =
         FabConfig::new(threat).with_steps(30).with_depth(FabDepth::Nearest).with_candidates(candidates);
     let mut found = vec![0.0; 8 * 5];
@@ -58,7 +58,7 @@ fn of_several_targets_the_nearest_counts() {
     };
     let samples = Samples::new(Tensor::full([1, 1, 1, 2], 0.5, &Device::flex()), vec![0]).unwrap();
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-        let threat = ThreatModel::new(norm, 1e4).unwrap();
+        let threat = ThreatModel::new(norm, if norm == Norm::Linf { 1.0 } else { 1e4 }).unwrap();
         let distance = |targets| {
             let config = FabConfig::new(threat).with_targets(targets).with_depth(FabDepth::Nearest);
             let point = host(config.build().unwrap().run(&victim, &samples).unwrap().adversarial);
@@ -79,7 +79,7 @@ fn the_untargeted_form_finds_the_nearest_of_the_targeted_distances() {
     let victim = |x: Tensor<4>| net.forward(x);
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
         let targeted = golden.values(&format!("fab_t_{norm}.distance_by_target_rank"));
-        let threat = ThreatModel::new(norm, 1e4).unwrap();
+        let threat = ThreatModel::new(norm, if norm == Norm::Linf { 1.0 } else { 1e4 }).unwrap();
         let config = FabConfig::new(threat).with_steps(30).with_depth(FabDepth::Nearest);
         let output = config.build().unwrap().run(&victim, &samples).unwrap();
         for (i, point) in host(output.adversarial).chunks(360).enumerate() {

@@ -153,6 +153,7 @@ mod tests {
             ),
             (with_adversary(-0.1, 10, 0.1), "-0.1"),
             (with_adversary(f64::NAN, 10, 0.1), "NaN"),
+            (with_adversary(8.0, 10, 0.1), "did you mean 8/255?"),
             (with_adversary(0.1, 0, 0.1), "step"),
             (with_adversary(0.1, 10, -0.1), "-0.1"),
             (
