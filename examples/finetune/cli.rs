@@ -143,7 +143,7 @@ pub struct Cli {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "fgsm,apgd-ce")]
     pub report_attacks: Vec<ReportAttack>,
 
-    /// Continue the run in --out where it ended.
+    /// Continue the run in --out where it ended. --epochs may be larger than it was; the schedule stays the run's.
     #[arg(long, requires = "out")]
     pub resume: bool,
 

@@ -88,7 +88,6 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     (cli.images.framing, cli.input.upsample) = (recipe.framing, recipe.upsample);
     let cli = &cli;
     let devices = cli.common.open()?;
-    let config = &recipe.config;
     let out = cli.folder();
     run_file::refuse_existing(cli, &out)?;
     let limit = |builtin| cli.limit.or(cli.is_builtin().then_some(builtin));
@@ -100,6 +99,8 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     let loaded = cli.weights.as_ref().map(|weights| load(cli, weights, &parts, &devices[0])).transpose()?;
     let settings = run_file::settings(cli, recipe, &parts, loaded.as_ref().map(|(net, head)| (net, head)))?;
     run_file::begin(cli, &out, &settings)?;
+    let config = if cli.resume { recipe.resuming(&out)? } else { recipe.config.clone() };
+    let config = &config;
     let (pretrained, head) = match loaded {
         Some(loaded) => loaded,
         None => {

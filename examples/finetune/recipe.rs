@@ -1,7 +1,11 @@
 //! The effective configuration: a preset or the defaults, then a file, then `--set` and the command line's options.
 
+use std::path::Path;
+
 use burn_twins::data::{DataSource, Framing};
-use burn_twins::train::{AdversaryConfig, AwpConfig, ConfigFile, Method, Schedule, TrainConfig, Tuning};
+use burn_twins::train::{
+    AdversaryConfig, AwpConfig, ConfigFile, Method, Schedule, TrainConfig, TrainError, Tuning,
+};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
@@ -77,6 +81,19 @@ impl Recipe {
             true => self.base.clone(),
             false => format!("{}, over it {}", self.base, given.join(", ")),
         }
+    }
+
+    /// The settings with the schedule of the run in `out`, unless another one was given: with more epochs than before, the
+    /// milestones that follow from the number of epochs would be others.
+    pub fn resuming(&self, out: &Path) -> Result<TrainConfig, TrainError> {
+        let mut config = self.config.clone();
+        let recorded = self.methods.iter().map(|method| out.join(method.name()).join("config.json"));
+        if let Some(path) = recorded.into_iter().find(|path| path.exists())
+            && self.source("schedule").is_none()
+        {
+            config.schedule = TrainConfig::from_file(path)?.schedule;
+        }
+        Ok(config)
     }
 
     fn source(&self, setting: &str) -> Option<&str> {

@@ -85,6 +85,32 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
 }
 
 #[test]
+fn a_run_is_resumed_with_more_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixed = ["--limit", "40", "--method", "at", "--report-images", "0", "--out", "run"];
+    let finetune = |arguments: &[&str]| {
+        let output =
+            Command::new(binary()).current_dir(folder.path()).args(fixed).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    finetune(&["--epochs", "2"]);
+    // The second time, the run has as many epochs already.
+    for _ in 0..2 {
+        finetune(&["--resume", "--epochs", "3"]);
+        let metrics = std::fs::read_to_string(folder.path().join("run/at/metrics.jsonl")).unwrap();
+        assert_eq!(metrics.lines().count(), 3);
+        for file in ["run/at/config.json", "run/report.json"] {
+            let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let config = json.get("config").unwrap_or(&json);
+            assert_eq!(config["epochs"], 3, "{file}");
+            // Those of two epochs; of three they would be [1, 2].
+            assert_eq!(config["schedule"]["milestones"], serde_json::json!([1]), "{file}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_with_a_run_is_not_overwritten_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let finetune = |arguments: &[&str]| -> Output {

@@ -1,5 +1,6 @@
 mod check;
 mod effective;
+mod resumed;
 mod setters;
 
 use serde::{Deserialize, Serialize};

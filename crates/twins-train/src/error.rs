@@ -251,7 +251,7 @@ pub enum TrainError {
         problem: String,
     },
     /// The run in the directory has another configuration.
-    #[error("{} holds a run with another configuration: {difference}; resume it with its own, or overwrite it", path.display())]
+    #[error("{} holds a run with another configuration: {difference}; resume it with its own (more epochs are allowed), or overwrite it", path.display())]
     OtherConfig {
         /// The directory.
         path: PathBuf,

@@ -13,7 +13,8 @@ use crate::{EpochMetrics, TrainConfig, TrainError};
 pub enum ExistingRun {
     /// Refuse to touch it.
     Refuse,
-    /// Continue it from its last checkpoint; start anew where there is none.
+    /// Continue it from its last checkpoint; start anew where there is none. The configuration is the run's own, but may
+    /// have more epochs: what was trained stays as it was, and the schedule is evaluated with the new number of epochs.
     Resume,
     /// Delete its files and start anew.
     Overwrite,

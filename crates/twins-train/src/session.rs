@@ -89,11 +89,15 @@ impl<M: ImageClassifier> Session<M> {
             learning_rate: 0.0,
         };
         session.ema = session.trainer.config.ema_decay.map(|decay| Ema::new(session.model(), decay));
-        if !session.resume()?
-            && let Some(directory) = &session.directory
-        {
-            directory.rewind_metrics(0)?;
-            directory.write_config(&session.trainer.config)?;
+        let resumed = session.resume()?;
+        if let Some(directory) = &session.directory {
+            if !resumed {
+                directory.rewind_metrics(0)?;
+            }
+            // A resumed run may have more epochs than it was begun with.
+            if directory.read_config()?.as_ref() != Some(&session.trainer.config) {
+                directory.write_config(&session.trainer.config)?;
+            }
         }
         Ok(session)
     }

@@ -251,10 +251,9 @@ impl<M: ImageClassifier> Trainer<M> {
     pub(crate) fn open_run(&self) -> Result<Option<RunDirectory>, TrainError> {
         let Some((path, existing)) = &self.run else { return Ok(None) };
         let directory = RunDirectory::open(path, *existing)?;
-        if let Some(config) = directory.read_config()?
-            && let Some(difference) = config.difference(&self.config)
-        {
-            return Err(TrainError::OtherConfig { path: path.clone(), difference });
+        if let Some(recorded) = directory.read_config()? {
+            let other = |difference| TrainError::OtherConfig { path: path.clone(), difference };
+            self.config.check_resumes(&recorded).map_err(other)?;
         }
         Ok(Some(directory))
     }

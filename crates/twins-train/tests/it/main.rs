@@ -11,6 +11,7 @@ mod full_disk;
 mod kill;
 #[cfg(target_os = "linux")]
 mod memory;
+mod more_epochs;
 mod report;
 mod skip_batch;
 mod training;

@@ -1,0 +1,31 @@
+use super::TrainConfig;
+
+impl TrainConfig {
+    /// Checks that a run that was begun with `recorded` continues with this configuration: it may have more epochs, and
+    /// differs in nothing else. The error is the first setting that differs, in words.
+    pub(crate) fn check_resumes(&self, recorded: &Self) -> Result<(), String> {
+        let epochs = if self.epochs > recorded.epochs { recorded.epochs } else { self.epochs };
+        let difference = recorded.difference(&Self { epochs, ..self.clone() });
+        difference.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Schedule;
+
+    #[test]
+    fn only_more_epochs_are_allowed() {
+        let recorded = TrainConfig::default();
+        let check = |config: TrainConfig| config.check_resumes(&recorded);
+        assert_eq!(check(recorded.clone()), Ok(()));
+        assert_eq!(check(recorded.clone().with_epochs(61)), Ok(()));
+        let message = check(recorded.clone().with_epochs(59)).unwrap_err();
+        assert_eq!(message, "epochs was 60 and is now 59");
+        let message = check(recorded.clone().with_epochs(80).with_seed(1)).unwrap_err();
+        assert_eq!(message, "seed was 0 and is now 1");
+        let message = check(recorded.clone().with_epochs(80).with_schedule(Schedule::paper(80))).unwrap_err();
+        assert!(message.starts_with("schedule was"), "{message}");
+    }
+}
