@@ -56,13 +56,7 @@ impl Framing {
             Self::AsStored => image,
             Self::ResizeCrop { resize: shorter, crop } => {
                 let [_, height, width] = image.shape;
-                // The longer side is cut off to whole pixels, as torchvision does.
-                let longer = |side: usize, other: usize| (shorter * side) / other;
-                let resized = if width <= height {
-                    [longer(height, width), shorter]
-                } else {
-                    [shorter, longer(width, height)]
-                };
+                let resized = with_shorter_side([height, width], shorter);
                 // The crop is resized directly: resizing a narrow strip whole could take any amount of memory.
                 let window = |side: usize, resized: usize| {
                     let scale = side as f64 / resized as f64;
@@ -82,6 +76,13 @@ impl Framing {
             }
         }
     }
+}
+
+/// Height and width after resizing so that the shorter side is `shorter`. The longer side is cut off to whole pixels, as
+/// torchvision does.
+pub(crate) fn with_shorter_side([height, width]: [usize; 2], shorter: usize) -> [usize; 2] {
+    let longer = |side: usize, other: usize| (shorter * side) / other;
+    if width <= height { [longer(height, width), shorter] } else { [shorter, longer(width, height)] }
 }
 
 impl FromStr for Framing {

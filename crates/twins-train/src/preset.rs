@@ -1,7 +1,8 @@
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-use twins_data::{Augmentation, Framing};
+use twins_data::{Augmentation, Framing, RandomResizedCrop};
 
 use crate::{Method, TrainConfig, TrainError};
 
@@ -14,7 +15,7 @@ use crate::{Method, TrainConfig, TrainError};
 /// | name | weight decay | lambda | augmentation | images |
 /// |---|---|---|---|---|
 /// | `paper-cifar` | 1e-5 | 1 | crop with 4 pixels of padding, flip | 32 × 32, enlarged to 224 × 224 inside the model |
-/// | `paper-caltech` | 1e-3 | 0.4 | resized crop, flip | cut to 224 × 224 |
+/// | `paper-caltech` | 1e-3 | 0.4 | shorter side to 256, resized crop, flip | cut to 224 × 224 |
 ///
 /// How images are cut and enlarged is not a matter of the training configuration: see
 /// [`upsampling`](Self::upsampling) and [`framing`](Self::framing).
@@ -36,6 +37,9 @@ pub enum Preset {
     PaperCaltech,
 }
 
+/// The shorter side in pixels of Caltech-256's images before crops, in training and in the test.
+const CALTECH_SIDE: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
+
 impl Preset {
     /// Every preset.
     pub const ALL: [Preset; 2] = [Preset::PaperCifar, Preset::PaperCaltech];
@@ -54,7 +58,9 @@ impl Preset {
         match self {
             Preset::PaperCifar => paper.with_augmentation(Augmentation::cifar()),
             Preset::PaperCaltech => {
-                paper.with_weight_decay(1e-3).with_lambda(0.4).with_augmentation(Augmentation::imagenet())
+                let crop = RandomResizedCrop::default().with_shorter_side(CALTECH_SIDE);
+                let augmentation = Augmentation::new().with_resized_crop(crop).with_horizontal_flip();
+                paper.with_weight_decay(1e-3).with_lambda(0.4).with_augmentation(augmentation)
             }
         }
     }
@@ -71,7 +77,7 @@ impl Preset {
     pub fn framing(self) -> Framing {
         match self {
             Preset::PaperCifar => Framing::AsStored,
-            Preset::PaperCaltech => Framing::IMAGENET,
+            Preset::PaperCaltech => Framing::ResizeCrop { resize: CALTECH_SIDE.get(), crop: 224 },
         }
     }
 }
@@ -114,7 +120,9 @@ mod tests {
         assert_eq!((cifar.lambda, cifar.weight_decay), (1.0, 1e-5));
         assert_eq!((caltech.lambda, caltech.weight_decay), (0.4, 1e-3));
         assert_eq!(cifar.augmentation, Augmentation::new().with_crop_padding(4).with_horizontal_flip());
-        assert!(caltech.augmentation.takes_originals());
+        let crop = RandomResizedCrop::default().with_shorter_side(NonZeroUsize::new(256).unwrap());
+        assert_eq!(caltech.augmentation, Augmentation::new().with_resized_crop(crop).with_horizontal_flip());
+        assert_eq!(Preset::PaperCaltech.framing(), Framing::IMAGENET);
     }
 
     #[test]
