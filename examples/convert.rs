@@ -101,8 +101,10 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             if classes.is_empty() {
                 classes = (0..net.num_classes()).map(|class| class.to_string()).collect();
             }
-            let held_out = saved.and_then(|card| card.held_out().cloned());
-            save_model(&out, &net, &ModelCard::new(&net, classes)?.with_held_out(held_out))?;
+            let held_out = saved.as_ref().and_then(|card| card.held_out().cloned());
+            let checkpoint = saved.as_ref().and_then(ModelCard::checkpoint);
+            let card = ModelCard::new(&net, classes)?.with_held_out(held_out).with_checkpoint(checkpoint);
+            save_model(&out, &net, &card)?;
         }
         Format::Pytorch => export_weights(&out, &net, Wings::Adaptive)?,
         Format::BothWings => export_weights(&out, &net, Wings::Both)?,

@@ -130,6 +130,11 @@ pub struct Cli {
     #[arg(long)]
     pub attack_precision: Option<Precision>,
 
+    /// Share of the training images that is held out to choose the best checkpoint, or none: the last checkpoint is then
+    /// the result [default: 0.1; none with a --preset].
+    #[arg(long, value_name = "FRACTION", value_parser = validation_fraction)]
+    pub validation: Option<HeldOutShare>,
+
     /// Folder for checkpoints, metrics and the report [default: the first unused runs/finetune-N].
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -154,6 +159,18 @@ pub struct Cli {
     /// Raised by Ctrl-C: the step under way is finished and the state saved.
     #[arg(skip)]
     pub stop: Arc<AtomicBool>,
+}
+
+/// What `--validation` gives: `None` for none.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldOutShare(pub Option<f64>);
+
+fn validation_fraction(text: &str) -> Result<HeldOutShare, String> {
+    if text == "none" {
+        return Ok(HeldOutShare(None));
+    }
+    let fraction = text.parse().map_err(|_| "give a fraction such as 0.1, or none".to_owned())?;
+    Ok(HeldOutShare(Some(fraction)))
 }
 
 /// Random changes to training images, with torchvision's parameters.

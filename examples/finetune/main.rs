@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use burn_twins::data::{DataSource, ImageDataset};
-use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, save_model};
+use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, SavedCheckpoint, save_model};
 use burn_twins::train::report::ReportRun;
 use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method, TrainConfig};
 use clap::{CommandFactory, FromArgMatches};
@@ -42,12 +42,15 @@ use recipe::Recipe;
 use support::Outcome;
 use support::images::card;
 use support::parts::Parts;
-use tuning::{fit, measure, test_protocol};
+use tuning::{fit, measure, test_protocol, validation};
 
 #[derive(Serialize)]
 struct Row {
     method: Method,
+    /// `null` without a validation.
     best_epoch: Option<usize>,
+    /// Which checkpoint is the result.
+    checkpoint: SavedCheckpoint,
     test: Evaluation,
     /// How the robust accuracy of the test was measured.
     protocol: EvaluationProtocol,
@@ -78,7 +81,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     if cli.show_config {
         println!("{}", serde_json::to_string_pretty(&recipe.config.effective()?)?);
         eprintln!("from {}", recipe.sources());
-        eprintln!("validation: {}", recipe.config.validation_protocol()?);
+        eprintln!("validation: {}", validation(&recipe.config)?);
         eprintln!("test: {}", test_protocol(&recipe.config)?);
         return Ok(());
     }
@@ -165,10 +168,15 @@ fn tune(
     println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
     let begin = Instant::now();
     let trained = fit(cli, config, pretrained.clone(), train, devices, &folder)?;
+    let checkpoint = match trained.best_epoch {
+        Some(_) => SavedCheckpoint::Best,
+        None => SavedCheckpoint::Last,
+    };
     let protocol = test_protocol(config)?;
     let test_accuracy = measure(&trained.best, test, &protocol, devices)?;
     let seconds = begin.elapsed().as_secs_f64();
     let card = ModelCard::new(&trained.best, train.classes().to_vec())?.with_held_out(held_out.clone());
+    let card = card.with_checkpoint(Some(checkpoint));
     save_model(folder.join("model.safetensors"), &trained.best, &card)?;
     let begin = Instant::now();
     let shown = reporting::examine(cli, config, &trained, test, (&test_accuracy, &protocol), &devices[0])?;
@@ -177,6 +185,7 @@ fn tune(
     let row = Row {
         method,
         best_epoch: trained.best_epoch.map(|best| best.epoch),
+        checkpoint,
         test: test_accuracy,
         protocol,
         seconds,
@@ -200,7 +209,7 @@ fn print_table(results: &[Row], images: usize) {
             method.name(),
             test.clean.percent(),
             test.robust.unwrap_or_default().percent(),
-            best_epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
+            best_epoch.map_or("none: last".to_owned(), |epoch| epoch.to_string()),
             seconds,
             100.0 * waiting_share
         );

@@ -175,7 +175,7 @@ impl Recipe {
 }
 
 /// Options of the command line that set something of the training: clap's name, the option, the file's name.
-const OPTIONS: [(&str, &str, &str); 16] = [
+const OPTIONS: [(&str, &str, &str); 17] = [
     ("method", "--method", "method"),
     ("epochs", "--epochs", "epochs"),
     ("batch_size", "--batch-size", "batch_size"),
@@ -191,6 +191,7 @@ const OPTIONS: [(&str, &str, &str); 16] = [
     ("step_size", "--step-size", "adversary.step_size"),
     ("attack_precision", "--attack-precision", "attack_precision"),
     ("augmentation", "--augmentation", "augmentation"),
+    ("validation", "--validation", "validation.fraction"),
     ("seed", "--seed", "seed"),
 ];
 
@@ -286,6 +287,7 @@ impl Cli {
         set(&mut config.adversary.epsilon, self.epsilon);
         set(&mut config.adversary.steps, self.steps);
         set(&mut config.adversary.step_size, self.step_size);
+        set(&mut config.validation.fraction, self.validation.map(|share| share.0));
         set(&mut config.attack_precision, self.attack_precision);
         if let Some(name) = self.augmentation {
             config.augmentation = name.augmentation();

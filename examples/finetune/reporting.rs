@@ -57,7 +57,9 @@ pub fn examine(
     let radii: Vec<f64> = radii.into_iter().filter(|radius| *radius <= largest).collect();
     let last = trained.history.last().map(|metrics| metrics.epoch);
     let best_is_last = last.is_some() && trained.best_epoch.map(|best| best.epoch) == last;
-    let models = if best_is_last {
+    let models = if trained.best_epoch.is_none() {
+        vec![("last", &trained.best)]
+    } else if best_is_last {
         vec![("best and last", &trained.best)]
     } else {
         vec![("best", &trained.best), ("last", &trained.last)]

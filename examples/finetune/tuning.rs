@@ -17,6 +17,14 @@ use crate::shell::resume_command;
 /// Steps of the PGD that measures robust accuracy on the test images.
 const TEST_STEPS: usize = 20;
 
+/// How the best checkpoint is chosen, in words.
+pub fn validation(config: &TrainConfig) -> Result<String, TrainError> {
+    Ok(match config.validation.fraction {
+        Some(_) => config.validation_protocol()?.to_string(),
+        None => "none, no images are held out: the last checkpoint is the result".to_owned(),
+    })
+}
+
 /// How robust accuracy is measured on the test images: PGD-20 as published, within the ball of the validation.
 pub fn test_protocol(config: &TrainConfig) -> Result<EvaluationProtocol, TrainError> {
     Ok(EvaluationProtocol::new(config.validation_protocol()?.threat, TEST_STEPS))
@@ -36,19 +44,22 @@ pub fn fit(
         (_, true) => ExistingRun::Overwrite,
         _ => ExistingRun::Refuse,
     };
-    println!("  validation: {}", config.validation_protocol()?);
+    println!("  validation: {}", validation(config)?);
     let trained = Trainer::new(config.clone())?
         .with_devices(devices.to_vec())
         .with_run_directory(folder, existing)
         .with_stop_flag(cli.stop.clone())
         .with_observer(|epoch| {
+            let validation = match epoch.validation() {
+                Some([clean, robust]) => {
+                    format!("validation clean {:.1} %, robust {:.1} %", clean.percent(), robust.percent())
+                }
+                None => "no validation".to_owned(),
+            };
             println!(
-                "  epoch {:>2}: loss {:.4}, validation clean {:.1} %, robust {:.1} %, {:.0} images/s, {:.1} % of the time \
-                 waiting for data",
+                "  epoch {:>2}: loss {:.4}, {validation}, {:.0} images/s, {:.1} % of the time waiting for data",
                 epoch.epoch,
                 epoch.loss,
-                epoch.validation_clean_accuracy.percent(),
-                epoch.validation_robust_accuracy.percent(),
                 epoch.images_per_second,
                 100.0 * epoch.waiting_share()
             );

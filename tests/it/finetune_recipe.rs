@@ -56,6 +56,25 @@ fn presets_are_the_published_settings() {
         );
         assert_eq!(config["schedule"], json!({"kind": "multi-step", "milestones": [30, 50], "gamma": 0.1}));
         assert!(sources.contains(&format!("preset {preset}")), "{sources}");
+        assert_eq!(config["validation"]["fraction"], "none");
+        assert!(sources.contains("validation: none") && sources.contains("the last checkpoint"), "{sources}");
+    }
+    let preset = [&WEIGHTS[..], &["--preset", "paper-cifar"]].concat();
+    for (more, fraction) in [
+        (["--validation", "0.25"], json!(0.25)),
+        (["--set", "validation.fraction=0.25"], json!(0.25)),
+        (["--set", "validation=none"], json!("none")),
+    ] {
+        let (config, _) = shown(folder.path(), &[&preset[..], &more].concat());
+        assert_eq!(config["validation"]["fraction"], fraction, "{more:?}");
+    }
+    for (more, part) in [
+        (["--method", "auto-lora"], "the schedule robust-accuracy needs a validation"),
+        (["--set", "early_stopping=3"], "early_stopping needs a validation"),
+        (["--validation", "some"], "give a fraction such as 0.1, or none"),
+    ] {
+        let message = refused(folder.path(), &[&preset[..], &more].concat());
+        assert!(message.contains(part), "{more:?}: {message}");
     }
 }
 

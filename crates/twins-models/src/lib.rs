@@ -31,6 +31,7 @@ mod model_file;
 mod net;
 mod normalisation;
 mod resnet;
+mod saved_checkpoint;
 mod spec;
 mod upsample;
 
@@ -52,3 +53,4 @@ pub use import::{
 pub use model_file::{ModelCard, load_model, save_model};
 pub use net::Net;
 pub use normalisation::Normalisation;
+pub use saved_checkpoint::SavedCheckpoint;

@@ -13,6 +13,7 @@ use crate::export::{Wings, write, write_error};
 use crate::held_out::HeldOut;
 use crate::import::{Checkpoint, ImportOptions, load_weights};
 use crate::net::Net;
+use crate::saved_checkpoint::SavedCheckpoint;
 
 /// Key of the card among the metadata of the file.
 const CARD: &str = "burn-twins";
@@ -25,6 +26,8 @@ pub struct ModelCard {
     library_version: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_out: Option<HeldOut>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<SavedCheckpoint>,
 }
 
 impl ModelCard {
@@ -43,6 +46,7 @@ impl ModelCard {
             classes,
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
             held_out: None,
+            checkpoint: None,
         })
     }
 
@@ -56,6 +60,17 @@ impl ModelCard {
     /// trained by this library.
     pub fn held_out(&self) -> Option<&HeldOut> {
         self.held_out.as_ref()
+    }
+
+    /// Records which checkpoint of its training the network is.
+    pub fn with_checkpoint(mut self, checkpoint: Option<SavedCheckpoint>) -> Self {
+        self.checkpoint = checkpoint;
+        self
+    }
+
+    /// Which checkpoint of its training the network is; `None` where it was not trained by this library.
+    pub fn checkpoint(&self) -> Option<SavedCheckpoint> {
+        self.checkpoint
     }
 
     /// Configuration of the network: architecture, normalisation, up-sampling, size of images.
@@ -202,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_held_out_is_saved() {
+    fn what_was_held_out_and_which_checkpoint_it_is_are_saved() {
         let net = ModelConfig::new(Architecture::ResNet8, 2).init(&Device::flex()).unwrap();
         let card = ModelCard::new(&net, vec!["cat".to_owned(), "dog".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -212,9 +227,13 @@ mod tests {
             save_model(&path, &net, &card).unwrap();
             assert_eq!(ModelCard::read(&path).unwrap().held_out(), held_out.as_ref());
         }
-        // Cards of files that are older than the record.
+        for checkpoint in [None, Some(SavedCheckpoint::Best), Some(SavedCheckpoint::Last)] {
+            save_model(&path, &net, &card.clone().with_checkpoint(checkpoint)).unwrap();
+            assert_eq!(ModelCard::read(&path).unwrap().checkpoint(), checkpoint);
+        }
+        // Cards of files that are older than these records.
         let text = serde_json::to_string(&card).unwrap();
-        assert!(!text.contains("held_out"), "{text}");
+        assert!(!text.contains("held_out") && !text.contains("checkpoint"), "{text}");
         assert_eq!(serde_json::from_str::<ModelCard>(&text).unwrap(), card);
     }
 

@@ -1,5 +1,6 @@
 mod check;
 mod effective;
+mod held_out;
 mod resumed;
 mod setters;
 
@@ -124,20 +125,31 @@ pub struct TrainConfig {
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `fraction` | 0.1 | of the training images, each class in proportion | (0, 1) |
+/// | `fraction` | 0.1 | of the training images, each class in proportion | (0, 1), or none |
 /// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the training adversary's ball | of the robust accuracy | [`ProtocolConfig`] |
+///
+/// Without a fraction no images are held out, as in the published settings: nothing is validated, and the last checkpoint is
+/// the result. A file says `validation = "none"`, or `fraction = "none"` in the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(remote = "Self", default, deny_unknown_fields)]
 pub struct ValidationConfig {
-    /// Fraction of the training images.
-    pub fraction: f64,
+    /// Fraction of the training images; `None` to hold none out.
+    #[serde(with = "held_out::fraction")]
+    pub fraction: Option<f64>,
     /// How robust accuracy is measured; see [`TrainConfig::validation_protocol`].
     pub protocol: ProtocolConfig,
 }
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { fraction: 0.1, protocol: ProtocolConfig::default() }
+        Self { fraction: Some(0.1), protocol: ProtocolConfig::default() }
+    }
+}
+
+impl ValidationConfig {
+    /// No images are held out, and the last checkpoint is the result.
+    pub fn none() -> Self {
+        Self { fraction: None, ..Self::default() }
     }
 }
 

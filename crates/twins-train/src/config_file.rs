@@ -142,6 +142,10 @@ fn merge(base: &mut Value, given: &Value, path: &str) {
                 merge(base.entry(key.clone()).or_insert(Value::Null), value, &path);
             }
         }
+        // `validation = "none"` is short for its fraction, and leaves the protocol.
+        (Value::Object(base), Value::String(_)) if path == "validation" => {
+            base.insert("fraction".to_owned(), given.clone());
+        }
         (base, given) => *base = given.clone(),
     }
 }
@@ -289,9 +293,9 @@ mod tests {
 
     #[test]
     fn a_protocol_is_given_in_part() {
-        let text = "[validation.protocol]\nsteps = 3\nthreat = { norm = \"l2\", epsilon = \"128/255\" }\n";
+        let text = "[validation.protocol]\nsteps = 3\nstep_size = \"16/255\"\nthreat = { norm = \"l2\", epsilon = \"128/255\" }\n";
         let config = read("run.toml", text).unwrap();
-        assert_eq!(config.validation_protocol().unwrap().to_string(), "PGD-3 L2 128/255");
+        assert_eq!(config.validation_protocol().unwrap().to_string(), "PGD-3 L2 128/255, step size 16/255");
         let message =
             read("run.toml", "[validation.protocol.threat]\nnorm = \"l2\"\n").unwrap_err().to_string();
         assert!(message.contains("epsilon"), "{message}");

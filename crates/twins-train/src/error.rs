@@ -126,6 +126,15 @@ pub enum TrainError {
         /// The images there are.
         images: usize,
     },
+    /// A setting that depends on the accuracy on the validation split, where no images are held out.
+    #[error(
+        "{setting} needs a validation: it follows the robust accuracy on held-out images, and validation is none; give \
+         validation.fraction, such as 0.1, or choose another setting"
+    )]
+    NeedsValidation {
+        /// The setting.
+        setting: &'static str,
+    },
     /// Too little is left to train on.
     #[error("{images} images are left to train on after the validation split; at least 2 are needed")]
     TooFewImages {

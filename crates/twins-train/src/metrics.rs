@@ -25,13 +25,15 @@ pub struct EpochMetrics {
     /// Accuracy of the training passes, on the adversary's images where there is one.
     pub train_adversarial_accuracy: Accuracy,
     /// Clean accuracy on training images, as many as the validation split has, at the epoch's end and without
-    /// augmentation; `None` in files of older versions.
+    /// augmentation; `None` without a validation and in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_clean_accuracy: Option<Accuracy>,
-    /// Clean accuracy on the validation split.
-    pub validation_clean_accuracy: Accuracy,
-    /// Robust accuracy on the validation split.
-    pub validation_robust_accuracy: Accuracy,
+    /// Clean accuracy on the validation split; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_clean_accuracy: Option<Accuracy>,
+    /// Robust accuracy on the validation split; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_robust_accuracy: Option<Accuracy>,
     /// The same two of the averaged weights, where there are any.
     pub ema_accuracy: Option<[Accuracy; 2]>,
     /// Clean accuracy of AutoLoRa's natural branch on the training images when the epoch began: it sets the weights of
@@ -58,6 +60,11 @@ pub struct EpochMetrics {
 }
 
 impl EpochMetrics {
+    /// Clean and robust accuracy on the validation split; `None` without one.
+    pub fn validation(&self) -> Option<[Accuracy; 2]> {
+        Some([self.validation_clean_accuracy?, self.validation_robust_accuracy?])
+    }
+
     /// The share of [`seconds`](Self::seconds) that the training waited for data, in [0, 1].
     pub fn waiting_share(&self) -> f64 {
         self.seconds_waiting / self.seconds.max(1e-9)
@@ -132,7 +139,7 @@ impl EpochSums {
         self,
         position: (usize, usize),
         learning_rate: f64,
-        evaluations: (Evaluation, Option<Evaluation>),
+        evaluations: (Option<Evaluation>, Option<Evaluation>),
         weights: &Weights,
         validation_seconds: f64,
     ) -> EpochMetrics {
@@ -164,8 +171,8 @@ impl EpochSums {
             loss_adaptive: self.adaptive / samples,
             train_adversarial_accuracy: self.accuracy(),
             train_clean_accuracy: None,
-            validation_clean_accuracy: raw.clean,
-            validation_robust_accuracy: raw.robust.unwrap_or(raw.clean),
+            validation_clean_accuracy: raw.map(|raw| raw.clean),
+            validation_robust_accuracy: raw.map(|raw| raw.robust.unwrap_or(raw.clean)),
             ema_accuracy: averaged
                 .map(|averaged| [averaged.clean, averaged.robust.unwrap_or(averaged.clean)]),
             natural_branch_accuracy: self.natural,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use twins_data::{Augmentation, Framing, RandomResizedCrop};
 
-use crate::{Method, TrainConfig, TrainError};
+use crate::{Method, TrainConfig, TrainError, ValidationConfig};
 
 /// A published setting by name.
 ///
@@ -16,6 +16,8 @@ use crate::{Method, TrainConfig, TrainError};
 /// |---|---|---|---|---|
 /// | `paper-cifar` | 1e-5 | 1 | crop with 4 pixels of padding, flip | 32 × 32, enlarged to 224 × 224 inside the model |
 /// | `paper-caltech` | 1e-3 | 0.4 | shorter side to 256, resized crop, flip | cut to 224 × 224 |
+///
+/// No images are held out, so that the last checkpoint is the result ([`ValidationConfig::none`]).
 ///
 /// How images are cut and enlarged is not a matter of the training configuration: see
 /// [`upsampling`](Self::upsampling) and [`framing`](Self::framing).
@@ -54,7 +56,7 @@ impl Preset {
 
     /// The training configuration.
     pub fn config(self) -> TrainConfig {
-        let paper = TrainConfig::new(Method::TwinsAt);
+        let paper = TrainConfig::new(Method::TwinsAt).with_validation(ValidationConfig::none());
         match self {
             Preset::PaperCifar => paper.with_augmentation(Augmentation::cifar()),
             Preset::PaperCaltech => {
@@ -114,6 +116,7 @@ mod tests {
             assert_eq!((config.momentum, config.warmup_epochs), (0.9, 0.0));
             assert_eq!(config.schedule, Schedule::MultiStep { milestones: vec![30, 50], gamma: 0.1 });
             assert_eq!(config.adversary, AdversaryConfig::default());
+            assert_eq!(config.validation.fraction, None);
             assert_eq!(preset.name().parse::<Preset>().unwrap(), preset);
         }
         let [cifar, caltech] = Preset::ALL.map(Preset::config);

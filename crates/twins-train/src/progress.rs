@@ -34,8 +34,8 @@ impl EpochBar {
             ProgressDisplay::Auto => ProgressDrawTarget::stderr(),
             ProgressDisplay::Hidden => ProgressDrawTarget::hidden(),
         };
-        let so_far = before.map_or(String::new(), |before| {
-            let (clean, robust) = (before.validation_clean_accuracy, before.validation_robust_accuracy);
+        let validated = before.and_then(EpochMetrics::validation);
+        let so_far = validated.map_or(String::new(), |[clean, robust]| {
             format!(", validation clean {:.1} %, robust {:.1} %", clean.percent(), robust.percent())
         });
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target)

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use twins_attack::{AttackError, Length, Loss, Pgd, PgdConfig, Start, ThreatModel};
 
 use crate::AdversaryConfig;
@@ -44,6 +44,7 @@ pub struct EvaluationProtocol {
     /// Gradient steps.
     pub steps: usize,
     /// Length of a step in the norm, on the [0, 1] scale.
+    #[serde(deserialize_with = "Length::deserialize_into")]
     pub step_size: f64,
     /// What is maximised.
     pub loss: Loss,
@@ -139,6 +140,10 @@ impl fmt::Display for EvaluationProtocol {
     }
 }
 
+fn given_length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Length::deserialize_into(deserializer).map(Some)
+}
+
 fn published_step_size(threat: &ThreatModel) -> f64 {
     Length::from(threat.epsilon()).value() / 4.0
 }
@@ -164,7 +169,7 @@ pub struct ProtocolConfig {
     /// Gradient steps.
     pub steps: usize,
     /// Length of a step in the norm, on the [0, 1] scale; a quarter of epsilon where it is left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given_length", skip_serializing_if = "Option::is_none")]
     pub step_size: Option<f64>,
     /// What is maximised.
     pub loss: Loss,

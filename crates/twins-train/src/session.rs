@@ -10,6 +10,7 @@ use twins_attack::Pgd;
 use twins_data::{ImageDataset, Subset};
 use twins_nn::TwinsModule;
 
+use crate::branched::BRANCH;
 use crate::devices::guard;
 use crate::ema::Ema;
 use crate::keys::key;
@@ -118,7 +119,11 @@ impl<M: ImageClassifier> Session<M> {
         let last = self.model.take().expect("the model is back after every step").into_model();
         let best = match &self.best {
             Some(weights) => weights.load_into(last.valid().train())?,
-            None => last.valid().train(),
+            // Nothing was validated: the last weights, averaged where they are.
+            None => match &self.ema {
+                Some(ema) => Weights::of(ema.model()).without(BRANCH).load_into(last.valid().train())?,
+                None => last.valid().train(),
+            },
         };
         Ok(Trained {
             last,

@@ -5,9 +5,10 @@ use crate::{Best, EpochMetrics, TrainError};
 pub struct Trained<M> {
     /// The model after the last step, in training mode.
     pub last: M,
-    /// The model with the best robust accuracy on the validation split; the last one where no epoch was finished.
+    /// The result of the training. With a validation, the model with the best robust accuracy on it. Without one, or where
+    /// no epoch was finished, the last model: its averaged weights where there are any.
     pub best: M,
-    /// Which epoch that was.
+    /// The best epoch; `None` where nothing was validated.
     pub best_epoch: Option<Best>,
     /// The metrics of every epoch, those before a resumption included.
     pub history: Vec<EpochMetrics>,

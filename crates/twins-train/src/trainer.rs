@@ -111,8 +111,8 @@ impl<M: ImageClassifier> Trainer<M> {
         self
     }
 
-    /// Validates on a data set of its own and trains on all training images. It must not be the test set: the best
-    /// checkpoint is chosen on it.
+    /// Validates on a data set of its own and trains on all training images, whatever `validation.fraction` is. It must not
+    /// be the test set: the best checkpoint is chosen on it.
     #[must_use]
     pub fn with_validation_set(mut self, validation: Arc<dyn ImageDataset>) -> Self {
         self.validation = Some(validation);
@@ -169,7 +169,7 @@ impl<M: ImageClassifier> Trainer<M> {
         self
     }
 
-    /// Trains the model on a data set, less the validation split.
+    /// Trains the model on a data set, less the validation split where there is one.
     ///
     /// The model passed in is not altered through shared running statistics. A gradient checkpointing strategy of its
     /// device is not kept.
@@ -212,10 +212,19 @@ impl<M: ImageClassifier> Trainer<M> {
 
     fn split_data(&self, dataset: Arc<dyn ImageDataset>) -> Result<Data, TrainError> {
         let labels = dataset.labels()?;
-        let fraction = self.config.validation.fraction;
-        let (train, validation, validation_labels) = match &self.validation {
-            Some(validation) => ((0..dataset.len()).collect(), validation.clone(), validation.labels()?),
-            None => {
+        let all = || (0..dataset.len()).collect();
+        let (train, validation, validation_labels) = match (&self.validation, self.config.validation.fraction)
+        {
+            (Some(validation), fraction) => {
+                let labels = validation.labels()?;
+                if labels.is_empty() {
+                    let fraction = fraction.unwrap_or_default();
+                    return Err(TrainError::EmptyValidation { fraction, images: 0 });
+                }
+                (all(), Some(validation.clone()), labels)
+            }
+            (None, None) => (all(), None, Vec::new()),
+            (None, Some(fraction)) => {
                 let empty = TrainError::EmptyValidation { fraction, images: labels.len() };
                 if labels.len() < 2 {
                     return Err(empty);
@@ -226,12 +235,9 @@ impl<M: ImageClassifier> Trainer<M> {
                 }
                 let held_out = split.validation.iter().map(|id| labels[*id]).collect();
                 let subset: Arc<dyn ImageDataset> = Arc::new(Subset::new(dataset.clone(), split.validation)?);
-                (split.train, subset, held_out)
+                (split.train, Some(subset), held_out)
             }
         };
-        if validation.is_empty() {
-            return Err(TrainError::EmptyValidation { fraction, images: labels.len() });
-        }
         if train.len() < 2 {
             return Err(TrainError::TooFewImages { images: train.len() });
         }
@@ -241,11 +247,16 @@ impl<M: ImageClassifier> Trainer<M> {
             .flat_map(|part| std::iter::once(part.len()).chain(part.iter().copied()))
             .map(|value| value as u64)
             .collect();
-        let sampled = validation.len().min(train.len());
-        let sample = (0..sampled).map(|index| train[index * train.len() / sampled]).collect();
-        let train_sample = Arc::new(Subset::new(dataset.clone(), sample)?);
+        let validation = match validation {
+            Some(images) => {
+                let sampled = images.len().min(train.len());
+                let sample = (0..sampled).map(|index| train[index * train.len() / sampled]).collect();
+                Some(Validation { images, train_sample: Arc::new(Subset::new(dataset.clone(), sample)?) })
+            }
+            None => None,
+        };
         let key = key(self.config.seed, &parts);
-        Ok(Data { dataset, train, train_sample, validation, largest_label, key })
+        Ok(Data { dataset, train, validation, largest_label, key })
     }
 
     pub(crate) fn open_run(&self) -> Result<Option<RunDirectory>, TrainError> {
@@ -263,12 +274,19 @@ impl<M: ImageClassifier> Trainer<M> {
 pub(crate) struct Data {
     pub(crate) dataset: Arc<dyn ImageDataset>,
     pub(crate) train: Vec<usize>,
-    /// As many training images as there are for validation, spread evenly: their clean accuracy shows overfitting.
-    pub(crate) train_sample: Arc<dyn ImageDataset>,
-    pub(crate) validation: Arc<dyn ImageDataset>,
+    /// `None` where no images are held out.
+    pub(crate) validation: Option<Validation>,
     largest_label: usize,
     /// Of the labels and the split.
     pub(crate) key: u64,
+}
+
+/// What is measured after every epoch.
+pub(crate) struct Validation {
+    /// The held-out images.
+    pub(crate) images: Arc<dyn ImageDataset>,
+    /// As many training images, spread evenly: their clean accuracy shows overfitting.
+    pub(crate) train_sample: Arc<dyn ImageDataset>,
 }
 
 /// Asks the model for the logits of one black image: the number of classes, without a demand on the model's trait.

@@ -1,6 +1,6 @@
 use super::TrainConfig;
 use crate::division::SMALLEST_PART;
-use crate::{TrainError, Tuning};
+use crate::{Schedule, TrainError, Tuning};
 
 impl TrainConfig {
     /// Checks every value.
@@ -57,8 +57,14 @@ impl TrainConfig {
         check("auto_lora.divergence", self.auto_lora.divergence, not_negative, "at least 0 and finite")?;
         check("auto_lora.alpha", self.auto_lora.alpha, positive, "above 0 and finite")?;
         self.schedule.validate()?;
-        let fraction = self.validation.fraction;
-        check("validation.fraction", fraction, |value| value > 0.0 && value < 1.0, "above 0 and below 1")?;
+        if let Some(fraction) = self.validation.fraction {
+            let range = "above 0 and below 1; \"none\" holds no images out";
+            check("validation.fraction", fraction, |value| value > 0.0 && value < 1.0, range)?;
+        } else if self.early_stopping.is_some() {
+            return Err(TrainError::NeedsValidation { setting: "early_stopping" });
+        } else if matches!(self.schedule, Schedule::RobustAccuracy { .. }) {
+            return Err(TrainError::NeedsValidation { setting: "the schedule robust-accuracy" });
+        }
         self.adversary.build()?;
         self.validation_protocol()?;
         Ok(())
@@ -135,8 +141,17 @@ mod tests {
             (config().with_early_stopping(0), "early_stopping is 0"),
             (config().with_checkpoint_steps(0), "checkpoint_steps is 0"),
             (
-                config().with_validation(ValidationConfig { fraction: 0.0, ..ValidationConfig::default() }),
+                config()
+                    .with_validation(ValidationConfig { fraction: Some(0.0), ..ValidationConfig::default() }),
                 "validation.fraction is 0",
+            ),
+            (
+                config().with_validation(ValidationConfig::none()).with_early_stopping(3),
+                "early_stopping needs a validation",
+            ),
+            (
+                config().with_validation(ValidationConfig::none()).with_schedule(Schedule::auto_lora()),
+                "the schedule robust-accuracy needs a validation",
             ),
             (config().with_awp(AwpConfig::new(0.0)), "awp.gamma is 0"),
             (config().with_awp(AwpConfig::new(-0.01)), "awp.gamma is -0.01"),

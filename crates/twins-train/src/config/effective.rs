@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn validation_attacks_the_training_adversary_s_ball_whatever_the_order_of_the_setters() {
         let adversary = AdversaryConfig::new(Norm::L2, 0.5, 3, 0.4).with_loss(Loss::Kl);
-        let validation = ValidationConfig { fraction: 0.2, ..ValidationConfig::default() };
+        let validation = ValidationConfig { fraction: Some(0.2), ..ValidationConfig::default() };
         let config = TrainConfig::new(Method::Trades);
         for config in [
             config.clone().with_adversary(adversary.clone()).with_validation(validation.clone()),

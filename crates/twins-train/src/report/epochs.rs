@@ -20,7 +20,9 @@ pub(super) fn summary(runs: &[ReportRun]) -> Result<String, TrainError> {
     for run in runs {
         let Some(last) = run.history.last() else { continue };
         let best = run.best.map(|best| (best.epoch, best.clean, best.robust));
-        let lost = best.map(|(_, _, robust)| robust.percent() - last.validation_robust_accuracy.percent());
+        let lost = best
+            .zip(last.validation_robust_accuracy)
+            .map(|((_, _, robust), last)| robust.percent() - last.percent());
         let [seconds, waiting] = [|m: &EpochMetrics| m.seconds, |m: &EpochMetrics| m.seconds_waiting]
             .map(|field| run.history.iter().map(field).sum::<f64>());
         let or_none = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
@@ -30,8 +32,8 @@ pub(super) fn summary(runs: &[ReportRun]) -> Result<String, TrainError> {
             or_none(best.map(|best| percent(best.1))),
             or_none(best.map(|best| percent(best.2))),
             last.epoch.to_string(),
-            percent(last.validation_clean_accuracy),
-            percent(last.validation_robust_accuracy),
+            or_none(last.validation_clean_accuracy.map(percent)),
+            or_none(last.validation_robust_accuracy.map(percent)),
             or_none(lost.map(|lost| format!("{lost:.2} points"))),
             format!("{seconds:.1}"),
             format!("{:.1} %", 100.0 * waiting / seconds.max(1e-9)),
@@ -40,11 +42,16 @@ pub(super) fn summary(runs: &[ReportRun]) -> Result<String, TrainError> {
     if table.rows.is_empty() {
         return Ok(String::new());
     }
-    let text = format!(
-        "Accuracies are those of the validation split, on which the best epoch is chosen{}. What is lost between the best \
-         and the last epoch is robust overfitting.",
-        protocols(runs)?
-    );
+    let text = if runs.iter().any(|run| run.best.is_some()) {
+        format!(
+            "Accuracies are those of the validation split, on which the best epoch is chosen{}. What is lost between the \
+             best and the last epoch is robust overfitting. A run without a best epoch had no validation: its last \
+             checkpoint is the result.",
+            protocols(runs)?
+        )
+    } else {
+        "No images were held out for a validation: the last checkpoint is the result.".to_owned()
+    };
     Ok(paragraph(&text) + &table.to_html())
 }
 
@@ -52,7 +59,7 @@ pub(super) fn summary(runs: &[ReportRun]) -> Result<String, TrainError> {
 fn protocols(runs: &[ReportRun]) -> Result<String, TrainError> {
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
     for run in runs {
-        let Some(config) = &run.config else { continue };
+        let (Some(config), Some(_)) = (&run.config, run.best) else { continue };
         let protocol = config.validation_protocol()?.to_string();
         match found.iter_mut().find(|(known, _)| *known == protocol) {
             Some((_, names)) => names.push(&run.name),
@@ -102,9 +109,9 @@ fn accuracy(run: &ReportRun) -> Chart {
     type Field = fn(&EpochMetrics) -> Option<Accuracy>;
     let fields: [(&str, usize, bool, Field); 4] = [
         ("clean, training images", 0, true, |m| m.train_clean_accuracy),
-        ("clean, validation", 0, false, |m| Some(m.validation_clean_accuracy)),
+        ("clean, validation", 0, false, |m| m.validation_clean_accuracy),
         ("robust, training passes", 1, true, |m| Some(m.train_adversarial_accuracy)),
-        ("robust, validation", 1, false, |m| Some(m.validation_robust_accuracy)),
+        ("robust, validation", 1, false, |m| m.validation_robust_accuracy),
     ];
     let series = fields.map(|(label, colour, dashed, field)| Series {
         label: label.to_owned(),
@@ -204,8 +211,8 @@ fn row(metrics: &EpochMetrics) -> Vec<String> {
         format!("{:.4}", metrics.loss_adaptive),
         percent(metrics.train_adversarial_accuracy),
         or_none(metrics.train_clean_accuracy.map(percent)),
-        percent(metrics.validation_clean_accuracy),
-        percent(metrics.validation_robust_accuracy),
+        or_none(metrics.validation_clean_accuracy.map(percent)),
+        or_none(metrics.validation_robust_accuracy.map(percent)),
         format!("{:.4}", metrics.gradient_norm),
         format!("{:.0}", metrics.images_per_second),
         format!("{:.1}", metrics.seconds),

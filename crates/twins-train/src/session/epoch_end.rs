@@ -13,8 +13,12 @@ use crate::{
 };
 
 impl<M: ImageClassifier> Session<M> {
-    fn validate(&self, model: &Branched<M>) -> Result<Evaluation, TrainError> {
-        self.evaluate(model, &self.data.validation, Some(&self.protocol))
+    /// `None` where no images are held out.
+    fn validate(&self, model: &Branched<M>) -> Result<Option<Evaluation>, TrainError> {
+        let validation = self.data.validation.as_ref();
+        validation
+            .map(|validation| self.evaluate(model, &validation.images, Some(&self.protocol)))
+            .transpose()
     }
 
     pub(super) fn evaluate<V: ImageClassifier>(
@@ -39,12 +43,15 @@ impl<M: ImageClassifier> Session<M> {
         self.seed_devices(MODEL_IN_VALIDATION, epoch);
         let weights = Weights::of(self.model());
         let raw = self.validate(self.model())?;
-        let train_clean = self.evaluate(self.model(), &self.data.train_sample, None)?.clean;
-        let averaged = match &self.ema {
-            Some(ema) => Some(self.validate(ema.model())?),
+        let train_clean = match &self.data.validation {
+            Some(validation) => Some(self.evaluate(self.model(), &validation.train_sample, None)?.clean),
             None => None,
         };
-        let mut improved = self.judge(epoch, BestSource::Raw, raw, &weights);
+        let averaged = match &self.ema {
+            Some(ema) => self.validate(ema.model())?,
+            None => None,
+        };
+        let mut improved = raw.is_some_and(|raw| self.judge(epoch, BestSource::Raw, raw, &weights));
         if let (Some(evaluation), Some(ema)) = (averaged, &self.ema) {
             let averages = Weights::of(ema.model());
             improved |= self.judge(epoch, BestSource::Ema, evaluation, &averages);
@@ -66,7 +73,7 @@ impl<M: ImageClassifier> Session<M> {
             &weights,
             start.elapsed().as_secs_f64(),
         );
-        metrics.train_clean_accuracy = Some(train_clean);
+        metrics.train_clean_accuracy = train_clean;
         metrics.wing_drift = self.model().wing_drift();
         if let Some(directory) = &self.directory {
             directory.append_metrics(&metrics)?;

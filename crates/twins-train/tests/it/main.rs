@@ -12,6 +12,7 @@ mod kill;
 #[cfg(target_os = "linux")]
 mod memory;
 mod more_epochs;
+mod no_validation;
 mod report;
 mod skip_batch;
 mod training;

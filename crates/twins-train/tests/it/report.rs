@@ -73,8 +73,8 @@ fn a_report_holds_the_figures_and_nothing_from_elsewhere() {
             });
             let row = row.unwrap_or_else(|| panic!("epoch {} is missing", epoch.epoch));
             for accuracy in [
-                epoch.validation_clean_accuracy,
-                epoch.validation_robust_accuracy,
+                epoch.validation_clean_accuracy.unwrap(),
+                epoch.validation_robust_accuracy.unwrap(),
                 epoch.train_adversarial_accuracy,
                 epoch.train_clean_accuracy.unwrap(),
             ] {

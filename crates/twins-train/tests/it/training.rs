@@ -40,7 +40,7 @@ fn a_kl_adversary_is_validated_on_the_cross_entropy_in_its_own_ball() {
         .fit(Net::new(4, 1), Squares::dataset(90, 1))
         .unwrap();
     let last = trained.history.last().unwrap();
-    let (clean, robust) = (last.validation_clean_accuracy, last.validation_robust_accuracy);
+    let [clean, robust] = last.validation().unwrap();
     assert!(robust.correct < clean.correct, "clean {clean}, robust {robust}");
     let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::L2, 0.9).unwrap(), 10);
     let measured = evaluate(&trained.last, &validation, Some(&protocol), 7).unwrap();
@@ -319,7 +319,7 @@ fn bad_input_is_named_and_nothing_written() {
     let config = config(Method::TwinsAt);
     let message = fit(config.clone(), Net::new(3, 1), 40);
     assert!(message.contains("labels up to 3") && message.contains("3 classes"), "{message}");
-    let tiny = ValidationConfig { fraction: 0.1, ..ValidationConfig::default() };
+    let tiny = ValidationConfig { fraction: Some(0.1), ..ValidationConfig::default() };
     let message = fit(config.clone().with_validation(tiny), Net::new(4, 1), 1);
     assert!(message.contains("empty"), "{message}");
     assert!(!run.exists());
