@@ -20,7 +20,7 @@ pub struct EffectiveConfig {
 /// The values that settings leave to other settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Resolved {
-    /// How validation measures robust accuracy.
+    /// How validation measures robust accuracy, where there is one.
     pub validation: EvaluationProtocol,
 }
 
