@@ -1,11 +1,13 @@
 #![doc = include_str!("../../README.md")]
 
+mod dataset_source;
 mod device;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 mod gpu;
 mod memory;
 mod remote;
 
+pub use dataset_source::DatasetSource;
 pub use device::{DeviceChoice, DeviceError};
 pub use memory::{BatchMemory, MemoryError, available_memory};
 pub use remote::RemoteAddress;

@@ -104,6 +104,11 @@ pub struct Cli {
     #[arg(long)]
     pub json: Option<PathBuf>,
 
+    /// Write the adversarial examples of AutoAttack, or of one of its attacks, to this NumPy file: float32 of shape [images,
+    /// channels, height, width], the clean image where none was found; needs --json.
+    #[arg(long, value_name = "FILE.npy", requires = "json")]
+    pub save_adversarial: Option<PathBuf>,
+
     /// Continue an evaluation by AutoAttack, or one of its attacks, that was killed; needs --json.
     #[arg(long, requires = "json")]
     pub resume: bool,
@@ -148,6 +153,16 @@ impl Cli {
         if self.resume && !self.attack.is_of_autoattack() {
             return Err("--resume continues AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, fab-t, square), which keep a \
                         journal; leave it out with clean, fgsm and pgd"
+                .into());
+        }
+        Ok(())
+    }
+
+    /// Checks that there are adversarial examples to save.
+    pub fn check_save(&self) -> Outcome {
+        if self.save_adversarial.is_some() && !self.attack.is_of_autoattack() {
+            return Err("--save-adversarial writes what AutoAttack and its attacks (autoattack, apgd-ce, apgd-t, fab-t, square) \
+                        found; leave it out with clean, fgsm and pgd"
                 .into());
         }
         Ok(())

@@ -7,8 +7,10 @@
 //!     --data mnist:DIR --limit 1000 --attack autoattack --epsilon 0.3 --json report.json
 //! ```
 //!
-//! An evaluation by AutoAttack that was killed goes on with `--resume`, to the same report.
+//! An evaluation by AutoAttack that was killed is resumed with `--resume`, and ends with the same report. It reads images as they
+//! are needed and writes what it finds to a journal beside the report, so that its memory does not depend on their number.
 
+mod adversarial;
 mod cli;
 mod report;
 #[path = "../support/mod.rs"]
@@ -19,15 +21,17 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use burn_twins::DatasetSource;
 use burn_twins::attack::{
-    AtPrecision, AutoAttack, AutoAttackConfig, Classifier, Precision, Replica, Samples, SurrogateGradients,
-    ThreatModel, Verification, VerificationRule, predictions, wilson_interval,
+    AtPrecision, AutoAttack, AutoAttackConfig, Classifier, Precision, Replica, SampleStream, Samples,
+    SurrogateGradients, ThreatModel, Verification, VerificationRule, predictions, wilson_interval,
 };
 use burn_twins::data::collate;
 use burn_twins::models::{HeldOut, Net};
 use clap::Parser;
 use twins_files::write_whole;
 
+use adversarial::save_adversarial;
 use cli::Cli;
 use report::{Count, Report, Sample, Stage};
 use support::Outcome;
@@ -46,6 +50,7 @@ fn run(cli: &Cli) -> Outcome {
     }
     cli.check_devices()?;
     cli.check_resume()?;
+    cli.check_save()?;
     let devices = cli.common.open()?;
     let device = &devices[0];
     for device in &devices {
@@ -66,8 +71,8 @@ fn run(cli: &Cli) -> Outcome {
     let victim = victims[0].as_ref();
     cli.check_memory(victim, test.image_shape(), test.len(), device)?;
     if let Some(ensemble) = ensemble {
-        let batch = collate(test.as_ref(), &(0..test.len()).collect::<Vec<_>>(), None, device)?;
-        let samples = Samples::new(batch.images, batch.labels)?.with_batch_size(cli.batch_size)?;
+        let source = DatasetSource::new(test)?;
+        let samples = SampleStream::new(&source, device)?.with_batch_size(cli.batch_size)?;
         let replicas: Vec<_> = victims
             .iter()
             .zip(devices)
@@ -186,7 +191,7 @@ fn run_ensemble(
     cli: &Cli,
     ensemble: &AutoAttack,
     replicas: &[Replica<'_>],
-    samples: &Samples,
+    samples: &SampleStream<'_>,
     held_out: Option<HeldOut>,
 ) -> Outcome {
     let journal = cli.json.as_ref().map(|path| path.with_extension("journal"));
@@ -199,9 +204,10 @@ fn run_ensemble(
         Some(path) if cli.resume => Journal::read(path, &weights)?,
         _ => None,
     };
-    let mut journal = Journal::new(journal, weights);
-    let report = match ensemble.evaluate_on(replicas, samples, saved, &mut journal) {
-        Ok(evaluation) => evaluation.report,
+    let state = saved.as_ref().map(|journal| journal.state().clone());
+    let mut journal = Journal::new(journal, weights, saved);
+    let report = match ensemble.evaluate_stream(replicas, samples, state, &mut journal) {
+        Ok(report) => report,
         Err(error) => return Err(journal.failure().map_or_else(|| error.into(), Into::into)),
     };
     println!("{report}");
@@ -209,6 +215,9 @@ fn run_ensemble(
         let mut value = serde_json::to_value(&report)?;
         value["config"] = serde_json::to_value(cli.config(0.0, held_out, Some(report.config)))?;
         write_whole(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
+    }
+    if let Some(path) = &cli.save_adversarial {
+        save_adversarial(path, samples, &journal)?;
     }
     Ok(journal.remove()?)
 }

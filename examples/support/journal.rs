@@ -1,74 +1,56 @@
 //! A file beside the report that lets a killed evaluation go on.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use burn_twins::attack::{EvaluationState, Observer, Outcome, Progress};
+use burn_twins::attack::{self, EvaluationState, JournalWriter, Observer, Outcome, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
 
-/// Shows an evaluation's progress, and appends every outcome to a file: the first line is the state at the
-/// start, each further line an outcome.
+/// Shows an evaluation's progress, and keeps its journal.
 pub struct Journal {
     path: Option<PathBuf>,
     weights: String,
-    file: Option<File>,
-    failed: Option<std::io::Error>,
+    /// The journal of the evaluation that is resumed.
+    earlier: Option<attack::Journal>,
+    writer: Option<JournalWriter>,
+    failed: Option<String>,
     bar: ProgressBar,
 }
 
-/// The first line: what the evaluation is of.
-#[derive(Serialize, Deserialize)]
-struct Beginning {
-    /// Hash of the weights' file. Equal clean logits, which the state has, do not make an equal model.
-    weights: String,
-    state: EvaluationState,
-}
-
 impl Journal {
-    /// Journals an evaluation of the weights with this hash to `path`, or only shows progress.
-    pub fn new(path: Option<PathBuf>, weights: String) -> Self {
+    /// Journals an evaluation of the weights with this hash to `path`, or only shows progress. The journal that is resumed,
+    /// if there is one, is continued.
+    pub fn new(path: Option<PathBuf>, weights: String, earlier: Option<attack::Journal>) -> Self {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} %, {msg}");
         let bar = ProgressBar::new(1000).with_style(style.expect("the template is fixed"));
-        Self { path, weights, file: None, failed: None, bar }
+        Self { path, weights, earlier, writer: None, failed: None, bar }
     }
 
-    /// The state that an earlier journal holds; none if there is no journal, because the earlier process was killed
-    /// before it had anything to tell. A last line that was torn by the end of its process is dropped.
+    /// What an earlier evaluation has left; none if there is no journal, because the earlier process was killed before it had
+    /// begun one.
     ///
     /// # Errors
-    /// A journal of other weights than those with this hash is one.
-    pub fn read(path: &Path, weights: &str) -> Result<Option<EvaluationState>, Box<dyn std::error::Error>> {
-        let open = match File::open(path) {
-            Ok(open) => open,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                eprintln!("{}: no such file; starting from the beginning", path.display());
-                return Ok(None);
-            }
-            Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
+    /// A journal of other weights than those with this hash is one. Equal clean logits do not make an equal model.
+    pub fn read(path: &Path, weights: &str) -> Result<Option<attack::Journal>, Box<dyn std::error::Error>> {
+        let Some(journal) = attack::Journal::read(path)? else {
+            eprintln!("{}: no journal; starting from the beginning", path.display());
+            return Ok(None);
         };
-        let mut lines = BufReader::new(open).lines();
-        let first =
-            lines.next().ok_or_else(|| format!("{} is empty; leave out --resume", path.display()))??;
-        let Beginning { weights: begun, mut state } = serde_json::from_str(&first)
-            .map_err(|error| format!("{} is no journal of an evaluation: {error}", path.display()))?;
-        if begun != weights {
+        if journal.tag() != weights {
             return Err(format!(
-                "{} is of another model: the evaluation was begun with weights of SHA-256 {begun}, and --weights has \
-                 {weights}; give the same file, or leave out --resume",
-                path.display()
+                "{} is of another model: the evaluation was begun with weights of SHA-256 {}, and --weights has {weights}; \
+                 give the same file, or leave out --resume",
+                path.display(),
+                journal.tag()
             )
             .into());
         }
-        for line in lines {
-            match serde_json::from_str(&line?) {
-                Ok(outcome) => state.outcomes.push(outcome),
-                Err(_) => break,
-            }
-        }
-        Ok(Some(state))
+        Ok(Some(journal))
+    }
+
+    /// Reads what has been found, once the evaluation has ended.
+    pub fn found(&self) -> Result<Option<attack::Journal>, attack::JournalError> {
+        self.path.as_ref().map_or(Ok(None), attack::Journal::read)
     }
 
     /// Ends the journal: the report has been written.
@@ -82,36 +64,27 @@ impl Journal {
 
     /// What went wrong with writing, if that is what ended the evaluation.
     pub fn failure(&mut self) -> Option<String> {
-        let (error, path) = (self.failed.take()?, self.path.as_ref()?);
-        Some(format!("cannot write {}: {error}", path.display()))
+        self.failed.take()
     }
 
-    fn flow(&mut self, written: std::io::Result<()>) -> ControlFlow<()> {
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    }
-
-    fn begin(&mut self, state: &EvaluationState) -> std::io::Result<()> {
+    fn begin(&mut self, state: &EvaluationState) -> Result<(), String> {
         let Some(path) = &self.path else { return Ok(()) };
-        let start = EvaluationState { outcomes: Vec::new(), ..state.clone() };
-        let beginning = Beginning { weights: self.weights.clone(), state: start };
-        let mut text = serde_json::to_string(&beginning)? + "\n";
-        for outcome in &state.outcomes {
-            text += &(serde_json::to_string(outcome)? + "\n");
-        }
-        twins_files::write_whole(path, text.as_bytes())?;
-        self.file = Some(OpenOptions::new().append(true).open(path)?);
+        let writer = match &self.earlier {
+            Some(journal) => JournalWriter::resume(journal),
+            None => JournalWriter::create(path, &self.weights, state),
+        };
+        self.writer = Some(writer.map_err(|error| error.to_string())?);
         Ok(())
     }
 
-    fn append(&mut self, outcome: &Outcome) -> std::io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        file.write_all((serde_json::to_string(outcome)? + "\n").as_bytes())
+    fn append(&mut self, outcome: &Outcome) -> Result<(), String> {
+        let (Some(writer), Some(path)) = (&mut self.writer, &self.path) else { return Ok(()) };
+        writer.append(outcome).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+
+    fn flow(&mut self, written: Result<(), String>) -> ControlFlow<()> {
+        self.failed = written.err();
+        if self.failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

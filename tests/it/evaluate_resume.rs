@@ -7,6 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use burn_twins::attack::{Journal, SampleSource};
+use burn_twins::data::{DataSource, Part, Task};
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, Wings, export_weights, save_model};
 use serde_json::Value;
 
@@ -60,8 +62,22 @@ fn report(path: PathBuf) -> Value {
     report
 }
 
-fn journal_lines(folder: &Path) -> usize {
-    std::fs::read_to_string(folder.join("killed.journal")).map_or(0, |text| text.matches('\n').count())
+/// Records in the journal: its beginning, and outcomes.
+fn records(folder: &Path) -> usize {
+    let journal = Journal::read(folder.join("killed.journal")).unwrap();
+    journal.map_or(0, |journal| 1 + journal.state().outcomes.len())
+}
+
+/// The values of a NumPy file of 200 images with three channels of 32 by 32.
+fn saved_images(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap();
+    let header = String::from_utf8_lossy(&bytes[10..128]).into_owned();
+    assert!(
+        bytes.starts_with(b"\x93NUMPY\x01\x00") && header.contains("'shape': (200, 3, 32, 32)"),
+        "{header}"
+    );
+    assert_eq!(bytes.len(), 128 + 4 * 200 * 3 * 32 * 32);
+    bytes[128..].as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
 }
 
 #[test]
@@ -70,7 +86,10 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     let folder = folder.path();
     save_nets(folder);
     let begin = Instant::now();
-    let straight = finish(folder, &["--weights", "net.safetensors", "--json", "straight.json"]);
+    let straight = finish(
+        folder,
+        &["--weights", "net.safetensors", "--json", "straight.json", "--save-adversarial", "straight.npy"],
+    );
     assert!(straight.status.success(), "{}", String::from_utf8_lossy(&straight.stderr));
     let whole = begin.elapsed();
     let expected = report(folder.join("straight.json"));
@@ -89,14 +108,14 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     let devices = [["--devices", "1"], ["--devices", "2"], ["--device", "cpu,cpu,cpu"]];
     for (lines, devices) in moments.into_iter().zip(devices.into_iter().cycle()) {
         let mut child = start(folder, &[&killed[..], &devices].concat());
-        while journal_lines(folder) < lines && child.try_wait().unwrap().is_none() {
+        while records(folder) < lines && child.try_wait().unwrap().is_none() {
             sleep(Duration::from_millis(1));
         }
         kills += usize::from(child.try_wait().unwrap().is_none());
         // SIGKILL on Unix.
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(journal_lines(folder) >= lines, "the journal has lost lines");
+        assert!(records(folder) >= lines, "the journal has lost records");
     }
     assert!(kills >= 5, "only {kills} were killed in time");
 
@@ -123,11 +142,24 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     );
     refused(&[&killed[..], &["--device", "cpu,gpu"]].concat(), "unknown device `gpu`");
 
-    // A line that the kill tore apart is as good as none.
+    // A journal of the version before is refused, and so is a damaged one.
+    let refused_journal = |bytes: &[u8], expected: &str| {
+        std::fs::write(folder.join("killed.journal"), bytes).unwrap();
+        let output = finish(folder, &killed);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains(expected), "{message}");
+    };
+    refused_journal(b"{\"weights\":\"0\",\"state\":{}}\n", "an earlier version wrote");
+    let mut damaged = before.clone();
+    damaged[before.len() / 2] ^= 1;
+    refused_journal(&damaged, "is damaged");
+
+    // A record that the kill tore apart is as good as none.
     let torn = before.len() - 7;
     std::fs::write(folder.join("killed.journal"), &before[..torn]).unwrap();
     let begin = Instant::now();
-    let last = finish(folder, &[&killed[..], &["--devices", "2"]].concat());
+    let last =
+        finish(folder, &[&killed[..], &["--devices", "2", "--save-adversarial", "killed.npy"]].concat());
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     println!("whole run {whole:?}, rest {:?}, {kills} kills, {attacked} attacked", begin.elapsed());
     let mut found = report(folder.join("killed.json"));
@@ -138,6 +170,17 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     found["backwards"] = Value::from(found["backwards"].as_u64().unwrap() - 4);
     assert_eq!(found.to_string(), expected.to_string());
     assert!(!folder.join("killed.journal").exists());
+    // The images, too, of which those of broken samples differ from the clean ones.
+    let (straight, killed) =
+        (saved_images(&folder.join("straight.npy")), saved_images(&folder.join("killed.npy")));
+    assert!(straight == killed);
+    let source = DataSource::Builtin(Task::Target).open(Part::Test).unwrap();
+    let clean = burn_twins::DatasetSource::new(source).unwrap();
+    for (index, image) in straight.chunks(3 * 32 * 32).enumerate() {
+        let by = expected["samples"][index]["broken_by"].as_str();
+        assert_eq!(image != clean.load(index).unwrap(), by.is_some_and(|by| by != "clean"), "{index}");
+    }
+
     // The comparison above can fail.
     found["robust"]["correct"] = Value::from(0);
     assert_ne!(found, expected);

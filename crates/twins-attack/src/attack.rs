@@ -2,11 +2,11 @@ use burn::tensor::Tensor;
 
 use crate::classifier::argmax;
 use crate::clean::CleanLogits;
-use crate::engine::{Cost, Stage, Tally, Watch};
+use crate::engine::{Cost, Ended, Stage, Tally, Watch};
 use crate::inference_form::check_gradient_pass;
 use crate::{
-    AttackError, Classifier, Finding, Goal, RunSelection, Samples, Search, Subject, ThreatModel,
-    Verification, VerificationRule,
+    AttackError, Classifier, Goal, RunSelection, Samples, Search, Subject, ThreatModel, Verification,
+    VerificationRule,
 };
 
 /// An attack: a way to look for an image within a [`ThreatModel`] that the model misclassifies.
@@ -107,8 +107,7 @@ impl<A: Attack> AsAttack for A {
 #[derive(Debug, Clone)]
 pub struct AttackOutput {
     /// The attack's images `[samples, channels, height, width]`, inside the threat model: adversarial ones where the
-    /// attack succeeded, its strongest ones elsewhere (the
-    /// clean image if that lay outside).
+    /// attack succeeded, its strongest ones elsewhere (the clean image if that lay outside).
     pub adversarial: Tensor<4>,
     /// Whether the attack reached its [`Goal`] on each sample: another prediction than the label, or in a targeted attack
     /// the target, as verified in a fresh forward pass. A clean image that is misclassified reaches the goal of an untargeted attack, and of a targeted one if
@@ -148,25 +147,26 @@ fn run(
     victim: &(dyn Classifier + Sync),
     samples: &Samples,
 ) -> Result<AttackOutput, AttackError> {
-    let clean = CleanLogits::compute(victim, samples)?;
+    let stream = samples.stream();
+    let clean = CleanLogits::compute(victim, &stream)?;
     let predictions: Vec<usize> = clean.rows().map(argmax).collect();
     let attacked: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p == y).collect();
     let standing: Vec<usize> = (0..samples.len()).filter(|&i| attacked[i]).collect();
     let reached = |i: usize| match attack.goal() {
         Goal::Untargeted => true,
-        Goal::Given => samples.target(i) == Some(predictions[i]),
+        Goal::Given => stream.source().target(i) == Some(predictions[i]),
         // The classes that the others aim at depend on how a correct prediction ranks them.
         Goal::Rank(_) | Goal::LeastLikely => false,
     };
     let fooled = (0..samples.len()).map(|i| !attacked[i] && reached(i)).collect();
     let mut cost = Cost { forwards: clean.forwards(), backwards: 0 };
     if attack.uses_gradients() && !standing.is_empty() && attack.threat_model().epsilon() > 0.0 {
-        cost += check_gradient_pass(victim, samples.device(), samples, &clean)?;
+        cost += check_gradient_pass(victim, samples.device(), &stream, &clean)?;
     }
     let tally = Tally { cost, ..Tally::default() };
     let mut results = Results { pixels: samples.pixels().to_vec(), predictions, fooled, tally };
     let rule = VerificationRule::default();
-    let stage = Stage { attack, victim, device: samples.device(), samples, clean: &clean, rule };
+    let stage = Stage { attack, victim, device: samples.device(), samples: &stream, clean: &clean, rule };
     stage.drive(&standing, &mut results)?;
     Ok(AttackOutput {
         adversarial: samples.upload(results.pixels),
@@ -188,7 +188,8 @@ struct Results {
 }
 
 impl Watch for Results {
-    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError> {
+    fn finished(&mut self, ended: Ended) -> Result<(), AttackError> {
+        let Ended { index, finding, tally, .. } = ended;
         let row = finding.point.len();
         self.pixels[index * row..(index + 1) * row].copy_from_slice(&finding.point);
         self.predictions[index] = argmax(&finding.logits);

@@ -58,8 +58,7 @@ impl Claims {
     ) -> Option<(Task, Finding)> {
         let verification = &mut task.tally.verification;
         verification.claimed += 1;
-        let image = stage.samples.image(task.index);
-        match check_position(&stage.attack.threat_model(), image, &finding.point) {
+        match check_position(&stage.attack.threat_model(), &task.image, &finding.point) {
             Ok(()) => {
                 self.waiting.push(Claim { task, finding, successes: 0, logits: [Vec::new(), Vec::new()] });
                 return None;
@@ -68,7 +67,7 @@ impl Claims {
             Err(Outside::Ball) => verification.outside_ball += 1,
         }
         let logits = stage.clean.row(task.index).to_vec();
-        let (point, target) = (image.to_vec(), finding.target);
+        let (point, target) = (task.image.to_vec(), finding.target);
         Some((task, Finding { point, fooled: false, target, logits, loss: f32::NEG_INFINITY }))
     }
 

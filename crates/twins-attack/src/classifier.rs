@@ -60,7 +60,7 @@ impl<F: Fn(Tensor<4>) -> Tensor<2>> Classifier for F {
 /// # Errors
 /// As for an attack: logits that are not finite, a wrong number of rows, labels without a class.
 pub fn predictions(victim: &dyn Classifier, samples: &Samples) -> Result<Vec<usize>, AttackError> {
-    Ok(CleanLogits::compute(victim, samples)?.rows().map(argmax).collect())
+    Ok(CleanLogits::compute(victim, &samples.stream())?.rows().map(argmax).collect())
 }
 
 /// The share of the samples that the model classifies as labelled, in [0, 1].

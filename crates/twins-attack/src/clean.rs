@@ -1,7 +1,9 @@
 use rayon::prelude::*;
 
+use crate::hash::Hash;
 use crate::inference_form::check_plain_pass;
-use crate::{AttackError, Classifier, Samples};
+use crate::source::SampleStream;
+use crate::{AttackError, Classifier};
 
 /// The model's logits on the clean images: what every attack starts from, computed once.
 #[derive(Debug, Clone)]
@@ -9,38 +11,47 @@ pub(crate) struct CleanLogits {
     logits: Vec<f32>,
     classes: usize,
     forwards: u64,
+    /// Hash of the images.
+    images: u64,
 }
 
 impl CleanLogits {
     /// One forward pass per sample, with all the checks that need the number of classes, and that the model is in its
     /// inference form as far as plain images show it.
-    pub(crate) fn compute(victim: &dyn Classifier, samples: &Samples) -> Result<Self, AttackError> {
-        let (mut logits, mut classes, mut forwards) = (Vec::new(), 0, samples.len() as u64);
-        let row = samples.pixels().len() / samples.len();
-        for (batch, pixels) in samples.pixels().chunks(samples.batch_size() * row).enumerate() {
-            let ids = &samples.ids()[batch * samples.batch_size()..];
-            let output = victim.logits(samples.upload(pixels.to_vec()));
+    pub(crate) fn compute(victim: &dyn Classifier, samples: &SampleStream<'_>) -> Result<Self, AttackError> {
+        let (source, device, len) = (samples.source(), samples.device(), samples.len());
+        let (mut logits, mut classes, mut forwards) = (Vec::new(), 0, len as u64);
+        let mut hash = Hash::new();
+        for start in (0..len).step_by(samples.batch_size()) {
+            let indices: Vec<usize> = (start..len.min(start + samples.batch_size())).collect();
+            let images = samples.load_all(&indices)?;
+            images.iter().for_each(|image| hash.floats(image));
+            let ids: Vec<u64> = indices.iter().map(|&index| source.id(index)).collect();
+            let output = victim.logits(samples.upload_to(images.concat(), device));
             classes = output.dims()[1];
-            if batch == 0 {
-                let first = samples.upload(pixels[..row].to_vec());
+            if start == 0 {
+                let first = samples.upload_to(images[0].to_vec(), device);
                 forwards += check_plain_pass(victim, &output, first, ids[0])?;
             }
-            logits.extend(read_logits(output.inner(), &ids[..pixels.len() / row])?);
+            logits.extend(read_logits(output.inner(), &ids)?);
         }
         if classes < 2 {
             return Err(AttackError::OneClass { classes });
         }
-        for (&label, &sample) in samples.labels().iter().zip(samples.ids()) {
-            if label >= classes {
-                return Err(AttackError::Label { sample, label, classes });
+        for index in 0..len {
+            let sample = source.id(index);
+            for label in [Some(source.label(index)), source.target(index)].into_iter().flatten() {
+                if label >= classes {
+                    return Err(AttackError::Label { sample, label, classes });
+                }
             }
         }
-        for (index, &sample) in samples.ids().iter().enumerate() {
-            if let Some(label) = samples.target(index).filter(|&target| target >= classes) {
-                return Err(AttackError::Label { sample, label, classes });
-            }
-        }
-        Ok(Self { logits, classes, forwards })
+        Ok(Self { logits, classes, forwards, images: hash.value() })
+    }
+
+    /// Hash of the images.
+    pub(crate) fn images(&self) -> u64 {
+        self.images
     }
 
     /// The same model's logits of an earlier call in their place.

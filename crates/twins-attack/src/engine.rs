@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::ops::AddAssign;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
@@ -9,8 +9,9 @@ use crate::claims::{Claim, Claims};
 use crate::clean::{CleanLogits, read_logits};
 use crate::gradient::Tracked;
 use crate::lanes::Lanes;
+use crate::source::SampleStream;
 use crate::verification::{Verification, VerificationRule};
-use crate::{Attack, AttackError, Classifier, Finding, Need, RunSelection, Samples, Search, Step, Subject};
+use crate::{Attack, AttackError, Classifier, Finding, Need, RunSelection, Search, Step, Subject};
 
 /// Fewer images are not worth a model call of their own.
 const SMALLEST_PART: usize = 8;
@@ -43,10 +44,20 @@ impl AddAssign for Tally {
     }
 }
 
+/// What an attack has done to a sample.
+pub(crate) struct Ended {
+    pub(crate) index: usize,
+    /// The clean image.
+    pub(crate) image: Arc<[f32]>,
+    /// If it says that the model is fooled, that has been verified.
+    pub(crate) finding: Finding,
+    pub(crate) tally: Tally,
+}
+
 /// Somebody who takes what a stage finds out.
 pub(crate) trait Watch {
-    /// The attack on a sample has ended. If the finding says that the model is fooled, that has been verified.
-    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError>;
+    /// The attack on a sample has ended.
+    fn finished(&mut self, ended: Ended) -> Result<(), AttackError>;
 
     /// A batch has been through the model; `under_way` is what the unfinished samples have cost so far.
     fn ticked(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
@@ -61,7 +72,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) victim: &'a (dyn Classifier + Sync),
     /// Where the victim is.
     pub(crate) device: &'a Device,
-    pub(crate) samples: &'a Samples,
+    pub(crate) samples: &'a SampleStream<'a>,
     pub(crate) clean: &'a CleanLogits,
     /// Decides whether a claim counts.
     pub(crate) rule: VerificationRule,
@@ -76,13 +87,22 @@ impl Waiting {
     }
 
     fn next(&self) -> Option<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.take(1).pop()
+    }
+
+    /// At most so many.
+    fn take(&self, count: usize) -> Vec<usize> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = count.min(waiting.len());
+        waiting.drain(..count).collect()
     }
 }
 
 /// A sample to be attacked.
 pub(crate) struct Task {
     pub(crate) index: usize,
+    /// The clean image.
+    pub(crate) image: Arc<[f32]>,
     /// The next run, or the present one.
     pub(crate) run: usize,
     pub(crate) tally: Tally,
@@ -91,8 +111,8 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    fn new(index: usize) -> Self {
-        Self { index, run: 0, tally: Tally::default(), best: None }
+    fn new(index: usize, image: Arc<[f32]>) -> Self {
+        Self { index, image, run: 0, tally: Tally::default(), best: None }
     }
 }
 
@@ -141,10 +161,11 @@ impl<'a> Stage<'a> {
     ) -> Result<(), AttackError> {
         if self.attack.threat_model().epsilon() == 0.0 {
             while let Some(index) = waiting.next() {
-                let point = self.samples.image(index).to_vec();
+                let image = self.samples.load(index)?;
                 let logits = self.clean.row(index).to_vec();
-                let finding = Finding { point, fooled: false, target: None, logits, loss: f32::NEG_INFINITY };
-                watch.finished(index, finding, Tally::default())?;
+                let (point, loss) = (image.to_vec(), f32::NEG_INFINITY);
+                let finding = Finding { point, fooled: false, target: None, logits, loss };
+                watch.finished(Ended { index, image, finding, tally: Tally::default() })?;
             }
             return Ok(());
         }
@@ -155,9 +176,13 @@ impl<'a> Stage<'a> {
         // Samples with runs left.
         let mut again: VecDeque<Task> = VecDeque::new();
         loop {
-            while slots.len() < places {
-                let Some(task) = again.pop_front().or_else(|| waiting.next().map(Task::new)) else { break };
+            let old = again.len().min(places - slots.len());
+            let new = waiting.take(places - slots.len() - old);
+            for task in again.drain(..old) {
                 slots.push(self.start(task)?);
+            }
+            for (&index, image) in new.iter().zip(self.samples.load_all(&new)?) {
+                slots.push(self.start(Task::new(index, image))?);
             }
             let idle = slots.is_empty();
             if idle && claims.is_empty() {
@@ -187,7 +212,8 @@ impl<'a> Stage<'a> {
                 let finding = stronger(task.best.take(), finding, selection);
                 let settled = finding.fooled && selection == RunSelection::FirstFooled;
                 if settled || task.run == runs {
-                    watch.finished(task.index, finding, task.tally)?;
+                    let Task { index, image, tally, .. } = task;
+                    watch.finished(Ended { index, image, finding, tally })?;
                 } else {
                     task.best = Some(finding);
                     again.push_back(task);
@@ -201,15 +227,15 @@ impl<'a> Stage<'a> {
 
     /// Starts the next run on a sample.
     fn start(&self, task: Task) -> Result<Slot<'a>, AttackError> {
-        let (samples, index) = (self.samples, task.index);
+        let (source, index) = (self.samples.source(), task.index);
         let search = self.attack.search(
             &Subject {
-                id: samples.ids()[index],
-                image: samples.image(index),
-                shape: samples.image_shape(),
-                label: samples.labels()[index],
-                target: samples.target(index),
-                start: samples.start(index),
+                id: source.id(index),
+                image: task.image.clone(),
+                shape: source.image_shape(),
+                label: source.label(index),
+                target: source.target(index),
+                start: source.start(index),
                 clean: self.clean.row(index),
             },
             task.run,
@@ -232,8 +258,8 @@ impl<'a> Stage<'a> {
 
     /// Puts the points of these searches to the model in one call, and hands them the answers.
     fn answer(&self, asking: &mut [&mut Slot<'a>], need: Need) -> Result<u64, AttackError> {
-        let ids: Vec<u64> = asking.iter().map(|slot| self.samples.ids()[slot.task.index]).collect();
-        let row = self.samples.image(0).len();
+        let ids: Vec<u64> = asking.iter().map(|slot| self.samples.source().id(slot.task.index)).collect();
+        let row: usize = self.samples.source().image_shape().iter().product();
         let mut pixels = Vec::with_capacity(asking.len() * row);
         asking.iter().for_each(|slot| pixels.extend_from_slice(slot.search.point()));
         let images = self.samples.upload_to(pixels, self.device);
@@ -263,13 +289,13 @@ impl<'a> Stage<'a> {
 
     /// The fresh passes over one part of the claims.
     fn run_anew(&self, claims: &mut [Claim]) -> Result<u64, AttackError> {
-        let ids: Vec<u64> = claims.iter().map(|claim| self.samples.ids()[claim.task.index]).collect();
+        let ids: Vec<u64> = claims.iter().map(|claim| self.samples.source().id(claim.task.index)).collect();
         let pixels: Vec<f32> = claims.iter().flat_map(|claim| &claim.finding().point).copied().collect();
         let images = self.samples.upload_to(pixels, self.device);
         for _ in 0..self.rule.fresh_draws {
             let logits = read_logits(self.victim.logits(images.clone()).inner(), &ids)?;
             for (claim, logits) in claims.iter_mut().zip(logits.chunks(self.clean.classes())) {
-                claim.judge(self.samples.labels()[claim.task.index], logits);
+                claim.judge(self.samples.source().label(claim.task.index), logits);
             }
         }
         Ok((claims.len() * self.rule.fresh_draws) as u64)

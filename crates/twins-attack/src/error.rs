@@ -1,7 +1,7 @@
 use burn::tensor::TensorReadError;
 use thiserror::Error;
 
-use crate::{Precision, TrainingSign};
+use crate::{Precision, SourceError, TrainingSign};
 
 /// What can be wrong with the settings, the data or the model of an attack.
 #[derive(Debug, Error)]
@@ -126,6 +126,26 @@ pub enum AttackError {
     NanPixel {
         /// Number of the sample.
         sample: u64,
+    },
+    /// An image could not be read.
+    #[error("sample {sample} could not be read: {source}")]
+    Source {
+        /// Number of the sample.
+        sample: u64,
+        /// The source's error.
+        source: SourceError,
+    },
+    /// An image has another number of values than its shape says.
+    #[error(
+        "sample {sample} has {found} values, and the source's images have {expected}: all must have one shape"
+    )]
+    ImageLength {
+        /// Number of the sample.
+        sample: u64,
+        /// Channels times height times width.
+        expected: usize,
+        /// Values read.
+        found: usize,
     },
     /// A point to start from has a value that is not finite.
     #[error(
@@ -265,6 +285,15 @@ pub enum AttackError {
     DamagedState {
         /// Place of the outcome.
         place: usize,
+    },
+    /// A saved state has no images, and the caller wants them back.
+    #[error(
+        "the saved state lacks the adversarial example of sample {sample}, which the evaluation is to return: keep the \
+         images in the outcomes, or resume with AutoAttack::evaluate_stream, which does not return them"
+    )]
+    ImageNotKept {
+        /// Number of the sample.
+        sample: u64,
     },
     /// The observer ended the evaluation.
     #[error("the evaluation was stopped by its observer: go on from the saved state")]

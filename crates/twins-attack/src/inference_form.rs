@@ -10,7 +10,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::clean::{CleanLogits, read_logits};
 use crate::engine::Cost;
 use crate::gradient::Tracked;
-use crate::{AttackError, Classifier, Precision, Samples};
+use crate::source::SampleStream;
+use crate::{AttackError, Classifier, Precision};
 
 /// How many images are enough to tell.
 const PROBE: usize = 4;
@@ -91,15 +92,14 @@ pub(crate) fn check_plain_pass(
 pub(crate) fn check_gradient_pass(
     victim: &dyn Classifier,
     device: &Device,
-    samples: &Samples,
+    samples: &SampleStream<'_>,
     clean: &CleanLogits,
 ) -> Result<Cost, AttackError> {
     // Two copies of a single image, for layers that split a batch.
     let indices: Vec<usize> = (0..samples.len().clamp(2, PROBE)).map(|i| i.min(samples.len() - 1)).collect();
-    let ids: Vec<u64> = indices.iter().map(|&i| samples.ids()[i]).collect();
-    let pixels: Vec<f32> = indices.iter().flat_map(|&i| samples.image(i)).copied().collect();
+    let ids: Vec<u64> = indices.iter().map(|&i| samples.source().id(i)).collect();
     let plain: Vec<f32> = indices.iter().flat_map(|&i| clean.row(i)).copied().collect();
-    let images = samples.upload_to(pixels, device);
+    let images = samples.upload(&indices, device)?;
     let passes = indices.len() as u64;
     let tracked = match Tracked::forward(victim, images.clone()) {
         Err(AttackError::NoGradient) => return Ok(Cost { forwards: passes, backwards: 0 }),

@@ -1,9 +1,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::AttackError;
-use crate::caller_device::computes_in_caller;
+use crate::source::{SampleSource, SampleStream, SourceError, check_values, default_concurrent_calls};
 
-/// Images with their labels, checked, in the form in which attacks take them.
+/// Images with their labels, checked, all in memory. A [`SampleSource`] for large data sets reads them one by one.
 ///
 /// Each sample has a number, its index in the data set, which keys its random draws: give it with
 /// [`Samples::with_ids`] when the samples are a part of a data set or in another order.
@@ -48,19 +48,11 @@ impl Samples {
         }
         same_count(n, "labels", labels.len())?;
         let pixels = images.try_into_vec_as::<f32>()?;
-        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-        for (place, &value) in pixels.iter().enumerate() {
-            if value.is_nan() {
-                return Err(AttackError::NanPixel { sample: (place / (pixels.len() / n)) as u64 });
-            }
-            (min, max) = (min.min(value), max.max(value));
-        }
-        if min < 0.0 || max > 1.0 {
-            return Err(AttackError::OutsideBox { min, max });
-        }
+        let row = pixels.len() / n;
+        check_values(&pixels, |place| (place / row) as u64)?;
         let ids = (0..n as u64).collect();
         let batch_size = Self::DEFAULT_BATCH_SIZE;
-        let concurrent_calls = if computes_in_caller(&device) { rayon::current_num_threads() } else { 1 };
+        let concurrent_calls = default_concurrent_calls(&device);
         let (targets, starts) = (None, None);
         Ok(Self { pixels, shape, labels, ids, targets, starts, device, batch_size, concurrent_calls })
     }
@@ -169,38 +161,53 @@ impl Samples {
         &self.pixels[self.row(index)]
     }
 
-    pub(crate) fn target(&self, index: usize) -> Option<usize> {
-        self.targets.as_ref().map(|targets| targets[index])
-    }
-
-    pub(crate) fn start(&self, index: usize) -> Option<&[f32]> {
-        self.starts.as_ref().map(|starts| &starts[self.row(index)])
+    /// The samples as an evaluation goes through them.
+    pub(crate) fn stream(&self) -> SampleStream<'_> {
+        SampleStream::of_samples(self)
     }
 
     pub(crate) fn pixels(&self) -> &[f32] {
         &self.pixels
     }
 
-    /// The same samples on another device.
-    pub(crate) fn to_device(&self, device: &Device) -> Self {
-        Self { device: device.clone(), ..self.clone() }
-    }
-
-    /// Brings rows of pixels to the device.
+    /// Brings as many rows of pixels as there are samples to the device.
     pub(crate) fn upload(&self, pixels: Vec<f32>) -> Tensor<4> {
-        self.upload_to(pixels, &self.device)
-    }
-
-    /// Brings rows of pixels to a device.
-    pub(crate) fn upload_to(&self, pixels: Vec<f32>, device: &Device) -> Tensor<4> {
-        let [channels, height, width] = self.image_shape();
-        let rows = pixels.len() / (channels * height * width);
-        Tensor::from_data(TensorData::new(pixels, [rows, channels, height, width]), device)
+        Tensor::from_data(TensorData::new(pixels, self.shape), &self.device)
     }
 
     fn row(&self, index: usize) -> std::ops::Range<usize> {
         let length = self.pixels.len() / self.len();
         index * length..(index + 1) * length
+    }
+}
+
+impl SampleSource for Samples {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        self.image_shape()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.labels[index]
+    }
+
+    fn id(&self, index: usize) -> u64 {
+        self.ids[index]
+    }
+
+    fn target(&self, index: usize) -> Option<usize> {
+        self.targets.as_ref().map(|targets| targets[index])
+    }
+
+    fn start(&self, index: usize) -> Option<&[f32]> {
+        self.starts.as_ref().map(|starts| &starts[self.row(index)])
+    }
+
+    fn load(&self, index: usize) -> Result<Vec<f32>, SourceError> {
+        Ok(self.image(index).to_vec())
     }
 }
 

@@ -1,12 +1,14 @@
+use std::sync::Arc;
+
 use crate::{Draws, ThreatModel};
 
 /// One sample as an attack sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Subject<'a> {
     /// Number of the sample, which keys its random draws.
     pub id: u64,
-    /// Values of the clean image, channels first.
-    pub image: &'a [f32],
+    /// Values of the clean image, channels first. Shared, because it is in memory only while the sample is under attack.
+    pub image: Arc<[f32]>,
     /// Channels, height and width.
     pub shape: [usize; 3],
     /// The right class.
@@ -29,7 +31,7 @@ impl Subject<'_> {
     /// attack may return.
     pub fn start_within(&self, threat: &ThreatModel) -> Option<Vec<f32>> {
         let mut start = self.start?.to_vec();
-        threat.project(self.image, &mut start);
+        threat.project(&self.image, &mut start);
         Some(start)
     }
 }

@@ -4,8 +4,8 @@ use std::thread;
 
 use rayon::ThreadPoolBuilder;
 
-use crate::engine::{Stage, Tally, Waiting, Watch};
-use crate::{AttackError, Finding};
+use crate::AttackError;
+use crate::engine::{Ended, Stage, Waiting, Watch};
 
 /// Drives one attack with several victims at a time, which take up the standing samples as they have room; `watch` is
 /// told in the caller's thread.
@@ -55,7 +55,7 @@ pub(crate) fn drive(
                 continue;
             }
             outcome = match told {
-                Told::Finished(index, finding, tally) => watch.finished(index, finding, tally),
+                Told::Finished(ended) => watch.finished(ended),
                 Told::Ticked { shard, calls, costs } => {
                     under_way[shard] = costs;
                     watch.ticked(calls, under_way.iter().sum())
@@ -72,7 +72,7 @@ pub(crate) fn drive(
 
 /// What a shard has to tell.
 enum Told {
-    Finished(usize, Finding, Tally),
+    Finished(Ended),
     Ticked { shard: usize, calls: u64, costs: u64 },
     Failed(AttackError),
 }
@@ -96,9 +96,9 @@ impl Teller<'_> {
 }
 
 impl Watch for Teller<'_> {
-    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError> {
+    fn finished(&mut self, ended: Ended) -> Result<(), AttackError> {
         self.go_on()?;
-        self.tell(Told::Finished(index, finding, tally));
+        self.tell(Told::Finished(ended));
         Ok(())
     }
 

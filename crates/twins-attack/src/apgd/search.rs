@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::Apgd;
 use super::schedule::Schedule;
 use crate::classifier::argmax;
@@ -9,7 +11,7 @@ const STEP_WEIGHT: f32 = 0.75;
 
 pub(super) struct ApgdSearch<'a> {
     apgd: &'a Apgd,
-    image: &'a [f32],
+    image: Arc<[f32]>,
     aim: Aim<'a>,
     phases: std::vec::IntoIter<(ThreatModel, usize)>,
     /// Ball and number of steps of the present phase.
@@ -45,16 +47,15 @@ impl<'a> ApgdSearch<'a> {
     ) -> Self {
         let mut phases = apgd.phases().into_iter();
         let (threat, steps) = phases.next().expect("there is always a phase");
-        let image = subject.image;
+        let image = subject.image.clone();
         let point = match subject.start_within(&apgd.config.threat) {
             Some(start) => start,
-            None => random_start(&threat, image, &mut draws),
+            None => random_start(&threat, &image, &mut draws),
         };
         let best =
             Best { point: point.clone(), gradient: Vec::new(), logits: Vec::new(), loss: f32::NEG_INFINITY };
         Self {
             apgd,
-            image,
             aim: Aim { label: subject.label, target, clean: subject.clean },
             phases,
             threat,
@@ -62,6 +63,7 @@ impl<'a> ApgdSearch<'a> {
             step: 0,
             random_start: subject.start.is_none(),
             schedule: Schedule::new(threat, steps, apgd.config.rho, 0.0, None, image.len()),
+            image,
             previous: Vec::new(),
             ahead: vec![0.0; point.len()],
             loss: 0.0,
@@ -86,12 +88,12 @@ impl<'a> ApgdSearch<'a> {
         if self.step == 0 {
             // A random start says nothing about how sparse the solution is.
             let random = std::mem::take(&mut self.random_start);
-            let changed = (!random).then(|| changed(&self.point, self.image));
+            let changed = (!random).then(|| changed(&self.point, &self.image));
             self.schedule =
                 Schedule::new(self.threat, self.steps, self.apgd.config.rho, self.loss, changed, values);
             return false;
         }
-        let (best, image) = (&self.best, self.image);
+        let (best, image) = (&self.best, &self.image);
         self.schedule.after_step(self.loss, best.loss, || changed(&best.point, image), values)
     }
 
@@ -122,7 +124,7 @@ impl<'a> ApgdSearch<'a> {
             Some((threat, steps)) => {
                 (self.threat, self.steps, self.step) = (threat, steps, 0);
                 self.point.copy_from_slice(&self.best.point);
-                self.threat.project(self.image, &mut self.point);
+                self.threat.project(&self.image, &mut self.point);
                 self.previous.clear();
                 Step::Ask
             }
@@ -154,7 +156,7 @@ impl Search for ApgdSearch<'_> {
         if config.returned == Returned::FirstFooled && fooled {
             // A point of the wide L1 balls counts only if it lies in the ball that is allowed.
             let within = self.threat.epsilon() <= config.threat.epsilon()
-                || config.threat.distance(self.image, &self.point) <= config.threat.epsilon();
+                || config.threat.distance(&self.image, &self.point) <= config.threat.epsilon();
             if within {
                 self.best.point.copy_from_slice(&self.point);
                 self.best.logits = logits.to_vec();

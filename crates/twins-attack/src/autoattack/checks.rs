@@ -5,7 +5,8 @@ use crate::clean::{CleanLogits, read_logits};
 use crate::engine::Cost;
 use crate::gradient::Tracked;
 use crate::inference_form::{TrainingSign, compare_gradient_pass};
-use crate::{Aim, AttackError, Classifier, Loss, Samples};
+use crate::source::SampleStream;
+use crate::{Aim, AttackError, Classifier, Loss};
 
 /// What the first batch shows of a model.
 pub(super) struct Checked {
@@ -19,18 +20,18 @@ pub(super) struct Checked {
 /// Looks at the first batch.
 pub(super) fn check_model(
     victim: &dyn Classifier,
-    samples: &Samples,
+    samples: &SampleStream<'_>,
     clean: &CleanLogits,
     gradients: bool,
 ) -> Result<Checked, AttackError> {
     let mut warnings = Vec::new();
     let n = samples.len().min(samples.batch_size());
-    let row = samples.image(0).len();
-    let images = || samples.upload(samples.pixels()[..n * row].to_vec());
-    let ids = &samples.ids()[..n];
+    let indices: Vec<usize> = (0..n).collect();
+    let ids: Vec<u64> = indices.iter().map(|&index| samples.source().id(index)).collect();
+    let images = samples.upload(&indices, samples.device())?;
     let classes = clean.classes();
 
-    let again = read_logits(victim.logits(images()).inner(), ids)?;
+    let again = read_logits(victim.logits(images.clone()).inner(), &ids)?;
     let largest = again.iter().fold(1.0_f32, |most, z| z.abs().max(most));
     let difference = clean.rows().flatten().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     // The same batch twice: what remains is the rounding of parallel sums on some devices.
@@ -45,16 +46,17 @@ pub(super) fn check_model(
     }
     let mut cost = Cost { forwards: n as u64, backwards: 0 };
     if gradients {
-        let tracked = Tracked::forward(victim, images())?;
-        let logits = read_logits(tracked.logits(), ids)?;
+        let tracked = Tracked::forward(victim, images)?;
+        let logits = read_logits(tracked.logits(), &ids)?;
         let mut cotangents = vec![0.0; n * classes];
         for (i, (z, c)) in again.chunks(classes).zip(cotangents.chunks_mut(classes)).enumerate() {
-            let aim = Aim { label: samples.labels()[i], target: None, clean: &[] };
+            let aim = Aim { label: samples.source().label(i), target: None, clean: &[] };
             Loss::CrossEntropy.evaluate(z, aim, c);
         }
         let cotangents = Tensor::from_data(TensorData::new(cotangents, [n, classes]), samples.device());
         let gradient = tracked.gradient(cotangents)?.try_into_vec_as::<f32>()?;
-        let zero = gradient.chunks(row).filter(|g| g.iter().all(|g| *g == 0.0 || g.is_nan())).count();
+        let zero =
+            gradient.chunks(gradient.len() / n).filter(|g| g.iter().all(|g| *g == 0.0 || g.is_nan())).count();
         if zero > 0 {
             warnings.push(Warning::ZeroGradient { samples: zero, of: n });
         }

@@ -1,18 +1,17 @@
 use std::time::Instant;
 
 use super::report::wilson_interval;
-use super::{AutoAttack, Count, Evaluation, Outcome, Progress, Report, SampleRecord, StageReport, Warning};
+use super::{AutoAttack, Count, Outcome, Progress, Report, SampleRecord, StageReport, Warning};
+use crate::Attack;
 use crate::classifier::argmax;
 use crate::clean::CleanLogits;
 use crate::engine::Cost;
-use crate::{Attack, Samples, ThreatModel};
+use crate::source::SampleStream;
 
 /// What an evaluation knows so far.
 pub(super) struct Course<'a> {
-    samples: &'a Samples,
-    threat: ThreatModel,
+    samples: &'a SampleStream<'a>,
     predictions: Vec<usize>,
-    pixels: Vec<f32>,
     /// By what, and how far from the clean image, each sample was broken.
     broken: Vec<Option<(String, f32)>>,
     /// Whether a sample's outcome in the present stage is open.
@@ -29,19 +28,18 @@ pub(super) struct Course<'a> {
 
 impl<'a> Course<'a> {
     pub(super) fn new(
-        samples: &'a Samples,
+        samples: &'a SampleStream<'a>,
         clean: &CleanLogits,
-        threat: ThreatModel,
         begin: Instant,
         stages: usize,
     ) -> Self {
         let predictions: Vec<usize> = clean.rows().map(argmax).collect();
-        let wrong = |(prediction, label)| (prediction != label).then(|| ("clean".to_string(), 0.0));
+        let wrong = |(index, prediction): (usize, &usize)| {
+            (*prediction != samples.source().label(index)).then(|| ("clean".to_string(), 0.0))
+        };
         Self {
             samples,
-            threat,
-            pixels: samples.pixels().to_vec(),
-            broken: predictions.iter().zip(samples.labels()).map(wrong).collect(),
+            broken: predictions.iter().enumerate().map(wrong).collect(),
             predictions,
             open: vec![false; samples.len()],
             reports: Vec::new(),
@@ -72,10 +70,8 @@ impl<'a> Course<'a> {
     pub(super) fn take(&mut self, outcome: &Outcome, attack: &str) {
         let index = outcome.sample;
         self.open[index] = false;
-        if let Some(adversarial) = &outcome.adversarial {
-            let clean = self.samples.image(index);
-            self.broken[index] = Some((attack.to_string(), self.threat.distance(clean, adversarial)));
-            self.pixels[index * clean.len()..(index + 1) * clean.len()].copy_from_slice(adversarial);
+        if let Some(distance) = outcome.distance {
+            self.broken[index] = Some((attack.to_string(), distance));
         }
     }
 
@@ -117,22 +113,22 @@ impl<'a> Course<'a> {
         }
     }
 
-    pub(super) fn finish(self, autoattack: &AutoAttack, warnings: Vec<Warning>, total: Cost) -> Evaluation {
-        let samples = self.samples;
-        let right = self.predictions.iter().zip(samples.labels()).filter(|(p, y)| p == y).count();
-        let robust = Count { correct: self.standing(), total: samples.len() };
+    pub(super) fn finish(self, autoattack: &AutoAttack, warnings: Vec<Warning>, total: Cost) -> Report {
+        let (source, len) = (self.samples.source(), self.samples.len());
+        let right = (0..len).filter(|&index| self.predictions[index] == source.label(index)).count();
+        let robust = Count { correct: self.standing(), total: len };
         let records = self.broken.into_iter().enumerate().map(|(i, broken)| {
             let (broken_by, distance) = broken.unzip();
             SampleRecord {
-                index: samples.ids()[i],
-                label: samples.labels()[i],
+                index: source.id(i),
+                label: source.label(i),
                 clean_prediction: self.predictions[i],
                 broken_by,
                 distance,
             }
         });
-        let report = Report {
-            clean: Count { correct: right, total: samples.len() },
+        Report {
+            clean: Count { correct: right, total: len },
             stages: self.reports,
             robust,
             interval: wilson_interval(robust.correct, robust.total),
@@ -142,7 +138,6 @@ impl<'a> Course<'a> {
             forwards: total.forwards,
             backwards: total.backwards,
             samples: records.collect(),
-        };
-        Evaluation { report, adversarial: samples.upload(self.pixels) }
+        }
     }
 }

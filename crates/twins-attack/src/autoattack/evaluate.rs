@@ -6,10 +6,13 @@ use burn::tensor::Tensor;
 use super::checks::{Checked, check_model};
 use super::course::Course;
 use super::replica::{Replica, check_replicas};
-use super::{AttackKind, AutoAttack, EvaluationState, Observer, Outcome, Report, StageReport, Warning};
+use super::{
+    AttackKind, AutoAttack, EvaluationState, Observer, Outcome, Progress, Report, StageReport, Warning,
+};
 use crate::clean::CleanLogits;
-use crate::engine::{Cost, Stage, Tally, Watch};
-use crate::{AttackError, Classifier, Finding, Samples, Verification, shards};
+use crate::engine::{Cost, Ended, Stage, Watch};
+use crate::source::SampleStream;
+use crate::{AttackError, Classifier, Samples, ThreatModel, Verification, shards};
 
 /// The result of [`AutoAttack::evaluate`].
 #[derive(Debug, Clone)]
@@ -95,15 +98,32 @@ impl AutoAttack {
         saved: Option<EvaluationState>,
         observer: &mut dyn Observer,
     ) -> Result<Evaluation, AttackError> {
+        let mut images = Images::new(samples, observer);
+        if let Some(saved) = &saved {
+            images.take(saved)?;
+        }
+        let report = self.evaluate_stream(replicas, &samples.stream(), saved, &mut images)?;
+        Ok(Evaluation { report, adversarial: samples.upload(images.pixels) })
+    }
+
+    /// The same with images that are read when they are needed. Memory does not grow with their number, but for the clean logits
+    /// and some scalars for each sample. The adversarial examples go to the observer alone, one by one
+    /// ([`Outcome::adversarial`]).
+    ///
+    /// See [`SampleStream`] for an example.
+    ///
+    /// # Errors
+    /// As [`evaluate_on`](Self::evaluate_on); [`AttackError::Source`] and what is wrong with an image.
+    pub fn evaluate_stream(
+        &self,
+        replicas: &[Replica<'_>],
+        samples: &SampleStream<'_>,
+        saved: Option<EvaluationState>,
+        observer: &mut dyn Observer,
+    ) -> Result<Report, AttackError> {
         let begin = Instant::now();
         let Replica { victim, device } = replicas.first().ok_or(AttackError::NoReplica)?;
-        let moved;
-        let samples = if samples.device() == device {
-            samples
-        } else {
-            moved = samples.to_device(device);
-            &moved
-        };
+        let samples = &samples.to_device(device);
         let mut clean = CleanLogits::compute(*victim, samples)?;
         let (stages, chosen) = self.stages(clean.classes())?;
         let gradients = stages.iter().any(|attack| attack.uses_gradients());
@@ -122,7 +142,7 @@ impl AutoAttack {
         }
         go_on(observer.started(&state))?;
 
-        let mut course = Course::new(samples, &clean, self.config.threat, begin, stages.len());
+        let mut course = Course::new(samples, &clean, begin, stages.len());
         for (number, attack) in stages.iter().enumerate() {
             let name = attack.name();
             let mut stage = StageReport {
@@ -143,8 +163,14 @@ impl AutoAttack {
             }
             let (earlier, now) = (stage.seconds, Instant::now());
             let waiting = course.waiting();
-            let mut watch =
-                StageWatch { course: &mut course, observer, stage: &mut stage, earlier, begin: now };
+            let mut watch = StageWatch {
+                course: &mut course,
+                observer,
+                stage: &mut stage,
+                threat: self.config.threat,
+                earlier,
+                begin: now,
+            };
             let stages: Vec<Stage<'_>> = replicas
                 .iter()
                 .map(|Replica { victim, device }| Stage {
@@ -174,6 +200,57 @@ impl AutoAttack {
     }
 }
 
+/// Keeps the images of an evaluation for its caller, and passes everything on.
+struct Images<'a> {
+    samples: &'a Samples,
+    pixels: Vec<f32>,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Images<'a> {
+    fn new(samples: &'a Samples, observer: &'a mut dyn Observer) -> Self {
+        Self { samples, pixels: samples.pixels().to_vec(), observer }
+    }
+
+    /// Takes the images of a saved state, which must have all of them.
+    fn take(&mut self, saved: &EvaluationState) -> Result<(), AttackError> {
+        let ids = self.samples.ids();
+        for outcome in saved.outcomes.iter().filter(|outcome| outcome.sample < ids.len()) {
+            match (&outcome.adversarial, outcome.distance) {
+                (None, Some(_)) => return Err(AttackError::ImageNotKept { sample: ids[outcome.sample] }),
+                (Some(image), _) => self.put(outcome.sample, image),
+                (None, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, index: usize, image: &[f32]) {
+        let row = self.pixels.len() / self.samples.len();
+        // Another length is refused with the rest of the state.
+        if image.len() == row {
+            self.pixels[index * row..(index + 1) * row].copy_from_slice(image);
+        }
+    }
+}
+
+impl Observer for Images<'_> {
+    fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        self.observer.progress(progress)
+    }
+
+    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
+        self.observer.started(state)
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
+        if let Some(image) = &outcome.adversarial {
+            self.put(outcome.sample, image);
+        }
+        self.observer.outcome(outcome)
+    }
+}
+
 fn go_on(flow: ControlFlow<()>) -> Result<(), AttackError> {
     if flow.is_break() { Err(AttackError::Stopped) } else { Ok(()) }
 }
@@ -183,15 +260,18 @@ struct StageWatch<'a, 'b> {
     course: &'a mut Course<'b>,
     observer: &'a mut dyn Observer,
     stage: &'a mut StageReport,
+    threat: ThreatModel,
     earlier: f64,
     begin: Instant,
 }
 
 impl Watch for StageWatch<'_, '_> {
-    fn finished(&mut self, index: usize, finding: Finding, tally: Tally) -> Result<(), AttackError> {
+    fn finished(&mut self, ended: Ended) -> Result<(), AttackError> {
+        let Ended { index, image, finding, tally } = ended;
         let outcome = Outcome {
             stage: self.course.stage(),
             sample: index,
+            distance: finding.fooled.then(|| self.threat.distance(&image, &finding.point)),
             adversarial: finding.fooled.then_some(finding.point),
             forwards: tally.cost.forwards,
             backwards: tally.cost.backwards,

@@ -4,7 +4,8 @@ use super::state::first_difference;
 use crate::clean::{CleanLogits, read_logits};
 use crate::engine::Cost;
 use crate::inference_form::{check_gradient_pass, check_plain_pass};
-use crate::{AttackError, Classifier, Samples};
+use crate::source::SampleStream;
+use crate::{AttackError, Classifier};
 
 /// A copy of the model on a device: one of those that share an evaluation's samples.
 #[derive(Clone)]
@@ -24,15 +25,15 @@ impl<'a> Replica<'a> {
 /// their number can be compared.
 pub(super) fn check_replicas(
     replicas: &[Replica<'_>],
-    samples: &Samples,
+    samples: &SampleStream<'_>,
     clean: &CleanLogits,
     randomised: bool,
     gradients: bool,
 ) -> Result<Cost, AttackError> {
-    let sample = samples.ids()[0];
+    let sample = samples.source().id(0);
     let mut cost = Cost::default();
     for (place, Replica { victim, device }) in replicas.iter().enumerate().skip(1) {
-        let image = samples.upload_to(samples.image(0).to_vec(), device);
+        let image = samples.upload(&[0], device)?;
         let logits = victim.logits(image.clone());
         cost += Cost { forwards: 1 + check_plain_pass(*victim, &logits, image, sample)?, backwards: 0 };
         let logits = read_logits(logits.inner(), &[sample])?;

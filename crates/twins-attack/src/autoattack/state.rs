@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AutoAttack;
 use crate::clean::CleanLogits;
-use crate::draws::fnv1a;
-use crate::{AttackError, Precision, Samples, Verification};
+use crate::hash::Hash;
+use crate::source::SampleStream;
+use crate::{AttackError, Precision, Verification};
 
 /// What one attack did to one sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,7 +13,11 @@ pub struct Outcome {
     pub stage: usize,
     /// Place of the sample among the samples.
     pub sample: usize,
-    /// The misclassified image, if the attack found one; verified.
+    /// How far the misclassified image that the attack found is from the clean one, in the norm of the threat model; none if
+    /// the sample withstood.
+    pub distance: Option<f32>,
+    /// The misclassified image, verified. An observer gets it always. A saved state may leave it out: only
+    /// [`AutoAttack::evaluate`] and [`AutoAttack::evaluate_on`], which return the images, need it.
     pub adversarial: Option<Vec<f32>>,
     /// Images run through the model for this sample in this stage.
     pub forwards: u64,
@@ -24,12 +29,13 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// Everything that is needed to go on with an evaluation that was interrupted.
+/// Everything that is needed to resume an evaluation that was interrupted: scalars for each sample and attack, and the
+/// clean logits.
 ///
 /// To survive being killed, save the state when [`Observer::started`](super::Observer::started) hands it over and
-/// append each [`Outcome`] (as a line of its own, say): the outcomes read back, put into `outcomes`, give the state at
-/// the time of the kill. Only the samples of the batch under way (of each replica) are attacked anew, and since draws belong to
-/// the sample they come to the same end.
+/// append each [`Outcome`]; [`JournalWriter`](crate::JournalWriter) does so in a compact file. The outcomes read back, put into
+/// `outcomes`, give the state at the time of the kill. Only the samples of the batch under way (of each replica) and those
+/// whose claims wait to be verified are attacked anew, and since draws belong to the sample they come to the same end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationState {
     /// Hash of the settings and the data.
@@ -63,24 +69,32 @@ pub(super) fn first_difference(logits: &[f32], others: &[f32]) -> Option<usize> 
 impl EvaluationState {
     pub(super) fn new(
         autoattack: &AutoAttack,
-        samples: &Samples,
+        samples: &SampleStream<'_>,
         clean: &CleanLogits,
         precision: Precision,
         randomised: bool,
     ) -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        let settings = format!("{version} {:?} {precision} {:?}", autoattack.config, samples.image_shape());
-        let mut bytes = settings.into_bytes();
-        samples.labels().iter().for_each(|label| bytes.extend((*label as u64).to_le_bytes()));
-        samples.ids().iter().for_each(|id| bytes.extend(id.to_le_bytes()));
-        samples.pixels().iter().for_each(|pixel| bytes.extend(pixel.to_le_bytes()));
-        let fingerprint = format!("{:016x}", fnv1a(&bytes));
+        let (version, source) = (env!("CARGO_PKG_VERSION"), samples.source());
+        let mut hash = Hash::new();
+        let shape = source.image_shape();
+        hash.bytes(format!("{version} {:?} {precision} {shape:?}", autoattack.config).as_bytes());
+        for index in 0..samples.len() {
+            hash.word(source.label(index) as u64);
+            hash.word(source.id(index));
+        }
+        hash.word(clean.images());
+        let fingerprint = format!("{:016x}", hash.value());
         let clean = clean.rows().flatten().copied().collect();
         Self { fingerprint, clean, randomised, outcomes: Vec::new() }
     }
 
     /// Checks that a saved state belongs to this evaluation.
-    pub(super) fn check(&self, saved: &Self, stages: usize, samples: &Samples) -> Result<(), AttackError> {
+    pub(super) fn check(
+        &self,
+        saved: &Self,
+        stages: usize,
+        samples: &SampleStream<'_>,
+    ) -> Result<(), AttackError> {
         if self.fingerprint != saved.fingerprint {
             return Err(AttackError::OtherEvaluation {
                 expected: self.fingerprint.clone(),
@@ -93,14 +107,17 @@ impl EvaluationState {
             first_difference(&self.clean, &saved.clean)
         };
         if let Some(place) = difference {
-            let sample = samples.ids()[place * samples.len() / self.clean.len()];
+            let sample = samples.source().id(place * samples.len() / self.clean.len());
             return Err(AttackError::OtherModel { sample });
         }
-        let row = samples.image(0).len();
+        let row: usize = samples.source().image_shape().iter().product();
         let fits = |outcome: &Outcome| {
             outcome.stage < stages
                 && outcome.sample < samples.len()
-                && outcome.adversarial.as_ref().is_none_or(|image| image.len() == row)
+                && outcome
+                    .adversarial
+                    .as_ref()
+                    .is_none_or(|image| image.len() == row && outcome.distance.is_some())
         };
         match saved.outcomes.iter().position(|outcome| !fits(outcome)) {
             Some(place) => Err(AttackError::DamagedState { place }),

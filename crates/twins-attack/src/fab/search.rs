@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::hyperplane::step_to_hyperplane;
 use super::{Fab, FabCandidates, FabDepth};
 use crate::classifier::argmax;
@@ -26,7 +28,7 @@ struct Boundary {
 
 pub(super) struct FabSearch<'a> {
     fab: &'a Fab,
-    image: &'a [f32],
+    image: Arc<[f32]>,
     clean: &'a [f32],
     label: usize,
     /// The classes to look at from each point, and which of them is next.
@@ -50,19 +52,18 @@ impl<'a> FabSearch<'a> {
         target: Option<usize>,
         draws: Option<Draws>,
     ) -> Self {
-        let image = subject.image;
+        let image = subject.image.clone();
         let classes = match target {
             Some(target) => vec![target],
             None => (0..subject.clean.len()).filter(|&class| class != subject.label).collect(),
         };
         let point = match (subject.start_within(&fab.config.threat), draws) {
             (Some(start), _) => start,
-            (None, Some(mut draws)) => random_start(fab, image, &mut draws),
+            (None, Some(mut draws)) => random_start(fab, &image, &mut draws),
             (None, None) => image.to_vec(),
         };
         Self {
             fab,
-            image,
             clean: subject.clean,
             label: subject.label,
             classes,
@@ -74,6 +75,7 @@ impl<'a> FabSearch<'a> {
             short_of_boundary: 0,
             best: None,
             buffers: [vec![0.0; image.len()], vec![0.0; image.len()]],
+            image,
         }
     }
 
@@ -84,7 +86,7 @@ impl<'a> FabSearch<'a> {
     /// Notes a misclassified point if it is the nearest so far; whether that ends the search.
     fn note(&mut self, logits: &[f32]) -> bool {
         let threat = &self.fab.config.threat;
-        let distance = threat.distance(self.image, &self.point);
+        let distance = threat.distance(&self.image, &self.point);
         if self.best.as_ref().is_none_or(|(nearest, ..)| distance < *nearest) {
             self.best = Some((distance, self.point.clone(), logits.to_vec()));
         }
@@ -117,15 +119,16 @@ impl<'a> FabSearch<'a> {
         // normal · (z - x) = -gap, with the model's linearisation zero on the plane; seen from the clean image the gap
         // is smaller by what the way there has brought.
         let gap = f64::from(boundary.difference);
-        let way: f64 = (boundary.normal.iter().zip(&self.point).zip(self.image))
+        let way: f64 = (boundary.normal.iter().zip(&self.point).zip(self.image.iter()))
             .map(|((&w, &p), &x)| f64::from(w) * (f64::from(x) - f64::from(p)))
             .sum();
         step_to_hyperplane(norm, &self.point, &boundary.normal, gap, from_point);
-        step_to_hyperplane(norm, self.image, &boundary.normal, gap + way, from_image);
+        step_to_hyperplane(norm, &self.image, &boundary.normal, gap + way, from_image);
         let length = |step: &[f32]| norm.length(step.iter().copied()).max(1e-8);
         let (a, b) = (length(from_point), length(from_image));
         let alpha = (a / (a + b)).clamp(0.0, config.alpha_max);
-        for (((p, &x), &d), &d0) in self.point.iter_mut().zip(self.image).zip(&*from_point).zip(&*from_image)
+        for (((p, &x), &d), &d0) in
+            self.point.iter_mut().zip(self.image.iter()).zip(&*from_point).zip(&*from_image)
         {
             *p = ((*p + config.eta * d) * (1.0 - alpha) + (x + config.eta * d0) * alpha).clamp(0.0, 1.0);
         }
@@ -133,7 +136,7 @@ impl<'a> FabSearch<'a> {
     }
 
     fn pull_back(&mut self) {
-        for (p, &x) in self.point.iter_mut().zip(self.image) {
+        for (p, &x) in self.point.iter_mut().zip(self.image.iter()) {
             *p = x + (*p - x) * self.fab.config.beta;
         }
     }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
@@ -199,7 +201,7 @@ impl<'a> Cotangents<'a> {
                     let label = labels[i];
                     goal.target(&Subject {
                         id: i as u64,
-                        image: &[],
+                        image: Arc::default(),
                         shape,
                         label,
                         target: None,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{PgdConfig, Start};
 use crate::goal::{Votes, reached};
 use crate::{
@@ -91,11 +93,11 @@ impl Attack for Pgd {
         self.config.loss.check(subject.clean.len(), target.is_some())?;
         let point = match subject.start_within(&self.config.threat) {
             Some(start) => start,
-            None => self.start(subject.image, &mut subject.draws(self.config.seed, DRAWS, run)),
+            None => self.start(&subject.image, &mut subject.draws(self.config.seed, DRAWS, run)),
         };
         Ok(Box::new(PgdSearch {
             pgd: self,
-            image: subject.image,
+            image: subject.image.clone(),
             aim: Aim { label: subject.label, target, clean: subject.clean },
             direction: vec![0.0; point.len()],
             velocity: vec![0.0; if self.config.momentum > 0.0 { point.len() } else { 0 }],
@@ -111,7 +113,7 @@ impl Attack for Pgd {
 
 struct PgdSearch<'a> {
     pgd: &'a Pgd,
-    image: &'a [f32],
+    image: Arc<[f32]>,
     aim: Aim<'a>,
     point: Vec<f32>,
     direction: Vec<f32>,
@@ -175,7 +177,7 @@ impl Search for PgdSearch<'_> {
             config.threat.steepest(gradient, support, &mut self.direction);
         }
         self.point.iter_mut().zip(&self.direction).for_each(|(p, &d)| *p += config.step_size * d);
-        config.threat.project(self.image, &mut self.point);
+        config.threat.project(&self.image, &mut self.point);
         self.step += 1;
         Step::Ask
     }

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::Square;
 use super::proposal::{Repaint, Shift, draw_stripes, draw_tiles, stripes, tiled};
@@ -10,7 +11,7 @@ const LONGEST_REMEMBERED: usize = 32;
 
 pub(super) struct SquareSearch<'a> {
     square: &'a Square,
-    image: &'a [f32],
+    image: Arc<[f32]>,
     shape: [usize; 3],
     label: usize,
     draws: Draws,
@@ -30,10 +31,10 @@ pub(super) struct SquareSearch<'a> {
 impl<'a> SquareSearch<'a> {
     pub(super) fn new(square: &'a Square, subject: &Subject<'a>, mut draws: Draws) -> Self {
         let threat = &square.config.threat;
-        let (image, shape) = (subject.image, subject.shape);
+        let (image, shape) = (subject.image.clone(), subject.shape);
         let point = match threat.norm() {
-            Norm::Linf => stripes(threat.epsilon(), image, shape, &draw_stripes(shape, &mut draws)),
-            _ => tiled(threat, image, shape, &draw_tiles(shape, &mut draws)),
+            Norm::Linf => stripes(threat.epsilon(), &image, shape, &draw_stripes(shape, &mut draws)),
+            _ => tiled(threat, &image, shape, &draw_tiles(shape, &mut draws)),
         };
         Self {
             square,
@@ -60,12 +61,12 @@ impl<'a> SquareSearch<'a> {
             self.query += 1;
             if threat.norm() != Norm::Linf {
                 let shift = Shift::draw(side, self.shape, &mut self.draws);
-                self.point = shift.point(threat, self.image, &self.best, self.shape);
+                self.point = shift.point(threat, &self.image, &self.best, self.shape);
                 return Step::Ask;
             }
             let repaint = Repaint::draw(side, self.shape, &mut self.draws);
             self.changes.clear();
-            for (i, value) in repaint.values(threat.epsilon(), self.image, self.shape) {
+            for (i, value) in repaint.values(threat.epsilon(), &self.image, self.shape) {
                 self.point[i] = value;
                 if value != self.best[i] {
                     self.changes.push(i as u32);
