@@ -85,7 +85,7 @@ fn options_go_over_the_file_and_the_file_over_the_preset() {
         folder.path(),
         "run.toml",
         "learning_rate = 0.01\nweight_decay = 0.5\nepochs = 6\nseed = 7\n[adversary]\nepsilon = 0.1\n\
-         [validation.protocol]\nsteps = 33\n",
+         [validation]\nfraction = 0.2\n[validation.protocol]\nsteps = 33\n",
     );
     let arguments = ["--preset", "paper-caltech", "--config", "run.toml", "--lr", "0.2", "--epochs", "12"];
     let (config, sources) = shown(folder.path(), &[&WEIGHTS[..], &arguments[..]].concat());
