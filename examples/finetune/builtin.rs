@@ -50,6 +50,7 @@ pub fn pretrain(
         learning_rate: PRETRAIN_LR,
         weight_decay: 5e-4,
         batch_size: config.batch_size,
+        drop_last: config.drop_last,
         accumulate: config.accumulate,
         sync_statistics: config.sync_statistics,
         adversary: config.adversary.clone(),

@@ -78,9 +78,13 @@ pub struct Cli {
     #[arg(long)]
     pub epochs: Option<usize>,
 
-    /// Images per step [default: the paper's 128; 64 on the built-in data].
+    /// Largest number of images per step; an epoch is divided evenly [default: the paper's 128; 64 on the built-in data].
     #[arg(long)]
     pub batch_size: Option<usize>,
+
+    /// Full batches only: the images that do not fill a batch, other ones in every epoch, are left out of that epoch.
+    #[arg(long)]
+    pub drop_last: bool,
 
     /// Micro-batches that a step's images are computed in, one after the other: less memory [default: 1].
     #[arg(long, value_name = "N")]

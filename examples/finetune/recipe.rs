@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn_twins::data::{DataSource, Framing};
 use burn_twins::train::{
-    AdversaryConfig, AwpConfig, ConfigFile, Method, Schedule, TrainConfig, TrainError, Tuning,
+    AdversaryConfig, AwpConfig, ConfigFile, MIN_IMAGES_PER_WING, Method, Schedule, TrainConfig, TrainError,
+    Tuning,
 };
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -70,6 +71,10 @@ impl Recipe {
         let recipe = Self { config, methods, framing, upsample, given, base };
         recipe.contradiction(cli).map_or(Ok(()), Err)?;
         recipe.config.validate()?;
+        for method in &recipe.methods {
+            // Before a pre-training, whose method may have one wing, takes its time.
+            TrainConfig { method: *method, ..recipe.config.clone() }.check_parts(cli.common.shares())?;
+        }
         Ok(recipe)
     }
 
@@ -127,12 +132,13 @@ impl Recipe {
                 config.beta
             ));
         }
-        if two_wings && config.batch_size < 2 {
+        if two_wings && config.batch_size < 2 * MIN_IMAGES_PER_WING {
             return Some(format!(
-                "the batch size is {} ({}), but {method}, which splits every batch between two wings; use at least 2, \
-                 or a method with one wing and at least 2",
+                "the batch size is {} ({}), but {method}, which splits every batch between two wings of at least \
+                 {MIN_IMAGES_PER_WING} images each; use at least {}, or a method with one wing",
                 config.batch_size,
-                self.named("batch_size")
+                self.named("batch_size"),
+                2 * MIN_IMAGES_PER_WING
             ));
         }
         let epochs = format!("there are {} epochs ({})", config.epochs, self.named("epochs"));
@@ -175,10 +181,11 @@ impl Recipe {
 }
 
 /// Options of the command line that set something of the training: clap's name, the option, the file's name.
-const OPTIONS: [(&str, &str, &str); 17] = [
+const OPTIONS: [(&str, &str, &str); 18] = [
     ("method", "--method", "method"),
     ("epochs", "--epochs", "epochs"),
     ("batch_size", "--batch-size", "batch_size"),
+    ("drop_last", "--drop-last", "drop_last"),
     ("accumulate", "--accumulate", "accumulate"),
     ("sync_statistics", "--sync-statistics", "sync_statistics"),
     ("lr", "--lr", "learning_rate"),
@@ -276,6 +283,7 @@ impl Cli {
         set(&mut config.epochs, self.epochs);
         set(&mut config.batch_size, self.batch_size);
         set(&mut config.accumulate, self.accumulate);
+        config.drop_last |= self.drop_last;
         config.sync_statistics |= self.sync_statistics;
         set(&mut config.learning_rate, self.lr);
         set(&mut config.weight_decay, self.weight_decay);

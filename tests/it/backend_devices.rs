@@ -15,11 +15,11 @@ fn config(synchronised: bool) -> TrainConfig {
         .with_adversary(AdversaryConfig::new(Norm::L2, 0.3, 2, 0.2))
 }
 
-/// Three steps on 36 images in batches of 16, 16 and 4.
+/// Three steps on 48 images in batches of 16.
 fn train(devices: [&Device; 2], synchronised: bool) -> Trained<Net> {
     let trainer =
         crate::train_support::trainer(config(synchronised)).with_devices(devices.map(Clone::clone).to_vec());
-    let trained = trainer.fit(Net::new(4, 1), Squares::dataset(40, 1)).unwrap();
+    let trained = trainer.fit(Net::new(4, 1), Squares::dataset(53, 1)).unwrap();
     assert!(trained.last.devices().into_iter().all(|place| place.inner() == *devices[0]));
     trained
 }

@@ -222,7 +222,7 @@ fn large_images_of_different_sizes_reach_a_net_of_224_pixels() {
         "--batch-size",
         "8",
         "--limit",
-        "16",
+        "18",
         "--cache-mib",
         "0",
         "--out",

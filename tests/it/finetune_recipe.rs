@@ -137,7 +137,13 @@ fn a_step_is_divided_by_options_and_by_the_file() {
         (&["--devices", "2", "--device", "wgpu"], "name every device in --device"),
         (&["--devices", "2", "--device", "cpu,cpu"], "--device is cpu,cpu"),
         (&["--accumulate", "0"], "accumulate is 0"),
-        (&["--accumulate", "33"], "accumulate is 33, but batch_size is 64"),
+        (
+            &["--accumulate", "33"],
+            "batch_size 64 with accumulate 33 on 1 device gives 1 image for each of 1 wing",
+        ),
+        // The pre-training's method has one wing, which would have enough images.
+        (&["--accumulate", "9"], "gives 3 images for each of 2 wings, but at least 4 are needed"),
+        (&["--devices", "2", "--accumulate", "5"], "lower accumulate to 4"),
     ] {
         let message = refused(folder.path(), arguments);
         assert!(message.contains(part), "{arguments:?}: {message}");
@@ -277,6 +283,11 @@ fn contradictions_name_both_sides() {
         ("method = \"twins-at\"", &["--beta", "3"], ["beta is 3 (--beta)", "twins-at (run.toml)"]),
         ("", &["--beta", "3"], ["beta is 3", "at and twins-at"]),
         ("batch_size = 1", &["--method", "twins-at"], ["batch size is 1 (run.toml)", "twins-at (--method)"]),
+        (
+            "batch_size = 7",
+            &["--method", "twins-at"],
+            ["batch size is 7 (run.toml)", "at least 4 images each"],
+        ),
         (
             "[schedule]\nkind = \"multi-step\"\nmilestones = [5, 30]\ngamma = 0.1",
             &["--epochs", "10"],

@@ -19,8 +19,9 @@ pub(crate) use effective::{RESOLVED, read_settings};
 /// |---|---|---|---|
 /// | `method` | twins-at | what is minimised | [`Method`] |
 /// | `epochs` | 60 | passes over the training images | ≥ 1 |
-/// | `batch_size` | 128 | images per step, both wings together | ≥ 2 |
-/// | `accumulate` | 1 | micro-batches that a step's images are computed in | 1 to half of `batch_size` |
+/// | `batch_size` | 128 | largest number of images per step, both wings together | ≥ 2 |
+/// | `drop_last` | false | whether an epoch has full batches only; otherwise it is divided evenly | |
+/// | `accumulate` | 1 | micro-batches that a step's images are computed in | ≥ 1; every wing of every part has at least [`MIN_IMAGES_PER_WING`](crate::MIN_IMAGES_PER_WING) images |
 /// | `learning_rate` | 0.003 | of SGD, before the schedule | > 0 |
 /// | `momentum` | 0.9 | of SGD | [0, 1) |
 /// | `weight_decay` | 1e-5 | of SGD, on every trained parameter | ≥ 0 |
@@ -63,8 +64,12 @@ pub struct TrainConfig {
     pub method: Method,
     /// Passes over the training images.
     pub epochs: usize,
-    /// Images per step, both wings together.
+    /// The largest number of images per step, both wings together. An epoch of n images has ⌈n / `batch_size`⌉ steps whose
+    /// sizes differ by at most one, unless `drop_last` is set.
     pub batch_size: usize,
+    /// Whether an epoch has full batches only: ⌊n / `batch_size`⌋ of them. The images that are left over, other ones in every
+    /// epoch, are not used in that epoch.
+    pub drop_last: bool,
     /// Micro-batches that a step's images are computed in, one after the other on each device: less memory, the same step
     /// but for batch normalisation, whose statistics and wings' halves are a micro-batch's.
     pub accumulate: usize,
@@ -169,6 +174,7 @@ impl Default for TrainConfig {
             method: Method::TwinsAt,
             epochs: 60,
             batch_size: 128,
+            drop_last: false,
             accumulate: 1,
             learning_rate: 0.003,
             momentum: 0.9,

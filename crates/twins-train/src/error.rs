@@ -34,15 +34,53 @@ pub enum TrainError {
         /// The batch size given.
         size: usize,
     },
-    /// Micro-batches of fewer than two images.
+    /// Parts of a step, the micro-batches of a device, in which a wing sees too few images.
     #[error(
-        "accumulate is {accumulate}, but batch_size is {batch_size}: every micro-batch needs 2 images, for its statistics and \
-         for its wings; accumulate at most {}, or raise batch_size",
-        batch_size / 2
+        "batch_size {batch_size} with accumulate {accumulate} on {} gives {} for each of {}, but at least {} are needed; {}",
+        count(*devices, "device"),
+        count(batch_size / (devices * accumulate) / wings, "image"),
+        count(*wings, "wing"),
+        smallest_part / wings,
+        larger_parts(*batch_size, *accumulate, *devices, *smallest_part)
     )]
-    MicroBatches {
-        /// The micro-batches asked for.
+    SmallParts {
+        /// The images of a step.
+        batch_size: usize,
+        /// The micro-batches on each device.
         accumulate: usize,
+        /// The number of devices.
+        devices: usize,
+        /// The wings that share a part.
+        wings: usize,
+        /// The fewest images that a part may have.
+        smallest_part: usize,
+    },
+    /// A batch of an epoch in which a wing sees too few images: the data set is too small.
+    #[error(
+        "the training images are divided into batches of at most {batch_size} (batch_size), of which one has {images}: {} for \
+         each of {}, but at least {} are needed; give more images, raise batch_size so that they make one batch, or set drop_last",
+        count(images / wings, "image"),
+        count(*wings, "wing"),
+        smallest_part / wings
+    )]
+    SmallBatch {
+        /// The images of the smallest batch.
+        images: usize,
+        /// The configured batch size.
+        batch_size: usize,
+        /// The wings that share a batch.
+        wings: usize,
+        /// The fewest images that a batch may have.
+        smallest_part: usize,
+    },
+    /// `drop_last` with fewer images than a batch has.
+    #[error(
+        "drop_last leaves no batch: there are {images} images to train on and batch_size is {batch_size}; lower batch_size, or \
+         leave drop_last out"
+    )]
+    NoFullBatch {
+        /// The images to train on.
+        images: usize,
         /// The batch size.
         batch_size: usize,
     },
@@ -303,6 +341,24 @@ pub enum TrainError {
     /// Everything is frozen.
     #[error("nothing is left to train: every parameter is frozen; freeze less")]
     NothingToTrain,
+}
+
+/// A number of things, in words.
+fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// Settings with which every part of a step has at least `smallest` images.
+fn larger_parts(batch_size: usize, accumulate: usize, devices: usize, smallest: usize) -> String {
+    let most = |others: usize| batch_size / others / smallest;
+    let mut ways = vec![format!("raise batch_size to {}", smallest * accumulate * devices)];
+    if accumulate > 1 && most(devices) >= 1 {
+        ways.push(format!("lower accumulate to {}", most(devices)));
+    }
+    if devices > 1 && most(accumulate) >= 1 {
+        ways.push(format!("use at most {} of the devices", most(accumulate)));
+    }
+    ways.join(", or ")
 }
 
 /// What to do about a system's error, where that is known.

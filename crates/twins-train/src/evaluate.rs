@@ -165,7 +165,7 @@ fn verdicts<M: ImageClassifier>(
         let dataset = dataset.clone();
         move || judge(&victim, attack, Loader::start(dataset, own, None, 0, device.clone()))
     });
-    let load = Load { batch_size, accumulate: None };
+    let load = Load { batch_size, micro_batches: None };
     let parts = devices
         .run(jobs.collect())
         .map_err(|panic| panic.into_error("in an evaluation".into(), load, None))?;

@@ -4,8 +4,16 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) batch_size: usize,
-    /// The micro-batches of a step; `None` for a work that is not divided into any.
-    pub(crate) accumulate: Option<usize>,
+    /// How a step is divided into micro-batches; `None` for a work that is not divided into any.
+    pub(crate) micro_batches: Option<MicroBatches>,
+}
+
+/// How a step is divided into micro-batches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MicroBatches {
+    pub(crate) accumulate: usize,
+    /// The fewest images that a micro-batch may have.
+    pub(crate) smallest: usize,
 }
 
 /// Parts of the messages of CUDA, Vulkan, wgpu, CubeCL and the allocator for memory that ran out, or a tensor that is larger
@@ -39,13 +47,13 @@ pub(crate) fn remedy(message: &str, load: Load, devices: usize) -> String {
         };
     }
     let size = load.batch_size;
-    let smaller = (size >= 4).then(|| format!("batch_size {} (now {size})", size / 2));
-    let Some(accumulate) = load.accumulate else {
-        let smaller = smaller.unwrap_or_else(|| "a smaller model".to_owned());
+    let half = || format!("batch_size {} (now {size})", size / 2);
+    let Some(MicroBatches { accumulate, smallest }) = load.micro_batches else {
+        let smaller = if size >= 4 { half() } else { "a smaller model".to_owned() };
         return format!("its memory is too small for the batch: use {smaller}");
     };
-    // A micro-batch has at least two images.
-    let more = (2 * accumulate).min(size / 2);
+    let smaller = (size / 2 / devices / accumulate >= smallest).then(half);
+    let more = (2 * accumulate).min(size / devices / smallest);
     let divided = (more > accumulate)
         .then(|| format!("accumulate {more} (now {accumulate}; a step then still has {size} images)"));
     let ways: Vec<String> = [smaller, divided].into_iter().flatten().collect();
@@ -86,17 +94,23 @@ mod tests {
 
     #[test]
     fn the_sizes_suggested_can_be_used() {
-        let say = |batch_size, accumulate| remedy("out of memory", Load { batch_size, accumulate }, 1);
-        let message = say(16, Some(1));
+        let load = |batch_size, accumulate| {
+            let micro_batches = Some(MicroBatches { accumulate, smallest: 8 });
+            Load { batch_size, micro_batches }
+        };
+        let say = |batch_size, accumulate| remedy("out of memory", load(batch_size, accumulate), 1);
+        let message = say(16, 1);
         assert!(message.contains("batch_size 8 (now 16) or accumulate 2 (now 1;"), "{message}");
-        // No more than two images for each of them.
-        assert!(say(10, Some(4)).contains("accumulate 5 (now 4;"));
-        assert!(!say(10, Some(5)).contains("accumulate"));
-        assert!(say(10, Some(5)).contains("batch_size 5 (now 10)"));
-        assert!(say(2, Some(1)).contains("use a smaller model"));
-        assert!(say(100, None).ends_with("use batch_size 50 (now 100)"));
-        assert!(say(2, None).ends_with("use a smaller model"));
-        let other = remedy("device lost", Load { batch_size: 16, accumulate: Some(1) }, 2);
+        // No fewer than eight images for each of them.
+        assert!(say(40, 4).contains("accumulate 5 (now 4;") && !say(40, 4).contains("batch_size 20"));
+        assert!(!say(40, 5).contains("accumulate"));
+        assert!(say(8, 1).contains("use a smaller model"));
+        let message = remedy("out of memory", load(64, 2), 2);
+        assert!(message.contains("batch_size 32 (now 64) or accumulate 4 (now 2;"), "{message}");
+        let evaluation = |batch_size| remedy("out of memory", Load { batch_size, micro_batches: None }, 1);
+        assert!(evaluation(100).ends_with("use batch_size 50 (now 100)"));
+        assert!(evaluation(2).ends_with("use a smaller model"));
+        let other = remedy("device lost", load(16, 1), 2);
         assert!(other.contains("leave it out of the list") && !other.contains("16"), "{other}");
     }
 }

@@ -56,6 +56,7 @@ pub use awp::AwpConfig;
 pub use branched::Branched;
 pub use config::{EffectiveConfig, NonFinite, Resolved, TrainConfig, ValidationConfig};
 pub use config_file::ConfigFile;
+pub use division::MIN_IMAGES_PER_WING;
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate, evaluate_on};
 pub use method::Method;

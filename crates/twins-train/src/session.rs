@@ -16,7 +16,7 @@ use crate::ema::Ema;
 use crate::keys::key;
 use crate::loader::Loader;
 use crate::metrics::EpochSums;
-use crate::order::{batch_count, epoch_batches};
+use crate::order::Order;
 use crate::progress::EpochBar;
 use crate::run_directory::RunDirectory;
 use crate::state::State;
@@ -39,6 +39,7 @@ const MODEL_IN_VALIDATION: u64 = 4;
 pub(crate) struct Session<M> {
     trainer: Trainer<M>,
     team: Team,
+    order: Order,
     data: Data,
     directory: Option<RunDirectory>,
     adversary: Pgd,
@@ -66,14 +67,21 @@ impl<M: ImageClassifier> Session<M> {
         model.check_statistics()?;
         let config = &trainer.config;
         let (adversary, protocol) = (config.adversary.build()?, config.validation_protocol()?);
-        let team = Team::new(devices, &model, config);
+        let order = Order::new(config);
+        let team = Team::new(devices, &model, config, trainer.objective.wing());
+        let images = data.train.len();
+        if order.steps(images) == 0 {
+            return Err(TrainError::NoFullBatch { images, batch_size: config.batch_size });
+        }
+        team.division.check(config.batch_size, Some(order.smallest_batch(images)))?;
         let optimiser = Sgd::new(config.momentum, config.weight_decay);
         let scope = Scope::of(&model, config.tuning, &config.freeze)?;
         let directory = trainer.open_run()?;
-        let state = State { data_key: data.key, ..State::default() };
+        let state = State::new(data.key);
         let mut session = Self {
             trainer,
             team,
+            order,
             data,
             directory,
             adversary,
@@ -150,8 +158,8 @@ impl<M: ImageClassifier> Session<M> {
     fn run_epoch(&mut self) -> Result<bool, TrainError> {
         let config = self.trainer.config.clone();
         let epoch = self.state.epoch;
-        let steps = batch_count(self.data.train.len(), config.batch_size);
-        let batches = epoch_batches(&self.data.train, config.batch_size, config.seed, epoch);
+        let steps = self.order.steps(self.data.train.len());
+        let batches = self.order.batches(&self.data.train, config.seed, epoch);
         let wing = self.trainer.objective.wing();
         self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
         self.weigh_branch()?;

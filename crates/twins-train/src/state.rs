@@ -5,10 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::EpochSums;
 use crate::{Accuracy, TrainError};
 
+/// Version 1 divides an epoch evenly; states before it have no version.
+const VERSION: u32 = 1;
+
 /// Where a training is: everything beside weights and momentum that its continuation depends on. The order of the
 /// data and all random draws follow from the configured seed and this position.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
+    /// The version of the training loop that wrote it; a run that another version began cannot be continued exactly.
+    #[serde(default)]
+    version: u32,
     /// Epoch to go on with, from 0.
     pub(crate) epoch: usize,
     /// Steps of that epoch already made, skipped batches included.
@@ -20,7 +26,6 @@ pub(crate) struct State {
     /// Epochs since the robust accuracy last rose or the last plateau.
     pub(crate) since_plateau: usize,
     /// Epochs since the robust accuracy last rose.
-    #[serde(alias = "since_best")]
     pub(crate) since_rise: usize,
     /// Whether the epoch that is being judged has a higher robust accuracy than all before.
     #[serde(skip)]
@@ -115,12 +120,37 @@ impl From<&ExactSums> for EpochSums {
 }
 
 impl State {
+    /// Before the first step on data with this key.
+    pub(crate) fn new(data_key: u64) -> Self {
+        Self {
+            version: VERSION,
+            epoch: 0,
+            step: 0,
+            steps: 0,
+            plateaus: 0,
+            since_plateau: 0,
+            since_rise: 0,
+            rose: false,
+            best: None,
+            sums: ExactSums::default(),
+            data_key,
+        }
+    }
+
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a state is plain data")
     }
 
     pub(crate) fn from_json(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| format!("its state cannot be read: {error}"))
+        let state: Self =
+            serde_json::from_str(text).map_err(|error| format!("its state cannot be read: {error}"))?;
+        if state.version == VERSION {
+            Ok(state)
+        } else {
+            Err("an earlier version of this program wrote it, which divided an epoch into other batches; finish the run with \
+                 that version, or begin it anew"
+                .to_owned())
+        }
     }
 
     /// Takes the accuracies of a finished epoch into account; true where they are the best so far.
@@ -176,14 +206,21 @@ mod tests {
             gradient_norms: BTreeMap::from([("a".into(), f64::MIN_POSITIVE)]),
             ..EpochSums::default()
         };
-        let state = State { sums: (&sums).into(), ..State::default() };
+        let state = State { sums: (&sums).into(), ..State::new(0) };
         let read = State::from_json(&state.to_json()).unwrap();
         assert_eq!(EpochSums::from(&read.sums), sums);
     }
 
     #[test]
+    fn a_state_of_an_earlier_version_is_refused() {
+        let old = State::new(0).to_json().replace("\"version\":1,", "");
+        let message = State::from_json(&old).unwrap_err();
+        assert!(message.contains("an earlier version"), "{message}");
+    }
+
+    #[test]
     fn best_is_by_robust_then_clean_then_earlier() {
-        let mut state = State::default();
+        let mut state = State::new(0);
         assert!(state.judge(best(1, 5, 8)));
         assert!(!state.judge(best(2, 4, 10)));
         assert!(!state.judge(best(3, 5, 8)));
@@ -193,20 +230,17 @@ mod tests {
 
     #[test]
     fn plateaus_and_patience() {
-        let mut state = State::default();
+        let mut state = State::new(0);
         for epoch in 1..=5 {
             state.judge(best(epoch, 5, 8));
             state.count_epoch(Some(2));
         }
         assert_eq!((state.plateaus, state.since_rise), (2, 4));
-        // What versions before called it.
-        let old = state.to_json().replace("since_rise", "since_best");
-        assert_eq!(State::from_json(&old).unwrap(), state);
     }
 
     #[test]
     fn a_tie_broken_by_clean_accuracy_is_no_rise() {
-        let mut state = State::default();
+        let mut state = State::new(0);
         let mut epoch = |candidates: &[Best]| {
             let better = candidates.iter().map(|candidate| state.judge(*candidate)).collect::<Vec<_>>();
             state.count_epoch(Some(3));

@@ -5,11 +5,12 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use twins_attack::AttackError;
 use twins_data::Batch;
+use twins_nn::Wing;
 
 use crate::awp::ascended;
 use crate::checkpoint::Checkpoint;
 use crate::devices::{Devices, Panicked};
-use crate::division::divide;
+use crate::division::Division;
 use crate::pass::Measured;
 use crate::share::{Maker, Part, Share};
 use crate::statistics::{Statistics, statistic_paths};
@@ -21,7 +22,8 @@ use crate::{ImageClassifier, Objective, TrainConfig};
 /// that starts from the weights and the device's running statistics.
 pub(crate) struct Team {
     pub(crate) devices: Devices,
-    micro_batches: usize,
+    /// How a step is divided among them.
+    pub(crate) division: Division,
     synchronise: bool,
     /// Of the model's running statistics.
     paths: BTreeSet<String>,
@@ -56,19 +58,21 @@ fn statistic_names() -> impl Iterator<Item = String> {
 }
 
 impl Team {
-    pub(crate) fn new<M: Module>(devices: &[Device], model: &M, config: &TrainConfig) -> Self {
+    /// For an objective that runs `wing`.
+    pub(crate) fn new<M: Module>(devices: &[Device], model: &M, config: &TrainConfig, wing: Wing) -> Self {
+        let paths = statistic_paths(model);
         Self {
             devices: Devices::new(devices),
-            micro_batches: config.accumulate,
+            division: Division::new(config, devices.len(), wing, !paths.is_empty()),
             synchronise: config.sync_statistics,
-            paths: statistic_paths(model),
+            paths,
             further: vec![None; devices.len() - 1],
         }
     }
 
     /// Whether a step on so many samples has several parts.
     pub(crate) fn divides(&self, samples: usize) -> bool {
-        divide(samples, self.devices.list().len(), self.micro_batches).concat().len() > 1
+        self.division.divide(samples).concat().len() > 1
     }
 
     /// Adversary, losses and gradients of a step; `awp_gamma` as in [`StepSettings`](crate::StepSettings).
@@ -81,10 +85,10 @@ impl Team {
         awp_gamma: Option<f64>,
     ) -> Result<Gathered, Failure> {
         let samples = batch.labels.len();
-        let shares = divide(samples, self.devices.list().len(), self.micro_batches);
-        let shares = shares.into_iter().zip(self.devices.list()).map(|(ranges, device)| {
-            ranges.into_iter().map(|range| Part::cut(batch, range, device)).collect::<Vec<_>>()
-        });
+        let shares =
+            self.division.divide(samples).into_iter().zip(self.devices.list()).map(|(ranges, device)| {
+                ranges.into_iter().map(|range| Part::cut(batch, range, device)).collect::<Vec<_>>()
+            });
         let (gathered, parts) = self.pass(model, objective, maker, shares.collect())?;
         let Some(gamma) = awp_gamma else { return Ok(gathered) };
         let moved = ascended(model, &gathered.gradients, gamma);

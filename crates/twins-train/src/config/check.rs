@@ -1,9 +1,9 @@
 use super::TrainConfig;
-use crate::division::SMALLEST_PART;
 use crate::{Schedule, TrainError, Tuning};
 
 impl TrainConfig {
-    /// Checks every value.
+    /// Checks every value. Whether the parts of a step are large enough also depends on the devices and the model, and is
+    /// checked by [`check_parts`](Self::check_parts) and [`Trainer::fit`](crate::Trainer::fit).
     ///
     /// # Errors
     ///
@@ -17,12 +17,6 @@ impl TrainConfig {
         }
         if self.accumulate == 0 {
             return Err(TrainError::Zero { name: "accumulate" });
-        }
-        if self.batch_size / self.accumulate < SMALLEST_PART {
-            return Err(TrainError::MicroBatches {
-                accumulate: self.accumulate,
-                batch_size: self.batch_size,
-            });
         }
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
@@ -127,7 +121,6 @@ mod tests {
             (config().with_batch_size(0), "batch size is 0"),
             (config().with_batch_size(1), "batch size is 1"),
             (config().with_accumulate(0), "accumulate is 0"),
-            (config().with_batch_size(8).with_accumulate(5), "accumulate is 5, but batch_size is 8"),
             (config().with_learning_rate(0.0), "learning_rate is 0"),
             (config().with_learning_rate(-0.1), "learning_rate is -0.1"),
             (config().with_learning_rate(f64::NAN), "learning_rate is NaN"),

@@ -22,8 +22,10 @@ macro_rules! setters {
 setters! {
     /// Sets the passes over the training images.
     with_epochs: epochs: usize,
-    /// Sets the images per step.
+    /// Sets the largest number of images per step.
     with_batch_size: batch_size: usize,
+    /// Sets whether an epoch has full batches only.
+    with_drop_last: drop_last: bool,
     /// Sets the micro-batches that a step's images are computed in.
     with_accumulate: accumulate: usize,
     /// Sets the learning rate before the schedule.

@@ -7,10 +7,9 @@ use twins_nn::WeightTrace;
 
 use super::Session;
 use crate::devices::Panicked;
-use crate::exhaustion::Load;
+use crate::exhaustion::{Load, MicroBatches};
 use crate::finite::{first_non_finite, in_words};
 use crate::keys::key;
-use crate::order::batch_count;
 use crate::run_directory::RunDirectory;
 use crate::share::{Maker, Part};
 use crate::step::{checked_step, report, update};
@@ -130,11 +129,15 @@ impl<M: ImageClassifier> Session<M> {
     pub(super) fn device_error(&self, panicked: Panicked) -> TrainError {
         let config = &self.trainer.config;
         let epoch = self.state.epoch + 1;
-        let work = match self.state.step < batch_count(self.data.train.len(), config.batch_size) {
-            true => format!("at step {} of epoch {epoch}", self.state.step + 1),
-            false => format!("at the end of epoch {epoch}"),
+        let steps = self.order.steps(self.data.train.len());
+        let work = if self.state.step < steps {
+            format!("at step {} of epoch {epoch}", self.state.step + 1)
+        } else {
+            format!("at the end of epoch {epoch}")
         };
-        let load = Load { batch_size: config.batch_size, accumulate: Some(config.accumulate) };
+        let smallest = self.team.division.smallest_part();
+        let micro_batches = Some(MicroBatches { accumulate: config.accumulate, smallest });
+        let load = Load { batch_size: config.batch_size, micro_batches };
         panicked.into_error(work, load, self.last_checkpoint())
     }
 

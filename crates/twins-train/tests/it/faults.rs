@@ -109,18 +109,19 @@ fn a_weight_that_is_not_finite_is_named_before_gradients() {
 #[test]
 fn a_panic_on_the_only_device_is_an_error_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let straight = trainer(twins()).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap();
+    // Three steps of 27 images, large enough for micro-batches.
+    let larger = || twins().with_batch_size(32);
     let memory = |_: &Net, _: Loss| -> Loss { panic!("out of device memory allocating 4096 bytes") };
 
     // The third step's only call, then the second of its two.
     for (accumulate, call, suggestion) in [(1, 3, "accumulate 2 (now 1;"), (2, 6, "accumulate 4 (now 2;")] {
         let run = folder.path().join(format!("accumulate-{accumulate}"));
-        let error = error(twins().with_accumulate(accumulate), call, &run, memory);
+        let error = error(larger().with_accumulate(accumulate), call, &run, memory);
         assert!(matches!(error, TrainError::Device { place: 1, devices: 1, .. }), "{error}");
         let message = error.to_string();
         for part in [
             "the computation failed at step 3 of epoch 1: out of device memory",
-            "batch_size 8 (now 16)",
+            "batch_size 16 (now 32)",
             suggestion,
             "last.safetensors",
         ] {
@@ -137,8 +138,9 @@ fn a_panic_on_the_only_device_is_an_error_and_the_run_goes_on() {
     names.sort();
     assert!(names.contains(&"model/norm.running_mean".to_owned()), "{names:?}");
 
-    for run in ["accumulate-1", "shapes"] {
-        let resumed = trainer(twins())
+    for (run, config) in [("accumulate-1", larger()), ("shapes", twins())] {
+        let straight = trainer(config.clone()).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap();
+        let resumed = trainer(config)
             .with_run_directory(folder.path().join(run), ExistingRun::Resume)
             .fit(Net::new(4, 1), Squares::dataset(90, 1))
             .unwrap();
@@ -191,12 +193,12 @@ fn a_panic_while_images_are_prepared_is_no_shorter_epoch() {
     };
     let message = fit(missing(89), validation);
     assert!(message.contains("of epoch 1: memory allocation of 89 bytes failed"), "{message}");
-    assert!(message.contains("batch_size 8 (now 16)"), "{message}");
+    assert!(message.contains("batch_size 8 (now 17)"), "{message}");
 
     let message = fit(Squares::dataset(90, 1), missing(30));
     assert!(message.contains("failed in an evaluation: memory allocation of"), "{message}");
     // Micro-batches do not divide an evaluation.
-    assert!(message.contains("use batch_size 8 (now 16)") && !message.contains("accumulate"), "{message}");
+    assert!(message.contains("use batch_size 8 (now 17)") && !message.contains("accumulate"), "{message}");
 
     let message = evaluate(&Net::new(4, 1), &missing(30), None, 20).unwrap_err().to_string();
     assert!(message.contains("use batch_size 10 (now 20)"), "{message}");

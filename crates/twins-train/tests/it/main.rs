@@ -9,6 +9,7 @@ mod faults;
 #[cfg(unix)]
 mod full_disk;
 mod kill;
+mod last_batch;
 #[cfg(target_os = "linux")]
 mod memory;
 mod more_epochs;
