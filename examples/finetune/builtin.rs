@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use burn_twins::data::{DataSource, Part, Task};
 use burn_twins::models::{Architecture, ModelConfig, Net};
-use burn_twins::nn::TwinsModule;
 use burn_twins::train::{Evaluation, Method, Schedule, TrainConfig};
 
 use crate::cli::Cli;
@@ -66,6 +64,5 @@ pub fn pretrain(
     let protocol = test_protocol(&config)?;
     let Evaluation { clean, robust } = measure(&trained.best, &test, &protocol, devices)?;
     println!("pre-trained: clean {clean}, {protocol} {}", robust.unwrap_or_default());
-    // What the frozen wing keeps is what the pre-training ended with.
-    Ok(trained.best.valid().train().copy_adaptive_to_frozen())
+    Ok(trained.best)
 }

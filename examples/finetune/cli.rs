@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use burn_twins::attack::{Length, Precision};
 use burn_twins::data::{Augmentation, DataSource};
 use burn_twins::models::Architecture;
-use burn_twins::train::{Method, Preset};
+use burn_twins::train::{FrozenFrom, Method, Preset};
 use clap::{Parser, ValueEnum};
 
 use crate::support::Common;
@@ -31,6 +31,11 @@ pub struct Cli {
     /// Draw a new head even where that of the weights is for the data's classes.
     #[arg(long, requires = "weights")]
     pub new_head: bool,
+
+    /// What the frozen wing starts from: the adaptive wing of the weights, which inference uses, or the frozen wing that the
+    /// file holds beside it (model files of this library) [default: weights].
+    #[arg(long, requires = "weights", value_name = "weights|file")]
+    pub frozen_from: Option<FrozenFrom>,
 
     /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR. A fifth of a folder
     /// without sub-folders train and test is held out for the test.

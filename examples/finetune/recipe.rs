@@ -4,8 +4,8 @@ use std::path::Path;
 
 use burn_twins::data::{DataSource, Framing};
 use burn_twins::train::{
-    AdversaryConfig, AwpConfig, ConfigFile, MIN_IMAGES_PER_WING, Method, Schedule, TrainConfig, TrainError,
-    Tuning,
+    AdversaryConfig, AwpConfig, ConfigFile, FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, TrainConfig,
+    TrainError, Tuning,
 };
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -125,6 +125,13 @@ impl Recipe {
                 config.lambda
             ));
         }
+        if let Some(source) = self.source("frozen_from").filter(|_| config.frozen_from == FrozenFrom::File)
+            && cli.weights.is_none()
+        {
+            return Some(format!(
+                "frozen_from is file ({source}), but there is no file of --weights that could hold a frozen wing; leave it out"
+            ));
+        }
         if let Some(source) = self.source("beta").filter(|_| !self.methods.iter().any(divergence)) {
             return Some(format!(
                 "beta is {} ({source}), but {method}, which has no divergence to weigh; leave beta out, or choose \
@@ -181,8 +188,9 @@ impl Recipe {
 }
 
 /// Options of the command line that set something of the training: clap's name, the option, the file's name.
-const OPTIONS: [(&str, &str, &str); 18] = [
+const OPTIONS: [(&str, &str, &str); 19] = [
     ("method", "--method", "method"),
+    ("frozen_from", "--frozen-from", "frozen_from"),
     ("epochs", "--epochs", "epochs"),
     ("batch_size", "--batch-size", "batch_size"),
     ("drop_last", "--drop-last", "drop_last"),
@@ -280,6 +288,7 @@ impl Cli {
             *setting = given.unwrap_or(*setting);
         }
         set(&mut config.method, self.method);
+        set(&mut config.frozen_from, self.frozen_from);
         set(&mut config.epochs, self.epochs);
         set(&mut config.batch_size, self.batch_size);
         set(&mut config.accumulate, self.accumulate);

@@ -79,6 +79,22 @@ fn presets_are_the_published_settings() {
 }
 
 #[test]
+fn the_frozen_wing_starts_from_the_weights_unless_the_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let show = |arguments: &[&str]| shown(folder.path(), &[&WEIGHTS[..], arguments].concat());
+    assert_eq!(show(&[]).0["frozen_from"], "weights");
+    let (config, sources) = show(&["--frozen-from", "file"]);
+    assert_eq!(config["frozen_from"], "file");
+    assert!(sources.contains("frozen_from (--frozen-from)"), "{sources}");
+    let message = refused(folder.path(), &[&WEIGHTS[..], &["--frozen-from", "wing"]].concat());
+    assert!(message.contains("known are weights, file"), "{message}");
+    // The built-in job has no file.
+    assert!(refused(folder.path(), &["--frozen-from", "file"]).contains("--weights"));
+    let message = refused(folder.path(), &["--set", "frozen_from=file"]);
+    assert!(message.contains("frozen_from is file (--set)") && message.contains("--weights"), "{message}");
+}
+
+#[test]
 fn options_go_over_the_file_and_the_file_over_the_preset() {
     let folder = tempfile::tempdir().unwrap();
     written(

@@ -27,6 +27,7 @@ mod finetune_folder;
 mod finetune_interrupt;
 mod finetune_real;
 mod finetune_recipe;
+mod frozen_wing;
 mod import_weights;
 mod layer_golden;
 mod layer_shapes;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use twins_attack::Precision;
 use twins_data::Augmentation;
 
-use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, ProtocolConfig, Schedule, Tuning};
+use crate::{
+    AdversaryConfig, AutoLoraConfig, AwpConfig, FrozenFrom, Method, ProtocolConfig, Schedule, Tuning,
+};
 
 pub use effective::{EffectiveConfig, Resolved};
 pub(crate) use effective::{RESOLVED, read_settings};
@@ -29,6 +31,7 @@ pub(crate) use effective::{RESOLVED, read_settings};
 /// | `beta` | 6 | weight of the TRADES divergence | ≥ 0 |
 /// | `schedule` | × 0.1 after epochs 30 and 50 | of the learning rate | [`Schedule`] |
 /// | `warmup_epochs` | 0 | linear rise of the learning rate at the beginning | ≥ 0 |
+/// | `frozen_from` | weights | what the frozen wing starts from | [`FrozenFrom`] |
 /// | `tuning` | full | which part of the model is trained | [`Tuning`] |
 /// | `freeze` | none | path prefixes that are never trained, such as `conv1` | |
 /// | `gradient_clip` | none | largest norm of the whole gradient | > 0 |
@@ -87,6 +90,8 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Epochs over which the learning rate rises linearly; a fraction of an epoch is allowed.
     pub warmup_epochs: f64,
+    /// What the frozen wing starts from; a run that is resumed keeps its own.
+    pub frozen_from: FrozenFrom,
     /// Which part of the model is trained.
     pub tuning: Tuning,
     /// Path prefixes of parameters that are never trained; their normalisation runs in evaluation mode.
@@ -183,6 +188,7 @@ impl Default for TrainConfig {
             beta: 6.0,
             schedule: Schedule::paper(60),
             warmup_epochs: 0.0,
+            frozen_from: FrozenFrom::Weights,
             tuning: Tuning::Full,
             freeze: Vec::new(),
             gradient_clip: None,

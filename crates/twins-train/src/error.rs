@@ -4,7 +4,7 @@ use twins_attack::AttackError;
 use twins_data::DataError;
 use twins_nn::{StatisticsError, Wing};
 
-use crate::{Method, Preset};
+use crate::{FrozenFrom, Method, Preset};
 
 /// What can go wrong in configuring, running or resuming a training.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,12 @@ pub enum TrainError {
     /// A preset's name is not known.
     #[error("unknown preset \"{name}\"; known are {}", Preset::ALL.map(Preset::name).join(", "))]
     UnknownPreset {
+        /// The name given.
+        name: String,
+    },
+    /// A start of the frozen wing is not known.
+    #[error("unknown start of the frozen wing \"{name}\"; known are {}", FrozenFrom::ALL.map(FrozenFrom::name).join(", "))]
+    UnknownFrozenFrom {
         /// The name given.
         name: String,
     },

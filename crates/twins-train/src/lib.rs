@@ -21,6 +21,7 @@ mod error;
 mod evaluate;
 mod exhaustion;
 mod finite;
+mod frozen_from;
 mod gradients;
 mod keys;
 mod leaf;
@@ -59,6 +60,7 @@ pub use config_file::ConfigFile;
 pub use division::MIN_IMAGES_PER_WING;
 pub use error::TrainError;
 pub use evaluate::{Accuracy, Evaluation, evaluate, evaluate_on};
+pub use frozen_from::FrozenFrom;
 pub use method::Method;
 pub use metrics::{EpochMetrics, LayerMetrics};
 pub use objective::{

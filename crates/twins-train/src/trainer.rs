@@ -12,8 +12,9 @@ use crate::objective::OnModel;
 use crate::run_directory::RunDirectory;
 use crate::session::Session;
 use crate::{
-    Accuracy, At, AutoLoraConfig, Branched, EpochMetrics, ExistingRun, ImageClassifier, Mart, Method,
-    Objective, ProgressDisplay, Standard, Trades, TrainConfig, TrainError, Trained, TwinsAt, TwinsTrades,
+    Accuracy, At, AutoLoraConfig, Branched, EpochMetrics, ExistingRun, FrozenFrom, ImageClassifier, Mart,
+    Method, Objective, ProgressDisplay, Standard, Trades, TrainConfig, TrainError, Trained, TwinsAt,
+    TwinsTrades,
 };
 
 /// Fine-tunes a classifier.
@@ -171,6 +172,9 @@ impl<M: ImageClassifier> Trainer<M> {
 
     /// Trains the model on a data set, less the validation split where there is one.
     ///
+    /// The frozen wing of every two-wing layer starts equal to the model's adaptive wing, unless
+    /// [`TrainConfig::frozen_from`] keeps the model's own. A resumed run keeps the frozen wing that it had.
+    ///
     /// The model passed in is not altered through shared running statistics. A gradient checkpointing strategy of its
     /// device is not kept.
     ///
@@ -203,6 +207,11 @@ impl<M: ImageClassifier> Trainer<M> {
             None => (model, vec![device]),
         };
         let model = model.train();
+        // A run that is resumed replaces it by its own.
+        let model = match self.config.frozen_from {
+            FrozenFrom::Weights => model.copy_adaptive_to_frozen(),
+            FrozenFrom::File => model,
+        };
         let model = match self.auto_lora {
             Some(branch) => Branched::new(model, branch.rank, &self.config.freeze, self.config.seed)?,
             None => Branched::plain(model),

@@ -2,7 +2,7 @@ use twins_attack::Precision;
 use twins_data::Augmentation;
 
 use super::{NonFinite, TrainConfig, ValidationConfig};
-use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Schedule, Tuning};
+use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, FrozenFrom, Schedule, Tuning};
 
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $field:ident: $type:ty,)*) => {
@@ -42,6 +42,8 @@ setters! {
     with_schedule: schedule: Schedule,
     /// Sets the epochs of linear rise.
     with_warmup_epochs: warmup_epochs: f64,
+    /// Sets what the frozen wing starts from.
+    with_frozen_from: frozen_from: FrozenFrom,
     /// Sets which part of the model is trained.
     with_tuning: tuning: Tuning,
     /// Sets the path prefixes that are never trained.

@@ -6,6 +6,7 @@ mod data_parallel;
 mod data_parallel_runs;
 mod dropout;
 mod faults;
+mod frozen_wing;
 #[cfg(unix)]
 mod full_disk;
 mod kill;
