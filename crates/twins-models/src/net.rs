@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::module::Module;
 use burn::nn::LinearConfig;
 use burn::tensor::{Device, Tensor};
-use twins_nn::ImageClassifier;
+use twins_nn::{HeadError, ImageClassifier};
 
 use crate::architecture::Architecture;
 use crate::config::ModelConfig;
@@ -140,11 +140,8 @@ impl Net {
         Self { body: filled(fresh.body, values), ..fresh }
     }
 
-    pub(crate) fn head_bias_path(&self) -> &'static str {
-        match self.body {
-            Body::MnistCnn(_) => "fc2.bias",
-            Body::ResNet(_) => "head.bias",
-        }
+    pub(crate) fn head_bias_path(&self) -> String {
+        format!("{}.bias", self.body.head_field())
     }
 }
 
@@ -152,10 +149,16 @@ impl ImageClassifier for Net {
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }
+
+    fn head(&self) -> Result<String, HeadError> {
+        Ok(format!("body.{}.{}", self.body.variant(), self.body.head_field()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::module::{ModuleVisitor, Param};
+
     use super::*;
     use crate::import::values;
 
@@ -181,6 +184,47 @@ mod tests {
         }
         assert_eq!(values(old.clone().with_new_head(3, 7).unwrap().body()), after);
         assert_ne!(values(old.with_new_head(3, 8).unwrap().body()), after);
+    }
+
+    /// The shapes of the parameters under a path.
+    fn shapes_under(net: &Net, prefix: &str) -> Vec<Vec<usize>> {
+        struct Under {
+            prefix: String,
+            path: Vec<String>,
+            shapes: Vec<Vec<usize>>,
+        }
+
+        impl ModuleVisitor for Under {
+            fn enter_module(&mut self, name: &str, _container: &str) {
+                self.path.push(name.to_owned());
+            }
+
+            fn exit_module(&mut self, _name: &str, _container: &str) {
+                self.path.pop();
+            }
+
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if self.path[..self.path.len() - 1].join(".") == self.prefix {
+                    self.shapes.push(param.lazy_shape().to_vec());
+                }
+            }
+        }
+
+        let mut under = Under { prefix: prefix.to_owned(), path: Vec::new(), shapes: Vec::new() };
+        net.visit(&mut under);
+        under.shapes
+    }
+
+    #[test]
+    fn every_network_names_the_layer_that_a_new_head_replaces() {
+        for arch in [Architecture::MnistCnn, Architecture::ResNet8, Architecture::ResNet50] {
+            let net = ModelConfig::new(arch, 10).init(&Device::flex()).unwrap();
+            let path = net.head().unwrap();
+            let inputs = net.body().head().weight.lazy_shape()[0];
+            assert_eq!(shapes_under(&net, &path), [vec![inputs, 10], vec![10]], "{arch}: {path}");
+            let net = net.with_new_head(3, 0).unwrap();
+            assert_eq!(shapes_under(&net, &path), [vec![inputs, 3], vec![3]], "{arch}: {path}");
+        }
     }
 
     #[test]

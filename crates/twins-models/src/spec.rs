@@ -144,6 +144,22 @@ impl Body {
         }
     }
 
+    /// The name of the head's field.
+    pub(crate) fn head_field(&self) -> &'static str {
+        match self {
+            Self::MnistCnn(_) => "fc2",
+            Self::ResNet(_) => "head",
+        }
+    }
+
+    /// The name of the variant, which is part of the paths of its layers.
+    pub(crate) fn variant(&self) -> &'static str {
+        match self {
+            Self::MnistCnn(_) => "MnistCnn",
+            Self::ResNet(_) => "ResNet",
+        }
+    }
+
     pub(crate) fn with_head(mut self, head: Linear) -> Self {
         match &mut self {
             Self::MnistCnn(net) => net.fc2 = head,

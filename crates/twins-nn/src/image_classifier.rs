@@ -1,11 +1,13 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use crate::HeadError;
+use crate::head::only_linear;
+
 /// A module that maps images to logits: what can be fine-tuned.
 ///
 /// The images are in [0, 1]; normalisation by a mean and standard deviation is the model's own first step, so
-/// that epsilon means the same for every model. It stands here, below the models and the trainer, so that
-/// neither has to know the other.
+/// that epsilon means the same for every model.
 ///
 /// ```
 /// use burn::module::Module;
@@ -36,4 +38,43 @@ pub trait ImageClassifier: Module {
     /// - `images`: `[n, channels, height, width]`, values in [0, 1]
     /// - output: `[n, classes]`
     fn logits(&self, images: Tensor<4>) -> Tensor<2>;
+
+    /// The path of the model's head: the layer, or module, that turns features into logits.
+    ///
+    /// A linear probe trains this layer alone, a new head replaces it, and AutoLoRa leaves it without a branch. The path is
+    /// made of field names, with the indices of vectors and the variants of enums: `head`, `blocks.3.fc`. The default is the
+    /// only `Linear` of the model; a model with several says which is the head:
+    ///
+    /// ```
+    /// # use burn::module::Module;
+    /// # use burn::nn::{Linear, LinearConfig};
+    /// # use burn::tensor::{Device, Tensor};
+    /// use twins_nn::{HeadError, ImageClassifier};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Net {
+    ///     hidden: Linear,
+    ///     head: Linear,
+    /// }
+    ///
+    /// impl ImageClassifier for Net {
+    ///     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+    ///         self.head.forward(self.hidden.forward(images.flatten(1, 3)))
+    ///     }
+    ///
+    ///     fn head(&self) -> Result<String, HeadError> {
+    ///         Ok("head".to_owned())
+    ///     }
+    /// }
+    /// # let linear = || LinearConfig::new(12, 12).init(&Device::flex());
+    /// # assert_eq!(Net { hidden: linear(), head: linear() }.head()?, "head");
+    /// # Ok::<(), HeadError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`HeadError`] where the default finds no `Linear` or several. Only what needs the head asks for it.
+    fn head(&self) -> Result<String, HeadError> {
+        only_linear(self)
+    }
 }

@@ -33,6 +33,7 @@ mod drift;
 mod flex;
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod fused;
+mod head;
 mod image_classifier;
 mod load;
 mod norm;
@@ -45,6 +46,7 @@ pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
 pub use conv::conv2d;
 pub use diagnostics::{WeightChange, WeightTrace};
 pub use drift::WingDrift;
+pub use head::HeadError;
 pub use image_classifier::ImageClassifier;
 pub use load::{LoadError, LoadMismatch};
 pub use norm::TwinsBatchNorm;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::{Device, Tensor};
+use twins_nn::HeadError;
 
 use crate::low_rank::LowRank;
 use crate::tuning::Survey;
@@ -23,7 +24,7 @@ pub(crate) const BRANCH: &str = "auto-lora";
 /// natural weight = w + b · a / rank
 /// ```
 ///
-/// Changed are the weights of rank 2 or more that are trained and do not belong to the head (the last linear layer).
+/// Changed are the weights of rank 2 or more that are trained and do not belong to the head ([`ImageClassifier::head`]).
 /// `a` is drawn from the standard normal distribution and `b` is zero, so that the branch starts as the model. Division by
 /// the rank and the initial values are those of the authors' code, see [`AutoLora`](crate::AutoLora); there the
 /// matrix of a k × k convolution is `[k · outputs, k · inputs]` with rank k · `rank`, and the stem has no change.
@@ -32,6 +33,7 @@ pub(crate) const BRANCH: &str = "auto-lora";
 /// use burn::module::Module;
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::{Device, Tensor};
+/// use twins_nn::HeadError;
 /// use twins_train::{Branched, ImageClassifier};
 ///
 /// #[derive(Module, Debug)]
@@ -43,6 +45,10 @@ pub(crate) const BRANCH: &str = "auto-lora";
 /// impl ImageClassifier for Net {
 ///     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
 ///         self.head.forward(self.hidden.forward(images.flatten(1, 3)))
+///     }
+///
+///     fn head(&self) -> Result<String, HeadError> {
+///         Ok("head".to_owned())
 ///     }
 /// }
 ///
@@ -71,17 +77,19 @@ impl<M: ImageClassifier> Branched<M> {
     ///
     /// # Errors
     ///
-    /// A rank of 0, a rank above the smaller side of a weight's matrix, or a model in which no weight could be changed.
+    /// A rank of 0, a rank above the smaller side of a weight's matrix, a model whose head is not known, or one in which no
+    /// weight could be changed.
     pub fn new(model: M, rank: usize, frozen: &[String], seed: u64) -> Result<Self, TrainError> {
         if rank == 0 {
             return Err(TrainError::Zero { name: "auto_lora.rank" });
         }
         let survey = Survey::of(&model);
-        let changes = changes::create(&model, &survey, rank, frozen, seed)?;
-        match changes.is_empty() {
-            true => Err(TrainError::NothingToBranch),
-            false => Ok(Self { model, changes, head: survey.head }),
+        let head = survey.head_of(&model)?;
+        let changes = changes::create(&model, &survey, &head, rank, frozen, seed)?;
+        if changes.is_empty() {
+            return Err(TrainError::NothingToBranch);
         }
+        Ok(Self { model, changes, head: Some(head) })
     }
 
     /// A model without a branch.
@@ -109,6 +117,10 @@ impl<M: ImageClassifier> Branched<M> {
 impl<M: ImageClassifier> ImageClassifier for Branched<M> {
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.model.logits(images)
+    }
+
+    fn head(&self) -> Result<String, HeadError> {
+        self.model.head()
     }
 }
 
@@ -197,6 +209,10 @@ mod tests {
     impl ImageClassifier for Net {
         fn logits(&self, images: Tensor<4>) -> Tensor<2> {
             self.head.forward(self.norm.forward(self.hidden.forward(images.flatten(1, 3))))
+        }
+
+        fn head(&self) -> Result<String, HeadError> {
+            Ok("head".to_owned())
         }
     }
 

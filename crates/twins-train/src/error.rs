@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use twins_attack::AttackError;
 use twins_data::DataError;
-use twins_nn::{StatisticsError, Wing};
+use twins_nn::{HeadError, StatisticsError, Wing};
 
 use crate::{FrozenFrom, Method, Preset};
 
@@ -341,9 +341,20 @@ pub enum TrainError {
         /// The layers that there are.
         known: Vec<String>,
     },
-    /// A linear probe on a model without a linear layer.
-    #[error("the model has no linear layer to probe; use the tuning \"full\"")]
-    NoHead,
+    /// A linear probe, or AutoLoRa's branch, on a model whose head is not known.
+    #[error("{0}")]
+    Head(#[from] HeadError),
+    /// The model names a head that it does not have.
+    #[error(
+        "the model names \"{path}\" as its head (ImageClassifier::head), under which it has no parameter; it has {}",
+        known.join(", ")
+    )]
+    NoSuchHead {
+        /// The path that the model gave.
+        path: String,
+        /// The layers that there are.
+        known: Vec<String>,
+    },
     /// Everything is frozen.
     #[error("nothing is left to train: every parameter is frozen; freeze less")]
     NothingToTrain,

@@ -5,13 +5,13 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use twins_nn::{TwinsModule, Wing};
 
-use crate::TrainError;
 use crate::branched::BRANCH;
+use crate::{ImageClassifier, TrainError};
 
 /// Which part of the model is trained.
 ///
 /// While only the head is trained, every normalisation runs in evaluation mode: the adaptive wing with its running
-/// statistics, which do not move. The head is the model's last linear layer.
+/// statistics, which do not move. The model says which layer is its head: [`ImageClassifier::head`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Tuning {
@@ -50,20 +50,19 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn of<M: Module>(model: &M, tuning: Tuning, frozen: &[String]) -> Result<Self, TrainError> {
+    pub(crate) fn of<M: ImageClassifier>(
+        model: &M,
+        tuning: Tuning,
+        frozen: &[String],
+    ) -> Result<Self, TrainError> {
         let survey = Survey::of(model);
         for prefix in frozen {
             if !survey.paths.iter().any(|path| is_under(path, prefix)) {
-                let paths = survey.paths.iter().filter(|path| !is_under(path, BRANCH));
-                let mut known: Vec<String> = paths.map(|path| parent(path).to_owned()).collect();
-                known.dedup();
-                return Err(TrainError::NothingToFreeze { prefix: prefix.clone(), known });
+                return Err(TrainError::NothingToFreeze { prefix: prefix.clone(), known: survey.layers() });
             }
         }
-        if tuning != Tuning::Full && survey.head.is_none() {
-            return Err(TrainError::NoHead);
-        }
-        let Survey { head, trainable, active, paths, .. } = survey;
+        let head = if tuning == Tuning::Full { None } else { Some(survey.head_of(model)?) };
+        let Survey { trainable, active, paths, .. } = survey;
         let scope = Self { tuning, frozen: frozen.to_vec(), head, trainable, active };
         let probing = tuning == Tuning::LinearProbe;
         match paths.iter().any(|path| scope.trains(path, probing)) {
@@ -109,8 +108,6 @@ pub(crate) struct Survey {
     pub(crate) trainable: BTreeSet<String>,
     /// The flags that are up.
     active: BTreeSet<String>,
-    /// The last linear layer.
-    pub(crate) head: Option<String>,
 }
 
 impl Survey {
@@ -119,14 +116,28 @@ impl Survey {
         model.visit(&mut survey);
         survey
     }
+
+    /// The path of the model's head, under which there are parameters.
+    pub(crate) fn head_of<M: ImageClassifier>(&self, model: &M) -> Result<String, TrainError> {
+        let path = model.head()?;
+        if self.paths.iter().any(|parameter| is_under(parameter, &path)) {
+            Ok(path)
+        } else {
+            Err(TrainError::NoSuchHead { path, known: self.layers() })
+        }
+    }
+
+    /// The paths of the model's layers.
+    fn layers(&self) -> Vec<String> {
+        let paths = self.paths.iter().filter(|path| !is_under(path, BRANCH));
+        let mut layers: Vec<String> = paths.map(|path| parent(path).to_owned()).collect();
+        layers.dedup();
+        layers
+    }
 }
 
 impl ModuleVisitor for Survey {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        // Called for every field of a linear layer: the layer's own path is what has been entered before.
-        if container == "Struct:Linear" {
-            self.head = Some(self.path.join("."));
-        }
+    fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
 

@@ -64,7 +64,7 @@ pub fn load_pretrained(
     let checkpoint = Checkpoint::open(path.as_ref())?;
     let net = config.init(device)?;
     let location = find(&net, &checkpoint, options)?;
-    let head = format!("{}{}", location.prefix, location.naming.key(net.head_bias_path()));
+    let head = format!("{}{}", location.prefix, location.naming.key(&net.head_bias_path()));
     let classes = match checkpoint.entries.get(&head) {
         Some(entry) if entry.shape.len() == 1 => entry.shape[0],
         // The import below says what is wrong with the head.

@@ -15,17 +15,20 @@ const DRAWS: u64 = 3;
 pub(super) fn create<M: Module>(
     model: &M,
     survey: &Survey,
+    head: &str,
     rank: usize,
     frozen: &[String],
     seed: u64,
 ) -> Result<BTreeMap<String, LowRank>, TrainError> {
-    let mut create = Create { survey, frozen, rank, seed, path: Vec::new(), changes: Ok(BTreeMap::new()) };
+    let mut create =
+        Create { survey, head, frozen, rank, seed, path: Vec::new(), changes: Ok(BTreeMap::new()) };
     model.visit(&mut create);
     create.changes
 }
 
 struct Create<'a> {
     survey: &'a Survey,
+    head: &'a str,
     frozen: &'a [String],
     rank: usize,
     seed: u64,
@@ -44,8 +47,8 @@ impl ModuleVisitor for Create<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.path.join(".");
-        let mut outside = self.frozen.iter().chain(&self.survey.head);
-        if D < 2 || !self.survey.trainable.contains(&path) || outside.any(|prefix| is_under(&path, prefix)) {
+        let mut excluded = self.frozen.iter().map(String::as_str).chain([self.head]);
+        if D < 2 || !self.survey.trainable.contains(&path) || excluded.any(|prefix| is_under(&path, prefix)) {
             return;
         }
         let Ok(changes) = &mut self.changes else { return };

@@ -10,7 +10,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use twins_attack::{Norm, Start, ThreatModel};
-use twins_nn::Wing;
+use twins_nn::{HeadError, Wing};
 use twins_train::{
     AdversaryConfig, At, AwpConfig, Ended, EvaluationProtocol, ImageClassifier, Loss, Method, Objective,
     ProgressDisplay, TrainConfig, Trained, Trainer, TrainingBatch, Weights, evaluate, evaluate_on,
@@ -50,6 +50,10 @@ impl Plain {
 impl ImageClassifier for Plain {
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.head.forward(relu(self.hidden.forward(images.flatten(1, 3))))
+    }
+
+    fn head(&self) -> Result<String, HeadError> {
+        Ok("head".to_owned())
     }
 }
 

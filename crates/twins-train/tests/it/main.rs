@@ -9,6 +9,7 @@ mod faults;
 mod frozen_wing;
 #[cfg(unix)]
 mod full_disk;
+mod head;
 mod kill;
 mod last_batch;
 #[cfg(target_os = "linux")]
