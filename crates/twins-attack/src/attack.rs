@@ -2,8 +2,9 @@ use burn::tensor::Tensor;
 
 use crate::classifier::argmax;
 use crate::clean::CleanLogits;
-use crate::engine::{Cost, Ended, Stage, Tally, Watch};
+use crate::engine::Stage;
 use crate::inference_form::check_gradient_pass;
+use crate::task::{Cost, Ended, Tally, Watch};
 use crate::{
     AttackError, Classifier, Goal, RunSelection, Samples, Search, Subject, ThreatModel, Verification,
     VerificationRule,

@@ -1,8 +1,9 @@
 use std::mem;
 
 use crate::Finding;
-use crate::engine::{Stage, Task};
+use crate::engine::Stage;
 use crate::goal::reached;
+use crate::task::Task;
 use crate::verification::{Outside, check_position};
 
 /// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found

@@ -8,9 +8,9 @@ use std::fmt;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::clean::{CleanLogits, read_logits};
-use crate::engine::Cost;
 use crate::gradient::Tracked;
 use crate::source::SampleStream;
+use crate::task::Cost;
 use crate::{AttackError, Classifier, Precision};
 
 /// How many images are enough to tell.

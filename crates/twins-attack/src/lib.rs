@@ -1,8 +1,8 @@
 //! Adversarial attacks on any Burn classifier.
 //!
 //! An attack needs three things: a victim, any function from images to logits ([`Classifier`]); samples with their
-//! labels ([`Samples`]); and a threat model that says which perturbations count ([`ThreatModel`]). All attacks share
-//! the trait [`Attack`]:
+//! labels ([`Samples`], or for large data sets a [`SampleStream`]); and a threat model that says which perturbations
+//! count ([`ThreatModel`]). All attacks share the trait [`Attack`]:
 //!
 //! * [`Pgd`]: FGSM, MI-FGSM and projected gradient descent;
 //! * [`Apgd`]: Auto-PGD, untargeted and targeted;
@@ -63,6 +63,7 @@ mod source;
 mod square;
 mod surrogate;
 mod targets;
+mod task;
 mod threat_model;
 mod verification;
 mod worst_case;

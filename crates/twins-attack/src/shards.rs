@@ -5,7 +5,8 @@ use std::thread;
 use rayon::ThreadPoolBuilder;
 
 use crate::AttackError;
-use crate::engine::{Ended, Stage, Waiting, Watch};
+use crate::engine::Stage;
+use crate::task::{Ended, Waiting, Watch};
 
 /// Drives one attack with several victims at a time, which take up the standing samples as they have room; `watch` is
 /// told in the caller's thread.

@@ -2,10 +2,10 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::Warning;
 use crate::clean::{CleanLogits, read_logits};
-use crate::engine::Cost;
 use crate::gradient::Tracked;
 use crate::inference_form::{TrainingSign, compare_gradient_pass};
 use crate::source::SampleStream;
+use crate::task::Cost;
 use crate::{Aim, AttackError, Classifier, Loss};
 
 /// What the first batch shows of a model.

@@ -5,8 +5,8 @@ use super::{AutoAttack, Count, Outcome, Progress, Report, SampleRecord, StageRep
 use crate::Attack;
 use crate::classifier::argmax;
 use crate::clean::CleanLogits;
-use crate::engine::Cost;
 use crate::source::SampleStream;
+use crate::task::Cost;
 
 /// What an evaluation knows so far.
 pub(super) struct Course<'a> {

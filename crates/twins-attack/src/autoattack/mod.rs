@@ -4,6 +4,7 @@ mod checks;
 mod config;
 mod course;
 mod evaluate;
+mod images;
 mod observer;
 mod replica;
 mod report;

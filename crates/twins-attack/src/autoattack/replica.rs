@@ -2,9 +2,9 @@ use burn::tensor::Device;
 
 use super::state::first_difference;
 use crate::clean::{CleanLogits, read_logits};
-use crate::engine::Cost;
 use crate::inference_form::{check_gradient_pass, check_plain_pass};
 use crate::source::SampleStream;
+use crate::task::Cost;
 use crate::{AttackError, Classifier};
 
 /// A copy of the model on a device: one of those that share an evaluation's samples.
