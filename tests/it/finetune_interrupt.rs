@@ -72,7 +72,7 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
     let message = String::from_utf8_lossy(&full.stderr);
     assert_eq!(full.status.code(), Some(1), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
-    for part in ["cannot write full/pretrain/best.safetensors", "File too large", "make room", "resume"] {
+    for part in ["cannot write full/pretrain/last.safetensors", "File too large", "make room", "resume"] {
         assert!(message.contains(part), "{part}: {message}");
     }
     let left = std::fs::read_dir(folder.path().join("full/pretrain")).unwrap();

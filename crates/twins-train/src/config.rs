@@ -46,7 +46,7 @@ pub(crate) use effective::{RESOLVED, read_settings};
 /// | `checkpoint_steps` | none | steps between checkpoints within an epoch | ≥ 1 |
 /// | `non_finite` | stop | what a NaN or infinite loss or gradient does | [`NonFinite`] |
 /// | `sync_statistics` | false | whether the running statistics of several devices are averaged after every step | |
-/// | `seed` | 0 | of order, split, augmentation and random starts | |
+/// | `seed` | 0 | of order, augmentation and random starts | |
 ///
 /// The defaults are those of the paper for CIFAR (TWINS, CVPR 2023, section 4).
 ///
@@ -136,6 +136,7 @@ pub struct TrainConfig {
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `fraction` | 0.1 | of the training images, each class in proportion | (0, 1), or none |
+/// | `seed` | 0 | which images are held out; the training's seed has no influence | |
 /// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the training adversary's ball | of the robust accuracy | [`ProtocolConfig`] |
 ///
 /// Without a fraction no images are held out, as in the published settings: nothing is validated, and the last checkpoint is
@@ -146,13 +147,16 @@ pub struct ValidationConfig {
     /// Fraction of the training images; `None` to hold none out.
     #[serde(with = "held_out::fraction")]
     pub fraction: Option<f64>,
+    /// Chooses the images. It is not the seed of the training, so that trainings with several seeds share their validation
+    /// images, and the variance between them is that of the training.
+    pub seed: u64,
     /// How robust accuracy is measured; see [`TrainConfig::validation_protocol`].
     pub protocol: ProtocolConfig,
 }
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { fraction: Some(0.1), protocol: ProtocolConfig::default() }
+        Self { fraction: Some(0.1), seed: 0, protocol: ProtocolConfig::default() }
     }
 }
 

@@ -26,10 +26,10 @@ pub enum ExistingRun {
 /// |---|---|
 /// | `config.json` | the settings, and what follows from them ([`EffectiveConfig`](crate::EffectiveConfig)) |
 /// | `metrics.jsonl` | a line of [`EpochMetrics`] per epoch |
-/// | `last.safetensors` | the state to resume from |
+/// | `last.safetensors` | the state to resume from, with the best weights so far |
 /// | `previous.safetensors` | the one before it, used where the last is damaged |
 /// | `damaged.safetensors` | a last one that could not be used; nothing reads it |
-/// | `best.safetensors` | the weights with the best validation robust accuracy |
+/// | `best.safetensors` | the weights with the best validation robust accuracy, for users: a run resumes without it |
 ///
 /// Every file is written under another name, flushed to the disk and renamed, so that whoever reads it, whenever the
 /// process ends, finds a whole one.

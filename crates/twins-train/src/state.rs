@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::EpochSums;
 use crate::{Accuracy, TrainError};
 
-/// Version 1 divides an epoch evenly; states before it have no version.
+/// Version 1 divides an epoch evenly, holds images out with a seed of their own and has the best weights in the checkpoint; states
+/// before it have no version.
 const VERSION: u32 = 1;
 
 /// Where a training is: everything beside weights and momentum that its continuation depends on. The order of the
@@ -147,7 +148,7 @@ impl State {
         if state.version == VERSION {
             Ok(state)
         } else {
-            Err("an earlier version of this program wrote it, which divided an epoch into other batches; finish the run with \
+            Err("an earlier version of this program wrote it, which divided an epoch into other batches and drew other validation images; finish the run with \
                  that version, or begin it anew"
                 .to_owned())
         }

@@ -238,7 +238,7 @@ impl<M: ImageClassifier> Trainer<M> {
                 if labels.len() < 2 {
                     return Err(empty);
                 }
-                let split = split(&labels, fraction, self.config.seed)?;
+                let split = split(&labels, fraction, self.config.validation.seed)?;
                 if split.validation.is_empty() {
                     return Err(empty);
                 }

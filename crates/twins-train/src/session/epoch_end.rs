@@ -61,10 +61,6 @@ impl<M: ImageClassifier> Session<M> {
             _ => None,
         };
         self.state.count_epoch(patience);
-        if improved {
-            self.save_best()?;
-        }
-
         let sums = std::mem::take(&mut self.sums);
         let mut metrics = sums.into_metrics(
             (epoch, self.state.steps),
@@ -84,7 +80,8 @@ impl<M: ImageClassifier> Session<M> {
         self.history.push(metrics);
         self.state.epoch += 1;
         self.state.step = 0;
-        self.save()
+        self.save()?;
+        if improved { self.save_best() } else { Ok(()) }
     }
 
     fn judge(&mut self, epoch: usize, source: BestSource, evaluation: Evaluation, weights: &Weights) -> bool {

@@ -5,16 +5,23 @@ use crate::weights::Weights;
 use crate::{ImageClassifier, TrainError};
 
 impl<M: ImageClassifier> Session<M> {
-    /// Writes the weights alone, under their plain names.
+    /// Writes the best weights alone, under their plain names: the file for users, which a continuation does not read.
     pub(super) fn save_best(&self) -> Result<(), TrainError> {
-        let (Some(directory), Some(weights)) = (&self.directory, &self.best) else { return Ok(()) };
+        match (&self.directory, self.best_file()) {
+            (Some(directory), Some(file)) => directory.write_best(&file),
+            _ => Ok(()),
+        }
+    }
+
+    fn best_file(&self) -> Option<Checkpoint> {
         let mut metadata = self.trainer.metadata.clone();
         let best = serde_json::to_string(&self.state.best).expect("plain data");
         metadata.insert("best".to_owned(), best);
-        directory.write_best(&Checkpoint { metadata, tensors: weights.0.clone() })
+        self.best.as_ref().map(|weights| Checkpoint { metadata, tensors: weights.0.clone() })
     }
 
-    /// Writes everything that the continuation depends on.
+    /// Writes everything that the continuation depends on. The best weights are in the same file as the state that names
+    /// their epoch, so that a process which ends at any moment leaves a pair that belongs together.
     pub(super) fn save(&mut self) -> Result<(), TrainError> {
         self.state.sums = (&self.sums).into();
         let Some(directory) = &self.directory else { return Ok(()) };
@@ -25,6 +32,9 @@ impl<M: ImageClassifier> Session<M> {
         self.team.save_statistics(&mut checkpoint);
         if let Some(ema) = &self.ema {
             checkpoint.insert("ema", &Weights::of(ema.model()).0);
+        }
+        if let Some(best) = &self.best {
+            checkpoint.insert("best", &best.0);
         }
         directory.write_last(&checkpoint)
     }
@@ -46,15 +56,17 @@ impl<M: ImageClassifier> Session<M> {
         if let Some(ema) = &mut self.ema {
             ema.load(&Weights(checkpoint.take("ema")))?;
         }
-        // Where the run ended between writing the best weights and the state, they are of a later epoch, which will be
-        // run again and write the same.
         self.fell_back = problem;
-        match directory.read_best() {
-            Ok(best) => self.best = best.map(|best| Weights(best.tensors)),
-            Err(problem) => self.fell_back = Some(problem),
+        let best = checkpoint.take("best");
+        self.best = (!best.is_empty()).then_some(Weights(best));
+        if self.best.is_some() != self.state.best.is_some() {
+            return Err(broken(
+                "its best weights and the epoch that they are of are not both there".to_owned(),
+            ));
         }
-        if self.best.is_none() {
-            self.state.best = None;
+        // The run may have ended between writing the state and the file of the best weights, or the file may be damaged.
+        if directory.read_best().ok().flatten() != self.best_file() {
+            self.save_best()?;
         }
         self.history = directory.rewind_metrics(self.state.epoch)?;
         Ok(true)

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod best_weights;
 mod data_parallel;
 mod data_parallel_runs;
 mod dropout;
@@ -19,3 +20,4 @@ mod no_validation;
 mod report;
 mod skip_batch;
 mod training;
+mod validation_split;

@@ -162,5 +162,8 @@ pub(crate) fn tensors(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
 
 /// The tensors of a run's state: weights, running statistics and momentum.
 pub(crate) fn state(run: &Path) -> BTreeMap<String, Vec<u8>> {
-    tensors(&std::fs::read(run.join("last.safetensors")).unwrap())
+    let mut state = tensors(&std::fs::read(run.join("last.safetensors")).unwrap());
+    // A run that has been validated also has its best weights.
+    state.retain(|name, _| !name.starts_with("best/"));
+    state
 }
