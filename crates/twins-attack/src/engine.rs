@@ -40,7 +40,7 @@ impl<'a> Stage<'a> {
     /// At most one batch of samples is under way at a time. They need not be at the same iteration or even in the same
     /// run, so that a slot never idles while another sample waits.
     pub(crate) fn drive(&self, standing: &[usize], watch: &mut dyn Watch) -> Result<(), AttackError> {
-        let calls = self.concurrent_calls(self.samples.concurrent_calls());
+        let calls = self.concurrent_calls(self.samples.concurrent_calls(self.device));
         self.drive_waiting(&Waiting::new(standing), self.samples.batch_size(), calls, watch)
     }
 

@@ -17,7 +17,7 @@ pub struct Samples {
     starts: Option<Vec<f32>>,
     device: Device,
     batch_size: usize,
-    concurrent_calls: usize,
+    concurrent_calls: Option<usize>,
 }
 
 impl Samples {
@@ -52,8 +52,8 @@ impl Samples {
         check_values(&pixels, |place| (place / row) as u64)?;
         let ids = (0..n as u64).collect();
         let batch_size = Self::DEFAULT_BATCH_SIZE;
-        let concurrent_calls = default_concurrent_calls(&device);
         let (targets, starts) = (None, None);
+        let concurrent_calls = None;
         Ok(Self { pixels, shape, labels, ids, targets, starts, device, batch_size, concurrent_calls })
     }
 
@@ -116,7 +116,7 @@ impl Samples {
     /// than one call on all cores, and one on every other device. Models that draw random numbers do so in a fixed order with 1 only (it is
     /// always 1 for attacks that average over [repeated passes](crate::Attack::repeats)).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
-        self.concurrent_calls = concurrent_calls.max(1);
+        self.concurrent_calls = Some(concurrent_calls.max(1));
         self
     }
 
@@ -146,8 +146,13 @@ impl Samples {
         self.batch_size
     }
 
-    /// Into how many calls of the model a batch is split.
+    /// Into how many calls of a model on the samples' device a batch is split.
     pub fn concurrent_calls(&self) -> usize {
+        self.concurrent_calls.unwrap_or_else(|| default_concurrent_calls(&self.device))
+    }
+
+    /// What [`Samples::with_concurrent_calls`] was given.
+    pub(crate) fn chosen_concurrent_calls(&self) -> Option<usize> {
         self.concurrent_calls
     }
 

@@ -25,7 +25,6 @@ pub(crate) fn drive(
     }
     let share = |whole: usize| (whole / shards).max(1);
     let threads = share(rayon::current_num_threads());
-    let calls = first.concurrent_calls(share(first.samples.concurrent_calls()));
     // A small stage is shared too.
     let places = first.samples.batch_size().min(standing.len().div_ceil(shards));
     let waiting = Waiting::new(standing);
@@ -35,6 +34,7 @@ pub(crate) fn drive(
         for (shard, stage) in stages[..shards].iter().enumerate() {
             let mut teller = Teller { shard, sender: sender.clone(), stop: &stop };
             let waiting = &waiting;
+            let calls = stage.concurrent_calls(share(stage.samples.concurrent_calls(stage.device)));
             scope.spawn(move || {
                 let mut run = || stage.drive_waiting(waiting, places, calls, &mut teller);
                 // Without threads to spare the work is done all the same.

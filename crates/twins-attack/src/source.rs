@@ -81,7 +81,7 @@ pub struct SampleStream<'a> {
     source: &'a dyn SampleSource,
     device: Device,
     batch_size: usize,
-    concurrent_calls: usize,
+    concurrent_calls: Option<usize>,
 }
 
 impl<'a> SampleStream<'a> {
@@ -94,8 +94,8 @@ impl<'a> SampleStream<'a> {
             return Err(AttackError::EmptyBatch);
         }
         let device = device.clone().inner();
-        let concurrent_calls = default_concurrent_calls(&device);
-        Ok(Self { source, device, batch_size: crate::Samples::DEFAULT_BATCH_SIZE, concurrent_calls })
+        let batch_size = crate::Samples::DEFAULT_BATCH_SIZE;
+        Ok(Self { source, device, batch_size, concurrent_calls: None })
     }
 
     pub(crate) fn of_samples(samples: &'a crate::Samples) -> Self {
@@ -103,7 +103,7 @@ impl<'a> SampleStream<'a> {
             source: samples,
             device: samples.device().clone(),
             batch_size: samples.batch_size(),
-            concurrent_calls: samples.concurrent_calls(),
+            concurrent_calls: samples.chosen_concurrent_calls(),
         }
     }
 
@@ -121,7 +121,7 @@ impl<'a> SampleStream<'a> {
 
     /// As [`Samples::with_concurrent_calls`](crate::Samples::with_concurrent_calls).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
-        self.concurrent_calls = concurrent_calls.max(1);
+        self.concurrent_calls = Some(concurrent_calls.max(1));
         self
     }
 
@@ -158,8 +158,9 @@ impl<'a> SampleStream<'a> {
         self.batch_size
     }
 
-    pub(crate) fn concurrent_calls(&self) -> usize {
-        self.concurrent_calls
+    /// Into how many calls a batch for a model on this device is split.
+    pub(crate) fn concurrent_calls(&self, device: &Device) -> usize {
+        self.concurrent_calls.unwrap_or_else(|| default_concurrent_calls(device))
     }
 
     /// The same samples for a model on another device.
@@ -184,7 +185,7 @@ impl<'a> SampleStream<'a> {
     }
 }
 
-/// One call at a time on a GPU, and one for each thread of Rayon's pool on a CPU.
+/// One call for each thread of Rayon's pool on a device that computes in the caller's thread, and else one.
 pub(crate) fn default_concurrent_calls(device: &Device) -> usize {
     if computes_in_caller(device) { rayon::current_num_threads() } else { 1 }
 }

@@ -96,9 +96,7 @@ impl SquareConfig {
 ///
 /// * Each sample has its own draws. The reference shares the squares' places and halves among the samples of a batch, and
 ///   in Linf the signs too.
-/// * Squares reach the last row and column, which the reference's never do. In L2 and L1 the first point is tiled from the
-///   upper left corner to the last row and column; the reference's 5 × 5 tiles leave the remainder of the division by five
-///   without perturbation.
+/// * Squares reach the last row and column, which the reference's never do.
 /// * In Linf a proposal is not sent to the model if the result is known: the square has those values already, or the same
 ///   change to the same point was rejected before.
 /// * Two equal logits end the search only if the other class comes first, so that the model misclassifies the point. The

@@ -94,18 +94,23 @@ pub(super) struct Tile {
     pub(super) signs: Vec<f32>,
 }
 
-/// Tiles that cover the image, five along its height; what is left at the right and lower edge gets smaller ones.
+/// Tiles of a fifth of the image's height, five along it; what the division leaves is divided between the upper and the
+/// lower edge, and stays free. The same places are used along the width, as far as there is room.
 pub(super) fn draw_tiles([channels, height, width]: [usize; 3], draws: &mut Draws) -> Vec<Tile> {
     let side = (height / 5).max(1);
-    let places =
-        (0..height).step_by(side).flat_map(|top| (0..width).step_by(side).map(move |left| (top, left)));
-    places
-        .map(|(top, left)| Tile {
-            window: Window { top, left, height: side.min(height - top), width: side.min(width - left) },
-            split: Split::draw(draws),
-            signs: signs(channels, draws),
-        })
-        .collect()
+    let first = height.saturating_sub(5 * side) / 2;
+    let places = |length: usize| (first..=length.saturating_sub(side)).step_by(side);
+    let mut tiles = Vec::new();
+    for top in places(height) {
+        for left in places(width) {
+            tiles.push(Tile {
+                window: Window { top, left, height: side.min(height), width: side.min(width) },
+                split: Split::draw(draws),
+                signs: signs(channels, draws),
+            });
+        }
+    }
+    tiles
 }
 
 /// The first point in L2 and L1.
@@ -328,6 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn tiles_lie_where_the_reference_puts_them() {
+        let tops = |shape: [usize; 3]| -> (Vec<usize>, usize) {
+            let tiles = draw_tiles(shape, &mut Draws::new(0, 0, "test", 0));
+            let mut tops: Vec<usize> = tiles.iter().map(|tile| tile.window.top).collect();
+            let all_inside = |tile: &Tile| {
+                tile.window.top + tile.window.height <= shape[1]
+                    && tile.window.left + tile.window.width <= shape[2]
+            };
+            assert!(tiles.iter().all(all_inside));
+            tops.dedup();
+            (tops, tiles.len())
+        };
+        // s = h // 5, from (h - 5 s) // 2 on.
+        assert_eq!(tops([1, 28, 28]), (vec![1, 6, 11, 16, 21], 25));
+        assert_eq!(tops([3, 32, 32]), (vec![1, 7, 13, 19, 25], 25));
+        assert_eq!(tops([3, 224, 224]), (vec![2, 46, 90, 134, 178], 25));
+        // The reference divides by zero below five rows.
+        assert_eq!(tops([1, 2, 3]), (vec![0, 1], 6));
+    }
+
+    #[test]
     fn squares_reach_every_row_and_column() {
         let shape = [1, 5, 7];
         let mut draws = Draws::new(0, 0, "test", 0);
@@ -336,9 +362,5 @@ mod tests {
             windows.iter().any(|w| w.top + w.height == 5) && windows.iter().any(|w| w.left + w.width == 7)
         );
         assert_eq!(Window::draw(9, shape, &mut draws).width, 5);
-        let tiles = draw_tiles([1, 7, 9], &mut draws);
-        let mut covered = vec![0; 63];
-        tiles.iter().flat_map(|tile| tile.window.places([1, 7, 9], 0)).for_each(|i| covered[i] += 1);
-        assert_eq!(covered, vec![1; 63]);
     }
 }
