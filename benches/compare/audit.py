@@ -100,7 +100,7 @@ def main():
             wrong += 1
             print(f"sample {sample['index']}: {text}")
     broken = sum(sample["broken_by"] not in (None, "clean") for sample in samples)
-    print(f"{len(samples)} samples, {norm} epsilon {epsilon}: {wrong} disagreements")
+    print(f"{len(samples)} samples, {norm} epsilon {epsilon:g}: {wrong} disagreements")
     for name, classes, count in [
         ("clean", found[0][0], report["clean"]["correct"]),
         ("adversarial", found[1][0], report["robust"]["correct"]),
