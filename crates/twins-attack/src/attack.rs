@@ -29,7 +29,7 @@ pub trait Attack: AsAttack + Send + Sync {
         1
     }
 
-    /// How the runs on one sample are combined; points are compared by [`Finding::loss`].
+    /// How the runs on one sample are combined; points are compared by [`Finding::loss`](crate::Finding::loss).
     fn run_selection(&self) -> RunSelection {
         RunSelection::FirstFooled
     }
