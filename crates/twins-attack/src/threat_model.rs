@@ -273,7 +273,28 @@ mod tests {
         )
     }
 
+    /// As files hold it: what is written reads back as the same value of f32, as text and as a JSON value.
+    fn survives_json(threat: ThreatModel) -> bool {
+        let text = serde_json::to_string(&threat).unwrap();
+        let value = serde_json::to_value(threat).unwrap();
+        serde_json::from_str::<ThreatModel>(&text).unwrap() == threat
+            && serde_json::from_value::<ThreatModel>(value).unwrap() == threat
+    }
+
+    #[test]
+    fn fractions_of_255_survive_json() {
+        for levels in 0..=255_u8 {
+            let threat = ThreatModel::new(Norm::Linf, f32::from(levels) / 255.0).unwrap();
+            assert!(survives_json(threat), "{threat:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn every_radius_survives_json(epsilon in prop::num::f32::POSITIVE | prop::num::f32::ZERO) {
+            prop_assert!(survives_json(ThreatModel::new(Norm::L2, epsilon).unwrap()));
+        }
+
         #[test]
         fn projection_lands_inside_twice_the_same_and_keeps_what_is_inside(
             threat in threats(),

@@ -83,8 +83,21 @@ impl Normalisation {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_value_survives_json(
+            mean in prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO,
+            std in prop::num::f32::POSITIVE,
+        ) {
+            let norm = Normalisation::new(vec![mean], vec![std]).unwrap();
+            let text = serde_json::to_string(&norm).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Normalisation>(&text).unwrap(), norm);
+        }
+    }
 
     #[test]
     fn subtracts_the_mean_and_divides_by_the_std_of_each_channel() {

@@ -62,7 +62,7 @@ pub enum BestSource {
     Ema,
 }
 
-/// [`EpochSums`] with floats as bit patterns: JSON numbers are not read back exactly.
+/// [`EpochSums`] with floats as bit patterns: JSON has no NaN and no infinity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExactSums {
     counts: [usize; 4],

@@ -94,6 +94,7 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use twins_attack::{Loss, Start};
 
     use super::*;
@@ -188,10 +189,25 @@ mod tests {
         assert_eq!(difference, "ema_decay was null and is now 0.9");
     }
 
-    #[test]
-    fn survives_json() {
-        let config = TrainConfig::new(Method::TwinsTrades).with_gradient_clip(1.0).with_seed(7);
-        let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+    proptest! {
+        #[test]
+        fn every_float_survives_json(
+            [epsilon, step_size, rate, decay, clip, gamma] in
+                prop::array::uniform6(prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO),
+            seed: u64,
+        ) {
+            let adversary = AdversaryConfig { epsilon, step_size, ..AdversaryConfig::default() };
+            let config = TrainConfig::new(Method::TwinsTrades)
+                .with_adversary(adversary)
+                .with_learning_rate(rate)
+                .with_weight_decay(decay)
+                .with_gradient_clip(clip)
+                .with_schedule(Schedule::MultiStep { milestones: vec![2], gamma })
+                .with_seed(seed);
+            let text = serde_json::to_string_pretty(&config).unwrap();
+            let read: TrainConfig = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(read.difference(&config), None);
+            prop_assert_eq!(read, config);
+        }
     }
 }

@@ -33,3 +33,25 @@ fn a_finished_run_continues_with_more_epochs() {
     assert!(message.contains("schedule was"), "{message}");
     assert_eq!(TrainConfig::from_file(longer.join("config.json")).unwrap().epochs, 4);
 }
+
+/// Seen: a default float parser reads 23/255 back as another number, so that the run was taken for one with another
+/// epsilon.
+#[test]
+fn every_epsilon_of_255_levels_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    for levels in 1..=255 {
+        let config = TrainConfig::default();
+        let mut adversary = config.adversary.clone();
+        adversary.epsilon = f64::from(levels) / 255.0;
+        adversary.step_size = adversary.epsilon / 4.0;
+        let config = config.with_adversary(adversary);
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, serde_json::to_string_pretty(&config).unwrap()).unwrap();
+        assert_eq!(TrainConfig::from_file(&path).unwrap(), config, "{levels}/255");
+    }
+    let adversary = twins_train::AdversaryConfig { epsilon: 23.0 / 255.0, ..config(Method::At).adversary };
+    let config = config(Method::At).with_epochs(1).with_adversary(adversary);
+    let run = folder.path().join("run");
+    fit(config.clone(), &run).unwrap();
+    assert_eq!(fit(config.with_epochs(2), &run).unwrap().history.len(), 2);
+}
