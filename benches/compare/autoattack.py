@@ -183,7 +183,7 @@ def run_ours(options):
         path = os.path.join(folder, "report.json")
         command = [
             options.evaluate, "--weights", options.weights, "--arch", "mnist-cnn", "--data", f"mnist:{options.data}",
-            "--limit", options.images, "--attack", "autoattack", "--norm", options.norm, "--epsilon", options.epsilon,
+            "--limit", f"first:{options.images}", "--attack", "autoattack", "--norm", options.norm, "--epsilon", options.epsilon,
             "--threads", options.threads, "--seed", options.seed, "--json", path,
         ]
         for name, value in [("--batch-size", options.batch_size), ("--steps", options.steps), ("--queries", options.queries)]:

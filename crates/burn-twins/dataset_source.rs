@@ -46,6 +46,10 @@ impl SampleSource for DatasetSource {
         self.labels[index]
     }
 
+    fn id(&self, index: usize) -> u64 {
+        self.dataset.source_index(index) as u64
+    }
+
     fn load(&self, index: usize) -> Result<Vec<f32>, SourceError> {
         let image = self.dataset.get(index)?.image;
         let expected = self.image_shape();

@@ -7,7 +7,7 @@ use burn_twins::attack::{
     Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Length, Norm, PgdConfig, Precision,
     Restarts, Start, ThreatModel, Version,
 };
-use burn_twins::data::DataSource;
+use burn_twins::data::{DataSource, Limit};
 use burn_twins::models::Architecture;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
@@ -40,9 +40,9 @@ pub struct Cli {
     #[command(flatten)]
     pub input: InputArguments,
 
-    /// Use the first N images.
-    #[arg(long)]
-    pub limit: Option<usize>,
+    /// Use N images, each class in proportion, drawn with a fixed seed; first:N uses the first N.
+    #[arg(long, value_name = "N|first:N")]
+    pub limit: Option<Limit>,
 
     /// Images of a folder without sub-folders train and test [default: held-out for a model that finetune trained on such
     /// a folder, all for any other].

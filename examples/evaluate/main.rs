@@ -4,7 +4,7 @@
 //! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
 //!     --data mnist:DIR --attack pgd --epsilon 0.3 --steps 20 --step-size 0.03 --json report.json
 //! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
-//!     --data mnist:DIR --limit 1000 --attack autoattack --epsilon 0.3 --json report.json
+//!     --data mnist:DIR --limit first:1000 --attack autoattack --epsilon 0.3 --json report.json
 //! ```
 //!
 //! An evaluation by AutoAttack that was killed is resumed with `--resume`, and ends with the same report. It reads images as they
@@ -26,7 +26,7 @@ use burn_twins::attack::{
     AtPrecision, AutoAttack, AutoAttackConfig, Classifier, Precision, Replica, SampleStream, Samples,
     SurrogateGradients, ThreatModel, Verification, VerificationRule, predictions, wilson_interval,
 };
-use burn_twins::data::collate;
+use burn_twins::data::{ImageDataset, collate};
 use burn_twins::models::{HeldOut, Net};
 use clap::Parser;
 use twins_files::write_whole;
@@ -93,8 +93,9 @@ fn run(cli: &Cli) -> Outcome {
     let bar = support::bar(test.len());
     for ids in (0..test.len()).collect::<Vec<_>>().chunks(cli.batch_size) {
         let batch = collate(test.as_ref(), ids, None, device)?;
+        let numbers = ids.iter().map(|&index| test.source_index(index) as u64).collect();
         let input =
-            Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?.with_batch_size(cli.batch_size)?;
+            Samples::new(batch.images, batch.labels)?.with_ids(numbers)?.with_batch_size(cli.batch_size)?;
         let clean = predictions(victim, &input)?;
         let begin = Instant::now();
         let output = attack.as_ref().map(|attack| attack.run(victim, &input)).transpose()?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn_twins::attack::{AutoAttackConfig, Norm, Precision, Verification, VerificationRule};
-use burn_twins::data::DataSource;
+use burn_twins::data::{DataSource, Limit};
 use burn_twins::models::{Architecture, HeldOut};
 use serde::Serialize;
 
@@ -39,7 +39,8 @@ pub struct Config<'a> {
     pub weights: &'a PathBuf,
     pub arch: Architecture,
     pub data: &'a DataSource,
-    pub limit: Option<usize>,
+    /// A number of images, drawn from each class in proportion, or `first:N`.
+    pub limit: Option<Limit>,
     /// How the images were drawn from a folder without parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,

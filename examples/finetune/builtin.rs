@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use burn_twins::data::{DataSource, Part, Task};
+use burn_twins::data::{DataSource, Limit, Part, Task};
 use burn_twins::models::{Architecture, ModelConfig, Net};
 use burn_twins::train::{Evaluation, Method, Schedule, TrainConfig};
 
@@ -34,7 +34,8 @@ pub fn pretrain(
     devices: &[Device],
 ) -> Result<Net, Box<dyn std::error::Error>> {
     let source = DataSource::Builtin(Task::Source);
-    let limit = |images: usize| Some(cli.limit.map_or(images, |limit| limit.min(images)));
+    let limit =
+        |images| Some(cli.limit.filter(|limit| limit.count() < images).unwrap_or(Limit::First(images)));
     let train = open_data(&source, Part::Train, limit(PRETRAIN_IMAGES))?;
     let test = open_data(&source, Part::Test, limit(TEST_IMAGES))?;
     let arch = ARCH;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn_twins::attack::{Length, Precision};
-use burn_twins::data::{Augmentation, DataSource};
+use burn_twins::data::{Augmentation, DataSource, Limit};
 use burn_twins::models::Architecture;
 use burn_twins::train::{FrozenFrom, Method, Preset};
 use clap::{Parser, ValueEnum};
@@ -53,9 +53,9 @@ pub struct Cli {
     #[arg(long, value_enum)]
     pub augmentation: Option<AugmentationName>,
 
-    /// Use the first N training images, of the pre-training too, and the first N test images.
-    #[arg(long)]
-    pub limit: Option<usize>,
+    /// Use N images of each part (training, test, and those of the pre-training), each class in proportion, drawn with a fixed seed; first:N uses the first N.
+    #[arg(long, value_name = "N|first:N")]
+    pub limit: Option<Limit>,
 
     /// Published setting to start from: paper-cifar or paper-caltech. --config goes over it, and options over both.
     #[arg(long, requires = "weights")]
@@ -148,7 +148,7 @@ pub struct Cli {
     #[arg(long)]
     pub out: Option<PathBuf>,
 
-    /// Test images behind the report's curve of accuracy against epsilon and its attacks, spread over the test part; 0
+    /// Test images behind the report's curve of accuracy against epsilon and its attacks, each class in proportion; 0
     /// leaves both out [default: 200; 100 on the built-in data].
     #[arg(long, value_name = "N")]
     pub report_images: Option<usize>,

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use burn_twins::data::{DataSource, ImageDataset};
+use burn_twins::data::{DataSource, ImageDataset, Limit};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, SavedCheckpoint, save_model};
 use burn_twins::train::report::ReportRun;
 use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method, TrainConfig};
@@ -93,7 +93,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     let devices = cli.common.open()?;
     let out = cli.folder();
     run_file::refuse_existing(cli, &out)?;
-    let limit = |builtin| cli.limit.or(cli.is_builtin().then_some(builtin));
+    let limit = |builtin| cli.limit.or(cli.is_builtin().then_some(Limit::First(builtin)));
     let parts =
         Parts::open(&cli.images, &cli.data, [builtin::TRAIN_IMAGES, builtin::TEST_IMAGES].map(limit))?;
     let (train, test) = (&parts.train, &parts.test);

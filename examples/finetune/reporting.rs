@@ -8,7 +8,9 @@ use burn_twins::attack::{
 };
 use burn_twins::data::ImageDataset;
 use burn_twins::models::{Architecture, HeldOut, Net};
-use burn_twins::train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, spread_samples};
+use burn_twins::train::report::{
+    AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples,
+};
 use burn_twins::train::{Evaluation, EvaluationProtocol, TrainConfig, Trained};
 
 use crate::cli::{Cli, ReportAttack};
@@ -41,7 +43,7 @@ pub fn examine(
             evaluation.robust.unwrap_or_default(),
         ));
 
-    let samples = spread_samples(test.as_ref(), GALLERY[0], device)?;
+    let samples = stratified_samples(test.as_ref(), GALLERY[0], device)?;
     let attack = protocol.build()?;
     run = run.with_gallery(Gallery::of(&trained.best, &samples, test.classes(), &attack, GALLERY[1])?);
 
@@ -49,7 +51,7 @@ pub fn examine(
     if images == 0 {
         return Ok(run);
     }
-    let samples = spread_samples(test.as_ref(), images, device)?;
+    let samples = stratified_samples(test.as_ref(), images, device)?;
     let epsilon = Length::from(threat.epsilon()).value();
     // In Linf, every image of the box is within a radius of 1.
     let largest = if threat.norm() == Norm::Linf { 1.0 } else { f64::INFINITY };

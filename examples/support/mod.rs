@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use burn_twins::data::{DataError, DataSource, ImageDataset, Limited, Part};
+use burn_twins::data::{DataError, DataSource, ImageDataset, Limit, Part};
 use burn_twins::{BatchMemory, DeviceChoice, available_memory};
 use clap::Args;
 
@@ -105,24 +105,49 @@ pub fn set_threads(threads: Option<usize>) -> Outcome {
     }
 }
 
-/// Opens one part of a data source, its first `limit` samples.
+/// Opens one part of a data source, within the limit.
 pub fn open_data(
     source: &DataSource,
     part: Part,
-    limit: Option<usize>,
+    limit: Option<Limit>,
 ) -> Result<Arc<dyn ImageDataset>, DataError> {
     limited(source.open(part)?, limit)
 }
 
-/// The first `limit` samples, all without a limit.
+/// The samples within the limit, all without one.
 pub fn limited(
     dataset: Arc<dyn ImageDataset>,
-    limit: Option<usize>,
+    limit: Option<Limit>,
 ) -> Result<Arc<dyn ImageDataset>, DataError> {
-    Ok(match limit {
-        Some(limit) => Arc::new(Limited::new(dataset, limit)?),
-        None => dataset,
-    })
+    limit.map_or(Ok(dataset.clone()), |limit| limit.apply(dataset))
+}
+
+/// Says which images a limit leaves, where it leaves some out: `all` and `used` are the part before and after it.
+pub fn print_limit(
+    part: &str,
+    limit: Option<Limit>,
+    all: usize,
+    used: &dyn ImageDataset,
+) -> Result<(), DataError> {
+    let Some(limit) = limit.filter(|_| used.len() < all) else { return Ok(()) };
+    let mut counts = vec![0; used.classes().len()];
+    for label in used.labels()? {
+        counts[label] += 1;
+    }
+    let (least, most) =
+        (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
+    let classes = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let rule = match limit {
+        Limit::Stratified(count) => {
+            format!(
+                "each class in proportion, drawn with seed {}; --limit first:{count} takes the first",
+                Limit::SEED
+            )
+        }
+        Limit::First(_) => "the first in the data set's order".to_owned(),
+    };
+    println!("{part}: {} of {all} images, {classes} of each class ({rule})", used.len());
+    Ok(())
 }
 
 /// Tells an error on one line and ends with status 1.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use burn_twins::data::{DataError, DataSource, ImageDataset, Part, Split, Subset, split};
+use burn_twins::data::{DataError, DataSource, ImageDataset, Limit, Part, Split, Subset, split};
 use burn_twins::models::{HeldOut, ModelCard};
 use clap::ValueEnum;
 
 use super::images::ImageArguments;
-use super::limited;
+use super::{limited, print_limit};
 
 /// The share of a folder without parts that is the test part.
 const TEST_FRACTION: f64 = 0.2;
@@ -39,11 +39,11 @@ pub enum TestImages {
 }
 
 impl Parts {
-    /// Opens both parts, the first samples of each as the limits say.
+    /// Opens both parts, each within its limit.
     pub fn open(
         images: &ImageArguments,
         source: &DataSource,
-        [train_limit, test_limit]: [Option<usize>; 2],
+        [train_limit, test_limit]: [Option<Limit>; 2],
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let whole = images.open(source, Part::Train, None)?;
         let (train, test, held_out) = if source.has_parts() {
@@ -62,7 +62,11 @@ impl Parts {
             };
             (part(train)?, part(test)?, Some(held_out))
         };
-        Ok(Self { train: limited(train, train_limit)?, test: limited(test, test_limit)?, held_out })
+        Ok(Self {
+            train: reported("training part", train, train_limit)?,
+            test: reported("test part", test, test_limit)?,
+            held_out,
+        })
     }
 
     /// Says so where a model that is to be trained further was trained on another division of a folder.
@@ -84,14 +88,14 @@ impl Parts {
 pub fn open_test(
     images: &ImageArguments,
     source: &DataSource,
-    limit: Option<usize>,
+    limit: Option<Limit>,
     card: Option<&ModelCard>,
     asked: Option<TestImages>,
 ) -> Result<TestPart, Box<dyn std::error::Error>> {
     let whole = images.open(source, Part::Test, card.and_then(|card| card.class_names()))?;
     if source.has_parts() {
         return match asked {
-            None => Ok(TestPart { images: limited(whole, limit)?, held_out: None }),
+            None => Ok(TestPart { images: reported("test part", whole, limit)?, held_out: None }),
             Some(_) => Err(format!(
                 "--test-images is for a folder without sub-folders train and test, but --data {source} has a test part; \
                  leave it out"
@@ -127,7 +131,19 @@ pub fn open_test(
             Arc::new(Subset::new(whole, test)?)
         }
     };
-    Ok(TestPart { images: limited(test, limit)?, held_out })
+    Ok(TestPart { images: reported("test part", test, limit)?, held_out })
+}
+
+/// A part within its limit, which is printed.
+fn reported(
+    part: &str,
+    dataset: Arc<dyn ImageDataset>,
+    limit: Option<Limit>,
+) -> Result<Arc<dyn ImageDataset>, DataError> {
+    let all = dataset.len();
+    let used = limited(dataset, limit)?;
+    print_limit(part, limit, all, used.as_ref())?;
+    Ok(used)
 }
 
 fn divided(whole: &dyn ImageDataset, held_out: &HeldOut) -> Result<Split, DataError> {

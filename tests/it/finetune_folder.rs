@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_dataset::Dataset;
-use burn_twins::data::{DataSource, Framing, ImageDataset};
+use burn_twins::data::{DataSource, Framing, ImageDataset, Limit};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, ModelConfig, Net, load_model, save_model};
 use examples::images::ImageArguments;
 use examples::parts::{Parts, TestImages, open_test};
@@ -82,7 +82,8 @@ fn a_fifth_of_a_folder_without_parts_is_tested_on_and_never_trained_on() {
     let (trained, tested) = (pixels(train.as_ref()), pixels(test.as_ref()));
     assert!(trained.is_disjoint(&tested));
     assert_eq!((trained.len(), tested.len()), (20, 5), "no two images are the same, and none is lost");
-    let limited = Parts::open(&arguments(), &source, [Some(3), Some(2)]).unwrap();
+    let limited =
+        Parts::open(&arguments(), &source, [Some(Limit::Stratified(3)), Some(Limit::Stratified(2))]).unwrap();
     assert!(pixels(limited.train.as_ref()).is_subset(&trained) && limited.train.len() == 3);
     assert!(pixels(limited.test.as_ref()).is_subset(&tested) && limited.test.len() == 2);
 

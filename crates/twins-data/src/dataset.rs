@@ -36,6 +36,13 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
         &[]
     }
 
+    /// The index of a sample in the data set that this one was chosen from: what reports name it by.
+    ///
+    /// The default is `index`, for data sets that were not chosen from another one.
+    fn source_index(&self, index: usize) -> usize {
+        index
+    }
+
     /// The label of a sample.
     ///
     /// The default decodes the image for it; readers that know their labels do not.
@@ -83,6 +90,10 @@ impl ImageDataset for Arc<dyn ImageDataset> {
 
     fn skipped(&self) -> &[PathBuf] {
         self.as_ref().skipped()
+    }
+
+    fn source_index(&self, index: usize) -> usize {
+        self.as_ref().source_index(index)
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {

@@ -14,6 +14,7 @@ pub(crate) enum Purpose {
     ResizedCrop,
     Cutout,
     Erasing,
+    Limit,
 }
 
 /// The random numbers of one sample: they depend on `seed`, `id` and `purpose` alone, hence not on batch size,

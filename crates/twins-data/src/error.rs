@@ -269,6 +269,16 @@ pub enum DataError {
         what: &'static str,
     },
 
+    /// The text of a limit is none.
+    #[error(
+        "{given:?} is not a limit; give a number of images, at least 1, such as 1000 for a draw of each class in proportion, or \
+         first:1000 for the first ones"
+    )]
+    InvalidLimit {
+        /// What was given.
+        given: String,
+    },
+
     /// A fraction is not strictly between 0 and 1.
     #[error("the validation fraction is {fraction}; it must lie strictly between 0 and 1")]
     InvalidFraction {

@@ -56,6 +56,10 @@ impl ImageDataset for Subset {
         self.dataset.skipped()
     }
 
+    fn source_index(&self, index: usize) -> usize {
+        self.dataset.source_index(self.indices[index])
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         self.dataset.label(self.indices[index])
     }
@@ -73,6 +77,7 @@ mod tests {
         assert_eq!(subset.len(), 2);
         assert_eq!(subset.get(0).unwrap(), all.get(4).unwrap());
         assert_eq!(subset.label(1).unwrap(), 1);
+        assert_eq!([0, 1].map(|index| subset.source_index(index)), [4, 1]);
         assert!(matches!(
             Subset::new(all.clone(), vec![0, 5]),
             Err(DataError::IndexOutOfRange { index: 5, len: 5 })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
-use twins_data::{ImageDataset, Subset, split};
+use twins_data::{ImageDataset, Limit, Subset, split};
 use twins_nn::{TwinsModule, Wing};
 
 use crate::keys::key;
@@ -258,8 +258,9 @@ impl<M: ImageClassifier> Trainer<M> {
             .collect();
         let validation = match validation {
             Some(images) => {
-                let sampled = images.len().min(train.len());
-                let sample = (0..sampled).map(|index| train[index * train.len() / sampled]).collect();
+                let train_labels: Vec<usize> = train.iter().map(|id| labels[*id]).collect();
+                let sample = Limit::Stratified(images.len()).indices(&train_labels);
+                let sample = sample.into_iter().map(|index| train[index]).collect();
                 Some(Validation { images, train_sample: Arc::new(Subset::new(dataset.clone(), sample)?) })
             }
             None => None,

@@ -33,7 +33,7 @@ mod run;
 use std::path::Path;
 
 pub use gallery::Gallery;
-pub use robustness::{AttackScore, RobustnessCurve, spread_samples};
+pub use robustness::{AttackScore, RobustnessCurve, stratified_samples};
 pub use run::ReportRun;
 
 use crate::TrainError;

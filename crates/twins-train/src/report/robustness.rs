@@ -3,18 +3,17 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use twins_attack::{Attack, Norm, PgdConfig, Samples, ThreatModel, predictions};
-use twins_data::{ImageDataset, collate};
+use twins_data::{ImageDataset, Limit, collate};
 
 use crate::{Accuracy, ImageClassifier, TrainError};
 
-/// `count` images spread evenly over a data set, or all where there are fewer, as samples for attacks.
-///
-/// Spread, because folders are sorted by class: their first images would be of one class.
+/// `count` images of a data set, each class in proportion ([`Limit::Stratified`]), or all where there are fewer, as samples for
+/// attacks.
 ///
 /// # Errors
 ///
 /// Those of reading the data; [`TrainError::Zero`] where `count` is 0.
-pub fn spread_samples(
+pub fn stratified_samples(
     dataset: &dyn ImageDataset,
     count: usize,
     device: &Device,
@@ -22,8 +21,7 @@ pub fn spread_samples(
     if count == 0 {
         return Err(TrainError::Zero { name: "the number of images" });
     }
-    let (len, count) = (dataset.len(), count.min(dataset.len()));
-    let ids: Vec<usize> = (0..count).map(|index| index * len / count).collect();
+    let ids = Limit::Stratified(count).indices(&dataset.labels()?);
     let batch = collate(dataset, &ids, None, device)?;
     Ok(Samples::new(batch.images, batch.labels)?.with_ids(batch.ids)?)
 }
@@ -57,7 +55,7 @@ impl RobustnessCurve {
     /// # use burn::tensor::{Device, Tensor};
     /// # use twins_attack::Norm;
     /// # use twins_data::{BuiltinDataset, Part, Task};
-    /// # use twins_train::{ImageClassifier, report::{RobustnessCurve, spread_samples}};
+    /// # use twins_train::{ImageClassifier, report::{RobustnessCurve, stratified_samples}};
     /// # #[derive(Module, Debug)]
     /// # struct Flat { linear: Linear }
     /// # impl ImageClassifier for Flat {
@@ -67,7 +65,7 @@ impl RobustnessCurve {
     /// # let device = Device::flex();
     /// # let model = Flat { linear: LinearConfig::new(3 * 32 * 32, 10).init(&device) };
     /// let data = BuiltinDataset::new(Task::Target, Part::Test, 20, 0);
-    /// let samples = spread_samples(&data, 10, &device)?;
+    /// let samples = stratified_samples(&data, 10, &device)?;
     /// let curve = RobustnessCurve::measure("best", &model, &samples, Norm::Linf, &[0.0, 0.1], 2)?;
     /// assert!(curve.points[1].1.correct <= curve.points[0].1.correct);
     /// # Ok(())
@@ -184,11 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_spread_over_the_classes() {
+    fn samples_are_of_every_class() {
+        // The labels repeat every ten samples: every tenth sample would be of one class.
         let data = BuiltinDataset::new(Task::Target, Part::Test, 100, 0);
-        let samples = spread_samples(&data, 7, &Device::flex()).unwrap();
-        assert_eq!(samples.ids(), [0, 14, 28, 42, 57, 71, 85]);
-        assert_eq!(spread_samples(&data, 1000, &Device::flex()).unwrap().len(), 100);
-        assert!(spread_samples(&data, 0, &Device::flex()).is_err());
+        let samples = stratified_samples(&data, 10, &Device::flex()).unwrap();
+        let mut classes = samples.labels().to_vec();
+        classes.sort_unstable();
+        assert_eq!(classes, (0..10).collect::<Vec<_>>());
+        assert_eq!(stratified_samples(&data, 1000, &Device::flex()).unwrap().len(), 100);
+        assert!(stratified_samples(&data, 0, &Device::flex()).is_err());
     }
 }

@@ -4,7 +4,7 @@ use crate::support::well_formed;
 use crate::support::{Net, Squares, config, trainer};
 use burn::tensor::Device;
 use twins_attack::{Norm, PgdConfig, ThreatModel};
-use twins_train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, spread_samples};
+use twins_train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples};
 use twins_train::{Method, Trained};
 
 #[test]
@@ -37,7 +37,7 @@ fn train(method: Method) -> Trained<Net> {
 /// Everything that a report can show of two methods, with names that could break it.
 fn report(trained: &[(Method, &Trained<Net>)]) -> String {
     let test = Squares::dataset(24, 9);
-    let samples = spread_samples(test.as_ref(), 12, &Device::flex()).unwrap();
+    let samples = stratified_samples(test.as_ref(), 12, &Device::flex()).unwrap();
     let threat = ThreatModel::new(Norm::Linf, 0.05).unwrap();
     let fgsm = PgdConfig::fgsm(threat).build().unwrap();
     let classes = ["<b>", "\"quoted\" & 'so'", "</svg><script>", "\u{0}"].map(str::to_owned);
