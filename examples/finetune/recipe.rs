@@ -149,30 +149,46 @@ impl Recipe {
             ));
         }
         let epochs = format!("there are {} epochs ({})", config.epochs, self.named("epochs"));
-        if let Schedule::MultiStep { milestones, .. } = &config.schedule
-            && let Some(late) = milestones.iter().find(|milestone| **milestone >= config.epochs)
-        {
+        let late = |schedule: &Schedule, epochs: usize| match schedule {
+            Schedule::MultiStep { milestones, .. } => {
+                milestones.iter().find(|milestone| **milestone >= epochs).copied()
+            }
+            _ => None,
+        };
+        if let Tuning::ProbeThenFull(probe) = &config.tuning {
+            let (probe_epochs, tuning) = (probe.epochs, self.named("tuning"));
+            if probe_epochs >= config.epochs {
+                return Some(format!(
+                    "tuning.probe_epochs is {probe_epochs} ({tuning}), but {epochs}, so that only the head would be \
+                     trained; probe for less, train longer, or choose the tuning linear-probe"
+                ));
+            }
+            if let Some(late) = late(&probe.schedule, probe_epochs) {
+                return Some(format!(
+                    "tuning.probe_schedule.milestones has {late}, but tuning.probe_epochs is {probe_epochs} ({tuning}), \
+                     so that it is never reached; lower the milestone, or probe for longer"
+                ));
+            }
+        }
+        let full_epochs = full_epochs(config);
+        let epochs = if full_epochs == config.epochs {
+            epochs
+        } else {
+            format!("{epochs}, {full_epochs} of them after the probe ({})", self.named("tuning"))
+        };
+        if let Some(late) = late(&config.schedule, full_epochs) {
             return Some(format!(
                 "schedule.milestones has {late} ({}), but {epochs}, so that it is never reached; lower the milestone, \
                  or train longer",
                 self.named("schedule")
             ));
         }
-        if config.warmup_epochs > config.epochs as f64 {
+        if config.warmup_epochs > full_epochs as f64 {
             return Some(format!(
                 "warmup_epochs is {} ({}), but {epochs}, so that the learning rate is never reached; warm up for less, \
                  or train longer",
                 config.warmup_epochs,
                 self.named("warmup_epochs")
-            ));
-        }
-        if let Tuning::ProbeThenFull { probe_epochs } = config.tuning
-            && probe_epochs >= config.epochs
-        {
-            return Some(format!(
-                "tuning.probe_epochs is {probe_epochs} ({}), but {epochs}, so that only the head would be trained; probe \
-                 for less, train longer, or choose the tuning linear-probe",
-                self.named("tuning")
             ));
         }
         let folder = matches!(cli.data, DataSource::Folder(_));
@@ -239,13 +255,19 @@ fn given(
     Ok(given)
 }
 
+/// The epochs that the schedule and the warm-up are of: those after a probe.
+fn full_epochs(config: &TrainConfig) -> usize {
+    let probe = if let Tuning::ProbeThenFull(probe) = &config.tuning { probe.epochs } else { 0 };
+    config.epochs.saturating_sub(probe)
+}
+
 /// Fills in what follows from other settings where it was not given itself.
 fn derive(config: &mut TrainConfig, base: &TrainConfig, given: &[(String, String)]) {
     let is_given = |setting: &str| given.iter().any(|(name, _)| name == setting);
     if !is_given("schedule") {
         config.schedule = match config.method {
             Method::AutoLora => Schedule::auto_lora(),
-            _ => Schedule::paper(config.epochs),
+            _ => Schedule::paper(full_epochs(config)),
         };
     }
     if !is_given("adversary.step_size") && is_given("adversary.epsilon") {

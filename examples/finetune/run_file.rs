@@ -17,15 +17,18 @@ use crate::support::parts::Parts;
 const NAME: &str = "run.json";
 /// The run's results.
 const REPORTS: [&str; 2] = ["report.json", "report.html"];
-/// What the training of one method leaves in its folder.
+/// The settings of a method's training: the first file that it writes.
+const CONFIG: &str = "config.json";
+/// What the training of one method leaves in its folder, in the order of deletion: a state without its settings would be
+/// resumed with any.
 const TRAINING: [&str; 7] = [
-    "config.json",
-    "metrics.jsonl",
     "last.safetensors",
     "previous.safetensors",
     "damaged.safetensors",
     "best.safetensors",
     "model.safetensors",
+    "metrics.jsonl",
+    CONFIG,
 ];
 
 /// Everything that decides which weights come out and that no method's `config.json` has.
@@ -81,7 +84,7 @@ pub fn begin(cli: &Cli, out: &Path, settings: &Value) -> Outcome {
 
 /// A file that only a run leaves: `run.json` alone may be of one that never came to train.
 fn held(out: &Path) -> Option<String> {
-    let trainings = folders().map(|folder| format!("{folder}/{}", TRAINING[0]));
+    let trainings = folders().map(|folder| format!("{folder}/{CONFIG}"));
     REPORTS.map(str::to_owned).into_iter().chain(trainings).find(|file| out.join(file).exists())
 }
 

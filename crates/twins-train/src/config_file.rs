@@ -172,7 +172,7 @@ fn json_problem(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AwpConfig, Method, Schedule, Tuning};
+    use crate::{AwpConfig, Method, ProbeConfig, Schedule, Tuning};
 
     fn read(name: &str, text: &str) -> Result<TrainConfig, TrainError> {
         let folder = tempfile::tempdir().unwrap();
@@ -191,7 +191,7 @@ mod tests {
         let config = read("run.toml", text).unwrap();
         assert_eq!((config.method, config.epochs, config.adversary.steps), (Method::Trades, 5, 7));
         assert_eq!(config.schedule, Schedule::Cosine { final_fraction: 0.1 });
-        assert_eq!(config.tuning, Tuning::ProbeThenFull { probe_epochs: 2 });
+        assert_eq!(config.tuning, Tuning::ProbeThenFull(ProbeConfig::new(2)));
         assert_eq!(config.freeze, ["conv1"]);
         assert_eq!(config.awp, Some(AwpConfig::new(0.01).with_warmup_epochs(10)));
         assert_eq!((config.auto_lora.rank, config.auto_lora.divergence), (4, 6.0));

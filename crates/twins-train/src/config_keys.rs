@@ -1,7 +1,9 @@
 use serde_json::Value;
 use twins_attack::{Norm, ThreatModel};
 
-use crate::{AwpConfig, EvaluationProtocol, NonFinite, Schedule, TrainConfig, Tuning, ValidationConfig};
+use crate::{
+    AwpConfig, EvaluationProtocol, NonFinite, ProbeConfig, Schedule, TrainConfig, Tuning, ValidationConfig,
+};
 
 /// A configuration in which every key is present, tables of alternatives holding the keys of all of them.
 pub(crate) fn known_keys() -> Value {
@@ -22,13 +24,14 @@ pub(crate) fn known_keys() -> Value {
         ("schedule", serde_json::to_value(Schedule::MultiStep { milestones: vec![], gamma: 0.1 })),
         ("schedule", serde_json::to_value(Schedule::Cosine { final_fraction: 0.0 })),
         ("schedule", serde_json::to_value(Schedule::RobustAccuracy { factor: 0.5, patience: 1 })),
-        ("tuning", serde_json::to_value(Tuning::ProbeThenFull { probe_epochs: 1 })),
+        ("tuning", serde_json::to_value(Tuning::ProbeThenFull(ProbeConfig::new(1).with_learning_rate(1.0)))),
     ];
     for (key, alternative) in alternatives {
         if let (Some(table), Ok(Value::Object(keys))) = (known[key].as_object_mut(), alternative) {
             table.extend(keys);
         }
     }
+    known["tuning"]["probe_schedule"] = known["schedule"].clone();
     known
 }
 

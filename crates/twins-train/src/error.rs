@@ -138,6 +138,12 @@ pub enum TrainError {
         /// The milestones given.
         milestones: Vec<usize>,
     },
+    /// A bad schedule of the probe.
+    #[error("the probe (tuning.probe_schedule): {problem}")]
+    ProbeSchedule {
+        /// What is wrong with it.
+        problem: Box<TrainError>,
+    },
     /// A patience of zero epochs.
     #[error("{name} is 0; give at least 1 epoch, or leave it out")]
     NoPatience {

@@ -32,7 +32,9 @@ mod metrics;
 mod objective;
 mod order;
 mod pass;
+mod phase;
 mod preset;
+mod probe;
 mod progress;
 mod protocol;
 pub mod report;
@@ -68,6 +70,7 @@ pub use objective::{
     TwinsAt, TwinsTrades,
 };
 pub use preset::Preset;
+pub use probe::ProbeConfig;
 pub use progress::ProgressDisplay;
 pub use protocol::{EvaluationProtocol, ProtocolConfig};
 pub use run_directory::ExistingRun;

@@ -49,7 +49,9 @@ impl RunDirectory {
     /// Opens or creates the directory. Nothing is written where it is refused.
     pub(crate) fn open(path: &Path, existing: ExistingRun) -> Result<Self, TrainError> {
         let directory = Self { path: path.to_owned() };
-        let found: Vec<&str> = [CONFIG, METRICS, LAST, PREVIOUS, DAMAGED, BEST]
+        // In the order of deletion: a process that ends meanwhile leaves no state without its configuration, which would
+        // be resumed with any.
+        let found: Vec<&str> = [LAST, PREVIOUS, DAMAGED, BEST, METRICS, CONFIG]
             .into_iter()
             .filter(|name| directory.path.join(name).exists())
             .collect();
@@ -219,6 +221,17 @@ mod tests {
         RunDirectory::open(folder.path(), ExistingRun::Overwrite).unwrap();
         assert!(run.read_last().unwrap().is_none());
         assert!(folder.path().join("notes.txt").exists());
+    }
+
+    #[test]
+    fn a_state_is_never_left_without_its_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap();
+        run.write_config(&TrainConfig::default()).unwrap();
+        // A folder in its place cannot be removed as a file: the deletion ends there.
+        fs::create_dir(run.last()).unwrap();
+        assert!(RunDirectory::open(folder.path(), ExistingRun::Overwrite).is_err());
+        assert_eq!(run.read_config().unwrap(), Some(TrainConfig::default()));
     }
 
     #[test]

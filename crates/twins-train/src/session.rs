@@ -75,7 +75,7 @@ impl<M: ImageClassifier> Session<M> {
         }
         team.division.check(config.batch_size, Some(order.smallest_batch(images)))?;
         let optimiser = Sgd::new(config.momentum, config.weight_decay);
-        let scope = Scope::of(&model, config.tuning, &config.freeze)?;
+        let scope = Scope::of(&model, &config.tuning, &config.freeze)?;
         let directory = trainer.open_run()?;
         let state = State::new(data.key);
         let mut session = Self {
@@ -116,7 +116,12 @@ impl<M: ImageClassifier> Session<M> {
             if self.state.epoch >= self.trainer.config.epochs {
                 break Ended::Completed;
             }
-            let patience = self.trainer.config.early_stopping;
+            let phase = self.trainer.config.phase(self.state.epoch);
+            let (is_probe, start) = (phase.is_probe, phase.start);
+            if start > 0 && (self.state.epoch, self.state.step) == (start, 0) {
+                self.begin_full_phase();
+            }
+            let patience = self.trainer.config.early_stopping.filter(|_| !is_probe);
             if patience.is_some_and(|patience| self.state.since_rise >= patience) {
                 break Ended::StoppedEarly;
             }
@@ -141,6 +146,15 @@ impl<M: ImageClassifier> Session<M> {
             ended,
             fell_back: self.fell_back,
         })
+    }
+
+    /// Forgets what the optimiser, the averages and the counts have of the probe. A run that is resumed at this point comes
+    /// here too.
+    fn begin_full_phase(&mut self) {
+        let config = &self.trainer.config;
+        self.optimiser = Sgd::new(config.momentum, config.weight_decay);
+        self.ema = config.ema_decay.map(|decay| Ema::new(self.model(), decay));
+        self.state.reset_counts();
     }
 
     fn model(&self) -> &Branched<M> {
@@ -211,6 +225,10 @@ impl<M: ImageClassifier> Session<M> {
 
     /// Sets AutoLoRa's loss weights for the epoch; of an epoch that is continued they are known already.
     fn weigh_branch(&mut self) -> Result<(), TrainError> {
+        // The probe does not use the branch.
+        if self.trainer.config.phase(self.state.epoch).is_probe {
+            return Ok(());
+        }
         let Some(config) = self.trainer.auto_lora else { return Ok(()) };
         let accuracy = match self.sums.natural {
             Some(accuracy) => accuracy,
@@ -239,9 +257,6 @@ impl<M: ImageClassifier> Session<M> {
         let config = &self.trainer.config;
         let (epoch, step, plateaus) = (self.state.epoch, self.state.step, self.state.plateaus);
         let position = Position { epoch, epochs: config.epochs, step, steps, plateaus };
-        let warm_steps = config.warmup_epochs * steps as f64;
-        let done = (epoch * steps + step + 1) as f64;
-        let warm = if done < warm_steps { done / warm_steps } else { 1.0 };
-        config.learning_rate * warm * config.schedule.factor(position)
+        config.phase(epoch).learning_rate(position)
     }
 }

@@ -154,6 +154,11 @@ impl State {
         }
     }
 
+    /// Starts the counts of plateaus and of early stopping anew, as at the beginning of a training.
+    pub(crate) fn reset_counts(&mut self) {
+        (self.plateaus, self.since_plateau, self.since_rise) = (0, 0, 0);
+    }
+
     /// Takes the accuracies of a finished epoch into account; true where they are the best so far.
     ///
     /// Ties in robust accuracy are broken by clean accuracy, then by the earlier epoch.

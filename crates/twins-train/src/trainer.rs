@@ -104,7 +104,8 @@ impl<M: ImageClassifier> Trainer<M> {
         })
     }
 
-    /// Trains with an objective of one's own instead of the configured method's; of AutoLoRa there is then no branch.
+    /// Trains with a custom objective instead of the configured method's; of AutoLoRa there is then no branch. The probe of
+    /// [`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull) keeps its own.
     #[must_use]
     pub fn with_objective(mut self, objective: impl Objective<M> + 'static) -> Self {
         self.objective = Box::new(OnModel(objective));
@@ -267,6 +268,11 @@ impl<M: ImageClassifier> Trainer<M> {
         };
         let key = key(self.config.seed, &parts);
         Ok(Data { dataset, train, validation, largest_label, key })
+    }
+
+    /// The objective of an epoch, from 0: the configured one, or the probe's.
+    pub(crate) fn objective_at(&self, epoch: usize) -> &dyn Objective<Branched<M>> {
+        if self.config.phase(epoch).is_probe { &OnModel(At) } else { self.objective.as_ref() }
     }
 
     pub(crate) fn open_run(&self) -> Result<Option<RunDirectory>, TrainError> {

@@ -6,33 +6,36 @@ use serde::{Deserialize, Serialize};
 use twins_nn::{TwinsModule, Wing};
 
 use crate::branched::BRANCH;
-use crate::{ImageClassifier, TrainError};
+use crate::{ImageClassifier, ProbeConfig, TrainError};
 
 /// Which part of the model is trained.
 ///
 /// While only the head is trained, every normalisation runs in evaluation mode: the adaptive wing with its running
 /// statistics, which do not move. The model says which layer is its head: [`ImageClassifier::head`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Tuning {
     /// Everything.
     Full,
-    /// The head alone: an adversarial linear probe.
+    /// The head alone, by the configured method.
     LinearProbe,
-    /// The head alone first, then everything: robust linear initialisation (Hua et al., "Initialization Matters for
-    /// Adversarial Transfer Learning", CVPR 2024, section 4).
-    ProbeThenFull {
-        /// Epochs of the probe.
-        probe_epochs: usize,
-    },
+    /// The head alone first, with plain cross-entropy on adversarial examples, then everything by the configured method:
+    /// robust linear initialisation (Hua et al., "Initialization Matters for Adversarial Transfer Learning", CVPR 2024,
+    /// section 4).
+    ///
+    /// The full phase begins like a training of its own from the probe's last weights. Schedule, warm-up and
+    /// the warm-up of a weight perturbation count from its first epoch; momentum, averaged weights and the counts of
+    /// early stopping and plateaus start anew. The probe perturbs no weights and is not stopped early. The best
+    /// checkpoint is that of all epochs, those of the probe included.
+    ProbeThenFull(ProbeConfig),
 }
 
 impl Tuning {
-    fn probes(self, epoch: usize) -> bool {
+    fn probes(&self, epoch: usize) -> bool {
         match self {
             Self::Full => false,
             Self::LinearProbe => true,
-            Self::ProbeThenFull { probe_epochs } => epoch < probe_epochs,
+            Self::ProbeThenFull(probe) => epoch < probe.epochs,
         }
     }
 }
@@ -52,7 +55,7 @@ pub(crate) struct Scope {
 impl Scope {
     pub(crate) fn of<M: ImageClassifier>(
         model: &M,
-        tuning: Tuning,
+        tuning: &Tuning,
         frozen: &[String],
     ) -> Result<Self, TrainError> {
         let survey = Survey::of(model);
@@ -61,10 +64,10 @@ impl Scope {
                 return Err(TrainError::NothingToFreeze { prefix: prefix.clone(), known: survey.layers() });
             }
         }
-        let head = if tuning == Tuning::Full { None } else { Some(survey.head_of(model)?) };
+        let head = if *tuning == Tuning::Full { None } else { Some(survey.head_of(model)?) };
         let Survey { trainable, active, paths, .. } = survey;
-        let scope = Self { tuning, frozen: frozen.to_vec(), head, trainable, active };
-        let probing = tuning == Tuning::LinearProbe;
+        let scope = Self { tuning: tuning.clone(), frozen: frozen.to_vec(), head, trainable, active };
+        let probing = *tuning == Tuning::LinearProbe;
         match paths.iter().any(|path| scope.trains(path, probing)) {
             true => Ok(scope),
             false => Err(TrainError::NothingToTrain),
@@ -212,7 +215,7 @@ mod tests {
 
     #[test]
     fn probe_comes_first() {
-        let tuning = Tuning::ProbeThenFull { probe_epochs: 2 };
+        let tuning = Tuning::ProbeThenFull(ProbeConfig::new(2));
         assert_eq!([0, 1, 2].map(|epoch| tuning.probes(epoch)), [true, true, false]);
         assert!(Tuning::LinearProbe.probes(99) && !Tuning::Full.probes(0));
     }

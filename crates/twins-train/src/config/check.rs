@@ -39,8 +39,15 @@ impl TrainConfig {
                 return Err(TrainError::Zero { name });
             }
         }
-        if self.tuning == (Tuning::ProbeThenFull { probe_epochs: 0 }) {
-            return Err(TrainError::Zero { name: "tuning.probe_epochs" });
+        if let Tuning::ProbeThenFull(probe) = &self.tuning {
+            if probe.epochs == 0 {
+                return Err(TrainError::Zero { name: "tuning.probe_epochs" });
+            }
+            if let Some(rate) = probe.learning_rate {
+                check("tuning.probe_learning_rate", rate, positive, "above 0 and finite")?;
+            }
+            let problem = probe.schedule.validate();
+            problem.map_err(|problem| TrainError::ProbeSchedule { problem: Box::new(problem) })?;
         }
         if let Some(awp) = self.awp {
             check("awp.gamma", awp.gamma, |value| value > 0.0 && value <= 1.0, "above 0 and at most 1")?;
@@ -58,6 +65,10 @@ impl TrainConfig {
             return Err(TrainError::NeedsValidation { setting: "early_stopping" });
         } else if matches!(self.schedule, Schedule::RobustAccuracy { .. }) {
             return Err(TrainError::NeedsValidation { setting: "the schedule robust-accuracy" });
+        } else if let Tuning::ProbeThenFull(probe) = &self.tuning
+            && matches!(probe.schedule, Schedule::RobustAccuracy { .. })
+        {
+            return Err(TrainError::NeedsValidation { setting: "the probe's schedule robust-accuracy" });
         }
         self.adversary.build()?;
         self.validation_protocol()?;
@@ -99,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::config::ValidationConfig;
-    use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, ProtocolConfig};
+    use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, ProbeConfig, ProtocolConfig};
 
     #[test]
     fn defaults_are_valid() {
@@ -111,6 +122,7 @@ mod tests {
     #[test]
     fn bad_values_are_named() {
         let config = TrainConfig::default;
+        let with_probe = |probe| config().with_tuning(Tuning::ProbeThenFull(probe));
         let with_adversary = |epsilon, steps, step_size| {
             let adversary = AdversaryConfig { epsilon, steps, step_size, ..AdversaryConfig::default() };
             config().with_adversary(adversary)
@@ -146,6 +158,17 @@ mod tests {
             (
                 config().with_validation(ValidationConfig::none()).with_schedule(Schedule::auto_lora()),
                 "the schedule robust-accuracy needs a validation",
+            ),
+            (with_probe(ProbeConfig::new(0)), "tuning.probe_epochs is 0"),
+            (with_probe(ProbeConfig::new(1).with_learning_rate(0.0)), "tuning.probe_learning_rate is 0"),
+            (
+                with_probe(ProbeConfig::new(1).with_schedule(Schedule::Cosine { final_fraction: 2.0 })),
+                "the probe (tuning.probe_schedule): schedule.final_fraction is 2",
+            ),
+            (
+                with_probe(ProbeConfig::new(1).with_schedule(Schedule::auto_lora()))
+                    .with_validation(ValidationConfig::none()),
+                "the probe's schedule robust-accuracy needs a validation",
             ),
             (config().with_awp(AwpConfig::new(0.0)), "awp.gamma is 0"),
             (config().with_awp(AwpConfig::new(-0.01)), "awp.gamma is -0.01"),

@@ -56,8 +56,8 @@ impl<M: ImageClassifier> Session<M> {
             let averages = Weights::of(ema.model());
             improved |= self.judge(epoch, BestSource::Ema, evaluation, &averages);
         }
-        let patience = match self.trainer.config.schedule {
-            Schedule::RobustAccuracy { patience, .. } => Some(patience),
+        let patience = match self.trainer.config.phase(self.state.epoch).schedule {
+            Schedule::RobustAccuracy { patience, .. } => Some(*patience),
             _ => None,
         };
         self.state.count_epoch(patience);

@@ -24,10 +24,12 @@ impl<M: ImageClassifier> Session<M> {
     pub(super) fn train_on(&mut self, batch: Batch, trace: bool) -> Result<(), TrainError> {
         let before = trace.then(|| WeightTrace::of(self.model(), &GradientsParams::new()));
         let config = &self.trainer.config;
+        let phase = config.phase(self.state.epoch);
+        let awp = config.awp.filter(|_| !phase.is_probe);
         let settings = StepSettings {
             learning_rate: self.learning_rate,
             gradient_clip: config.gradient_clip,
-            awp_gamma: config.awp.and_then(|awp| awp.gamma_at(self.state.epoch)),
+            awp_gamma: awp.and_then(|awp| awp.gamma_at(self.state.epoch - phase.start)),
         };
         let outcome = match self.team.divides(batch.labels.len()) {
             true => self.step_in_parts(&batch, &settings),
@@ -65,14 +67,14 @@ impl<M: ImageClassifier> Session<M> {
         // Its copy need not be in memory during the training pass.
         drop(attacker);
         let model = self.model.take().expect("the model is back after every step");
-        let objective = self.trainer.objective.as_ref();
+        let objective = self.trainer.objective_at(self.state.epoch);
         let (model, report) = checked_step(model, objective, &mut self.optimiser, &batch, settings);
         self.model = Some(model);
         Ok(report)
     }
 
     fn step_in_parts(&mut self, batch: &Batch, settings: &StepSettings) -> Result<StepReport, Failure> {
-        let objective = self.trainer.objective.as_ref();
+        let objective = self.trainer.objective_at(self.state.epoch);
         let maker = self.maker();
         let gathered =
             self.team.gather(self.model(), objective, maker.as_ref(), batch, settings.awp_gamma)?;
@@ -90,7 +92,7 @@ impl<M: ImageClassifier> Session<M> {
     /// What makes the step's images, where the objective trains on an adversary's.
     fn maker(&self) -> Option<Maker<'_>> {
         let draws = key(self.trainer.config.seed, &[ADVERSARY, self.state.steps as u64]);
-        match self.trainer.objective.images() {
+        match self.trainer.objective_at(self.state.epoch).images() {
             TrainingImages::Clean => None,
             TrainingImages::Adversarial => {
                 let precision = self.trainer.config.attack_precision;

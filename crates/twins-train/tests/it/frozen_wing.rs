@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use twins_nn::{TwinsBatchNorm, TwinsModule};
-use twins_train::{Ended, ExistingRun, FrozenFrom, Method, TrainConfig, Trained, Tuning};
+use twins_train::{Ended, ExistingRun, FrozenFrom, Method, ProbeConfig, TrainConfig, Trained, Tuning};
 
 use crate::support::{Net, Squares, config, cpus, trainer};
 
@@ -81,7 +81,7 @@ fn a_probe_leaves_both_wings_equal_until_everything_is_trained() {
     let probe = config(Method::TwinsAt).with_epochs(1).with_tuning(Tuning::LinearProbe);
     let probed = fit(probe, &start);
     assert_eq!(wings(&probed.last.norm), [adaptive.clone(), adaptive.clone()]);
-    let tuning = Tuning::ProbeThenFull { probe_epochs: 1 };
+    let tuning = Tuning::ProbeThenFull(ProbeConfig::new(1));
     let full = fit(config(Method::TwinsAt).with_epochs(2).with_tuning(tuning), &start);
     assert_eq!(wings(&full.last.norm)[0][..2], adaptive[..2]);
 }

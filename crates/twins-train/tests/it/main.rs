@@ -17,6 +17,7 @@ mod last_batch;
 mod memory;
 mod more_epochs;
 mod no_validation;
+mod probe;
 mod report;
 mod skip_batch;
 mod training;

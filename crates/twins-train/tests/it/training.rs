@@ -11,8 +11,8 @@ use safetensors::SafeTensors;
 use twins_attack::{Loss, Norm, Precision, ThreatModel};
 use twins_train::{
     AdversaryConfig, AutoLoraConfig, AwpConfig, Ended, EvaluationProtocol, ExistingRun, ImageClassifier,
-    Method, ProgressDisplay, Schedule, TrainConfig, TrainError, Trainer, Tuning, ValidationConfig, Weights,
-    evaluate,
+    Method, ProbeConfig, ProgressDisplay, Schedule, TrainConfig, TrainError, Trainer, Tuning,
+    ValidationConfig, Weights, evaluate,
 };
 
 #[test]
@@ -374,7 +374,7 @@ fn a_linear_probe_changes_the_head_alone() {
         let probe = config(method).with_tuning(Tuning::LinearProbe);
         assert_eq!(changed(probe), ["head.bias", "head.weight"], "{method}");
     }
-    let then_full = config(Method::TwinsAt).with_tuning(Tuning::ProbeThenFull { probe_epochs: 2 });
+    let then_full = config(Method::TwinsAt).with_tuning(Tuning::ProbeThenFull(ProbeConfig::new(2)));
     let paths = changed(then_full);
     for path in ["conv.weight", "head.weight", "norm.frozen_gamma", "norm.gamma", "norm.running_mean"] {
         assert!(paths.iter().any(|changed| changed == path), "{path}");
