@@ -1,7 +1,9 @@
 use burn::tensor::TensorReadError;
 use thiserror::Error;
 
-use crate::{Precision, SourceError, TrainingSign};
+use crate::model::inference_form::TrainingSign;
+use crate::model::precision::Precision;
+use crate::samples::source::SourceError;
 
 /// What can be wrong with the settings, the data or the model of an attack.
 #[derive(Debug, Error)]

@@ -31,70 +31,44 @@
 //! # Ok::<(), twins_attack::AttackError>(())
 //! ```
 
-mod apgd;
-mod at_precision;
-mod attack;
-mod autoattack;
-mod caller_device;
-mod claims;
-mod classifier;
-mod clean;
+mod attacks;
 mod draws;
 mod engine;
 mod error;
-mod fab;
-mod goal;
-mod gradient;
+mod evaluation;
 mod hash;
-mod inference_form;
-mod journal;
-mod l1_projection;
-mod lanes;
-mod length;
-mod loss;
-mod norm;
-mod pgd;
-mod precision;
-mod restarts;
+mod losses;
+mod model;
+mod norms;
 mod samples;
-mod search;
-mod shards;
-mod source;
-mod square;
-mod surrogate;
-mod targets;
-mod task;
-mod threat_model;
-mod verification;
-mod worst_case;
 
-pub use apgd::{Apgd, ApgdConfig, L1Phases};
-pub use at_precision::AtPrecision;
-pub use attack::{AsAttack, Attack, AttackOutput};
-pub use autoattack::{
+pub use attacks::apgd::{Apgd, ApgdConfig, L1Phases};
+pub use attacks::fab::{Fab, FabCandidates, FabConfig, FabDepth};
+pub use attacks::pgd::{Pgd, PgdConfig, Start};
+pub use attacks::restarts::Restarts;
+pub use attacks::square::{Square, SquareConfig, SquareSchedule};
+pub use attacks::worst_case::WorstCase;
+pub use draws::Draws;
+pub use engine::attack::{AsAttack, Attack, AttackOutput};
+pub use engine::goal::{Goal, Returned, RunSelection};
+pub use engine::search::{Finding, Need, Search, Step, Subject};
+pub use engine::targets::Targets;
+pub use engine::verification::{Quorum, Verification, VerificationRule};
+pub use error::AttackError;
+pub use evaluation::autoattack::{
     AttackKind, AutoAttack, AutoAttackConfig, Count, Evaluation, EvaluationState, Observer, Outcome,
     Progress, Replica, Report, SampleRecord, Silent, StageReport, UnknownAttack, UnknownVersion, Version,
     Warning, wilson_interval,
 };
-pub use classifier::{Classifier, accuracy, predictions};
-pub use draws::Draws;
-pub use error::AttackError;
-pub use fab::{Fab, FabCandidates, FabConfig, FabDepth};
-pub use goal::{Goal, Returned, RunSelection};
-pub use inference_form::TrainingSign;
-pub use journal::{Journal, JournalError, JournalWriter};
-pub use length::{Length, UnreadableLength};
-pub use loss::{Aim, Loss};
-pub use norm::{Norm, UnknownNorm};
-pub use pgd::{Pgd, PgdConfig, Start};
-pub use precision::{Precision, UnknownPrecision};
-pub use restarts::Restarts;
-pub use samples::Samples;
-pub use search::{Finding, Need, Search, Step, Subject};
-pub use source::{SampleSource, SampleStream, SourceError};
-pub use square::{Square, SquareConfig, SquareSchedule};
-pub use surrogate::SurrogateGradients;
-pub use targets::Targets;
-pub use threat_model::ThreatModel;
-pub use verification::{Quorum, Verification, VerificationRule};
-pub use worst_case::WorstCase;
+pub use evaluation::journal::{Journal, JournalError, JournalWriter};
+pub use losses::loss::{Aim, Loss};
+pub use model::at_precision::AtPrecision;
+pub use model::classifier::{Classifier, accuracy, predictions};
+pub use model::inference_form::TrainingSign;
+pub use model::precision::{Precision, UnknownPrecision};
+pub use model::surrogate::SurrogateGradients;
+pub use norms::length::{Length, UnreadableLength};
+pub use norms::norm::{Norm, UnknownNorm};
+pub use norms::threat_model::ThreatModel;
+pub use samples::samples::Samples;
+pub use samples::source::{SampleSource, SampleStream, SourceError};

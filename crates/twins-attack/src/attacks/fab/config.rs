@@ -1,0 +1,217 @@
+use serde::{Deserialize, Serialize};
+
+use super::search::FabSearch;
+use crate::engine::attack::Attack;
+use crate::engine::goal::RunSelection;
+use crate::engine::search::{Search, Subject};
+use crate::engine::targets::Targets;
+use crate::error::AttackError;
+use crate::norms::threat_model::ThreatModel;
+
+/// When FAB is content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FabDepth {
+    /// With the first misclassified point within epsilon, where the sample leaves the batch.
+    WithinEpsilon,
+    /// After all steps of all targets and restarts, with the nearest misclassified point (give a large epsilon to measure
+    /// distances).
+    Nearest,
+}
+
+/// Which misclassified points FAB may return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FabCandidates {
+    /// The points after a step, as in the reference implementation.
+    AfterStep,
+    /// Also the points that remain misclassified after they were pulled back towards the clean image. They are nearer,
+    /// and their logits are computed anyway.
+    AfterPullBack,
+}
+
+/// Settings of [`Fab`].
+///
+/// | setting | default | purpose | range |
+/// |---|---|---|---|
+/// | `threat` | | allowed perturbations; FAB is fooled only by points within them | |
+/// | `steps` | 100 | projections onto the boundary | ≥ 1 |
+/// | `targets` | none | one run per target class | |
+/// | `alpha_max` | 0.1 | largest weight of the step from the clean image | [0, 1] |
+/// | `eta` | 1.05 | overshoot over the linearised boundary | ≥ 1 |
+/// | `beta` | 0.9 | how far a misclassified point is pulled back towards the clean image | (0, 1) |
+/// | `candidates` | after pull-back | which misclassified points may be returned | |
+/// | `depth` | within epsilon | when to stop | |
+/// | `seed` | 0 | seed of the random starts of restarts | |
+///
+/// ```
+/// use twins_attack::{FabConfig, Norm, ThreatModel};
+/// let threat = ThreatModel::new(Norm::L2, 0.5)?;
+/// let fab = FabConfig::targeted(threat, 9).build()?;
+/// assert!(FabConfig::new(threat).with_eta(0.5).build().is_err());
+/// # Ok::<(), twins_attack::AttackError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FabConfig {
+    pub(super) threat: ThreatModel,
+    pub(super) steps: usize,
+    pub(super) targets: Targets,
+    pub(super) alpha_max: f32,
+    pub(super) eta: f32,
+    pub(super) beta: f32,
+    pub(super) candidates: FabCandidates,
+    pub(super) depth: FabDepth,
+    pub(super) seed: u64,
+}
+
+impl FabConfig {
+    /// Untargeted FAB with the published settings.
+    ///
+    /// A step needs the gradient of every class: `K - 1` passes for `K` classes. [`FabConfig::targeted`] needs one per
+    /// step and target.
+    pub fn new(threat: ThreatModel) -> Self {
+        Self {
+            threat,
+            steps: 100,
+            targets: Targets::None,
+            alpha_max: 0.1,
+            eta: 1.05,
+            beta: 0.9,
+            candidates: FabCandidates::AfterPullBack,
+            depth: FabDepth::WithinEpsilon,
+            seed: 0,
+        }
+    }
+
+    /// FAB-T: towards each of the `targets` most likely wrong classes.
+    pub fn targeted(threat: ThreatModel, targets: usize) -> Self {
+        Self::new(threat).with_targets(Targets::Top(targets))
+    }
+
+    /// Sets the number of steps.
+    pub fn with_steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Sets the target classes.
+    pub fn with_targets(mut self, targets: Targets) -> Self {
+        self.targets = targets;
+        self
+    }
+
+    /// Sets the largest weight of the step from the clean image.
+    pub fn with_alpha_max(mut self, alpha_max: f32) -> Self {
+        self.alpha_max = alpha_max;
+        self
+    }
+
+    /// Sets the overshoot.
+    pub fn with_eta(mut self, eta: f32) -> Self {
+        self.eta = eta;
+        self
+    }
+
+    /// Sets how far a misclassified point is pulled back.
+    pub fn with_beta(mut self, beta: f32) -> Self {
+        self.beta = beta;
+        self
+    }
+
+    /// Sets which misclassified points may be returned.
+    pub fn with_candidates(mut self, candidates: FabCandidates) -> Self {
+        self.candidates = candidates;
+        self
+    }
+
+    /// Sets when to stop.
+    pub fn with_depth(mut self, depth: FabDepth) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// Sets the seed of the random starts.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// A setting outside its range, see the table above.
+    pub fn build(self) -> Result<Fab, AttackError> {
+        if self.steps == 0 {
+            return Err(AttackError::ZeroSteps { attack: "FAB", what: "steps" });
+        }
+        self.targets.check("FAB")?;
+        let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
+        if !(0.0..=1.0).contains(&self.alpha_max) {
+            return out_of_range("alpha_max", self.alpha_max, "[0, 1]");
+        }
+        if !(self.eta.is_finite() && self.eta >= 1.0) {
+            return out_of_range("eta", self.eta, "[1, ∞)");
+        }
+        if !(self.beta > 0.0 && self.beta < 1.0) {
+            return out_of_range("beta", self.beta, "(0, 1)");
+        }
+        Ok(Fab { config: self })
+    }
+}
+
+/// Fast adaptive boundary attack (Croce & Hein 2020, arXiv 1907.02044, algorithm 1): looks for the nearest
+/// misclassified point.
+///
+/// The decision boundary is linearised at the present point `x`; with `d` the shortest step from `x` onto it within
+/// the box, and `d'` that from the clean image `x₀`,
+/// `x ← (1 - α)(x + η d) + α (x₀ + η d')`, `α = min(‖d‖ / (‖d‖ + ‖d'‖), α_max)`.
+/// A misclassified `x` is noted if it is the nearest so far, and pulled back: `x ← x₀ + β (x - x₀)`.
+///
+/// By default two things differ from the reference implementation: a point that is still misclassified after it was
+/// pulled back is noted too ([`FabCandidates::AfterStep`] is the reference's way), and the first point within epsilon ends
+/// the search ([`FabDepth::Nearest`] does not). Restarts begin at a random point half epsilon away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fab {
+    pub(super) config: FabConfig,
+}
+
+impl Fab {
+    /// The settings.
+    pub fn config(&self) -> &FabConfig {
+        &self.config
+    }
+}
+
+impl Attack for Fab {
+    fn name(&self) -> String {
+        if self.config.targets == Targets::None { "fab" } else { "fab-t" }.to_string()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        self.config.threat
+    }
+
+    fn runs(&self, classes: usize) -> usize {
+        self.config.targets.runs(classes)
+    }
+
+    fn run_selection(&self) -> RunSelection {
+        match self.config.depth {
+            FabDepth::WithinEpsilon => RunSelection::FirstFooled,
+            FabDepth::Nearest => RunSelection::Strongest,
+        }
+    }
+
+    fn budget(&self, classes: usize) -> u64 {
+        let gradients = if self.config.targets == Targets::None { classes - 1 } else { 1 };
+        // A new point, and then its gradient unless that came with it.
+        (self.runs(classes) * self.config.steps * (gradients + 1)) as u64
+    }
+
+    fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
+        let target = self.config.targets.target(subject, run)?;
+        let restart = run / self.runs(subject.clean.len());
+        let draws = (restart > 0).then(|| subject.draws(self.config.seed, &self.name(), run));
+        Ok(Box::new(FabSearch::new(self, subject, target, draws)))
+    }
+}

@@ -1,0 +1,171 @@
+use serde::{Deserialize, Serialize};
+
+use super::Pgd;
+use crate::engine::goal::{Goal, Returned};
+use crate::error::AttackError;
+use crate::losses::loss::Loss;
+use crate::norms::threat_model::ThreatModel;
+
+/// Where a gradient attack starts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// At the clean image.
+    Clean,
+    /// At a point drawn uniformly from the ball.
+    Uniform,
+    /// At the clean image plus normal noise of this standard deviation, projected (TRADES uses 0.001).
+    Gaussian(f32),
+}
+
+/// Settings of [`Pgd`].
+///
+/// | setting | default | purpose | range |
+/// |---|---|---|---|
+/// | `threat` | | allowed perturbations | |
+/// | `steps` | | gradient steps | ≥ 1 |
+/// | `step_size` | | length of a step, on the [0, 1] scale | ≥ 0, finite |
+/// | `start` | clean | first point | not clean with the KL loss |
+/// | `loss` | cross-entropy | what is maximised | |
+/// | `goal` | untargeted | what counts as success | |
+/// | `returned` | last | which iterate is returned | |
+/// | `momentum` | 0 | decay of MI-FGSM | [0, 1] |
+/// | `eot` | 1 | gradients averaged per step, for randomised models | ≥ 1 |
+/// | `l1_share` | 0.01 | share of the values that an L1 step changes | (0, 1] |
+/// | `seed` | 0 | seed of the random starts | |
+///
+/// ```
+/// use twins_attack::{Norm, PgdConfig, Start, ThreatModel};
+/// // The adversary of adversarial training on CIFAR: 10 steps of 2/255.
+/// let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0)?;
+/// let pgd = PgdConfig::new(threat, 10, 2.0 / 255.0).with_start(Start::Uniform).build()?;
+/// assert!(PgdConfig::new(threat, 0, 2.0 / 255.0).build().is_err());
+/// # Ok::<(), twins_attack::AttackError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PgdConfig {
+    pub(super) threat: ThreatModel,
+    pub(super) steps: usize,
+    pub(super) step_size: f32,
+    pub(super) start: Start,
+    pub(super) loss: Loss,
+    pub(super) goal: Goal,
+    pub(super) returned: Returned,
+    pub(super) momentum: f32,
+    pub(super) eot: usize,
+    pub(super) l1_share: f32,
+    pub(super) seed: u64,
+}
+
+impl PgdConfig {
+    /// Untargeted PGD on the cross-entropy from the clean image.
+    pub fn new(threat: ThreatModel, steps: usize, step_size: f32) -> Self {
+        Self {
+            threat,
+            steps,
+            step_size,
+            start: Start::Clean,
+            loss: Loss::CrossEntropy,
+            goal: Goal::Untargeted,
+            returned: Returned::Last,
+            momentum: 0.0,
+            eot: 1,
+            l1_share: 0.01,
+            seed: 0,
+        }
+    }
+
+    /// The fast gradient sign method (Goodfellow et al. 2015, arXiv 1412.6572): one step of length epsilon.
+    pub fn fgsm(threat: ThreatModel) -> Self {
+        Self::new(threat, 1, threat.epsilon())
+    }
+
+    /// The momentum iterative method (Dong et al. 2018, arXiv 1710.06081, algorithm 1): steps of epsilon over their
+    /// number, and momentum 1.
+    pub fn mi_fgsm(threat: ThreatModel, steps: usize) -> Self {
+        Self::new(threat, steps, threat.epsilon() / steps.max(1) as f32).with_momentum(1.0)
+    }
+
+    /// Sets the first point.
+    pub fn with_start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Sets the loss.
+    pub fn with_loss(mut self, loss: Loss) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// Sets what counts as success.
+    pub fn with_goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// Sets which iterate is returned.
+    pub fn with_returned(mut self, returned: Returned) -> Self {
+        self.returned = returned;
+        self
+    }
+
+    /// Sets the decay `μ` of the velocity `v ← μ v + g / ‖g‖₁` whose direction is followed; 0 follows the gradient.
+    pub fn with_momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Sets how many gradients are averaged per step.
+    pub fn with_eot(mut self, eot: usize) -> Self {
+        self.eot = eot;
+        self
+    }
+
+    /// Sets the share of the values that an L1 step changes.
+    pub fn with_l1_share(mut self, l1_share: f32) -> Self {
+        self.l1_share = l1_share;
+        self
+    }
+
+    /// Sets the seed of the random starts.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// A setting outside its range, see the table above; a targeted KL loss; the KL loss from the clean image, where its
+    /// gradient is zero.
+    pub fn build(self) -> Result<Pgd, AttackError> {
+        for (count, what) in [(self.steps, "steps"), (self.eot, "EOT repetitions")] {
+            if count == 0 {
+                return Err(AttackError::ZeroSteps { attack: "PGD", what });
+            }
+        }
+        if !self.step_size.is_finite() || self.step_size < 0.0 {
+            return Err(AttackError::StepSize { step_size: self.step_size });
+        }
+        let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return out_of_range("momentum", self.momentum, "[0, 1]");
+        }
+        if !(self.l1_share > 0.0 && self.l1_share <= 1.0) {
+            return out_of_range("the share of values that an L1 step changes", self.l1_share, "(0, 1]");
+        }
+        if let Start::Gaussian(deviation) = self.start
+            && !(deviation.is_finite() && deviation >= 0.0)
+        {
+            return out_of_range("the standard deviation of the start", deviation, "[0, ∞)");
+        }
+        if self.loss == Loss::Kl && self.goal != Goal::Untargeted {
+            return Err(AttackError::TargetedKl);
+        }
+        if self.loss == Loss::Kl && matches!(self.start, Start::Clean | Start::Gaussian(0.0)) {
+            return Err(AttackError::KlFromClean);
+        }
+        Ok(Pgd { config: self })
+    }
+}

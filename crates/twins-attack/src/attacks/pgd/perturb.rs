@@ -1,0 +1,243 @@
+use std::sync::Arc;
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Tensor, TensorData};
+use rayon::prelude::*;
+
+use super::search::DRAWS;
+use super::{Pgd, Start};
+use crate::draws::Draws;
+use crate::engine::goal::Goal;
+use crate::engine::search::Subject;
+use crate::error::AttackError;
+use crate::losses::loss::{Aim, Loss};
+use crate::model::classifier::Classifier;
+use crate::model::clean::read_logits;
+use crate::model::gradient::Tracked;
+use crate::norms::norm::Norm;
+
+impl Pgd {
+    /// The last iterate for a training batch: the same steps as [`Attack::run`](crate::Attack::run), for every sample,
+    /// computed on the device without looking at the result.
+    ///
+    /// With the untargeted cross-entropy or KL loss in Linf or L2, nothing is read back from the device between the
+    /// steps. Neither the images nor the model are checked: the images must lie in [0, 1], and the model must be in its inference
+    /// form, `model.valid()`.
+    ///
+    /// `keys` has a number for each image. The random start of an image is drawn from (seed, key) alone, so that it
+    /// depends neither on the batch nor on the image's place in it, and is that of `Attack::run` for a sample with this
+    /// number. An evaluation uses the image's index in its data set; a training uses other keys at each step.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use twins_attack::{Norm, PgdConfig, Start, ThreatModel};
+    /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+    /// let images = Tensor::from_floats([[[[0.75, 0.5]]], [[[0.25, 0.5]]]], &Device::flex());
+    /// let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.25)?, 4, 0.125);
+    /// let clean = pgd.clone().build()?.perturb(&victim, images.clone(), &[0, 1], &[0, 1])?;
+    /// assert_eq!(clean.into_data_as::<f32>().try_into_vec::<f32>().unwrap(), [0.5, 0.75, 0.5, 0.25]);
+    ///
+    /// let random = pgd.with_start(Start::Uniform).build()?;
+    /// let both = random.perturb(&victim, images.clone(), &[0, 1], &[7, 8])?;
+    /// let second = random.perturb(&victim, images.narrow(0, 1, 1), &[1], &[8])?;
+    /// assert_eq!(second.into_data(), both.narrow(0, 1, 1).into_data());
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    ///
+    /// # Shapes
+    /// * images: `[batch, channels, height, width]`
+    /// * returns: the same, on the device without autodiff
+    ///
+    /// # Errors
+    /// Another number of labels or keys than of images, a label that the model has no class for, a model without
+    /// gradients, [`Goal::Given`]. Errors number the images by their place in the batch.
+    pub fn perturb(
+        &self,
+        victim: &dyn Classifier,
+        images: Tensor<4>,
+        labels: &[usize],
+        keys: &[u64],
+    ) -> Result<Tensor<4>, AttackError> {
+        let config = &self.config;
+        let images = images.inner();
+        if images.dims()[0] == 0 {
+            return Err(AttackError::EmptyBatch);
+        }
+        for (what, count) in [("labels", labels.len()), ("keys", keys.len())] {
+            if count != images.dims()[0] {
+                return Err(AttackError::Count { images: images.dims()[0], what, count });
+            }
+        }
+        let mut cotangents: Option<Cotangents<'_>> = None;
+        let mut point = self.starts(&images, keys)?;
+        let mut velocity: Option<Tensor<4>> = None;
+        for _ in 0..config.steps {
+            let mut gradient: Option<Tensor<4>> = None;
+            for _ in 0..config.eot {
+                let tracked = Tracked::forward(victim, point.clone())?;
+                let logits = tracked.logits();
+                let known = match cotangents.take() {
+                    Some(known) => known,
+                    None => Cotangents::new(self, victim, &images, labels, logits.dims()[1])?,
+                };
+                let one = tracked.gradient(known.at(logits)?)?;
+                cotangents = Some(known);
+                gradient = Some(match gradient {
+                    Some(sum) => sum + one,
+                    None => one,
+                });
+            }
+            let mut gradient = gradient.expect("at least one repetition");
+            // Where the model is not differentiable the gradient may be NaN or infinite, and tells nothing.
+            let undefined = gradient.clone().is_finite().bool_not();
+            gradient = gradient.mask_fill(undefined, 0.0);
+            if config.momentum > 0.0 {
+                let length = gradient.clone().abs().sum_dims(&[1, 2, 3]) + 1e-12;
+                gradient = gradient / length;
+                if let Some(velocity) = velocity.take() {
+                    gradient = gradient + velocity * config.momentum;
+                }
+                velocity = Some(gradient.clone());
+            }
+            point = self.step(&images, point, gradient)?;
+        }
+        Ok(point)
+    }
+
+    /// `Π(point + step · direction)` on the device.
+    fn step(
+        &self,
+        images: &Tensor<4>,
+        point: Tensor<4>,
+        gradient: Tensor<4>,
+    ) -> Result<Tensor<4>, AttackError> {
+        let (step_size, epsilon) = (self.config.step_size, self.config.threat.epsilon());
+        let length = |t: &Tensor<4>| (t.clone() * t.clone()).sum_dims(&[1, 2, 3]).sqrt();
+        match self.config.threat.norm() {
+            Norm::Linf => {
+                let moved = point + gradient.sign() * step_size;
+                let nearest = moved.max_pair(images.clone() - epsilon).min_pair(images.clone() + epsilon);
+                Ok(nearest.clamp(0.0, 1.0))
+            }
+            Norm::L2 => {
+                let direction = gradient.clone() / (length(&gradient) + 1e-12);
+                let offset = point + direction * step_size - images.clone();
+                let scale = (length(&offset) + 1e-12).recip().mul_scalar(epsilon).clamp(0.0, 1.0);
+                Ok((images.clone() + offset * scale).clamp(0.0, 1.0))
+            }
+            // Ordering the values of each image is cheaper on the host.
+            Norm::L1 => {
+                let (shape, device) = (images.dims(), images.device());
+                let row: usize = shape[1..].iter().product();
+                let clean = images.clone().try_into_vec_as::<f32>()?;
+                let gradient = gradient.try_into_vec_as::<f32>()?;
+                let mut point = point.try_into_vec_as::<f32>()?;
+                let rows = point.par_chunks_mut(row).zip(clean.par_chunks(row)).zip(gradient.par_chunks(row));
+                rows.for_each(|((p, x), g)| {
+                    let mut direction = vec![0.0; row];
+                    self.config.threat.steepest(g, self.l1_support(row), &mut direction);
+                    p.iter_mut().zip(direction).for_each(|(p, d)| *p += step_size * d);
+                    self.config.threat.project(x, p);
+                });
+                Ok(Tensor::from_data(TensorData::new(point, shape), &device))
+            }
+        }
+    }
+
+    fn starts(&self, images: &Tensor<4>, keys: &[u64]) -> Result<Tensor<4>, AttackError> {
+        if self.config.start == Start::Clean {
+            return Ok(images.clone());
+        }
+        let (shape, device) = (images.dims(), images.device());
+        let row: usize = shape[1..].iter().product();
+        let mut pixels = images.clone().try_into_vec_as::<f32>()?;
+        pixels.par_chunks_mut(row).zip(keys).for_each(|(image, &key)| {
+            let draws = &mut Draws::new(self.config.seed, key, DRAWS, 0);
+            let start = self.start(image, draws);
+            image.copy_from_slice(&start);
+        });
+        Ok(Tensor::from_data(TensorData::new(pixels, shape), &device))
+    }
+}
+
+/// How the derivative of the loss with respect to the logits is found.
+#[allow(clippy::large_enum_variant, reason = "there is one per batch")]
+enum Cotangents<'a> {
+    /// `softmax(z) - distribution`: cross-entropy (one-hot) and KL (the clean prediction).
+    Softmax(Tensor<2>),
+    /// Any loss, row by row on the host: labels, targets and clean logits.
+    Rows { loss: Loss, labels: &'a [usize], targets: Vec<Option<usize>> },
+}
+
+impl<'a> Cotangents<'a> {
+    fn new(
+        pgd: &Pgd,
+        victim: &dyn Classifier,
+        images: &Tensor<4>,
+        labels: &'a [usize],
+        classes: usize,
+    ) -> Result<Self, AttackError> {
+        let config = &pgd.config;
+        if config.goal == Goal::Given {
+            return Err(AttackError::NoTargets);
+        }
+        if classes < 2 {
+            return Err(AttackError::OneClass { classes });
+        }
+        if let Some(i) = labels.iter().position(|&label| label >= classes) {
+            return Err(AttackError::Label { sample: i as u64, label: labels[i], classes });
+        }
+        config.loss.check(classes, config.goal != Goal::Untargeted)?;
+        match (config.goal, config.loss) {
+            (_, Loss::Kl) => Ok(Cotangents::Softmax(softmax(victim.logits(images.clone()).inner(), 1))),
+            (Goal::Untargeted, Loss::CrossEntropy) => {
+                let mut one_hot = vec![0.0_f32; labels.len() * classes];
+                labels.iter().enumerate().for_each(|(i, &label)| one_hot[i * classes + label] = 1.0);
+                let one_hot = TensorData::new(one_hot, [labels.len(), classes]);
+                Ok(Cotangents::Softmax(Tensor::from_data(one_hot, &images.device())))
+            }
+            (Goal::Untargeted, loss) => {
+                Ok(Cotangents::Rows { loss, labels, targets: vec![None; labels.len()] })
+            }
+            (goal, loss) => {
+                let ids: Vec<u64> = (0..labels.len() as u64).collect();
+                let clean = read_logits(victim.logits(images.clone()).inner(), &ids)?;
+                let target = |(i, clean): (usize, &[f32])| {
+                    let shape = [images.dims()[1], images.dims()[2], images.dims()[3]];
+                    let label = labels[i];
+                    goal.target(&Subject {
+                        id: i as u64,
+                        image: Arc::default(),
+                        shape,
+                        label,
+                        target: None,
+                        start: None,
+                        clean,
+                    })
+                };
+                let targets = clean.chunks(classes).enumerate().map(target).collect::<Result<_, _>>()?;
+                Ok(Cotangents::Rows { loss, labels, targets })
+            }
+        }
+    }
+
+    fn at(&self, logits: Tensor<2>) -> Result<Tensor<2>, AttackError> {
+        match self {
+            Cotangents::Softmax(distribution) => Ok(softmax(logits, 1) - distribution.clone()),
+            Cotangents::Rows { loss, labels, targets } => {
+                let (shape, device) = (logits.dims(), logits.device());
+                let ids: Vec<u64> = (0..labels.len() as u64).collect();
+                let logits = read_logits(logits, &ids)?;
+                let mut cotangents = vec![0.0; logits.len()];
+                let rows = logits
+                    .chunks(shape[1])
+                    .zip(cotangents.chunks_mut(shape[1]))
+                    .zip(labels.iter().zip(targets));
+                for ((logits, cotangent), (&label, &target)) in rows {
+                    loss.evaluate(logits, Aim { label, target, clean: &[] }, cotangent);
+                }
+                Ok(Tensor::from_data(TensorData::new(cotangents, shape), &device))
+            }
+        }
+    }
+}

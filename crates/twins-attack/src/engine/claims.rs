@@ -1,0 +1,101 @@
+use std::mem;
+
+use crate::engine::goal::reached;
+use crate::engine::search::Finding;
+use crate::engine::stage::Stage;
+use crate::engine::task::Task;
+use crate::engine::verification::{Outside, check_position};
+
+/// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found
+/// is reported and saved soon. The check is then one pass over a small batch in as many passes over full ones.
+const PATIENCE: usize = 32;
+
+/// A sample whose run has ended in a claim.
+pub(crate) struct Claim {
+    pub(crate) task: Task,
+    finding: Finding,
+    /// In how many of the fresh passes the goal was reached, and the logits of the last pass with and without it.
+    successes: usize,
+    logits: [Vec<f32>; 2],
+}
+
+impl Claim {
+    pub(crate) fn finding(&self) -> &Finding {
+        &self.finding
+    }
+
+    /// Takes the logits of a fresh pass.
+    pub(crate) fn judge(&mut self, label: usize, logits: &[f32]) {
+        let success = reached(logits, label, self.finding.target);
+        self.successes += usize::from(success);
+        self.logits[usize::from(success)] = logits.to_vec();
+    }
+}
+
+/// The claims that wait to be checked, until they fill a batch.
+#[derive(Default)]
+pub(crate) struct Claims {
+    waiting: Vec<Claim>,
+    batches: usize,
+}
+
+impl Claims {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// What the waiting samples have cost.
+    pub(crate) fn forwards(&self) -> u64 {
+        self.waiting.iter().map(|claim| claim.task.tally.cost.forwards).sum()
+    }
+
+    /// Takes a claim whose image lies where it may; otherwise the run has failed, and what it ended with is the clean
+    /// image.
+    pub(crate) fn take(
+        &mut self,
+        stage: &Stage<'_>,
+        mut task: Task,
+        finding: Finding,
+    ) -> Option<(Task, Finding)> {
+        let verification = &mut task.tally.verification;
+        verification.claimed += 1;
+        match check_position(&stage.attack.threat_model(), &task.image, &finding.point) {
+            Ok(()) => {
+                self.waiting.push(Claim { task, finding, successes: 0, logits: [Vec::new(), Vec::new()] });
+                return None;
+            }
+            Err(Outside::Box) => verification.outside_box += 1,
+            Err(Outside::Ball) => verification.outside_ball += 1,
+        }
+        let logits = stage.clean.row(task.index).to_vec();
+        let (point, target) = (task.image.to_vec(), finding.target);
+        Some((task, Finding { point, fooled: false, target, logits, loss: f32::NEG_INFINITY }))
+    }
+
+    /// The claims, if it is time to check them: they fill a batch, have waited long enough, or nothing else is to do.
+    pub(crate) fn due(&mut self, batch_size: usize, idle: bool) -> Vec<Claim> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        self.batches += 1;
+        if !idle && self.waiting.len() < batch_size && self.batches < PATIENCE {
+            return Vec::new();
+        }
+        self.batches = 0;
+        mem::take(&mut self.waiting)
+    }
+}
+
+impl Claim {
+    /// What has become of the claim after so many fresh passes.
+    pub(crate) fn settle(self, stage: &Stage<'_>) -> (Task, Finding) {
+        let Self { mut task, mut finding, successes, logits: [without, with] } = self;
+        let verification = &mut task.tally.verification;
+        verification.forwards += stage.rule.fresh_draws as u64;
+        task.tally.cost.forwards += stage.rule.fresh_draws as u64;
+        finding.fooled = stage.rule.holds(successes);
+        verification.not_misclassified += u64::from(!finding.fooled);
+        finding.logits = if finding.fooled { with } else { without };
+        (task, finding)
+    }
+}

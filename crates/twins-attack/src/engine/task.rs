@@ -1,0 +1,110 @@
+//! The samples of a stage: those that wait, those under attack, and what becomes of them.
+
+use std::collections::VecDeque;
+use std::ops::AddAssign;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::goal::RunSelection;
+use crate::engine::search::Finding;
+use crate::engine::verification::Verification;
+use crate::error::AttackError;
+
+/// Work done, in images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    pub(crate) forwards: u64,
+    pub(crate) backwards: u64,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.forwards += other.forwards;
+        self.backwards += other.backwards;
+    }
+}
+
+/// What the attack on a sample has cost and claimed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) cost: Cost,
+    pub(crate) verification: Verification,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.cost += other.cost;
+        self.verification += other.verification;
+    }
+}
+
+/// What an attack has done to a sample.
+pub(crate) struct Ended {
+    pub(crate) index: usize,
+    /// The clean image.
+    pub(crate) image: Arc<[f32]>,
+    /// If it says that the model is fooled, that has been verified.
+    pub(crate) finding: Finding,
+    pub(crate) tally: Tally,
+}
+
+/// Somebody who takes what a stage finds out.
+pub(crate) trait Watch {
+    /// The attack on a sample has ended.
+    fn finished(&mut self, ended: Ended) -> Result<(), AttackError>;
+
+    /// A batch has been through the model; `under_way` is what the unfinished samples have cost so far.
+    fn ticked(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
+        let _ = (calls, under_way);
+        Ok(())
+    }
+}
+
+/// The samples that no slot has taken up.
+pub(crate) struct Waiting(Mutex<VecDeque<usize>>);
+
+impl Waiting {
+    pub(crate) fn new(standing: &[usize]) -> Self {
+        Self(Mutex::new(standing.iter().copied().collect()))
+    }
+
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.take(1).pop()
+    }
+
+    /// At most so many.
+    pub(crate) fn take(&self, count: usize) -> Vec<usize> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = count.min(waiting.len());
+        waiting.drain(..count).collect()
+    }
+}
+
+/// A sample to be attacked.
+pub(crate) struct Task {
+    pub(crate) index: usize,
+    /// The clean image.
+    pub(crate) image: Arc<[f32]>,
+    /// The next run, or the present one.
+    pub(crate) run: usize,
+    pub(crate) tally: Tally,
+    /// The result of the earlier runs.
+    pub(crate) best: Option<Finding>,
+}
+
+impl Task {
+    pub(crate) fn new(index: usize, image: Arc<[f32]>) -> Self {
+        Self { index, image, run: 0, tally: Tally::default(), best: None }
+    }
+}
+
+/// The result of several runs: a later one takes the place of the earlier ones if it reached the goal, where that decides,
+/// or else if its loss is larger.
+pub(crate) fn stronger(earlier: Option<Finding>, later: Finding, selection: RunSelection) -> Finding {
+    match earlier {
+        Some(earlier) => {
+            let reached = selection == RunSelection::FirstFooled && later.fooled;
+            if reached || later.loss > earlier.loss { later } else { earlier }
+        }
+        None => later,
+    }
+}

@@ -1,0 +1,162 @@
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use crate::norms::norm::Norm;
+use crate::norms::threat_model::ThreatModel;
+
+/// When a claimed adversarial example counts.
+///
+/// Every image that an attack claims is checked again from scratch: it must lie in the box and in the ball around the
+/// clean image, and forward passes that the attack has no part in must misclassify it (or see the target, if the attack
+/// is targeted). The last condition is decided by `fresh_draws` forward passes without gradients.
+///
+/// One pass is the rule of the reference implementation and all that a deterministic model needs. For a randomised model
+/// it makes each verdict one draw from the model, so that robust accuracy estimates the probability that the model
+/// classifies an attacked image correctly. More draws measure the majority vote of the model instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerificationRule {
+    /// Forward passes that decide whether a claimed image is misclassified.
+    pub fresh_draws: usize,
+    /// How many of the passes must misclassify the image.
+    pub quorum: Quorum,
+}
+
+/// How many of several forward passes must misclassify an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quorum {
+    /// More than half of them.
+    Majority,
+}
+
+impl VerificationRule {
+    /// The majority of so many passes.
+    pub(crate) fn majority_of(fresh_draws: usize) -> Self {
+        Self { fresh_draws, quorum: Quorum::Majority }
+    }
+
+    pub(crate) fn holds(&self, successes: usize) -> bool {
+        match self.quorum {
+            Quorum::Majority => 2 * successes > self.fresh_draws,
+        }
+    }
+}
+
+impl Default for VerificationRule {
+    /// One pass.
+    fn default() -> Self {
+        Self::majority_of(1)
+    }
+}
+
+impl fmt::Display for VerificationRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fresh_draws {
+            1 => f.write_str("misclassified in 1 fresh forward pass"),
+            draws => write!(f, "misclassified in more than half of {draws} fresh forward passes"),
+        }
+    }
+}
+
+/// What came of checking the adversarial examples that an attack claimed (see [`VerificationRule`]).
+///
+/// An image that does not pass is not used: its sample counts as robust against that run of the attack.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Images that the attack claimed.
+    pub claimed: u64,
+    /// Claimed images with a value outside [0, 1].
+    pub outside_box: u64,
+    /// Claimed images further from the clean one than epsilon.
+    pub outside_ball: u64,
+    /// Claimed images that the fresh forward passes did not misclassify.
+    pub not_misclassified: u64,
+    /// Images run through the model for the check. The `forwards` of a stage and of a report contain them.
+    pub forwards: u64,
+}
+
+impl Verification {
+    /// Claimed images that did not pass.
+    pub fn refuted(&self) -> u64 {
+        self.outside_box + self.outside_ball + self.not_misclassified
+    }
+}
+
+impl AddAssign for Verification {
+    fn add_assign(&mut self, other: Self) {
+        self.claimed += other.claimed;
+        self.outside_box += other.outside_box;
+        self.outside_ball += other.outside_ball;
+        self.not_misclassified += other.not_misclassified;
+        self.forwards += other.forwards;
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { claimed, outside_box, outside_ball, not_misclassified, .. } = self;
+        write!(
+            f,
+            "{} of {claimed} claimed adversarial examples failed the check ({outside_box} outside the box, \
+             {outside_ball} outside the ball, {not_misclassified} not misclassified)",
+            self.refuted()
+        )
+    }
+}
+
+/// Why an image is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outside {
+    Box,
+    Ball,
+}
+
+/// Checks that a point lies in the box, and in the ball up to rounding.
+pub(crate) fn check_position(threat: &ThreatModel, image: &[f32], point: &[f32]) -> Result<(), Outside> {
+    // Clamping is exact. NaN is in no range.
+    if image.len() != point.len() || !point.iter().all(|p| (0.0..=1.0).contains(p)) {
+        return Err(Outside::Box);
+    }
+    // Linf: a few roundings of x + epsilon, 6e-8 each. L2 and L1: roundings of up to 150 000 values add up.
+    let slack = match threat.norm() {
+        Norm::Linf => 1e-6,
+        Norm::L2 | Norm::L1 => 1e-4 * threat.epsilon(),
+    };
+    if threat.distance(image, point) <= threat.epsilon() + slack { Ok(()) } else { Err(Outside::Ball) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_checked_with_the_documented_tolerances() {
+        let image = [0.5, 0.95];
+        let check = |norm, epsilon, point: [f32; 2]| {
+            check_position(&ThreatModel::new(norm, epsilon).unwrap(), &image, &point)
+        };
+        assert_eq!(check(Norm::Linf, 0.1, [0.6, 0.85]), Ok(()));
+        assert_eq!(check(Norm::Linf, 0.1, [0.6 + 0.5e-6, 0.95]), Ok(()));
+        assert_eq!(check(Norm::Linf, 0.1, [0.6 + 2e-6, 0.95]), Err(Outside::Ball));
+        // Lengths 1 and 1.4 times 0.1; the second coordinate alone would be allowed.
+        assert_eq!(check(Norm::L2, 0.1, [0.56, 0.87]), Ok(()));
+        assert_eq!(check(Norm::L2, 0.1, [0.6, 0.85]), Err(Outside::Ball));
+        assert_eq!(check(Norm::L2, 0.1, [0.6 + 0.5e-5, 0.95]), Ok(()));
+        assert_eq!(check(Norm::L1, 0.1, [0.55, 0.9]), Ok(()));
+        assert_eq!(check(Norm::L1, 0.1, [0.6, 0.94]), Err(Outside::Ball));
+        // The box has no tolerance, and NaN lies nowhere.
+        assert_eq!(check(Norm::Linf, 0.1, [0.5, 1.0 + 1e-6]), Err(Outside::Box));
+        assert_eq!(check(Norm::Linf, 0.1, [f32::NAN, 0.95]), Err(Outside::Box));
+        let linf = ThreatModel::new(Norm::Linf, 0.1).unwrap();
+        assert_eq!(check_position(&linf, &image, &[0.5]), Err(Outside::Box));
+    }
+
+    #[test]
+    fn a_majority_is_more_than_half() {
+        let holds = |draws, successes| VerificationRule::majority_of(draws).holds(successes);
+        assert!(holds(1, 1) && !holds(1, 0));
+        assert!(!holds(4, 2) && holds(4, 3) && holds(5, 3) && !holds(5, 2));
+    }
+}

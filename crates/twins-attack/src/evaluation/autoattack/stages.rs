@@ -1,0 +1,145 @@
+use super::{AttackKind, AutoAttack, Version, Warning};
+use crate::attacks::apgd::{ApgdConfig, L1Phases};
+use crate::attacks::fab::FabConfig;
+use crate::attacks::restarts::Restarts;
+use crate::attacks::square::SquareConfig;
+use crate::engine::attack::Attack;
+use crate::engine::targets::Targets;
+use crate::error::AttackError;
+use crate::losses::loss::Loss;
+use crate::norms::norm::Norm;
+
+/// How many classes targeted attacks aim at.
+const TARGETS: usize = 9;
+/// How many APGD-T aims at in L1.
+const L1_APGD_TARGETS: usize = 5;
+/// How often untargeted attacks are made where they are repeated.
+const RESTARTS: usize = 5;
+
+/// The attacks, and what had to be chosen otherwise than published.
+type Chosen = (Vec<Box<dyn Attack>>, Vec<Warning>);
+
+impl AutoAttack {
+    /// The attacks for a model with so many classes, and what had to be chosen otherwise than published.
+    pub(super) fn stages(&self, classes: usize) -> Result<Chosen, AttackError> {
+        let mut warnings = Vec::new();
+        let attacks = self.config.attacks.iter().map(|kind| self.stage(*kind, classes, &mut warnings));
+        Ok((attacks.collect::<Result<_, _>>()?, warnings))
+    }
+
+    fn stage(
+        &self,
+        kind: AttackKind,
+        classes: usize,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Box<dyn Attack>, AttackError> {
+        let config = &self.config;
+        let plus = config.version == Version::Plus;
+        // What AutoAttack does otherwise in L1 belongs to `standard`: more restarts of APGD-CE, fewer targets of APGD-T,
+        // and radii that shrink. `plus` and `rand` treat the norms alike.
+        let for_l1 =
+            config.threat.norm() == Norm::L1 && matches!(config.version, Version::Standard | Version::Custom);
+        let targets = |published: usize, warnings: &mut Vec<Warning>| {
+            let wanted = config.targets.unwrap_or(published);
+            if wanted > classes - 1 {
+                warnings.push(Warning::FewerTargets {
+                    attack: kind.to_string(),
+                    wanted,
+                    targets: classes - 1,
+                });
+            }
+            Targets::Top(wanted)
+        };
+        let dlr = |targeted: bool, warnings: &mut Vec<Warning>| {
+            if Loss::Dlr.check(classes, targeted).is_ok() {
+                return Loss::Dlr;
+            }
+            warnings.push(Warning::LossReplaced { attack: kind.to_string(), by: Loss::Margin, classes });
+            Loss::Margin
+        };
+        let restarts = |repeated: bool| config.restarts.unwrap_or(if repeated { RESTARTS } else { 1 });
+        let apgd = ApgdConfig::new(config.threat)
+            .with_steps(config.steps)
+            .with_l1_phases(if for_l1 { L1Phases::Shrinking } else { L1Phases::Fixed })
+            .with_eot(config.eot)
+            .with_seed(config.seed);
+        let fab = FabConfig::new(config.threat).with_steps(config.steps).with_seed(config.seed);
+        Ok(match kind {
+            AttackKind::ApgdCe => Box::new(Restarts::new(apgd.build()?, restarts(plus || for_l1))?),
+            AttackKind::ApgdDlr => {
+                let loss = dlr(false, warnings);
+                Box::new(Restarts::new(apgd.with_loss(loss).build()?, restarts(plus || for_l1))?)
+            }
+            AttackKind::ApgdT => {
+                let published = if for_l1 { L1_APGD_TARGETS } else { TARGETS };
+                let (targets, loss) = (targets(published, warnings), dlr(true, warnings));
+                Box::new(apgd.with_loss(loss).with_targets(targets).build()?)
+            }
+            AttackKind::Fab => Box::new(Restarts::new(fab.build()?, restarts(plus))?),
+            AttackKind::FabT => Box::new(fab.with_targets(targets(TARGETS, warnings)).build()?),
+            AttackKind::Square => {
+                let square = SquareConfig::new(config.threat).with_queries(config.queries);
+                Box::new(square.with_seed(config.seed).build()?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::autoattack::AutoAttackConfig;
+    use crate::norms::threat_model::ThreatModel;
+
+    fn runs(norm: Norm, version: Version, classes: usize) -> (Vec<(String, usize)>, Vec<Warning>) {
+        let autoattack =
+            AutoAttackConfig::new(ThreatModel::new(norm, 0.1).unwrap(), version).build().unwrap();
+        let (stages, warnings) = autoattack.stages(classes).unwrap();
+        (stages.iter().map(|stage| (stage.name(), stage.runs(classes))).collect(), warnings)
+    }
+
+    fn named(list: &[(&str, usize)]) -> Vec<(String, usize)> {
+        list.iter().map(|(name, runs)| (name.to_string(), *runs)).collect()
+    }
+
+    #[test]
+    fn versions_are_the_published_ones() {
+        let standard = named(&[("apgd-ce", 1), ("apgd-t", 9), ("fab-t", 9), ("square", 1)]);
+        assert_eq!(runs(Norm::Linf, Version::Standard, 10), (standard.clone(), vec![]));
+        assert_eq!(runs(Norm::L2, Version::Standard, 10).0, standard);
+        let l1 = named(&[("apgd-ce", 5), ("apgd-t", 5), ("fab-t", 9), ("square", 1)]);
+        assert_eq!(runs(Norm::L1, Version::Standard, 10).0, l1);
+        let plus =
+            named(&[("apgd-ce", 5), ("apgd-dlr", 5), ("fab", 5), ("square", 1), ("apgd-t", 9), ("fab-t", 9)]);
+        assert_eq!(runs(Norm::Linf, Version::Plus, 10).0, plus);
+        assert_eq!(runs(Norm::L1, Version::Plus, 10).0, plus);
+        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+            assert_eq!(runs(norm, Version::Rand, 10).0, named(&[("apgd-ce", 1), ("apgd-dlr", 1)]));
+        }
+    }
+
+    #[test]
+    fn radii_shrink_in_standard_l1_alone() {
+        let phases = |version| {
+            let threat = ThreatModel::new(Norm::L1, 10.0).unwrap();
+            let autoattack = AutoAttackConfig::new(threat, version).build().unwrap();
+            let (stages, _) = autoattack.stages(10).unwrap();
+            // The first question of each phase is one more than its steps.
+            stages[0].budget(10) / stages[0].runs(10) as u64 - 100 * autoattack.config.eot as u64
+        };
+        assert_eq!([Version::Standard, Version::Plus, Version::Rand].map(phases), [3, 1, 1]);
+    }
+
+    #[test]
+    fn few_classes_are_handled_and_reported() {
+        let (stages, warnings) = runs(Norm::Linf, Version::Standard, 3);
+        assert_eq!(stages, named(&[("apgd-ce", 1), ("apgd-t-margin", 2), ("fab-t", 2), ("square", 1)]));
+        assert_eq!(warnings.len(), 3);
+        let (stages, warnings) = runs(Norm::Linf, Version::Rand, 2);
+        assert_eq!(stages[1].0, "apgd-margin");
+        assert_eq!(
+            warnings,
+            [Warning::LossReplaced { attack: "apgd-dlr".into(), by: Loss::Margin, classes: 2 }]
+        );
+    }
+}

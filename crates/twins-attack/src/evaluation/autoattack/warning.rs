@@ -1,0 +1,97 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::verification::Verification;
+use crate::losses::loss::Loss;
+
+/// A reason to read an evaluation with care.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+#[non_exhaustive]
+pub enum Warning {
+    /// Two identical calls gave different logits.
+    Randomised {
+        /// The largest difference of a logit.
+        difference: f32,
+    },
+    /// The model's outputs are positive and sum up to one.
+    Probabilities,
+    /// The cross-entropy has no gradient at some clean images.
+    ZeroGradient {
+        /// How many of the images looked at.
+        samples: usize,
+        /// How many images were looked at.
+        of: usize,
+    },
+    /// Square, which uses no gradients, lowered robust accuracy noticeably after gradient attacks.
+    SquareEffective {
+        /// Samples that only Square broke.
+        samples: usize,
+        /// All samples.
+        of: usize,
+    },
+    /// An attack claimed adversarial examples of a deterministic model that did not pass the check.
+    Refuted {
+        /// The attack.
+        attack: String,
+        /// What came of its claims.
+        verification: Verification,
+    },
+    /// A loss is not defined for so few classes, and another one was used.
+    LossReplaced {
+        /// The attack.
+        attack: String,
+        /// The loss used in place of DLR.
+        by: Loss,
+        /// How many classes the model has.
+        classes: usize,
+    },
+    /// There are fewer wrong classes than a targeted attack was to aim at.
+    FewerTargets {
+        /// The attack.
+        attack: String,
+        /// How many it was to aim at.
+        wanted: usize,
+        /// How many there are.
+        targets: usize,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::Randomised { difference } => write!(
+                f,
+                "the model is randomised (identical calls differ by up to {difference}): use the version `rand`"
+            ),
+            Warning::Probabilities => write!(
+                f,
+                "the model seems to return probabilities: return logits, or the gradients vanish where it is sure"
+            ),
+            Warning::ZeroGradient { samples, of } => write!(
+                f,
+                "the cross-entropy has no gradient at {samples} of {of} clean images: gradients may be masked"
+            ),
+            Warning::SquareEffective { samples, of } => write!(
+                f,
+                "Square broke {samples} of {of} samples that withstood the gradient attacks: gradients may be masked, \
+                 and the true robust accuracy may be lower"
+            ),
+            Warning::Refuted { attack, verification } => write!(
+                f,
+                "{attack}: {verification}; they are not used: the model's logits may depend on the rest of the batch or on \
+                 whether a gradient is computed"
+            ),
+            Warning::LossReplaced { attack, by, classes } => {
+                write!(f, "{attack} uses the {by:?} loss: DLR is not defined for {classes} classes")
+            }
+            Warning::FewerTargets { attack, wanted, targets } => {
+                write!(
+                    f,
+                    "{attack} aims at {targets} classes in place of {wanted}: there are no more wrong ones"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What attacks maximise, as functions of the logits with their derivatives.
+
+pub(crate) mod loss;

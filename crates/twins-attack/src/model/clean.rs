@@ -1,0 +1,92 @@
+use rayon::prelude::*;
+
+use crate::error::AttackError;
+use crate::hash::Hash;
+use crate::model::classifier::Classifier;
+use crate::model::inference_form::check_plain_pass;
+use crate::samples::source::SampleStream;
+
+/// The model's logits on the clean images: what every attack starts from, computed once.
+#[derive(Debug, Clone)]
+pub(crate) struct CleanLogits {
+    logits: Vec<f32>,
+    classes: usize,
+    forwards: u64,
+    /// Hash of the images.
+    images: u64,
+}
+
+impl CleanLogits {
+    /// One forward pass per sample, with all the checks that need the number of classes, and that the model is in its
+    /// inference form as far as plain images show it.
+    pub(crate) fn compute(victim: &dyn Classifier, samples: &SampleStream<'_>) -> Result<Self, AttackError> {
+        let (source, device, len) = (samples.source(), samples.device(), samples.len());
+        let (mut logits, mut classes, mut forwards) = (Vec::new(), 0, len as u64);
+        let mut hash = Hash::new();
+        for start in (0..len).step_by(samples.batch_size()) {
+            let indices: Vec<usize> = (start..len.min(start + samples.batch_size())).collect();
+            let images = samples.load_all(&indices)?;
+            images.iter().for_each(|image| hash.floats(image));
+            let ids: Vec<u64> = indices.iter().map(|&index| source.id(index)).collect();
+            let output = victim.logits(samples.upload_to(images.concat(), device));
+            classes = output.dims()[1];
+            if start == 0 {
+                let first = samples.upload_to(images[0].to_vec(), device);
+                forwards += check_plain_pass(victim, &output, first, ids[0])?;
+            }
+            logits.extend(read_logits(output.inner(), &ids)?);
+        }
+        if classes < 2 {
+            return Err(AttackError::OneClass { classes });
+        }
+        for index in 0..len {
+            let sample = source.id(index);
+            for label in [Some(source.label(index)), source.target(index)].into_iter().flatten() {
+                if label >= classes {
+                    return Err(AttackError::Label { sample, label, classes });
+                }
+            }
+        }
+        Ok(Self { logits, classes, forwards, images: hash.value() })
+    }
+
+    /// Hash of the images.
+    pub(crate) fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// The same model's logits of an earlier call in their place.
+    pub(crate) fn with_logits(self, logits: Vec<f32>) -> Self {
+        Self { logits, ..self }
+    }
+
+    /// How many images were run through the model.
+    pub(crate) fn forwards(&self) -> u64 {
+        self.forwards
+    }
+
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
+    pub(crate) fn row(&self, index: usize) -> &[f32] {
+        &self.logits[index * self.classes..(index + 1) * self.classes]
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        self.logits.chunks(self.classes)
+    }
+}
+
+/// Reads logits to the host and checks them; `ids` are the numbers of the samples in the batch.
+pub(crate) fn read_logits(output: burn::tensor::Tensor<2>, ids: &[u64]) -> Result<Vec<f32>, AttackError> {
+    let [rows, classes] = output.dims();
+    if rows != ids.len() {
+        return Err(AttackError::LogitRows { rows, images: ids.len() });
+    }
+    let logits = output.try_into_vec_as::<f32>()?;
+    match logits.par_iter().with_min_len(4096).position_first(|z| !z.is_finite()) {
+        Some(place) => Err(AttackError::Logits { sample: ids[place / classes], value: logits[place] }),
+        None => Ok(logits),
+    }
+}

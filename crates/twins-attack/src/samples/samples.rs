@@ -1,0 +1,249 @@
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::error::AttackError;
+use crate::samples::source::{
+    SampleSource, SampleStream, SourceError, check_values, default_concurrent_calls,
+};
+
+/// Images with their labels, checked, all in memory. A [`SampleSource`] for large data sets reads them one by one.
+///
+/// Each sample has a number, its index in the data set, which keys its random draws: give it with
+/// [`Samples::with_ids`] when the samples are a part of a data set or in another order.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    pixels: Vec<f32>,
+    shape: [usize; 4],
+    labels: Vec<usize>,
+    ids: Vec<u64>,
+    targets: Option<Vec<usize>>,
+    starts: Option<Vec<f32>>,
+    device: Device,
+    batch_size: usize,
+    concurrent_calls: Option<usize>,
+}
+
+impl Samples {
+    /// The batch size used unless [`Samples::with_batch_size`] says otherwise.
+    pub const DEFAULT_BATCH_SIZE: usize = 100;
+
+    /// Takes images and their labels; the attack runs on the images' device.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use twins_attack::Samples;
+    /// // Images that were normalised are refused.
+    /// let error = Samples::new(Tensor::full([1, 3, 2, 2], -1.8, &Device::flex()), vec![0]).unwrap_err();
+    /// assert!(error.to_string().contains("normalisation into the model"));
+    /// ```
+    ///
+    /// # Shapes
+    /// * images: `[samples, channels, height, width]`, values in [0, 1]
+    ///
+    /// # Errors
+    /// No images, another number of labels than of images, values outside [0, 1] or not a number.
+    pub fn new(images: Tensor<4>, labels: Vec<usize>) -> Result<Self, AttackError> {
+        let images = images.inner();
+        let (shape, device) = (images.dims(), images.device());
+        let n = shape[0];
+        if shape.contains(&0) {
+            return Err(AttackError::EmptyBatch);
+        }
+        same_count(n, "labels", labels.len())?;
+        let pixels = images.try_into_vec_as::<f32>()?;
+        let row = pixels.len() / n;
+        check_values(&pixels, |place| (place / row) as u64)?;
+        let ids = (0..n as u64).collect();
+        let batch_size = Self::DEFAULT_BATCH_SIZE;
+        let (targets, starts) = (None, None);
+        let concurrent_calls = None;
+        Ok(Self { pixels, shape, labels, ids, targets, starts, device, batch_size, concurrent_calls })
+    }
+
+    /// Numbers the samples; the default is their order.
+    ///
+    /// # Errors
+    /// [`AttackError::Count`] unless there is one number per image.
+    pub fn with_ids(mut self, ids: Vec<u64>) -> Result<Self, AttackError> {
+        same_count(self.len(), "sample numbers", ids.len())?;
+        self.ids = ids;
+        Ok(self)
+    }
+
+    /// Gives the class that a targeted attack shall reach on each sample.
+    ///
+    /// # Errors
+    /// [`AttackError::Count`] unless there is one target per image, [`AttackError::TargetIsLabel`].
+    pub fn with_targets(mut self, targets: Vec<usize>) -> Result<Self, AttackError> {
+        same_count(self.len(), "targets", targets.len())?;
+        if let Some(i) = (0..targets.len()).find(|&i| targets[i] == self.labels[i]) {
+            return Err(AttackError::TargetIsLabel { sample: self.ids[i], label: targets[i] });
+        }
+        self.targets = Some(targets);
+        Ok(self)
+    }
+
+    /// Gives the points from which the gradient attacks start, in place of random or clean ones. An attack moves them into its
+    /// threat model first.
+    ///
+    /// # Errors
+    /// [`AttackError::Shape`] unless they have the images' shape, [`AttackError::Start`] if a value is not finite.
+    pub fn with_starts(mut self, starts: Tensor<4>) -> Result<Self, AttackError> {
+        if starts.dims() != self.shape {
+            return Err(AttackError::Shape { images: self.shape, other: starts.dims() });
+        }
+        let starts = starts.inner().try_into_vec_as::<f32>()?;
+        let row = starts.len() / self.len();
+        if let Some(place) = starts.iter().position(|value| !value.is_finite()) {
+            return Err(AttackError::Start { sample: self.ids[place / row], value: starts[place] });
+        }
+        self.starts = Some(starts);
+        Ok(self)
+    }
+
+    /// How many samples are under attack at a time; results do not depend on it, but speed and memory do.
+    ///
+    /// # Errors
+    /// [`AttackError::BatchSize`] if it is 0.
+    pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
+        if batch_size == 0 {
+            return Err(AttackError::BatchSize);
+        }
+        self.batch_size = batch_size;
+        Ok(self)
+    }
+
+    /// Into how many calls of the model, made at the same time, a batch is split; at least 1.
+    ///
+    /// By default one for each thread of Rayon's pool on Burn's CPU backends, where several calls on a core each are faster
+    /// than one call on all cores, and one on every other device. Models that draw random numbers do so in a fixed order with 1 only (it is
+    /// always 1 for attacks that average over [repeated passes](crate::Attack::repeats)).
+    pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
+        self.concurrent_calls = Some(concurrent_calls.max(1));
+        self
+    }
+
+    /// How many samples there are; at least one.
+    #[allow(clippy::len_without_is_empty, reason = "there are no empty samples")]
+    pub fn len(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// Channels, height and width of an image.
+    pub fn image_shape(&self) -> [usize; 3] {
+        [self.shape[1], self.shape[2], self.shape[3]]
+    }
+
+    /// The right class of each sample.
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    /// The number of each sample.
+    pub fn ids(&self) -> &[u64] {
+        &self.ids
+    }
+
+    /// How many samples are under attack at a time.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Into how many calls of a model on the samples' device a batch is split.
+    pub fn concurrent_calls(&self) -> usize {
+        self.concurrent_calls.unwrap_or_else(|| default_concurrent_calls(&self.device))
+    }
+
+    /// What [`Samples::with_concurrent_calls`] was given.
+    pub(crate) fn chosen_concurrent_calls(&self) -> Option<usize> {
+        self.concurrent_calls
+    }
+
+    /// The device on which the model runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The values of one image, channels first.
+    pub fn image(&self, index: usize) -> &[f32] {
+        &self.pixels[self.row(index)]
+    }
+
+    /// The samples as an evaluation goes through them.
+    pub(crate) fn stream(&self) -> SampleStream<'_> {
+        SampleStream::of_samples(self)
+    }
+
+    pub(crate) fn pixels(&self) -> &[f32] {
+        &self.pixels
+    }
+
+    /// Brings as many rows of pixels as there are samples to the device.
+    pub(crate) fn upload(&self, pixels: Vec<f32>) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(pixels, self.shape), &self.device)
+    }
+
+    fn row(&self, index: usize) -> std::ops::Range<usize> {
+        let length = self.pixels.len() / self.len();
+        index * length..(index + 1) * length
+    }
+}
+
+impl SampleSource for Samples {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        self.image_shape()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.labels[index]
+    }
+
+    fn id(&self, index: usize) -> u64 {
+        self.ids[index]
+    }
+
+    fn target(&self, index: usize) -> Option<usize> {
+        self.targets.as_ref().map(|targets| targets[index])
+    }
+
+    fn start(&self, index: usize) -> Option<&[f32]> {
+        self.starts.as_ref().map(|starts| &starts[self.row(index)])
+    }
+
+    fn load(&self, index: usize) -> Result<Vec<f32>, SourceError> {
+        Ok(self.image(index).to_vec())
+    }
+}
+
+fn same_count(images: usize, what: &'static str, count: usize) -> Result<(), AttackError> {
+    if images == count { Ok(()) } else { Err(AttackError::Count { images, what, count }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(values: [f32; 2]) -> Tensor<4> {
+        Tensor::from_floats([[[[values[0]]]], [[[values[1]]]]], &Device::flex())
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let message = |images, labels| Samples::new(images, labels).unwrap_err().to_string();
+        let outside = message(images([-0.5, 2.25]), vec![0, 1]);
+        assert!(outside.contains("[-0.5, 2.25]") && outside.contains("normalised"), "{outside}");
+        assert!(message(images([0.0, f32::NAN]), vec![0, 1]).contains("image 1"));
+        assert!(message(images([0.0, 0.0]), vec![0]).contains("2 images come with 1 labels"));
+        assert!(message(Tensor::zeros([0, 1, 1, 1], &Device::flex()), vec![]).contains("empty"));
+        let samples = Samples::new(images([0.0, 1.0]), vec![0, 1]).unwrap();
+        assert!(matches!(samples.clone().with_ids(vec![1]), Err(AttackError::Count { .. })));
+        assert!(matches!(samples.clone().with_batch_size(0), Err(AttackError::BatchSize)));
+        assert!(matches!(
+            samples.with_targets(vec![1, 1]),
+            Err(AttackError::TargetIsLabel { sample: 1, label: 1 })
+        ));
+    }
+}

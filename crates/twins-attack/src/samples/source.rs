@@ -1,0 +1,203 @@
+use std::error::Error;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::error::AttackError;
+use crate::model::caller_device::computes_in_caller;
+
+/// What can go wrong where images are read.
+pub type SourceError = Box<dyn Error + Send + Sync>;
+
+/// A data set from which an evaluation reads images when it needs them.
+///
+/// Labels are asked for often and images seldom, once for the clean pass and once for each attack on the sample. Images are
+/// read from several threads at once.
+///
+/// [`Samples`](crate::Samples), which holds all its images in memory, is one.
+#[allow(clippy::len_without_is_empty, reason = "there are no empty sources")]
+pub trait SampleSource: Sync {
+    /// How many samples there are; at least one.
+    fn len(&self) -> usize;
+
+    /// Channels, height and width of every image.
+    fn image_shape(&self) -> [usize; 3];
+
+    /// The right class of a sample.
+    fn label(&self, index: usize) -> usize;
+
+    /// The number of a sample, which keys its random draws: its index in the data set that this is a part of.
+    fn id(&self, index: usize) -> u64 {
+        index as u64
+    }
+
+    /// The class that a targeted attack shall reach.
+    fn target(&self, index: usize) -> Option<usize> {
+        let _ = index;
+        None
+    }
+
+    /// The point from which a gradient attack starts, in place of a random or clean one.
+    fn start(&self, index: usize) -> Option<&[f32]> {
+        let _ = index;
+        None
+    }
+
+    /// Reads the values of an image, channels first, in [0, 1]; the same ones each time.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    fn load(&self, index: usize) -> Result<Vec<f32>, SourceError>;
+}
+
+/// Samples as an evaluation goes through them: a source, the device of the model, and how many samples are under attack
+/// at a time. Memory is bounded by this number, not by the size of the source.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use twins_attack::{AttackKind, AutoAttackConfig, Norm, Replica, SampleSource, SampleStream, Silent, SourceError};
+/// use twins_attack::ThreatModel;
+///
+/// struct Grey;
+/// impl SampleSource for Grey {
+///     fn len(&self) -> usize { 1000 }
+///     fn image_shape(&self) -> [usize; 3] { [1, 1, 2] }
+///     fn label(&self, _index: usize) -> usize { 0 }
+///     fn load(&self, index: usize) -> Result<Vec<f32>, SourceError> { Ok(vec![0.5, 0.5 - index as f32 / 4000.0]) }
+/// }
+///
+/// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+/// let stream = SampleStream::new(&Grey, &Device::flex())?.with_batch_size(50)?;
+/// let config = AutoAttackConfig::custom(ThreatModel::new(Norm::Linf, 0.05)?, vec![AttackKind::ApgdCe]).with_steps(5);
+/// let replicas = [Replica::new(&victim, Device::flex())];
+/// let report = config.build()?.evaluate_stream(&replicas, &stream, None, &mut Silent)?;
+/// // The margin must be above twice epsilon.
+/// assert!((590..=610).contains(&report.robust.correct));
+/// # Ok::<(), twins_attack::AttackError>(())
+/// ```
+#[derive(Clone)]
+pub struct SampleStream<'a> {
+    source: &'a dyn SampleSource,
+    device: Device,
+    batch_size: usize,
+    concurrent_calls: Option<usize>,
+}
+
+impl<'a> SampleStream<'a> {
+    /// Samples for a model on this device, in batches of [`Samples::DEFAULT_BATCH_SIZE`](crate::Samples::DEFAULT_BATCH_SIZE).
+    ///
+    /// # Errors
+    /// [`AttackError::EmptyBatch`] if there are no samples, or no values in an image.
+    pub fn new(source: &'a dyn SampleSource, device: &Device) -> Result<Self, AttackError> {
+        if source.len() == 0 || source.image_shape().contains(&0) {
+            return Err(AttackError::EmptyBatch);
+        }
+        let device = device.clone().inner();
+        let batch_size = crate::samples::samples::Samples::DEFAULT_BATCH_SIZE;
+        Ok(Self { source, device, batch_size, concurrent_calls: None })
+    }
+
+    pub(crate) fn of_samples(samples: &'a crate::samples::samples::Samples) -> Self {
+        Self {
+            source: samples,
+            device: samples.device().clone(),
+            batch_size: samples.batch_size(),
+            concurrent_calls: samples.chosen_concurrent_calls(),
+        }
+    }
+
+    /// How many samples are under attack at a time; results do not depend on it, but speed and memory do.
+    ///
+    /// # Errors
+    /// [`AttackError::BatchSize`] if it is 0.
+    pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
+        if batch_size == 0 {
+            return Err(AttackError::BatchSize);
+        }
+        self.batch_size = batch_size;
+        Ok(self)
+    }
+
+    /// As [`Samples::with_concurrent_calls`](crate::Samples::with_concurrent_calls).
+    pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
+        self.concurrent_calls = Some(concurrent_calls.max(1));
+        self
+    }
+
+    /// Where the images come from.
+    pub fn source(&self) -> &'a dyn SampleSource {
+        self.source
+    }
+
+    /// Reads and checks an image.
+    ///
+    /// # Errors
+    /// [`AttackError::Source`], [`AttackError::ImageLength`], [`AttackError::NanPixel`], [`AttackError::OutsideBox`].
+    pub fn load(&self, index: usize) -> Result<Arc<[f32]>, AttackError> {
+        let sample = self.source.id(index);
+        let image = self.source.load(index).map_err(|source| AttackError::Source { sample, source })?;
+        let expected: usize = self.source.image_shape().iter().product();
+        if image.len() != expected {
+            return Err(AttackError::ImageLength { sample, expected, found: image.len() });
+        }
+        check_values(&image, |_| sample)?;
+        Ok(image.into())
+    }
+
+    /// Reads and checks images side by side.
+    pub(crate) fn load_all(&self, indices: &[usize]) -> Result<Vec<Arc<[f32]>>, AttackError> {
+        indices.par_iter().map(|&index| self.load(index)).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Into how many calls a batch for a model on this device is split.
+    pub(crate) fn concurrent_calls(&self, device: &Device) -> usize {
+        self.concurrent_calls.unwrap_or_else(|| default_concurrent_calls(device))
+    }
+
+    /// The same samples for a model on another device.
+    pub(crate) fn to_device(&self, device: &Device) -> Self {
+        Self { device: device.clone(), ..self.clone() }
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Brings rows of pixels to a device.
+    pub(crate) fn upload_to(&self, pixels: Vec<f32>, device: &Device) -> Tensor<4> {
+        let [channels, height, width] = self.source.image_shape();
+        let rows = pixels.len() / (channels * height * width);
+        Tensor::from_data(TensorData::new(pixels, [rows, channels, height, width]), device)
+    }
+
+    /// Reads images and brings them to a device.
+    pub(crate) fn upload(&self, indices: &[usize], device: &Device) -> Result<Tensor<4>, AttackError> {
+        Ok(self.upload_to(self.load_all(indices)?.concat(), device))
+    }
+}
+
+/// One call for each thread of Rayon's pool on a device that computes in the caller's thread, and else one.
+pub(crate) fn default_concurrent_calls(device: &Device) -> usize {
+    if computes_in_caller(device) { rayon::current_num_threads() } else { 1 }
+}
+
+/// Checks that values are numbers in [0, 1]; `sample` numbers the image that has the value at a place.
+pub(crate) fn check_values(values: &[f32], sample: impl Fn(usize) -> u64) -> Result<(), AttackError> {
+    let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+    for (place, &value) in values.iter().enumerate() {
+        if value.is_nan() {
+            return Err(AttackError::NanPixel { sample: sample(place) });
+        }
+        (min, max) = (min.min(value), max.max(value));
+    }
+    if min < 0.0 || max > 1.0 { Err(AttackError::OutsideBox { min, max }) } else { Ok(()) }
+}
