@@ -57,11 +57,12 @@ pub struct Cli {
     #[arg(long, value_enum, default_value_t = AttackName::Pgd)]
     pub attack: AttackName,
 
-    /// Norm of the threat model.
+    /// Norm of the threat model: linf, l2, l1 or l0, as far as the attack supports it.
     #[arg(long, default_value = "linf")]
     pub norm: Norm,
 
-    /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number.
+    /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number; in l0, how many values may
+    /// change.
     #[arg(long, default_value = "8/255", value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub epsilon: f32,
 

@@ -53,10 +53,17 @@ pub fn examine(
     }
     let samples = stratified_samples(test.as_ref(), images, device)?;
     let epsilon = Length::from(threat.epsilon()).value();
-    // In Linf, every image of the box is within a radius of 1.
-    let largest = if threat.norm() == Norm::Linf { 1.0 } else { f64::INFINITY };
-    let radii = RADII.map(|multiple| multiple * epsilon);
-    let radii: Vec<f64> = radii.into_iter().filter(|radius| *radius <= largest).collect();
+    let mut radii = RADII.map(|multiple| multiple * epsilon).to_vec();
+    match threat.norm() {
+        // Every image of the box is within a radius of 1.
+        Norm::Linf => radii.retain(|radius| *radius <= 1.0),
+        Norm::L2 | Norm::L1 => (),
+        // Radii are counts.
+        Norm::L0 => {
+            radii.iter_mut().for_each(|radius| *radius = radius.round());
+            radii.dedup();
+        }
+    }
     let last = trained.history.last().map(|metrics| metrics.epoch);
     let best_is_last = last.is_some() && trained.best_epoch.map(|best| best.epoch) == last;
     let models = if trained.best_epoch.is_none() {

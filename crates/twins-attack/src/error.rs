@@ -3,6 +3,7 @@ use thiserror::Error;
 
 use crate::model::inference_form::TrainingSign;
 use crate::model::precision::Precision;
+use crate::norms::norm::{Norm, enumerate};
 use crate::samples::source::SourceError;
 
 /// What can be wrong with the settings, the data or the model of an attack.
@@ -21,6 +22,25 @@ pub enum AttackError {
     LinfEpsilon {
         /// The offending radius.
         epsilon: f32,
+    },
+    /// The radius of an L0 threat model, a number of values, is not a whole number.
+    #[error(
+        "epsilon {epsilon} is no whole number: in L0 it is how many values of an image may change; {}",
+        of_count(*.epsilon)
+    )]
+    L0Epsilon {
+        /// The offending radius.
+        epsilon: f32,
+    },
+    /// An attack has no form for the norm.
+    #[error("{attack} does not support {symbol}: it supports {names}", symbol = norm.symbol(), names = enumerate(supported))]
+    UnsupportedNorm {
+        /// The attack.
+        attack: &'static str,
+        /// The norm of the threat model.
+        norm: Norm,
+        /// The norms that the attack supports.
+        supported: &'static [Norm],
     },
     /// The radius is zero where only a positive one makes sense.
     #[error(
@@ -311,5 +331,16 @@ fn of_levels(epsilon: f32) -> String {
         format!("did you mean {epsilon}/255?")
     } else {
         "give a fraction such as 8/255".to_owned()
+    }
+}
+
+/// What an epsilon that is no count was probably meant to be.
+fn of_count(epsilon: f32) -> String {
+    if epsilon < 1.0 {
+        "give a count such as 24 (a radius on the [0, 1] scale belongs to another norm, and a share of the values has to be \
+         multiplied by their number)"
+            .to_owned()
+    } else {
+        format!("give {} or {}", epsilon.floor(), epsilon.ceil())
     }
 }

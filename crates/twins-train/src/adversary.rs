@@ -7,7 +7,7 @@ use twins_attack::{AttackError, Length, Loss, Norm, Pgd, PgdConfig, Start, Threa
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `norm` | Linf | the norm that bounds a perturbation | |
+/// | `norm` | Linf | the norm that bounds a perturbation | Linf, L2 or L1 |
 /// | `epsilon` | 8/255 | the bound, on the [0, 1] scale | ≥ 0, in Linf ≤ 1 |
 /// | `steps` | 10 | gradient steps | ≥ 1 |
 /// | `step_size` | 2/255 | length of a step in the norm, on the [0, 1] scale | ≥ 0 |
@@ -68,7 +68,7 @@ impl AdversaryConfig {
     ///
     /// # Errors
     ///
-    /// [`AttackError::Epsilon`]: epsilon negative or NaN.
+    /// Those of [`ThreatModel::new`]: an epsilon outside the range of the norm.
     pub fn threat_model(&self) -> Result<ThreatModel, AttackError> {
         ThreatModel::new(self.norm, self.epsilon as f32)
     }
@@ -77,8 +77,8 @@ impl AdversaryConfig {
     ///
     /// # Errors
     ///
-    /// Those of [`ThreatModel`] and [`PgdConfig`]: epsilon negative, NaN or, in Linf, above 1; no steps; a negative step
-    /// size; the KL loss from the clean image.
+    /// Those of [`ThreatModel`] and [`PgdConfig`]: an epsilon outside the range of the norm; a norm that PGD does not
+    /// support; no steps; a negative step size; the KL loss from the clean image.
     pub fn build(&self) -> Result<Pgd, AttackError> {
         PgdConfig::new(self.threat_model()?, self.steps, self.step_size as f32)
             .with_start(self.start)

@@ -4,7 +4,7 @@ use crate::engine::goal::reached;
 use crate::engine::search::Finding;
 use crate::engine::stage::Stage;
 use crate::engine::task::Task;
-use crate::engine::verification::{Outside, check_position};
+use crate::norms::threat_model::Outside;
 
 /// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found
 /// is reported and saved soon. The check is then one pass over a small batch in as many passes over full ones.
@@ -59,7 +59,7 @@ impl Claims {
     ) -> Option<(Task, Finding)> {
         let verification = &mut task.tally.verification;
         verification.claimed += 1;
-        match check_position(&stage.attack.threat_model(), &task.image, &finding.point) {
+        match stage.attack.threat_model().check_position(&task.image, &finding.point) {
             Ok(()) => {
                 self.waiting.push(Claim { task, finding, successes: 0, logits: [Vec::new(), Vec::new()] });
                 return None;

@@ -3,9 +3,6 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use crate::norms::norm::Norm;
-use crate::norms::threat_model::ThreatModel;
-
 /// When a claimed adversarial example counts.
 ///
 /// Every image that an attack claims is checked again from scratch: it must lie in the box and in the ball around the
@@ -106,52 +103,9 @@ impl fmt::Display for Verification {
     }
 }
 
-/// Why an image is not allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outside {
-    Box,
-    Ball,
-}
-
-/// Checks that a point lies in the box, and in the ball up to rounding.
-pub(crate) fn check_position(threat: &ThreatModel, image: &[f32], point: &[f32]) -> Result<(), Outside> {
-    // Clamping is exact. NaN is in no range.
-    if image.len() != point.len() || !point.iter().all(|p| (0.0..=1.0).contains(p)) {
-        return Err(Outside::Box);
-    }
-    // Linf: a few roundings of x + epsilon, 6e-8 each. L2 and L1: roundings of up to 150 000 values add up.
-    let slack = match threat.norm() {
-        Norm::Linf => 1e-6,
-        Norm::L2 | Norm::L1 => 1e-4 * threat.epsilon(),
-    };
-    if threat.distance(image, point) <= threat.epsilon() + slack { Ok(()) } else { Err(Outside::Ball) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn positions_are_checked_with_the_documented_tolerances() {
-        let image = [0.5, 0.95];
-        let check = |norm, epsilon, point: [f32; 2]| {
-            check_position(&ThreatModel::new(norm, epsilon).unwrap(), &image, &point)
-        };
-        assert_eq!(check(Norm::Linf, 0.1, [0.6, 0.85]), Ok(()));
-        assert_eq!(check(Norm::Linf, 0.1, [0.6 + 0.5e-6, 0.95]), Ok(()));
-        assert_eq!(check(Norm::Linf, 0.1, [0.6 + 2e-6, 0.95]), Err(Outside::Ball));
-        // Lengths 1 and 1.4 times 0.1; the second coordinate alone would be allowed.
-        assert_eq!(check(Norm::L2, 0.1, [0.56, 0.87]), Ok(()));
-        assert_eq!(check(Norm::L2, 0.1, [0.6, 0.85]), Err(Outside::Ball));
-        assert_eq!(check(Norm::L2, 0.1, [0.6 + 0.5e-5, 0.95]), Ok(()));
-        assert_eq!(check(Norm::L1, 0.1, [0.55, 0.9]), Ok(()));
-        assert_eq!(check(Norm::L1, 0.1, [0.6, 0.94]), Err(Outside::Ball));
-        // The box has no tolerance, and NaN lies nowhere.
-        assert_eq!(check(Norm::Linf, 0.1, [0.5, 1.0 + 1e-6]), Err(Outside::Box));
-        assert_eq!(check(Norm::Linf, 0.1, [f32::NAN, 0.95]), Err(Outside::Box));
-        let linf = ThreatModel::new(Norm::Linf, 0.1).unwrap();
-        assert_eq!(check_position(&linf, &image, &[0.5]), Err(Outside::Box));
-    }
 
     #[test]
     fn a_majority_is_more_than_half() {

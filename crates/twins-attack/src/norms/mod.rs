@@ -1,6 +1,14 @@
-//! What an attacker may change: norms, balls around an image, and the geometry that attacks need of them.
+//! What an attacker may change: norms, the balls around an image, and the geometry that attacks need of them.
+//!
+//! Each norm has a file of its own, which implements [`geometry::Geometry`]. To add a norm, write its file and add its
+//! variant to [`norm::Norm`], where the compiler lists the places that have to name it. Attacks declare the norms that
+//! they support ([`norm::check_norm`]), so that an existing attack refuses the new norm until it supports it.
 
-pub(crate) mod l1_projection;
+pub(crate) mod geometry;
+mod l0;
+mod l1;
+mod l2;
 pub(crate) mod length;
+mod linf;
 pub(crate) mod norm;
 pub(crate) mod threat_model;

@@ -3,6 +3,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::AttackError;
+use crate::norms::geometry::Geometry;
+use crate::norms::{l0, l1, l2, linf};
+
 /// The norm in which a perturbation is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -13,9 +17,26 @@ pub enum Norm {
     L2,
     /// Sum of the absolute changes.
     L1,
+    /// Number of changed values. The channels of a pixel count one by one, as in FMN (Pintor et al. 2021,
+    /// arXiv 2102.12827) and σ-zero (Cinà et al. 2025, arXiv 2402.01879); papers on sparse attacks that count pixels
+    /// allow up to three times as many values on colour images.
+    L0,
 }
 
 impl Norm {
+    /// Every norm.
+    pub const ALL: [Norm; 4] = [Norm::Linf, Norm::L2, Norm::L1, Norm::L0];
+
+    /// What attacks need to know about the norm.
+    pub(crate) fn geometry(self) -> &'static dyn Geometry {
+        match self {
+            Norm::Linf => &linf::Linf,
+            Norm::L2 => &l2::L2,
+            Norm::L1 => &l1::L1,
+            Norm::L0 => &l0::L0,
+        }
+    }
+
     /// The norm `‖v‖` of a vector, summed in double precision.
     ///
     /// ```
@@ -23,56 +44,82 @@ impl Norm {
     /// assert_eq!(Norm::Linf.length([3.0, -4.0]), 4.0);
     /// assert_eq!(Norm::L2.length([3.0, -4.0]), 5.0);
     /// assert_eq!(Norm::L1.length([3.0, -4.0]), 7.0);
+    /// assert_eq!(Norm::L0.length([3.0, -4.0, 0.0]), 2.0);
     /// ```
     pub fn length(self, vector: impl IntoIterator<Item = f32>) -> f32 {
+        // Not a method of `Geometry`: a virtual call for each value would cost more than the sum.
         let values = vector.into_iter();
         match self {
-            Norm::Linf => values.fold(0.0, |longest, v| v.abs().max(longest)),
-            Norm::L2 => values.map(|v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32,
-            Norm::L1 => values.map(|v| f64::from(v).abs()).sum::<f64>() as f32,
+            Norm::Linf => linf::length(values),
+            Norm::L2 => l2::length(values),
+            Norm::L1 => l1::length(values),
+            Norm::L0 => l0::length(values),
         }
     }
 
-    /// The name as texts for people write it; [`Display`](fmt::Display) gives the one of command lines and files.
+    /// The dual norm `‖w‖* = max { w · v : ‖v‖ ≤ 1 }`, in which the distance of a hyperplane with normal `w` is measured.
+    /// There is none for L0, which is not a norm in the strict sense: it does not scale with the vector.
+    ///
+    /// ```
+    /// use twins_attack::Norm;
+    /// assert_eq!(Norm::Linf.dual(), Some(Norm::L1));
+    /// assert_eq!(Norm::L0.dual(), None);
+    /// ```
+    pub fn dual(self) -> Option<Norm> {
+        self.geometry().dual()
+    }
+
+    /// The name as texts for people write it; [`Display`](fmt::Display) gives the name in command lines and files.
     ///
     /// ```
     /// use twins_attack::Norm;
     /// assert_eq!((Norm::Linf.symbol(), Norm::Linf.to_string().as_str()), ("Linf", "linf"));
     /// ```
     pub fn symbol(self) -> &'static str {
-        match self {
-            Norm::Linf => "Linf",
-            Norm::L2 => "L2",
-            Norm::L1 => "L1",
-        }
+        self.geometry().symbol()
     }
 }
 
 impl fmt::Display for Norm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Norm::Linf => "linf",
-            Norm::L2 => "l2",
-            Norm::L1 => "l1",
-        })
+        f.pad(self.geometry().name())
     }
 }
 
 /// The text names no norm.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown norm `{0}`: known are linf, l2 and l1")]
+#[error("unknown norm `{0}`: known are {names}", names = enumerate(&Norm::ALL))]
 pub struct UnknownNorm(pub String);
 
 impl FromStr for Norm {
     type Err = UnknownNorm;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.to_ascii_lowercase().as_str() {
-            "linf" => Ok(Norm::Linf),
-            "l2" => Ok(Norm::L2),
-            "l1" => Ok(Norm::L1),
-            _ => Err(UnknownNorm(text.to_string())),
-        }
+        let named = |norm: &Norm| text.eq_ignore_ascii_case(norm.geometry().name());
+        Norm::ALL.into_iter().find(named).ok_or_else(|| UnknownNorm(text.to_string()))
+    }
+}
+
+/// Refuses a norm that an attack does not support. Every attack calls this where its settings are checked.
+pub(crate) fn check_norm(
+    attack: &'static str,
+    norm: Norm,
+    supported: &'static [Norm],
+) -> Result<(), AttackError> {
+    if supported.contains(&norm) {
+        Ok(())
+    } else {
+        Err(AttackError::UnsupportedNorm { attack, norm, supported })
+    }
+}
+
+/// The norms as a list in words: `linf, l2 and l1`.
+pub(crate) fn enumerate(norms: &[Norm]) -> String {
+    let names: Vec<String> = norms.iter().map(Norm::to_string).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((only, _)) => only.clone(),
+        None => String::new(),
     }
 }
 
@@ -82,9 +129,32 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_an_unknown_one_is_named() {
-        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-            assert_eq!(norm.to_string().parse(), Ok(norm));
+        for norm in Norm::ALL {
+            let name = norm.to_string();
+            assert_eq!(name.parse(), Ok(norm));
+            assert_eq!(norm.symbol().parse(), Ok(norm));
+            assert_eq!(serde_json::to_string(&norm).unwrap(), format!("\"{name}\""));
         }
-        assert!("l0".parse::<Norm>().unwrap_err().to_string().contains("l0"));
+        let error = "l3".parse::<Norm>().unwrap_err().to_string();
+        assert_eq!(error, "unknown norm `l3`: known are linf, l2, l1 and l0");
+    }
+
+    #[test]
+    fn a_norm_is_the_dual_of_its_dual() {
+        for norm in Norm::ALL {
+            if let Some(dual) = norm.dual() {
+                assert_eq!(dual.dual(), Some(norm));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unsupported_norm_is_refused_with_the_supported_ones() {
+        let supported = &[Norm::Linf, Norm::L2, Norm::L1];
+        assert!(check_norm("Square", Norm::L1, supported).is_ok());
+        let error = check_norm("Square", Norm::L0, supported).unwrap_err().to_string();
+        assert_eq!(error, "Square does not support L0: it supports linf, l2 and l1");
+        let error = check_norm("Sparse", Norm::L2, &[Norm::L0]).unwrap_err().to_string();
+        assert_eq!(error, "Sparse does not support L2: it supports l0");
     }
 }

@@ -1,10 +1,10 @@
 use std::fmt;
 
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::draws::Draws;
 use crate::error::AttackError;
-use crate::norms::l1_projection::project_l1;
 use crate::norms::length::Length;
 use crate::norms::norm::Norm;
 
@@ -12,7 +12,7 @@ use crate::norms::norm::Norm;
 /// [0, 1] of images: `{ z : ‖z - x‖ ≤ ε, 0 ≤ z ≤ 1 }`.
 ///
 /// Epsilon is on the scale of the pixels, [0, 1]; the published 8/255 is written `8.0 / 255.0`, or read from a text as a
-/// [`Length`].
+/// [`Length`]. In L0 it is a count: how many values of an image may change, the channels of a pixel counted one by one.
 ///
 /// Images are slices of one sample's values: attacks keep the state of each sample on the host, where it costs
 /// little next to the model and does not depend on the rest of the batch.
@@ -24,6 +24,11 @@ use crate::norms::norm::Norm;
 /// threat.project(&[0.5, 0.05], &mut point);
 /// assert_eq!(point, [0.6, 0.0]);
 /// assert_eq!(ThreatModel::new(Norm::Linf, 8.0 / 255.0)?.to_string(), "Linf 8/255");
+///
+/// let sparse = ThreatModel::new(Norm::L0, 1.0)?;
+/// let mut point = [0.9, 0.25];
+/// sparse.project(&[0.5, 0.05], &mut point);
+/// assert_eq!(point, [0.9, 0.05]);
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -61,15 +66,13 @@ impl ThreatModel {
     ///
     /// # Errors
     /// [`AttackError::Epsilon`] if `epsilon` is negative, infinite or not a number; [`AttackError::LinfEpsilon`] if it is
-    /// above 1 in Linf, where a radius of 1 already allows every image. Zero is allowed: its only point is the clean
-    /// image.
+    /// above 1 in Linf, where a radius of 1 already allows every image; [`AttackError::L0Epsilon`] if it is no whole
+    /// number in L0. Zero is allowed: its only point is the clean image.
     pub fn new(norm: Norm, epsilon: f32) -> Result<Self, AttackError> {
         if !epsilon.is_finite() || epsilon < 0.0 {
             return Err(AttackError::Epsilon { epsilon });
         }
-        if norm == Norm::Linf && epsilon > 1.0 {
-            return Err(AttackError::LinfEpsilon { epsilon });
-        }
+        norm.geometry().check_epsilon(epsilon)?;
         Ok(Self { norm, epsilon })
     }
 
@@ -93,142 +96,99 @@ impl ThreatModel {
         self.norm.length(point.iter().zip(origin).map(|(p, x)| p - x))
     }
 
+    /// Whether the point lies in the box, exactly, and in the ball, up to rounding: 1e-6 in Linf, `1e-4 · epsilon` in L2
+    /// and L1, nothing in L0. An adversarial example that an attack claims must.
+    ///
+    /// ```
+    /// use twins_attack::{Norm, ThreatModel};
+    /// let threat = ThreatModel::new(Norm::Linf, 0.1)?;
+    /// assert!(threat.contains(&[0.5, 0.95], &[0.6, 1.0]));
+    /// assert!(!threat.contains(&[0.5, 0.95], &[0.61, 1.0]) && !threat.contains(&[0.5, 0.95], &[0.5, 1.01]));
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    pub fn contains(&self, origin: &[f32], point: &[f32]) -> bool {
+        self.check_position(origin, point).is_ok()
+    }
+
+    /// [`ThreatModel::contains`], with what the point violates.
+    pub(crate) fn check_position(&self, origin: &[f32], point: &[f32]) -> Result<(), Outside> {
+        // Clamping is exact. NaN is in no range.
+        if origin.len() != point.len() || !point.iter().all(|p| (0.0..=1.0).contains(p)) {
+            return Err(Outside::Box);
+        }
+        let tolerance = self.norm.geometry().tolerance(self.epsilon);
+        if self.distance(origin, point) <= self.epsilon + tolerance { Ok(()) } else { Err(Outside::Ball) }
+    }
+
     /// Moves the point into the ball and the box.
     ///
-    /// Linf: the nearest point. L2: scaled onto the ball, then clipped to the box, as the published attacks do. L1: the
-    /// nearest point of the intersection (Croce & Hein 2021, arXiv 2103.01208), because clipping after an L1
-    /// projection wastes most of the radius.
+    /// | norm | result |
+    /// |---|---|
+    /// | Linf | the nearest point |
+    /// | L2 | scaled onto the ball, then clipped to the box, as the published attacks do |
+    /// | L1 | the nearest point (Croce & Hein 2021, arXiv 2103.01208): clipping after an L1 projection wastes most of the radius |
+    /// | L0 | the nearest point (Croce & Hein 2019, arXiv 1909.05040): epsilon values move, the others are those of the image |
     ///
     /// # Panics
     /// Panics if the slices differ in length.
     pub fn project(&self, origin: &[f32], point: &mut [f32]) {
         assert_eq!(origin.len(), point.len(), "the point must have as many values as the clean image");
-        match self.norm {
-            Norm::Linf => {
-                for (p, &x) in point.iter_mut().zip(origin) {
-                    *p = p.max(x - self.epsilon).min(x + self.epsilon).clamp(0.0, 1.0);
-                }
-            }
-            Norm::L2 => {
-                let length = self.distance(origin, point);
-                let scale = if length > self.epsilon { self.epsilon / length } else { 1.0 };
-                for (p, &x) in point.iter_mut().zip(origin) {
-                    // Inside the ball the values stay bit-identical.
-                    let inside = if scale < 1.0 { x + (*p - x) * scale } else { *p };
-                    *p = inside.clamp(0.0, 1.0);
-                }
-            }
-            Norm::L1 => project_l1(origin, point, self.epsilon),
-        }
+        self.norm.geometry().project(origin, point, self.epsilon);
     }
 
-    /// A point drawn uniformly from the ball, clipped to the box.
+    /// [`ThreatModel::project`] for each image of a batch, on its device: in Linf and L2 nothing is read back.
+    pub(crate) fn project_batch(
+        &self,
+        images: &Tensor<4>,
+        points: Tensor<4>,
+    ) -> Result<Tensor<4>, AttackError> {
+        self.norm.geometry().project_batch(images, points, self.epsilon)
+    }
+
+    /// A point drawn uniformly from the ball, clipped to the box; in L0 drawn uniformly from ball and box.
     pub fn random_start(&self, origin: &[f32], draws: &mut Draws) -> Vec<f32> {
-        let dimension = origin.len() as f32;
-        let (mut offset, length): (Vec<f32>, f32) = match self.norm {
-            Norm::Linf => ((0..origin.len()).map(|_| draws.symmetric()).collect(), 1.0),
-            Norm::L2 => {
-                let offset: Vec<f32> = (0..origin.len()).map(|_| draws.gaussian()).collect();
-                let length =
-                    Norm::L2.length(offset.iter().copied()) / draws.uniform().powf(dimension.recip());
-                (offset, length)
-            }
-            Norm::L1 => {
-                // Laplace values over their sum and one more exponential are uniform in the ball.
-                let offset: Vec<f32> =
-                    (0..origin.len()).map(|_| draws.sign() * draws.exponential()).collect();
-                let length = Norm::L1.length(offset.iter().copied()) + draws.exponential();
-                (offset, length)
-            }
-        };
-        let scale = if length > 0.0 { self.epsilon / length } else { 0.0 };
-        offset.iter_mut().zip(origin).for_each(|(o, &x)| *o = (x + *o * scale).clamp(0.0, 1.0));
-        offset
+        self.norm.geometry().random_start(origin, self.epsilon, draws)
     }
 
-    /// Writes the direction of steepest ascent of length one: Linf `sign(g)` with `sign(0) = 0`, L2
-    /// `g / (‖g‖₂ + 1e-12)`, L1 `sign(g)` on the values with the `l1_support` largest `|g|` (ties included), divided
-    /// by their number.
+    /// Writes the direction of steepest ascent of length one.
+    ///
+    /// | norm | direction |
+    /// |---|---|
+    /// | Linf | `sign(g)`, with `sign(0) = 0` |
+    /// | L2 | `g / (‖g‖₂ + 1e-12)` |
+    /// | L1 | `sign(g)` on the values with the `support` largest `abs(g)` (ties included), divided by their number |
+    /// | L0 | `g / (‖g‖₁ + 1e-10)`, of length one in L1: a length in L0 does not bound a step (Croce & Hein 2019) |
+    ///
+    /// The other norms ignore `support`.
     ///
     /// # Panics
     /// Panics if the slices differ in length.
-    pub fn steepest(&self, gradient: &[f32], l1_support: usize, direction: &mut [f32]) {
+    pub fn steepest(&self, gradient: &[f32], support: usize, direction: &mut [f32]) {
         assert_eq!(gradient.len(), direction.len(), "gradient and direction must be of one length");
-        match self.norm {
-            Norm::Linf => direction.iter_mut().zip(gradient).for_each(|(d, &g)| *d = sign(g)),
-            Norm::L2 => {
-                let length = Norm::L2.length(gradient.iter().copied()) + 1e-12;
-                direction.iter_mut().zip(gradient).for_each(|(d, &g)| *d = g / length);
-            }
-            Norm::L1 => {
-                let threshold = largest_magnitude(gradient, l1_support);
-                for (d, &g) in direction.iter_mut().zip(gradient) {
-                    *d = if g.abs() >= threshold { sign(g) } else { 0.0 };
-                }
-                let support = direction.iter().filter(|d| **d != 0.0).count() as f32;
-                direction.iter_mut().for_each(|d| *d /= support + 1e-10);
-            }
-        }
+        self.norm.geometry().steepest(gradient, support, direction);
+    }
+
+    /// [`ThreatModel::steepest`] for each image of a batch, on its device: in Linf and L2 nothing is read back.
+    pub(crate) fn steepest_batch(
+        &self,
+        gradient: Tensor<4>,
+        support: usize,
+    ) -> Result<Tensor<4>, AttackError> {
+        self.norm.geometry().steepest_batch(gradient, support)
     }
 }
 
-/// The sign, with `sign(0) = 0` (Rust's `signum` gives one).
-pub(crate) fn sign(value: f32) -> f32 {
-    if value == 0.0 { 0.0 } else { value.signum() }
-}
-
-/// The `rank`-th largest magnitude, 1 being the largest.
-fn largest_magnitude(values: &[f32], rank: usize) -> f32 {
-    let mut magnitudes: Vec<f32> = values.iter().map(|v| v.abs()).collect();
-    let place = magnitudes.len() - rank.clamp(1, magnitudes.len());
-    *magnitudes.select_nth_unstable_by(place, f32::total_cmp).1
+/// Why a point is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outside {
+    Box,
+    Ball,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn hand_computed_projections() {
-        let linf = ThreatModel::new(Norm::Linf, 0.25).unwrap();
-        let mut point = [1.5, -0.5, 0.5];
-        linf.project(&[0.5, 0.125, 0.5], &mut point);
-        assert_eq!(point, [0.75, 0.0, 0.5]);
-
-        let l2 = ThreatModel::new(Norm::L2, 0.25).unwrap();
-        let mut point = [0.5 + 0.3, 0.5 - 0.4];
-        l2.project(&[0.5, 0.5], &mut point);
-        // (0.3, -0.4) has length 0.5 and is halved; one rounding of f32.
-        assert!((point[0] - 0.65).abs() < 1e-6 && (point[1] - 0.3).abs() < 1e-6);
-    }
-
-    #[test]
-    fn hand_computed_directions() {
-        let mut direction = [0.0; 4];
-        let gradient = [3.0, 0.0, -4.0, 0.5];
-        let steepest = |norm, direction: &mut [f32]| {
-            ThreatModel::new(norm, 1.0).unwrap().steepest(&gradient, 2, direction)
-        };
-        steepest(Norm::Linf, &mut direction);
-        assert_eq!(direction, [1.0, 0.0, -1.0, 1.0]);
-        steepest(Norm::L2, &mut direction);
-        let length = 25.25_f32.sqrt();
-        for (d, g) in direction.iter().zip(gradient) {
-            assert!((d - g / length).abs() < 1e-6);
-        }
-        steepest(Norm::L1, &mut direction);
-        assert_eq!(direction, [0.5, 0.0, -0.5, 0.0]);
-    }
-
-    #[test]
-    fn a_zero_gradient_gives_no_direction() {
-        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-            let mut direction = [1.0; 3];
-            ThreatModel::new(norm, 1.0).unwrap().steepest(&[0.0; 3], 1, &mut direction);
-            assert_eq!(direction, [0.0; 3]);
-        }
-    }
 
     #[test]
     fn wrong_radii_are_refused() {
@@ -247,33 +207,45 @@ mod tests {
         assert_eq!(read(r#"{"norm": "linf", "epsilon": "8/255"}"#), threat);
         assert_eq!(read(&serde_json::to_string(&threat).unwrap()), threat);
         assert_eq!(ThreatModel::new(Norm::L2, 0.5).unwrap().to_string(), "L2 0.5");
+        assert_eq!(ThreatModel::new(Norm::L0, 24.0).unwrap().to_string(), "L0 24");
+        assert_eq!(read(r#"{"norm": "l0", "epsilon": 24}"#), ThreatModel::new(Norm::L0, 24.0).unwrap());
         assert_eq!(format!("{threat:>12}"), "  Linf 8/255");
     }
 
     #[test]
-    fn a_linf_radius_in_levels_of_255_is_refused() {
-        for (epsilon, part) in
-            [(8.0, "did you mean 8/255?"), (1.5, "did you mean 1.5/255?"), (300.0, "such as 8/255")]
-        {
-            let error = ThreatModel::new(Norm::Linf, epsilon).unwrap_err().to_string();
-            let begin = format!("epsilon {epsilon} is above 1: images are in [0, 1]; ");
-            assert!(error.starts_with(&begin) && error.ends_with(part), "{error}");
-            ThreatModel::new(Norm::L2, epsilon).unwrap();
-            ThreatModel::new(Norm::L1, epsilon).unwrap();
+    fn each_norm_has_its_own_range_of_radii() {
+        for norm in [Norm::L2, Norm::L1, Norm::L0] {
+            ThreatModel::new(norm, 8.0).unwrap();
         }
-        ThreatModel::new(Norm::Linf, 1.0).unwrap();
-        let error = serde_json::from_str::<ThreatModel>(r#"{"norm": "linf", "epsilon": 8}"#).unwrap_err();
-        assert!(error.to_string().contains("did you mean 8/255?"), "{error}");
+        let read = |text: &str| serde_json::from_str::<ThreatModel>(text).map_err(|error| error.to_string());
+        let error = read(r#"{"norm": "linf", "epsilon": 8}"#).unwrap_err();
+        assert!(error.contains("did you mean 8/255?"), "{error}");
+        let error = read(r#"{"norm": "l0", "epsilon": "8/255"}"#).unwrap_err();
+        assert!(error.contains("how many values"), "{error}");
     }
 
-    /// Radii that make sense, up to several times the box.
-    fn threats() -> impl Strategy<Value = ThreatModel> {
-        (prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)], 0.0f32..4.0).prop_map(
-            |(norm, epsilon)| {
-                let epsilon = if norm == Norm::Linf { epsilon / 4.0 } else { epsilon };
-                ThreatModel::new(norm, epsilon).unwrap()
-            },
-        )
+    #[test]
+    fn positions_are_checked_with_the_documented_tolerances() {
+        let image = [0.5, 0.95];
+        let check = |norm, epsilon, point: [f32; 2]| {
+            ThreatModel::new(norm, epsilon).unwrap().check_position(&image, &point)
+        };
+        assert_eq!(check(Norm::Linf, 0.1, [0.6, 0.85]), Ok(()));
+        assert_eq!(check(Norm::Linf, 0.1, [0.6 + 0.5e-6, 0.95]), Ok(()));
+        assert_eq!(check(Norm::Linf, 0.1, [0.6 + 2e-6, 0.95]), Err(Outside::Ball));
+        // Lengths 1 and 1.4 times 0.1; the second coordinate alone would be allowed.
+        assert_eq!(check(Norm::L2, 0.1, [0.56, 0.87]), Ok(()));
+        assert_eq!(check(Norm::L2, 0.1, [0.6, 0.85]), Err(Outside::Ball));
+        assert_eq!(check(Norm::L2, 0.1, [0.6 + 0.5e-5, 0.95]), Ok(()));
+        assert_eq!(check(Norm::L1, 0.1, [0.55, 0.9]), Ok(()));
+        assert_eq!(check(Norm::L1, 0.1, [0.6, 0.94]), Err(Outside::Ball));
+        assert_eq!(check(Norm::L0, 1.0, [0.0, 0.95]), Ok(()));
+        assert_eq!(check(Norm::L0, 1.0, [0.0, 0.95 - f32::EPSILON]), Err(Outside::Ball));
+        // The box has no tolerance, and NaN lies nowhere.
+        assert_eq!(check(Norm::Linf, 0.1, [0.5, 1.0 + 1e-6]), Err(Outside::Box));
+        assert_eq!(check(Norm::Linf, 0.1, [f32::NAN, 0.95]), Err(Outside::Box));
+        let linf = ThreatModel::new(Norm::Linf, 0.1).unwrap();
+        assert_eq!(linf.check_position(&image, &[0.5]), Err(Outside::Box));
     }
 
     /// As files hold it: what is written reads back as the same value of f32, as text and as a JSON value.
@@ -296,39 +268,6 @@ mod tests {
         #[test]
         fn every_radius_survives_json(epsilon in prop::num::f32::POSITIVE | prop::num::f32::ZERO) {
             prop_assert!(survives_json(ThreatModel::new(Norm::L2, epsilon).unwrap()));
-        }
-
-        #[test]
-        fn projection_lands_inside_twice_the_same_and_keeps_what_is_inside(
-            threat in threats(),
-            case in (1usize..40).prop_flat_map(|d| (
-                prop::collection::vec(0.0f32..=1.0, d), prop::collection::vec(-2.0f32..3.0, d),
-            )),
-        ) {
-            let (origin, mut point) = case;
-            let (norm, epsilon) = (threat.norm(), threat.epsilon());
-            let before = point.clone();
-            threat.project(&origin, &mut point);
-            // One rounding of f32 per value.
-            let slack = if norm == Norm::Linf { 1e-7 } else { 1e-6 * (1.0 + epsilon) };
-            prop_assert!(threat.distance(&origin, &point) <= epsilon + slack);
-            prop_assert!(point.iter().all(|p| (0.0..=1.0).contains(p)));
-            let once = point.clone();
-            threat.project(&origin, &mut point);
-            for (a, b) in once.iter().zip(&point) {
-                prop_assert!((a - b).abs() <= 1e-6, "{a} {b}");
-            }
-            if threat.distance(&origin, &before) < epsilon && before.iter().all(|p| (0.0..=1.0).contains(p)) {
-                prop_assert_eq!(before, once);
-            }
-        }
-
-        #[test]
-        fn random_starts_lie_inside(threat in threats(), seed: u64, origin in prop::collection::vec(0.0f32..=1.0, 1..40)) {
-            let epsilon = threat.epsilon();
-            let start = threat.random_start(&origin, &mut Draws::new(seed, 0, "test", 0));
-            prop_assert!(threat.distance(&origin, &start) <= epsilon * (1.0 + 1e-6) + 1e-6);
-            prop_assert!(start.iter().all(|p| (0.0..=1.0).contains(p)));
         }
     }
 }

@@ -11,6 +11,7 @@ fn attack(norm: Norm, loss: Loss, targets: Targets, returned: Returned) -> Apgd 
         Norm::Linf => 0.013,
         Norm::L2 => 0.2,
         Norm::L1 => 1.4,
+        Norm::L0 => unreachable!("the reference has no L0"),
     };
     let config = ApgdConfig::new(ThreatModel::new(norm, epsilon).unwrap()).with_steps(50).with_loss(loss);
     config.with_targets(targets).with_returned(returned).with_l1_phases(L1Phases::Fixed).build().unwrap()

@@ -1,7 +1,10 @@
 //! Wrong settings, data and models are named.
 
 use burn::tensor::{Device, Tensor};
-use twins_attack::{Attack, AttackError, Goal, Loss, Norm, PgdConfig, Restarts, Samples, Start, ThreatModel};
+use twins_attack::{
+    ApgdConfig, Attack, AttackError, AutoAttackConfig, FabConfig, Goal, Loss, Norm, PgdConfig, Restarts,
+    Samples, SquareConfig, Start, ThreatModel, Version,
+};
 
 fn images(n: usize) -> Tensor<4> {
     Tensor::full([n, 1, 1, 3], 0.5, &Device::flex())
@@ -40,6 +43,20 @@ fn settings() {
     }
     assert!(pgd(1, 0.1).with_loss(Loss::Kl).with_start(Start::Uniform).build().is_ok());
     assert!(message(Restarts::new(pgd(1, 0.1).build().unwrap(), 0)).contains("0 restarts"));
+}
+
+#[test]
+fn unsupported_norms() {
+    let threat = ThreatModel::new(Norm::L0, 1.0).unwrap();
+    for (attack, text) in [
+        ("PGD", message(PgdConfig::fgsm(threat).build())),
+        ("APGD", message(ApgdConfig::new(threat).build())),
+        ("FAB", message(FabConfig::targeted(threat, 1).build())),
+        ("Square", message(SquareConfig::new(threat).build())),
+        ("AutoAttack", message(AutoAttackConfig::new(threat, Version::Standard).build())),
+    ] {
+        assert_eq!(text, format!("{attack} does not support L0: it supports linf, l2 and l1"));
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn threat(norm: Norm) -> ThreatModel {
         Norm::Linf => 0.013,
         Norm::L2 => 0.2,
         Norm::L1 => 1.4,
+        Norm::L0 => unreachable!("the reference has no L0"),
     };
     ThreatModel::new(norm, epsilon).unwrap()
 }
@@ -20,6 +21,7 @@ fn step_size(norm: Norm) -> f32 {
         Norm::Linf => 0.003,
         Norm::L2 => 0.05,
         Norm::L1 => 0.3,
+        Norm::L0 => unreachable!("the reference has no L0"),
     }
 }
 

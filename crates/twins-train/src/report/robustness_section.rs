@@ -1,3 +1,5 @@
+use twins_attack::Norm;
+
 use super::ReportRun;
 use super::chart::{Chart, Series};
 use super::epochs::percent;
@@ -11,19 +13,19 @@ pub(super) fn section_of(runs: &[ReportRun]) -> Result<String, TrainError> {
         run.curves.iter().enumerate().map(move |(index, curve)| (colour, index, run, curve))
     });
     if let Some((_, _, _, first)) = curves.clone().next() {
-        let scale =
-            |radius: f64| if first.norm == twins_attack::Norm::Linf { radius * 255.0 } else { radius };
+        let (unit, units) = match first.norm {
+            Norm::Linf => ("Linf, in 1/255", 255.0),
+            Norm::L2 => ("L2, on the [0, 1] scale", 1.0),
+            Norm::L1 => ("L1, on the [0, 1] scale", 1.0),
+            Norm::L0 => ("L0, changed values", 1.0),
+        };
         let series = curves.clone().map(|(colour, index, run, curve)| Series {
             label: format!("{}, {}", run.name, curve.label),
             colour,
             dashed: index > 0,
-            points: curve.points.iter().map(|(radius, a)| (scale(*radius), a.percent())).collect(),
+            points: curve.points.iter().map(|(radius, a)| (radius * units, a.percent())).collect(),
         });
         let images = first.points.first().map_or(0, |point| point.1.total);
-        let unit = match first.norm {
-            twins_attack::Norm::Linf => "Linf, in 1/255".to_owned(),
-            other => format!("{other}, on the [0, 1] scale"),
-        };
         let chart = Chart {
             title: format!("Accuracy against the radius: PGD-{} on {images} test images", first.steps),
             x: format!("epsilon ({unit})"),

@@ -7,7 +7,7 @@ use crate::engine::search::{Search, Subject};
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
 use crate::losses::loss::Loss;
-use crate::norms::norm::Norm;
+use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
 /// How APGD spends its steps in the L1 norm.
@@ -128,8 +128,9 @@ impl ApgdConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// A setting outside its range, see the table above.
+    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Apgd, AttackError> {
+        check_norm("APGD", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
         for (count, what) in [(self.steps, "steps"), (self.eot, "EOT repetitions")] {
             if count == 0 {
                 return Err(AttackError::ZeroSteps { attack: "APGD", what });

@@ -202,10 +202,12 @@ fn random_start(threat: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f
     let mut point: Vec<f32> = match threat.norm() {
         Norm::Linf => image.iter().map(|_| draws.symmetric()).collect(),
         Norm::L2 | Norm::L1 => image.iter().map(|_| draws.gaussian()).collect(),
+        Norm::L0 => unreachable!("ApgdConfig::build refuses L0"),
     };
-    let scale = match threat.norm() {
+    let norm = threat.norm();
+    let scale = match norm {
         Norm::L1 => 1.0,
-        norm => threat.epsilon() / (norm.length(point.iter().copied()) + 1e-12),
+        Norm::Linf | Norm::L2 | Norm::L0 => threat.epsilon() / (norm.length(point.iter().copied()) + 1e-12),
     };
     point.iter_mut().zip(image).for_each(|(p, &x)| *p = x + scale * *p);
     threat.project(image, &mut point);

@@ -6,6 +6,7 @@ use crate::engine::goal::RunSelection;
 use crate::engine::search::{Search, Subject};
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
 /// When FAB is content.
@@ -139,8 +140,9 @@ impl FabConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// A setting outside its range, see the table above.
+    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Fab, AttackError> {
+        check_norm("FAB", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
         if self.steps == 0 {
             return Err(AttackError::ZeroSteps { attack: "FAB", what: "steps" });
         }

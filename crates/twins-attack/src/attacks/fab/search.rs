@@ -98,13 +98,8 @@ impl<'a> FabSearch<'a> {
     /// Takes the gradient of one class's boundary; whether all classes are known.
     fn linearise(&mut self, logits: &[f32], gradient: &[f32]) -> bool {
         let difference = logits[self.classes[self.next_class]] - logits[self.label];
-        let gradient_values = || gradient.iter().copied();
-        let dual = match self.fab.config.threat.norm() {
-            Norm::Linf => Norm::L1.length(gradient_values()),
-            Norm::L2 => Norm::L2.length(gradient_values()),
-            Norm::L1 => Norm::Linf.length(gradient_values()),
-        };
-        let distance = difference.abs() / (1e-12 + dual);
+        let dual = self.fab.config.threat.norm().dual().expect("FabConfig::build refuses L0");
+        let distance = difference.abs() / (1e-12 + dual.length(gradient.iter().copied()));
         if self.nearest_boundary.as_ref().is_none_or(|nearest| distance < nearest.distance) {
             self.nearest_boundary = Some(Boundary { difference, normal: gradient.to_vec(), distance });
         }
@@ -212,6 +207,7 @@ fn random_start(fab: &Fab, image: &[f32], draws: &mut Draws) -> Vec<f32> {
     let mut point: Vec<f32> = match threat.norm() {
         Norm::Linf => image.iter().map(|_| draws.symmetric()).collect(),
         Norm::L2 | Norm::L1 => image.iter().map(|_| draws.gaussian()).collect(),
+        Norm::L0 => unreachable!("FabConfig::build refuses L0"),
     };
     let scale = 0.5 * threat.epsilon() / (threat.norm().length(point.iter().copied()) + 1e-12);
     point.iter_mut().zip(image).for_each(|(p, &x)| *p = (x + scale * *p).clamp(0.0, 1.0));

@@ -4,6 +4,7 @@ use super::Pgd;
 use crate::engine::goal::{Goal, Returned};
 use crate::error::AttackError;
 use crate::losses::loss::Loss;
+use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
 /// Where a gradient attack starts.
@@ -137,9 +138,11 @@ impl PgdConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// A setting outside its range, see the table above; a targeted KL loss; the KL loss from the clean image, where its
-    /// gradient is zero.
+    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above; a targeted KL loss; the KL loss
+    /// from the clean image, where its gradient is zero.
     pub fn build(self) -> Result<Pgd, AttackError> {
+        // The authors' step size for L0 is unrelated to epsilon, from which FGSM, MI-FGSM and the callers derive steps.
+        check_norm("PGD", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
         for (count, what) in [(self.steps, "steps"), (self.eot, "EOT repetitions")] {
             if count == 0 {
                 return Err(AttackError::ZeroSteps { attack: "PGD", what });

@@ -14,7 +14,6 @@ use crate::losses::loss::{Aim, Loss};
 use crate::model::classifier::Classifier;
 use crate::model::clean::read_logits;
 use crate::model::gradient::Tracked;
-use crate::norms::norm::Norm;
 
 impl Pgd {
     /// The last iterate for a training batch: the same steps as [`Attack::run`](crate::Attack::run), for every sample,
@@ -111,37 +110,10 @@ impl Pgd {
         point: Tensor<4>,
         gradient: Tensor<4>,
     ) -> Result<Tensor<4>, AttackError> {
-        let (step_size, epsilon) = (self.config.step_size, self.config.threat.epsilon());
-        let length = |t: &Tensor<4>| (t.clone() * t.clone()).sum_dims(&[1, 2, 3]).sqrt();
-        match self.config.threat.norm() {
-            Norm::Linf => {
-                let moved = point + gradient.sign() * step_size;
-                let nearest = moved.max_pair(images.clone() - epsilon).min_pair(images.clone() + epsilon);
-                Ok(nearest.clamp(0.0, 1.0))
-            }
-            Norm::L2 => {
-                let direction = gradient.clone() / (length(&gradient) + 1e-12);
-                let offset = point + direction * step_size - images.clone();
-                let scale = (length(&offset) + 1e-12).recip().mul_scalar(epsilon).clamp(0.0, 1.0);
-                Ok((images.clone() + offset * scale).clamp(0.0, 1.0))
-            }
-            // Ordering the values of each image is cheaper on the host.
-            Norm::L1 => {
-                let (shape, device) = (images.dims(), images.device());
-                let row: usize = shape[1..].iter().product();
-                let clean = images.clone().try_into_vec_as::<f32>()?;
-                let gradient = gradient.try_into_vec_as::<f32>()?;
-                let mut point = point.try_into_vec_as::<f32>()?;
-                let rows = point.par_chunks_mut(row).zip(clean.par_chunks(row)).zip(gradient.par_chunks(row));
-                rows.for_each(|((p, x), g)| {
-                    let mut direction = vec![0.0; row];
-                    self.config.threat.steepest(g, self.l1_support(row), &mut direction);
-                    p.iter_mut().zip(direction).for_each(|(p, d)| *p += step_size * d);
-                    self.config.threat.project(x, p);
-                });
-                Ok(Tensor::from_data(TensorData::new(point, shape), &device))
-            }
-        }
+        let threat = &self.config.threat;
+        let support = self.l1_support(images.dims()[1..].iter().product());
+        let direction = threat.steepest_batch(gradient, support)?;
+        threat.project_batch(images, point + direction * self.config.step_size)
     }
 
     fn starts(&self, images: &Tensor<4>, keys: &[u64]) -> Result<Tensor<4>, AttackError> {

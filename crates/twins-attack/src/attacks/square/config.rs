@@ -4,7 +4,7 @@ use super::search::SquareSearch;
 use crate::engine::attack::Attack;
 use crate::engine::search::{Search, Subject};
 use crate::error::AttackError;
-use crate::norms::norm::Norm;
+use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
 /// At which queries Square halves the share of the image that it changes.
@@ -75,8 +75,9 @@ impl SquareConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// A setting outside its range, see the table above.
+    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Square, AttackError> {
+        check_norm("Square", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
         if self.queries == 0 {
             return Err(AttackError::ZeroSteps { attack: "Square", what: "queries" });
         }

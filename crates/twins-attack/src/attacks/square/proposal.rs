@@ -1,6 +1,5 @@
 use super::pattern::{Split, bump};
 use crate::draws::Draws;
-use crate::norms::l1_projection::project_l1;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -192,7 +191,7 @@ fn onto_ball(threat: &ThreatModel, image: &[f32], delta: &mut [f32]) {
     if threat.norm() == Norm::L1 {
         delta.iter_mut().zip(image).for_each(|(d, &x)| *d += x);
         // A little inside, so that rounding does not leave the ball.
-        project_l1(image, delta, threat.epsilon() * (1.0 - 1e-6));
+        threat.scaled(1.0 - 1e-6).project(image, delta);
         return;
     }
     let scale = threat.epsilon() / (threat.norm().length(delta.iter().copied()) + 1e-12);

@@ -36,7 +36,8 @@ impl<'a> SquareSearch<'a> {
         let (image, shape) = (subject.image.clone(), subject.shape);
         let point = match threat.norm() {
             Norm::Linf => stripes(threat.epsilon(), &image, shape, &draw_stripes(shape, &mut draws)),
-            _ => tiled(threat, &image, shape, &draw_tiles(shape, &mut draws)),
+            Norm::L2 | Norm::L1 => tiled(threat, &image, shape, &draw_tiles(shape, &mut draws)),
+            Norm::L0 => unreachable!("SquareConfig::build refuses L0"),
         };
         Self {
             square,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::verification::VerificationRule;
 use crate::error::AttackError;
+use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
 /// The published compositions of AutoAttack, and a free one.
@@ -188,8 +189,9 @@ impl AutoAttackConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::ZeroEpsilon`], [`AttackError::NoAttacks`], [`AttackError::ZeroSteps`].
+    /// [`AttackError::UnsupportedNorm`], [`AttackError::ZeroEpsilon`], [`AttackError::NoAttacks`], [`AttackError::ZeroSteps`].
     pub fn build(self) -> Result<AutoAttack, AttackError> {
+        check_norm("AutoAttack", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
         if self.threat.epsilon() == 0.0 {
             return Err(AttackError::ZeroEpsilon);
         }

@@ -11,6 +11,7 @@ pub fn autoattack(norm: Norm) -> AutoAttack {
         Norm::Linf => 0.013,
         Norm::L2 => 0.2,
         Norm::L1 => 1.4,
+        Norm::L0 => unreachable!("the reference has no L0"),
     };
     let threat = ThreatModel::new(norm, epsilon).unwrap();
     AutoAttackConfig::new(threat, Version::Standard).with_steps(10).with_queries(60).build().unwrap()

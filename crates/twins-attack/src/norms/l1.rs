@@ -1,3 +1,68 @@
+use crate::draws::Draws;
+use crate::error::AttackError;
+use crate::norms::geometry::{Geometry, clipped_sum, sign};
+use crate::norms::norm::Norm;
+
+/// The sum of the absolute values.
+pub(super) struct L1;
+
+pub(super) fn length(values: impl Iterator<Item = f32>) -> f32 {
+    values.map(|v| f64::from(v).abs()).sum::<f64>() as f32
+}
+
+impl Geometry for L1 {
+    fn name(&self) -> &'static str {
+        "l1"
+    }
+
+    fn symbol(&self) -> &'static str {
+        "L1"
+    }
+
+    fn dual(&self) -> Option<Norm> {
+        Some(Norm::Linf)
+    }
+
+    fn check_epsilon(&self, _epsilon: f32) -> Result<(), AttackError> {
+        Ok(())
+    }
+
+    /// The roundings of up to 150 000 values add up.
+    fn tolerance(&self, epsilon: f32) -> f32 {
+        1e-4 * epsilon
+    }
+
+    /// The nearest point of the intersection, because clipping after an L1 projection wastes most of the radius.
+    fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32) {
+        project_l1(origin, point, epsilon);
+    }
+
+    /// Laplace values over their sum and one more exponential are uniform in the ball.
+    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
+        let offset: Vec<f32> = origin.iter().map(|_| draws.sign() * draws.exponential()).collect();
+        let length = length(offset.iter().copied()) + draws.exponential();
+        let scale = if length > 0.0 { epsilon / length } else { 0.0 };
+        clipped_sum(origin, offset, scale)
+    }
+
+    /// `sign(g)` on the `support` values with the largest `|g|` (ties included), divided by their number.
+    fn steepest(&self, gradient: &[f32], support: usize, direction: &mut [f32]) {
+        let threshold = largest_magnitude(gradient, support);
+        for (d, &g) in direction.iter_mut().zip(gradient) {
+            *d = if g.abs() >= threshold { sign(g) } else { 0.0 };
+        }
+        let support = direction.iter().filter(|d| **d != 0.0).count() as f32;
+        direction.iter_mut().for_each(|d| *d /= support + 1e-10);
+    }
+}
+
+/// The `rank`-th largest magnitude, 1 being the largest.
+fn largest_magnitude(values: &[f32], rank: usize) -> f32 {
+    let mut magnitudes: Vec<f32> = values.iter().map(|v| v.abs()).collect();
+    let place = magnitudes.len() - rank.clamp(1, magnitudes.len());
+    *magnitudes.select_nth_unstable_by(place, f32::total_cmp).1
+}
+
 /// Euclidean projection onto the intersection of an L1 ball and the box [0, 1]:
 /// `argmin_z ‖z - point‖₂` subject to `‖z - origin‖₁ ≤ epsilon` and `0 ≤ z ≤ 1`.
 ///
@@ -5,7 +70,7 @@
 /// `|z - origin| = min(room, max(0, |y| - α))`, where `room` is the distance from the origin to the box's wall in the
 /// direction of `y`. The left side of `Σ min(room, max(0, |y| - α)) = epsilon` falls piecewise linearly in `α`, so
 /// sorting its kinks gives `α` exactly (Croce & Hein 2021, "Mind the box", Sec. 3.1, arXiv 2103.01208).
-pub(crate) fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
+fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
     let mut inside = 0.0_f64;
     for (p, &x) in point.iter_mut().zip(origin) {
         inside += f64::from((p.clamp(0.0, 1.0) - x).abs());
@@ -50,6 +115,13 @@ fn shrinkage(origin: &[f32], point: &[f32], epsilon: f64, inside: f64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn hand_computed_direction() {
+        let mut direction = [0.0; 4];
+        L1.steepest(&[3.0, 0.0, -4.0, 0.5], 2, &mut direction);
+        assert_eq!(direction, [0.5, 0.0, -0.5, 0.0]);
+    }
 
     fn projected(origin: &[f32], point: &[f32], epsilon: f32) -> Vec<f32> {
         let mut result = point.to_vec();

@@ -1,0 +1,199 @@
+use burn::tensor::{Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::draws::Draws;
+use crate::error::AttackError;
+use crate::norms::norm::Norm;
+
+/// What the crate knows about one norm, besides [`Norm::length`]: each norm's file implements this trait.
+///
+/// Vectors are the values of one image. [`ThreatModel`](crate::ThreatModel) documents the operations for users and
+/// checks that lengths agree. The batched forms take images `[batch, channels, height, width]`; unless a norm overrides
+/// them they read the tensors and work on the host, where ordering the values of an image is cheaper. An override must
+/// agree with the form for one image, which the tests below check.
+pub(crate) trait Geometry: Sync {
+    /// The name in command lines and files.
+    fn name(&self) -> &'static str;
+
+    /// The name in texts for people.
+    fn symbol(&self) -> &'static str;
+
+    /// See [`Norm::dual`].
+    fn dual(&self) -> Option<Norm>;
+
+    /// Checks a radius that is finite and not negative.
+    fn check_epsilon(&self, epsilon: f32) -> Result<(), AttackError>;
+
+    /// By how much a point may be further away than `epsilon` and still counts as inside: what rounding explains.
+    fn tolerance(&self, epsilon: f32) -> f32;
+
+    /// Moves the point into the ball and the box.
+    fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32);
+
+    /// A point drawn uniformly from the ball, inside the box.
+    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32>;
+
+    /// Writes the direction of steepest ascent; `support` is the number of values that an L1 step changes.
+    fn steepest(&self, gradient: &[f32], support: usize, direction: &mut [f32]);
+
+    /// [`Geometry::project`] for each image of a batch.
+    fn project_batch(
+        &self,
+        images: &Tensor<4>,
+        points: Tensor<4>,
+        epsilon: f32,
+    ) -> Result<Tensor<4>, AttackError> {
+        let (shape, device) = (images.dims(), images.device());
+        let row = values_per_image(shape);
+        let clean = images.clone().try_into_vec_as::<f32>()?;
+        let mut points = points.try_into_vec_as::<f32>()?;
+        let rows = points.par_chunks_mut(row).zip(clean.par_chunks(row));
+        rows.for_each(|(point, origin)| self.project(origin, point, epsilon));
+        Ok(Tensor::from_data(TensorData::new(points, shape), &device))
+    }
+
+    /// [`Geometry::steepest`] for each image of a batch.
+    fn steepest_batch(&self, gradient: Tensor<4>, support: usize) -> Result<Tensor<4>, AttackError> {
+        let (shape, device) = (gradient.dims(), gradient.device());
+        let row = values_per_image(shape);
+        let gradient = gradient.try_into_vec_as::<f32>()?;
+        let mut directions = vec![0.0; gradient.len()];
+        let rows = directions.par_chunks_mut(row).zip(gradient.par_chunks(row));
+        rows.for_each(|(direction, gradient)| self.steepest(gradient, support, direction));
+        Ok(Tensor::from_data(TensorData::new(directions, shape), &device))
+    }
+}
+
+/// The length of a row; at least 1, since a slice has no chunks of length 0.
+fn values_per_image([_, channels, height, width]: [usize; 4]) -> usize {
+    (channels * height * width).max(1)
+}
+
+/// `origin + scale · offset`, clipped to the box.
+pub(super) fn clipped_sum(origin: &[f32], mut offset: Vec<f32>, scale: f32) -> Vec<f32> {
+    offset.iter_mut().zip(origin).for_each(|(o, &x)| *o = (x + *o * scale).clamp(0.0, 1.0));
+    offset
+}
+
+/// The sign, with `sign(0) = 0` (Rust's `signum` gives one).
+pub(super) fn sign(value: f32) -> f32 {
+    if value == 0.0 { 0.0 } else { value.signum() }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::norms::threat_model::ThreatModel;
+
+    /// Radii that make sense, up to several times the box.
+    fn threats() -> impl Strategy<Value = ThreatModel> {
+        (prop::sample::select(Norm::ALL.to_vec()), 0.0f32..4.0).prop_map(|(norm, epsilon)| {
+            let epsilon = match norm {
+                Norm::Linf => epsilon / 4.0,
+                Norm::L2 | Norm::L1 => epsilon,
+                Norm::L0 => (8.0 * epsilon).floor(),
+            };
+            ThreatModel::new(norm, epsilon).unwrap()
+        })
+    }
+
+    /// Shape, clean images, and points or gradients around them, some of whose values are equal to the image or zero.
+    fn batches() -> impl Strategy<Value = ([usize; 4], Vec<f32>, Vec<f32>)> {
+        [1usize..=4, 1..=3, 1..=6, 1..=6].prop_flat_map(|shape| {
+            let n: usize = shape.iter().product();
+            let values = prop_oneof![1 => Just(0.0f32), 4 => -2.0f32..3.0];
+            (Just(shape), prop::collection::vec(0.0f32..=1.0, n), prop::collection::vec(values, n))
+        })
+    }
+
+    fn tensor(values: &[f32], shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), &Device::flex())
+    }
+
+    /// The batched L2 forms sum up to 108 squares in single precision: a relative error of at most 108 · 6e-8 of the
+    /// sum, half of that for the length, and a few roundings more. Values and directions are at most 1. The batched
+    /// Linf forms make the same operations value by value, and the others are the forms for one image.
+    fn tolerance(norm: Norm) -> f32 {
+        match norm {
+            Norm::L2 => 5e-6,
+            Norm::Linf | Norm::L1 | Norm::L0 => 0.0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn batched_projections_are_those_of_single_images(threat in threats(), (shape, clean, points) in batches()) {
+            let batch = threat.project_batch(&tensor(&clean, shape), tensor(&points, shape)).unwrap();
+            prop_assert_eq!(batch.dims(), shape);
+            let batch = batch.try_into_vec_as::<f32>().unwrap();
+            let row = values_per_image(shape);
+            let mut single = points;
+            single.chunks_mut(row).zip(clean.chunks(row)).for_each(|(point, x)| threat.project(x, point));
+            for (b, s) in batch.iter().zip(&single) {
+                prop_assert!((b - s).abs() <= tolerance(threat.norm()), "{threat}: {b} {s}");
+            }
+        }
+
+        #[test]
+        fn batched_directions_are_those_of_single_images(
+            threat in threats(), (shape, _, gradients) in batches(), support in 1usize..20,
+        ) {
+            let batch = threat.steepest_batch(tensor(&gradients, shape), support).unwrap();
+            prop_assert_eq!(batch.dims(), shape);
+            let batch = batch.try_into_vec_as::<f32>().unwrap();
+            let row = values_per_image(shape);
+            let mut single = vec![0.0; gradients.len()];
+            let rows = single.chunks_mut(row).zip(gradients.chunks(row));
+            rows.for_each(|(direction, gradient)| threat.steepest(gradient, support, direction));
+            for (b, s) in batch.iter().zip(&single) {
+                prop_assert!((b - s).abs() <= tolerance(threat.norm()), "{threat}: {b} {s}");
+            }
+        }
+
+        #[test]
+        fn projection_lands_inside_twice_the_same_and_keeps_what_is_inside(
+            threat in threats(), (_, origin, mut point) in batches(),
+        ) {
+            let before = point.clone();
+            threat.project(&origin, &mut point);
+            prop_assert!(threat.contains(&origin, &point));
+            // Tighter than the tolerance of the verification: one rounding of f32 per value.
+            let epsilon = threat.epsilon();
+            let slack = match threat.norm() {
+                Norm::Linf => 1e-7,
+                Norm::L2 | Norm::L1 => 1e-6 * (1.0 + epsilon),
+                Norm::L0 => 0.0,
+            };
+            prop_assert!(threat.distance(&origin, &point) <= epsilon + slack);
+            let once = point.clone();
+            threat.project(&origin, &mut point);
+            for (a, b) in once.iter().zip(&point) {
+                prop_assert!((a - b).abs() <= 1e-6, "{a} {b}");
+            }
+            if threat.distance(&origin, &before) < epsilon && before.iter().all(|p| (0.0..=1.0).contains(p)) {
+                prop_assert_eq!(before, once);
+            }
+        }
+
+        #[test]
+        fn random_starts_lie_inside(threat in threats(), seed: u64, origin in prop::collection::vec(0.0f32..=1.0, 1..40)) {
+            let start = threat.random_start(&origin, &mut Draws::new(seed, 0, "test", 0));
+            prop_assert!(start.iter().all(|p| (0.0..=1.0).contains(p)));
+            // Roundings of the length and of each value.
+            let slack = if threat.norm() == Norm::L0 { 0.0 } else { threat.epsilon() * 1e-6 + 1e-6 };
+            prop_assert!(threat.distance(&origin, &start) <= threat.epsilon() + slack);
+        }
+    }
+
+    #[test]
+    fn a_zero_gradient_gives_no_direction() {
+        for norm in Norm::ALL {
+            let mut direction = [1.0; 3];
+            ThreatModel::new(norm, 1.0).unwrap().steepest(&[0.0; 3], 1, &mut direction);
+            assert_eq!(direction, [0.0; 3]);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use burn::tensor::Tensor;
+
+use crate::draws::Draws;
+use crate::error::AttackError;
+use crate::norms::geometry::{Geometry, clipped_sum};
+use crate::norms::norm::Norm;
+
+/// The Euclidean length.
+pub(super) struct L2;
+
+pub(super) fn length(values: impl Iterator<Item = f32>) -> f32 {
+    values.map(|v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32
+}
+
+/// The length of each image of a batch, `[batch, 1, 1, 1]`.
+fn lengths(batch: &Tensor<4>) -> Tensor<4> {
+    (batch.clone() * batch.clone()).sum_dims(&[1, 2, 3]).sqrt()
+}
+
+impl Geometry for L2 {
+    fn name(&self) -> &'static str {
+        "l2"
+    }
+
+    fn symbol(&self) -> &'static str {
+        "L2"
+    }
+
+    fn dual(&self) -> Option<Norm> {
+        Some(Norm::L2)
+    }
+
+    fn check_epsilon(&self, _epsilon: f32) -> Result<(), AttackError> {
+        Ok(())
+    }
+
+    /// The roundings of up to 150 000 values add up.
+    fn tolerance(&self, epsilon: f32) -> f32 {
+        1e-4 * epsilon
+    }
+
+    /// Scaled onto the ball, then clipped to the box, as the published attacks do. That is a point of both, because
+    /// the box contains the origin, but not always the nearest.
+    fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32) {
+        let length = length(point.iter().zip(origin).map(|(p, x)| p - x));
+        let scale = if length > epsilon { epsilon / length } else { 1.0 };
+        for (p, &x) in point.iter_mut().zip(origin) {
+            // Inside the ball the values stay bit-identical.
+            let inside = if scale < 1.0 { x + (*p - x) * scale } else { *p };
+            *p = inside.clamp(0.0, 1.0);
+        }
+    }
+
+    /// Normal values have a uniform direction, and the n-th root of a uniform number is the length.
+    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
+        let offset: Vec<f32> = origin.iter().map(|_| draws.gaussian()).collect();
+        let root = draws.uniform().powf((origin.len() as f32).recip());
+        let length = length(offset.iter().copied()) / root;
+        let scale = if length > 0.0 { epsilon / length } else { 0.0 };
+        clipped_sum(origin, offset, scale)
+    }
+
+    /// `g / (‖g‖₂ + 1e-12)`.
+    fn steepest(&self, gradient: &[f32], _support: usize, direction: &mut [f32]) {
+        let length = length(gradient.iter().copied()) + 1e-12;
+        direction.iter_mut().zip(gradient).for_each(|(d, &g)| *d = g / length);
+    }
+
+    fn project_batch(
+        &self,
+        images: &Tensor<4>,
+        points: Tensor<4>,
+        epsilon: f32,
+    ) -> Result<Tensor<4>, AttackError> {
+        let offset = points - images.clone();
+        let scale = (lengths(&offset) + 1e-12).recip().mul_scalar(epsilon).clamp(0.0, 1.0);
+        Ok((images.clone() + offset * scale).clamp(0.0, 1.0))
+    }
+
+    fn steepest_batch(&self, gradient: Tensor<4>, _support: usize) -> Result<Tensor<4>, AttackError> {
+        let length = lengths(&gradient) + 1e-12;
+        Ok(gradient / length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hand_computed_projection_and_direction() {
+        let mut point = [0.5 + 0.3, 0.5 - 0.4];
+        L2.project(&[0.5, 0.5], &mut point, 0.25);
+        // (0.3, -0.4) has length 0.5 and is halved; one rounding of f32.
+        assert!((point[0] - 0.65).abs() < 1e-6 && (point[1] - 0.3).abs() < 1e-6);
+
+        let (gradient, mut direction) = ([3.0, 0.0, -4.0, 0.5], [0.0; 4]);
+        L2.steepest(&gradient, 2, &mut direction);
+        let length = 25.25_f32.sqrt();
+        for (d, g) in direction.iter().zip(gradient) {
+            assert!((d - g / length).abs() < 1e-6);
+        }
+    }
+}
