@@ -4,7 +4,7 @@ use crate::engine::goal::reached;
 use crate::engine::search::Finding;
 use crate::engine::stage::Stage;
 use crate::engine::task::Task;
-use crate::norms::threat_model::Outside;
+use crate::norms::position::Outside;
 
 /// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found
 /// is reported and saved soon. The check is then one pass over a small batch in as many passes over full ones.

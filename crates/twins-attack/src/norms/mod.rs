@@ -11,4 +11,5 @@ mod l2;
 pub(crate) mod length;
 mod linf;
 pub(crate) mod norm;
+pub(crate) mod position;
 pub(crate) mod threat_model;
