@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
-    Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Length, Norm, PgdConfig, Precision,
-    Restarts, Start, ThreatModel, Version,
+    Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Length, Norm, PgdConfig, Precision, Start,
+    ThreatModel, Version,
 };
 use burn_twins::data::{DataSource, Limit};
 use burn_twins::models::Architecture;
@@ -214,10 +214,7 @@ impl Cli {
             _ => return Ok(None),
         };
         let start = if self.random_start { Start::Uniform } else { Start::Clean };
-        let pgd = pgd.with_start(start).with_seed(self.common.seed).build()?;
-        Ok(Some(match self.restarts.unwrap_or(1) {
-            1 => Box::new(pgd),
-            restarts => Box::new(Restarts::new(pgd, restarts)?),
-        }))
+        let pgd = pgd.with_start(start).with_seed(self.common.seed).with_restarts(self.restarts.unwrap_or(1));
+        Ok(Some(Box::new(pgd.build()?)))
     }
 }

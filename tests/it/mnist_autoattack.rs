@@ -10,7 +10,7 @@ use crate::robust_mnist::{load, victim};
 use crate::support::shared;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::attack::{
-    Aim, Apgd, ApgdConfig, Attack, AttackKind, AutoAttackConfig, FabConfig, FabDepth, L1Phases, Loss, Norm,
+    Apgd, ApgdConfig, Attack, AttackKind, AutoAttackConfig, FabConfig, FabDepth, L1Phases, Loss, Norm,
     Report, Returned, Samples, Silent, Targets, ThreatModel, Version,
 };
 use burn_twins::models::Net;
@@ -126,8 +126,8 @@ fn apgd_follows_the_reference() {
         let mut ratios = Vec::new();
         for sample in 0..32 {
             let target = (targets == Targets::Given).then(|| golden.indices("target")[sample]);
-            let aim = Aim { label: samples.labels()[sample], target, clean: &[] };
-            let found = loss.evaluate(&z[sample * 10..][..10], aim, &mut [0.0; 10]);
+            let z = &z[sample * 10..][..10];
+            let found = loss.of(samples.labels()[sample], target, z).unwrap().evaluate(z, &mut [0.0; 10]);
             ratios.push((found, best_loss[sample]));
         }
         let verdicts = attack(Returned::FirstFooled).run(&victim(&net), &samples).unwrap();

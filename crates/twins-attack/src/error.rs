@@ -256,15 +256,26 @@ pub enum AttackError {
     /// No attack has been chosen.
     #[error("the list of attacks is empty: name at least one")]
     NoAttacks,
-    /// Attacks were put together that cannot be made in one sequence.
-    #[error("{first} and {other} have different {differing}: give them the same, or run them one by one")]
-    MixedAttacks {
-        /// The first attack.
-        first: String,
-        /// One that differs from it.
-        other: String,
-        /// In what.
-        differing: &'static str,
+    /// An attack waits for something else than the model.
+    #[error(
+        "{attack} waits for something that is not an answer of the model: an attack may await nothing but the methods of \
+         its Model, one at a time"
+    )]
+    NoQuestion {
+        /// The attack.
+        attack: String,
+    },
+    /// An attack asks about an image of another size.
+    #[error(
+        "{attack} asks about an image of {found} values: give as many as the clean image has, {expected}"
+    )]
+    QuestionLength {
+        /// The attack.
+        attack: String,
+        /// Values of the clean image.
+        expected: usize,
+        /// Values of the image that was asked about.
+        found: usize,
     },
     /// A saved state belongs to other settings or other data.
     #[error(

@@ -2,21 +2,21 @@
 //!
 //! An attack needs three things: a victim, any function from images to logits ([`Classifier`]); samples with their
 //! labels ([`Samples`], or for large data sets a [`SampleStream`]); and a threat model that says which perturbations
-//! count ([`ThreatModel`]). All attacks share the trait [`Attack`]:
+//! count ([`ThreatModel`]). Every attack implements the trait [`Attack`]:
 //!
 //! * [`Pgd`]: FGSM, MI-FGSM and projected gradient descent;
 //! * [`Apgd`]: Auto-PGD, untargeted and targeted;
 //! * [`Fab`]: the nearest point behind the decision boundary;
-//! * [`Square`]: random search on the logits alone;
-//! * [`AutoAttack`]: the published ensemble of these, with a report, progress and resumption;
-//! * [`Restarts`] and [`WorstCase`]: the worst case over several runs of an attack, or over several attacks.
+//! * [`Square`]: random search on the logits alone.
+//!
+//! [`AutoAttack`] is the published ensemble of these, with a report, progress and resumption.
+//!
+//! An attack is asynchronous code about one [`Sample`], which asks the [`Model`] and awaits its answers. The engine packs
+//! the questions of many samples into full batches, and a sample that is fooled leaves at once. So results depend
+//! neither on the batch size nor on the order of the samples: random draws belong to the sample ([`Draws`]).
 //!
 //! [`SurrogateGradients`] takes the gradients of another victim, for instance of one in half precision
 //! ([`AtPrecision`]), and the verdicts of the model itself.
-//!
-//! Results depend neither on the batch size nor on the order of the samples: random draws belong to the sample
-//! ([`Draws`]), and an attack is a [`Search`] on one sample. What batches do is speed: the searches' questions are
-//! packed into full batches, and a sample that is fooled leaves at once.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -42,16 +42,21 @@ mod model;
 mod norms;
 mod samples;
 
-pub use attacks::apgd::{Apgd, ApgdConfig, L1Phases};
-pub use attacks::fab::{Fab, FabCandidates, FabConfig, FabDepth};
-pub use attacks::pgd::{Pgd, PgdConfig, Start};
-pub use attacks::restarts::Restarts;
-pub use attacks::square::{Square, SquareConfig, SquareSchedule};
-pub use attacks::worst_case::WorstCase;
+pub use attacks::apgd::attack::Apgd;
+pub use attacks::apgd::config::{ApgdConfig, L1Phases};
+pub use attacks::fab::attack::Fab;
+pub use attacks::fab::config::{FabCandidates, FabConfig, FabDepth};
+pub use attacks::pgd::attack::Pgd;
+pub use attacks::pgd::config::{PgdConfig, Start};
+pub use attacks::square::attack::Square;
+pub use attacks::square::config::{SquareConfig, SquareSchedule};
 pub use draws::Draws;
-pub use engine::attack::{AsAttack, Attack, AttackOutput};
-pub use engine::goal::{Goal, Returned, RunSelection};
-pub use engine::search::{Finding, Need, Search, Step, Subject};
+pub use engine::attack::{AsAttack, Attack, Attempt};
+pub use engine::criterion::Criterion;
+pub use engine::finding::{Finding, Returned, RunSelection};
+pub use engine::query::{Model, Response};
+pub use engine::run::AttackOutput;
+pub use engine::sample::Sample;
 pub use engine::targets::Targets;
 pub use engine::verification::{Quorum, Verification, VerificationRule};
 pub use error::AttackError;
@@ -61,7 +66,8 @@ pub use evaluation::autoattack::{
     Warning, wilson_interval,
 };
 pub use evaluation::journal::{Journal, JournalError, JournalWriter};
-pub use losses::loss::{Aim, Loss};
+pub use losses::loss::Loss;
+pub use losses::objective::Objective;
 pub use model::at_precision::AtPrecision;
 pub use model::classifier::{Classifier, accuracy, predictions};
 pub use model::inference_form::TrainingSign;
@@ -70,5 +76,5 @@ pub use model::surrogate::SurrogateGradients;
 pub use norms::length::{Length, UnreadableLength};
 pub use norms::norm::{Norm, UnknownNorm};
 pub use norms::threat_model::ThreatModel;
-pub use samples::samples::Samples;
+pub use samples::in_memory::Samples;
 pub use samples::source::{SampleSource, SampleStream, SourceError};

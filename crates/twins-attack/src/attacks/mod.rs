@@ -1,8 +1,6 @@
-//! The attacks, one folder each.
+//! The attacks, a folder each. Every one is asynchronous code about one sample, in the order of its paper's algorithm.
 
 pub(crate) mod apgd;
 pub(crate) mod fab;
 pub(crate) mod pgd;
-pub(crate) mod restarts;
 pub(crate) mod square;
-pub(crate) mod worst_case;

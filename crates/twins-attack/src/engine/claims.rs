@@ -1,9 +1,9 @@
 use std::mem;
 
-use crate::engine::goal::reached;
-use crate::engine::search::Finding;
-use crate::engine::stage::Stage;
-use crate::engine::task::Task;
+use super::criterion::Criterion;
+use super::finding::Finding;
+use super::stage::Stage;
+use super::task::Task;
 use crate::norms::position::Outside;
 
 /// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found
@@ -13,22 +13,38 @@ const PATIENCE: usize = 32;
 /// A sample whose run has ended in a claim.
 pub(crate) struct Claim {
     pub(crate) task: Task,
+    /// The class that the run aimed at.
+    target: Option<usize>,
     finding: Finding,
-    /// In how many of the fresh passes the goal was reached, and the logits of the last pass with and without it.
+    /// In how many of the fresh passes the criterion was met.
     successes: usize,
+    /// The logits of the last pass in which it was not met, and of the last one in which it was.
     logits: [Vec<f32>; 2],
 }
 
 impl Claim {
-    pub(crate) fn finding(&self) -> &Finding {
-        &self.finding
+    /// The claimed image.
+    pub(crate) fn point(&self) -> &[f32] {
+        &self.finding.point
     }
 
     /// Takes the logits of a fresh pass.
-    pub(crate) fn judge(&mut self, label: usize, logits: &[f32]) {
-        let success = reached(logits, label, self.finding.target);
+    pub(crate) fn judge(&mut self, criterion: Criterion, label: usize, logits: &[f32]) {
+        let success = criterion.is_met(logits, label, self.target);
         self.successes += usize::from(success);
         self.logits[usize::from(success)] = logits.to_vec();
+    }
+
+    /// What has become of the claim after the fresh passes.
+    pub(crate) fn settle(self, stage: &Stage<'_>) -> (Task, Finding) {
+        let Self { mut task, mut finding, successes, logits: [without, with], .. } = self;
+        let verification = &mut task.tally.verification;
+        verification.forwards += stage.rule.fresh_draws as u64;
+        task.tally.cost.forwards += stage.rule.fresh_draws as u64;
+        finding.fooled = stage.rule.holds(successes);
+        verification.not_misclassified += u64::from(!finding.fooled);
+        finding.logits = if finding.fooled { with } else { without };
+        (task, finding)
     }
 }
 
@@ -49,27 +65,28 @@ impl Claims {
         self.waiting.iter().map(|claim| claim.task.tally.cost.forwards).sum()
     }
 
-    /// Takes a claim whose image lies where it may; otherwise the run has failed, and what it ended with is the clean
-    /// image.
+    /// Takes a claim whose image lies where it may. Otherwise the run has failed, and its result is the clean image.
     pub(crate) fn take(
         &mut self,
         stage: &Stage<'_>,
         mut task: Task,
+        target: Option<usize>,
         finding: Finding,
     ) -> Option<(Task, Finding)> {
         let verification = &mut task.tally.verification;
         verification.claimed += 1;
         match stage.attack.threat_model().check_position(&task.image, &finding.point) {
             Ok(()) => {
-                self.waiting.push(Claim { task, finding, successes: 0, logits: [Vec::new(), Vec::new()] });
+                let logits = [Vec::new(), Vec::new()];
+                self.waiting.push(Claim { task, target, finding, successes: 0, logits });
                 return None;
             }
             Err(Outside::Box) => verification.outside_box += 1,
             Err(Outside::Ball) => verification.outside_ball += 1,
         }
         let logits = stage.clean.row(task.index).to_vec();
-        let (point, target) = (task.image.to_vec(), finding.target);
-        Some((task, Finding { point, fooled: false, target, logits, loss: f32::NEG_INFINITY }))
+        let point = task.image.to_vec();
+        Some((task, Finding { point, fooled: false, logits, loss: f32::NEG_INFINITY }))
     }
 
     /// The claims, if it is time to check them: they fill a batch, have waited long enough, or nothing else is to do.
@@ -83,19 +100,5 @@ impl Claims {
         }
         self.batches = 0;
         mem::take(&mut self.waiting)
-    }
-}
-
-impl Claim {
-    /// What has become of the claim after so many fresh passes.
-    pub(crate) fn settle(self, stage: &Stage<'_>) -> (Task, Finding) {
-        let Self { mut task, mut finding, successes, logits: [without, with] } = self;
-        let verification = &mut task.tally.verification;
-        verification.forwards += stage.rule.fresh_draws as u64;
-        task.tally.cost.forwards += stage.rule.fresh_draws as u64;
-        finding.fooled = stage.rule.holds(successes);
-        verification.not_misclassified += u64::from(!finding.fooled);
-        finding.logits = if finding.fooled { with } else { without };
-        (task, finding)
     }
 }

@@ -1,12 +1,21 @@
 //! Runs attacks on many samples at a time, and verifies what they claim.
+//!
+//! An [`Attack`](attack::Attack) is asynchronous code about one [`Sample`](sample::Sample) that puts questions to the
+//! [`Model`](query::Model) and awaits its answers. A [`Stage`](stage::Stage) polls the attacks on many samples, packs their
+//! questions into full batches, and gives a finished sample's place to the next one.
 
 pub(crate) mod attack;
+pub(crate) mod batch;
 pub(crate) mod claims;
-pub(crate) mod goal;
+pub(crate) mod criterion;
+pub(crate) mod finding;
 pub(crate) mod lanes;
-pub(crate) mod search;
-pub(crate) mod shards;
+pub(crate) mod query;
+pub(crate) mod run;
+pub(crate) mod sample;
+pub(crate) mod slot;
 pub(crate) mod stage;
 pub(crate) mod targets;
 pub(crate) mod task;
 pub(crate) mod verification;
+pub(crate) mod workers;

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::goal::RunSelection;
-use crate::engine::search::Finding;
-use crate::engine::verification::Verification;
+use super::finding::Finding;
+use super::verification::Verification;
 use crate::error::AttackError;
 
 /// Work done, in images.
@@ -38,7 +37,7 @@ impl AddAssign for Tally {
 }
 
 /// What an attack has done to a sample.
-pub(crate) struct Ended {
+pub(crate) struct Completed {
     pub(crate) index: usize,
     /// The clean image.
     pub(crate) image: Arc<[f32]>,
@@ -47,14 +46,14 @@ pub(crate) struct Ended {
     pub(crate) tally: Tally,
 }
 
-/// Somebody who takes what a stage finds out.
-pub(crate) trait Watch {
+/// Takes the results of a stage.
+pub(crate) trait Results {
     /// The attack on a sample has ended.
-    fn finished(&mut self, ended: Ended) -> Result<(), AttackError>;
+    fn completed(&mut self, completed: Completed) -> Result<(), AttackError>;
 
-    /// A batch has been through the model; `under_way` is what the unfinished samples have cost so far.
-    fn ticked(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
-        let _ = (calls, under_way);
+    /// So many images have been through the model; `under_way` is what the unfinished samples have cost so far.
+    fn progressed(&mut self, images: u64, under_way: u64) -> Result<(), AttackError> {
+        let _ = (images, under_way);
         Ok(())
     }
 }
@@ -67,11 +66,12 @@ impl Waiting {
         Self(Mutex::new(standing.iter().copied().collect()))
     }
 
+    /// Takes the next sample.
     pub(crate) fn next(&self) -> Option<usize> {
         self.take(1).pop()
     }
 
-    /// At most so many.
+    /// Takes at most so many samples.
     pub(crate) fn take(&self, count: usize) -> Vec<usize> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = count.min(waiting.len());
@@ -94,17 +94,5 @@ pub(crate) struct Task {
 impl Task {
     pub(crate) fn new(index: usize, image: Arc<[f32]>) -> Self {
         Self { index, image, run: 0, tally: Tally::default(), best: None }
-    }
-}
-
-/// The result of several runs: a later one takes the place of the earlier ones if it reached the goal, where that decides,
-/// or else if its loss is larger.
-pub(crate) fn stronger(earlier: Option<Finding>, later: Finding, selection: RunSelection) -> Finding {
-    match earlier {
-        Some(earlier) => {
-            let reached = selection == RunSelection::FirstFooled && later.fooled;
-            if reached || later.loss > earlier.loss { later } else { earlier }
-        }
-        None => later,
     }
 }

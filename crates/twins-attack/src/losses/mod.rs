@@ -1,3 +1,5 @@
 //! What attacks maximise, as functions of the logits with their derivatives.
 
 pub(crate) mod loss;
+pub(crate) mod objective;
+pub(crate) mod ranking;

@@ -1,9 +1,10 @@
 use burn::tensor::Tensor;
 
 use crate::error::AttackError;
+use crate::losses::ranking::argmax;
 use crate::model::clean::CleanLogits;
 use crate::model::precision::Precision;
-use crate::samples::samples::Samples;
+use crate::samples::in_memory::Samples;
 
 /// The victim of an attack: a function from images to logits.
 ///
@@ -65,7 +66,7 @@ pub fn predictions(victim: &dyn Classifier, samples: &Samples) -> Result<Vec<usi
     Ok(CleanLogits::compute(victim, &samples.stream())?.rows().map(argmax).collect())
 }
 
-/// The share of the samples that the model classifies as labelled, in [0, 1].
+/// The fraction of the samples that the model classifies as labelled, in [0, 1].
 ///
 /// # Errors
 /// As [`predictions`].
@@ -73,9 +74,4 @@ pub fn accuracy(victim: &dyn Classifier, samples: &Samples) -> Result<f64, Attac
     let predicted = predictions(victim, samples)?;
     let right = predicted.iter().zip(samples.labels()).filter(|(p, y)| p == y).count();
     Ok(right as f64 / samples.len() as f64)
-}
-
-/// Place of the largest value, the first one on a tie.
-pub(crate) fn argmax(values: &[f32]) -> usize {
-    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }

@@ -72,14 +72,14 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::attacks::pgd::PgdConfig;
+    use crate::attacks::pgd::config::PgdConfig;
     use crate::engine::attack::Attack;
     use crate::error::AttackError;
     use crate::model::at_precision::AtPrecision;
     use crate::model::gradient::Tracked;
     use crate::norms::norm::Norm;
     use crate::norms::threat_model::ThreatModel;
-    use crate::samples::samples::Samples;
+    use crate::samples::in_memory::Samples;
 
     fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         tensor.into_data_as::<f32>().try_into_vec::<f32>().unwrap()

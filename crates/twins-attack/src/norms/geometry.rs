@@ -33,6 +33,11 @@ pub(crate) trait Geometry: Sync {
     /// A point drawn uniformly from the ball, inside the box.
     fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32>;
 
+    /// One value of noise without preferred length, from which attacks make directions.
+    fn noise(&self, draws: &mut Draws) -> f32 {
+        draws.gaussian()
+    }
+
     /// Writes the direction of steepest ascent; `support` is the number of values that an L1 step changes.
     fn steepest(&self, gradient: &[f32], support: usize, direction: &mut [f32]);
 

@@ -46,6 +46,10 @@ impl Geometry for Linf {
         clipped_sum(origin, origin.iter().map(|_| draws.symmetric()).collect(), epsilon)
     }
 
+    fn noise(&self, draws: &mut Draws) -> f32 {
+        draws.symmetric()
+    }
+
     /// `sign(g)` with `sign(0) = 0`.
     fn steepest(&self, gradient: &[f32], _support: usize, direction: &mut [f32]) {
         direction.iter_mut().zip(gradient).for_each(|(d, &g)| *d = sign(g));

@@ -91,6 +91,11 @@ impl ThreatModel {
         Self { epsilon: self.epsilon * factor, ..*self }
     }
 
+    /// So many values of noise in a direction without preference: uniform in [-1, 1) in Linf, else normal.
+    pub(crate) fn noise(&self, values: usize, draws: &mut Draws) -> Vec<f32> {
+        (0..values).map(|_| self.norm.geometry().noise(draws)).collect()
+    }
+
     /// Length of the perturbation `‖point - origin‖`.
     pub fn distance(&self, origin: &[f32], point: &[f32]) -> f32 {
         self.norm.length(point.iter().zip(origin).map(|(p, x)| p - x))

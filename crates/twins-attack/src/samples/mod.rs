@@ -1,4 +1,4 @@
 //! The images to attack, in memory or read when they are needed.
 
-pub(crate) mod samples;
+pub(crate) mod in_memory;
 pub(crate) mod source;

@@ -94,11 +94,11 @@ impl<'a> SampleStream<'a> {
             return Err(AttackError::EmptyBatch);
         }
         let device = device.clone().inner();
-        let batch_size = crate::samples::samples::Samples::DEFAULT_BATCH_SIZE;
+        let batch_size = crate::samples::in_memory::Samples::DEFAULT_BATCH_SIZE;
         Ok(Self { source, device, batch_size, concurrent_calls: None })
     }
 
-    pub(crate) fn of_samples(samples: &'a crate::samples::samples::Samples) -> Self {
+    pub(crate) fn of_samples(samples: &'a crate::samples::in_memory::Samples) -> Self {
         Self {
             source: samples,
             device: samples.device().clone(),

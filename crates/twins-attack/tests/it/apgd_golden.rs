@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use crate::support::{Golden, difference, host};
 use burn::tensor::Tensor;
-use twins_attack::{Aim, Apgd, ApgdConfig, Attack, L1Phases, Loss, Norm, Returned, Targets, ThreatModel};
+use twins_attack::{Apgd, ApgdConfig, Attack, L1Phases, Loss, Norm, Returned, Targets, ThreatModel};
 
 fn attack(norm: Norm, loss: Loss, targets: Targets, returned: Returned) -> Apgd {
     let epsilon = match norm {
@@ -79,8 +79,9 @@ fn trajectories_are_those_of_the_reference() {
             let z = host(net.forward(output.adversarial));
             for sample in 0..8 {
                 let target = (targets == Targets::Given).then(|| golden.indices(&entry("target"))[sample]);
-                let aim = Aim { label: samples.labels()[sample], target, clean: &[] };
-                let found = loss.evaluate(&z[sample * 6..][..6], aim, &mut [0.0; 6]);
+                let z = &z[sample * 6..][..6];
+                let objective = loss.of(samples.labels()[sample], target, z).unwrap();
+                let found = objective.evaluate(z, &mut [0.0; 6]);
                 let slack = 1e-2 * best_loss[sample].abs() + 1e-5;
                 assert!(found >= best_loss[sample] - slack, "{case}: {found} {}", best_loss[sample]);
             }

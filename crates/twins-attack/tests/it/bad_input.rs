@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
-    ApgdConfig, Attack, AttackError, AutoAttackConfig, FabConfig, Goal, Loss, Norm, PgdConfig, Restarts,
-    Samples, SquareConfig, Start, ThreatModel, Version,
+    ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, FabConfig, Loss, Model, Norm, PgdConfig,
+    Sample, Samples, SquareConfig, Start, Targets, ThreatModel, Version,
 };
 
 fn images(n: usize) -> Tensor<4> {
@@ -34,15 +34,17 @@ fn settings() {
     }
     assert!(message(pgd(1, 0.1).with_eot(0).build()).contains("EOT"));
     assert!(message(pgd(1, 0.1).with_momentum(1.5).build()).contains("momentum is 1.5"));
-    assert!(message(pgd(1, 0.1).with_l1_share(0.0).build()).contains("L1"));
+    assert!(message(pgd(1, 0.1).with_l1_fraction(0.0).build()).contains("L1"));
     assert!(message(pgd(1, 0.1).with_start(Start::Gaussian(f32::NAN)).build()).contains("NaN"));
-    assert!(message(pgd(1, 0.1).with_loss(Loss::Kl).with_goal(Goal::LeastLikely).build()).contains("KL"));
+    assert!(
+        message(pgd(1, 0.1).with_loss(Loss::Kl).with_targets(Targets::LeastLikely).build()).contains("KL")
+    );
     for start in [Start::Clean, Start::Gaussian(0.0)] {
         let text = message(pgd(1, 0.1).with_loss(Loss::Kl).with_start(start).build());
         assert!(text.contains("Start::Uniform") && text.contains("Start::Gaussian(0.001)"), "{text}");
     }
     assert!(pgd(1, 0.1).with_loss(Loss::Kl).with_start(Start::Uniform).build().is_ok());
-    assert!(message(Restarts::new(pgd(1, 0.1).build().unwrap(), 0)).contains("0 restarts"));
+    assert!(message(pgd(1, 0.1).with_restarts(0).build()).contains("0 restarts"));
 }
 
 #[test]
@@ -98,15 +100,16 @@ fn data_and_model() {
 }
 
 #[test]
-fn goals() {
-    let pgd = |goal| PgdConfig::new(threat(), 2, 0.1).with_goal(goal);
+fn targets() {
+    let pgd = |targets| PgdConfig::new(threat(), 2, 0.1).with_targets(targets);
     let samples = Samples::new(images(2), vec![0, 0]).unwrap();
     let run = |config: PgdConfig| message(config.build().unwrap().run(&three_classes, &samples));
-    assert!(run(pgd(Goal::Given)).contains("with_targets"));
-    assert!(run(pgd(Goal::Rank(4))).contains("rank 4 among 3 classes"));
-    assert!(run(pgd(Goal::Rank(2)).with_loss(Loss::Dlr)).contains("at least 4 classes"));
+    assert!(message(pgd(Targets::Top(0)).build()).contains("0 targets"));
+    assert!(run(pgd(Targets::Given)).contains("with_targets"));
+    assert!(run(pgd(Targets::Rank(4))).contains("rank 4 among 3 classes"));
+    assert!(run(pgd(Targets::Rank(2)).with_loss(Loss::Dlr)).contains("at least 4 classes"));
     let samples = Samples::new(images(2), vec![0, 0]).unwrap().with_targets(vec![1, 7]).unwrap();
-    assert!(message(pgd(Goal::Given).build().unwrap().run(&three_classes, &samples)).contains("label 7"));
+    assert!(message(pgd(Targets::Given).build().unwrap().run(&three_classes, &samples)).contains("label 7"));
 }
 
 #[test]
@@ -119,4 +122,47 @@ fn epsilon_zero_returns_the_image() {
         // All logits are equal: the first class is predicted.
         assert_eq!(output.fooled, [false, true]);
     }
+}
+
+/// Asks about images of another size, or waits for something that never comes.
+#[derive(Debug)]
+enum Wrong {
+    Size,
+    Pending,
+}
+
+impl Attack for Wrong {
+    fn name(&self) -> String {
+        "wrong".to_owned()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        threat()
+    }
+
+    fn uses_gradients(&self) -> bool {
+        false
+    }
+
+    fn budget(&self, _classes: usize) -> u64 {
+        1
+    }
+
+    fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
+        Box::pin(async move {
+            match self {
+                Wrong::Size => Ok(model.logits(&sample.image[1..]).await.at(vec![])),
+                Wrong::Pending => std::future::pending().await,
+            }
+        })
+    }
+}
+
+#[test]
+fn attacks_that_ask_wrongly() {
+    let samples = Samples::new(images(2), vec![0, 0]).unwrap();
+    let text = message(Wrong::Size.run(&three_classes, &samples));
+    assert!(text.contains("wrong asks about an image of 2 values") && text.contains("has, 3"), "{text}");
+    let text = message(Wrong::Pending.run(&three_classes, &samples));
+    assert!(text.contains("wrong waits for something"), "{text}");
 }

@@ -7,8 +7,7 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use twins_attack::{
     ApgdConfig, Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Norm, PgdConfig, Replica,
-    Restarts, Samples, Silent, SquareConfig, ThreatModel, TrainingSign, Version, WorstCase, accuracy,
-    predictions,
+    Samples, Silent, SquareConfig, ThreatModel, TrainingSign, Version, accuracy, predictions,
 };
 
 use crate::batch_norm::Net;
@@ -39,17 +38,14 @@ type Victim<'a> = &'a (dyn Classifier + Sync);
 /// Every entry that a model goes through, and how often it calls it before it refuses.
 fn refusals(victim: Victim<'_>, samples: &Samples) -> Vec<(&'static str, TrainingSign, String)> {
     let pgd = || PgdConfig::new(threat(), 3, 0.02).build().unwrap();
-    let apgd = || Box::new(ApgdConfig::new(threat()).with_steps(3).build().unwrap());
-    let restarts = Restarts::new(pgd(), 2).unwrap();
-    let worst = WorstCase::new(vec![apgd(), Box::new(pgd())]).unwrap();
+    let apgd = ApgdConfig::new(threat()).with_steps(3).with_restarts(2).build().unwrap();
     let autoattack = |kinds| AutoAttackConfig::custom(threat(), kinds).with_steps(3).build().unwrap();
     let rand = AutoAttackConfig::new(threat(), Version::Rand).with_steps(3).build().unwrap();
     let ensemble = autoattack(vec![AttackKind::ApgdCe]);
     let device = samples.device().clone();
     let entries: Vec<(&'static str, Result<(), AttackError>)> = vec![
         ("pgd", pgd().run(victim, samples).map(|_| ())),
-        ("restarts", restarts.run(victim, samples).map(|_| ())),
-        ("worst case", worst.run(victim, samples).map(|_| ())),
+        ("apgd", apgd.run(victim, samples).map(|_| ())),
         ("autoattack", ensemble.evaluate(victim, samples, None, &mut Silent).map(|_| ())),
         (
             "autoattack on devices",

@@ -2,9 +2,7 @@
 
 use crate::support::{Golden, difference, host};
 use burn::tensor::{Device, Tensor};
-use twins_attack::{
-    Attack, Goal, Loss, Norm, Pgd, PgdConfig, Restarts, Returned, Samples, Start, ThreatModel,
-};
+use twins_attack::{Attack, Loss, Norm, Pgd, PgdConfig, Returned, Samples, Start, Targets, ThreatModel};
 
 fn threat(norm: Norm) -> ThreatModel {
     let epsilon = match norm {
@@ -57,8 +55,8 @@ fn configurations() -> Vec<Pgd> {
         all.push(base.clone());
         all.push(base.clone().with_momentum(0.9));
         all.push(base.clone().with_loss(Loss::Margin));
-        all.push(base.clone().with_loss(Loss::Dlr).with_goal(Goal::Rank(2)));
-        all.push(base.clone().with_goal(Goal::LeastLikely));
+        all.push(base.clone().with_loss(Loss::Dlr).with_targets(Targets::Rank(2)));
+        all.push(base.clone().with_targets(Targets::LeastLikely));
         all.push(base.clone().with_eot(2));
         all.push(base.clone().with_start(Start::Uniform).with_seed(3));
         all.push(base.with_start(Start::Gaussian(0.01)).with_loss(Loss::Kl));
@@ -143,7 +141,7 @@ fn restarts_and_early_leaving_never_fool_fewer() {
         .with_returned(Returned::FirstFooled);
     let mut before = f64::INFINITY;
     for restarts in [1, 4] {
-        let attack = Restarts::new(config.clone().build().unwrap(), restarts).unwrap();
+        let attack = config.clone().with_restarts(restarts).build().unwrap();
         let output = attack.run(&victim, &samples).unwrap();
         assert!(output.robust_accuracy() <= before);
         before = output.robust_accuracy();

@@ -1,12 +1,12 @@
 //! What holds for every attack, norm, net and shape of images.
 
-use crate::support::attacks::attacks;
+use crate::support::attacks::{Repeated, attacks};
 use crate::support::{ROUNDING, margins};
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use twins_attack::{
-    Attack, Draws, FabConfig, Norm, PgdConfig, Restarts, Returned, Samples, SquareConfig, Start, Targets,
-    ThreatModel, WorstCase, accuracy,
+    Attack, Draws, FabConfig, Norm, PgdConfig, Returned, RunSelection, Samples, SquareConfig, Start, Targets,
+    ThreatModel, accuracy,
 };
 
 /// A net with one hidden layer, whose weights are drawn from a seed.
@@ -134,8 +134,12 @@ proptest! {
         let threat = ThreatModel::new(norm, epsilon).unwrap();
         let robust = |attack: &dyn Attack| attack.run(&victim, &samples).unwrap().robust_accuracy();
         for attack in attacks(threat, classes, seed) {
+            // The largest cross-entropy of several runs need not be at a misclassified image.
+            if attack.run_selection() == RunSelection::Strongest {
+                continue;
+            }
             let (name, once) = (attack.name(), robust(attack.as_ref()));
-            let thrice = Restarts::new(WorstCase::new(vec![attack]).unwrap(), 3).unwrap();
+            let thrice = Repeated(attack, 3);
             prop_assert!(robust(&thrice) <= once, "{name}");
         }
         // Of APGD, whose step sizes depend on the number of steps, more of them promise nothing.

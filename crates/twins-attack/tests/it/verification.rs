@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use twins_attack::{
-    Attack, AttackError, AutoAttackConfig, Evaluation, EvaluationState, Finding, Need, Norm, Observer,
-    Outcome, PgdConfig, Replica, Restarts, Samples, Search, Silent, Step, Subject, ThreatModel, Version,
-    WorstCase,
+    Attack, AttackError, Attempt, AutoAttackConfig, Criterion, Evaluation, EvaluationState, Finding, Model,
+    Norm, Observer, Outcome, PgdConfig, Replica, Sample, Samples, Silent, Targets, ThreatModel, Version,
 };
 
 use crate::support::host;
@@ -27,10 +26,10 @@ fn threat(epsilon: f32) -> ThreatModel {
 }
 
 /// Claims a point that it has made up.
-#[derive(Clone)]
+#[derive(Debug)]
 struct Liar {
-    threat: ThreatModel,
     point: [f32; 2],
+    restarts: usize,
 }
 
 impl Attack for Liar {
@@ -39,7 +38,7 @@ impl Attack for Liar {
     }
 
     fn threat_model(&self) -> ThreatModel {
-        self.threat
+        threat(0.1)
     }
 
     fn uses_gradients(&self) -> bool {
@@ -50,33 +49,15 @@ impl Attack for Liar {
         1
     }
 
-    fn search<'a>(&'a self, subject: &Subject<'a>, _run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
-        Ok(Box::new(Lie { claim: self.point.to_vec(), query: subject.image.to_vec() }))
-    }
-}
-
-struct Lie {
-    claim: Vec<f32>,
-    query: Vec<f32>,
-}
-
-impl Search for Lie {
-    fn point(&self) -> &[f32] {
-        &self.query
+    fn restarts(&self) -> usize {
+        self.restarts
     }
 
-    fn need(&self) -> Need {
-        Need::Logits
-    }
-
-    fn cotangent(&mut self, _logits: &[f32], _cotangent: &mut [f32]) {}
-
-    fn answer(&mut self, _logits: &[f32], _gradient: &[f32]) -> Step {
-        Step::Done
-    }
-
-    fn finish(self: Box<Self>) -> Finding {
-        Finding { point: self.claim, fooled: true, target: None, logits: vec![0.0, 1.0], loss: 0.0 }
+    fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
+        Box::pin(async move {
+            model.logits(&sample.image).await;
+            Ok(Finding { point: self.point.to_vec(), fooled: true, logits: vec![0.0, 1.0], loss: 0.0 })
+        })
     }
 }
 
@@ -92,7 +73,7 @@ const FALSE_CLAIMS: [([f32; 2], [u64; 3]); 4] = [
 fn false_claims_are_not_used() {
     let samples = samples(&[[0.6, 0.5], [0.6, 0.5]]);
     for (point, [outside_box, outside_ball, not_misclassified]) in FALSE_CLAIMS {
-        let output = Liar { threat: threat(0.1), point }.run(&brighter, &samples).unwrap();
+        let output = Liar { point, restarts: 1 }.run(&brighter, &samples).unwrap();
         assert_eq!(output.fooled, [false, false], "{point:?}");
         assert_eq!(output.predictions, [0, 0]);
         let found = output.verification;
@@ -110,7 +91,7 @@ fn false_claims_are_not_used() {
 #[test]
 fn a_true_claim_counts_and_is_run_through_the_model_once_more() {
     let samples = samples(&[[0.6, 0.5], [0.9, 0.1]]);
-    let output = Liar { threat: threat(0.1), point: [0.55, 0.56] }.run(&brighter, &samples).unwrap();
+    let output = Liar { point: [0.55, 0.56], restarts: 1 }.run(&brighter, &samples).unwrap();
     // Within the ball of the first image alone.
     assert_eq!(output.fooled, [true, false]);
     assert_eq!(output.predictions, [1, 0]);
@@ -123,22 +104,18 @@ fn a_true_claim_counts_and_is_run_through_the_model_once_more() {
 #[test]
 fn after_a_false_claim_the_next_run_is_made() {
     let samples = samples(&[[0.6, 0.5]]);
-    let liar = Liar { threat: threat(0.1), point: [0.6, 0.5] };
-    let three = Restarts::new(liar.clone(), 3).unwrap().run(&brighter, &samples).unwrap();
-    assert_eq!((three.fooled, three.verification.not_misclassified), (vec![false], 3));
-    let pgd = PgdConfig::new(threat(0.1), 3, 0.05).build().unwrap();
-    let both = WorstCase::new(vec![Box::new(liar), Box::new(pgd)]).unwrap();
-    let output = Restarts::new(both, 2).unwrap().run(&brighter, &samples).unwrap();
-    assert_eq!(output.fooled, [true]);
-    assert_eq!((output.verification.claimed, output.verification.refuted()), (2, 1));
+    let liar = Liar { point: [0.6, 0.5], restarts: 3 };
+    let output = liar.run(&brighter, &samples).unwrap();
+    assert_eq!((output.fooled, output.verification.not_misclassified), (vec![false], 3));
 }
 
 #[test]
-fn the_goal_of_a_targeted_attack_is_what_is_checked() {
+fn the_criterion_of_the_attack_is_what_is_checked() {
     let three = |x: Tensor<4>| x.flatten::<2>(1, 3);
     let images = Tensor::<4>::from_floats([[[[0.6, 0.55, 0.1]]]], &Device::flex());
     let samples = Samples::new(images, vec![0]).unwrap().with_targets(vec![2]).unwrap();
-    let config = PgdConfig::new(threat(0.1), 4, 0.05).with_goal(twins_attack::Goal::Given);
+    let config = PgdConfig::new(threat(0.1), 4, 0.05).with_targets(Targets::Given);
+    let config = config.with_criterion(Criterion::ClassifiedAsTarget);
     // It ends where class 1 is seen, which is not the target and so no claim.
     let output = config.build().unwrap().run(&three, &samples).unwrap();
     assert_eq!((output.fooled, output.verification.claimed), (vec![false], 0));

@@ -1,7 +1,5 @@
 //! Auto-PGD: projected gradient descent that sets its own step size.
 
-mod config;
+pub(crate) mod attack;
+pub(crate) mod config;
 mod schedule;
-mod search;
-
-pub use config::{Apgd, ApgdConfig, L1Phases};

@@ -1,12 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::search::FabSearch;
-use crate::engine::attack::Attack;
-use crate::engine::goal::RunSelection;
-use crate::engine::search::{Search, Subject};
+use super::attack::Fab;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
-use crate::norms::norm::{Norm, check_norm};
+use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
 /// When FAB is content.
@@ -37,7 +34,8 @@ pub enum FabCandidates {
 /// |---|---|---|---|
 /// | `threat` | | allowed perturbations; FAB is fooled only by points within them | |
 /// | `steps` | 100 | projections onto the boundary | ≥ 1 |
-/// | `targets` | none | one run per target class | |
+/// | `targets` | none | classes to aim at, one run for each | |
+/// | `restarts` | 1 | runs, all but the first from a random start | ≥ 1 |
 /// | `alpha_max` | 0.1 | largest weight of the step from the clean image | [0, 1] |
 /// | `eta` | 1.05 | overshoot over the linearised boundary | ≥ 1 |
 /// | `beta` | 0.9 | how far a misclassified point is pulled back towards the clean image | (0, 1) |
@@ -57,6 +55,7 @@ pub struct FabConfig {
     pub(super) threat: ThreatModel,
     pub(super) steps: usize,
     pub(super) targets: Targets,
+    pub(super) restarts: usize,
     pub(super) alpha_max: f32,
     pub(super) eta: f32,
     pub(super) beta: f32,
@@ -75,6 +74,7 @@ impl FabConfig {
             threat,
             steps: 100,
             targets: Targets::None,
+            restarts: 1,
             alpha_max: 0.1,
             eta: 1.05,
             beta: 0.9,
@@ -98,6 +98,13 @@ impl FabConfig {
     /// Sets the target classes.
     pub fn with_targets(mut self, targets: Targets) -> Self {
         self.targets = targets;
+        self
+    }
+
+    /// Sets how often the attack is made. The first run starts from the clean image, the others from a random point half
+    /// epsilon away.
+    pub fn with_restarts(mut self, restarts: usize) -> Self {
+        self.restarts = restarts;
         self
     }
 
@@ -142,9 +149,11 @@ impl FabConfig {
     /// # Errors
     /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Fab, AttackError> {
-        check_norm("FAB", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
-        if self.steps == 0 {
-            return Err(AttackError::ZeroSteps { attack: "FAB", what: "steps" });
+        check_norm("FAB", self.threat.norm(), Fab::NORMS)?;
+        for (count, what) in [(self.steps, "steps"), (self.restarts, "restarts")] {
+            if count == 0 {
+                return Err(AttackError::ZeroSteps { attack: "FAB", what });
+            }
         }
         self.targets.check("FAB")?;
         let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
@@ -158,62 +167,5 @@ impl FabConfig {
             return out_of_range("beta", self.beta, "(0, 1)");
         }
         Ok(Fab { config: self })
-    }
-}
-
-/// Fast adaptive boundary attack (Croce & Hein 2020, arXiv 1907.02044, algorithm 1): looks for the nearest
-/// misclassified point.
-///
-/// The decision boundary is linearised at the present point `x`; with `d` the shortest step from `x` onto it within
-/// the box, and `d'` that from the clean image `x₀`,
-/// `x ← (1 - α)(x + η d) + α (x₀ + η d')`, `α = min(‖d‖ / (‖d‖ + ‖d'‖), α_max)`.
-/// A misclassified `x` is noted if it is the nearest so far, and pulled back: `x ← x₀ + β (x - x₀)`.
-///
-/// By default two things differ from the reference implementation: a point that is still misclassified after it was
-/// pulled back is noted too ([`FabCandidates::AfterStep`] is the reference's way), and the first point within epsilon ends
-/// the search ([`FabDepth::Nearest`] does not). Restarts begin at a random point half epsilon away.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fab {
-    pub(super) config: FabConfig,
-}
-
-impl Fab {
-    /// The settings.
-    pub fn config(&self) -> &FabConfig {
-        &self.config
-    }
-}
-
-impl Attack for Fab {
-    fn name(&self) -> String {
-        if self.config.targets == Targets::None { "fab" } else { "fab-t" }.to_string()
-    }
-
-    fn threat_model(&self) -> ThreatModel {
-        self.config.threat
-    }
-
-    fn runs(&self, classes: usize) -> usize {
-        self.config.targets.runs(classes)
-    }
-
-    fn run_selection(&self) -> RunSelection {
-        match self.config.depth {
-            FabDepth::WithinEpsilon => RunSelection::FirstFooled,
-            FabDepth::Nearest => RunSelection::Strongest,
-        }
-    }
-
-    fn budget(&self, classes: usize) -> u64 {
-        let gradients = if self.config.targets == Targets::None { classes - 1 } else { 1 };
-        // A new point, and then its gradient unless that came with it.
-        (self.runs(classes) * self.config.steps * (gradients + 1)) as u64
-    }
-
-    fn search<'a>(&'a self, subject: &Subject<'a>, run: usize) -> Result<Box<dyn Search + 'a>, AttackError> {
-        let target = self.config.targets.target(subject, run)?;
-        let restart = run / self.runs(subject.clean.len());
-        let draws = (restart > 0).then(|| subject.draws(self.config.seed, &self.name(), run));
-        Ok(Box::new(FabSearch::new(self, subject, target, draws)))
     }
 }

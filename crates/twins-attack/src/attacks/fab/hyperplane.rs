@@ -39,7 +39,7 @@ pub(super) fn step_to_hyperplane(norm: Norm, point: &[f32], normal: &[f32], gap:
             });
         }
         Norm::L1 => greedy(step, normal, gap),
-        Norm::L0 => unreachable!("FabConfig::build refuses L0"),
+        other => unreachable!("FabConfig::build refuses {other}"),
     }
 }
 

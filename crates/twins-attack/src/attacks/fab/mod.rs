@@ -1,7 +1,5 @@
 //! Fast adaptive boundary: the nearest point behind the decision boundary.
 
-mod config;
+pub(crate) mod attack;
+pub(crate) mod config;
 mod hyperplane;
-mod search;
-
-pub use config::{Fab, FabCandidates, FabConfig, FabDepth};

@@ -1,10 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use super::Pgd;
-use crate::engine::goal::{Goal, Returned};
+use super::attack::Pgd;
+use crate::engine::criterion::Criterion;
+use crate::engine::finding::Returned;
+use crate::engine::targets::Targets;
 use crate::error::AttackError;
 use crate::losses::loss::Loss;
-use crate::norms::norm::{Norm, check_norm};
+use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
 /// Where a gradient attack starts.
@@ -28,11 +30,13 @@ pub enum Start {
 /// | `step_size` | | length of a step, on the [0, 1] scale | ≥ 0, finite |
 /// | `start` | clean | first point | not clean with the KL loss |
 /// | `loss` | cross-entropy | what is maximised | |
-/// | `goal` | untargeted | what counts as success | |
+/// | `targets` | none | classes to aim at, one run for each | |
+/// | `criterion` | misclassified | what counts as success | |
+/// | `restarts` | 1 | runs with other random starts | ≥ 1 |
 /// | `returned` | last | which iterate is returned | |
 /// | `momentum` | 0 | decay of MI-FGSM | [0, 1] |
 /// | `eot` | 1 | gradients averaged per step, for randomised models | ≥ 1 |
-/// | `l1_share` | 0.01 | share of the values that an L1 step changes | (0, 1] |
+/// | `l1_fraction` | 0.01 | fraction of the values that an L1 step changes | (0, 1] |
 /// | `seed` | 0 | seed of the random starts | |
 ///
 /// ```
@@ -50,11 +54,13 @@ pub struct PgdConfig {
     pub(super) step_size: f32,
     pub(super) start: Start,
     pub(super) loss: Loss,
-    pub(super) goal: Goal,
+    pub(super) targets: Targets,
+    pub(super) criterion: Criterion,
+    pub(super) restarts: usize,
     pub(super) returned: Returned,
     pub(super) momentum: f32,
     pub(super) eot: usize,
-    pub(super) l1_share: f32,
+    pub(super) l1_fraction: f32,
     pub(super) seed: u64,
 }
 
@@ -67,11 +73,13 @@ impl PgdConfig {
             step_size,
             start: Start::Clean,
             loss: Loss::CrossEntropy,
-            goal: Goal::Untargeted,
+            targets: Targets::None,
+            criterion: Criterion::Misclassified,
+            restarts: 1,
             returned: Returned::Last,
             momentum: 0.0,
             eot: 1,
-            l1_share: 0.01,
+            l1_fraction: 0.01,
             seed: 0,
         }
     }
@@ -99,9 +107,22 @@ impl PgdConfig {
         self
     }
 
+    /// Sets the classes to aim at.
+    pub fn with_targets(mut self, targets: Targets) -> Self {
+        self.targets = targets;
+        self
+    }
+
     /// Sets what counts as success.
-    pub fn with_goal(mut self, goal: Goal) -> Self {
-        self.goal = goal;
+    pub fn with_criterion(mut self, criterion: Criterion) -> Self {
+        self.criterion = criterion;
+        self
+    }
+
+    /// Sets how often the attack is made, each time with another random start. A sample that is fooled is not attacked
+    /// again, unless the point of largest loss is to be returned ([`Returned::BestLoss`]).
+    pub fn with_restarts(mut self, restarts: usize) -> Self {
+        self.restarts = restarts;
         self
     }
 
@@ -123,9 +144,9 @@ impl PgdConfig {
         self
     }
 
-    /// Sets the share of the values that an L1 step changes.
-    pub fn with_l1_share(mut self, l1_share: f32) -> Self {
-        self.l1_share = l1_share;
+    /// Sets the fraction of the values that an L1 step changes.
+    pub fn with_l1_fraction(mut self, l1_fraction: f32) -> Self {
+        self.l1_fraction = l1_fraction;
         self
     }
 
@@ -141,13 +162,15 @@ impl PgdConfig {
     /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above; a targeted KL loss; the KL loss
     /// from the clean image, where its gradient is zero.
     pub fn build(self) -> Result<Pgd, AttackError> {
-        // The authors' step size for L0 is unrelated to epsilon, from which FGSM, MI-FGSM and the callers derive steps.
-        check_norm("PGD", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
-        for (count, what) in [(self.steps, "steps"), (self.eot, "EOT repetitions")] {
+        check_norm("PGD", self.threat.norm(), Pgd::NORMS)?;
+        for (count, what) in
+            [(self.steps, "steps"), (self.restarts, "restarts"), (self.eot, "EOT repetitions")]
+        {
             if count == 0 {
                 return Err(AttackError::ZeroSteps { attack: "PGD", what });
             }
         }
+        self.targets.check("PGD")?;
         if !self.step_size.is_finite() || self.step_size < 0.0 {
             return Err(AttackError::StepSize { step_size: self.step_size });
         }
@@ -155,15 +178,19 @@ impl PgdConfig {
         if !(0.0..=1.0).contains(&self.momentum) {
             return out_of_range("momentum", self.momentum, "[0, 1]");
         }
-        if !(self.l1_share > 0.0 && self.l1_share <= 1.0) {
-            return out_of_range("the share of values that an L1 step changes", self.l1_share, "(0, 1]");
+        if !(self.l1_fraction > 0.0 && self.l1_fraction <= 1.0) {
+            return out_of_range(
+                "the fraction of values that an L1 step changes",
+                self.l1_fraction,
+                "(0, 1]",
+            );
         }
         if let Start::Gaussian(deviation) = self.start
             && !(deviation.is_finite() && deviation >= 0.0)
         {
             return out_of_range("the standard deviation of the start", deviation, "[0, ∞)");
         }
-        if self.loss == Loss::Kl && self.goal != Goal::Untargeted {
+        if self.loss == Loss::Kl && self.targets != Targets::None {
             return Err(AttackError::TargetedKl);
         }
         if self.loss == Loss::Kl && matches!(self.start, Start::Clean | Start::Gaussian(0.0)) {

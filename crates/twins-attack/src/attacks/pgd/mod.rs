@@ -1,8 +1,5 @@
 //! Projected gradient descent and its relatives.
 
-mod config;
-mod perturb;
-mod search;
-
-pub use config::{PgdConfig, Start};
-pub use search::Pgd;
+pub(crate) mod attack;
+pub(crate) mod config;
+pub(crate) mod perturb;

@@ -1,16 +1,13 @@
-use std::sync::Arc;
-
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::search::DRAWS;
-use super::{Pgd, Start};
+use super::attack::{DRAWS, Pgd};
+use super::config::Start;
 use crate::draws::Draws;
-use crate::engine::goal::Goal;
-use crate::engine::search::Subject;
+use crate::engine::targets::Targets;
 use crate::error::AttackError;
-use crate::losses::loss::{Aim, Loss};
+use crate::losses::loss::Loss;
 use crate::model::classifier::Classifier;
 use crate::model::clean::read_logits;
 use crate::model::gradient::Tracked;
@@ -25,7 +22,7 @@ impl Pgd {
     ///
     /// `keys` has a number for each image. The random start of an image is drawn from (seed, key) alone, so that it
     /// depends neither on the batch nor on the image's place in it, and is that of `Attack::run` for a sample with this
-    /// number. An evaluation uses the image's index in its data set; a training uses other keys at each step.
+    /// number. Of several targets or restarts, only the first run is made. An evaluation uses the image's index in its data set; a training uses other keys at each step.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -49,7 +46,7 @@ impl Pgd {
     ///
     /// # Errors
     /// Another number of labels or keys than of images, a label that the model has no class for, a model without
-    /// gradients, [`Goal::Given`]. Errors number the images by their place in the batch.
+    /// gradients, [`Targets::Given`]. Errors number the images by their place in the batch.
     pub fn perturb(
         &self,
         victim: &dyn Classifier,
@@ -137,7 +134,7 @@ impl Pgd {
 enum Cotangents<'a> {
     /// `softmax(z) - distribution`: cross-entropy (one-hot) and KL (the clean prediction).
     Softmax(Tensor<2>),
-    /// Any loss, row by row on the host: labels, targets and clean logits.
+    /// Any loss, row by row on the host.
     Rows { loss: Loss, labels: &'a [usize], targets: Vec<Option<usize>> },
 }
 
@@ -150,44 +147,27 @@ impl<'a> Cotangents<'a> {
         classes: usize,
     ) -> Result<Self, AttackError> {
         let config = &pgd.config;
-        if config.goal == Goal::Given {
-            return Err(AttackError::NoTargets);
-        }
         if classes < 2 {
             return Err(AttackError::OneClass { classes });
         }
         if let Some(i) = labels.iter().position(|&label| label >= classes) {
             return Err(AttackError::Label { sample: i as u64, label: labels[i], classes });
         }
-        config.loss.check(classes, config.goal != Goal::Untargeted)?;
-        match (config.goal, config.loss) {
+        config.loss.check(classes, config.targets != Targets::None)?;
+        match (config.targets, config.loss) {
             (_, Loss::Kl) => Ok(Cotangents::Softmax(softmax(victim.logits(images.clone()).inner(), 1))),
-            (Goal::Untargeted, Loss::CrossEntropy) => {
+            (Targets::None, Loss::CrossEntropy) => {
                 let mut one_hot = vec![0.0_f32; labels.len() * classes];
                 labels.iter().enumerate().for_each(|(i, &label)| one_hot[i * classes + label] = 1.0);
                 let one_hot = TensorData::new(one_hot, [labels.len(), classes]);
                 Ok(Cotangents::Softmax(Tensor::from_data(one_hot, &images.device())))
             }
-            (Goal::Untargeted, loss) => {
-                Ok(Cotangents::Rows { loss, labels, targets: vec![None; labels.len()] })
-            }
-            (goal, loss) => {
+            (Targets::None, loss) => Ok(Cotangents::Rows { loss, labels, targets: vec![None; labels.len()] }),
+            (targets, loss) => {
                 let ids: Vec<u64> = (0..labels.len() as u64).collect();
                 let clean = read_logits(victim.logits(images.clone()).inner(), &ids)?;
-                let target = |(i, clean): (usize, &[f32])| {
-                    let shape = [images.dims()[1], images.dims()[2], images.dims()[3]];
-                    let label = labels[i];
-                    goal.target(&Subject {
-                        id: i as u64,
-                        image: Arc::default(),
-                        shape,
-                        label,
-                        target: None,
-                        start: None,
-                        clean,
-                    })
-                };
-                let targets = clean.chunks(classes).enumerate().map(target).collect::<Result<_, _>>()?;
+                let first_run = |clean: &[f32]| targets.of_clean(clean, None, 0);
+                let targets = clean.chunks(classes).map(first_run).collect::<Result<_, _>>()?;
                 Ok(Cotangents::Rows { loss, labels, targets })
             }
         }
@@ -206,7 +186,8 @@ impl<'a> Cotangents<'a> {
                     .zip(cotangents.chunks_mut(shape[1]))
                     .zip(labels.iter().zip(targets));
                 for ((logits, cotangent), (&label, &target)) in rows {
-                    loss.evaluate(logits, Aim { label, target, clean: &[] }, cotangent);
+                    // Only the KL loss looks at clean logits, and it is never computed here.
+                    loss.of(label, target, logits)?.evaluate(logits, cotangent);
                 }
                 Ok(Tensor::from_data(TensorData::new(cotangents, shape), &device))
             }

@@ -1,8 +1,6 @@
 //! Square: score-based random search, which needs no gradients.
 
-mod config;
+pub(crate) mod attack;
+pub(crate) mod config;
 mod pattern;
 mod proposal;
-mod search;
-
-pub use config::{Square, SquareConfig, SquareSchedule};

@@ -203,7 +203,7 @@ mod tests {
     use safetensors::SafeTensors;
 
     use super::*;
-    use crate::attacks::square::SquareConfig;
+    use crate::attacks::square::config::SquareConfig;
 
     const SHAPE: [usize; 3] = [3, 15, 15];
 
@@ -323,8 +323,9 @@ mod tests {
     #[test]
     fn sides_are_those_of_the_reference() {
         for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-            for (size, share) in [("large", 0.8), ("small", 0.1)] {
-                let config = SquareConfig::new(ThreatModel::new(norm, 1.0).unwrap()).with_first_share(share);
+            for (size, fraction) in [("large", 0.8), ("small", 0.1)] {
+                let config =
+                    SquareConfig::new(ThreatModel::new(norm, 1.0).unwrap()).with_first_fraction(fraction);
                 let square = config.build().unwrap();
                 for (query, side) in Golden::read(norm, size).indices("sides").into_iter().enumerate() {
                     assert_eq!(square.side(query, SHAPE), side, "{norm} {size}, query {query}");

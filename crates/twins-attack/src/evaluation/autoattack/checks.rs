@@ -3,7 +3,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::Warning;
 use crate::engine::task::Cost;
 use crate::error::AttackError;
-use crate::losses::loss::{Aim, Loss};
+use crate::losses::loss::Loss;
 use crate::model::classifier::Classifier;
 use crate::model::clean::{CleanLogits, read_logits};
 use crate::model::gradient::Tracked;
@@ -52,8 +52,7 @@ pub(super) fn check_model(
         let logits = read_logits(tracked.logits(), &ids)?;
         let mut cotangents = vec![0.0; n * classes];
         for (i, (z, c)) in again.chunks(classes).zip(cotangents.chunks_mut(classes)).enumerate() {
-            let aim = Aim { label: samples.source().label(i), target: None, clean: &[] };
-            Loss::CrossEntropy.evaluate(z, aim, c);
+            Loss::CrossEntropy.of(samples.source().label(i), None, z)?.evaluate(z, c);
         }
         let cotangents = Tensor::from_data(TensorData::new(cotangents, [n, classes]), samples.device());
         let gradient = tracked.gradient(cotangents)?.try_into_vec_as::<f32>()?;

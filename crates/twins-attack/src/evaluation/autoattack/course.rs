@@ -4,7 +4,7 @@ use super::report::wilson_interval;
 use super::{AutoAttack, Count, Outcome, Progress, Report, SampleRecord, StageReport, Warning};
 use crate::engine::attack::Attack;
 use crate::engine::task::Cost;
-use crate::model::classifier::argmax;
+use crate::losses::ranking::argmax;
 use crate::model::clean::CleanLogits;
 use crate::samples::source::SampleStream;
 

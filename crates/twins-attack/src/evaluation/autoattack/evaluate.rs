@@ -8,15 +8,15 @@ use super::course::Course;
 use super::images::Images;
 use super::replica::{Replica, check_replicas};
 use super::{AttackKind, AutoAttack, EvaluationState, Observer, Outcome, Report, StageReport, Warning};
-use crate::engine::shards;
 use crate::engine::stage::Stage;
-use crate::engine::task::{Cost, Ended, Watch};
+use crate::engine::task::{Completed, Cost, Results};
 use crate::engine::verification::Verification;
+use crate::engine::workers;
 use crate::error::AttackError;
 use crate::model::classifier::Classifier;
 use crate::model::clean::CleanLogits;
 use crate::norms::threat_model::ThreatModel;
-use crate::samples::samples::Samples;
+use crate::samples::in_memory::Samples;
 use crate::samples::source::SampleStream;
 
 /// The result of [`AutoAttack::evaluate`].
@@ -168,7 +168,7 @@ impl AutoAttack {
             }
             let (earlier, now) = (stage.seconds, Instant::now());
             let waiting = course.waiting();
-            let mut watch = StageWatch {
+            let mut watch = StageResults {
                 course: &mut course,
                 observer,
                 stage: &mut stage,
@@ -187,7 +187,7 @@ impl AutoAttack {
                     rule: self.verification_rule(),
                 })
                 .collect();
-            shards::drive(&stages, &waiting, &mut watch)?;
+            workers::drive(&stages, &waiting, &mut watch)?;
             stage.robust = course.standing();
             stage.seconds = earlier + now.elapsed().as_secs_f64();
             total += Cost { forwards: stage.forwards, backwards: stage.backwards };
@@ -210,7 +210,7 @@ fn go_on(flow: ControlFlow<()>) -> Result<(), AttackError> {
 }
 
 /// Passes on what a stage finds out.
-struct StageWatch<'a, 'b> {
+struct StageResults<'a, 'b> {
     course: &'a mut Course<'b>,
     observer: &'a mut dyn Observer,
     stage: &'a mut StageReport,
@@ -219,9 +219,9 @@ struct StageWatch<'a, 'b> {
     begin: Instant,
 }
 
-impl Watch for StageWatch<'_, '_> {
-    fn finished(&mut self, ended: Ended) -> Result<(), AttackError> {
-        let Ended { index, image, finding, tally } = ended;
+impl Results for StageResults<'_, '_> {
+    fn completed(&mut self, completed: Completed) -> Result<(), AttackError> {
+        let Completed { index, image, finding, tally } = completed;
         let outcome = Outcome {
             stage: self.course.stage(),
             sample: index,
@@ -239,7 +239,7 @@ impl Watch for StageWatch<'_, '_> {
         go_on(self.observer.outcome(&outcome))
     }
 
-    fn ticked(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
+    fn progressed(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
         self.course.count(calls);
         go_on(self.observer.progress(&self.course.progress(&self.stage.attack, under_way)))
     }

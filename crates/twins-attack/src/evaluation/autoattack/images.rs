@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use super::{EvaluationState, Observer, Outcome, Progress};
 use crate::error::AttackError;
-use crate::samples::samples::Samples;
+use crate::samples::in_memory::Samples;
 
 /// Keeps the images of an evaluation for its caller, and passes everything on.
 pub(super) struct Images<'a> {

@@ -1,8 +1,7 @@
 use super::{AttackKind, AutoAttack, Version, Warning};
-use crate::attacks::apgd::{ApgdConfig, L1Phases};
-use crate::attacks::fab::FabConfig;
-use crate::attacks::restarts::Restarts;
-use crate::attacks::square::SquareConfig;
+use crate::attacks::apgd::config::{ApgdConfig, L1Phases};
+use crate::attacks::fab::config::FabConfig;
+use crate::attacks::square::config::SquareConfig;
 use crate::engine::attack::Attack;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
@@ -65,17 +64,17 @@ impl AutoAttack {
             .with_seed(config.seed);
         let fab = FabConfig::new(config.threat).with_steps(config.steps).with_seed(config.seed);
         Ok(match kind {
-            AttackKind::ApgdCe => Box::new(Restarts::new(apgd.build()?, restarts(plus || for_l1))?),
+            AttackKind::ApgdCe => Box::new(apgd.with_restarts(restarts(plus || for_l1)).build()?),
             AttackKind::ApgdDlr => {
                 let loss = dlr(false, warnings);
-                Box::new(Restarts::new(apgd.with_loss(loss).build()?, restarts(plus || for_l1))?)
+                Box::new(apgd.with_loss(loss).with_restarts(restarts(plus || for_l1)).build()?)
             }
             AttackKind::ApgdT => {
                 let published = if for_l1 { L1_APGD_TARGETS } else { TARGETS };
                 let (targets, loss) = (targets(published, warnings), dlr(true, warnings));
                 Box::new(apgd.with_loss(loss).with_targets(targets).build()?)
             }
-            AttackKind::Fab => Box::new(Restarts::new(fab.build()?, restarts(plus))?),
+            AttackKind::Fab => Box::new(fab.with_restarts(restarts(plus)).build()?),
             AttackKind::FabT => Box::new(fab.with_targets(targets(TARGETS, warnings)).build()?),
             AttackKind::Square => {
                 let square = SquareConfig::new(config.threat).with_queries(config.queries);

@@ -1,8 +1,8 @@
 //! One of each attack, with few steps.
 
 use twins_attack::{
-    ApgdConfig, Attack, FabConfig, Loss, PgdConfig, Restarts, Returned, SquareConfig, Start, Targets,
-    ThreatModel,
+    ApgdConfig, Attack, Attempt, Criterion, FabConfig, Loss, Model, PgdConfig, Returned, RunSelection,
+    Sample, SquareConfig, Start, Targets, ThreatModel,
 };
 
 /// The attacks that are defined for so many classes.
@@ -20,7 +20,7 @@ pub fn attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn At
         Box::new(apgd.clone().build().unwrap()),
         Box::new(apgd.clone().with_loss(Loss::Margin).with_targets(Targets::Top(3)).build().unwrap()),
         Box::new(apgd.clone().with_returned(Returned::BestLoss).build().unwrap()),
-        Box::new(Restarts::new(fab.clone().build().unwrap(), 2).unwrap()),
+        Box::new(fab.clone().with_restarts(2).build().unwrap()),
         Box::new(fab.with_targets(Targets::Top(3)).build().unwrap()),
         Box::new(SquareConfig::new(threat).with_queries(12).with_seed(seed).build().unwrap()),
     ];
@@ -31,4 +31,50 @@ pub fn attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn At
         all.push(Box::new(apgd.with_loss(Loss::Dlr).with_targets(Targets::Top(2)).build().unwrap()));
     }
     all
+}
+
+/// An attack with more restarts.
+#[derive(Debug)]
+pub struct Repeated(pub Box<dyn Attack>, pub usize);
+
+impl Attack for Repeated {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        self.0.threat_model()
+    }
+
+    fn targets(&self) -> Targets {
+        self.0.targets()
+    }
+
+    fn restarts(&self) -> usize {
+        self.1 * self.0.restarts()
+    }
+
+    fn run_selection(&self) -> RunSelection {
+        self.0.run_selection()
+    }
+
+    fn criterion(&self) -> Criterion {
+        self.0.criterion()
+    }
+
+    fn eot(&self) -> usize {
+        self.0.eot()
+    }
+
+    fn uses_gradients(&self) -> bool {
+        self.0.uses_gradients()
+    }
+
+    fn budget(&self, classes: usize) -> u64 {
+        self.1 as u64 * self.0.budget(classes)
+    }
+
+    fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {
+        self.0.attack(sample, model)
+    }
 }

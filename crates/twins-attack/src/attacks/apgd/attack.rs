@@ -1,0 +1,231 @@
+use std::mem;
+
+use super::config::{ApgdConfig, L1Phases};
+use super::schedule::Schedule;
+use crate::draws::Draws;
+use crate::engine::attack::{Attack, Attempt};
+use crate::engine::criterion::Criterion;
+use crate::engine::finding::{Finding, Returned, RunSelection};
+use crate::engine::query::{Model, Response};
+use crate::engine::sample::Sample;
+use crate::engine::targets::Targets;
+use crate::error::AttackError;
+use crate::losses::loss::Loss;
+use crate::norms::norm::Norm;
+use crate::norms::threat_model::ThreatModel;
+
+/// Weight of the new step against the last one: `α` of the paper.
+const STEP_WEIGHT: f32 = 0.75;
+
+/// Auto-PGD (Croce & Hein 2020, arXiv 2003.01690, algorithm 1; in L1 Croce & Hein 2021, arXiv 2103.01208,
+/// algorithm 2).
+///
+/// With step size `η`, starting at `2 ε`, and momentum:
+/// `z = Π(x + η · direction(∇ loss))`, `x_new = Π(x + 0.75 (z - x) + 0.25 (x - x_prev))`. At checkpoints that come ever
+/// closer, the step size is halved and the search goes on from the best point, if the loss rose in at most 75 % of the
+/// steps since the last checkpoint, or if neither step size nor best loss have changed since.
+///
+/// Two traits of the reference implementation are kept, so that trajectories agree: the first step of all counts as
+/// rising if its loss is positive, and `x_prev` survives a return to the best point. Unlike there, a point of the first
+/// L1 phases that is misclassified and happens to lie within epsilon counts.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use twins_attack::{ApgdConfig, Attack, Norm, Samples, ThreatModel};
+/// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+/// let images = Tensor::from_floats([[[[0.6, 0.5]]], [[[0.9, 0.1]]]], &Device::flex());
+/// let samples = Samples::new(images, vec![0, 0])?;
+/// let output = ApgdConfig::new(ThreatModel::new(Norm::Linf, 0.1)?).build()?.run(&victim, &samples)?;
+/// assert_eq!(output.fooled, [true, false]);
+/// // The first sample left the batch early: 1 forward on the clean image and up to 101 in the attack.
+/// assert!(output.forwards < 2 + 2 * 101);
+/// # Ok::<(), twins_attack::AttackError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apgd {
+    pub(super) config: ApgdConfig,
+}
+
+impl Apgd {
+    /// The norms that APGD supports.
+    pub const NORMS: &'static [Norm] = &[Norm::Linf, Norm::L2, Norm::L1];
+
+    /// The settings.
+    pub fn config(&self) -> &ApgdConfig {
+        &self.config
+    }
+
+    async fn ascend(&self, sample: Sample<'_>, mut model: Model) -> Result<Finding, AttackError> {
+        let objective = sample.objective(self.config.loss)?;
+        let image = &sample.image;
+        let phases = self.phases();
+        let mut x = match sample.start_within(&self.config.threat) {
+            Some(start) => start,
+            None => random_start(&phases[0].0, image, &mut sample.draws(self.config.seed, &self.name())),
+        };
+        // A random start says nothing about how sparse the solution is.
+        let mut sparsity_known = sample.start.is_some();
+        let mut result: Option<Best> = None;
+        for (ball, steps) in phases {
+            // A later phase starts from the best point of the one before.
+            if let Some(best) = result.take() {
+                x = best.point;
+                ball.project(image, &mut x);
+            }
+            let at = model.gradient(&x, |z, c| objective.evaluate(z, c)).await;
+            if self.is_enough(&at, &x, image, &ball) {
+                return Ok(at.at(x));
+            }
+            let changed_values = sparsity_known.then(|| changed(&x, image));
+            let mut schedule =
+                Schedule::new(ball, steps, self.config.rho, at.loss, changed_values, image.len());
+            sparsity_known = true;
+            let mut gradient = at.gradient.clone();
+            let mut best = Best { point: x.clone(), response: at };
+            let mut previous: Option<Vec<f32>> = None;
+            for step in 1..=steps {
+                let next = advance(&ball, &schedule, image, &x, previous.as_deref(), &gradient);
+                previous = Some(mem::replace(&mut x, next));
+                // No step follows the last point.
+                let at = if step < steps {
+                    model.gradient(&x, |z, c| objective.evaluate(z, c)).await
+                } else {
+                    model.loss(&x, |z, c| objective.evaluate(z, c)).await
+                };
+                if self.is_enough(&at, &x, image, &ball) {
+                    return Ok(at.at(x));
+                }
+                let loss = at.loss;
+                gradient.clone_from(&at.gradient);
+                if loss > best.response.loss {
+                    best = Best { point: x.clone(), response: at };
+                }
+                let best_changed = || changed(&best.point, image);
+                if schedule.after_step(loss, best.response.loss, best_changed, image.len()) {
+                    x.clone_from(&best.point);
+                    gradient.clone_from(&best.response.gradient);
+                }
+            }
+            result = Some(best);
+        }
+        Ok(result.map_or_else(|| sample.nothing_found(), |best| best.response.at(best.point)))
+    }
+
+    /// Whether a point ends the search. A point of the wide L1 balls counts only if it lies in the ball that is allowed.
+    fn is_enough(&self, at: &Response, x: &[f32], image: &[f32], ball: &ThreatModel) -> bool {
+        let threat = &self.config.threat;
+        let within = || ball.epsilon() <= threat.epsilon() || threat.distance(image, x) <= threat.epsilon();
+        self.config.returned == Returned::FirstFooled && at.fooled && within()
+    }
+
+    /// Radius and number of steps of each phase.
+    pub(super) fn phases(&self) -> Vec<(ThreatModel, usize)> {
+        let config = &self.config;
+        if config.threat.norm() != Norm::L1 || config.l1_phases == L1Phases::Fixed {
+            return vec![(config.threat, config.steps)];
+        }
+        // Ceiling of 30 %, as published; of very few steps the last one must be left for the allowed ball.
+        let first = (3 * config.steps).div_ceil(10).min(config.steps - 1);
+        let second = first.min(config.steps - 1 - first);
+        let phases = [(3.0, first), (2.0, second), (1.0, config.steps - first - second)].into_iter();
+        phases
+            .filter(|(_, steps)| *steps > 0)
+            .map(|(factor, steps)| (config.threat.scaled(factor), steps))
+            .collect()
+    }
+}
+
+/// The point of largest loss.
+struct Best {
+    point: Vec<f32>,
+    response: Response,
+}
+
+/// A step along the gradient, with momentum. The first step has no momentum, and L1 never.
+fn advance(
+    ball: &ThreatModel,
+    schedule: &Schedule,
+    image: &[f32],
+    x: &[f32],
+    previous: Option<&[f32]>,
+    gradient: &[f32],
+) -> Vec<f32> {
+    let mut z = vec![0.0; x.len()];
+    ball.steepest(gradient, schedule.l1_support, &mut z);
+    z.iter_mut().zip(x).for_each(|(z, &x)| *z = x + schedule.step_size * *z);
+    ball.project(image, &mut z);
+    if let Some(previous) = previous
+        && ball.norm() != Norm::L1
+    {
+        for ((z, &x), &before) in z.iter_mut().zip(x).zip(previous) {
+            *z = x + (*z - x) * STEP_WEIGHT + (x - before) * (1.0 - STEP_WEIGHT);
+        }
+        ball.project(image, &mut z);
+    }
+    z
+}
+
+/// In how many values a point differs from the clean image.
+fn changed(point: &[f32], image: &[f32]) -> usize {
+    point.iter().zip(image).filter(|(p, x)| p != x).count()
+}
+
+/// The published starts: on the surface of the Linf and L2 balls, clipped to the box; in L1 normal noise, projected onto
+/// the ball of the first phase.
+fn random_start(ball: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32> {
+    let norm = ball.norm();
+    let mut point = ball.noise(image.len(), draws);
+    let scale =
+        if norm == Norm::L1 { 1.0 } else { ball.epsilon() / (norm.length(point.iter().copied()) + 1e-12) };
+    point.iter_mut().zip(image).for_each(|(p, &x)| *p = x + scale * *p);
+    ball.project(image, &mut point);
+    point
+}
+
+impl Attack for Apgd {
+    fn name(&self) -> String {
+        let loss = match self.config.loss {
+            Loss::CrossEntropy => "ce",
+            Loss::Margin => "margin",
+            Loss::Dlr => "dlr",
+            Loss::Kl => "kl",
+        };
+        match (self.config.targets, self.config.loss) {
+            (Targets::None, _) => format!("apgd-{loss}"),
+            (_, Loss::Dlr) => "apgd-t".to_string(),
+            _ => format!("apgd-t-{loss}"),
+        }
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        self.config.threat
+    }
+
+    fn targets(&self) -> Targets {
+        self.config.targets
+    }
+
+    fn restarts(&self) -> usize {
+        self.config.restarts
+    }
+
+    fn run_selection(&self) -> RunSelection {
+        self.config.returned.run_selection()
+    }
+
+    fn criterion(&self) -> Criterion {
+        self.config.criterion
+    }
+
+    fn eot(&self) -> usize {
+        self.config.eot
+    }
+
+    fn budget(&self, classes: usize) -> u64 {
+        (self.runs(classes) * (self.config.steps * self.config.eot + self.phases().len())) as u64
+    }
+
+    fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {
+        Box::pin(self.ascend(sample, model))
+    }
+}

@@ -1,0 +1,196 @@
+use super::config::{FabCandidates, FabConfig, FabDepth};
+use super::hyperplane::step_to_hyperplane;
+use crate::draws::Draws;
+use crate::engine::attack::{Attack, Attempt};
+use crate::engine::finding::{Finding, RunSelection};
+use crate::engine::query::{Model, Response};
+use crate::engine::sample::Sample;
+use crate::engine::targets::Targets;
+use crate::error::AttackError;
+use crate::norms::norm::Norm;
+use crate::norms::threat_model::ThreatModel;
+
+/// After so many points in a row that are not misclassified, the next one is taken not to be: fewer make for more
+/// gradients in vain than forward passes saved (measured on the net of `tests/it/mnist_autoattack.rs`).
+const LIKELY_SHORT: usize = 6;
+
+/// Fast adaptive boundary attack (Croce & Hein 2020, arXiv 1907.02044, algorithm 1): looks for the nearest
+/// misclassified point.
+///
+/// The decision boundary is linearised at the present point `x`; with `d` the shortest step from `x` onto it within
+/// the box, and `d'` that from the clean image `x₀`,
+/// `x ← (1 - α)(x + η d) + α (x₀ + η d')`, `α = min(‖d‖ / (‖d‖ + ‖d'‖), α_max)`.
+/// A misclassified `x` is noted if it is the nearest so far, and pulled back: `x ← x₀ + β (x - x₀)`.
+///
+/// By default two things differ from the reference implementation: a point that is still misclassified after it was
+/// pulled back is noted too ([`FabCandidates::AfterStep`] is the reference's way), and the first point within epsilon ends
+/// the search ([`FabDepth::Nearest`] does not). Restarts begin at a random point half epsilon away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fab {
+    pub(super) config: FabConfig,
+}
+
+impl Fab {
+    /// The norms that FAB supports.
+    pub const NORMS: &'static [Norm] = &[Norm::Linf, Norm::L2, Norm::L1];
+
+    /// The settings.
+    pub fn config(&self) -> &FabConfig {
+        &self.config
+    }
+
+    async fn search(&self, sample: Sample<'_>, mut model: Model) -> Result<Finding, AttackError> {
+        let FabConfig { threat, steps, eta, alpha_max, beta, candidates, .. } = self.config;
+        let (image, label) = (&sample.image, sample.label);
+        // The classes that the point may be moved to.
+        let classes = match sample.target {
+            Some(target) => vec![target],
+            None => (0..sample.clean.len()).filter(|&class| class != label).collect(),
+        };
+        let mut x = match sample.start_within(&threat) {
+            Some(start) => start,
+            None if sample.restart == 0 => image.to_vec(),
+            None => random_start(&threat, image, &mut sample.draws(self.config.seed, &self.name())),
+        };
+        let mut nearest = sample.nothing_found();
+        // How many points in a row have not been misclassified.
+        let mut short_of_boundary = 0;
+        // The first class's boundary at x, if it is known already.
+        let mut known: Option<Response> = None;
+        for step in 1..=steps {
+            let mut boundary: Option<Boundary> = None;
+            for &class in &classes {
+                let at = match known.take() {
+                    Some(known) => known,
+                    None => model.gradient(&x, |z, c| difference(z, c, class, label)).await,
+                };
+                // The start, or a point that was pulled back.
+                let candidate = at.fooled && candidates == FabCandidates::AfterPullBack;
+                if candidate && self.note(&mut nearest, &at, &x, image) {
+                    return Ok(nearest);
+                }
+                let other = Boundary::new(at, threat.norm());
+                if boundary.as_ref().is_none_or(|boundary| other.distance < boundary.distance) {
+                    boundary = Some(other);
+                }
+            }
+            let Some(boundary) = boundary else { break };
+            let (d, d_image) = boundary.steps(threat.norm(), &x, image);
+            let length = |d: &[f32]| threat.norm().length(d.iter().copied()).max(1e-8);
+            let alpha = (length(&d) / (length(&d) + length(&d_image))).clamp(0.0, alpha_max);
+            for (((x, &x0), d), d0) in x.iter_mut().zip(image.iter()).zip(d).zip(d_image) {
+                *x = ((*x + eta * d) * (1.0 - alpha) + (x0 + eta * d0) * alpha).clamp(0.0, 1.0);
+            }
+            // The gradient at this point is wanted only if it is not misclassified either. It is asked for along with the
+            // logits, saving a forward pass, once that is likely.
+            let with_gradient = short_of_boundary >= LIKELY_SHORT && step < steps;
+            let at = if with_gradient {
+                model.gradient(&x, |z, c| difference(z, c, classes[0], label)).await
+            } else {
+                model.logits(&x).await
+            };
+            if at.fooled {
+                if self.note(&mut nearest, &at, &x, image) {
+                    return Ok(nearest);
+                }
+                x.iter_mut().zip(image.iter()).for_each(|(x, &x0)| *x = x0 + (*x - x0) * beta);
+                short_of_boundary = 0;
+            } else {
+                known = with_gradient.then_some(at);
+                short_of_boundary += 1;
+            }
+        }
+        // A point outside the threat model is no result.
+        Ok(if -nearest.loss <= threat.epsilon() { nearest } else { sample.nothing_found() })
+    }
+
+    /// Notes a misclassified point if it is the nearest so far; whether that ends the search.
+    fn note(&self, nearest: &mut Finding, at: &Response, x: &[f32], image: &[f32]) -> bool {
+        let threat = &self.config.threat;
+        let distance = threat.distance(image, x);
+        if -distance > nearest.loss {
+            let (point, logits) = (x.to_vec(), at.logits.clone());
+            *nearest = Finding { point, fooled: true, logits, loss: -distance };
+        }
+        self.config.depth == FabDepth::WithinEpsilon && distance <= threat.epsilon()
+    }
+}
+
+/// The difference `z_class - z_label`, which is zero on the boundary between the two.
+fn difference(logits: &[f32], cotangent: &mut [f32], class: usize, label: usize) -> f32 {
+    cotangent[class] = 1.0;
+    cotangent[label] = -1.0;
+    logits[class] - logits[label]
+}
+
+/// The linearised boundary `difference + normal · (z - x) = 0` between a class and the label.
+struct Boundary {
+    difference: f32,
+    normal: Vec<f32>,
+    /// Distance of `x` from the boundary in the norm, without the box.
+    distance: f32,
+}
+
+impl Boundary {
+    fn new(at: Response, norm: Norm) -> Self {
+        // The supported norms have one.
+        let dual = norm.dual().map_or(0.0, |dual| dual.length(at.gradient.iter().copied()));
+        Self { difference: at.loss, distance: at.loss.abs() / (1e-12 + dual), normal: at.gradient }
+    }
+
+    /// The shortest steps onto the boundary within the box, from `x` and from the clean image.
+    fn steps(&self, norm: Norm, x: &[f32], image: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let gap = f64::from(self.difference);
+        // Seen from the clean image the gap is smaller by what the way from there has brought.
+        let way: f64 = (self.normal.iter().zip(x).zip(image))
+            .map(|((&w, &x), &x0)| f64::from(w) * (f64::from(x0) - f64::from(x)))
+            .sum();
+        let mut steps = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        step_to_hyperplane(norm, x, &self.normal, gap, &mut steps.0);
+        step_to_hyperplane(norm, image, &self.normal, gap + way, &mut steps.1);
+        steps
+    }
+}
+
+/// Half epsilon away from the clean image in a random direction, clipped to the box.
+fn random_start(threat: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32> {
+    let mut point = threat.noise(image.len(), draws);
+    let scale = 0.5 * threat.epsilon() / (threat.norm().length(point.iter().copied()) + 1e-12);
+    point.iter_mut().zip(image).for_each(|(p, &x)| *p = (x + scale * *p).clamp(0.0, 1.0));
+    point
+}
+
+impl Attack for Fab {
+    fn name(&self) -> String {
+        if self.config.targets == Targets::None { "fab" } else { "fab-t" }.to_string()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        self.config.threat
+    }
+
+    fn targets(&self) -> Targets {
+        self.config.targets
+    }
+
+    fn restarts(&self) -> usize {
+        self.config.restarts
+    }
+
+    fn run_selection(&self) -> RunSelection {
+        match self.config.depth {
+            FabDepth::WithinEpsilon => RunSelection::FirstFooled,
+            FabDepth::Nearest => RunSelection::Strongest,
+        }
+    }
+
+    fn budget(&self, classes: usize) -> u64 {
+        let gradients = if self.config.targets == Targets::None { classes - 1 } else { 1 };
+        // A new point, and then its gradient unless that came with it.
+        (self.runs(classes) * self.config.steps * (gradients + 1)) as u64
+    }
+
+    fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {
+        Box::pin(self.search(sample, model))
+    }
+}

@@ -1,0 +1,223 @@
+use std::collections::HashSet;
+
+use super::config::{SquareConfig, SquareSchedule};
+use super::proposal::{Repaint, Shift, draw_stripes, draw_tiles, stripes, tiled};
+use crate::engine::attack::{Attack, Attempt};
+use crate::engine::finding::Finding;
+use crate::engine::query::{Model, Response};
+use crate::engine::sample::Sample;
+use crate::error::AttackError;
+use crate::losses::ranking::best_other;
+use crate::norms::norm::Norm;
+use crate::norms::threat_model::ThreatModel;
+
+/// The attack's name, also in the key of its random draws.
+const NAME: &str = "square";
+
+/// Square attack (Andriushchenko et al. 2020, arXiv 1912.00049; in L1 as in the authors' code in AutoAttack): random
+/// search on the margin `z_y - max_{i≠y} z_i` over perturbations on the surface of the ball. Each proposal redraws the
+/// perturbation in one square (in L2 and L1 it moves perturbation from one square to another) and is kept if it lowers the
+/// margin.
+///
+/// Deviations from the reference implementation:
+///
+/// * Each sample has its own draws. In the reference the samples of a batch have the squares' places and halves in common,
+///   and in Linf the signs too.
+/// * Squares reach the last row and column, which the reference's never do.
+/// * In Linf a proposal is not sent to the model if the result is known: the square has those values already, or the same
+///   change to the same point was rejected before.
+/// * Two equal logits end the search only if the other class comes first, so that the model misclassifies the point. The
+///   reference stops at every tie and counts the point by the predicted class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Square {
+    pub(super) config: SquareConfig,
+}
+
+impl Square {
+    /// The norms that Square supports.
+    pub const NORMS: &'static [Norm] = &[Norm::Linf, Norm::L2, Norm::L1];
+
+    /// The settings.
+    pub fn config(&self) -> &SquareConfig {
+        &self.config
+    }
+
+    /// In Linf: each proposal gives one square the values of the image plus or minus epsilon.
+    async fn search_linf(&self, sample: Sample<'_>, mut model: Model) -> Result<Finding, AttackError> {
+        let epsilon = self.config.threat.epsilon();
+        let (image, shape) = (&sample.image, sample.shape);
+        let mut draws = sample.draws(self.config.seed, NAME);
+        let mut x = stripes(epsilon, image, shape, &draw_stripes(shape, &mut draws));
+        let mut best = model.logits(&x).await;
+        let mut known = Rejected::default();
+        for query in 0..self.config.queries {
+            if best.fooled {
+                break;
+            }
+            let repaint = Repaint::draw(self.side(query, shape), shape, &mut draws);
+            let change = Change::make(&mut x, repaint.values(epsilon, image, shape));
+            if change.is_nothing() || known.contains(&change) {
+                change.undo(&mut x);
+                continue;
+            }
+            let at = model.logits(&x).await;
+            if at.fooled || margin(&at, sample.label) < margin(&best, sample.label) {
+                best = at;
+                known.forget();
+            } else {
+                change.undo(&mut x);
+                known.remember(change);
+            }
+        }
+        Ok(Finding { loss: -margin(&best, sample.label), ..best.at(x) })
+    }
+
+    /// In L2 and L1: each proposal moves perturbation from one square to another.
+    async fn search_shifting(&self, sample: Sample<'_>, mut model: Model) -> Result<Finding, AttackError> {
+        let threat = &self.config.threat;
+        let (image, shape) = (&sample.image, sample.shape);
+        let mut draws = sample.draws(self.config.seed, NAME);
+        let mut x = tiled(threat, image, shape, &draw_tiles(shape, &mut draws));
+        let mut best = model.logits(&x).await;
+        for query in 0..self.config.queries {
+            if best.fooled {
+                break;
+            }
+            let shift = Shift::draw(self.side(query, shape), shape, &mut draws);
+            let proposal = shift.point(threat, image, &x, shape);
+            let at = model.logits(&proposal).await;
+            if at.fooled || margin(&at, sample.label) < margin(&best, sample.label) {
+                (x, best) = (proposal, at);
+            }
+        }
+        Ok(Finding { loss: -margin(&best, sample.label), ..best.at(x) })
+    }
+
+    /// Fraction of the image that the square of this query changes.
+    pub(super) fn fraction(&self, query: usize) -> f32 {
+        let query = match self.config.schedule {
+            SquareSchedule::Published => query,
+            SquareSchedule::Rescaled => (query as f64 / self.config.queries as f64 * 10_000.0) as usize,
+        };
+        let halvings =
+            [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000].iter().filter(|&&at| query > at).count();
+        self.config.first_fraction * 0.5_f32.powi(halvings as i32)
+    }
+
+    /// Side of the square of this query.
+    pub(super) fn side(&self, query: usize, [_, height, width]: [usize; 3]) -> usize {
+        let area = f64::from(self.fraction(query)) * (height * width) as f64;
+        let side = area.sqrt().round() as usize;
+        if self.config.threat.norm() == Norm::Linf {
+            side.max(1)
+        } else {
+            // The two halves of a bump need room, and its middle a middle.
+            side.max(3) | 1
+        }
+    }
+}
+
+/// By how much the label's logit is above every other one.
+fn margin(at: &Response, label: usize) -> f32 {
+    at.logits[label] - at.logits[best_other(&at.logits, label)]
+}
+
+/// What a proposal has changed: places, and the values that they had.
+struct Change {
+    /// In Linf a value can only be at one of two places, so that these tell the proposal.
+    places: Box<[u32]>,
+    before: Vec<f32>,
+}
+
+impl Change {
+    /// Writes values to places of a point.
+    fn make(x: &mut [f32], values: impl Iterator<Item = (usize, f32)>) -> Self {
+        let (places, before) = values
+            .filter_map(|(place, value)| {
+                let before = std::mem::replace(&mut x[place], value);
+                (before != value).then_some((place as u32, before))
+            })
+            .unzip::<_, _, Vec<_>, Vec<_>>();
+        Self { places: places.into(), before }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn undo(&self, x: &mut [f32]) {
+        self.places.iter().zip(&self.before).for_each(|(&place, &before)| x[place as usize] = before);
+    }
+}
+
+/// The proposals rejected since the best point was found: what the model says of them is known.
+#[derive(Default)]
+struct Rejected(HashSet<Box<[u32]>>);
+
+impl Rejected {
+    /// Proposals that change more values than this hardly ever come again, and are not remembered.
+    const LONGEST: usize = 32;
+
+    fn contains(&self, change: &Change) -> bool {
+        self.0.contains(&change.places)
+    }
+
+    fn remember(&mut self, change: Change) {
+        if change.places.len() <= Self::LONGEST {
+            self.0.insert(change.places);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Attack for Square {
+    fn name(&self) -> String {
+        NAME.to_string()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        self.config.threat
+    }
+
+    fn uses_gradients(&self) -> bool {
+        false
+    }
+
+    fn budget(&self, _classes: usize) -> u64 {
+        self.config.queries as u64
+    }
+
+    fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {
+        if self.config.threat.norm() == Norm::Linf {
+            Box::pin(self.search_linf(sample, model))
+        } else {
+            Box::pin(self.search_shifting(sample, model))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_halve_at_the_published_queries() {
+        let config = SquareConfig::new(ThreatModel::new(Norm::Linf, 0.1).unwrap());
+        let published = config.clone().build().unwrap();
+        assert_eq!([0, 10, 11, 51, 4999].map(|q| published.fraction(q)), [0.8, 0.8, 0.4, 0.2, 0.006_25]);
+        let rescaled = config.with_queries(1000).with_schedule(SquareSchedule::Rescaled).build().unwrap();
+        assert_eq!([1, 2, 900].map(|q| rescaled.fraction(q)), [0.8, 0.4, 0.8 / 512.0]);
+    }
+
+    #[test]
+    fn a_change_is_what_differs_and_can_be_undone() {
+        let mut x = [0.1, 0.2, 0.3];
+        let change = Change::make(&mut x, [(0, 0.1), (2, 0.9)].into_iter());
+        assert_eq!((x, &change.places[..]), ([0.1, 0.2, 0.9], &[2][..]));
+        change.undo(&mut x);
+        assert_eq!(x, [0.1, 0.2, 0.3]);
+    }
+}

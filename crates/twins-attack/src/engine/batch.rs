@@ -1,0 +1,98 @@
+//! Puts the questions of many attacks to the model in one call.
+
+use burn::tensor::{Tensor, TensorData};
+use rayon::prelude::*;
+
+use super::lanes::Lanes;
+use super::query::Need;
+use super::slot::Slot;
+use super::stage::Stage;
+use crate::error::AttackError;
+use crate::model::clean::read_logits;
+use crate::model::gradient::Tracked;
+
+/// Fewer images are not worth a model call of their own.
+pub(super) const SMALLEST_PART: usize = 8;
+
+/// So many attacks go on in one piece of work for a thread.
+const ATTACKS_PER_THREAD: usize = 4;
+
+impl Stage<'_> {
+    /// Answers the questions of one kind, of which more attacks wait; the others keep theirs for the next batch.
+    ///
+    /// Returns how many images went through the model.
+    pub(super) fn answer_questions(&self, slots: &mut [Slot<'_>], lanes: &Lanes) -> Result<u64, AttackError> {
+        let wanting_gradient = slots.iter().filter(|slot| slot.need() == Some(Need::Gradient)).count();
+        let need = if 2 * wanting_gradient >= slots.len() { Need::Gradient } else { Need::Logits };
+        let mut asking: Vec<_> = slots.iter_mut().filter(|slot| slot.need() == Some(need)).collect();
+        let part = asking.len().div_ceil(lanes.count()).max(SMALLEST_PART);
+        let jobs = asking.chunks_mut(part).map(|part| || self.answer(part, need)).collect();
+        lanes.run(jobs).into_iter().sum()
+    }
+
+    /// Answers these questions with one model call for each of the repeated passes.
+    fn answer(&self, asking: &mut [&mut Slot<'_>], need: Need) -> Result<u64, AttackError> {
+        let ids: Vec<u64> = asking.iter().map(|slot| self.samples.source().id(slot.task.index)).collect();
+        let row: usize = self.samples.source().image_shape().iter().product();
+        let mut pixels = Vec::with_capacity(asking.len() * row);
+        for slot in asking.iter() {
+            slot.image(&mut pixels)?;
+        }
+        let images = self.samples.upload_to(pixels, self.device);
+        let (logits, gradients, repeats) = match need {
+            Need::Logits => (read_logits(self.victim.logits(images).inner(), &ids)?, Vec::new(), 1),
+            Need::Gradient => {
+                let (logits, gradients) = self.gradients(asking, images, &ids)?;
+                (logits, gradients, self.attack.eot() as u64)
+            }
+        };
+        let classes = self.clean.classes();
+        let gradient = |i: usize| gradients.get(i * row..(i + 1) * row).unwrap_or(&[]);
+        asking.par_iter_mut().with_min_len(ATTACKS_PER_THREAD).enumerate().for_each(|(i, slot)| {
+            let cost = &mut slot.task.tally.cost;
+            cost.forwards += repeats;
+            cost.backwards += if need == Need::Gradient { repeats } else { 0 };
+            slot.answer(&logits[i * classes..(i + 1) * classes], gradient(i));
+        });
+        Ok(asking.len() as u64 * repeats)
+    }
+
+    /// Logits and input gradients, the gradients averaged over the repeated passes and the logits those of the last. The
+    /// gradients are added up on the device.
+    fn gradients(
+        &self,
+        asking: &mut [&mut Slot<'_>],
+        images: Tensor<4>,
+        ids: &[u64],
+    ) -> Result<(Vec<f32>, Vec<f32>), AttackError> {
+        let classes = self.clean.classes();
+        let repeats = self.attack.eot();
+        let mut logits = Vec::new();
+        let mut sum: Option<Tensor<4>> = None;
+        for _ in 0..repeats {
+            let tracked = Tracked::forward(self.victim, images.clone())?;
+            logits = read_logits(tracked.logits(), ids)?;
+            let mut cotangents = vec![0.0; logits.len()];
+            let rows = asking.par_iter_mut().with_min_len(ATTACKS_PER_THREAD);
+            rows.zip(logits.par_chunks(classes))
+                .zip(cotangents.par_chunks_mut(classes))
+                .for_each(|((slot, logits), cotangent)| slot.cotangent(logits, cotangent));
+            let cotangents = TensorData::new(cotangents, [asking.len(), classes]);
+            let gradient = tracked.gradient(Tensor::from_data(cotangents, self.device))?;
+            sum = Some(match sum {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            });
+        }
+        let mut mean = match sum {
+            Some(sum) => sum.try_into_vec_as::<f32>()?,
+            None => Vec::new(),
+        };
+        if repeats > 1 {
+            mean.iter_mut().for_each(|g| *g /= repeats as f32);
+        }
+        // Where the model is not differentiable the gradient may be NaN: such a value tells nothing.
+        mean.iter_mut().filter(|g| !g.is_finite()).for_each(|g| *g = 0.0);
+        Ok((logits, mean))
+    }
+}

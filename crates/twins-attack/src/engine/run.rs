@@ -1,0 +1,131 @@
+use burn::tensor::Tensor;
+
+use super::attack::Attack;
+use super::criterion::Criterion;
+use super::stage::Stage;
+use super::targets::Targets;
+use super::task::{Completed, Cost, Results, Tally};
+use super::verification::{Verification, VerificationRule};
+use super::workers;
+use crate::error::AttackError;
+use crate::losses::ranking::argmax;
+use crate::model::classifier::Classifier;
+use crate::model::clean::CleanLogits;
+use crate::model::inference_form::check_gradient_pass;
+use crate::samples::in_memory::Samples;
+
+/// What an attack has done to a batch.
+///
+/// It has two rates, which are complementary only if the model classifies every clean sample correctly and the
+/// criterion is [`Criterion::Misclassified`]: [`robust_accuracy`](Self::robust_accuracy) asks whether the label is still
+/// predicted, and [`success_rate`](Self::success_rate) whether the attack reached its criterion.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use twins_attack::{Attack, Criterion, Norm, PgdConfig, Samples, Targets, ThreatModel};
+/// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+/// let images = [[[[0.5, 0.4, 0.4]]], [[[0.9, 0.1, 0.0]]], [[[0.1, 0.9, 0.0]]]];
+/// let samples = Samples::new(Tensor::from_floats(images, &Device::flex()), vec![0, 0, 0])?;
+/// let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.1)?, 5, 0.05);
+/// let pgd = pgd.with_targets(Targets::LeastLikely).with_criterion(Criterion::ClassifiedAsTarget);
+/// let output = pgd.build()?.run(&victim, &samples)?;
+/// // The first image reaches its target, class 2, and the second does not; the third is misclassified without an attack.
+/// assert_eq!((output.fooled.clone(), output.attacked.clone()), (vec![true, false, false], vec![true, true, false]));
+/// assert_eq!((output.robust_accuracy(), output.success_rate()), (1.0 / 3.0, Some(0.5)));
+/// # Ok::<(), twins_attack::AttackError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct AttackOutput {
+    /// The attack's images `[samples, channels, height, width]`, inside the threat model: adversarial ones where the
+    /// attack succeeded, its strongest ones elsewhere (the clean image if that lay outside).
+    pub adversarial: Tensor<4>,
+    /// Whether the attack met its [`Criterion`] on each sample, as verified in a fresh forward pass. A clean image that is
+    /// misclassified meets [`Criterion::Misclassified`], and [`Criterion::ClassifiedAsTarget`] if its prediction is the
+    /// target given with the samples.
+    pub fooled: Vec<bool>,
+    /// The class that the model predicts for each adversarial image.
+    pub predictions: Vec<usize>,
+    /// The correct class of each sample.
+    pub labels: Vec<usize>,
+    /// Whether the sample was attacked: the model classifies its clean image correctly.
+    pub attacked: Vec<bool>,
+    /// How many images were run through the model.
+    pub forwards: u64,
+    /// For how many of those a gradient was computed.
+    pub backwards: u64,
+    /// What came of checking the images that the attack claimed.
+    pub verification: Verification,
+}
+
+impl AttackOutput {
+    /// The fraction of all samples whose adversarial image is still classified as labelled, in [0, 1].
+    pub fn robust_accuracy(&self) -> f64 {
+        let robust = self.predictions.iter().zip(&self.labels).filter(|(p, y)| p == y).count();
+        robust as f64 / self.labels.len() as f64
+    }
+
+    /// The fraction of the attacked samples on which the attack met its criterion, in [0, 1]; `None` if none was attacked.
+    pub fn success_rate(&self) -> Option<f64> {
+        let attacked = self.attacked.iter().filter(|attacked| **attacked).count();
+        let reached = self.fooled.iter().zip(&self.attacked).filter(|(f, a)| **f && **a).count();
+        (attacked > 0).then(|| reached as f64 / attacked as f64)
+    }
+}
+
+pub(super) fn run(
+    attack: &dyn Attack,
+    victim: &(dyn Classifier + Sync),
+    samples: &Samples,
+) -> Result<AttackOutput, AttackError> {
+    let stream = samples.stream();
+    let clean = CleanLogits::compute(victim, &stream)?;
+    let predictions: Vec<usize> = clean.rows().map(argmax).collect();
+    let attacked: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p == y).collect();
+    let standing: Vec<usize> = (0..samples.len()).filter(|&i| attacked[i]).collect();
+    let reached = |i: usize| match (attack.criterion(), attack.targets()) {
+        (Criterion::Misclassified, _) | (_, Targets::None) => true,
+        (Criterion::ClassifiedAsTarget, Targets::Given) => stream.source().target(i) == Some(predictions[i]),
+        // The classes that the others aim at depend on how a correct prediction ranks them.
+        (Criterion::ClassifiedAsTarget, _) => false,
+    };
+    let fooled = (0..samples.len()).map(|i| !attacked[i] && reached(i)).collect();
+    let mut cost = Cost { forwards: clean.forwards(), backwards: 0 };
+    if attack.uses_gradients() && !standing.is_empty() && attack.threat_model().epsilon() > 0.0 {
+        cost += check_gradient_pass(victim, samples.device(), &stream, &clean)?;
+    }
+    let tally = Tally { cost, ..Tally::default() };
+    let mut batch = Batch { pixels: samples.pixels().to_vec(), predictions, fooled, tally };
+    let rule = VerificationRule::default();
+    let stage = Stage { attack, victim, device: samples.device(), samples: &stream, clean: &clean, rule };
+    workers::drive(&[stage], &standing, &mut batch)?;
+    Ok(AttackOutput {
+        adversarial: samples.upload(batch.pixels),
+        fooled: batch.fooled,
+        predictions: batch.predictions,
+        labels: samples.labels().to_vec(),
+        attacked,
+        forwards: batch.tally.cost.forwards,
+        backwards: batch.tally.cost.backwards,
+        verification: batch.tally.verification,
+    })
+}
+
+/// The results of all samples.
+struct Batch {
+    pixels: Vec<f32>,
+    predictions: Vec<usize>,
+    fooled: Vec<bool>,
+    tally: Tally,
+}
+
+impl Results for Batch {
+    fn completed(&mut self, completed: Completed) -> Result<(), AttackError> {
+        let Completed { index, finding, tally, .. } = completed;
+        let row = finding.point.len();
+        self.pixels[index * row..(index + 1) * row].copy_from_slice(&finding.point);
+        self.predictions[index] = argmax(&finding.logits);
+        self.fooled[index] = finding.fooled;
+        self.tally += tally;
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+
+use crate::draws::Draws;
+use crate::engine::finding::Finding;
+use crate::error::AttackError;
+use crate::losses::loss::Loss;
+use crate::losses::objective::Objective;
+use crate::norms::threat_model::ThreatModel;
+
+/// One sample in one run of an attack.
+#[derive(Debug, Clone)]
+pub struct Sample<'a> {
+    /// Number of the sample in its data set, which keys its random draws.
+    pub id: u64,
+    /// Values of the clean image in [0, 1], channels first.
+    pub image: Arc<[f32]>,
+    /// Channels, height and width.
+    pub shape: [usize; 3],
+    /// The right class.
+    pub label: usize,
+    /// The class that this run aims at (see [`Targets`](crate::Targets)); none if it only leads away from the label.
+    pub target: Option<usize>,
+    /// The point that the attack was told to start from.
+    pub start: Option<&'a [f32]>,
+    /// The model's logits of the clean image.
+    pub clean: &'a [f32],
+    /// Number of the run, which keys its random draws: it counts the targets of the first restart, then those of the
+    /// second, and so on.
+    pub run: usize,
+    /// Number of the restart.
+    pub restart: usize,
+}
+
+impl Sample<'_> {
+    /// The random draws of this run. They depend on the seed, the sample, the attack's name and the run alone.
+    pub fn draws(&self, seed: u64, attack: &str) -> Draws {
+        Draws::new(seed, self.id, attack, self.run as u64)
+    }
+
+    /// The loss of this sample as a function of the logits, towards the target if there is one.
+    ///
+    /// # Errors
+    /// [`AttackError::TooFewClasses`] or [`AttackError::TargetedKl`] if the loss is not defined.
+    pub fn objective(&self, loss: Loss) -> Result<Objective<'_>, AttackError> {
+        loss.of(self.label, self.target, self.clean)
+    }
+
+    /// The point that the attack was told to start from, moved into the threat model, whose points are the only ones that
+    /// an attack may return.
+    pub fn start_within(&self, threat: &ThreatModel) -> Option<Vec<f32>> {
+        let mut start = self.start?.to_vec();
+        threat.project(&self.image, &mut start);
+        Some(start)
+    }
+
+    /// What an attack returns that has found nothing: the clean image.
+    pub fn nothing_found(&self) -> Finding {
+        Finding {
+            point: self.image.to_vec(),
+            fooled: false,
+            logits: self.clean.to_vec(),
+            loss: f32::NEG_INFINITY,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use super::attack::Attack;
+use super::finding::Finding;
+use super::query::{Exchange, Message, Model, Need, lock};
+use super::sample::Sample;
+use super::task::Task;
+use crate::error::AttackError;
+
+/// How a run ended: the class that it aimed at, and what it found.
+type Ended = Result<(Option<usize>, Finding), AttackError>;
+
+/// A sample under attack: its place in the batch is given to the next sample when its last run has ended.
+pub(super) struct Slot<'a> {
+    pub(super) task: Task,
+    attack: &'a dyn Attack,
+    run: Pin<Box<dyn Future<Output = Ended> + Send + 'a>>,
+    exchange: Arc<Mutex<Exchange>>,
+    state: State,
+}
+
+enum State {
+    /// The attack waits for an answer.
+    Asking(Need),
+    /// The run has ended.
+    Ended(Ended),
+}
+
+impl<'a> Slot<'a> {
+    /// Begins a run on a sample, up to its first question. The sample's target is chosen by the attack's targets.
+    pub(super) fn begin(task: Task, attack: &'a dyn Attack, sample: Sample<'a>) -> Self {
+        let exchange = Arc::new(Mutex::new(Exchange::default()));
+        let mut model = Model::new(exchange.clone(), attack.criterion(), sample.label, None);
+        let run = Box::pin(async move {
+            let target = attack.targets().choose(&sample, &mut model).await?;
+            model.aim_at(target);
+            let finding = attack.attack(Sample { target, ..sample }, model).await?;
+            Ok((target, finding))
+        });
+        let mut slot = Self { task, attack, run, exchange, state: State::Asking(Need::Logits) };
+        slot.go_on();
+        slot
+    }
+
+    /// Lets the attack go on to its next question, or to its end.
+    fn go_on(&mut self) {
+        self.state = match self.run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ended) => State::Ended(ended),
+            Poll::Pending => match lock(&self.exchange).message {
+                Message::Question(need) => State::Asking(need),
+                _ => State::Ended(Err(AttackError::NoQuestion { attack: self.attack.name() })),
+            },
+        };
+    }
+
+    /// What the attack asks for; none if the run has ended.
+    pub(super) fn need(&self) -> Option<Need> {
+        match self.state {
+            State::Asking(need) => Some(need),
+            State::Ended(_) => None,
+        }
+    }
+
+    /// Appends the image that the attack asks about.
+    ///
+    /// # Errors
+    /// [`AttackError::QuestionLength`] if it has another number of values than the clean image.
+    pub(super) fn image(&self, pixels: &mut Vec<f32>) -> Result<(), AttackError> {
+        let exchange = lock(&self.exchange);
+        let (expected, found) = (self.task.image.len(), exchange.image.len());
+        if found != expected {
+            return Err(AttackError::QuestionLength { attack: self.attack.name(), expected, found });
+        }
+        pixels.extend_from_slice(&exchange.image);
+        Ok(())
+    }
+
+    /// Hands over the logits of a pass whose gradient is wanted, and takes the derivative of the attack's objective with
+    /// respect to them.
+    pub(super) fn cotangent(&mut self, logits: &[f32], cotangent: &mut [f32]) {
+        lock(&self.exchange).message = Message::Logits(logits.to_vec());
+        // The attack waits in its question, which replies at once.
+        let polled = self.run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        match (polled, &lock(&self.exchange).message) {
+            (Poll::Pending, Message::Cotangent(values)) => cotangent.copy_from_slice(values),
+            _ => self.state = State::Ended(Err(AttackError::NoQuestion { attack: self.attack.name() })),
+        }
+    }
+
+    /// Hands over the answer to the attack's question.
+    pub(super) fn answer(&mut self, logits: &[f32], gradient: &[f32]) {
+        if matches!(self.state, State::Ended(_)) {
+            return;
+        }
+        let (logits, gradient) = (logits.to_vec(), gradient.to_vec());
+        lock(&self.exchange).message = Message::Answer { logits, gradient };
+        self.go_on();
+    }
+
+    /// The task, and how its run has ended. A run that still waits has not been answered and has failed.
+    pub(super) fn end(self) -> (Task, Ended) {
+        match self.state {
+            State::Ended(ended) => (self.task, ended),
+            State::Asking(_) => (self.task, Err(AttackError::NoQuestion { attack: self.attack.name() })),
+        }
+    }
+}

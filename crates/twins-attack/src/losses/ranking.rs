@@ -1,0 +1,37 @@
+//! The order of a sample's logits.
+
+/// The place of the largest value, the first one on a tie.
+pub(crate) fn argmax(values: &[f32]) -> usize {
+    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}
+
+/// The class other than `class` with the largest logit.
+pub(crate) fn best_other(logits: &[f32], class: usize) -> usize {
+    let others = (0..logits.len()).filter(|&i| i != class);
+    others.reduce(|best, i| if logits[i] > logits[best] { i } else { best }).expect("at least two classes")
+}
+
+/// The places of the up to four largest logits, from the largest down; places that do not exist repeat the last.
+pub(crate) fn largest(logits: &[f32]) -> [usize; 4] {
+    let mut order = [usize::MAX; 4];
+    for i in 0..logits.len() {
+        let place = order.iter().position(|&o| o == usize::MAX || logits[i] > logits[o]);
+        if let Some(place) = place {
+            order.copy_within(place..3, place + 1);
+            order[place] = i;
+        }
+    }
+    for i in 1..4 {
+        if order[i] == usize::MAX {
+            order[i] = order[i - 1];
+        }
+    }
+    order
+}
+
+/// The classes from the largest logit down, ties in the order of the classes.
+pub(crate) fn ranking(logits: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    order
+}
