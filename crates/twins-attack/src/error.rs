@@ -1,6 +1,7 @@
 use burn::tensor::TensorReadError;
 use thiserror::Error;
 
+use crate::attacks::registry::Setting;
 use crate::model::inference_form::TrainingSign;
 use crate::model::precision::Precision;
 use crate::norms::norm::{Norm, enumerate};
@@ -47,6 +48,16 @@ pub enum AttackError {
         "epsilon is 0: no image but the clean one is allowed, so there is nothing to evaluate; report clean accuracy, or give a positive epsilon"
     )]
     ZeroEpsilon,
+    /// An attack was given a setting that it does not have.
+    #[error("{attack} has no {setting}: {}", settings(.supported))]
+    UnsupportedSetting {
+        /// The attack.
+        attack: &'static str,
+        /// The setting.
+        setting: Setting,
+        /// The settings that it has.
+        supported: &'static [Setting],
+    },
     /// An attack with no steps.
     #[error("{attack} with 0 {what} does nothing: give at least 1")]
     ZeroSteps {
@@ -334,6 +345,12 @@ pub enum AttackError {
     /// A device could not be read.
     #[error("a tensor could not be read from its device")]
     Device(#[from] TensorReadError),
+}
+
+/// What to give in place of a setting that an attack does not have.
+fn settings(supported: &[Setting]) -> String {
+    let names: Vec<String> = supported.iter().map(Setting::to_string).collect();
+    format!("leave it out; its settings are {}", names.join(", "))
 }
 
 /// What an epsilon above 1 was probably meant to be.

@@ -48,6 +48,7 @@ pub use attacks::fab::attack::Fab;
 pub use attacks::fab::config::{FabCandidates, FabConfig, FabDepth};
 pub use attacks::pgd::attack::Pgd;
 pub use attacks::pgd::config::{PgdConfig, Start};
+pub use attacks::registry::{AttackSettings, RegisteredAttack, Setting, UnregisteredAttack};
 pub use attacks::square::attack::Square;
 pub use attacks::square::config::{SquareConfig, SquareSchedule};
 pub use draws::Draws;

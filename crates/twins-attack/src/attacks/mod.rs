@@ -3,4 +3,5 @@
 pub(crate) mod apgd;
 pub(crate) mod fab;
 pub(crate) mod pgd;
+pub(crate) mod registry;
 pub(crate) mod square;

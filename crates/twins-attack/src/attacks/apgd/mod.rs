@@ -1,5 +1,61 @@
 //! Auto-PGD: projected gradient descent that sets its own step size.
 
+use attack::Apgd;
+use config::ApgdConfig;
+
+use super::registry::{AttackSettings, RegisteredAttack, Setting};
+use crate::engine::targets::Targets;
+use crate::error::AttackError;
+use crate::losses::loss::Loss;
+
 pub(crate) mod attack;
 pub(crate) mod config;
 mod schedule;
+
+/// Classes aimed at where nothing else is said.
+const TARGETS: usize = 9;
+
+const UNTARGETED: &[Setting] = &[Setting::Steps, Setting::Restarts, Setting::Eot];
+const TARGETED: &[Setting] = &[Setting::Steps, Setting::Restarts, Setting::Targets, Setting::Eot];
+
+pub(super) const REGISTERED: &[RegisteredAttack] = &[
+    RegisteredAttack {
+        name: "apgd-ce",
+        summary: "Auto-PGD on the cross-entropy",
+        norms: Apgd::NORMS,
+        settings: UNTARGETED,
+        make: |settings| Ok(Box::new(common(settings).build()?)),
+    },
+    RegisteredAttack {
+        name: "apgd-dlr",
+        summary: "Auto-PGD on the difference of logits ratio",
+        norms: Apgd::NORMS,
+        settings: UNTARGETED,
+        make: |settings| Ok(Box::new(common(settings).with_loss(Loss::Dlr).build()?)),
+    },
+    RegisteredAttack {
+        name: "apgd-margin",
+        summary: "Auto-PGD on the difference of logits",
+        norms: Apgd::NORMS,
+        settings: UNTARGETED,
+        make: |settings| Ok(Box::new(common(settings).with_loss(Loss::Margin).build()?)),
+    },
+    RegisteredAttack {
+        name: "apgd-t",
+        summary: "Auto-PGD on the targeted difference of logits ratio, towards each of 9 classes",
+        norms: Apgd::NORMS,
+        settings: TARGETED,
+        make: |settings| Ok(Box::new(targeted(settings, Loss::Dlr)?)),
+    },
+];
+
+fn common(settings: &AttackSettings) -> ApgdConfig {
+    let config = ApgdConfig::new(settings.threat).with_seed(settings.seed);
+    let config = config.with_restarts(settings.restarts.unwrap_or(1)).with_eot(settings.eot.unwrap_or(1));
+    settings.steps.into_iter().fold(config, ApgdConfig::with_steps)
+}
+
+fn targeted(settings: &AttackSettings, loss: Loss) -> Result<Apgd, AttackError> {
+    let targets = Targets::Top(settings.targets.unwrap_or(TARGETS));
+    common(settings).with_loss(loss).with_targets(targets).build()
+}

@@ -1,5 +1,50 @@
 //! Projected gradient descent and its relatives.
 
+use attack::Pgd;
+use config::{PgdConfig, Start};
+
+use super::registry::{AttackSettings, RegisteredAttack, Setting};
+
 pub(crate) mod attack;
 pub(crate) mod config;
 pub(crate) mod perturb;
+
+/// Steps where none are given.
+const STEPS: usize = 20;
+
+pub(super) const REGISTERED: &[RegisteredAttack] = &[
+    RegisteredAttack {
+        name: "fgsm",
+        summary: "one step of length epsilon along the gradient of the cross-entropy",
+        norms: Pgd::NORMS,
+        settings: &[Setting::RandomStart, Setting::Restarts, Setting::Eot],
+        make: |settings| Ok(Box::new(common(PgdConfig::fgsm(settings.threat), settings).build()?)),
+    },
+    RegisteredAttack {
+        name: "pgd",
+        summary: "20 steps of a quarter of epsilon along the gradient of the cross-entropy",
+        norms: Pgd::NORMS,
+        settings: &[Setting::Steps, Setting::StepSize, Setting::RandomStart, Setting::Restarts, Setting::Eot],
+        make: |settings| {
+            let step_size = settings.step_size.unwrap_or(settings.threat.epsilon() / 4.0);
+            let config = PgdConfig::new(settings.threat, settings.steps.unwrap_or(STEPS), step_size);
+            Ok(Box::new(common(config, settings).build()?))
+        },
+    },
+    RegisteredAttack {
+        name: "mi-fgsm",
+        summary: "20 steps with momentum, of epsilon over their number",
+        norms: Pgd::NORMS,
+        settings: &[Setting::Steps, Setting::RandomStart, Setting::Restarts, Setting::Eot],
+        make: |settings| {
+            let config = PgdConfig::mi_fgsm(settings.threat, settings.steps.unwrap_or(STEPS));
+            Ok(Box::new(common(config, settings).build()?))
+        },
+    },
+];
+
+fn common(config: PgdConfig, settings: &AttackSettings) -> PgdConfig {
+    let start = if settings.random_start == Some(true) { Start::Uniform } else { Start::Clean };
+    let config = config.with_start(start).with_seed(settings.seed).with_eot(settings.eot.unwrap_or(1));
+    config.with_restarts(settings.restarts.unwrap_or(1))
+}

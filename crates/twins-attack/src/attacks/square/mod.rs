@@ -1,6 +1,23 @@
 //! Square: score-based random search, which needs no gradients.
 
+use attack::Square;
+use config::SquareConfig;
+
+use super::registry::{RegisteredAttack, Setting};
+
 pub(crate) mod attack;
 pub(crate) mod config;
 mod pattern;
 mod proposal;
+
+pub(super) const REGISTERED: &[RegisteredAttack] = &[RegisteredAttack {
+    name: "square",
+    summary: "random search on the logits alone: repaints one square after the other",
+    norms: Square::NORMS,
+    settings: &[Setting::Queries],
+    make: |settings| {
+        let config = SquareConfig::new(settings.threat).with_seed(settings.seed);
+        let config = settings.queries.into_iter().fold(config, SquareConfig::with_queries);
+        Ok(Box::new(config.build()?))
+    },
+}];

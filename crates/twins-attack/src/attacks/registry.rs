@@ -1,0 +1,242 @@
+//! The attacks by name, for command lines, configuration files and tests.
+
+use std::fmt;
+
+use super::{apgd, fab, pgd, square};
+use crate::engine::attack::Attack;
+use crate::error::AttackError;
+use crate::norms::norm::Norm;
+use crate::norms::threat_model::ThreatModel;
+
+/// An attack adds its entries here.
+const ALL: &[&[RegisteredAttack]] = &[pgd::REGISTERED, apgd::REGISTERED, fab::REGISTERED, square::REGISTERED];
+
+/// Settings from which an attack can be made by its name. Where nothing is said, the attack's own default holds.
+///
+/// ```
+/// use twins_attack::{AttackSettings, Norm, RegisteredAttack, ThreatModel};
+/// let settings = AttackSettings::new(ThreatModel::new(Norm::Linf, 8.0 / 255.0)?).with_steps(20);
+/// let attack = RegisteredAttack::named("pgd")?.build(&settings)?;
+/// assert_eq!(attack.name(), "pgd-20");
+///
+/// // Square makes queries, not steps.
+/// let error = RegisteredAttack::named("square")?.build(&settings).unwrap_err();
+/// assert!(error.to_string().contains("square has no steps"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttackSettings {
+    pub(super) threat: ThreatModel,
+    pub(super) steps: Option<usize>,
+    pub(super) step_size: Option<f32>,
+    pub(super) random_start: Option<bool>,
+    pub(super) restarts: Option<usize>,
+    pub(super) targets: Option<usize>,
+    pub(super) queries: Option<usize>,
+    pub(super) eot: Option<usize>,
+    pub(super) seed: u64,
+}
+
+impl AttackSettings {
+    /// The defaults of each attack, with seed 0.
+    pub fn new(threat: ThreatModel) -> Self {
+        let (steps, step_size, random_start, restarts) = (None, None, None, None);
+        let (targets, queries, eot, seed) = (None, None, None, 0);
+        Self { threat, steps, step_size, random_start, restarts, targets, queries, eot, seed }
+    }
+
+    /// Sets the number of steps.
+    pub fn with_steps(mut self, steps: usize) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// Sets the length of a step, in the norm of the threat model.
+    pub fn with_step_size(mut self, step_size: f32) -> Self {
+        self.step_size = Some(step_size);
+        self
+    }
+
+    /// Sets whether the attack starts at a random point of the ball rather than at the clean image.
+    pub fn with_random_start(mut self, random_start: bool) -> Self {
+        self.random_start = Some(random_start);
+        self
+    }
+
+    /// Sets how often the attack is made with other random draws.
+    pub fn with_restarts(mut self, restarts: usize) -> Self {
+        self.restarts = Some(restarts);
+        self
+    }
+
+    /// Sets how many classes a targeted attack aims at.
+    pub fn with_targets(mut self, targets: usize) -> Self {
+        self.targets = Some(targets);
+        self
+    }
+
+    /// Sets the number of queries of an attack without gradients.
+    pub fn with_queries(mut self, queries: usize) -> Self {
+        self.queries = Some(queries);
+        self
+    }
+
+    /// Sets how many gradients are averaged per step.
+    pub fn with_eot(mut self, eot: usize) -> Self {
+        self.eot = Some(eot);
+        self
+    }
+
+    /// Sets the seed of all draws.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The settings that were made, by name.
+    fn made(&self) -> impl Iterator<Item = Setting> {
+        let made = [
+            (Setting::Steps, self.steps.is_some()),
+            (Setting::StepSize, self.step_size.is_some()),
+            (Setting::RandomStart, self.random_start.is_some()),
+            (Setting::Restarts, self.restarts.is_some()),
+            (Setting::Targets, self.targets.is_some()),
+            (Setting::Queries, self.queries.is_some()),
+            (Setting::Eot, self.eot.is_some()),
+        ];
+        made.into_iter().filter_map(|(setting, made)| made.then_some(setting))
+    }
+}
+
+/// A setting that not every attack has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Setting {
+    /// Number of steps.
+    Steps,
+    /// Length of a step.
+    StepSize,
+    /// Start at a random point.
+    RandomStart,
+    /// Runs with other random draws.
+    Restarts,
+    /// Classes that a targeted attack aims at.
+    Targets,
+    /// Queries of an attack without gradients.
+    Queries,
+    /// Gradients averaged per step.
+    Eot,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Setting::Steps => "steps",
+            Setting::StepSize => "step size",
+            Setting::RandomStart => "random start",
+            Setting::Restarts => "restarts",
+            Setting::Targets => "targets",
+            Setting::Queries => "queries",
+            Setting::Eot => "EOT repetitions",
+        })
+    }
+}
+
+/// An attack that can be made by its name.
+#[derive(Debug)]
+pub struct RegisteredAttack {
+    pub(super) name: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) norms: &'static [Norm],
+    pub(super) settings: &'static [Setting],
+    pub(super) make: fn(&AttackSettings) -> Result<Box<dyn Attack>, AttackError>,
+}
+
+impl RegisteredAttack {
+    /// Every registered attack.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        ALL.iter().copied().flatten()
+    }
+
+    /// The attack of this name.
+    ///
+    /// # Errors
+    /// [`UnregisteredAttack`], which lists the known names.
+    pub fn named(name: &str) -> Result<&'static Self, UnregisteredAttack> {
+        Self::all()
+            .find(|attack| attack.name == name)
+            .ok_or_else(|| UnregisteredAttack { name: name.to_owned() })
+    }
+
+    /// The name, in lower case with hyphens.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the attack does, in a sentence.
+    pub fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    /// The norms that it supports.
+    pub fn norms(&self) -> &'static [Norm] {
+        self.norms
+    }
+
+    /// The settings that it has, besides threat model and seed.
+    pub fn settings(&self) -> &'static [Setting] {
+        self.settings
+    }
+
+    /// Makes the attack.
+    ///
+    /// # Errors
+    /// [`AttackError::UnsupportedSetting`] for a setting that the attack does not have, and what its own configuration
+    /// refuses.
+    pub fn build(&self, settings: &AttackSettings) -> Result<Box<dyn Attack>, AttackError> {
+        match settings.made().find(|setting| !self.settings.contains(setting)) {
+            Some(setting) => {
+                Err(AttackError::UnsupportedSetting { attack: self.name, setting, supported: self.settings })
+            }
+            None => (self.make)(settings),
+        }
+    }
+}
+
+/// The text names no attack.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown attack `{name}`: known are {}", known())]
+pub struct UnregisteredAttack {
+    /// The text.
+    pub name: String,
+}
+
+fn known() -> String {
+    RegisteredAttack::all().map(RegisteredAttack::name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_every_supported_norm_can_be_built() {
+        let names: Vec<_> = RegisteredAttack::all().map(RegisteredAttack::name).collect();
+        assert!((1..names.len()).all(|i| !names[..i].contains(&names[i])), "{names:?}");
+        for attack in RegisteredAttack::all() {
+            for norm in Norm::ALL {
+                let settings = AttackSettings::new(ThreatModel::new(norm, 1.0).unwrap());
+                assert_eq!(
+                    attack.build(&settings).is_ok(),
+                    attack.norms().contains(&norm),
+                    "{attack:?}, {norm}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = RegisteredAttack::named("apgd").unwrap_err().to_string();
+        assert!(error.contains("`apgd`") && error.contains("apgd-ce") && error.contains("square"), "{error}");
+    }
+}
