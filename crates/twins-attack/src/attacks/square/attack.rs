@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 
 use super::config::{SquareConfig, SquareSchedule};
-use super::proposal::{Repaint, Shift, draw_stripes, draw_tiles, stripes, tiled};
+use super::repaint::{Repaint, draw_stripes, stripes};
+use super::shift::{Shift, draw_tiles, tiled};
 use crate::engine::attack::{Attack, Attempt};
 use crate::engine::finding::Finding;
 use crate::engine::query::{Model, Response};

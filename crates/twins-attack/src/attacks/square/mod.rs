@@ -7,8 +7,12 @@ use super::registry::{RegisteredAttack, Setting};
 
 pub(crate) mod attack;
 pub(crate) mod config;
+#[cfg(test)]
+mod golden;
 mod pattern;
-mod proposal;
+mod repaint;
+mod shift;
+mod window;
 
 pub(super) const REGISTERED: &[RegisteredAttack] = &[RegisteredAttack {
     name: "square",
