@@ -49,7 +49,8 @@ fn every_attack_does_the_same_on_every_device() {
             let begin = Instant::now();
             let threat = ThreatModel::new(norm, epsilon).unwrap();
             let (found, expected) = (run(&here, threat), run(&cpu, threat));
-            assert_eq!(found.len(), 13);
+            // DDN supports L2 alone.
+            assert_eq!(found.len(), if norm == Norm::L2 { 17 } else { 15 });
             let mut fallen = 0;
             let mut worst = (0.0, String::new());
             for ((attack, found), (_, expected)) in found.iter().zip(&expected) {

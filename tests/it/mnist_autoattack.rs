@@ -10,8 +10,8 @@ use crate::robust_mnist::{load, victim};
 use crate::support::shared;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::attack::{
-    Apgd, ApgdConfig, Attack, AttackKind, AutoAttackConfig, FabConfig, FabDepth, L1Phases, Loss, Norm,
-    Report, Returned, Samples, Silent, Targets, ThreatModel, Version,
+    Apgd, ApgdConfig, Attack, AttackKind, AutoAttackConfig, Depth, FabConfig, L1Phases, Loss, Norm, Report,
+    Returned, Samples, Silent, Targets, ThreatModel, Version,
 };
 use burn_twins::models::Net;
 use safetensors::SafeTensors;
@@ -166,7 +166,7 @@ fn fab_finds_the_distances_of_the_reference() {
         let mut found = vec![0.0; 32 * 9];
         for place in 0..9 {
             let config =
-                FabConfig::new(threat).with_targets(Targets::Rank(place + 2)).with_depth(FabDepth::Nearest);
+                FabConfig::new(threat).with_targets(Targets::Rank(place + 2)).with_depth(Depth::Nearest);
             let points = host(config.build().unwrap().run(&victim(&net), &samples).unwrap().adversarial);
             for i in 0..32 {
                 found[i * 9 + place] = threat.distance(samples.image(i), &points[i * 784..(i + 1) * 784]);

@@ -7,6 +7,7 @@
 //! * [`Pgd`]: FGSM, MI-FGSM and projected gradient descent;
 //! * [`Apgd`]: Auto-PGD, untargeted and targeted;
 //! * [`Fab`]: the nearest point behind the decision boundary;
+//! * [`Ddn`] in L2, [`Fmn`] in every norm and [`SigmaZero`] in L0: the same with one gradient per step;
 //! * [`Square`]: random search on the logits alone.
 //!
 //! [`AutoAttack`] is the published ensemble of these, with a report, progress and resumption.
@@ -44,11 +45,18 @@ mod samples;
 
 pub use attacks::apgd::attack::Apgd;
 pub use attacks::apgd::config::{ApgdConfig, L1Phases};
+pub use attacks::ddn::attack::Ddn;
+pub use attacks::ddn::config::DdnConfig;
 pub use attacks::fab::attack::Fab;
-pub use attacks::fab::config::{FabCandidates, FabConfig, FabDepth};
+pub use attacks::fab::config::{FabCandidates, FabConfig};
+pub use attacks::fmn::attack::Fmn;
+pub use attacks::fmn::config::FmnConfig;
+pub use attacks::nearest::Depth;
 pub use attacks::pgd::attack::Pgd;
 pub use attacks::pgd::config::{PgdConfig, Start};
 pub use attacks::registry::{AttackSettings, RegisteredAttack, Setting, UnregisteredAttack};
+pub use attacks::sigma_zero::attack::SigmaZero;
+pub use attacks::sigma_zero::config::SigmaZeroConfig;
 pub use attacks::square::attack::Square;
 pub use attacks::square::config::{SquareConfig, SquareSchedule};
 pub use draws::Draws;

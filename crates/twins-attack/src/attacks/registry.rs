@@ -2,14 +2,22 @@
 
 use std::fmt;
 
-use super::{apgd, fab, pgd, square};
+use super::{apgd, ddn, fab, fmn, pgd, sigma_zero, square};
 use crate::engine::attack::Attack;
 use crate::error::AttackError;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
 /// An attack adds its entries here.
-const ALL: &[&[RegisteredAttack]] = &[pgd::REGISTERED, apgd::REGISTERED, fab::REGISTERED, square::REGISTERED];
+const ALL: &[&[RegisteredAttack]] = &[
+    pgd::REGISTERED,
+    apgd::REGISTERED,
+    fab::REGISTERED,
+    square::REGISTERED,
+    ddn::REGISTERED,
+    fmn::REGISTERED,
+    sigma_zero::REGISTERED,
+];
 
 /// Settings from which an attack can be made by its name. Where nothing is said, the attack's own default holds.
 ///

@@ -57,6 +57,11 @@ impl Norm {
         }
     }
 
+    /// The distance from an image to the farthest corner of the box [0, 1]: no image is farther away.
+    pub(crate) fn farthest_in_box(self, image: &[f32]) -> f32 {
+        self.length(image.iter().map(|&x| x.max(1.0 - x)))
+    }
+
     /// The dual norm `‖w‖* = max { w · v : ‖v‖ ≤ 1 }`, in which the distance of a hyperplane with normal `w` is measured.
     /// There is none for L0, which is not a norm in the strict sense: it does not scale with the vector.
     ///

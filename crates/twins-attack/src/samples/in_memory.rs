@@ -116,7 +116,7 @@ impl Samples {
     ///
     /// By default one for each thread of Rayon's pool on Burn's CPU backends, where several calls on a core each are faster
     /// than one call on all cores, and one on every other device. Models that draw random numbers do so in a fixed order with 1 only (it is
-    /// always 1 for attacks that average over [repeated passes](crate::Attack::repeats)).
+    /// always 1 for attacks that average over [repeated passes](crate::Attack::eot)).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
         self.concurrent_calls = Some(concurrent_calls.max(1));
         self

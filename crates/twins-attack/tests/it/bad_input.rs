@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
-    ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, FabConfig, Loss, Model, Norm, PgdConfig,
-    Sample, Samples, SquareConfig, Start, Targets, ThreatModel, Version,
+    ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, DdnConfig, FabConfig, FmnConfig, Loss, Model,
+    Norm, PgdConfig, Sample, Samples, SigmaZeroConfig, SquareConfig, Start, Targets, ThreatModel, Version,
 };
 
 fn images(n: usize) -> Tensor<4> {
@@ -48,6 +48,28 @@ fn settings() {
 }
 
 #[test]
+fn settings_of_attacks_with_a_minimum_norm() {
+    let ddn = DdnConfig::new(ThreatModel::new(Norm::L2, 1.0).unwrap());
+    assert!(message(ddn.clone().with_steps(0).build()).contains("DDN with 0 steps"));
+    assert!(message(ddn.clone().with_targets(Targets::Top(0)).build()).contains("0 targets"));
+    assert!(message(ddn.clone().with_gamma(1.0).build()).contains("gamma is 1: it must lie in (0, 1)"));
+    assert!(message(ddn.clone().with_radius(0.0).build()).contains("radius is 0"));
+    assert!(message(ddn.with_levels(1).build()).contains("levels is 1: it must lie in [2, ∞)"));
+    let fmn = FmnConfig::new(threat());
+    assert!(message(fmn.clone().with_steps(0).build()).contains("FMN with 0 steps"));
+    assert!(message(fmn.clone().with_targets(Targets::Top(0)).build()).contains("0 targets"));
+    assert!(message(fmn.clone().with_gamma(f32::NAN).build()).contains("gamma is NaN"));
+    assert!(message(fmn.clone().with_step_size(-1.0).build()).contains("step size is -1"));
+    assert!(message(fmn.with_overshoot(0.9).build()).contains("overshoot is 0.9"));
+    let sigma_zero = SigmaZeroConfig::new(ThreatModel::new(Norm::L0, 9.0).unwrap());
+    assert!(message(sigma_zero.clone().with_steps(0).build()).contains("σ-zero with 0 steps"));
+    assert!(message(sigma_zero.clone().with_step_size(0.0).build()).contains("step size is 0"));
+    assert!(message(sigma_zero.clone().with_sigma(f32::INFINITY).build()).contains("sigma is inf"));
+    assert!(message(sigma_zero.clone().with_threshold(1.5).build()).contains("threshold is 1.5"));
+    assert!(message(sigma_zero.with_threshold_step(-0.1).build()).contains("threshold_step is -0.1"));
+}
+
+#[test]
 fn unsupported_norms() {
     let threat = ThreatModel::new(Norm::L0, 1.0).unwrap();
     for (attack, text) in [
@@ -59,6 +81,11 @@ fn unsupported_norms() {
     ] {
         assert_eq!(text, format!("{attack} does not support L0: it supports linf, l2 and l1"));
     }
+    let text = message(DdnConfig::new(threat).build());
+    assert_eq!(text, "DDN does not support L0: it supports l2");
+    let threat = ThreatModel::new(Norm::L2, 1.0).unwrap();
+    let text = message(SigmaZeroConfig::new(threat).build());
+    assert_eq!(text, "σ-zero does not support L2: it supports l0");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::{Golden, host};
 use burn::tensor::{Device, Tensor};
-use twins_attack::{Attack, FabCandidates, FabConfig, FabDepth, Norm, Samples, Targets, ThreatModel};
+use twins_attack::{Attack, Depth, FabCandidates, FabConfig, Norm, Samples, Targets, ThreatModel};
 
 /// The distances of the 8 samples, to 5 targets each, by rank.
 fn distances(golden: &Golden, norm: Norm, candidates: FabCandidates) -> Vec<f32> {
@@ -10,8 +10,7 @@ fn distances(golden: &Golden, norm: Norm, candidates: FabCandidates) -> Vec<f32>
     let victim = |x: Tensor<4>| net.forward(x);
     // Larger than any image's distance to the box's far corner: every misclassified point counts.
     let threat = ThreatModel::new(norm, if norm == Norm::Linf { 1.0 } else { 1e4 }).unwrap();
-    let config =
-        FabConfig::new(threat).with_steps(30).with_depth(FabDepth::Nearest).with_candidates(candidates);
+    let config = FabConfig::new(threat).with_steps(30).with_depth(Depth::Nearest).with_candidates(candidates);
     let mut found = vec![0.0; 8 * 5];
     for place in 0..5 {
         let attack = config.clone().with_targets(Targets::Rank(place + 2)).build().unwrap();
@@ -60,7 +59,7 @@ fn of_several_targets_the_nearest_counts() {
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
         let threat = ThreatModel::new(norm, if norm == Norm::Linf { 1.0 } else { 1e4 }).unwrap();
         let distance = |targets| {
-            let config = FabConfig::new(threat).with_targets(targets).with_depth(FabDepth::Nearest);
+            let config = FabConfig::new(threat).with_targets(targets).with_depth(Depth::Nearest);
             let point = host(config.build().unwrap().run(&victim, &samples).unwrap().adversarial);
             threat.distance(samples.image(0), &point)
         };
@@ -80,7 +79,7 @@ fn the_untargeted_form_finds_the_nearest_of_the_targeted_distances() {
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
         let targeted = golden.values(&format!("fab_t_{norm}.distance_by_target_rank"));
         let threat = ThreatModel::new(norm, if norm == Norm::Linf { 1.0 } else { 1e4 }).unwrap();
-        let config = FabConfig::new(threat).with_steps(30).with_depth(FabDepth::Nearest);
+        let config = FabConfig::new(threat).with_steps(30).with_depth(Depth::Nearest);
         let output = config.build().unwrap().run(&victim, &samples).unwrap();
         for (i, point) in host(output.adversarial).chunks(360).enumerate() {
             let nearest = targeted[i * 5..i * 5 + 5].iter().copied().fold(f32::INFINITY, f32::min);
@@ -98,7 +97,7 @@ fn a_point_within_epsilon_ends_the_search() {
     let threat = ThreatModel::new(Norm::Linf, 0.013).unwrap();
     let run = |config: FabConfig| config.with_steps(30).build().unwrap().run(&victim, &samples).unwrap();
     let early = run(FabConfig::targeted(threat, 5));
-    let nearest = run(FabConfig::targeted(threat, 5).with_depth(FabDepth::Nearest));
+    let nearest = run(FabConfig::targeted(threat, 5).with_depth(Depth::Nearest));
     assert_eq!(early.fooled, nearest.fooled);
     assert!(early.forwards < nearest.forwards);
     let expected = golden.values("fab_t_linf.distance_by_target_rank");

@@ -9,6 +9,8 @@ mod batch_norm;
 mod evaluation_memory;
 mod fab_golden;
 mod inference_form;
+mod minimum_norm;
+mod minimum_norm_golden;
 mod pgd_golden;
 mod properties;
 mod replicas;

@@ -69,7 +69,7 @@ proptest! {
     #[test]
     fn every_attack_keeps_to_its_rules(
         (pixels, shape, classes, seed) in case(),
-        norm in prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)],
+        norm in prop::sample::select(Norm::ALL.to_vec()),
         epsilon in prop_oneof![Just(0.0f32), 0.01f32..0.5, 0.5f32..8.0],
         given_starts: bool,
     ) {
@@ -85,8 +85,13 @@ proptest! {
         }
         let weights = net.weights();
         let victim = |x: Tensor<4>| net.forward(x);
-        // Linf has no larger radius than the box's.
-        let epsilon = if norm == Norm::Linf { epsilon / 8.0 } else { epsilon };
+        let epsilon = match norm {
+            // No larger radius than the box's.
+            Norm::Linf => epsilon / 8.0,
+            Norm::L2 | Norm::L1 => epsilon,
+            // A count.
+            Norm::L0 => epsilon.ceil(),
+        };
         let threat = ThreatModel::new(norm, epsilon).unwrap();
         let clean = accuracy(&victim, &samples).unwrap();
         for attack in attacks(threat, classes, seed) {
@@ -96,8 +101,12 @@ proptest! {
             let margins = margins(&victim, output.adversarial.clone(), &labels);
             for (i, (point, image)) in adversarial.chunks(row).zip(pixels.chunks(row)).enumerate() {
                 prop_assert!(point.iter().all(|p| (0.0..=1.0).contains(p)), "{name}: outside the box");
-                // As the threat model promises: 1e-6 absolute in Linf, 1e-4 relative in L2 and L1.
-                let slack = if norm == Norm::Linf { 1e-6 } else { 1e-4 * epsilon };
+                // As the threat model promises: 1e-6 absolute in Linf, 1e-4 relative in L2 and L1, none in L0.
+                let slack = match norm {
+                    Norm::Linf => 1e-6,
+                    Norm::L2 | Norm::L1 => 1e-4 * epsilon,
+                    Norm::L0 => 0.0,
+                };
                 let distance = threat.distance(image, point);
                 prop_assert!(distance <= epsilon + slack, "{name}: {distance}");
                 // The model's own word, in a pass of its own.

@@ -1,5 +1,6 @@
-use super::config::{FabCandidates, FabConfig, FabDepth};
+use super::config::{FabCandidates, FabConfig};
 use super::hyperplane::step_to_hyperplane;
+use crate::attacks::nearest::Nearest;
 use crate::draws::Draws;
 use crate::engine::attack::{Attack, Attempt};
 use crate::engine::finding::{Finding, RunSelection};
@@ -24,7 +25,7 @@ const LIKELY_SHORT: usize = 6;
 ///
 /// By default two things differ from the reference implementation: a point that is still misclassified after it was
 /// pulled back is noted too ([`FabCandidates::AfterStep`] is the reference's way), and the first point within epsilon ends
-/// the search ([`FabDepth::Nearest`] does not). Restarts begin at a random point half epsilon away.
+/// the search ([`Depth::Nearest`](crate::Depth::Nearest) does not). Restarts begin at a random point half epsilon away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fab {
     pub(super) config: FabConfig,
@@ -40,7 +41,7 @@ impl Fab {
     }
 
     async fn search(&self, sample: Sample<'_>, mut model: Model) -> Result<Finding, AttackError> {
-        let FabConfig { threat, steps, eta, alpha_max, beta, candidates, .. } = self.config;
+        let FabConfig { threat, steps, eta, alpha_max, beta, candidates, depth, .. } = self.config;
         let (image, label) = (&sample.image, sample.label);
         // The classes that the point may be moved to.
         let classes = match sample.target {
@@ -52,7 +53,7 @@ impl Fab {
             None if sample.restart == 0 => image.to_vec(),
             None => random_start(&threat, image, &mut sample.draws(self.config.seed, &self.name())),
         };
-        let mut nearest = sample.nothing_found();
+        let mut nearest = Nearest::new(&sample, threat, depth);
         // How many points in a row have not been misclassified.
         let mut short_of_boundary = 0;
         // The first class's boundary at x, if it is known already.
@@ -66,8 +67,8 @@ impl Fab {
                 };
                 // The start, or a point that was pulled back.
                 let candidate = at.fooled && candidates == FabCandidates::AfterPullBack;
-                if candidate && self.note(&mut nearest, &at, &x, image) {
-                    return Ok(nearest);
+                if candidate && nearest.note(&x, &at.logits) {
+                    return Ok(nearest.into_finding());
                 }
                 let other = Boundary::new(at, threat.norm());
                 if boundary.as_ref().is_none_or(|boundary| other.distance < boundary.distance) {
@@ -90,8 +91,8 @@ impl Fab {
                 model.logits(&x).await
             };
             if at.fooled {
-                if self.note(&mut nearest, &at, &x, image) {
-                    return Ok(nearest);
+                if nearest.note(&x, &at.logits) {
+                    return Ok(nearest.into_finding());
                 }
                 x.iter_mut().zip(image.iter()).for_each(|(x, &x0)| *x = x0 + (*x - x0) * beta);
                 short_of_boundary = 0;
@@ -100,19 +101,7 @@ impl Fab {
                 short_of_boundary += 1;
             }
         }
-        // A point outside the threat model is no result.
-        Ok(if -nearest.loss <= threat.epsilon() { nearest } else { sample.nothing_found() })
-    }
-
-    /// Notes a misclassified point if it is the nearest so far; whether that ends the search.
-    fn note(&self, nearest: &mut Finding, at: &Response, x: &[f32], image: &[f32]) -> bool {
-        let threat = &self.config.threat;
-        let distance = threat.distance(image, x);
-        if -distance > nearest.loss {
-            let (point, logits) = (x.to_vec(), at.logits.clone());
-            *nearest = Finding { point, fooled: true, logits, loss: -distance };
-        }
-        self.config.depth == FabDepth::WithinEpsilon && distance <= threat.epsilon()
+        Ok(nearest.into_finding())
     }
 }
 
@@ -178,10 +167,7 @@ impl Attack for Fab {
     }
 
     fn run_selection(&self) -> RunSelection {
-        match self.config.depth {
-            FabDepth::WithinEpsilon => RunSelection::FirstFooled,
-            FabDepth::Nearest => RunSelection::Strongest,
-        }
+        self.config.depth.run_selection()
     }
 
     fn budget(&self, classes: usize) -> u64 {

@@ -1,21 +1,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::attack::Fab;
+use crate::attacks::nearest::Depth;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
-
-/// When FAB is content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FabDepth {
-    /// With the first misclassified point within epsilon, where the sample leaves the batch.
-    WithinEpsilon,
-    /// After all steps of all targets and restarts, with the nearest misclassified point (give a large epsilon to measure
-    /// distances).
-    Nearest,
-}
 
 /// Which misclassified points FAB may return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,7 +50,7 @@ pub struct FabConfig {
     pub(super) eta: f32,
     pub(super) beta: f32,
     pub(super) candidates: FabCandidates,
-    pub(super) depth: FabDepth,
+    pub(super) depth: Depth,
     pub(super) seed: u64,
 }
 
@@ -79,7 +69,7 @@ impl FabConfig {
             eta: 1.05,
             beta: 0.9,
             candidates: FabCandidates::AfterPullBack,
-            depth: FabDepth::WithinEpsilon,
+            depth: Depth::WithinEpsilon,
             seed: 0,
         }
     }
@@ -133,7 +123,7 @@ impl FabConfig {
     }
 
     /// Sets when to stop.
-    pub fn with_depth(mut self, depth: FabDepth) -> Self {
+    pub fn with_depth(mut self, depth: Depth) -> Self {
         self.depth = depth;
         self
     }

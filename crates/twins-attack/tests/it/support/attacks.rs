@@ -1,12 +1,44 @@
 //! One of each attack, with few steps.
 
 use twins_attack::{
-    ApgdConfig, Attack, Attempt, Criterion, FabConfig, Loss, Model, PgdConfig, Returned, RunSelection,
-    Sample, SquareConfig, Start, Targets, ThreatModel,
+    ApgdConfig, Attack, Attempt, Criterion, DdnConfig, Depth, FabConfig, FmnConfig, Loss, Model, Norm,
+    PgdConfig, Returned, RunSelection, Sample, SigmaZeroConfig, SquareConfig, Start, Targets, ThreatModel,
 };
 
-/// The attacks that are defined for so many classes.
+/// The attacks that support the norm and are defined for so many classes.
 pub fn attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn Attack>> {
+    let mut all = minimum_norm_attacks(threat, seed);
+    if threat.norm() != Norm::L0 {
+        all.extend(bounded_attacks(threat, classes, seed));
+    }
+    all
+}
+
+/// Those that look for the nearest adversarial example with one gradient per step.
+fn minimum_norm_attacks(threat: ThreatModel, seed: u64) -> Vec<Box<dyn Attack>> {
+    let fmn = FmnConfig::new(threat).with_steps(6);
+    let targeted = fmn.clone().with_targets(Targets::Top(3)).with_depth(Depth::WithinEpsilon);
+    let mut all: Vec<Box<dyn Attack>> =
+        vec![Box::new(fmn.build().unwrap()), Box::new(targeted.build().unwrap())];
+    match threat.norm() {
+        Norm::L2 => {
+            let ddn = DdnConfig::new(threat).with_steps(6).with_seed(seed);
+            all.push(Box::new(ddn.clone().build().unwrap()));
+            let targeted = ddn.with_levels(256).with_targets(Targets::LeastLikely);
+            all.push(Box::new(targeted.with_depth(Depth::WithinEpsilon).build().unwrap()));
+        }
+        Norm::L0 => {
+            let sigma_zero = SigmaZeroConfig::new(threat).with_steps(8);
+            all.push(Box::new(sigma_zero.clone().build().unwrap()));
+            all.push(Box::new(sigma_zero.with_depth(Depth::WithinEpsilon).build().unwrap()));
+        }
+        Norm::Linf | Norm::L1 => {}
+    }
+    all
+}
+
+/// Those that look for an adversarial example within epsilon, and FAB.
+fn bounded_attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn Attack>> {
     let size = threat.epsilon() / 3.0;
     let pgd = PgdConfig::new(threat, 4, size).with_seed(seed);
     let apgd = ApgdConfig::new(threat).with_steps(6).with_seed(seed);

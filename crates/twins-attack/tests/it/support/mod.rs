@@ -20,14 +20,25 @@ impl Golden {
     }
 
     pub fn read_to(device: Device) -> Self {
+        Self::open("synthetic_attacks", device)
+    }
+
+    /// The values of another file that belong to the same net and images.
+    pub fn open(name: &str, device: Device) -> Self {
         // The root package's tests include this file too.
         let crate_folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let file = "tests/golden/synthetic_attacks/synthetic_attacks.safetensors";
-        let path = [crate_folder.join(file), crate_folder.join("crates/twins-attack").join(file)]
+        let file = format!("tests/golden/{name}/{name}.safetensors");
+        let path = [crate_folder.join(&file), crate_folder.join("crates/twins-attack").join(&file)]
             .into_iter()
             .find(|path| path.exists())
             .expect("the golden file is part of the repository");
         Self { bytes: std::fs::read(path).unwrap(), device }
+    }
+
+    /// Bytes as multiples of 1/255.
+    pub fn levels(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        file.tensor(name).unwrap().data().iter().map(|&byte| f32::from(byte) / 255.0).collect()
     }
 
     fn words(&self, name: &str) -> (Vec<usize>, Vec<[u8; 4]>) {
