@@ -15,7 +15,9 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_twins::DeviceChoice;
-use burn_twins::attack::{AutoAttackConfig, Draws, Norm, Samples, Silent, ThreatModel, Version};
+use burn_twins::attack::{
+    AutoAttackConfig, Draws, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
+};
 
 #[derive(Module, Debug)]
 struct Net {
@@ -73,8 +75,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (test, labels) = images(100, 1_000_000, &device);
     let samples = Samples::new(test, labels)?;
     let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0)?;
-    let autoattack = AutoAttackConfig::new(threat, Version::Standard).with_queries(500).build()?;
+    let autoattack =
+        RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat, Version::Standard).with_queries(500))?;
     let victim = |images: Tensor<4>| net.forward(images);
-    println!("{}", autoattack.evaluate(&victim, &samples, None, &mut Silent)?.report);
+    println!("{}", autoattack.evaluate(&victim, &samples, &mut Silent)?.report);
     Ok(())
 }

@@ -4,17 +4,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use burn_twins::attack::SampleStream;
+use burn_twins::attack::{Journal, SampleStream};
 
 use crate::support::Outcome;
-use crate::support::journal::Journal;
 
 /// Writes a NumPy file of all images in their order, one at a time: the adversarial example where the journal has one, else
 /// the clean image.
 pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journal) -> Outcome {
-    let Some(found) = journal.found()? else {
-        return Err("--save-adversarial needs a journal; give --json as well".into());
-    };
     let source = samples.source();
     let part = path.with_extension("npy.part");
     let write = || -> Outcome {
@@ -22,7 +18,7 @@ pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journ
         let [channels, height, width] = source.image_shape();
         file.write_all(&header([source.len(), channels, height, width]))?;
         for index in 0..source.len() {
-            let adversarial = found.image(index)?;
+            let adversarial = journal.image(index)?;
             let clean = || samples.load(index).map(|image| image.to_vec());
             for value in adversarial.map_or_else(clean, Ok)? {
                 file.write_all(&value.to_le_bytes())?;

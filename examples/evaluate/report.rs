@@ -2,37 +2,15 @@
 
 use std::path::PathBuf;
 
-use burn_twins::attack::{AutoAttackConfig, Norm, Precision, Verification, VerificationRule};
+use burn_twins::attack::{AutoAttackConfig, Norm, Precision, Report};
 use burn_twins::data::{DataSource, Limit};
 use burn_twins::models::{Architecture, HeldOut};
 use serde::Serialize;
 
-use crate::cli::{AttackName, Cli, PGD_STEPS};
+use crate::cli::Cli;
 
-#[derive(Serialize)]
-pub struct Count {
-    pub correct: usize,
-    pub total: usize,
-}
-
-#[derive(Serialize)]
-pub struct Stage {
-    pub attack: String,
-    pub robust: usize,
-    pub seconds: f64,
-    pub forwards: u64,
-    pub backwards: u64,
-    pub verification: Verification,
-}
-
-#[derive(Serialize)]
-pub struct Sample {
-    pub index: u64,
-    pub label: usize,
-    pub clean_prediction: usize,
-    pub broken_by: Option<String>,
-    pub distance: Option<f32>,
-}
+/// Steps of PGD where none are given.
+const PGD_STEPS: usize = 20;
 
 #[derive(Serialize)]
 pub struct Config<'a> {
@@ -44,9 +22,13 @@ pub struct Config<'a> {
     /// How the images were drawn from a folder without parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
-    pub attack: AttackName,
+    /// Names with commas between them.
+    pub attack: String,
     pub norm: Norm,
+    /// The largest, if there are several.
     pub epsilon: f32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub epsilons: Vec<f32>,
     #[serde(flatten)]
     pub pgd: Option<PgdSettings>,
     pub seed: u64,
@@ -60,43 +42,43 @@ pub struct Config<'a> {
 #[derive(Serialize)]
 pub struct PgdSettings {
     pub steps: usize,
-    pub step_size: f32,
+    /// None where it is a quarter of several epsilons.
+    pub step_size: Option<f32>,
     pub random_start: bool,
     pub restarts: usize,
 }
 
-#[derive(Serialize)]
-pub struct Report<'a> {
-    pub clean: Count,
-    pub stages: Vec<Stage>,
-    pub robust: Count,
-    /// Of the robust accuracy, with 95 % confidence.
-    pub interval: [f64; 2],
-    pub config: Config<'a>,
-    pub verification: VerificationRule,
-    pub samples: Vec<Sample>,
+/// The report with the settings of the command line.
+pub fn json(
+    cli: &Cli,
+    report: &Report,
+    held_out: Option<HeldOut>,
+) -> Result<String, Box<dyn std::error::Error>> {
+    let mut value = serde_json::to_value(report)?;
+    value["config"] = serde_json::to_value(cli.config(held_out, report.config.clone()))?;
+    Ok(serde_json::to_string_pretty(&value)?)
 }
 
 impl Cli {
     /// The settings, as the report states them.
-    pub fn config(
-        &self,
-        step_size: f32,
-        held_out: Option<HeldOut>,
-        autoattack: Option<AutoAttackConfig>,
-    ) -> Config<'_> {
+    fn config(&self, held_out: Option<HeldOut>, autoattack: Option<AutoAttackConfig>) -> Config<'_> {
         Config {
             weights: &self.weights,
             arch: self.arch,
             data: &self.data,
             limit: self.limit,
             held_out,
-            attack: self.attack,
+            attack: self.attack.join(","),
             norm: self.norm,
-            epsilon: self.epsilon,
-            pgd: (self.attack == AttackName::Pgd).then(|| PgdSettings {
+            epsilon: self.epsilon.iter().copied().fold(0.0, f32::max),
+            epsilons: if self.epsilon.len() > 1 { self.epsilon.clone() } else { Vec::new() },
+            pgd: self.attack.iter().any(|name| name == "pgd").then(|| PgdSettings {
                 steps: self.steps.unwrap_or(PGD_STEPS),
-                step_size,
+                step_size: if let [epsilon] = self.epsilon[..] {
+                    Some(self.step_size.unwrap_or(epsilon / 4.0))
+                } else {
+                    self.step_size
+                },
                 random_start: self.random_start,
                 restarts: self.restarts.unwrap_or(1),
             }),

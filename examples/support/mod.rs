@@ -3,8 +3,8 @@
 
 pub mod file_hash;
 pub mod images;
-pub mod journal;
 pub mod parts;
+pub mod progress;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -159,10 +159,4 @@ pub fn exit(outcome: Outcome) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// A bar over images with the time left, on standard error where that is a terminal.
-pub fn bar(images: usize) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {msg}, {eta} left");
-    indicatif::ProgressBar::new(images as u64).with_style(style.expect("the template is fixed"))
 }

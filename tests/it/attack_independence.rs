@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::robust_mnist::{load, victim};
 use crate::support::shared;
 use burn::tensor::Tensor;
-use burn_twins::attack::{AutoAttackConfig, Norm, Samples, Silent, ThreatModel, Version};
+use burn_twins::attack::{
+    AutoAttackConfig, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
+};
 use burn_twins::models::Net;
 
 /// By which attack each image was broken.
@@ -21,8 +23,11 @@ fn shortened(norm: Norm, epsilon: f32) -> AutoAttackConfig {
 }
 
 fn verdicts(net: &Net, samples: &Samples, config: &AutoAttackConfig) -> Verdicts {
-    let report =
-        config.clone().build().unwrap().evaluate(&victim(net), samples, None, &mut Silent).unwrap().report;
+    let report = RobustnessEvaluation::autoattack(config.clone())
+        .unwrap()
+        .evaluate(&victim(net), samples, &mut Silent)
+        .unwrap()
+        .report;
     report.samples.into_iter().map(|sample| (sample.index, sample.broken_by)).collect()
 }
 
@@ -95,11 +100,7 @@ fn attacks_leave_both_wings_alone() {
     let samples = Samples::new(images, seen.unwrap()).unwrap();
     let threat = ThreatModel::new(Norm::Linf, 1e-4).unwrap();
     let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(3).with_queries(5);
-    config
-        .clone()
-        .build()
-        .unwrap()
-        .evaluate(&|x: Tensor<4>| net.forward(x), &samples, None, &mut Silent)
-        .unwrap();
+    let autoattack = RobustnessEvaluation::autoattack(config).unwrap();
+    autoattack.evaluate(&|x: Tensor<4>| net.forward(x), &samples, &mut Silent).unwrap();
     assert!(tensors() == before);
 }

@@ -7,7 +7,9 @@ use std::time::Instant;
 use crate::attack_support::attacks::attacks;
 use crate::attack_support::{Golden, ROUNDING, difference, host, margins};
 use burn::tensor::{Device, Tensor};
-use burn_twins::attack::{Attack, AutoAttackConfig, Evaluation, Norm, Replica, Silent, ThreatModel, Version};
+use burn_twins::attack::{
+    Attack, AutoAttackConfig, Evaluation, Norm, Replica, RobustnessEvaluation, Silent, ThreatModel, Version,
+};
 
 const CLASSES: usize = 6;
 
@@ -86,10 +88,10 @@ fn two_backends_share_an_evaluation() {
     let cpu = Golden::read();
     let threat = ThreatModel::new(Norm::L2, 0.2).unwrap();
     let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(5).with_queries(20);
-    let autoattack = config.build().unwrap();
+    let autoattack = RobustnessEvaluation::autoattack(config).unwrap();
     let net = cpu.net();
     let victim = |images: Tensor<4>| net.forward(images);
-    let alone = autoattack.evaluate(&victim, &cpu.samples(), None, &mut Silent).unwrap();
+    let alone = autoattack.evaluate(&victim, &cpu.samples(), &mut Silent).unwrap();
     let verdicts = |evaluation: &Evaluation| -> Vec<_> {
         evaluation.report.samples.iter().map(|sample| sample.broken_by.clone()).collect()
     };
@@ -104,7 +106,7 @@ fn two_backends_share_an_evaluation() {
         let (here, there) = (Replica::new(&victim, Device::flex()), Replica::new(&there, device.clone()));
         for replicas in [[here.clone(), there.clone()], [there, here]] {
             asked.store(0, Ordering::Relaxed);
-            let shared = autoattack.evaluate_on(&replicas, &cpu.samples(), None, &mut Silent).unwrap();
+            let shared = autoattack.evaluate_on(&replicas, &cpu.samples(), &mut Silent).unwrap();
             // No verdict of this case is within rounding.
             assert_eq!(verdicts(&shared), verdicts(&alone), "{name}");
             let off = difference(&host(shared.adversarial.clone()), &host(alone.adversarial.clone()));

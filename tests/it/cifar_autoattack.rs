@@ -5,7 +5,9 @@ use std::fs::File;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use burn_twins::attack::{AutoAttackConfig, Norm, Report, Samples, Silent, ThreatModel, Version};
+use burn_twins::attack::{
+    AutoAttackConfig, Norm, Report, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
+};
 use burn_twins::data::{DataSource, Part, collate};
 use burn_twins::models::{Architecture, ImportOptions, ModelConfig, load_weights};
 
@@ -30,9 +32,10 @@ fn evaluate(count: usize) -> Option<Report> {
     let batch = collate(images.as_ref(), &ids, None, &device).unwrap();
     let samples = Samples::new(batch.images, batch.labels).unwrap().with_ids(batch.ids).unwrap();
     let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0).unwrap();
-    let autoattack = AutoAttackConfig::new(threat, Version::Standard).build().unwrap();
+    let autoattack =
+        RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat, Version::Standard)).unwrap();
     let victim = |images: Tensor<4>| net.forward(images);
-    let report = autoattack.evaluate(&victim, &samples, None, &mut Silent).unwrap().report;
+    let report = autoattack.evaluate(&victim, &samples, &mut Silent).unwrap().report;
     println!("{report}");
     let every_step = report.clean.correct as u64 * EVERY_STEP;
     println!(

@@ -65,7 +65,7 @@ fn report(path: PathBuf) -> Value {
 /// Records in the journal: its beginning, and outcomes.
 fn records(folder: &Path) -> usize {
     let journal = Journal::read(folder.join("killed.journal")).unwrap();
-    journal.map_or(0, |journal| 1 + journal.state().outcomes.len())
+    journal.map_or(0, |journal| 1 + journal.outcomes().len())
 }
 
 /// The values of a NumPy file of 200 images with three channels of 32 by 32.
@@ -130,7 +130,11 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     let resume = ["--json", "killed.json", "--resume"];
     refused(&[&["--weights", "other.safetensors"], &resume[..]].concat(), "another model");
     refused(&[&["--weights", "exported.safetensors"], &resume[..]].concat(), "another model");
-    refused(&[&killed[..], &["--attack", "pgd"]].concat(), "leave it out with clean, fgsm and pgd");
+    refused(&[&killed[..], &["--attack", "clean"]].concat(), "leave it out with clean");
+    refused(&[&killed[..], &["--attack", "pgd"]].concat(), "pgd has no queries");
+    refused(&[&killed[..], &["--attack", "pgd,square"]].concat(), "other settings or other data");
+    refused(&[&killed[..], &["--attack", "autoattack,pgd"]].concat(), "give one of them alone");
+    refused(&[&killed[..], &["--coverage", "every-attack"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--seed", "1"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--norm", "l2"]].concat(), "other settings or other data");
     refused(&[&killed[..], &["--limit", "199"]].concat(), "other settings or other data");
@@ -149,7 +153,7 @@ fn a_killed_evaluation_ends_with_the_same_report() {
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && message.contains(expected), "{message}");
     };
-    refused_journal(b"{\"weights\":\"0\",\"state\":{}}\n", "an earlier version wrote");
+    refused_journal(b"{\"weights\":\"0\",\"state\":{}}\n", "another version of this library wrote");
     let mut damaged = before.clone();
     damaged[before.len() / 2] ^= 1;
     refused_journal(&damaged, "is damaged");

@@ -11,7 +11,7 @@ use crate::support::shared;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::attack::{
     Apgd, ApgdConfig, Attack, AttackKind, AutoAttackConfig, Depth, FabConfig, L1Phases, Loss, Norm, Report,
-    Returned, Samples, Silent, Targets, ThreatModel, Version,
+    Returned, RobustnessEvaluation, Samples, Silent, Targets, ThreatModel, Version,
 };
 use burn_twins::models::Net;
 use safetensors::SafeTensors;
@@ -196,7 +196,11 @@ fn evaluate(norm: Norm, epsilon: f32, n: usize, attacks: Option<Vec<AttackKind>>
         Some(attacks) => AutoAttackConfig::custom(threat, attacks),
         None => AutoAttackConfig::new(threat, Version::Standard),
     };
-    let report = config.build().unwrap().evaluate(&victim(&net), &samples, None, &mut Silent).unwrap().report;
+    let report = RobustnessEvaluation::autoattack(config)
+        .unwrap()
+        .evaluate(&victim(&net), &samples, &mut Silent)
+        .unwrap()
+        .report;
     println!("{report}");
     Some(report)
 }

@@ -12,7 +12,9 @@ use crate::support::server::Server;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_twins::DeviceChoice;
-use burn_twins::attack::{AutoAttackConfig, Evaluation, Norm, Replica, Silent, ThreatModel, Version};
+use burn_twins::attack::{
+    AutoAttackConfig, Evaluation, Norm, Replica, RobustnessEvaluation, Silent, ThreatModel, Version,
+};
 use burn_twins::nn::{TwinsBatchNormConfig, TwinsModule, Wing};
 use burn_twins::train::{Sgd, StepSettings, TrainingBatch, TwinsAt, step};
 
@@ -31,7 +33,7 @@ fn an_evaluation_shared_with_another_process_has_the_same_verdicts() {
     let (cpu, other) = (Golden::read(), Golden::read_to(device.clone()));
     let threat = ThreatModel::new(Norm::L2, 0.2).unwrap();
     let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(5).with_queries(20);
-    let autoattack = config.build().unwrap();
+    let autoattack = RobustnessEvaluation::autoattack(config).unwrap();
     let (net, net_there, asked) = (cpu.net(), other.net(), AtomicUsize::new(0));
     let here = |images: Tensor<4>| net.forward(images);
     let there = |images: Tensor<4>| {
@@ -42,14 +44,14 @@ fn an_evaluation_shared_with_another_process_has_the_same_verdicts() {
     let verdicts = |evaluation: &Evaluation| -> Vec<_> {
         evaluation.report.samples.iter().map(|sample| sample.broken_by.clone()).collect()
     };
-    let alone = autoattack.evaluate(&here, &cpu.samples(), None, &mut Silent).unwrap();
+    let alone = autoattack.evaluate(&here, &cpu.samples(), &mut Silent).unwrap();
     // Some fall and some stand.
     assert!(verdicts(&alone).iter().any(Option::is_some) && verdicts(&alone).iter().any(Option::is_none));
     let local = Replica::new(&here, Device::flex());
     let remote = Replica::new(&there, device.clone());
     for replicas in [vec![local.clone(), remote.clone()], vec![remote.clone(), local], vec![remote]] {
         asked.store(0, Ordering::Relaxed);
-        let shared = autoattack.evaluate_on(&replicas, &cpu.samples(), None, &mut Silent).unwrap();
+        let shared = autoattack.evaluate_on(&replicas, &cpu.samples(), &mut Silent).unwrap();
         assert_eq!(verdicts(&shared), verdicts(&alone));
         let off = difference(&host(shared.adversarial.clone()), &host(alone.adversarial.clone()));
         println!("{} replicas: {off:e}, {} calls there", replicas.len(), asked.load(Ordering::Relaxed));
@@ -66,7 +68,7 @@ fn a_server_that_dies_ends_an_evaluation_with_an_error() {
     let (cpu, other) = (Golden::read(), Golden::read_to(device.clone()));
     let threat = ThreatModel::new(Norm::Linf, 0.013).unwrap();
     let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(5).with_queries(20);
-    let autoattack = config.build().unwrap();
+    let autoattack = RobustnessEvaluation::autoattack(config).unwrap();
     let (net, asked) = (other.net(), AtomicUsize::new(0));
     let victim = |images: Tensor<4>| {
         if asked.fetch_add(1, Ordering::Relaxed) == 5 {
@@ -76,7 +78,7 @@ fn a_server_that_dies_ends_an_evaluation_with_an_error() {
     };
     let begin = Instant::now();
     let replica = Replica::new(&victim, device.clone());
-    let error = autoattack.evaluate_on(&[replica], &cpu.samples(), None, &mut Silent).unwrap_err();
+    let error = autoattack.evaluate_on(&[replica], &cpu.samples(), &mut Silent).unwrap_err();
     println!("{error}");
     assert!(error.to_string().contains("read"), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());

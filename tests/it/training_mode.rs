@@ -3,8 +3,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_twins::attack::{
-    Attack, AttackError, AutoAttackConfig, Norm, PgdConfig, Samples, Silent, ThreatModel, TrainingSign,
-    Version,
+    Attack, AttackError, AutoAttackConfig, Norm, PgdConfig, RobustnessEvaluation, Samples, Silent,
+    ThreatModel, TrainingSign, Version,
 };
 use burn_twins::models::{Architecture, ModelConfig, Net};
 use burn_twins::nn::{TwinsModule, Wing};
@@ -42,11 +42,11 @@ fn values(net: &Net) -> Vec<u32> {
 fn signs(device: &Device, wing: Wing) -> [TrainingSign; 2] {
     let pgd = PgdConfig::new(threat(), 2, 1e-3).build().unwrap();
     let config = AutoAttackConfig::new(threat(), Version::Standard).with_steps(2).with_queries(2);
-    let autoattack = config.build().unwrap();
+    let autoattack = RobustnessEvaluation::autoattack(config).unwrap();
     let nets = [net(device).with_wing(wing), net(device).with_wing(wing)];
     let [run, evaluate] = &nets.each_ref().map(|net| |images: Tensor<4>| net.forward(images));
     let run = pgd.run(run, &samples()).map(|_| ());
-    let evaluate = autoattack.evaluate(evaluate, &samples(), None, &mut Silent).map(|_| ());
+    let evaluate = autoattack.evaluate(evaluate, &samples(), &mut Silent).map(|_| ());
     [run, evaluate].map(|result| match result {
         Err(AttackError::TrainingMode { sign }) => sign,
         other => panic!("{other:?}"),

@@ -2,9 +2,11 @@ use burn::tensor::TensorReadError;
 use thiserror::Error;
 
 use crate::attacks::registry::Setting;
+use crate::evaluation::journal::error::JournalError;
 use crate::model::inference_form::TrainingSign;
 use crate::model::precision::Precision;
 use crate::norms::norm::{Norm, enumerate};
+use crate::norms::threat_model::ThreatModel;
 use crate::samples::source::SourceError;
 
 /// What can be wrong with the settings, the data or the model of an attack.
@@ -288,20 +290,26 @@ pub enum AttackError {
         /// Values of the image that was asked about.
         found: usize,
     },
-    /// A saved state belongs to other settings or other data.
+    /// A threat model comes twice.
+    #[error("the list of threat models has {threat} twice: name each once")]
+    DuplicateThreat {
+        /// The threat model.
+        threat: ThreatModel,
+    },
+    /// The journal belongs to other settings or other data.
     #[error(
-        "the saved state belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
+        "the journal belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
          {expected}): repeat the settings of its start, or start anew without it"
     )]
     OtherEvaluation {
         /// Hash of the present settings and data.
         expected: String,
-        /// Hash in the saved state.
+        /// Hash in the journal.
         found: String,
     },
-    /// A saved state belongs to another model.
+    /// The journal belongs to another model.
     #[error(
-        "the saved state belongs to another model, which gave other logits for the clean sample {sample}: \
+        "the journal belongs to another model, which gave other logits for the clean sample {sample}: \
          evaluate the same weights, or start anew without it"
     )]
     OtherModel {
@@ -322,25 +330,19 @@ pub enum AttackError {
         /// Number of the sample.
         sample: u64,
     },
-    /// A saved state contradicts itself.
+    /// The journal contradicts itself.
     #[error(
-        "outcome {place} of the saved state does not fit the evaluation: the file is damaged, start anew without it"
+        "outcome {place} of the journal does not fit the evaluation: the file is damaged, start anew without it"
     )]
-    DamagedState {
+    DamagedJournal {
         /// Place of the outcome.
         place: usize,
     },
-    /// A saved state has no images, and the caller wants them back.
-    #[error(
-        "the saved state lacks the adversarial example of sample {sample}, which the evaluation is to return: keep the \
-         images in the outcomes, or resume with AutoAttack::evaluate_stream, which does not return them"
-    )]
-    ImageNotKept {
-        /// Number of the sample.
-        sample: u64,
-    },
+    /// The journal cannot be read or written, or is of another model.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The observer ended the evaluation.
-    #[error("the evaluation was stopped by its observer: go on from the saved state")]
+    #[error("the evaluation was stopped by its observer: resume it from its journal")]
     Stopped,
     /// A device could not be read.
     #[error("a tensor could not be read from its device")]

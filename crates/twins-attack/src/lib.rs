@@ -10,11 +10,12 @@
 //! * [`Ddn`] in L2, [`Fmn`] in every norm and [`SigmaZero`] in L0: the same with one gradient per step;
 //! * [`Square`]: random search on the logits alone.
 //!
-//! [`AutoAttack`] is the published ensemble of these, with a report, progress and resumption.
-//!
 //! An attack is asynchronous code about one [`Sample`], which asks the [`Model`] and awaits its answers. The engine packs
 //! the questions of many samples into full batches, and a sample that is fooled leaves at once. So results depend
 //! neither on the batch size nor on the order of the samples: random draws belong to the sample ([`Draws`]).
+//!
+//! [`RobustnessEvaluation`] measures robust accuracy by any list of attacks, with verification, a report, progress and a
+//! journal from which it is resumed. AutoAttack ([`AutoAttackConfig`]) is a preset list.
 //!
 //! [`SurrogateGradients`] takes the gradients of another victim, for instance of one in half precision
 //! ([`AtPrecision`]), and the verdicts of the model itself.
@@ -69,12 +70,22 @@ pub use engine::sample::Sample;
 pub use engine::targets::Targets;
 pub use engine::verification::{Quorum, Verification, VerificationRule};
 pub use error::AttackError;
-pub use evaluation::autoattack::{
-    AttackKind, AutoAttack, AutoAttackConfig, Count, Evaluation, EvaluationState, Observer, Outcome,
-    Progress, Replica, Report, SampleRecord, Silent, StageReport, UnknownAttack, UnknownVersion, Version,
-    Warning, wilson_interval,
-};
-pub use evaluation::journal::{Journal, JournalError, JournalWriter};
+pub use evaluation::autoattack::config::AutoAttackConfig;
+pub use evaluation::autoattack::version::{AttackKind, UnknownAttack, UnknownVersion, Version};
+pub use evaluation::classes::ClassReport;
+pub use evaluation::coverage::{Coverage, UnknownCoverage};
+pub use evaluation::images::Evaluation;
+pub use evaluation::interval::wilson_interval;
+pub use evaluation::journal::error::JournalError;
+pub use evaluation::journal::place::ExistingJournal;
+pub use evaluation::journal::read::Journal;
+pub use evaluation::outcome::Outcome;
+pub use evaluation::progress::{Observer, Progress, Silent};
+pub use evaluation::replica::Replica;
+pub use evaluation::report::{Count, Report, StageReport, ThreatReport};
+pub use evaluation::robustness::RobustnessEvaluation;
+pub use evaluation::sample_record::{Distance, SampleRecord};
+pub use evaluation::warning::Warning;
 pub use losses::loss::Loss;
 pub use losses::objective::Objective;
 pub use model::at_precision::AtPrecision;

@@ -79,6 +79,7 @@ mod tests {
             clean: &[1.0, 0.0],
             run: 0,
             restart: 0,
+            occurrence: 0,
         };
         let mut nearest = Nearest::new(&sample, ThreatModel::new(Norm::Linf, epsilon).unwrap(), depth);
         let ends = points.iter().position(|point| nearest.note(point, &[0.0, 1.0]));

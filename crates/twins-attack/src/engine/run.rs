@@ -96,7 +96,8 @@ pub(super) fn run(
     let tally = Tally { cost, ..Tally::default() };
     let mut batch = Batch { pixels: samples.pixels().to_vec(), predictions, fooled, tally };
     let rule = VerificationRule::default();
-    let stage = Stage { attack, victim, device: samples.device(), samples: &stream, clean: &clean, rule };
+    let (device, occurrence) = (samples.device(), 0);
+    let stage = Stage { attack, victim, device, samples: &stream, clean: &clean, rule, occurrence };
     workers::drive(&[stage], &standing, &mut batch)?;
     Ok(AttackOutput {
         adversarial: samples.upload(batch.pixels),

@@ -29,12 +29,19 @@ pub struct Sample<'a> {
     pub run: usize,
     /// Number of the restart.
     pub restart: usize,
+    /// How many earlier attacks of the evaluation have the same name and threat model, which draw other random numbers.
+    pub occurrence: usize,
 }
 
 impl Sample<'_> {
-    /// The random draws of this run. They depend on the seed, the sample, the attack's name and the run alone.
+    /// The random draws of this run. They depend on the seed, the sample, the attack's name and the run, and for a second
+    /// attack of this name in an evaluation on its number.
     pub fn draws(&self, seed: u64, attack: &str) -> Draws {
-        Draws::new(seed, self.id, attack, self.run as u64)
+        let run = self.run as u64;
+        match self.occurrence {
+            0 => Draws::new(seed, self.id, attack, run),
+            earlier => Draws::new(seed, self.id, &format!("{attack} #{}", earlier + 1), run),
+        }
     }
 
     /// The loss of this sample as a function of the logits, towards the target if there is one.

@@ -27,6 +27,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) clean: &'a CleanLogits,
     /// Decides whether a claim counts.
     pub(crate) rule: VerificationRule,
+    /// How many earlier stages have the same attack's name and threat model: their random draws differ.
+    pub(crate) occurrence: usize,
 }
 
 impl<'a> Stage<'a> {
@@ -132,6 +134,7 @@ impl<'a> Stage<'a> {
             start: source.start(index),
             clean: self.clean.row(index),
             run: task.run,
+            occurrence: self.occurrence,
             restart: task.run / self.attack.targets().runs(self.clean.classes()),
         };
         Slot::begin(task, self.attack, sample)

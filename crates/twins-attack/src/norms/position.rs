@@ -28,8 +28,12 @@ impl ThreatModel {
         if origin.len() != point.len() || !point.iter().all(|p| (0.0..=1.0).contains(p)) {
             return Err(Outside::Box);
         }
-        let tolerance = self.norm().geometry().tolerance(self.epsilon());
-        if self.distance(origin, point) <= self.epsilon() + tolerance { Ok(()) } else { Err(Outside::Ball) }
+        if self.allows_distance(self.distance(origin, point)) { Ok(()) } else { Err(Outside::Ball) }
+    }
+
+    /// Whether the ball has points of the box at this distance from the clean image, up to the same rounding.
+    pub(crate) fn allows_distance(&self, distance: f32) -> bool {
+        distance <= self.epsilon() + self.norm().geometry().tolerance(self.epsilon())
     }
 }
 

@@ -56,7 +56,7 @@ pub trait SampleSource: Sync {
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use twins_attack::{AttackKind, AutoAttackConfig, Norm, Replica, SampleSource, SampleStream, Silent, SourceError};
+/// use twins_attack::{ApgdConfig, Norm, Replica, RobustnessEvaluation, SampleSource, SampleStream, Silent, SourceError};
 /// use twins_attack::ThreatModel;
 ///
 /// struct Grey;
@@ -69,9 +69,9 @@ pub trait SampleSource: Sync {
 ///
 /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
 /// let stream = SampleStream::new(&Grey, &Device::flex())?.with_batch_size(50)?;
-/// let config = AutoAttackConfig::custom(ThreatModel::new(Norm::Linf, 0.05)?, vec![AttackKind::ApgdCe]).with_steps(5);
+/// let apgd = ApgdConfig::new(ThreatModel::new(Norm::Linf, 0.05)?).with_steps(5).build()?;
 /// let replicas = [Replica::new(&victim, Device::flex())];
-/// let report = config.build()?.evaluate_stream(&replicas, &stream, None, &mut Silent)?;
+/// let report = RobustnessEvaluation::new(vec![Box::new(apgd)])?.evaluate_stream(&replicas, &stream, &mut Silent)?;
 /// // The margin must be above twice epsilon.
 /// assert!((590..=610).contains(&report.robust.correct));
 /// # Ok::<(), twins_attack::AttackError>(())

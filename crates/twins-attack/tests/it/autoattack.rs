@@ -1,14 +1,14 @@
 //! AutoAttack on the synthetic net: independence of the batch, resumption, the report.
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::ensemble::{autoattack, evaluate, timeless};
+use crate::support::temporary::{Folder, Killer, resumable};
 use crate::support::{Golden, host};
 use burn::tensor::Tensor;
 use twins_attack::{
-    AttackError, AutoAttack, AutoAttackConfig, Evaluation, EvaluationState, Norm, Observer, Outcome,
-    Progress, Samples, Silent, ThreatModel, Version, Warning,
+    AttackError, AutoAttackConfig, Evaluation, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel,
+    Version, Warning,
 };
 
 #[test]
@@ -63,34 +63,6 @@ fn results_do_not_depend_on_the_order() {
     }
 }
 
-/// Saves what it is told, and breaks off after so many outcomes or batches.
-struct Killer {
-    state: Option<EvaluationState>,
-    outcomes_left: usize,
-    batches_left: usize,
-    last_share: f64,
-}
-
-impl Observer for Killer {
-    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
-        self.state = Some(state.clone());
-        ControlFlow::Continue(())
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
-        self.state.as_mut().unwrap().outcomes.push(outcome.clone());
-        self.outcomes_left -= 1;
-        if self.outcomes_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
-        assert!((0.0..=1.0).contains(&progress.share) && progress.standing.1 == 8);
-        self.last_share = progress.share;
-        self.batches_left -= 1;
-        if self.batches_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-}
-
 #[test]
 fn an_interrupted_evaluation_ends_with_the_same_report() {
     let golden = Golden::read();
@@ -98,19 +70,24 @@ fn an_interrupted_evaluation_ends_with_the_same_report() {
     let victim = |x: Tensor<4>| net.forward(x);
     let samples = golden.samples().with_batch_size(3).unwrap();
     let whole = evaluate(&golden, &samples, Norm::L2);
-    for (outcomes_left, batches_left) in [(1, 9999), (9, 9999), (9999, 1), (9999, 40), (9999, 150)] {
-        let mut killer = Killer { state: None, outcomes_left, batches_left, last_share: 0.0 };
-        let stopped = autoattack(Norm::L2).evaluate(&victim, &samples, None, &mut killer);
+    let killers = [
+        Killer::after_outcomes(1),
+        Killer::after_outcomes(9),
+        Killer::after_batches(1),
+        Killer::after_batches(40),
+        Killer::after_batches(150),
+    ];
+    for mut killer in killers {
+        let folder = Folder::new();
+        let autoattack = resumable(autoattack(Norm::L2), &folder);
+        let stopped = autoattack.evaluate(&victim, &samples, &mut killer);
         assert!(matches!(stopped, Err(AttackError::Stopped)));
-        // Through JSON, as a file would.
-        let text = serde_json::to_string(&killer.state.unwrap()).unwrap();
-        let saved: EvaluationState = serde_json::from_str(&text).unwrap();
-        let resumed = autoattack(Norm::L2).evaluate(&victim, &samples, Some(saved), &mut Silent).unwrap();
+        let resumed = autoattack.evaluate(&victim, &samples, &mut Silent).unwrap();
         assert_eq!(timeless(&resumed), timeless(&whole));
         assert_eq!(host(resumed.adversarial), host(whole.adversarial.clone()));
     }
-    let mut watcher = Killer { state: None, outcomes_left: 9999, batches_left: 9999, last_share: 0.0 };
-    autoattack(Norm::L2).evaluate(&victim, &samples, None, &mut watcher).unwrap();
+    let mut watcher = Killer::after_batches(usize::MAX);
+    autoattack(Norm::L2).evaluate(&victim, &samples, &mut watcher).unwrap();
     assert!(watcher.last_share > 0.99, "{}", watcher.last_share);
 }
 
@@ -130,15 +107,15 @@ fn resuming_redoes_at_most_two_batches_of_one_attack() {
     };
     let samples = golden.samples().with_batch_size(2).unwrap();
     let whole = work(&mut || {
-        autoattack(Norm::L2).evaluate(&victim, &samples, None, &mut Silent).unwrap();
+        autoattack(Norm::L2).evaluate(&victim, &samples, &mut Silent).unwrap();
     });
     for batches_left in [1, 30, 90, 150] {
-        let mut killer = Killer { state: None, outcomes_left: 9999, batches_left, last_share: 0.0 };
+        let folder = Folder::new();
+        let autoattack = resumable(autoattack(Norm::L2), &folder);
         let both = work(&mut || {
-            let stopped = autoattack(Norm::L2).evaluate(&victim, &samples, None, &mut killer);
+            let stopped = autoattack.evaluate(&victim, &samples, &mut Killer::after_batches(batches_left));
             assert!(matches!(stopped, Err(AttackError::Stopped)));
-            let saved = killer.state.take();
-            autoattack(Norm::L2).evaluate(&victim, &samples, saved, &mut Silent).unwrap();
+            autoattack.evaluate(&victim, &samples, &mut Silent).unwrap();
         });
         // The clean pass and the checks are made again: 8 images, and 2 twice. Of the attacks, at most what two samples under
         // attack and two whose claims wait to be verified cost: FAB-T's 5 targets of 10 steps with two passes each are the
@@ -146,33 +123,6 @@ fn resuming_redoes_at_most_two_batches_of_one_attack() {
         let most = 4 * 5 * 10 * 2;
         assert!(both - whole <= 8 + 2 * 2 + most, "{} images more", both - whole);
     }
-}
-
-#[test]
-fn a_state_of_something_else_is_refused() {
-    let golden = Golden::read();
-    let net = golden.net();
-    let victim = |x: Tensor<4>| net.forward(x);
-    let samples = golden.samples();
-    let mut killer = Killer { state: None, outcomes_left: 9999, batches_left: 9999, last_share: 0.0 };
-    autoattack(Norm::Linf).evaluate(&victim, &samples, None, &mut killer).unwrap();
-    let saved = killer.state.unwrap();
-    let resume =
-        |victim: &(dyn twins_attack::Classifier + Sync), autoattack: AutoAttack, samples: &Samples, saved| {
-            autoattack.evaluate(victim, samples, Some(saved), &mut Silent).map(|_| ()).unwrap_err()
-        };
-    let other = resume(&victim, autoattack(Norm::L2), &samples, saved.clone());
-    assert!(matches!(other, AttackError::OtherEvaluation { .. }));
-    let renumbered = golden.samples().with_ids((1..9).collect()).unwrap();
-    let other = resume(&victim, autoattack(Norm::Linf), &renumbered, saved.clone());
-    assert!(matches!(other, AttackError::OtherEvaluation { .. }));
-    let scaled = |x: Tensor<4>| net.forward(x) * 1.01;
-    let other = resume(&scaled, autoattack(Norm::Linf), &samples, saved.clone());
-    assert!(matches!(other, AttackError::OtherModel { .. }));
-    let mut damaged = saved;
-    damaged.outcomes[0].sample = 99;
-    let other = resume(&victim, autoattack(Norm::Linf), &samples, damaged);
-    assert!(matches!(other, AttackError::DamagedState { place: 0 }));
 }
 
 #[test]
@@ -225,7 +175,7 @@ fn suspicious_models_are_reported() {
     let probabilities = |x: Tensor<4>| burn::tensor::activation::softmax(net.forward(x), 1);
     let rounded = |x: Tensor<4>| net.forward(x).mul_scalar(200.0);
     let warnings = |victim: &(dyn twins_attack::Classifier + Sync)| {
-        autoattack(Norm::Linf).evaluate(victim, &samples, None, &mut Silent).unwrap().report.warnings
+        autoattack(Norm::Linf).evaluate(victim, &samples, &mut Silent).unwrap().report.warnings
     };
     assert!(warnings(&randomised).iter().any(|w| matches!(w, Warning::Randomised { .. })));
     assert!(warnings(&probabilities).contains(&Warning::Probabilities));
@@ -250,12 +200,12 @@ fn a_model_that_hides_its_gradients_is_reported() {
     let threat = ThreatModel::new(Norm::Linf, 0.05).unwrap();
     let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(10).with_queries(300);
     let square = |victim: &(dyn twins_attack::Classifier + Sync)| {
-        let report =
-            config.clone().build().unwrap().evaluate(victim, &samples, None, &mut Silent).unwrap().report;
+        let autoattack = RobustnessEvaluation::autoattack(config.clone()).unwrap();
+        let report = autoattack.evaluate(victim, &samples, &mut Silent).unwrap().report;
         report.warnings.into_iter().find(|warning| matches!(warning, Warning::SquareEffective { .. }))
     };
     let warning = square(&masked).expect("Square lowers the figure");
-    assert!(matches!(warning, Warning::SquareEffective { samples: 1.., of: 8 }), "{warning:?}");
+    assert!(matches!(warning, Warning::SquareEffective { samples: 1.., of: 8, .. }), "{warning:?}");
     assert!(warning.to_string().contains("Square"), "{warning}");
     assert!(square(&|x: Tensor<4>| net.forward(x)).is_none());
 }

@@ -3,7 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
     ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, DdnConfig, FabConfig, FmnConfig, Loss, Model,
-    Norm, PgdConfig, Sample, Samples, SigmaZeroConfig, SquareConfig, Start, Targets, ThreatModel, Version,
+    Norm, PgdConfig, RobustnessEvaluation, Sample, Samples, SigmaZeroConfig, SquareConfig, Start, Targets,
+    ThreatModel, Version,
 };
 
 fn images(n: usize) -> Tensor<4> {
@@ -77,7 +78,10 @@ fn unsupported_norms() {
         ("APGD", message(ApgdConfig::new(threat).build())),
         ("FAB", message(FabConfig::targeted(threat, 1).build())),
         ("Square", message(SquareConfig::new(threat).build())),
-        ("AutoAttack", message(AutoAttackConfig::new(threat, Version::Standard).build())),
+        (
+            "AutoAttack",
+            message(RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat, Version::Standard))),
+        ),
     ] {
         assert_eq!(text, format!("{attack} does not support L0: it supports linf, l2 and l1"));
     }

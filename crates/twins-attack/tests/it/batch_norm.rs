@@ -6,7 +6,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use proptest::prelude::*;
-use twins_attack::{AutoAttackConfig, Norm, Samples, Silent, ThreatModel, Version, predictions};
+use twins_attack::{
+    AutoAttackConfig, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel, Version, predictions,
+};
 
 #[derive(Module, Debug)]
 pub(crate) struct Net {
@@ -85,8 +87,9 @@ proptest! {
             attack.run(&victim, &samples).unwrap();
             prop_assert_eq!([net.bits(), training.bits()], before.clone(), "{}", attack.name());
         }
-        let ensemble = AutoAttackConfig::new(threat, Version::Plus).with_steps(3).with_queries(5).build().unwrap();
-        ensemble.evaluate(&victim, &samples, None, &mut Silent).unwrap();
+        let config = AutoAttackConfig::new(threat, Version::Plus).with_steps(3).with_queries(5);
+        let ensemble = RobustnessEvaluation::autoattack(config).unwrap();
+        ensemble.evaluate(&victim, &samples, &mut Silent).unwrap();
         prop_assert_eq!([net.bits(), training.bits()], before);
     }
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
-    AttackKind, AutoAttackConfig, EvaluationState, Journal, JournalWriter, Norm, Observer, Outcome, Progress,
-    Replica, SampleSource, SampleStream, Silent, SourceError, ThreatModel,
+    AttackKind, AutoAttackConfig, ExistingJournal, Journal, Norm, Observer, Outcome, Progress, Replica,
+    RobustnessEvaluation, SampleSource, SampleStream, Silent, SourceError, ThreatModel,
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -59,10 +59,8 @@ fn status(field: &str) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-/// Journals, and notes the memory in use.
+/// Notes the memory in use.
 struct Measured {
-    writer: Option<JournalWriter>,
-    path: std::path::PathBuf,
     outcomes: usize,
     /// Resident MiB: the most in the first fifth of the outcomes, and in all.
     early: f64,
@@ -71,13 +69,7 @@ struct Measured {
 }
 
 impl Observer for Measured {
-    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
-        self.writer = Some(JournalWriter::create(&self.path, "", state).unwrap());
-        ControlFlow::Continue(())
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
-        self.writer.as_mut().unwrap().append(outcome).unwrap();
+    fn outcome(&mut self, _outcome: &Outcome) -> ControlFlow<()> {
         self.outcomes += 1;
         ControlFlow::Continue(())
     }
@@ -103,23 +95,23 @@ fn child() {
     let stream = SampleStream::new(&source, &Device::flex()).unwrap().with_batch_size(batch_size).unwrap();
     let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0).unwrap();
     let kinds = vec![AttackKind::ApgdCe, AttackKind::Square];
-    let autoattack = AutoAttackConfig::custom(threat, kinds).with_steps(2).with_queries(2).build().unwrap();
+    let config = AutoAttackConfig::custom(threat, kinds).with_steps(2).with_queries(2);
     let path = std::env::temp_dir().join(format!("twins-memory-{}", std::process::id()));
-    let mut measured =
-        Measured { writer: None, path: path.clone(), outcomes: 0, early: 0.0, most: 0.0, fifth: count / 5 };
+    let autoattack = RobustnessEvaluation::autoattack(config).unwrap();
+    let autoattack = autoattack.with_journal(&path, "", ExistingJournal::Resume);
+    let mut measured = Measured { outcomes: 0, early: 0.0, most: 0.0, fifth: count / 5 };
     let begin = std::time::Instant::now();
     let replicas = [Replica::new(&channel_means, Device::flex())];
-    let report = autoattack.evaluate_stream(&replicas, &stream, None, &mut measured).unwrap();
+    let report = autoattack.evaluate_stream(&replicas, &stream, &mut measured).unwrap();
     let seconds = begin.elapsed().as_secs_f64();
     let journal = Journal::read(&path).unwrap().unwrap();
     let bytes = std::fs::metadata(&path).unwrap().len();
-    assert_eq!(journal.state().outcomes.len(), measured.outcomes);
+    assert_eq!(journal.outcomes().len(), measured.outcomes);
     // All outcomes are known: what is left is the clean pass.
-    let state = Some(journal.state().clone());
-    let resumed = autoattack.evaluate_stream(&replicas, &stream, state, &mut Silent).unwrap();
+    let resumed = autoattack.evaluate_stream(&replicas, &stream, &mut Silent).unwrap();
     assert_eq!(resumed.samples, report.samples);
     assert!(journal.image(0).unwrap().is_some());
-    std::fs::remove_file(path).unwrap();
+    Journal::remove(path).unwrap();
     let broken = count - report.robust.correct;
     println!(
         "MEASURED {} {} {} {} {broken} {bytes} {seconds}",
@@ -154,9 +146,9 @@ fn measure(count: usize, side: usize, batch_size: usize) -> Peaks {
         bytes / MIB
     );
     assert_eq!(broken as usize, count / 5);
-    // 100 bytes an outcome, and four for each value of an image that was found; and the clean logits.
+    // 100 bytes an outcome, and four for the distance and each value of an image that was found; and the clean logits.
     let values = (3 * side * side) as f64;
-    let expected = 100.0 * outcomes + 4.0 * values * broken + 12.0 * count as f64;
+    let expected = 100.0 * outcomes + 4.0 * (1.0 + values) * broken + 12.0 * count as f64;
     assert!((bytes - expected).abs() < 1000.0, "{bytes} {expected}");
     Peaks { early, most, peak }
 }

@@ -7,7 +7,8 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use twins_attack::{
     ApgdConfig, Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Norm, PgdConfig, Replica,
-    Samples, Silent, SquareConfig, ThreatModel, TrainingSign, Version, accuracy, predictions,
+    RobustnessEvaluation, Samples, Silent, SquareConfig, ThreatModel, TrainingSign, Version, accuracy,
+    predictions,
 };
 
 use crate::batch_norm::Net;
@@ -39,19 +40,22 @@ type Victim<'a> = &'a (dyn Classifier + Sync);
 fn refusals(victim: Victim<'_>, samples: &Samples) -> Vec<(&'static str, TrainingSign, String)> {
     let pgd = || PgdConfig::new(threat(), 3, 0.02).build().unwrap();
     let apgd = ApgdConfig::new(threat()).with_steps(3).with_restarts(2).build().unwrap();
-    let autoattack = |kinds| AutoAttackConfig::custom(threat(), kinds).with_steps(3).build().unwrap();
-    let rand = AutoAttackConfig::new(threat(), Version::Rand).with_steps(3).build().unwrap();
+    let autoattack = |kinds| {
+        RobustnessEvaluation::autoattack(AutoAttackConfig::custom(threat(), kinds).with_steps(3)).unwrap()
+    };
+    let rand = RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat(), Version::Rand).with_steps(3))
+        .unwrap();
     let ensemble = autoattack(vec![AttackKind::ApgdCe]);
     let device = samples.device().clone();
     let entries: Vec<(&'static str, Result<(), AttackError>)> = vec![
         ("pgd", pgd().run(victim, samples).map(|_| ())),
         ("apgd", apgd.run(victim, samples).map(|_| ())),
-        ("autoattack", ensemble.evaluate(victim, samples, None, &mut Silent).map(|_| ())),
+        ("autoattack", ensemble.evaluate(victim, samples, &mut Silent).map(|_| ())),
         (
             "autoattack on devices",
-            ensemble.evaluate_on(&[Replica::new(victim, device)], samples, None, &mut Silent).map(|_| ()),
+            ensemble.evaluate_on(&[Replica::new(victim, device)], samples, &mut Silent).map(|_| ()),
         ),
-        ("rand", rand.evaluate(victim, samples, None, &mut Silent).map(|_| ())),
+        ("rand", rand.evaluate(victim, samples, &mut Silent).map(|_| ())),
     ];
     let refused = |(entry, result): (&'static str, Result<(), AttackError>)| match result {
         Err(AttackError::TrainingMode { sign }) => {
@@ -142,11 +146,13 @@ fn batch_norm_that_trains_in_gradient_passes() {
     let valid = net.valid();
     let good = |x: Tensor<4>| valid.forward(x);
     let samples = seen(&good, 20);
-    let autoattack =
-        AutoAttackConfig::custom(threat(), vec![AttackKind::ApgdCe]).with_steps(3).build().unwrap();
+    let autoattack = RobustnessEvaluation::autoattack(
+        AutoAttackConfig::custom(threat(), vec![AttackKind::ApgdCe]).with_steps(3),
+    )
+    .unwrap();
     let replicas = [Replica::new(&good, device.clone()), Replica::new(&victim, device)];
     // Batch statistics again: the running ones are the same for both.
-    let refused = autoattack.evaluate_on(&replicas, &samples, None, &mut Silent).map(|_| ()).unwrap_err();
+    let refused = autoattack.evaluate_on(&replicas, &samples, &mut Silent).map(|_| ()).unwrap_err();
     assert!(
         matches!(refused, AttackError::TrainingMode { .. } | AttackError::OtherReplica { .. }),
         "{refused}"
@@ -207,8 +213,11 @@ fn a_randomised_model_is_attacked() {
         valid.forward(x + noise)
     };
     let samples = seen(&victim, 20);
-    let rand = AutoAttackConfig::new(threat(), Version::Rand).with_steps(3).with_eot(2).build().unwrap();
-    let report = rand.evaluate(&victim, &samples, None, &mut Silent).unwrap().report;
+    let rand = RobustnessEvaluation::autoattack(
+        AutoAttackConfig::new(threat(), Version::Rand).with_steps(3).with_eot(2),
+    )
+    .unwrap();
+    let report = rand.evaluate(&victim, &samples, &mut Silent).unwrap().report;
     assert_eq!(report.samples.len(), 20);
     let pgd = PgdConfig::new(threat(), 3, 0.02).with_eot(2).build().unwrap();
     assert_eq!(pgd.run(&victim, &samples).unwrap().fooled.len(), 20);

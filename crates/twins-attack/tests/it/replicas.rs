@@ -1,15 +1,13 @@
 //! AutoAttack on several replicas of the synthetic net: the results are those of one, also where they are resumed.
 
-use std::ops::ControlFlow;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::ensemble::{autoattack, evaluate, timeless};
+use crate::support::temporary::{Folder, Killer, resumable};
 use crate::support::{Golden, host};
 use burn::tensor::Tensor;
-use twins_attack::{
-    AttackError, Evaluation, EvaluationState, Norm, Observer, Outcome, Progress, Replica, Samples, Silent,
-};
+use twins_attack::{AttackError, Evaluation, Journal, Norm, Replica, Samples, Silent};
 
 /// Three times the images, so that every replica gets some.
 fn many(golden: &Golden) -> Samples {
@@ -55,7 +53,7 @@ fn results_do_not_depend_on_the_number_of_replicas() {
             let device = samples.device();
             let replicas: Vec<_> =
                 victims.iter().map(|victim| Replica::new(victim, device.clone())).collect();
-            let shared = autoattack(norm).evaluate_on(&replicas, &samples, None, &mut Silent).unwrap();
+            let shared = autoattack(norm).evaluate_on(&replicas, &samples, &mut Silent).unwrap();
             assert_eq!(host(alone.adversarial.clone()), host(shared.adversarial.clone()), "{norm}, {count}");
             assert_eq!(of_replicas(shared, count), timeless(&alone), "{norm}, {count}");
         }
@@ -70,48 +68,17 @@ fn an_evaluation_goes_on_with_another_number_of_replicas() {
     let samples = many(&golden);
     let whole = evaluate(&golden, &samples, Norm::L2);
     let replica = || Replica::new(&victim, samples.device().clone());
-    let autoattack = autoattack(Norm::L2);
     for (first, second) in [(1, 3), (3, 1), (2, 3)] {
-        for outcomes_left in [1, 20, 40] {
-            let (state, outcomes) = (None, Vec::new());
-            let mut killer = Replicated { state, outcomes, outcomes_left };
-            let stopped = autoattack.evaluate_on(&vec![replica(); first], &samples, None, &mut killer);
+        for outcomes in [1, 20, 40] {
+            let folder = Folder::new();
+            let autoattack = resumable(autoattack(Norm::L2), &folder);
+            let mut killer = Killer::after_outcomes(outcomes);
+            let stopped = autoattack.evaluate_on(&vec![replica(); first], &samples, &mut killer);
             assert!(matches!(stopped, Err(AttackError::Stopped)));
-            let mut saved = killer.state.unwrap();
-            assert_eq!(killer.outcomes.len(), outcomes_left);
-            saved.outcomes = killer.outcomes;
-            let replicas = vec![replica(); second];
-            let resumed = autoattack.evaluate_on(&replicas, &samples, Some(saved), &mut Silent).unwrap();
+            assert_eq!(Journal::read(folder.journal()).unwrap().unwrap().outcomes().len(), outcomes);
+            let resumed = autoattack.evaluate_on(&vec![replica(); second], &samples, &mut Silent).unwrap();
             assert_eq!(of_replicas(resumed, second), timeless(&whole), "{first} then {second}");
         }
-    }
-}
-
-/// Breaks off after so many outcomes.
-struct Replicated {
-    state: Option<EvaluationState>,
-    outcomes: Vec<Outcome>,
-    outcomes_left: usize,
-}
-
-impl Observer for Replicated {
-    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
-        self.state = Some(state.clone());
-        ControlFlow::Continue(())
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
-        self.outcomes.push(outcome.clone());
-        if self.outcomes.len() == self.outcomes_left {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
-        assert!((0.0..=1.0).contains(&progress.share) && progress.standing.1 == 24);
-        ControlFlow::Continue(())
     }
 }
 
@@ -123,7 +90,7 @@ fn bad_replicas_are_named_and_failures_end_all() {
     let samples = many(&golden);
     let device = samples.device();
     let evaluate = |replicas: &[Replica<'_>]| {
-        autoattack(Norm::Linf).evaluate_on(replicas, &samples, None, &mut Silent).map(|_| ()).unwrap_err()
+        autoattack(Norm::Linf).evaluate_on(replicas, &samples, &mut Silent).map(|_| ()).unwrap_err()
     };
     assert!(matches!(evaluate(&[]), AttackError::NoReplica));
     let good = Replica::new(&victim, device.clone());

@@ -1,15 +1,14 @@
 //! An evaluation of images that are read when they are needed is that of images in memory.
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
-    AttackError, EvaluationState, Journal, JournalWriter, Norm, Observer, Outcome, Replica, SampleSource,
-    SampleStream, Samples, Silent, SourceError,
+    AttackError, Journal, Norm, Replica, SampleSource, SampleStream, Samples, Silent, SourceError,
 };
 
 use crate::support::ensemble::{autoattack, evaluate};
+use crate::support::temporary::{Folder, Killer, resumable};
 use crate::support::{Golden, host};
 
 /// The synthetic images, three times, and how often they were read.
@@ -45,89 +44,49 @@ impl SampleSource for Source {
     }
 }
 
-/// Journals to a file, and breaks off after so many outcomes.
-struct Recorder {
-    path: std::path::PathBuf,
-    earlier: Option<Journal>,
-    writer: Option<JournalWriter>,
-    outcomes_left: usize,
-}
-
-impl Observer for Recorder {
-    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
-        let writer = match &self.earlier {
-            Some(journal) => JournalWriter::resume(journal),
-            None => JournalWriter::create(&self.path, "", state),
-        };
-        self.writer = Some(writer.unwrap());
-        ControlFlow::Continue(())
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
-        self.writer.as_mut().unwrap().append(outcome).unwrap();
-        self.outcomes_left -= 1;
-        if self.outcomes_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-}
-
 #[test]
 fn report_and_images_are_those_of_samples_in_memory() {
     let golden = Golden::read();
     let (net, source) = (golden.net(), Source::new(&golden));
     let victim = |x: Tensor<4>| net.forward(x);
     let replicas = [Replica::new(&victim, Device::flex()), Replica::new(&victim, Device::flex())];
-    let path = std::env::temp_dir().join(format!("twins-stream-{}", std::process::id()));
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
         let whole = evaluate(&golden, &source.samples, norm);
         let stream = SampleStream::new(&source, &Device::flex()).unwrap().with_batch_size(5).unwrap();
-        let recorder =
-            |earlier, outcomes_left| Recorder { path: path.clone(), earlier, writer: None, outcomes_left };
+        let folder = Folder::new();
+        let autoattack = resumable(autoattack(norm), &folder);
         source.reads.store(0, Ordering::Relaxed);
-        // Broken off twice, and resumed from the file with another number of replicas.
-        let mut earlier = None;
-        for (count, outcomes_left) in [(1, 7), (2, 30), (1, 9999)] {
-            let state = earlier.as_ref().map(|journal: &Journal| journal.state().clone());
-            let mut recorder = recorder(earlier.take(), outcomes_left);
-            let ended = autoattack(norm).evaluate_stream(&replicas[..count], &stream, state, &mut recorder);
-            match ended {
-                Ok(report) => {
-                    // The checks cost by the size of the first batch.
-                    let stages = |report: &twins_attack::Report| -> Vec<_> {
-                        report
-                            .stages
-                            .iter()
-                            .map(|s| (s.attack.clone(), s.robust, s.forwards, s.verification))
-                            .collect()
-                    };
-                    assert_eq!(stages(&report), stages(&whole.report), "{norm}");
-                    assert_eq!(report.samples, whole.report.samples, "{norm}");
-                    assert_eq!(outcomes_left, 9999);
-                }
-                Err(error) => {
-                    assert!(matches!(error, AttackError::Stopped) && outcomes_left < 9999, "{error}")
-                }
-            }
-            earlier = Journal::read(&path).unwrap();
+        // Broken off twice, and resumed with another number of replicas.
+        for (count, outcomes) in [(1, 7), (2, 30)] {
+            let mut killer = Killer::after_outcomes(outcomes);
+            let ended = autoattack.evaluate_stream(&replicas[..count], &stream, &mut killer);
+            assert!(matches!(ended, Err(AttackError::Stopped)));
         }
-        let journal = earlier.unwrap();
+        let report = autoattack.evaluate_stream(&replicas[..1], &stream, &mut Silent).unwrap();
+        // The checks cost by the size of the first batch.
+        let stages = |report: &twins_attack::Report| -> Vec<_> {
+            let stages = report.stages.iter();
+            stages.map(|s| (s.attack.clone(), s.robust, s.forwards, s.verification)).collect()
+        };
+        assert_eq!(stages(&report), stages(&whole.report), "{norm}");
+        assert_eq!(report.samples, whole.report.samples, "{norm}");
+
+        // At most once for each of four attacks, and for the clean pass and the check of each of the three starts; some are
+        // attacked twice.
+        let reads = source.reads.load(Ordering::Relaxed);
+        assert!(reads <= 24 * (4 + 3) + 3 * (5 + 5) + 2 * 3 * 10, "{reads}");
+
+        let journal = Journal::read(folder.journal()).unwrap().unwrap();
         let adversarial = host(whole.adversarial.clone());
         let row = adversarial.len() / source.len();
         for (index, expected) in adversarial.chunks(row).enumerate() {
             let clean = source.samples.image(index).to_vec();
             assert_eq!(journal.image(index).unwrap().unwrap_or(clean), expected, "{norm} {index}");
         }
-        // At most once for each of four attacks, and for the clean pass and the check of each of the three starts; some are
-        // attacked twice.
-        let reads = source.reads.load(Ordering::Relaxed);
-        assert!(reads <= 24 * (4 + 3) + 3 * (5 + 5) + 2 * 3 * 10, "{reads}");
-
-        // In memory the images would be missing.
-        let state = Some(journal.state().clone());
-        let error =
-            autoattack(norm).evaluate(&victim, &source.samples, state, &mut Silent).map(|_| ()).unwrap_err();
-        assert!(matches!(error, AttackError::ImageNotKept { .. }), "{error}");
+        // The journal also has them for an evaluation in memory, which then returns them.
+        let again = autoattack.evaluate(&victim, &source.samples, &mut Silent).unwrap();
+        assert_eq!(host(again.adversarial), adversarial, "{norm}");
     }
-    std::fs::remove_file(path).unwrap();
 }
 
 type Fault = fn() -> Result<Vec<f32>, SourceError>;
@@ -177,7 +136,7 @@ fn images_that_cannot_be_used_are_named() {
             };
             let stream = SampleStream::new(&source, &Device::flex()).unwrap().with_batch_size(4).unwrap();
             let replicas = [Replica::new(&victim, Device::flex())];
-            let result = autoattack(Norm::Linf).evaluate_stream(&replicas, &stream, None, &mut Silent);
+            let result = autoattack(Norm::Linf).evaluate_stream(&replicas, &stream, &mut Silent);
             let text = result.map(|_| ()).unwrap_err().to_string();
             assert!(text.contains(expected), "{late}: {text}");
         }

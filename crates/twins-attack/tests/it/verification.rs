@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use twins_attack::{
-    Attack, AttackError, Attempt, AutoAttackConfig, Criterion, Evaluation, EvaluationState, Finding, Model,
-    Norm, Observer, Outcome, PgdConfig, Replica, Sample, Samples, Silent, Targets, ThreatModel, Version,
+    Attack, AttackError, Attempt, AutoAttackConfig, Criterion, Evaluation, Finding, Model, Norm, PgdConfig,
+    Replica, RobustnessEvaluation, Sample, Samples, Silent, Targets, ThreatModel, Version,
 };
 
 use crate::support::host;
+use crate::support::temporary::{Folder, Killer, resumable};
 
 /// The brighter of two pixels is the class.
 fn brighter(images: Tensor<4>) -> Tensor<2> {
@@ -157,7 +158,8 @@ fn rand(epsilon: f32) -> AutoAttackConfig {
 
 fn evaluate(config: AutoAttackConfig, samples: &Samples) -> Evaluation {
     let model = Erring::new();
-    config.build().unwrap().evaluate(&|x: Tensor<4>| model.logits(x), samples, None, &mut Silent).unwrap()
+    let evaluation = RobustnessEvaluation::autoattack(config).unwrap();
+    evaluation.evaluate(&|x: Tensor<4>| model.logits(x), samples, &mut Silent).unwrap()
 }
 
 #[test]
@@ -194,50 +196,28 @@ fn a_randomised_model_can_be_broken() {
     assert!(report.robust.correct < 10, "{report}");
 }
 
-/// Keeps what is to be saved, and breaks off after so many outcomes.
-struct Saver {
-    state: Option<EvaluationState>,
-    outcomes_left: usize,
-}
-
-impl Observer for Saver {
-    fn started(&mut self, state: &EvaluationState) -> std::ops::ControlFlow<()> {
-        self.state = Some(state.clone());
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) -> std::ops::ControlFlow<()> {
-        self.state.as_mut().unwrap().outcomes.push(outcome.clone());
-        self.outcomes_left -= 1;
-        if self.outcomes_left == 0 {
-            std::ops::ControlFlow::Break(())
-        } else {
-            std::ops::ControlFlow::Continue(())
-        }
-    }
-}
-
 #[test]
 fn a_randomised_model_is_resumed_and_has_replicas() {
     let (model, samples) = (Erring::new(), robust_images().with_batch_size(20).unwrap());
     let victim = |x: Tensor<4>| model.logits(x);
     let replicas: Vec<_> = (0..3).map(|_| Replica::new(&victim, samples.device().clone())).collect();
-    let autoattack = rand(0.01).with_steps(5).build().unwrap();
-    let mut saver = Saver { state: None, outcomes_left: SAMPLES };
-    let stopped = autoattack.evaluate_on(&replicas, &samples, None, &mut saver);
+    let folder = Folder::new();
+    let autoattack = RobustnessEvaluation::autoattack(rand(0.01).with_steps(5)).unwrap();
+    let autoattack = resumable(autoattack, &folder);
+    let stopped = autoattack.evaluate_on(&replicas, &samples, &mut Killer::after_outcomes(SAMPLES));
     assert!(matches!(stopped, Err(AttackError::Stopped)));
-    let saved = saver.state.unwrap();
-    assert!(saved.randomised);
-    let resumed = autoattack.evaluate_on(&replicas, &samples, Some(saved.clone()), &mut Silent).unwrap();
+    let resumed = autoattack.evaluate_on(&replicas, &samples, &mut Silent).unwrap();
     assert!(resumed.report.robust.correct > SAMPLES - 20, "{}", resumed.report);
     // A model with other classes is recognised all the same.
     let three = |x: Tensor<4>| Tensor::cat(vec![model.logits(x.clone()), model.logits(x).narrow(1, 0, 1)], 1);
-    let other = autoattack.evaluate(&three, &samples, Some(saved), &mut Silent).map(|_| ()).unwrap_err();
+    let other = autoattack.evaluate(&three, &samples, &mut Silent).map(|_| ()).unwrap_err();
     assert!(matches!(other, AttackError::OtherModel { .. }), "{other}");
 }
 
 #[test]
 fn fresh_draws_are_at_least_one() {
-    let error = rand(0.1).with_fresh_draws(0).build().unwrap_err().to_string();
+    let error = RobustnessEvaluation::autoattack(rand(0.1).with_fresh_draws(0)).unwrap_err().to_string();
+    assert!(error.contains("0 fresh draws"), "{error}");
+    let error = RobustnessEvaluation::clean().with_fresh_draws(0).unwrap_err().to_string();
     assert!(error.contains("0 fresh draws"), "{error}");
 }

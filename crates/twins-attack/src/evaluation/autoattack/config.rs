@@ -1,83 +1,18 @@
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
+use super::version::{AttackKind, Version};
 use crate::engine::verification::VerificationRule;
 use crate::error::AttackError;
 use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
-/// The published compositions of AutoAttack, and a free one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Version {
-    /// APGD-CE, APGD-T, FAB-T, Square: the figure that papers report.
-    Standard,
-    /// APGD-CE, APGD-DLR and FAB with 5 restarts each, Square, APGD-T, FAB-T.
-    Plus,
-    /// APGD-CE and APGD-DLR with gradients averaged over 20 passes, for randomised models.
-    Rand,
-    /// The attacks named one by one.
-    Custom,
-}
-
-/// An attack of AutoAttack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AttackKind {
-    /// APGD on the cross-entropy.
-    ApgdCe,
-    /// APGD on the DLR loss.
-    ApgdDlr,
-    /// Targeted APGD on the DLR loss.
-    ApgdT,
-    /// Untargeted FAB.
-    Fab,
-    /// Targeted FAB.
-    FabT,
-    /// Square.
-    Square,
-}
-
-/// Defines `Display` and `FromStr` of an enum from one list of names.
-macro_rules! names {
-    ($type:ident, $error:ident, $what:literal, $($variant:ident => $name:literal),+) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self { $($type::$variant => $name),+ })
-            }
-        }
-
-        #[doc = concat!("The text names no ", $what, ".")]
-        #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-        #[error("unknown {what} `{0}`: known are {known}", what = $what, known = [$($name),+].join(", "))]
-        pub struct $error(pub String);
-
-        impl FromStr for $type {
-            type Err = $error;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($name => Ok($type::$variant),)+
-                    _ => Err($error(text.to_string())),
-                }
-            }
-        }
-    };
-}
-
-names!(Version, UnknownVersion, "version", Standard => "standard", Plus => "plus", Rand => "rand", Custom => "custom");
-names!(
-    AttackKind, UnknownAttack, "attack",
-    ApgdCe => "apgd-ce", ApgdDlr => "apgd-dlr", ApgdT => "apgd-t", Fab => "fab", FabT => "fab-t", Square => "square"
-);
-
-/// Settings of [`AutoAttack`]; the defaults are the published ones.
+/// Settings of AutoAttack (Croce & Hein 2020, arXiv 2003.01690; in L1 arXiv 2103.01208), the preset list of attacks of
+/// [`RobustnessEvaluation::autoattack`](crate::RobustnessEvaluation::autoattack); the defaults are the published ones.
 ///
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | allowed perturbations | epsilon > 0 |
+/// | `more_threats` | none | further threat models, each with all the attacks after those before | all different |
 /// | `version` | standard | which attacks | |
 /// | `attacks` | those of the version | the attacks in their order | not empty |
 /// | `steps` | 100 | steps of APGD and FAB | ≥ 1 |
@@ -89,15 +24,20 @@ names!(
 /// | `seed` | 0 | seed of all draws | |
 ///
 /// ```
-/// use twins_attack::{AutoAttackConfig, Norm, ThreatModel, Version};
+/// use twins_attack::{AutoAttackConfig, Norm, RobustnessEvaluation, ThreatModel, Version};
 /// let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0)?;
-/// let autoattack = AutoAttackConfig::new(threat, Version::Standard).build()?;
+/// let autoattack = RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat, Version::Standard))?;
+/// // A robustness curve.
+/// let curve = AutoAttackConfig::new(threat, Version::Standard).with_epsilons(&[2.0 / 255.0, 4.0 / 255.0, 8.0 / 255.0])?;
+/// let curve = RobustnessEvaluation::autoattack(curve)?;
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AutoAttackConfig {
     pub(super) threat: ThreatModel,
-    pub(super) version: Version,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) more_threats: Vec<ThreatModel>,
+    pub(in crate::evaluation) version: Version,
     pub(super) attacks: Vec<AttackKind>,
     pub(super) steps: usize,
     pub(super) restarts: Option<usize>,
@@ -105,8 +45,8 @@ pub struct AutoAttackConfig {
     pub(super) queries: usize,
     pub(super) eot: usize,
     #[serde(default = "one_draw")]
-    pub(super) fresh_draws: usize,
-    pub(super) seed: u64,
+    pub(in crate::evaluation) fresh_draws: usize,
+    pub(in crate::evaluation) seed: u64,
 }
 
 fn one_draw() -> usize {
@@ -126,6 +66,7 @@ impl AutoAttackConfig {
         let eot = if version == Version::Rand { 20 } else { 1 };
         Self {
             threat,
+            more_threats: Vec::new(),
             version,
             attacks,
             steps: 100,
@@ -141,6 +82,35 @@ impl AutoAttackConfig {
     /// These attacks in this order, otherwise with the settings of `standard`.
     pub fn custom(threat: ThreatModel, attacks: Vec<AttackKind>) -> Self {
         Self { attacks, ..Self::new(threat, Version::Custom) }
+    }
+
+    /// Sets several radii in place of one: a robustness curve. The attacks are made at the smallest one first, and on what
+    /// it leaves at the next.
+    ///
+    /// # Errors
+    /// [`AttackError::Epsilon`] or [`AttackError::LinfEpsilon`] for a radius that no threat model has.
+    pub fn with_epsilons(self, epsilons: &[f32]) -> Result<Self, AttackError> {
+        let mut epsilons = epsilons.to_vec();
+        epsilons.sort_by(f32::total_cmp);
+        let norm = self.threat.norm();
+        let threats = epsilons.iter().map(|epsilon| ThreatModel::new(norm, *epsilon));
+        Ok(self.with_threats(threats.collect::<Result<_, _>>()?))
+    }
+
+    /// Sets several threat models in place of one, such as the union of several norms. The attacks are made under one after
+    /// the other. An empty list changes nothing.
+    pub fn with_threats(mut self, threats: Vec<ThreatModel>) -> Self {
+        let mut threats = threats.into_iter();
+        if let Some(first) = threats.next() {
+            self.threat = first;
+            self.more_threats = threats.collect();
+        }
+        self
+    }
+
+    /// The threat models in their order.
+    pub fn threats(&self) -> impl Iterator<Item = ThreatModel> + '_ {
+        [self.threat].into_iter().chain(self.more_threats.iter().copied())
     }
 
     /// Sets the steps of APGD and FAB.
@@ -187,13 +157,15 @@ impl AutoAttackConfig {
     }
 
     /// Checks the settings.
-    ///
-    /// # Errors
-    /// [`AttackError::UnsupportedNorm`], [`AttackError::ZeroEpsilon`], [`AttackError::NoAttacks`], [`AttackError::ZeroSteps`].
-    pub fn build(self) -> Result<AutoAttack, AttackError> {
-        check_norm("AutoAttack", self.threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
-        if self.threat.epsilon() == 0.0 {
-            return Err(AttackError::ZeroEpsilon);
+    pub(in crate::evaluation) fn check(&self) -> Result<(), AttackError> {
+        for (place, threat) in self.threats().enumerate() {
+            check_norm("AutoAttack", threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
+            if threat.epsilon() == 0.0 {
+                return Err(AttackError::ZeroEpsilon);
+            }
+            if self.threats().take(place).any(|earlier| earlier == threat) {
+                return Err(AttackError::DuplicateThreat { threat });
+            }
         }
         if self.attacks.is_empty() {
             return Err(AttackError::NoAttacks);
@@ -211,34 +183,7 @@ impl AutoAttackConfig {
                 return Err(AttackError::ZeroSteps { attack: "AutoAttack", what });
             }
         }
-        Ok(AutoAttack { config: self })
-    }
-}
-
-/// AutoAttack (Croce & Hein 2020, arXiv 2003.01690; in L1 arXiv 2103.01208): the worst case over a sequence of attacks
-/// without parameters to tune.
-///
-/// Each attack starts from the clean image, and sees only the samples that withstood the ones before. See
-/// [`AutoAttack::evaluate`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct AutoAttack {
-    pub(super) config: AutoAttackConfig,
-}
-
-impl AutoAttack {
-    /// The settings.
-    pub fn config(&self) -> &AutoAttackConfig {
-        &self.config
-    }
-
-    /// Whether the settings are for a randomised model.
-    pub(super) fn expects_randomised(&self) -> bool {
-        self.config.version == Version::Rand || self.config.eot > 1
-    }
-
-    /// When a claimed adversarial example counts.
-    pub fn verification_rule(&self) -> VerificationRule {
-        VerificationRule::majority_of(self.config.fresh_draws)
+        Ok(())
     }
 }
 
@@ -248,21 +193,28 @@ mod tests {
     use crate::norms::norm::Norm;
 
     #[test]
-    fn names_round_trip_and_errors_list_the_known_ones() {
-        for version in [Version::Standard, Version::Plus, Version::Rand, Version::Custom] {
-            assert_eq!(version.to_string().parse(), Ok(version));
-        }
-        assert_eq!("fab-t".parse(), Ok(AttackKind::FabT));
-        let error = "pgd".parse::<AttackKind>().unwrap_err().to_string();
-        assert!(error.contains("`pgd`") && error.contains("apgd-ce") && error.contains("square"), "{error}");
-    }
-
-    #[test]
     fn wrong_settings_are_named() {
         let threat = |epsilon| ThreatModel::new(Norm::Linf, epsilon).unwrap();
         let standard = |epsilon| AutoAttackConfig::new(threat(epsilon), Version::Standard);
-        assert!(matches!(standard(0.0).build(), Err(AttackError::ZeroEpsilon)));
-        assert!(matches!(AutoAttackConfig::custom(threat(0.1), vec![]).build(), Err(AttackError::NoAttacks)));
-        assert!(standard(0.1).with_queries(0).build().unwrap_err().to_string().contains("0 queries"));
+        assert!(matches!(standard(0.0).check(), Err(AttackError::ZeroEpsilon)));
+        assert!(matches!(AutoAttackConfig::custom(threat(0.1), vec![]).check(), Err(AttackError::NoAttacks)));
+        assert!(standard(0.1).with_queries(0).check().unwrap_err().to_string().contains("0 queries"));
+        let text =
+            standard(0.1).with_threats(vec![threat(0.1), threat(0.2), threat(0.1)]).check().unwrap_err();
+        assert!(text.to_string().contains("Linf 0.1 twice"), "{text}");
+        assert!(matches!(standard(0.1).with_epsilons(&[0.1, 2.0]), Err(AttackError::LinfEpsilon { .. })));
+    }
+
+    #[test]
+    fn epsilons_are_sorted_and_one_is_written_as_before() {
+        let config = AutoAttackConfig::new(ThreatModel::new(Norm::L2, 1.0).unwrap(), Version::Standard);
+        let json = serde_json::to_value(&config).unwrap();
+        assert_eq!(json["threat"]["norm"], "l2");
+        assert!(json.get("more_threats").is_none(), "{json}");
+        let curve = config.with_epsilons(&[0.5, 0.25]).unwrap();
+        let epsilons: Vec<f32> = curve.threats().map(|threat| threat.epsilon()).collect();
+        assert_eq!(epsilons, [0.25, 0.5]);
+        let text = serde_json::to_string(&curve).unwrap();
+        assert_eq!(serde_json::from_str::<AutoAttackConfig>(&text).unwrap(), curve);
     }
 }

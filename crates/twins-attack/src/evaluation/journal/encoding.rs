@@ -1,37 +1,34 @@
 //! The payloads of a journal's records, in little-endian numbers.
 
 use crate::engine::verification::Verification;
-use crate::evaluation::autoattack::{EvaluationState, Outcome};
+use crate::evaluation::identity::Identity;
+use crate::evaluation::outcome::Outcome;
 
-/// Bytes of an outcome in front of its image.
-pub(super) const OUTCOME: usize = 4 + 8 + 2 * 8 + 5 * 8 + 8 + 4 + 4;
-
-/// What an evaluation is of: the program's tag, and the state without outcomes.
-pub(super) fn encode_beginning(tag: &str, state: &EvaluationState) -> Vec<u8> {
+/// What an evaluation is of: the program's tag and the identity.
+pub(super) fn encode_beginning(tag: &str, identity: &Identity) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for text in [tag, &state.fingerprint] {
+    for text in [tag, &identity.fingerprint] {
         bytes.extend((text.len() as u32).to_le_bytes());
         bytes.extend(text.as_bytes());
     }
-    bytes.push(u8::from(state.randomised));
-    encode_floats(&state.clean, &mut bytes);
+    bytes.push(u8::from(identity.randomised));
+    encode_floats(&identity.clean, &mut bytes);
     bytes
 }
 
-/// The tag and the state; none if the bytes are something else.
-pub(super) fn decode_beginning(bytes: &[u8]) -> Option<(String, EvaluationState)> {
+/// The tag and the identity; none if the bytes are something else.
+pub(super) fn decode_beginning(bytes: &[u8]) -> Option<(String, Identity)> {
     let mut input = Input(bytes);
     let tag = input.text()?;
     let fingerprint = input.text()?;
     let randomised = input.take::<1>()?[0] != 0;
     let clean = input.floats()?;
-    let state = EvaluationState { fingerprint, clean, randomised, outcomes: Vec::new() };
-    input.0.is_empty().then_some((tag, state))
+    input.0.is_empty().then_some((tag, Identity { fingerprint, clean, randomised }))
 }
 
 pub(super) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
     let image = outcome.adversarial.as_deref().unwrap_or(&[]);
-    let mut bytes = Vec::with_capacity(OUTCOME + 4 * image.len());
+    let mut bytes = Vec::with_capacity(100 + 4 * image.len());
     bytes.extend((outcome.stage as u32).to_le_bytes());
     let Verification { claimed, outside_box, outside_ball, not_misclassified, forwards } =
         outcome.verification;
@@ -40,8 +37,10 @@ pub(super) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
         bytes.extend(number.to_le_bytes());
     }
     bytes.extend(outcome.seconds.to_le_bytes());
-    // A distance is a number.
-    bytes.extend(outcome.distance.unwrap_or(f32::NAN).to_le_bytes());
+    // There are four norms.
+    bytes.extend((outcome.distances.len() as u16).to_le_bytes());
+    bytes.extend(u16::from(outcome.nearest).to_le_bytes());
+    outcome.distances.iter().for_each(|distance| bytes.extend(distance.to_le_bytes()));
     encode_floats(image, &mut bytes);
     bytes
 }
@@ -58,12 +57,15 @@ pub(super) fn decode_outcome(bytes: &[u8]) -> Option<(Outcome, usize)> {
     let verification =
         Verification { claimed, outside_box, outside_ball, not_misclassified, forwards: fresh };
     let seconds = f64::from_le_bytes(input.take()?);
-    let distance = Some(f32::from_le_bytes(input.take()?)).filter(|distance| !distance.is_nan());
+    let count = usize::from(u16::from_le_bytes(input.take()?));
+    let nearest = u16::from_le_bytes(input.take()?) != 0;
+    let distances = decode_floats(input.slice(4 * count)?);
     let values = u32::from_le_bytes(input.take()?) as usize;
     let outcome = Outcome {
         stage,
         sample: sample as usize,
-        distance,
+        distances,
+        nearest,
         adversarial: None,
         forwards,
         backwards,

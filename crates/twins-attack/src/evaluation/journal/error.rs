@@ -14,14 +14,31 @@ pub enum JournalError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The journal is of a version that wrote JSON.
+    /// The journal is in the format of another version of this library: of an earlier one, whose first journals were JSON.
     #[error(
-        "{path} is a journal in JSON, which an earlier version wrote and this one does not read: start the evaluation \
-         anew, or finish it with that version", path = path.display()
+        "{path} is a journal in a format that another version of this library wrote (format {found}, and this version \
+         reads format {expected}): start the evaluation anew, or finish it with that version", path = path.display()
     )]
-    OldFormat {
+    OtherFormat {
         /// The journal.
         path: PathBuf,
+        /// Number of its format; 0 for JSON.
+        found: u8,
+        /// The format of this version.
+        expected: u8,
+    },
+    /// The journal is of another model, by the tag that the program gave.
+    #[error(
+        "{path} is of another model: the evaluation was begun with {found}, and this one has {expected}; give the same \
+         model, or start anew without resuming", path = path.display()
+    )]
+    OtherTag {
+        /// The journal.
+        path: PathBuf,
+        /// The tag of the evaluation.
+        expected: String,
+        /// The tag in the journal.
+        found: String,
     },
     /// The file is something else.
     #[error("{path} is no journal of an evaluation", path = path.display())]

@@ -1,14 +1,17 @@
 //! A file in which an evaluation keeps what it has found, so that it can be resumed.
 
 mod encoding;
-mod error;
-mod read;
+pub(crate) mod error;
+pub(crate) mod place;
+pub(crate) mod read;
 mod record;
-mod write;
+pub(crate) mod write;
 
-pub use error::JournalError;
-pub use read::Journal;
-pub use write::JournalWriter;
+/// What a journal begins with, in every version of the format.
+const MAGIC: &[u8; 7] = b"TWINSEJ";
 
-/// What a journal begins with; the last byte numbers the format.
-const MAGIC: &[u8; 8] = b"TWINSEJ\x01";
+/// The version of the format, in the byte behind it.
+const VERSION: u8 = 2;
+
+/// Bytes of both.
+const PREAMBLE: usize = MAGIC.len() + 1;

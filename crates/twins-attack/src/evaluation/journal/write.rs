@@ -1,39 +1,36 @@
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use super::encoding::{encode_beginning, encode_outcome};
+use super::error::JournalError;
+use super::read::Journal;
 use super::record::record;
-use super::{Journal, JournalError, MAGIC};
-use crate::evaluation::autoattack::{EvaluationState, Outcome};
+use super::{MAGIC, VERSION};
+use crate::evaluation::identity::Identity;
+use crate::evaluation::outcome::Outcome;
 
-/// Writes a journal: a record of what the evaluation is of, and one of each [`Outcome`], with the adversarial example that was
-/// found.
+/// Writes a journal: a record of what the evaluation is of, and one of each [`Outcome`], with its adversarial example.
 ///
-/// An outcome takes 100 bytes, and four more for each value of its image. Each is written by one call of the system, so
-/// that whatever ends the process tears at most the last one. Nothing is kept in memory.
-///
-/// Write what [`Observer::started`](crate::Observer::started) hands over with [`create`](Self::create), or
-/// [`resume`](Self::resume) a journal that was read, and [`append`](Self::append) each
-/// [`Observer::outcome`](crate::Observer::outcome).
+/// Each record is written by one call of the system, so that whatever ends the process tears at most the last one. Nothing
+/// is kept in memory.
 #[derive(Debug)]
-pub struct JournalWriter {
+pub(crate) struct JournalWriter {
+    path: PathBuf,
     file: File,
 }
 
 impl JournalWriter {
-    /// Starts a journal, in place of a file that is there. The tag is the program's own, such as a hash of the weights.
+    /// Starts a journal, in place of a file that is there.
     ///
     /// # Errors
     /// [`JournalError::Io`].
-    pub fn create(path: impl AsRef<Path>, tag: &str, state: &EvaluationState) -> Result<Self, JournalError> {
-        let path = path.as_ref();
+    pub(crate) fn create(path: &Path, tag: &str, identity: &Identity) -> Result<Self, JournalError> {
         let create = || {
             let mut file = File::create(path)?;
-            file.write_all(&[MAGIC, &record(&encode_beginning(tag, state))?[..]].concat())?;
-            let mut writer = Self { file };
-            state.outcomes.iter().try_for_each(|outcome| writer.append(outcome))?;
-            Ok(writer)
+            let beginning = record(&encode_beginning(tag, identity))?;
+            file.write_all(&[&MAGIC[..], &[VERSION], &beginning].concat())?;
+            Ok(Self { path: path.to_owned(), file })
         };
         create().map_err(|source| JournalError::Io { path: path.to_owned(), source })
     }
@@ -42,20 +39,25 @@ impl JournalWriter {
     ///
     /// # Errors
     /// [`JournalError::Io`].
-    pub fn resume(journal: &Journal) -> Result<Self, JournalError> {
+    pub(crate) fn resume(journal: &Journal) -> Result<Self, JournalError> {
+        let path = journal.path().to_owned();
         let open = || {
             let file = OpenOptions::new().append(true).open(journal.path())?;
             file.set_len(journal.length())?;
-            Ok(Self { file })
+            Ok(file)
         };
-        open().map_err(|source| JournalError::Io { path: journal.path().to_owned(), source })
+        match open() {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(JournalError::Io { path, source }),
+        }
     }
 
     /// Writes an outcome.
     ///
     /// # Errors
-    /// Those of the system.
-    pub fn append(&mut self, outcome: &Outcome) -> io::Result<()> {
-        self.file.write_all(&record(&encode_outcome(outcome))?)
+    /// [`JournalError::Io`].
+    pub(crate) fn append(&mut self, outcome: &Outcome) -> Result<(), JournalError> {
+        let written = record(&encode_outcome(outcome)).and_then(|bytes| self.file.write_all(&bytes));
+        written.map_err(|source| JournalError::Io { path: self.path.clone(), source })
     }
 }

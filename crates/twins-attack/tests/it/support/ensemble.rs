@@ -1,12 +1,14 @@
 //! AutoAttack on the synthetic net, with few steps.
 
 use burn::tensor::Tensor;
-use twins_attack::{AutoAttack, AutoAttackConfig, Evaluation, Norm, Samples, Silent, ThreatModel, Version};
+use twins_attack::{
+    AutoAttackConfig, Evaluation, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
+};
 
 use super::Golden;
 
 /// The standard ensemble with few steps.
-pub fn autoattack(norm: Norm) -> AutoAttack {
+pub fn autoattack(norm: Norm) -> RobustnessEvaluation {
     let epsilon = match norm {
         Norm::Linf => 0.013,
         Norm::L2 => 0.2,
@@ -14,13 +16,14 @@ pub fn autoattack(norm: Norm) -> AutoAttack {
         Norm::L0 => unreachable!("the reference has no L0"),
     };
     let threat = ThreatModel::new(norm, epsilon).unwrap();
-    AutoAttackConfig::new(threat, Version::Standard).with_steps(10).with_queries(60).build().unwrap()
+    let config = AutoAttackConfig::new(threat, Version::Standard).with_steps(10).with_queries(60);
+    RobustnessEvaluation::autoattack(config).unwrap()
 }
 
 /// Evaluates the synthetic net.
 pub fn evaluate(golden: &Golden, samples: &Samples, norm: Norm) -> Evaluation {
     let net = golden.net();
-    autoattack(norm).evaluate(&|x: Tensor<4>| net.forward(x), samples, None, &mut Silent).unwrap()
+    autoattack(norm).evaluate(&|x: Tensor<4>| net.forward(x), samples, &mut Silent).unwrap()
 }
 
 /// The report's text without the times.

@@ -2,6 +2,7 @@
 
 pub mod attacks;
 pub mod ensemble;
+pub mod temporary;
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;

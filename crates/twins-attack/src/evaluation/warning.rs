@@ -24,9 +24,12 @@ pub enum Warning {
         /// How many images were looked at.
         of: usize,
     },
-    /// Square, which uses no gradients, lowered robust accuracy noticeably after gradient attacks.
+    /// An attack without gradients, such as Square, lowered robust accuracy noticeably after gradient attacks.
     SquareEffective {
-        /// Samples that only Square broke.
+        /// The attack, `square` in reports of earlier versions.
+        #[serde(default = "square")]
+        attack: String,
+        /// Samples that only this attack broke.
         samples: usize,
         /// All samples.
         of: usize,
@@ -58,6 +61,10 @@ pub enum Warning {
     },
 }
 
+fn square() -> String {
+    "square".to_owned()
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,11 +80,14 @@ impl fmt::Display for Warning {
                 f,
                 "the cross-entropy has no gradient at {samples} of {of} clean images: gradients may be masked"
             ),
-            Warning::SquareEffective { samples, of } => write!(
-                f,
-                "Square broke {samples} of {of} samples that withstood the gradient attacks: gradients may be masked, \
-                 and the true robust accuracy may be lower"
-            ),
+            Warning::SquareEffective { attack, samples, of } => {
+                let attack = if attack == "square" { "Square" } else { attack };
+                write!(
+                    f,
+                    "{attack} broke {samples} of {of} samples that withstood the gradient attacks: gradients may be masked, \
+                     and the true robust accuracy may be lower"
+                )
+            }
             Warning::Refuted { attack, verification } => write!(
                 f,
                 "{attack}: {verification}; they are not used: the model's logits may depend on the rest of the batch or on \

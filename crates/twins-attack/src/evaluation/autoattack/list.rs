@@ -1,12 +1,15 @@
-use super::{AttackKind, AutoAttack, Version, Warning};
+use super::config::AutoAttackConfig;
+use super::version::{AttackKind, Version};
 use crate::attacks::apgd::config::{ApgdConfig, L1Phases};
 use crate::attacks::fab::config::FabConfig;
 use crate::attacks::square::config::SquareConfig;
 use crate::engine::attack::Attack;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::evaluation::warning::Warning;
 use crate::losses::loss::Loss;
 use crate::norms::norm::Norm;
+use crate::norms::threat_model::ThreatModel;
 
 /// How many classes targeted attacks aim at.
 const TARGETS: usize = 9;
@@ -18,26 +21,36 @@ const RESTARTS: usize = 5;
 /// The attacks, and what had to be chosen otherwise than published.
 type Chosen = (Vec<Box<dyn Attack>>, Vec<Warning>);
 
-impl AutoAttack {
+impl AutoAttackConfig {
     /// The attacks for a model with so many classes, and what had to be chosen otherwise than published.
-    pub(super) fn stages(&self, classes: usize) -> Result<Chosen, AttackError> {
+    pub(in crate::evaluation) fn attacks(&self, classes: usize) -> Result<Chosen, AttackError> {
         let mut warnings = Vec::new();
-        let attacks = self.config.attacks.iter().map(|kind| self.stage(*kind, classes, &mut warnings));
-        Ok((attacks.collect::<Result<_, _>>()?, warnings))
+        let mut attacks = Vec::new();
+        for threat in self.threats() {
+            // The same for every threat model, but for L1.
+            let mut chosen = Vec::new();
+            for kind in &self.attacks {
+                attacks.push(self.attack(*kind, threat, classes, &mut chosen)?);
+            }
+            warnings
+                .extend(chosen.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
+        }
+        Ok((attacks, warnings))
     }
 
-    fn stage(
+    fn attack(
         &self,
         kind: AttackKind,
+        threat: ThreatModel,
         classes: usize,
         warnings: &mut Vec<Warning>,
     ) -> Result<Box<dyn Attack>, AttackError> {
-        let config = &self.config;
+        let config = self;
         let plus = config.version == Version::Plus;
         // What AutoAttack does otherwise in L1 belongs to `standard`: more restarts of APGD-CE, fewer targets of APGD-T,
         // and radii that shrink. `plus` and `rand` treat the norms alike.
         let for_l1 =
-            config.threat.norm() == Norm::L1 && matches!(config.version, Version::Standard | Version::Custom);
+            threat.norm() == Norm::L1 && matches!(config.version, Version::Standard | Version::Custom);
         let targets = |published: usize, warnings: &mut Vec<Warning>| {
             let wanted = config.targets.unwrap_or(published);
             if wanted > classes - 1 {
@@ -57,12 +70,12 @@ impl AutoAttack {
             Loss::Margin
         };
         let restarts = |repeated: bool| config.restarts.unwrap_or(if repeated { RESTARTS } else { 1 });
-        let apgd = ApgdConfig::new(config.threat)
+        let apgd = ApgdConfig::new(threat)
             .with_steps(config.steps)
             .with_l1_phases(if for_l1 { L1Phases::Shrinking } else { L1Phases::Fixed })
             .with_eot(config.eot)
             .with_seed(config.seed);
-        let fab = FabConfig::new(config.threat).with_steps(config.steps).with_seed(config.seed);
+        let fab = FabConfig::new(threat).with_steps(config.steps).with_seed(config.seed);
         Ok(match kind {
             AttackKind::ApgdCe => Box::new(apgd.with_restarts(restarts(plus || for_l1)).build()?),
             AttackKind::ApgdDlr => {
@@ -77,7 +90,7 @@ impl AutoAttack {
             AttackKind::Fab => Box::new(fab.with_restarts(restarts(plus)).build()?),
             AttackKind::FabT => Box::new(fab.with_targets(targets(TARGETS, warnings)).build()?),
             AttackKind::Square => {
-                let square = SquareConfig::new(config.threat).with_queries(config.queries);
+                let square = SquareConfig::new(threat).with_queries(config.queries);
                 Box::new(square.with_seed(config.seed).build()?)
             }
         })
@@ -87,13 +100,10 @@ impl AutoAttack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::autoattack::AutoAttackConfig;
-    use crate::norms::threat_model::ThreatModel;
 
     fn runs(norm: Norm, version: Version, classes: usize) -> (Vec<(String, usize)>, Vec<Warning>) {
-        let autoattack =
-            AutoAttackConfig::new(ThreatModel::new(norm, 0.1).unwrap(), version).build().unwrap();
-        let (stages, warnings) = autoattack.stages(classes).unwrap();
+        let config = AutoAttackConfig::new(ThreatModel::new(norm, 0.1).unwrap(), version);
+        let (stages, warnings) = config.attacks(classes).unwrap();
         (stages.iter().map(|stage| (stage.name(), stage.runs(classes))).collect(), warnings)
     }
 
@@ -121,10 +131,10 @@ mod tests {
     fn radii_shrink_in_standard_l1_alone() {
         let phases = |version| {
             let threat = ThreatModel::new(Norm::L1, 10.0).unwrap();
-            let autoattack = AutoAttackConfig::new(threat, version).build().unwrap();
-            let (stages, _) = autoattack.stages(10).unwrap();
+            let config = AutoAttackConfig::new(threat, version);
+            let (stages, _) = config.attacks(10).unwrap();
             // The first question of each phase is one more than its steps.
-            stages[0].budget(10) / stages[0].runs(10) as u64 - 100 * autoattack.config.eot as u64
+            stages[0].budget(10) / stages[0].runs(10) as u64 - 100 * config.eot as u64
         };
         assert_eq!([Version::Standard, Version::Plus, Version::Rand].map(phases), [3, 1, 1]);
     }
@@ -140,5 +150,17 @@ mod tests {
             warnings,
             [Warning::LossReplaced { attack: "apgd-dlr".into(), by: Loss::Margin, classes: 2 }]
         );
+    }
+
+    #[test]
+    fn every_threat_model_has_all_attacks_and_warnings_come_once() {
+        let threat = |norm, epsilon| ThreatModel::new(norm, epsilon).unwrap();
+        let threats = vec![threat(Norm::Linf, 0.1), threat(Norm::Linf, 0.2), threat(Norm::L1, 5.0)];
+        let config = AutoAttackConfig::new(threats[0], Version::Standard).with_threats(threats.clone());
+        let (attacks, warnings) = config.attacks(5).unwrap();
+        let found: Vec<ThreatModel> = attacks.iter().map(|attack| attack.threat_model()).collect();
+        assert_eq!(found, [[threats[0]; 4], [threats[1]; 4], [threats[2]; 4]].concat());
+        // APGD-T and FAB-T aim at 4 in place of 9, and in L1 APGD-T at 4 in place of 5.
+        assert_eq!(warnings.len(), 3);
     }
 }

@@ -1,8 +1,24 @@
 use std::ops::ControlFlow;
 
-use super::{EvaluationState, Observer, Outcome, Progress};
+use burn::tensor::Tensor;
+
+use super::journal::read::Journal;
+use super::outcome::Outcome;
+use super::progress::{Observer, Progress};
+use super::report::Report;
 use crate::error::AttackError;
 use crate::samples::in_memory::Samples;
+
+/// The result of [`RobustnessEvaluation::evaluate`](crate::RobustnessEvaluation::evaluate).
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The results.
+    pub report: Report,
+    /// The adversarial example of each sample, and the clean image where none was found:
+    /// `[samples, channels, height, width]`. Where several were found, the nearest one, in the norm of the attack that
+    /// found the first.
+    pub adversarial: Tensor<4>,
+}
 
 /// Keeps the images of an evaluation for its caller, and passes everything on.
 pub(super) struct Images<'a> {
@@ -16,14 +32,11 @@ impl<'a> Images<'a> {
         Self { samples, pixels: samples.pixels().to_vec(), observer }
     }
 
-    /// Takes the images of a saved state, which must have all of them.
-    pub(super) fn take(&mut self, saved: &EvaluationState) -> Result<(), AttackError> {
-        let ids = self.samples.ids();
-        for outcome in saved.outcomes.iter().filter(|outcome| outcome.sample < ids.len()) {
-            match (&outcome.adversarial, outcome.distance) {
-                (None, Some(_)) => return Err(AttackError::ImageNotKept { sample: ids[outcome.sample] }),
-                (Some(image), _) => self.put(outcome.sample, image),
-                (None, None) => {}
+    /// Takes the images of the journal that is resumed.
+    pub(super) fn load(&mut self, journal: &Journal) -> Result<(), AttackError> {
+        for sample in 0..self.samples.len() {
+            if let Some(image) = journal.image(sample)? {
+                self.put(sample, &image);
             }
         }
         Ok(())
@@ -31,7 +44,7 @@ impl<'a> Images<'a> {
 
     fn put(&mut self, index: usize, image: &[f32]) {
         let row = self.pixels.len() / self.samples.len();
-        // Another length is refused with the rest of the state.
+        // A journal with images of another length is refused later.
         if image.len() == row {
             self.pixels[index * row..(index + 1) * row].copy_from_slice(image);
         }
@@ -43,12 +56,8 @@ impl Observer for Images<'_> {
         self.observer.progress(progress)
     }
 
-    fn started(&mut self, state: &EvaluationState) -> ControlFlow<()> {
-        self.observer.started(state)
-    }
-
     fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
-        if let Some(image) = &outcome.adversarial {
+        if let Some(image) = outcome.adversarial.as_ref().filter(|_| outcome.nearest) {
             self.put(outcome.sample, image);
         }
         self.observer.outcome(outcome)

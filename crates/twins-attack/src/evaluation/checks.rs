@@ -1,6 +1,6 @@
 use burn::tensor::{Tensor, TensorData};
 
-use super::Warning;
+use super::warning::Warning;
 use crate::engine::task::Cost;
 use crate::error::AttackError;
 use crate::losses::loss::Loss;

@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use super::autoattack::config::AutoAttackConfig;
+use super::autoattack::version::Version;
+use super::threats::Threats;
+use super::warning::Warning;
+use crate::engine::attack::Attack;
+use crate::error::AttackError;
+
+/// Attacks in their order, and what had to be chosen otherwise than published.
+type Built = (Arc<[Box<dyn Attack>]>, Vec<Warning>);
+
+/// The attacks of an evaluation.
+#[derive(Debug)]
+pub(super) enum AttackList {
+    Given(Arc<[Box<dyn Attack>]>),
+    /// Its attacks depend on the number of classes.
+    AutoAttack(AutoAttackConfig),
+}
+
+impl AttackList {
+    /// The attacks on a model with so many classes.
+    pub(super) fn build(&self, classes: usize) -> Result<Built, AttackError> {
+        match self {
+            Self::Given(attacks) => Ok((attacks.clone(), Vec::new())),
+            Self::AutoAttack(config) => {
+                let (attacks, warnings) = config.attacks(classes)?;
+                Ok((attacks.into(), warnings))
+            }
+        }
+    }
+
+    pub(super) fn threats(&self) -> Threats {
+        match self {
+            Self::Given(attacks) => Threats::new(attacks.iter().map(|attack| attack.threat_model())),
+            Self::AutoAttack(config) => Threats::new(config.threats()),
+        }
+    }
+
+    /// The settings of AutoAttack, if it is this preset.
+    pub(super) fn autoattack(&self) -> Option<&AutoAttackConfig> {
+        match self {
+            Self::Given(_) => None,
+            Self::AutoAttack(config) => Some(config),
+        }
+    }
+
+    /// Whether the settings are for a randomised model.
+    pub(super) fn expects_randomised(&self) -> bool {
+        self.autoattack().is_some_and(|config| config.version == Version::Rand)
+    }
+}

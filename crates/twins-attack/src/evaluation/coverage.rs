@@ -1,0 +1,57 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which samples each attack of an evaluation is made on. A sample that the model misclassifies without an attack is
+/// never attacked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coverage {
+    /// The samples that no earlier attack has broken under the attack's threat model. Robust accuracy needs no more.
+    #[default]
+    Survivors,
+    /// All samples. Robust accuracy is the same up to the attacks' luck, and each stage also reports the robust accuracy
+    /// against its attack ([`StageReport::own_robust`](crate::StageReport::own_robust)), which compares attacks.
+    EveryAttack,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Coverage::Survivors => "survivors",
+            Coverage::EveryAttack => "every-attack",
+        })
+    }
+}
+
+/// The text names no coverage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown coverage `{0}`: known are survivors, every-attack")]
+pub struct UnknownCoverage(pub String);
+
+impl FromStr for Coverage {
+    type Err = UnknownCoverage;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "survivors" => Ok(Coverage::Survivors),
+            "every-attack" => Ok(Coverage::EveryAttack),
+            _ => Err(UnknownCoverage(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_the_error_lists_the_known_ones() {
+        for coverage in [Coverage::Survivors, Coverage::EveryAttack] {
+            assert_eq!(coverage.to_string().parse(), Ok(coverage));
+        }
+        let error = "all".parse::<Coverage>().unwrap_err().to_string();
+        assert!(error.contains("`all`") && error.contains("survivors, every-attack"), "{error}");
+    }
+}

@@ -1,0 +1,43 @@
+use std::path::PathBuf;
+
+use super::error::JournalError;
+use super::read::Journal;
+
+/// What becomes of a journal that is there when an evaluation starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExistingJournal {
+    /// The evaluation is resumed from it. Without a journal, the evaluation starts from the beginning.
+    Resume,
+    /// It is replaced.
+    Replace,
+}
+
+/// Where an evaluation keeps its journal.
+#[derive(Debug)]
+pub(crate) struct JournalPlace {
+    pub(crate) path: PathBuf,
+    /// Tells the model from others.
+    pub(crate) tag: String,
+    pub(crate) existing: ExistingJournal,
+}
+
+impl JournalPlace {
+    /// The journal that is to be resumed, if it is there.
+    ///
+    /// # Errors
+    /// [`JournalError::OtherTag`], and those of reading it.
+    pub(crate) fn earlier(&self) -> Result<Option<Journal>, JournalError> {
+        if self.existing == ExistingJournal::Replace {
+            return Ok(None);
+        }
+        let journal = Journal::read(&self.path)?;
+        match &journal {
+            Some(journal) if journal.tag() != self.tag => Err(JournalError::OtherTag {
+                path: self.path.clone(),
+                expected: self.tag.clone(),
+                found: journal.tag().to_owned(),
+            }),
+            _ => Ok(journal),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+use super::super::write::JournalWriter;
+use super::*;
+use crate::engine::verification::Verification;
+
+fn outcome(sample: usize) -> Outcome {
+    let broken = sample.is_multiple_of(2);
+    Outcome {
+        stage: sample / 3,
+        sample,
+        distances: if broken { vec![0.1 + sample as f32, 2.0] } else { Vec::new() },
+        nearest: broken,
+        adversarial: broken.then(|| vec![sample as f32 / 7.0, -0.0, 1.0]),
+        forwards: 100 + sample as u64,
+        backwards: 50,
+        verification: Verification {
+            claimed: 3,
+            outside_box: 1,
+            not_misclassified: 1,
+            ..Verification::default()
+        },
+        seconds: 0.1 * sample as f64,
+    }
+}
+
+fn identity() -> Identity {
+    let clean = vec![1.0 / 3.0, -2.5, 1e-30, 7.0];
+    Identity { fingerprint: "0123abcd".into(), clean, randomised: true }
+}
+
+/// A journal of six outcomes, and where each of its records ends.
+fn written(path: &Path) -> (Vec<u8>, Vec<usize>) {
+    let mut writer = JournalWriter::create(path, "tag", &identity()).unwrap();
+    let length = || std::fs::metadata(path).unwrap().len() as usize;
+    let mut ends = vec![length()];
+    for sample in 0..6 {
+        writer.append(&outcome(sample)).unwrap();
+        ends.push(length());
+    }
+    (std::fs::read(path).unwrap(), ends)
+}
+
+/// Removed when it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("twins-journal-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn without_image(outcome: Outcome) -> Outcome {
+    Outcome { adversarial: None, ..outcome }
+}
+
+#[test]
+fn what_is_written_is_read_to_the_bit() {
+    let folder = Folder::new("bits");
+    let (bytes, ends) = written(&folder.path());
+    let journal = Journal::read(folder.path()).unwrap().unwrap();
+    assert_eq!(journal.tag(), "tag");
+    let outcomes: Vec<_> = (0..6).map(|sample| without_image(outcome(sample))).collect();
+    assert_eq!((journal.identity(), journal.outcomes()), (&identity(), &outcomes[..]));
+    for sample in 0..6 {
+        let bits = |image: Option<Vec<f32>>| {
+            image.map(|image| image.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        };
+        assert_eq!(bits(journal.image(sample).unwrap()), bits(outcome(sample).adversarial));
+    }
+    // As documented.
+    assert_eq!(ends[2] - ends[1], 100);
+    assert_eq!(ends[1] - ends[0], 100 + (2 + 3) * 4);
+    assert_eq!(bytes.len(), ends[6]);
+    assert!(Journal::read(folder.0.join("missing")).unwrap().is_none());
+}
+
+#[test]
+fn wherever_it_is_torn_the_whole_records_are_read_and_continued() {
+    let folder = Folder::new("torn");
+    let (bytes, ends) = written(&folder.path());
+    for length in 0..bytes.len() {
+        std::fs::write(folder.path(), &bytes[..length]).unwrap();
+        let whole = ends.iter().filter(|end| **end <= length).count();
+        let Some(journal) = Journal::read(folder.path()).unwrap() else {
+            assert_eq!(whole, 0, "{length}");
+            continue;
+        };
+        assert_eq!(journal.outcomes().len() + 1, whole, "{length}");
+        let mut writer = JournalWriter::resume(&journal).unwrap();
+        (whole - 1..6).for_each(|sample| writer.append(&outcome(sample)).unwrap());
+        assert_eq!(std::fs::read(folder.path()).unwrap(), bytes, "{length}");
+    }
+    // After a power failure the last record may be there with other bytes, or as zeros.
+    let torn = [bytes[..ends[5] + 20].to_vec(), vec![7; ends[6] - ends[5] - 20]].concat();
+    let zeros = [bytes[..ends[5]].to_vec(), vec![0; 5000]].concat();
+    for torn in [torn, zeros] {
+        std::fs::write(folder.path(), torn).unwrap();
+        assert_eq!(Journal::read(folder.path()).unwrap().unwrap().outcomes().len(), 5);
+    }
+}
+
+#[test]
+fn a_damaged_record_in_the_middle_is_refused() {
+    let folder = Folder::new("damaged");
+    let (bytes, ends) = written(&folder.path());
+    for place in ends[1]..ends[4] {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 4;
+        std::fs::write(folder.path(), damaged).unwrap();
+        let record = ends.iter().filter(|end| **end <= place).count();
+        match Journal::read(folder.path()) {
+            Err(JournalError::Damaged { record: found, offset, .. }) => {
+                assert_eq!((found, offset as usize), (record, ends[record - 1]), "{place}");
+            }
+            other => panic!("{place}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn other_files_are_named() {
+    let folder = Folder::new("other");
+    std::fs::write(folder.path(), "{\"weights\":\"12\",\"state\":{}}\n").unwrap();
+    let old = Journal::read(folder.path()).unwrap_err().to_string();
+    assert!(old.contains("format 0") && old.contains("format 2"), "{old}");
+    std::fs::write(folder.path(), b"TWINSEJ\x01...").unwrap();
+    let first = Journal::read(folder.path()).unwrap_err().to_string();
+    assert!(first.contains("format 1") && first.contains("another version"), "{first}");
+    std::fs::write(folder.path(), "something else").unwrap();
+    assert!(matches!(Journal::read(folder.path()), Err(JournalError::NotAJournal { .. })));
+}

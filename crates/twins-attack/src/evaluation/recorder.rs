@@ -1,0 +1,97 @@
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::journal::write::JournalWriter;
+use super::outcome::Outcome;
+use super::progress::{Observer, Progress};
+use super::report::StageReport;
+use super::stages::Stage;
+use super::threats::Threats;
+use super::verdicts::Verdicts;
+use crate::engine::task::{Completed, Results};
+use crate::error::AttackError;
+
+/// Takes the results of one stage: to the verdicts, the stage's report, the journal and the observer.
+pub(super) struct Recorder<'a, 'b> {
+    pub(super) verdicts: &'a mut Verdicts<'b>,
+    pub(super) journal: Option<&'a mut JournalWriter>,
+    pub(super) observer: &'a mut dyn Observer,
+    pub(super) report: &'a mut StageReport,
+    pub(super) threats: &'a Threats,
+    pub(super) stage: &'a Stage<'a>,
+    /// Place of the stage.
+    pub(super) place: usize,
+    /// Samples of this stage whose outcome is not known.
+    pub(super) open: usize,
+    /// Seconds that the stage had taken before the evaluation was resumed.
+    pub(super) earlier: f64,
+    pub(super) begin: Instant,
+    pub(super) work: &'a mut Work,
+}
+
+/// Model calls of an evaluation, for the estimate of the time left.
+pub(super) struct Work {
+    pub(super) begin: Instant,
+    /// Made since the evaluation was started or resumed.
+    pub(super) calls: u64,
+    /// What each stage needs for a sample that withstands, and the place of its threat model.
+    pub(super) budgets: Vec<(u64, usize)>,
+}
+
+impl Recorder<'_, '_> {
+    /// Takes an outcome, new or read from the journal.
+    pub(super) fn take(&mut self, outcome: &Outcome) {
+        self.open = self.open.saturating_sub(1);
+        self.report.success += usize::from(outcome.succeeded());
+        self.report.forwards += outcome.forwards;
+        self.report.backwards += outcome.backwards;
+        self.report.verification += outcome.verification;
+        self.verdicts.take(outcome, self.stage.threat);
+    }
+}
+
+impl Results for Recorder<'_, '_> {
+    fn completed(&mut self, completed: Completed) -> Result<(), AttackError> {
+        let Completed { index, image, finding, tally } = completed;
+        let distances =
+            if finding.fooled { self.threats.distances(&image, &finding.point) } else { Vec::new() };
+        let outcome = Outcome {
+            stage: self.place,
+            sample: index,
+            nearest: finding.fooled && self.verdicts.is_nearer(index, &distances),
+            distances,
+            adversarial: finding.fooled.then_some(finding.point),
+            forwards: tally.cost.forwards,
+            backwards: tally.cost.backwards,
+            verification: tally.verification,
+            seconds: self.earlier + self.begin.elapsed().as_secs_f64(),
+        };
+        self.take(&outcome);
+        if let Some(journal) = &mut self.journal {
+            journal.append(&outcome)?;
+        }
+        go_on(self.observer.outcome(&outcome))
+    }
+
+    fn progressed(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
+        let Work { begin, calls: made, budgets } = &mut *self.work;
+        *made += calls;
+        let now = (self.open as u64 * budgets[self.place].0).saturating_sub(under_way);
+        let later = budgets[self.place + 1..].iter();
+        let later: u64 =
+            later.map(|(budget, threat)| budget * self.verdicts.to_attack_count(*threat) as u64).sum();
+        let progress = Progress {
+            attack: &self.report.attack,
+            stage: (self.place, budgets.len()),
+            finished: (self.report.attacked - self.open, self.report.attacked),
+            surviving: (self.verdicts.robust_to_all(), self.verdicts.len()),
+            share: *made as f64 / (*made + now + later).max(1) as f64,
+            elapsed: begin.elapsed().as_secs_f64(),
+        };
+        go_on(self.observer.progress(&progress))
+    }
+}
+
+fn go_on(flow: ControlFlow<()>) -> Result<(), AttackError> {
+    if flow.is_break() { Err(AttackError::Stopped) } else { Ok(()) }
+}

@@ -1,0 +1,97 @@
+//! Journals of something else, or damaged, are refused and left alone.
+
+use burn::tensor::Tensor;
+use twins_attack::{
+    AttackError, Classifier, Coverage, ExistingJournal, Journal, JournalError, Norm, RobustnessEvaluation,
+    Samples, Silent,
+};
+
+use crate::support::Golden;
+use crate::support::ensemble::autoattack;
+use crate::support::temporary::{Folder, Killer, resumable};
+
+fn refused(
+    evaluation: RobustnessEvaluation,
+    victim: &(dyn Classifier + Sync),
+    samples: &Samples,
+    folder: &Folder,
+) -> AttackError {
+    let before = std::fs::read(folder.journal()).unwrap();
+    let refused = evaluation.evaluate(victim, samples, &mut Silent).map(|_| ()).unwrap_err();
+    assert_eq!(std::fs::read(folder.journal()).unwrap(), before, "{refused}");
+    refused
+}
+
+#[test]
+fn a_journal_of_something_else_is_refused() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let victim = |x: Tensor<4>| net.forward(x);
+    let (samples, folder) = (golden.samples(), Folder::new());
+    let same = || resumable(autoattack(Norm::Linf), &folder);
+    let stopped = same().evaluate(&victim, &samples, &mut Killer::after_outcomes(3));
+    assert!(matches!(stopped, Err(AttackError::Stopped)));
+
+    let other_settings = [
+        resumable(autoattack(Norm::L2), &folder),
+        same().with_coverage(Coverage::EveryAttack),
+        same().with_fresh_draws(3).unwrap(),
+    ];
+    for other in other_settings {
+        let other = refused(other, &victim, &samples, &folder);
+        assert!(matches!(other, AttackError::OtherEvaluation { .. }), "{other}");
+    }
+    let renumbered = golden.samples().with_ids((1..9).collect()).unwrap();
+    let other = refused(same(), &victim, &renumbered, &folder);
+    assert!(matches!(other, AttackError::OtherEvaluation { .. }), "{other}");
+    let brighter = Samples::new(golden.tensor::<4>("images") * 0.999, golden.indices("label")).unwrap();
+    let other = refused(same(), &victim, &brighter, &folder);
+    assert!(matches!(other, AttackError::OtherEvaluation { .. }), "{other}");
+    let scaled = |x: Tensor<4>| net.forward(x) * 1.01;
+    let other = refused(same(), &scaled, &samples, &folder);
+    assert!(matches!(other, AttackError::OtherModel { .. }), "{other}");
+
+    let tagged = same().with_journal(folder.journal(), "another net", ExistingJournal::Resume);
+    let other = refused(tagged, &victim, &samples, &folder);
+    assert!(matches!(other, AttackError::Journal(JournalError::OtherTag { .. })), "{other}");
+    let text = other.to_string();
+    assert!(text.contains("begun with the net, and this one has another net"), "{text}");
+
+    // None of this has changed it. To replace it, one has to say so.
+    same().evaluate(&victim, &samples, &mut Silent).unwrap();
+    let replaced = same().with_journal(folder.journal(), "another net", ExistingJournal::Replace);
+    replaced.evaluate(&victim, &samples, &mut Silent).unwrap();
+    assert_eq!(Journal::read(folder.journal()).unwrap().unwrap().tag(), "another net");
+    Journal::remove(folder.journal()).unwrap();
+    assert!(Journal::read(folder.journal()).unwrap().is_none());
+    let error = Journal::remove(folder.journal()).unwrap_err().to_string();
+    assert!(error.contains("evaluation.journal"), "{error}");
+}
+
+#[test]
+fn a_damaged_journal_is_refused() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let victim = |x: Tensor<4>| net.forward(x);
+    let (samples, folder) = (golden.samples(), Folder::new());
+    let evaluation = || resumable(autoattack(Norm::Linf), &folder);
+    let stopped = evaluation().evaluate(&victim, &samples, &mut Killer::after_outcomes(5));
+    assert!(matches!(stopped, Err(AttackError::Stopped)));
+    let mut damaged = std::fs::read(folder.journal()).unwrap();
+    // In the first record.
+    damaged[30] ^= 1;
+    std::fs::write(folder.journal(), &damaged).unwrap();
+    let error = refused(evaluation(), &victim, &samples, &folder);
+    assert!(matches!(error, AttackError::Journal(JournalError::Damaged { .. })), "{error}");
+    for (bytes, expected) in [(&b"TWINSEJ\x01...."[..], "format 1"), (b"something else", "no journal")] {
+        std::fs::write(folder.journal(), bytes).unwrap();
+        let error = refused(evaluation(), &victim, &samples, &folder).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // A folder in place of the file cannot be written.
+    std::fs::remove_file(folder.journal()).unwrap();
+    std::fs::create_dir(folder.journal()).unwrap();
+    let replace = evaluation().with_journal(folder.journal(), "the net", ExistingJournal::Replace);
+    let error = replace.evaluate(&victim, &samples, &mut Silent).map(|_| ()).unwrap_err();
+    assert!(matches!(error, AttackError::Journal(JournalError::Io { .. })), "{error}");
+}

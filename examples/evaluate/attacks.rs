@@ -1,0 +1,98 @@
+//! The evaluation that the command line asks for.
+
+use std::error::Error;
+
+use burn_twins::attack::{
+    Attack, AttackKind, AttackSettings, AutoAttackConfig, RegisteredAttack, RobustnessEvaluation, Setting,
+    ThreatModel,
+};
+
+use crate::cli::{AUTOATTACK, CLEAN, Cli};
+
+impl Cli {
+    /// The evaluation, without its journal.
+    pub fn evaluation(&self) -> Result<RobustnessEvaluation, Box<dyn Error>> {
+        let threats = self.threats()?;
+        let alone = |name: &str| self.attack == [name];
+        let kinds = self.attack.iter().map(|name| name.parse::<AttackKind>()).collect::<Result<Vec<_>, _>>();
+        let evaluation = if alone(CLEAN) {
+            RobustnessEvaluation::clean()
+        } else if alone(AUTOATTACK) {
+            let config = AutoAttackConfig::new(threats[0], self.version);
+            RobustnessEvaluation::autoattack(self.autoattack(config).with_threats(threats))?
+        } else if self.attack.iter().any(|name| name == CLEAN || name == AUTOATTACK) {
+            return Err(
+                "--attack clean and --attack autoattack are whole evaluations; give one of them alone, or a \
+                        list of single attacks"
+                    .into(),
+            );
+        } else if let Ok(kinds) = kinds {
+            // With the settings of AutoAttack, which depend on the number of classes.
+            let config = AutoAttackConfig::custom(threats[0], kinds);
+            RobustnessEvaluation::autoattack(self.autoattack(config).with_threats(threats))?
+        } else {
+            RobustnessEvaluation::new(self.registered(&threats)?)?
+        };
+        Ok(evaluation.with_coverage(self.coverage).with_fresh_draws(self.fresh_draws)?)
+    }
+
+    /// The smallest epsilon first: what it breaks needs no attack at a larger one.
+    fn threats(&self) -> Result<Vec<ThreatModel>, Box<dyn Error>> {
+        let mut epsilons = self.epsilon.clone();
+        epsilons.sort_by(f32::total_cmp);
+        if let Some(pair) = epsilons.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("--epsilon has {} twice; name each once", pair[0]).into());
+        }
+        Ok(epsilons.iter().map(|epsilon| ThreatModel::new(self.norm, *epsilon)).collect::<Result<_, _>>()?)
+    }
+
+    fn autoattack(&self, config: AutoAttackConfig) -> AutoAttackConfig {
+        let config = config.with_seed(self.common.seed);
+        let config = self.queries.into_iter().fold(config, AutoAttackConfig::with_queries);
+        let config = self.steps.into_iter().fold(config, AutoAttackConfig::with_steps);
+        self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts)
+    }
+
+    /// All attacks at each epsilon.
+    fn registered(&self, threats: &[ThreatModel]) -> Result<Vec<Box<dyn Attack>>, Box<dyn Error>> {
+        let named =
+            self.attack.iter().map(|name| RegisteredAttack::named(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut attacks = Vec::new();
+        for threat in threats {
+            for attack in &named {
+                attacks.push(attack.build(&self.settings(attack, &named, *threat))?);
+            }
+        }
+        Ok(attacks)
+    }
+
+    /// The settings that the attack has, and those that no attack has, which it refuses.
+    fn settings(
+        &self,
+        attack: &RegisteredAttack,
+        all: &[&RegisteredAttack],
+        threat: ThreatModel,
+    ) -> AttackSettings {
+        let has = |setting| {
+            attack.settings().contains(&setting)
+                || !all.iter().any(|other| other.settings().contains(&setting))
+        };
+        let mut settings = AttackSettings::new(threat).with_seed(self.common.seed);
+        if let Some(steps) = self.steps.filter(|_| has(Setting::Steps)) {
+            settings = settings.with_steps(steps);
+        }
+        if let Some(step_size) = self.step_size.filter(|_| has(Setting::StepSize)) {
+            settings = settings.with_step_size(step_size);
+        }
+        if self.random_start && has(Setting::RandomStart) {
+            settings = settings.with_random_start(true);
+        }
+        if let Some(restarts) = self.restarts.filter(|_| has(Setting::Restarts)) {
+            settings = settings.with_restarts(restarts);
+        }
+        if let Some(queries) = self.queries.filter(|_| has(Setting::Queries)) {
+            settings = settings.with_queries(queries);
+        }
+        settings
+    }
+}

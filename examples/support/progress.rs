@@ -1,0 +1,42 @@
+//! The progress of an evaluation, on standard error where that is a terminal.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use burn_twins::attack::{Observer, Progress};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+/// A bar with the attack under way, the robust accuracy so far and the time left.
+pub struct EvaluationBar(ProgressBar);
+
+impl EvaluationBar {
+    pub fn new() -> Self {
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} %, {msg}");
+        Self(ProgressBar::new(1000).with_style(style.expect("the template is fixed")))
+    }
+
+    pub fn finish(self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Observer for EvaluationBar {
+    fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        let Progress { attack, stage, finished, surviving, share, elapsed } = progress;
+        self.0.set_prefix(format!("{attack} ({}/{})", stage.0 + 1, stage.1));
+        self.0.set_position((share * 1000.0) as u64);
+        let left = if *share > 0.0 {
+            HumanDuration(Duration::from_secs_f64(elapsed * (1.0 - share) / share)).to_string()
+        } else {
+            "unknown time".to_owned()
+        };
+        self.0.set_message(format!(
+            "{}/{} attacked, {} survive, robust accuracy so far {:.2} %, at most {left} left",
+            finished.0,
+            finished.1,
+            surviving.0,
+            100.0 * surviving.0 as f64 / surviving.1 as f64
+        ));
+        ControlFlow::Continue(())
+    }
+}
