@@ -125,6 +125,7 @@ impl fmt::Display for EvaluationProtocol {
             Loss::CrossEntropy => {}
             Loss::Margin => f.write_str(", margin loss")?,
             Loss::Dlr => f.write_str(", DLR loss")?,
+            Loss::ProbabilityMargin => f.write_str(", probability margin")?,
             Loss::Kl => f.write_str(", KL loss")?,
         }
         match self.start {

@@ -10,9 +10,11 @@ use crate::error::AttackError;
 /// | cross-entropy | `log Σ exp z_i - z_y` | `z_t - log Σ exp z_i` | 2 |
 /// | margin (Carlini & Wagner 2017) | `max_{i≠y} z_i - z_y` | `z_t - max_{i≠t} z_i` | 2 |
 /// | DLR (Croce & Hein 2020, Sec. 5) | `-(z_y - max_{i≠y} z_i) / (z_π1 - z_π3)` | `-(z_y - z_t) / (z_π1 - (z_π3 + z_π4) / 2)` | 3, 4 |
+/// | probability margin (PMA, arXiv 2411.15210), with `q = softmax(z)` | `max_{i≠y} q_i - q_y` | `q_t - q_y` | 2 |
 /// | KL to the clean prediction `p` (TRADES, Zhang et al. 2019) | `Σ p_i (log p_i - log softmax(z)_i)` | | 2 |
 ///
-/// `π` orders the logits from the largest down. DLR's denominators get 1e-12 added.
+/// `π` orders the logits from the largest down. DLR's denominators get 1e-12 added. The probability margin lies in
+/// [-1, 1], and its gradient is exactly zero where the label's probability rounds to 1 and the others underflow to 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
@@ -22,6 +24,8 @@ pub enum Loss {
     Margin,
     /// Difference of logits ratio, which does not change when the logits are shifted or scaled.
     Dlr,
+    /// Difference of probabilities, the loss of PMA (probability margin attack).
+    ProbabilityMargin,
     /// Kullback–Leibler divergence from the prediction on the clean image.
     Kl,
 }

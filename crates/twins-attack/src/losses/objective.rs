@@ -72,6 +72,17 @@ impl Objective<'_> {
                 cotangent[fourth] += 0.5 * loss / denominator;
                 loss
             }
+            (Loss::ProbabilityMargin, target) => {
+                softmax(logits, cotangent);
+                // The largest probability, not logit: of several that underflow to zero, the first.
+                let other = target.unwrap_or_else(|| best_other(cotangent, self.label));
+                let loss = cotangent[other] - cotangent[self.label];
+                for (class, c) in cotangent.iter_mut().enumerate() {
+                    let sign = f32::from(class == other) - f32::from(class == self.label);
+                    *c *= sign - loss;
+                }
+                loss
+            }
             (Loss::Kl, _) => {
                 let mut clean = vec![0.0; logits.len()];
                 log_softmax(self.clean, &mut clean);
@@ -85,6 +96,14 @@ impl Objective<'_> {
             }
         }
     }
+}
+
+/// Writes `exp z / Σ exp z`, without the logarithm, which would cost small probabilities their last digits.
+fn softmax(logits: &[f32], out: &mut [f32]) {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    out.iter_mut().zip(logits).for_each(|(o, z)| *o = (z - max).exp());
+    let sum: f32 = out.iter().sum();
+    out.iter_mut().for_each(|o| *o /= sum);
 }
 
 /// Writes `z - log Σ exp z`.
@@ -120,6 +139,10 @@ mod tests {
         assert_eq!(value(Loss::Dlr, 1, None), -0.5);
         assert_eq!(value(Loss::Dlr, 0, None), 1.0);
         assert_eq!(value(Loss::Dlr, 1, Some(3)), -1.0 / 2.5);
+        // q = (0.086129, 0.636409, 0.011656, 0.234122, 0.031685).
+        assert!((value(Loss::ProbabilityMargin, 0, None) - 0.550_280).abs() < 1e-6);
+        assert!((value(Loss::ProbabilityMargin, 1, None) + 0.402_287).abs() < 1e-6);
+        assert!((value(Loss::ProbabilityMargin, 1, Some(0)) + 0.550_280).abs() < 1e-6);
         // Clean prediction uniform: Σ (1/5)(log 1/5 - z_i + 3.4519143) = -1.6094379 - 1 + 3.4519143.
         assert!((value(Loss::Kl, 0, None) - 0.842_476_4).abs() < 1e-6);
     }
@@ -140,6 +163,8 @@ mod tests {
             Just((Loss::Margin, true)),
             Just((Loss::Dlr, false)),
             Just((Loss::Dlr, true)),
+            Just((Loss::ProbabilityMargin, false)),
+            Just((Loss::ProbabilityMargin, true)),
             Just((Loss::Kl, false)),
         ]
     }

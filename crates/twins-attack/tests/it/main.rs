@@ -14,6 +14,7 @@ mod journal;
 mod minimum_norm;
 mod minimum_norm_golden;
 mod pgd_golden;
+mod probability_margin;
 mod properties;
 mod replicas;
 mod stream;

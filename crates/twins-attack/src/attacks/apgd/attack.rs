@@ -188,6 +188,7 @@ impl Attack for Apgd {
             Loss::CrossEntropy => "ce",
             Loss::Margin => "margin",
             Loss::Dlr => "dlr",
+            Loss::ProbabilityMargin => "pma",
             Loss::Kl => "kl",
         };
         match (self.config.targets, self.config.loss) {

@@ -41,11 +41,25 @@ pub(super) const REGISTERED: &[RegisteredAttack] = &[
         make: |settings| Ok(Box::new(common(settings).with_loss(Loss::Margin).build()?)),
     },
     RegisteredAttack {
+        name: "apgd-pma",
+        summary: "Auto-PGD on the difference of probabilities",
+        norms: Apgd::NORMS,
+        settings: UNTARGETED,
+        make: |settings| Ok(Box::new(common(settings).with_loss(Loss::ProbabilityMargin).build()?)),
+    },
+    RegisteredAttack {
         name: "apgd-t",
         summary: "Auto-PGD on the targeted difference of logits ratio, towards each of 9 classes",
         norms: Apgd::NORMS,
         settings: TARGETED,
         make: |settings| Ok(Box::new(targeted(settings, Loss::Dlr)?)),
+    },
+    RegisteredAttack {
+        name: "apgd-t-pma",
+        summary: "Auto-PGD on the targeted difference of probabilities, towards each of 9 classes",
+        norms: Apgd::NORMS,
+        settings: TARGETED,
+        make: |settings| Ok(Box::new(targeted(settings, Loss::ProbabilityMargin)?)),
     },
 ];
 
