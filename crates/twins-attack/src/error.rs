@@ -121,6 +121,24 @@ pub enum AttackError {
         /// How many classes the model has.
         classes: usize,
     },
+    /// MALT's choice of targets in L0, whose dual norm does not exist.
+    #[error(
+        "{attack} with MALT's choice of targets does not support {symbol}, which has no dual norm for its scores: choose \
+         Targets::Top, which ranks classes by their logits",
+        symbol = norm.symbol()
+    )]
+    NoDualNorm {
+        /// The attack.
+        attack: String,
+        /// The norm of the threat model.
+        norm: Norm,
+    },
+    /// MALT's choice of targets where no gradients of clean images are computed.
+    #[error(
+        "MALT's choice of targets needs gradients of the clean images, which Pgd::perturb does not compute: choose Targets::Top, \
+         which ranks classes by their logits, or use Attack::run"
+    )]
+    MaltInTraining,
     /// No samples.
     #[error("the batch is empty: give at least one image")]
     EmptyBatch,

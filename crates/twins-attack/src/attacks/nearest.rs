@@ -80,6 +80,7 @@ mod tests {
             run: 0,
             restart: 0,
             occurrence: 0,
+            malt_order: Arc::default(),
         };
         let mut nearest = Nearest::new(&sample, ThreatModel::new(Norm::Linf, epsilon).unwrap(), depth);
         let ends = points.iter().position(|point| nearest.note(point, &[0.0, 1.0]));

@@ -10,6 +10,7 @@ pub(crate) mod claims;
 pub(crate) mod criterion;
 pub(crate) mod finding;
 pub(crate) mod lanes;
+mod malt;
 pub(crate) mod query;
 pub(crate) mod run;
 pub(crate) mod sample;

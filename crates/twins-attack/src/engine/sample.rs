@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::draws::Draws;
 use crate::engine::finding::Finding;
@@ -31,6 +31,9 @@ pub struct Sample<'a> {
     pub restart: usize,
     /// How many earlier attacks of the evaluation have the same name and threat model, which draw other random numbers.
     pub occurrence: usize,
+    /// The classes in the order of [`Targets::Malt`](crate::Targets::Malt), which the runs on a sample have in common: the
+    /// first run computes it.
+    pub(crate) malt_order: Arc<OnceLock<Vec<usize>>>,
 }
 
 impl Sample<'_> {

@@ -34,7 +34,8 @@ impl<'a> Slot<'a> {
         let exchange = Arc::new(Mutex::new(Exchange::default()));
         let mut model = Model::new(exchange.clone(), attack.criterion(), sample.label, None);
         let run = Box::pin(async move {
-            let target = attack.targets().choose(&sample, &mut model).await?;
+            let norm = attack.threat_model().norm();
+            let target = attack.targets().choose(&sample, &mut model, norm, &attack.name()).await?;
             model.aim_at(target);
             let finding = attack.attack(Sample { target, ..sample }, model).await?;
             Ok((target, finding))

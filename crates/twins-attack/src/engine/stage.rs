@@ -136,6 +136,7 @@ impl<'a> Stage<'a> {
             run: task.run,
             occurrence: self.occurrence,
             restart: task.run / self.attack.targets().runs(self.clean.classes()),
+            malt_order: task.malt_order.clone(),
         };
         Slot::begin(task, self.attack, sample)
     }

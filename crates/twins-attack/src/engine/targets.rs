@@ -1,9 +1,11 @@
 use serde::{Deserialize, Serialize};
 
+use super::malt::malt_order;
 use super::query::Model;
 use super::sample::Sample;
 use crate::error::AttackError;
 use crate::losses::ranking::ranking;
+use crate::norms::norm::Norm;
 
 /// The classes that an attack aims at, one run for each.
 ///
@@ -21,26 +23,82 @@ pub enum Targets {
     Rank(usize),
     /// The least likely class on the clean image.
     LeastLikely,
+    /// Classes by rising distance of their linearised boundaries, MALT's choice (Melamed et al. 2024, arXiv 2407.02240).
+    ///
+    /// Of the `candidates` most likely wrong classes `k` on the clean image, those `targets` with the smallest score
+    /// `(max z - z_k) / ‖∇(z_k - z_y)‖*`, in the dual norm of the threat model: the logits alone do not say how fast a class
+    /// gains. The gradients are computed once for each sample. L0 has no dual norm and is refused.
+    ///
+    /// The authors count only the target class as success: set
+    /// [`Criterion::ClassifiedAsTarget`](crate::Criterion::ClassifiedAsTarget) to do so. Without it any misclassification
+    /// ends the attack on the sample, which can only find more.
+    ///
+    /// ```
+    /// use twins_attack::{ApgdConfig, Attack, Criterion, Norm, Targets, ThreatModel};
+    /// let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0)?;
+    /// let published = ApgdConfig::targeted(threat, 9).with_targets(Targets::malt());
+    /// let published = published.with_criterion(Criterion::ClassifiedAsTarget).build()?;
+    /// // 9 runs of 101 passes, and 99 gradients for the choice.
+    /// assert_eq!(published.budget(100), 9 * 101 + 99);
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    Malt {
+        /// How many classes are compared.
+        candidates: usize,
+        /// How many of them the attack aims at.
+        targets: usize,
+    },
     /// The class given by [`Samples::with_targets`](crate::Samples::with_targets).
     Given,
 }
 
 impl Targets {
+    /// MALT's choice with the authors' numbers: 9 targets of 100 candidates.
+    pub fn malt() -> Self {
+        Targets::Malt { candidates: 100, targets: 9 }
+    }
+
     /// How many runs that makes for a model with so many classes.
     pub fn runs(self, classes: usize) -> usize {
         match self {
             Targets::Top(count) => count.min(classes - 1),
+            Targets::Malt { candidates, targets } => targets.min(candidates).min(classes - 1),
             Targets::None | Targets::Rank(_) | Targets::LeastLikely | Targets::Given => 1,
         }
     }
 
-    /// The class that a run on a sample aims at; none if the run only leads away from the label.
+    /// How many gradients at the clean image the choice takes, once for each sample, for a model with so many classes: a
+    /// part of an attack's [`budget`](crate::Attack::budget).
+    pub fn choice_gradients(self, classes: usize) -> usize {
+        match self {
+            Targets::Malt { candidates, .. } => candidates.min(classes - 1),
+            Targets::None | Targets::Top(_) | Targets::Rank(_) | Targets::LeastLikely | Targets::Given => 0,
+        }
+    }
+
+    /// The class that a run on a sample aims at; none if the run only leads away from the label. The norm is that of the
+    /// threat model.
     pub(crate) async fn choose(
         self,
         sample: &Sample<'_>,
-        _model: &mut Model,
+        model: &mut Model,
+        norm: Norm,
+        attack: &str,
     ) -> Result<Option<usize>, AttackError> {
-        self.of_clean(sample.clean, sample.target, sample.run)
+        let Targets::Malt { candidates, .. } = self else {
+            return self.of_clean(sample.clean, sample.target, sample.run);
+        };
+        let Some(dual) = norm.dual() else {
+            return Err(AttackError::NoDualNorm { attack: attack.to_owned(), norm });
+        };
+        let order = match sample.malt_order.get() {
+            Some(order) => order,
+            None => {
+                let order = malt_order(sample, model, dual, candidates).await;
+                sample.malt_order.get_or_init(|| order)
+            }
+        };
+        Ok(Some(order[sample.run % self.runs(sample.clean.len())]))
     }
 
     /// The class that a run aims at, by the clean logits; `given` is the sample's own target.
@@ -55,6 +113,7 @@ impl Targets {
             Targets::None => return Ok(None),
             Targets::Given => return given.map(Some).ok_or(AttackError::NoTargets),
             Targets::Top(_) => 2 + run % self.runs(classes),
+            Targets::Malt { .. } => return Err(AttackError::MaltInTraining),
             Targets::Rank(rank) => rank,
             Targets::LeastLikely => classes,
         };
@@ -65,8 +124,17 @@ impl Targets {
     }
 
     /// # Errors
-    /// [`AttackError::ZeroSteps`] if there are to be no targets.
-    pub(crate) fn check(self, attack: &'static str) -> Result<(), AttackError> {
-        if self == Targets::Top(0) { Err(AttackError::ZeroSteps { attack, what: "targets" }) } else { Ok(()) }
+    /// [`AttackError::ZeroSteps`] if there are to be no targets, [`AttackError::NoDualNorm`] for MALT's choice in L0.
+    pub(crate) fn check(self, attack: &'static str, norm: Norm) -> Result<(), AttackError> {
+        match self {
+            Targets::Top(0) | Targets::Malt { targets: 0, .. } => {
+                Err(AttackError::ZeroSteps { attack, what: "targets" })
+            }
+            Targets::Malt { candidates: 0, .. } => Err(AttackError::ZeroSteps { attack, what: "candidates" }),
+            Targets::Malt { .. } if norm.dual().is_none() => {
+                Err(AttackError::NoDualNorm { attack: attack.to_owned(), norm })
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::AddAssign;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::finding::Finding;
 use super::verification::Verification;
@@ -89,10 +89,12 @@ pub(crate) struct Task {
     pub(crate) tally: Tally,
     /// The result of the earlier runs.
     pub(crate) best: Option<Finding>,
+    /// See [`Sample::malt_order`](super::sample::Sample::malt_order).
+    pub(crate) malt_order: Arc<OnceLock<Vec<usize>>>,
 }
 
 impl Task {
     pub(crate) fn new(index: usize, image: Arc<[f32]>) -> Self {
-        Self { index, image, run: 0, tally: Tally::default(), best: None }
+        Self { index, image, run: 0, tally: Tally::default(), best: None, malt_order: Arc::default() }
     }
 }

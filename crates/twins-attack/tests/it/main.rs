@@ -11,6 +11,7 @@ mod evaluation_memory;
 mod fab_golden;
 mod inference_form;
 mod journal;
+mod malt;
 mod minimum_norm;
 mod minimum_norm_golden;
 mod pgd_golden;

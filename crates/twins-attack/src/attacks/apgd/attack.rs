@@ -223,7 +223,9 @@ impl Attack for Apgd {
     }
 
     fn budget(&self, classes: usize) -> u64 {
-        (self.runs(classes) * (self.config.steps * self.config.eot + self.phases().len())) as u64
+        let ApgdConfig { targets, steps, eot, .. } = self.config;
+        (eot * targets.choice_gradients(classes) + self.runs(classes) * (steps * eot + self.phases().len()))
+            as u64
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {

@@ -155,7 +155,7 @@ impl ApgdConfig {
                 return Err(AttackError::ZeroSteps { attack: "APGD", what });
             }
         }
-        self.targets.check("APGD")?;
+        self.targets.check("APGD", self.threat.norm())?;
         if !(0.0..=1.0).contains(&self.rho) {
             return Err(AttackError::OutOfRange { name: "rho", value: self.rho, range: "[0, 1]" });
         }

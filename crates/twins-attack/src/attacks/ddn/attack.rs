@@ -127,7 +127,7 @@ impl Attack for Ddn {
     }
 
     fn budget(&self, classes: usize) -> u64 {
-        (self.runs(classes) * self.config.steps) as u64
+        (self.config.targets.choice_gradients(classes) + self.runs(classes) * self.config.steps) as u64
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {

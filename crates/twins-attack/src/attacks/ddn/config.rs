@@ -119,7 +119,7 @@ impl DdnConfig {
         if self.steps == 0 {
             return Err(AttackError::ZeroSteps { attack: "DDN", what: "steps" });
         }
-        self.targets.check("DDN")?;
+        self.targets.check("DDN", self.threat.norm())?;
         let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
         if !(self.gamma > 0.0 && self.gamma < 1.0) {
             return out_of_range("gamma", self.gamma, "(0, 1)");

@@ -8,6 +8,7 @@ use crate::engine::query::{Model, Response};
 use crate::engine::sample::Sample;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::losses::difference::difference;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -105,13 +106,6 @@ impl Fab {
     }
 }
 
-/// The difference `z_class - z_label`, which is zero on the boundary between the two.
-fn difference(logits: &[f32], cotangent: &mut [f32], class: usize, label: usize) -> f32 {
-    cotangent[class] = 1.0;
-    cotangent[label] = -1.0;
-    logits[class] - logits[label]
-}
-
 /// The linearised boundary `difference + normal · (z - x) = 0` between a class and the label.
 struct Boundary {
     difference: f32,
@@ -173,7 +167,8 @@ impl Attack for Fab {
     fn budget(&self, classes: usize) -> u64 {
         let gradients = if self.config.targets == Targets::None { classes - 1 } else { 1 };
         // A new point, and then its gradient unless that came with it.
-        (self.runs(classes) * self.config.steps * (gradients + 1)) as u64
+        let choice = self.config.targets.choice_gradients(classes);
+        (choice + self.runs(classes) * self.config.steps * (gradients + 1)) as u64
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {

@@ -145,7 +145,7 @@ impl FabConfig {
                 return Err(AttackError::ZeroSteps { attack: "FAB", what });
             }
         }
-        self.targets.check("FAB")?;
+        self.targets.check("FAB", self.threat.norm())?;
         let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
         if !(0.0..=1.0).contains(&self.alpha_max) {
             return out_of_range("alpha_max", self.alpha_max, "[0, 1]");

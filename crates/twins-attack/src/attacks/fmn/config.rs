@@ -111,7 +111,7 @@ impl FmnConfig {
         if self.steps == 0 {
             return Err(AttackError::ZeroSteps { attack: "FMN", what: "steps" });
         }
-        self.targets.check("FMN")?;
+        self.targets.check("FMN", self.threat.norm())?;
         let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
         if !(self.step_size.is_finite() && self.step_size > 0.0) {
             return out_of_range("step size", self.step_size, "(0, ∞)");

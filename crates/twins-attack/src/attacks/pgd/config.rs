@@ -170,7 +170,7 @@ impl PgdConfig {
                 return Err(AttackError::ZeroSteps { attack: "PGD", what });
             }
         }
-        self.targets.check("PGD")?;
+        self.targets.check("PGD", self.threat.norm())?;
         if !self.step_size.is_finite() || self.step_size < 0.0 {
             return Err(AttackError::StepSize { step_size: self.step_size });
         }

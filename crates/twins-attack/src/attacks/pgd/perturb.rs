@@ -46,7 +46,7 @@ impl Pgd {
     ///
     /// # Errors
     /// Another number of labels or keys than of images, a label that the model has no class for, a model without
-    /// gradients, [`Targets::Given`]. Errors number the images by their place in the batch.
+    /// gradients, [`Targets::Given`], [`Targets::Malt`]. Errors number the images by their place in the batch.
     pub fn perturb(
         &self,
         victim: &dyn Classifier,
