@@ -232,7 +232,7 @@ fn apgd_ce_breaks_as_many_of_1000() {
 fn standard_on_1000_agrees_with_the_reference_at_less_work() {
     let Some(report) = evaluate(Norm::Linf, 0.3, 1000, None) else { return };
     // The project's bar is 0.4 points either way, and 85.9 at the end; after APGD-T the reference's own seeds differ by 1.0
-    // (docs/attacks.md). Found: 87.2, 86.2, 86.1, 85.1.
+    // (docs/attacks-measured.md). Found: 87.2, 86.2, 86.1, 85.1.
     agrees(&report, &[87.4, 86.8, 86.5, 85.5], 0.4, &[0.4, 1.0, 0.4, 0.4], 0.4);
     // Sample-forwards and gradients of the reference on the same images.
     assert!(report.forwards as f64 <= 0.9 * 6_789_606.0, "{}", report.forwards);

@@ -52,9 +52,9 @@ pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Finding, AttackError>>
 ///             let (half, full) = (point(self.0.epsilon() / 2.0), point(self.0.epsilon()));
 ///             let at_half = model.logits(&half).await;
 ///             if at_half.fooled {
-///                 return Ok(at_half.at(half));
+///                 return Ok(at_half.finding_at(half));
 ///             }
-///             Ok(model.logits(&full).await.at(full))
+///             Ok(model.logits(&full).await.finding_at(full))
 ///         })
 ///     }
 /// }

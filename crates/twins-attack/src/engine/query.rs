@@ -38,7 +38,7 @@ pub struct Response {
 impl Response {
     /// The end of an attack at the image that the response is about. Of a randomised model the last pass decides whether
     /// success is claimed: that costs a fresh pass, which has the last word.
-    pub fn at(self, point: Vec<f32>) -> Finding {
+    pub fn finding_at(self, point: Vec<f32>) -> Finding {
         Finding { point, fooled: self.fooled || self.last_fooled, logits: self.logits, loss: self.loss }
     }
 }

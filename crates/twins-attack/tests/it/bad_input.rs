@@ -182,7 +182,7 @@ impl Attack for Wrong {
     fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
         Box::pin(async move {
             match self {
-                Wrong::Size => Ok(model.logits(&sample.image[1..]).await.at(vec![])),
+                Wrong::Size => Ok(model.logits(&sample.image[1..]).await.finding_at(vec![])),
                 Wrong::Pending => std::future::pending().await,
             }
         })

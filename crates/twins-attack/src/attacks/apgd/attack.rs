@@ -74,7 +74,7 @@ impl Apgd {
             }
             let at = model.gradient(&x, |z, c| objective.evaluate(z, c)).await;
             if self.is_enough(&at, &x, image, &ball) {
-                return Ok(at.at(x));
+                return Ok(at.finding_at(x));
             }
             let changed_values = sparsity_known.then(|| changed(&x, image));
             let mut schedule =
@@ -93,7 +93,7 @@ impl Apgd {
                     model.loss(&x, |z, c| objective.evaluate(z, c)).await
                 };
                 if self.is_enough(&at, &x, image, &ball) {
-                    return Ok(at.at(x));
+                    return Ok(at.finding_at(x));
                 }
                 let loss = at.loss;
                 gradient.clone_from(&at.gradient);
@@ -108,7 +108,7 @@ impl Apgd {
             }
             result = Some(best);
         }
-        Ok(result.map_or_else(|| sample.nothing_found(), |best| best.response.at(best.point)))
+        Ok(result.map_or_else(|| sample.nothing_found(), |best| best.response.finding_at(best.point)))
     }
 
     /// Whether a point ends the search. A point of the wide L1 balls counts only if it lies in the ball that is allowed.

@@ -65,14 +65,14 @@ impl Pgd {
             };
             let gradient = mem::take(&mut at.gradient);
             if returned == Returned::FirstFooled && at.fooled {
-                return Ok(at.at(x));
+                return Ok(at.finding_at(x));
             }
             let keep = match returned {
                 Returned::Last => step == steps,
                 Returned::FirstFooled | Returned::BestLoss => at.loss > result.loss,
             };
             if keep {
-                result = at.at(x.clone());
+                result = at.finding_at(x.clone());
             }
             if step == steps {
                 break;

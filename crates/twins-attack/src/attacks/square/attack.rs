@@ -70,7 +70,7 @@ impl Square {
                 known.remember(change);
             }
         }
-        Ok(Finding { loss: -margin(&best, sample.label), ..best.at(x) })
+        Ok(Finding { loss: -margin(&best, sample.label), ..best.finding_at(x) })
     }
 
     /// In L2 and L1: each proposal moves perturbation from one square to another.
@@ -91,7 +91,7 @@ impl Square {
                 (x, best) = (proposal, at);
             }
         }
-        Ok(Finding { loss: -margin(&best, sample.label), ..best.at(x) })
+        Ok(Finding { loss: -margin(&best, sample.label), ..best.finding_at(x) })
     }
 
     /// Fraction of the image that the square of this query changes.
