@@ -70,6 +70,7 @@ pub use engine::sample::Sample;
 pub use engine::targets::Targets;
 pub use engine::verification::{Quorum, Verification, VerificationRule};
 pub use error::AttackError;
+pub use error::setting::SettingError;
 pub use evaluation::autoattack::config::AutoAttackConfig;
 pub use evaluation::autoattack::version::{AttackKind, UnknownAttack, UnknownVersion, Version};
 pub use evaluation::classes::ClassReport;

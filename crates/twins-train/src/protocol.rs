@@ -198,7 +198,7 @@ impl ProtocolConfig {
     ///
     /// # Errors
     ///
-    /// [`AttackError::Epsilon`] for the adversary's, and those of [`EvaluationProtocol::build`].
+    /// [`SettingError::Epsilon`](twins_attack::SettingError::Epsilon) for the adversary's, and those of [`EvaluationProtocol::build`].
     pub fn resolve(&self, training: &AdversaryConfig) -> Result<EvaluationProtocol, AttackError> {
         let threat = match self.threat {
             Some(threat) => threat,

@@ -5,6 +5,7 @@ use std::fmt;
 use super::{apgd, ddn, fab, fmn, pgd, sigma_zero, square};
 use crate::engine::attack::Attack;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -198,12 +199,13 @@ impl RegisteredAttack {
     /// Makes the attack.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedSetting`] for a setting that the attack does not have, and what its own configuration
+    /// [`SettingError::UnsupportedSetting`] for a setting that the attack does not have, and what its own configuration
     /// refuses.
     pub fn build(&self, settings: &AttackSettings) -> Result<Box<dyn Attack>, AttackError> {
         match settings.made().find(|setting| !self.settings.contains(setting)) {
             Some(setting) => {
-                Err(AttackError::UnsupportedSetting { attack: self.name, setting, supported: self.settings })
+                Err(SettingError::UnsupportedSetting { attack: self.name, setting, supported: self.settings }
+                    .into())
             }
             None => (self.make)(settings),
         }

@@ -50,7 +50,7 @@ impl Sample<'_> {
     /// The loss of this sample as a function of the logits, towards the target if there is one.
     ///
     /// # Errors
-    /// [`AttackError::TooFewClasses`] or [`AttackError::TargetedKl`] if the loss is not defined.
+    /// [`AttackError::TooFewClasses`] or [`SettingError::TargetedKl`](crate::SettingError::TargetedKl) if the loss is not defined.
     pub fn objective(&self, loss: Loss) -> Result<Objective<'_>, AttackError> {
         loss.of(self.label, self.target, self.clean)
     }

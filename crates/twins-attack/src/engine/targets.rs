@@ -4,6 +4,7 @@ use super::malt::malt_order;
 use super::query::Model;
 use super::sample::Sample;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::losses::ranking::ranking;
 use crate::norms::norm::Norm;
 
@@ -89,7 +90,7 @@ impl Targets {
             return self.of_clean(sample.clean, sample.target, sample.run);
         };
         let Some(dual) = norm.dual() else {
-            return Err(AttackError::NoDualNorm { attack: attack.to_owned(), norm });
+            return Err(SettingError::NoDualNorm { attack: attack.to_owned(), norm }.into());
         };
         let order = match sample.malt_order.get() {
             Some(order) => order,
@@ -113,7 +114,7 @@ impl Targets {
             Targets::None => return Ok(None),
             Targets::Given => return given.map(Some).ok_or(AttackError::NoTargets),
             Targets::Top(_) => 2 + run % self.runs(classes),
-            Targets::Malt { .. } => return Err(AttackError::MaltInTraining),
+            Targets::Malt { .. } => return Err(SettingError::MaltInTraining.into()),
             Targets::Rank(rank) => rank,
             Targets::LeastLikely => classes,
         };
@@ -124,15 +125,17 @@ impl Targets {
     }
 
     /// # Errors
-    /// [`AttackError::ZeroSteps`] if there are to be no targets, [`AttackError::NoDualNorm`] for MALT's choice in L0.
+    /// [`SettingError::ZeroSteps`] if there are to be no targets, [`SettingError::NoDualNorm`] for MALT's choice in L0.
     pub(crate) fn check(self, attack: &'static str, norm: Norm) -> Result<(), AttackError> {
         match self {
             Targets::Top(0) | Targets::Malt { targets: 0, .. } => {
-                Err(AttackError::ZeroSteps { attack, what: "targets" })
+                Err(SettingError::ZeroSteps { attack, what: "targets" }.into())
             }
-            Targets::Malt { candidates: 0, .. } => Err(AttackError::ZeroSteps { attack, what: "candidates" }),
+            Targets::Malt { candidates: 0, .. } => {
+                Err(SettingError::ZeroSteps { attack, what: "candidates" }.into())
+            }
             Targets::Malt { .. } if norm.dual().is_none() => {
-                Err(AttackError::NoDualNorm { attack: attack.to_owned(), norm })
+                Err(SettingError::NoDualNorm { attack: attack.to_owned(), norm }.into())
             }
             _ => Ok(()),
         }

@@ -13,6 +13,7 @@ use super::run::run;
 use crate::engine::attack::Attack;
 use crate::engine::verification::VerificationRule;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::model::classifier::Classifier;
 use crate::samples::in_memory::Samples;
 use crate::samples::source::SampleStream;
@@ -71,13 +72,13 @@ impl RobustnessEvaluation {
     /// An evaluation by these attacks, in this order.
     ///
     /// # Errors
-    /// [`AttackError::NoAttacks`]; [`AttackError::ZeroEpsilon`] if a threat model allows no perturbation.
+    /// [`SettingError::NoAttacks`]; [`SettingError::ZeroEpsilon`] if a threat model allows no perturbation.
     pub fn new(attacks: Vec<Box<dyn Attack>>) -> Result<Self, AttackError> {
         if attacks.is_empty() {
-            return Err(AttackError::NoAttacks);
+            return Err(SettingError::NoAttacks.into());
         }
         if attacks.iter().any(|attack| attack.threat_model().epsilon() == 0.0) {
-            return Err(AttackError::ZeroEpsilon);
+            return Err(SettingError::ZeroEpsilon.into());
         }
         Ok(Self::of(AttackList::Given(attacks.into()), VerificationRule::default()))
     }
@@ -101,7 +102,7 @@ impl RobustnessEvaluation {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`AttackError::ZeroSteps`]; [`AttackError::DuplicateThreat`].
+    /// As [`new`](Self::new); [`SettingError::ZeroSteps`]; [`SettingError::DuplicateThreat`].
     pub fn autoattack(config: AutoAttackConfig) -> Result<Self, AttackError> {
         config.check()?;
         let rule = VerificationRule::majority_of(config.fresh_draws);
@@ -127,10 +128,10 @@ impl RobustnessEvaluation {
     /// half of them misclassify it.
     ///
     /// # Errors
-    /// [`AttackError::ZeroSteps`] if it is 0.
+    /// [`SettingError::ZeroSteps`] if it is 0.
     pub fn with_fresh_draws(mut self, fresh_draws: usize) -> Result<Self, AttackError> {
         if fresh_draws == 0 {
-            return Err(AttackError::ZeroSteps { attack: "the verification", what: "fresh draws" });
+            return Err(SettingError::ZeroSteps { attack: "the verification", what: "fresh draws" }.into());
         }
         self.rule = VerificationRule::majority_of(fresh_draws);
         if let AttackList::AutoAttack(config) = &mut self.attacks {

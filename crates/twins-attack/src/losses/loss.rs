@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::objective::Objective;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 
 /// What an attack maximises, per sample, as a function of the logits `z` and the label `y` (or a target class `t`).
 ///
@@ -34,10 +35,10 @@ impl Loss {
     /// Checks that the loss is defined.
     ///
     /// # Errors
-    /// [`AttackError::TooFewClasses`]: DLR needs 3 classes, and 4 towards a target. [`AttackError::TargetedKl`].
+    /// [`AttackError::TooFewClasses`]: DLR needs 3 classes, and 4 towards a target. [`SettingError::TargetedKl`].
     pub fn check(self, classes: usize, targeted: bool) -> Result<(), AttackError> {
         let (loss, needed) = match (self, targeted) {
-            (Loss::Kl, true) => return Err(AttackError::TargetedKl),
+            (Loss::Kl, true) => return Err(SettingError::TargetedKl.into()),
             (Loss::Dlr, true) => ("the targeted DLR loss", 4),
             (Loss::Dlr, false) => ("the DLR loss", 3),
             _ => return Ok(()),
@@ -70,6 +71,6 @@ mod tests {
         assert!(Loss::Dlr.check(3, false).is_ok() && Loss::Dlr.check(4, true).is_ok());
         assert!(Loss::Dlr.check(2, false).unwrap_err().to_string().contains("at least 3"));
         assert!(Loss::Dlr.check(3, true).unwrap_err().to_string().contains("at least 4"));
-        assert!(matches!(Loss::Kl.check(9, true), Err(AttackError::TargetedKl)));
+        assert!(matches!(Loss::Kl.check(9, true), Err(AttackError::Setting(SettingError::TargetedKl))));
     }
 }

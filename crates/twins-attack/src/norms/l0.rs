@@ -1,5 +1,6 @@
 use crate::draws::Draws;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::geometry::Geometry;
 use crate::norms::norm::Norm;
 
@@ -26,7 +27,7 @@ impl Geometry for L0 {
     /// A count. A fraction is more likely a share of the image's values, or a radius for another norm, than a count to be
     /// rounded.
     fn check_epsilon(&self, epsilon: f32) -> Result<(), AttackError> {
-        if epsilon.fract() == 0.0 { Ok(()) } else { Err(AttackError::L0Epsilon { epsilon }) }
+        if epsilon.fract() == 0.0 { Ok(()) } else { Err(SettingError::L0Epsilon { epsilon }.into()) }
     }
 
     /// A value has changed or has not: nothing is rounded.

@@ -2,6 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::draws::Draws;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::geometry::{Geometry, clipped_sum, sign};
 use crate::norms::norm::Norm;
 
@@ -27,7 +28,7 @@ impl Geometry for Linf {
 
     /// A radius of 1 already allows every image.
     fn check_epsilon(&self, epsilon: f32) -> Result<(), AttackError> {
-        if epsilon > 1.0 { Err(AttackError::LinfEpsilon { epsilon }) } else { Ok(()) }
+        if epsilon > 1.0 { Err(SettingError::LinfEpsilon { epsilon }.into()) } else { Ok(()) }
     }
 
     /// A few roundings of `x + epsilon`, 6e-8 each.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::geometry::Geometry;
 use crate::norms::{l0, l1, l2, linf};
 
@@ -114,7 +115,7 @@ pub(crate) fn check_norm(
     if supported.contains(&norm) {
         Ok(())
     } else {
-        Err(AttackError::UnsupportedNorm { attack, norm, supported })
+        Err(SettingError::UnsupportedNorm { attack, norm, supported }.into())
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::draws::Draws;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::length::Length;
 use crate::norms::norm::Norm;
 
@@ -65,12 +66,12 @@ impl ThreatModel {
     /// A ball of radius `epsilon`.
     ///
     /// # Errors
-    /// [`AttackError::Epsilon`] if `epsilon` is negative, infinite or not a number; [`AttackError::LinfEpsilon`] if it is
-    /// above 1 in Linf, where a radius of 1 already allows every image; [`AttackError::L0Epsilon`] if it is no whole
+    /// [`SettingError::Epsilon`] if `epsilon` is negative, infinite or not a number; [`SettingError::LinfEpsilon`] if it is
+    /// above 1 in Linf, where a radius of 1 already allows every image; [`SettingError::L0Epsilon`] if it is no whole
     /// number in L0. Zero is allowed: its only point is the clean image.
     pub fn new(norm: Norm, epsilon: f32) -> Result<Self, AttackError> {
         if !epsilon.is_finite() || epsilon < 0.0 {
-            return Err(AttackError::Epsilon { epsilon });
+            return Err(SettingError::Epsilon { epsilon }.into());
         }
         norm.geometry().check_epsilon(epsilon)?;
         Ok(Self { norm, epsilon })

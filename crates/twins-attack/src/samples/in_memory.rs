@@ -1,6 +1,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::samples::source::{
     SampleSource, SampleStream, SourceError, check_values, default_concurrent_calls,
 };
@@ -103,10 +104,10 @@ impl Samples {
     /// How many samples are under attack at a time; results do not depend on it, but speed and memory do.
     ///
     /// # Errors
-    /// [`AttackError::BatchSize`] if it is 0.
+    /// [`SettingError::BatchSize`] if it is 0.
     pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
         if batch_size == 0 {
-            return Err(AttackError::BatchSize);
+            return Err(SettingError::BatchSize.into());
         }
         self.batch_size = batch_size;
         Ok(self)
@@ -240,7 +241,10 @@ mod tests {
         assert!(message(Tensor::zeros([0, 1, 1, 1], &Device::flex()), vec![]).contains("empty"));
         let samples = Samples::new(images([0.0, 1.0]), vec![0, 1]).unwrap();
         assert!(matches!(samples.clone().with_ids(vec![1]), Err(AttackError::Count { .. })));
-        assert!(matches!(samples.clone().with_batch_size(0), Err(AttackError::BatchSize)));
+        assert!(matches!(
+            samples.clone().with_batch_size(0),
+            Err(AttackError::Setting(SettingError::BatchSize))
+        ));
         assert!(matches!(
             samples.with_targets(vec![1, 1]),
             Err(AttackError::TargetIsLabel { sample: 1, label: 1 })

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::model::caller_device::computes_in_caller;
 
 /// What can go wrong where images are read.
@@ -110,10 +111,10 @@ impl<'a> SampleStream<'a> {
     /// How many samples are under attack at a time; results do not depend on it, but speed and memory do.
     ///
     /// # Errors
-    /// [`AttackError::BatchSize`] if it is 0.
+    /// [`SettingError::BatchSize`] if it is 0.
     pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
         if batch_size == 0 {
-            return Err(AttackError::BatchSize);
+            return Err(SettingError::BatchSize.into());
         }
         self.batch_size = batch_size;
         Ok(self)

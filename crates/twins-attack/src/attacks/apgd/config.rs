@@ -5,6 +5,7 @@ use crate::engine::criterion::Criterion;
 use crate::engine::finding::Returned;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::losses::loss::Loss;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
@@ -145,25 +146,25 @@ impl ApgdConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Apgd, AttackError> {
         check_norm("APGD", self.threat.norm(), Apgd::NORMS)?;
         for (count, what) in
             [(self.steps, "steps"), (self.restarts, "restarts"), (self.eot, "EOT repetitions")]
         {
             if count == 0 {
-                return Err(AttackError::ZeroSteps { attack: "APGD", what });
+                return Err(SettingError::ZeroSteps { attack: "APGD", what }.into());
             }
         }
         self.targets.check("APGD", self.threat.norm())?;
         if !(0.0..=1.0).contains(&self.rho) {
-            return Err(AttackError::OutOfRange { name: "rho", value: self.rho, range: "[0, 1]" });
+            return Err(SettingError::OutOfRange { name: "rho", value: self.rho, range: "[0, 1]" }.into());
         }
         if self.returned == Returned::Last {
-            return Err(AttackError::LastIterate { attack: "APGD" });
+            return Err(SettingError::LastIterate { attack: "APGD" }.into());
         }
         if self.loss == Loss::Kl && self.targets != Targets::None {
-            return Err(AttackError::TargetedKl);
+            return Err(SettingError::TargetedKl.into());
         }
         Ok(Apgd { config: self })
     }

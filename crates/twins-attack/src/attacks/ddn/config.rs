@@ -5,6 +5,7 @@ use crate::attacks::nearest::Depth;
 use crate::engine::criterion::Criterion;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -113,14 +114,14 @@ impl DdnConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Ddn, AttackError> {
         check_norm("DDN", self.threat.norm(), Ddn::NORMS)?;
         if self.steps == 0 {
-            return Err(AttackError::ZeroSteps { attack: "DDN", what: "steps" });
+            return Err(SettingError::ZeroSteps { attack: "DDN", what: "steps" }.into());
         }
         self.targets.check("DDN", self.threat.norm())?;
-        let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
+        let out_of_range = |name, value, range| Err(SettingError::OutOfRange { name, value, range }.into());
         if !(self.gamma > 0.0 && self.gamma < 1.0) {
             return out_of_range("gamma", self.gamma, "(0, 1)");
         }

@@ -4,6 +4,7 @@ use super::attack::Fab;
 use crate::attacks::nearest::Depth;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -137,16 +138,16 @@ impl FabConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Fab, AttackError> {
         check_norm("FAB", self.threat.norm(), Fab::NORMS)?;
         for (count, what) in [(self.steps, "steps"), (self.restarts, "restarts")] {
             if count == 0 {
-                return Err(AttackError::ZeroSteps { attack: "FAB", what });
+                return Err(SettingError::ZeroSteps { attack: "FAB", what }.into());
             }
         }
         self.targets.check("FAB", self.threat.norm())?;
-        let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
+        let out_of_range = |name, value, range| Err(SettingError::OutOfRange { name, value, range }.into());
         if !(0.0..=1.0).contains(&self.alpha_max) {
             return out_of_range("alpha_max", self.alpha_max, "[0, 1]");
         }

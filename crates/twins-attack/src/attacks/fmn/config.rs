@@ -5,6 +5,7 @@ use crate::attacks::nearest::Depth;
 use crate::engine::criterion::Criterion;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -105,14 +106,14 @@ impl FmnConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Fmn, AttackError> {
         check_norm("FMN", self.threat.norm(), Fmn::NORMS)?;
         if self.steps == 0 {
-            return Err(AttackError::ZeroSteps { attack: "FMN", what: "steps" });
+            return Err(SettingError::ZeroSteps { attack: "FMN", what: "steps" }.into());
         }
         self.targets.check("FMN", self.threat.norm())?;
-        let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
+        let out_of_range = |name, value, range| Err(SettingError::OutOfRange { name, value, range }.into());
         if !(self.step_size.is_finite() && self.step_size > 0.0) {
             return out_of_range("step size", self.step_size, "(0, ∞)");
         }

@@ -5,6 +5,7 @@ use crate::engine::criterion::Criterion;
 use crate::engine::finding::Returned;
 use crate::engine::targets::Targets;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::losses::loss::Loss;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
@@ -159,7 +160,7 @@ impl PgdConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above; a targeted KL loss; the KL loss
+    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above; a targeted KL loss; the KL loss
     /// from the clean image, where its gradient is zero.
     pub fn build(self) -> Result<Pgd, AttackError> {
         check_norm("PGD", self.threat.norm(), Pgd::NORMS)?;
@@ -167,14 +168,14 @@ impl PgdConfig {
             [(self.steps, "steps"), (self.restarts, "restarts"), (self.eot, "EOT repetitions")]
         {
             if count == 0 {
-                return Err(AttackError::ZeroSteps { attack: "PGD", what });
+                return Err(SettingError::ZeroSteps { attack: "PGD", what }.into());
             }
         }
         self.targets.check("PGD", self.threat.norm())?;
         if !self.step_size.is_finite() || self.step_size < 0.0 {
-            return Err(AttackError::StepSize { step_size: self.step_size });
+            return Err(SettingError::StepSize { step_size: self.step_size }.into());
         }
-        let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
+        let out_of_range = |name, value, range| Err(SettingError::OutOfRange { name, value, range }.into());
         if !(0.0..=1.0).contains(&self.momentum) {
             return out_of_range("momentum", self.momentum, "[0, 1]");
         }
@@ -191,10 +192,10 @@ impl PgdConfig {
             return out_of_range("the standard deviation of the start", deviation, "[0, ∞)");
         }
         if self.loss == Loss::Kl && self.targets != Targets::None {
-            return Err(AttackError::TargetedKl);
+            return Err(SettingError::TargetedKl.into());
         }
         if self.loss == Loss::Kl && matches!(self.start, Start::Clean | Start::Gaussian(0.0)) {
-            return Err(AttackError::KlFromClean);
+            return Err(AttackError::Setting(SettingError::KlFromClean));
         }
         Ok(Pgd { config: self })
     }

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::attack::SigmaZero;
 use crate::attacks::nearest::Depth;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -91,13 +92,13 @@ impl SigmaZeroConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<SigmaZero, AttackError> {
         check_norm("σ-zero", self.threat.norm(), SigmaZero::NORMS)?;
         if self.steps == 0 {
-            return Err(AttackError::ZeroSteps { attack: "σ-zero", what: "steps" });
+            return Err(SettingError::ZeroSteps { attack: "σ-zero", what: "steps" }.into());
         }
-        let out_of_range = |name, value, range| Err(AttackError::OutOfRange { name, value, range });
+        let out_of_range = |name, value, range| Err(SettingError::OutOfRange { name, value, range }.into());
         for (name, value) in [("step size", self.step_size), ("sigma", self.sigma)] {
             if !(value.is_finite() && value > 0.0) {
                 return out_of_range(name, value, "(0, ∞)");

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attack::Square;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
@@ -73,18 +74,19 @@ impl SquareConfig {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AttackError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
     pub fn build(self) -> Result<Square, AttackError> {
         check_norm("Square", self.threat.norm(), Square::NORMS)?;
         if self.queries == 0 {
-            return Err(AttackError::ZeroSteps { attack: "Square", what: "queries" });
+            return Err(SettingError::ZeroSteps { attack: "Square", what: "queries" }.into());
         }
         if !(self.first_fraction > 0.0 && self.first_fraction <= 1.0) {
-            return Err(AttackError::OutOfRange {
+            return Err(SettingError::OutOfRange {
                 name: "the fraction of the image that the first squares change",
                 value: self.first_fraction,
                 range: "(0, 1]",
-            });
+            }
+            .into());
         }
         Ok(Square { config: self })
     }

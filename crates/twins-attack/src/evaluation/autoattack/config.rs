@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::version::{AttackKind, Version};
 use crate::engine::verification::VerificationRule;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
@@ -88,7 +89,7 @@ impl AutoAttackConfig {
     /// it leaves at the next.
     ///
     /// # Errors
-    /// [`AttackError::Epsilon`] or [`AttackError::LinfEpsilon`] for a radius that no threat model has.
+    /// [`SettingError::Epsilon`] or [`SettingError::LinfEpsilon`] for a radius that no threat model has.
     pub fn with_epsilons(self, epsilons: &[f32]) -> Result<Self, AttackError> {
         let mut epsilons = epsilons.to_vec();
         epsilons.sort_by(f32::total_cmp);
@@ -161,14 +162,14 @@ impl AutoAttackConfig {
         for (place, threat) in self.threats().enumerate() {
             check_norm("AutoAttack", threat.norm(), &[Norm::Linf, Norm::L2, Norm::L1])?;
             if threat.epsilon() == 0.0 {
-                return Err(AttackError::ZeroEpsilon);
+                return Err(SettingError::ZeroEpsilon.into());
             }
             if self.threats().take(place).any(|earlier| earlier == threat) {
-                return Err(AttackError::DuplicateThreat { threat });
+                return Err(SettingError::DuplicateThreat { threat }.into());
             }
         }
         if self.attacks.is_empty() {
-            return Err(AttackError::NoAttacks);
+            return Err(SettingError::NoAttacks.into());
         }
         let counts = [
             (Some(self.steps), "steps"),
@@ -180,7 +181,7 @@ impl AutoAttackConfig {
         ];
         for (count, what) in counts {
             if count == Some(0) {
-                return Err(AttackError::ZeroSteps { attack: "AutoAttack", what });
+                return Err(SettingError::ZeroSteps { attack: "AutoAttack", what }.into());
             }
         }
         Ok(())
@@ -196,13 +197,19 @@ mod tests {
     fn wrong_settings_are_named() {
         let threat = |epsilon| ThreatModel::new(Norm::Linf, epsilon).unwrap();
         let standard = |epsilon| AutoAttackConfig::new(threat(epsilon), Version::Standard);
-        assert!(matches!(standard(0.0).check(), Err(AttackError::ZeroEpsilon)));
-        assert!(matches!(AutoAttackConfig::custom(threat(0.1), vec![]).check(), Err(AttackError::NoAttacks)));
+        assert!(matches!(standard(0.0).check(), Err(AttackError::Setting(SettingError::ZeroEpsilon))));
+        assert!(matches!(
+            AutoAttackConfig::custom(threat(0.1), vec![]).check(),
+            Err(AttackError::Setting(SettingError::NoAttacks))
+        ));
         assert!(standard(0.1).with_queries(0).check().unwrap_err().to_string().contains("0 queries"));
         let text =
             standard(0.1).with_threats(vec![threat(0.1), threat(0.2), threat(0.1)]).check().unwrap_err();
         assert!(text.to_string().contains("Linf 0.1 twice"), "{text}");
-        assert!(matches!(standard(0.1).with_epsilons(&[0.1, 2.0]), Err(AttackError::LinfEpsilon { .. })));
+        assert!(matches!(
+            standard(0.1).with_epsilons(&[0.1, 2.0]),
+            Err(AttackError::Setting(SettingError::LinfEpsilon { .. }))
+        ));
     }
 
     #[test]

@@ -1,105 +1,23 @@
+//! The errors of the crate.
+
 use burn::tensor::TensorReadError;
+use setting::SettingError;
 use thiserror::Error;
 
-use crate::attacks::registry::Setting;
 use crate::evaluation::journal::error::JournalError;
 use crate::model::inference_form::TrainingSign;
 use crate::model::precision::Precision;
-use crate::norms::norm::{Norm, enumerate};
-use crate::norms::threat_model::ThreatModel;
 use crate::samples::source::SourceError;
+
+pub(crate) mod setting;
 
 /// What can be wrong with the settings, the data or the model of an attack.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AttackError {
-    /// The radius of a threat model is negative or not a number.
-    #[error("epsilon is {epsilon}: give a finite radius of at least 0 on the [0, 1] scale, such as 8/255")]
-    Epsilon {
-        /// The offending radius.
-        epsilon: f32,
-    },
-    /// The radius of a Linf threat model is larger than the range of images, most often because it was given in levels
-    /// of 0 to 255.
-    #[error("epsilon {epsilon} is above 1: images are in [0, 1]; {}", of_levels(*.epsilon))]
-    LinfEpsilon {
-        /// The offending radius.
-        epsilon: f32,
-    },
-    /// The radius of an L0 threat model, a number of values, is not a whole number.
-    #[error(
-        "epsilon {epsilon} is no whole number: in L0 it is how many values of an image may change; {}",
-        of_count(*.epsilon)
-    )]
-    L0Epsilon {
-        /// The offending radius.
-        epsilon: f32,
-    },
-    /// An attack has no form for the norm.
-    #[error("{attack} does not support {symbol}: it supports {names}", symbol = norm.symbol(), names = enumerate(supported))]
-    UnsupportedNorm {
-        /// The attack.
-        attack: &'static str,
-        /// The norm of the threat model.
-        norm: Norm,
-        /// The norms that the attack supports.
-        supported: &'static [Norm],
-    },
-    /// The radius is zero where only a positive one makes sense.
-    #[error(
-        "epsilon is 0: no image but the clean one is allowed, so there is nothing to evaluate; report clean accuracy, or give a positive epsilon"
-    )]
-    ZeroEpsilon,
-    /// An attack was given a setting that it does not have.
-    #[error("{attack} has no {setting}: {}", settings(.supported))]
-    UnsupportedSetting {
-        /// The attack.
-        attack: &'static str,
-        /// The setting.
-        setting: Setting,
-        /// The settings that it has.
-        supported: &'static [Setting],
-    },
-    /// An attack with no steps.
-    #[error("{attack} with 0 {what} does nothing: give at least 1")]
-    ZeroSteps {
-        /// The attack that was configured.
-        attack: &'static str,
-        /// What was counted: steps, queries, restarts, ...
-        what: &'static str,
-    },
-    /// A step size that cannot be used.
-    #[error("step size is {step_size}: give a finite, non-negative one on the [0, 1] scale, such as 2/255")]
-    StepSize {
-        /// The offending step size.
-        step_size: f32,
-    },
-    /// A setting outside its range.
-    #[error("{name} is {value}: it must lie in {range}")]
-    OutOfRange {
-        /// Name of the setting.
-        name: &'static str,
-        /// The offending value.
-        value: f32,
-        /// The allowed range in words.
-        range: &'static str,
-    },
-    /// The attack does not return its last iterate.
-    #[error("{attack} returns the first fooled or the best iterate: its last one is arbitrary")]
-    LastIterate {
-        /// The attack.
-        attack: &'static str,
-    },
-    /// The loss has no targeted form.
-    #[error("the KL loss has no target: use cross-entropy, margin or DLR for a targeted attack")]
-    TargetedKl,
-    /// The KL loss is to be maximised from the clean image.
-    #[error(
-        "the KL loss cannot be maximised from the clean image, where its gradient is zero, so that the image would never \
-         change: start from Start::Uniform, or from Start::Gaussian(0.001) as TRADES does (in a file: start = \"uniform\" or \
-         start = {{ gaussian = 0.001 }})"
-    )]
-    KlFromClean,
+    /// A setting of the attack or the evaluation.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A targeted attack was asked for given targets and the samples carry none.
     #[error("the attack takes its targets from the samples and they have none: call Samples::with_targets")]
     NoTargets,
@@ -121,30 +39,9 @@ pub enum AttackError {
         /// How many classes the model has.
         classes: usize,
     },
-    /// MALT's choice of targets in L0, whose dual norm does not exist.
-    #[error(
-        "{attack} with MALT's choice of targets does not support {symbol}, which has no dual norm for its scores: choose \
-         Targets::Top, which ranks classes by their logits",
-        symbol = norm.symbol()
-    )]
-    NoDualNorm {
-        /// The attack.
-        attack: String,
-        /// The norm of the threat model.
-        norm: Norm,
-    },
-    /// MALT's choice of targets where no gradients of clean images are computed.
-    #[error(
-        "MALT's choice of targets needs gradients of the clean images, which Pgd::perturb does not compute: choose Targets::Top, \
-         which ranks classes by their logits, or use Attack::run"
-    )]
-    MaltInTraining,
     /// No samples.
     #[error("the batch is empty: give at least one image")]
     EmptyBatch,
-    /// A batch size of zero.
-    #[error("batch size is 0: give at least 1")]
-    BatchSize,
     /// A list that goes with the images has another length.
     #[error("{images} images come with {count} {what}: give one for each image")]
     Count {
@@ -284,9 +181,6 @@ pub enum AttackError {
         /// The precisions that it has.
         supported: String,
     },
-    /// No attack has been chosen.
-    #[error("the list of attacks is empty: name at least one")]
-    NoAttacks,
     /// An attack waits for something else than the model.
     #[error(
         "{attack} waits for something that is not an answer of the model: an attack may await nothing but the methods of \
@@ -307,12 +201,6 @@ pub enum AttackError {
         expected: usize,
         /// Values of the image that was asked about.
         found: usize,
-    },
-    /// A threat model comes twice.
-    #[error("the list of threat models has {threat} twice: name each once")]
-    DuplicateThreat {
-        /// The threat model.
-        threat: ThreatModel,
     },
     /// The journal belongs to other settings or other data.
     #[error(
@@ -365,30 +253,4 @@ pub enum AttackError {
     /// A device could not be read.
     #[error("a tensor could not be read from its device")]
     Device(#[from] TensorReadError),
-}
-
-/// What to give in place of a setting that an attack does not have.
-fn settings(supported: &[Setting]) -> String {
-    let names: Vec<String> = supported.iter().map(Setting::to_string).collect();
-    format!("leave it out; its settings are {}", names.join(", "))
-}
-
-/// What an epsilon above 1 was probably meant to be.
-fn of_levels(epsilon: f32) -> String {
-    if epsilon <= 255.0 {
-        format!("did you mean {epsilon}/255?")
-    } else {
-        "give a fraction such as 8/255".to_owned()
-    }
-}
-
-/// What an epsilon that is no count was probably meant to be.
-fn of_count(epsilon: f32) -> String {
-    if epsilon < 1.0 {
-        "give a count such as 24 (a radius on the [0, 1] scale belongs to another norm, and a share of the values has to be \
-         multiplied by their number)"
-            .to_owned()
-    } else {
-        format!("give {} or {}", epsilon.floor(), epsilon.ceil())
-    }
 }
