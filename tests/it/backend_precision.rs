@@ -11,8 +11,8 @@ use crate::robust_mnist::{load_to, victim};
 use crate::support::shared;
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
-    AtPrecision, Attack, AttackError, Classifier, Norm, PgdConfig, Precision, Samples, SurrogateGradients,
-    ThreatModel, predictions,
+    AtPrecision, Attack, AttackError, Classifier, Norm, PgdConfig, Precision, Samples, SettingError,
+    SurrogateGradients, ThreatModel, predictions,
 };
 use burn_twins::data::{BuiltinDataset, Part, Task};
 use burn_twins::models::{Architecture, ModelConfig};
@@ -110,7 +110,7 @@ fn a_device_without_the_precision_says_so() {
             let outcome = precision.check(&device);
             assert_eq!(outcome.is_ok(), supported, "{name} {precision}");
             if let Err(error) = outcome {
-                assert!(matches!(error, AttackError::Precision { .. }));
+                assert!(matches!(error, AttackError::Setting(SettingError::Precision { .. })));
                 let text = error.to_string();
                 assert!(text.contains(&format!("`{precision}`")) && text.contains("`f32`"), "{text}");
             }

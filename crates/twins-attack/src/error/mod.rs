@@ -6,7 +6,6 @@ use thiserror::Error;
 
 use crate::evaluation::journal::error::JournalError;
 use crate::model::inference_form::TrainingSign;
-use crate::model::precision::Precision;
 use crate::samples::source::SourceError;
 
 pub(crate) mod setting;
@@ -171,16 +170,6 @@ pub enum AttackError {
          (no detach, no rounding to another device); score-based attacks such as Square work without gradients"
     )]
     NoGradient,
-    /// A device that cannot compute in the precision asked for.
-    #[error("{device} cannot compute in `{precision}`: choose {supported}, or another device")]
-    Precision {
-        /// The device.
-        device: String,
-        /// The precision asked for.
-        precision: Precision,
-        /// The precisions that it has.
-        supported: String,
-    },
     /// An attack waits for something else than the model.
     #[error(
         "{attack} waits for something that is not an answer of the model: an attack may await nothing but the methods of \

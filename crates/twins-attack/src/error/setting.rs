@@ -1,6 +1,7 @@
 use thiserror::Error;
 
 use crate::attacks::registry::Setting;
+use crate::model::precision::Precision;
 use crate::norms::norm::{Norm, enumerate};
 use crate::norms::threat_model::ThreatModel;
 
@@ -124,6 +125,16 @@ pub enum SettingError {
     DuplicateThreat {
         /// The threat model.
         threat: ThreatModel,
+    },
+    /// A device that cannot compute in the precision asked for.
+    #[error("{device} cannot compute in `{precision}`: choose {supported}, or another device")]
+    Precision {
+        /// The device.
+        device: String,
+        /// The precision asked for.
+        precision: Precision,
+        /// The precisions that it has.
+        supported: String,
     },
 }
 

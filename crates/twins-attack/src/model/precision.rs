@@ -6,6 +6,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 
 /// The floating-point numbers that an attack's gradient passes are computed in.
 ///
@@ -46,7 +47,7 @@ impl Precision {
     ///
     /// # Errors
     ///
-    /// [`AttackError::Precision`], which names the device and what it can compute in.
+    /// [`SettingError::Precision`], which names the device and what it can compute in.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -61,7 +62,7 @@ impl Precision {
         let supported =
             Self::ALL.into_iter().filter(|other| *other == Self::F32 || device.supports_dtype(other.dtype()));
         let supported = supported.map(|other| format!("`{other}`")).collect::<Vec<_>>().join(" or ");
-        Err(AttackError::Precision { device: format!("{device:?}"), precision: self, supported })
+        Err(SettingError::Precision { device: format!("{device:?}"), precision: self, supported }.into())
     }
 
     /// A copy of a model in its inference form, all its parameters and running statistics in this precision. Nothing is
