@@ -4,13 +4,14 @@ use super::criterion::Criterion;
 use super::finding::Finding;
 use super::stage::Stage;
 use super::task::Task;
+use crate::losses::ranking::argmax;
 use crate::norms::position::Outside;
 
 /// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found
 /// is reported and saved soon. The check is then one pass over a small batch in as many passes over full ones.
 const PATIENCE: usize = 32;
 
-/// A sample whose run has ended in a claim.
+/// A sample whose run has ended in a claim, or in another wrong class than its target.
 pub(crate) struct Claim {
     pub(crate) task: Task,
     /// The class that the run aimed at.
@@ -18,6 +19,8 @@ pub(crate) struct Claim {
     finding: Finding,
     /// In how many of the fresh passes the criterion was met.
     successes: usize,
+    /// In how many of them the image was misclassified.
+    misclassified: usize,
     /// The logits of the last pass in which it was not met, and of the last one in which it was.
     logits: [Vec<f32>; 2],
 }
@@ -32,17 +35,22 @@ impl Claim {
     pub(crate) fn judge(&mut self, criterion: Criterion, label: usize, logits: &[f32]) {
         let success = criterion.is_met(logits, label, self.target);
         self.successes += usize::from(success);
+        self.misclassified += usize::from(argmax(logits) != label);
         self.logits[usize::from(success)] = logits.to_vec();
     }
 
     /// What has become of the claim after the fresh passes.
     pub(crate) fn settle(self, stage: &Stage<'_>) -> (Task, Finding) {
-        let Self { mut task, mut finding, successes, logits: [without, with], .. } = self;
+        let Self { mut task, mut finding, successes, misclassified, logits: [without, with], .. } = self;
         let verification = &mut task.tally.verification;
         verification.forwards += stage.rule.fresh_draws as u64;
         task.tally.cost.forwards += stage.rule.fresh_draws as u64;
-        finding.fooled = stage.rule.holds(successes);
-        verification.not_misclassified += u64::from(!finding.fooled);
+        let claimed = mem::replace(&mut finding.fooled, stage.rule.holds(successes));
+        verification.claimed += u64::from(finding.fooled && !claimed);
+        verification.not_misclassified += u64::from(claimed && !finding.fooled);
+        if !finding.fooled && stage.rule.holds(misclassified) {
+            task.off_target.get_or_insert_with(|| finding.point.clone());
+        }
         finding.logits = if finding.fooled { with } else { without };
         (task, finding)
     }
@@ -65,7 +73,8 @@ impl Claims {
         self.waiting.iter().map(|claim| claim.task.tally.cost.forwards).sum()
     }
 
-    /// Takes a claim whose image lies where it may. Otherwise the run has failed, and its result is the clean image.
+    /// Takes what a run ended with, if the image is to be checked: it is claimed, or of another wrong class than the target.
+    /// A claimed image that lies where it may not means that the run has failed, and its result is the clean image.
     pub(crate) fn take(
         &mut self,
         stage: &Stage<'_>,
@@ -73,14 +82,20 @@ impl Claims {
         target: Option<usize>,
         finding: Finding,
     ) -> Option<(Task, Finding)> {
+        let targeted = stage.attack.criterion() == Criterion::ClassifiedAsTarget && target.is_some();
+        let off_target = || argmax(&finding.logits) != stage.samples.source().label(task.index);
+        if !finding.fooled && !(targeted && off_target()) {
+            return Some((task, finding));
+        }
         let verification = &mut task.tally.verification;
-        verification.claimed += 1;
+        verification.claimed += u64::from(finding.fooled);
         match stage.attack.threat_model().check_position(&task.image, &finding.point) {
             Ok(()) => {
                 let logits = [Vec::new(), Vec::new()];
-                self.waiting.push(Claim { task, target, finding, successes: 0, logits });
+                self.waiting.push(Claim { task, target, finding, successes: 0, misclassified: 0, logits });
                 return None;
             }
+            Err(_) if !finding.fooled => return Some((task, finding)),
             Err(Outside::Box) => verification.outside_box += 1,
             Err(Outside::Ball) => verification.outside_ball += 1,
         }

@@ -84,11 +84,7 @@ impl<'a> Stage<'a> {
                 let (mut task, run) = slot.end();
                 task.run += 1;
                 let (target, finding) = run?;
-                if finding.fooled {
-                    ended.extend(claims.take(self, task, target, finding));
-                } else {
-                    ended.push((task, finding));
-                }
+                ended.extend(claims.take(self, task, target, finding));
             }
             let mut due = claims.due(places, idle);
             let fresh = self.verify(&mut due, &lanes)?;
@@ -97,8 +93,9 @@ impl<'a> Stage<'a> {
                 let finding = selection.combine(task.best.take(), finding);
                 let settled = finding.fooled && selection == RunSelection::FirstFooled;
                 if settled || task.run == runs {
-                    let Task { index, image, tally, .. } = task;
-                    results.completed(Completed { index, image, finding, tally })?;
+                    let Task { index, image, tally, off_target, .. } = task;
+                    let adversarial = if finding.fooled { Some(finding.point.clone()) } else { off_target };
+                    results.completed(Completed { index, image, finding, adversarial, tally })?;
                 } else {
                     task.best = Some(finding);
                     again.push_back(task);
@@ -117,7 +114,8 @@ impl<'a> Stage<'a> {
             let logits = self.clean.row(index).to_vec();
             let (point, loss) = (image.to_vec(), f32::NEG_INFINITY);
             let finding = Finding { point, fooled: false, logits, loss };
-            results.completed(Completed { index, image, finding, tally: Tally::default() })?;
+            let tally = Tally::default();
+            results.completed(Completed { index, image, finding, adversarial: None, tally })?;
         }
         Ok(())
     }

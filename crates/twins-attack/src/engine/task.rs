@@ -43,6 +43,9 @@ pub(crate) struct Completed {
     pub(crate) image: Arc<[f32]>,
     /// If it says that the model is fooled, that has been verified.
     pub(crate) finding: Finding,
+    /// An image that the model misclassifies, verified: that of the finding, or one of a targeted attack that ended in
+    /// another wrong class.
+    pub(crate) adversarial: Option<Vec<f32>>,
     pub(crate) tally: Tally,
 }
 
@@ -91,10 +94,13 @@ pub(crate) struct Task {
     pub(crate) best: Option<Finding>,
     /// See [`Sample::malt_order`](super::sample::Sample::malt_order).
     pub(crate) malt_order: Arc<OnceLock<Vec<usize>>>,
+    /// The first image of a run that missed its target, but that the model misclassifies all the same.
+    pub(crate) off_target: Option<Vec<f32>>,
 }
 
 impl Task {
     pub(crate) fn new(index: usize, image: Arc<[f32]>) -> Self {
-        Self { index, image, run: 0, tally: Tally::default(), best: None, malt_order: Arc::default() }
+        let (tally, malt_order) = (Tally::default(), Arc::default());
+        Self { index, image, run: 0, tally, best: None, malt_order, off_target: None }
     }
 }

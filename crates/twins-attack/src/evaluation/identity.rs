@@ -81,7 +81,7 @@ impl Identity {
         let misfit = journal.outcomes().iter().position(|outcome| {
             outcome.stage >= stages
                 || outcome.sample >= samples.len()
-                || (outcome.succeeded() && outcome.distances.len() != norms)
+                || (outcome.broken() && outcome.distances.len() != norms)
                 || (outcome.nearest && journal.image_values(outcome.sample) != Some(row))
         });
         misfit.map_or(Ok(()), |place| Err(AttackError::DamagedJournal { place }))

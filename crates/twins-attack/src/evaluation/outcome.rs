@@ -7,8 +7,11 @@ pub struct Outcome {
     pub stage: usize,
     /// Place of the sample among the samples.
     pub sample: usize,
+    /// Whether the attack succeeded by its [`Criterion`](crate::Criterion).
+    pub success: bool,
     /// How far the adversarial example that the attack found is from the clean image, in each norm of the evaluation's
-    /// threat models, in the order in which the norms appear first. Empty if the attack failed.
+    /// threat models, in the order in which the norms appear first. Empty if none was found. A targeted attack that fails
+    /// may find an image of another wrong class.
     pub distances: Vec<f32>,
     /// Whether the adversarial example becomes that of the sample: it is the first that was found, or nearer than those
     /// before, in the norm of the attack that found the first one.
@@ -27,8 +30,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the attack found an adversarial example.
-    pub fn succeeded(&self) -> bool {
+    /// Whether the attack found an adversarial example: an image that the model misclassifies.
+    pub fn broken(&self) -> bool {
         !self.distances.is_empty()
     }
 }

@@ -42,7 +42,8 @@ impl Recorder<'_, '_> {
     /// Takes an outcome, new or read from the journal.
     pub(super) fn take(&mut self, outcome: &Outcome) {
         self.open = self.open.saturating_sub(1);
-        self.report.success += usize::from(outcome.succeeded());
+        self.report.success += usize::from(outcome.success);
+        self.report.broken += usize::from(outcome.broken());
         self.report.forwards += outcome.forwards;
         self.report.backwards += outcome.backwards;
         self.report.verification += outcome.verification;
@@ -52,15 +53,16 @@ impl Recorder<'_, '_> {
 
 impl Results for Recorder<'_, '_> {
     fn completed(&mut self, completed: Completed) -> Result<(), AttackError> {
-        let Completed { index, image, finding, tally } = completed;
+        let Completed { index, image, finding, adversarial, tally } = completed;
         let distances =
-            if finding.fooled { self.threats.distances(&image, &finding.point) } else { Vec::new() };
+            adversarial.as_ref().map_or(Vec::new(), |found| self.threats.distances(&image, found));
         let outcome = Outcome {
             stage: self.place,
             sample: index,
-            nearest: finding.fooled && self.verdicts.is_nearer(index, &distances),
+            success: finding.fooled,
+            nearest: adversarial.is_some() && self.verdicts.is_nearer(index, &distances),
             distances,
-            adversarial: finding.fooled.then_some(finding.point),
+            adversarial,
             forwards: tally.cost.forwards,
             backwards: tally.cost.backwards,
             verification: tally.verification,

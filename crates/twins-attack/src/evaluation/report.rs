@@ -47,6 +47,9 @@ pub struct StageReport {
     /// Attacked samples on which it succeeded: by its criterion, which for a targeted attack is that the model predicts the
     /// target.
     pub success: usize,
+    /// Attacked samples that it broke: the model misclassifies an image that it found. A targeted attack may break a sample
+    /// without success, where it ends in another wrong class.
+    pub broken: usize,
     /// Samples that are still correct under this stage's threat model after it.
     pub robust: usize,
     /// Samples that are correct under this attack by itself; known only with
@@ -71,6 +74,7 @@ impl StageReport {
             settings: format!("{:?}", stage.attack),
             attacked,
             success: 0,
+            broken: 0,
             robust: 0,
             own_robust: None,
             seconds: 0.0,
@@ -84,7 +88,7 @@ impl StageReport {
     pub(super) fn finish(&mut self, verdicts: &Verdicts<'_>, coverage: Coverage, threat: usize) {
         self.robust = verdicts.robust(threat);
         if coverage == Coverage::EveryAttack {
-            self.own_robust = Some(self.attacked - self.success);
+            self.own_robust = Some(self.attacked - self.broken);
         }
     }
 

@@ -107,7 +107,7 @@ impl<'a> Verdicts<'a> {
     /// Takes an outcome of a stage of this threat model.
     pub(super) fn take(&mut self, outcome: &Outcome, threat: usize) {
         let sample = outcome.sample;
-        if !outcome.succeeded() || !self.correct[sample] {
+        if !outcome.broken() || !self.correct[sample] {
             return;
         }
         let norms = outcome.distances.len();
@@ -141,6 +141,7 @@ mod tests {
         Outcome {
             stage,
             sample,
+            success: !distances.is_empty(),
             distances: distances.to_vec(),
             nearest: true,
             adversarial: None,

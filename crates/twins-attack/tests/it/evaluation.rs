@@ -2,9 +2,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use twins_attack::{
-    ApgdConfig, Attack, AttackError, AutoAttackConfig, Coverage, Criterion, Depth, FabConfig, Norm,
-    PgdConfig, Report, RobustnessEvaluation, Samples, Silent, SquareConfig, Start, Targets, ThreatModel,
-    Version, Warning,
+    ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, Coverage, Criterion, Depth, FabConfig, Loss,
+    Model, Norm, PgdConfig, Report, RobustnessEvaluation, Sample, Samples, Silent, SquareConfig, Start,
+    Targets, ThreatModel, Version, Warning,
 };
 
 use crate::support::ensemble::timeless;
@@ -194,17 +194,31 @@ fn a_second_attack_of_the_same_name_draws_anew() {
 }
 
 #[test]
-fn a_targeted_attack_succeeds_at_its_target_alone() {
-    let images = Tensor::<4>::from_floats(
-        [[[[0.5, 0.4, 0.45]]], [[[0.5, 0.45, 0.1]]], [[[0.9, 0.1, 0.1]]]],
-        &Device::flex(),
-    );
-    let samples = Samples::new(images, vec![0; 3]).unwrap().with_targets(vec![2; 3]).unwrap();
-    let targeted = built(pgd(0.1).with_targets(Targets::Given).with_criterion(Criterion::ClassifiedAsTarget));
-    let report = evaluate(vec![targeted, built(pgd(0.1))], Coverage::Survivors, &samples);
-    let [first, second] = &report.stages[..] else { panic!("{report}") };
-    assert_eq!((first.attacked, first.success, first.success_rate()), (3, 1, Some(1.0 / 3.0)));
-    assert_eq!((second.attacked, second.success, report.robust.correct), (2, 1, 1));
+fn a_targeted_attack_succeeds_at_its_target_alone_and_breaks_at_any_other_class() {
+    // The first image reaches class 2, the second ends in class 1, and the others stay in class 0.
+    let images = [[[[0.5, 0.4, 0.45]]], [[[0.5, 0.45, 0.1]]], [[[0.9, 0.1, 0.1]]], [[[0.5, 0.35, 0.1]]]];
+    let images = Tensor::<4>::from_floats(images, &Device::flex());
+    let samples = Samples::new(images, vec![0; 4]).unwrap().with_targets(vec![2; 4]).unwrap();
+    let targeted = || {
+        let config = pgd(0.1).with_loss(Loss::Margin).with_targets(Targets::Given);
+        built(config.with_criterion(Criterion::ClassifiedAsTarget))
+    };
+    for coverage in [Coverage::Survivors, Coverage::EveryAttack] {
+        let report = evaluate(vec![targeted(), built(pgd(0.1))], coverage, &samples);
+        let [first, second] = &report.stages[..] else { panic!("{report}") };
+        assert_eq!((first.attacked, first.success, first.success_rate()), (4, 1, Some(0.25)));
+        assert_eq!((first.broken, first.robust, report.robust.correct), (2, 2, 1));
+        // The image of class 1 is checked, though it is not claimed.
+        let verification = first.verification;
+        assert_eq!((verification.claimed, verification.refuted(), verification.forwards), (1, 0, 2));
+        let own = (coverage == Coverage::EveryAttack).then_some(2);
+        assert_eq!((first.own_robust, second.broken - second.success), (own, 0));
+    }
+    let output = targeted().run(&brightest, &samples).unwrap();
+    let report = evaluate(vec![targeted()], Coverage::Survivors, &samples);
+    assert_eq!(report.robust.share(), output.robust_accuracy());
+    assert_eq!(report.stages[0].success_rate(), output.success_rate());
+    assert_eq!(report.samples[1].broken_by.as_deref(), Some("pgd-5"));
 }
 
 #[test]
@@ -245,6 +259,66 @@ fn bad_lists_are_named() {
     assert!(message(vec![built(pgd(0.1)), Box::new(zero)]).contains("epsilon is 0"));
 }
 
+/// Asks about random corners of the ball: an attack of a user.
+#[derive(Debug)]
+struct Corners {
+    threat: ThreatModel,
+    tries: usize,
+}
+
+impl Attack for Corners {
+    fn name(&self) -> String {
+        "corners".to_owned()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        self.threat
+    }
+
+    fn uses_gradients(&self) -> bool {
+        false
+    }
+
+    fn budget(&self, _classes: usize) -> u64 {
+        self.tries as u64
+    }
+
+    fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
+        Box::pin(async move {
+            let mut draws = sample.draws(3, &self.name());
+            let mut finding = sample.nothing_found();
+            for _ in 0..self.tries {
+                let mut corner: Vec<f32> =
+                    sample.image.iter().map(|x| x + self.threat.epsilon() * draws.sign()).collect();
+                self.threat.project(&sample.image, &mut corner);
+                let response = model.logits(&corner).await;
+                if response.fooled {
+                    finding = response.at(corner);
+                    break;
+                }
+            }
+            Ok(finding)
+        })
+    }
+}
+
+#[test]
+fn an_attack_of_a_user_is_evaluated_like_any_other() {
+    let corners = || -> Box<dyn Attack> { Box::new(Corners { threat: linf(0.12), tries: 50 }) };
+    let samples = margins(8);
+    let report = evaluate(vec![built(pgd(0.07)), corners()], Coverage::Survivors, &samples);
+    let robust: Vec<usize> = report.threats.iter().map(|threat| threat.robust.correct).collect();
+    assert_eq!(robust, [7, 6]);
+    assert_eq!(report.samples[1].broken_by.as_deref(), Some("corners (Linf 0.12)"));
+    assert_eq!(report.stages[1].settings, format!("{:?}", corners()));
+    // Without gradients it breaks what a gradient attack of the same threat model did not.
+    let weak = built(PgdConfig::new(linf(0.12), 1, 0.0));
+    let report = evaluate(vec![weak, corners()], Coverage::Survivors, &samples);
+    let expected = Warning::SquareEffective { attack: "corners".to_owned(), samples: 2, of: 8 };
+    assert!(report.warnings.contains(&expected), "{report}");
+    assert!(report.to_string().contains("corners broke 2 of 8"), "{report}");
+}
+
 /// Several attacks in two norms, one name twice.
 fn several() -> Attacks {
     let apgd = |threat, steps| Box::new(ApgdConfig::new(threat).with_steps(steps).build().unwrap());
@@ -254,6 +328,7 @@ fn several() -> Attacks {
         apgd(linf(0.01), 4),
         Box::new(square),
         apgd(linf(0.01), 8),
+        Box::new(Corners { threat: linf(0.02), tries: 5 }),
         apgd(threat(Norm::L2, 0.2), 6),
     ]
 }

@@ -39,7 +39,8 @@ pub(super) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
     bytes.extend(outcome.seconds.to_le_bytes());
     // There are four norms.
     bytes.extend((outcome.distances.len() as u16).to_le_bytes());
-    bytes.extend(u16::from(outcome.nearest).to_le_bytes());
+    let flags = u16::from(outcome.nearest) | u16::from(outcome.success) << 1;
+    bytes.extend(flags.to_le_bytes());
     outcome.distances.iter().for_each(|distance| bytes.extend(distance.to_le_bytes()));
     encode_floats(image, &mut bytes);
     bytes
@@ -58,14 +59,15 @@ pub(super) fn decode_outcome(bytes: &[u8]) -> Option<(Outcome, usize)> {
         Verification { claimed, outside_box, outside_ball, not_misclassified, forwards: fresh };
     let seconds = f64::from_le_bytes(input.take()?);
     let count = usize::from(u16::from_le_bytes(input.take()?));
-    let nearest = u16::from_le_bytes(input.take()?) != 0;
+    let flags = u16::from_le_bytes(input.take()?);
     let distances = decode_floats(input.slice(4 * count)?);
     let values = u32::from_le_bytes(input.take()?) as usize;
     let outcome = Outcome {
         stage,
         sample: sample as usize,
+        success: flags & 2 != 0,
         distances,
-        nearest,
+        nearest: flags & 1 != 0,
         adversarial: None,
         forwards,
         backwards,

@@ -8,6 +8,7 @@ fn outcome(sample: usize) -> Outcome {
         stage: sample / 3,
         sample,
         distances: if broken { vec![0.1 + sample as f32, 2.0] } else { Vec::new() },
+        success: sample.is_multiple_of(4),
         nearest: broken,
         adversarial: broken.then(|| vec![sample as f32 / 7.0, -0.0, 1.0]),
         forwards: 100 + sample as u64,
