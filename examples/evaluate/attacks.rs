@@ -13,11 +13,11 @@ impl Cli {
     /// The evaluation, without its journal.
     pub fn evaluation(&self) -> Result<RobustnessEvaluation, Box<dyn Error>> {
         let threats = self.threats()?;
-        let alone = |name: &str| self.attack == [name];
+        let only = |name: &str| self.attack == [name];
         let kinds = self.attack.iter().map(|name| name.parse::<AttackKind>()).collect::<Result<Vec<_>, _>>();
-        let evaluation = if alone(CLEAN) {
+        let evaluation = if only(CLEAN) {
             RobustnessEvaluation::clean()
-        } else if alone(AUTOATTACK) {
+        } else if only(AUTOATTACK) {
             let config = AutoAttackConfig::new(threats[0], self.version);
             RobustnessEvaluation::autoattack(self.autoattack(config).with_threats(threats))?
         } else if self.attack.iter().any(|name| name == CLEAN || name == AUTOATTACK) {

@@ -83,8 +83,9 @@ impl Claims {
         finding: Finding,
     ) -> Option<(Task, Finding)> {
         let targeted = stage.attack.criterion() == Criterion::ClassifiedAsTarget && target.is_some();
-        let off_target = || argmax(&finding.logits) != stage.samples.source().label(task.index);
-        if !finding.fooled && !(targeted && off_target()) {
+        let misclassified = || argmax(&finding.logits) != stage.samples.source().label(task.index);
+        let to_check = finding.fooled || (targeted && misclassified());
+        if !to_check {
             return Some((task, finding));
         }
         let verification = &mut task.tally.verification;

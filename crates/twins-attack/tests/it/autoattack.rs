@@ -37,13 +37,13 @@ fn results_do_not_depend_on_concurrent_calls() {
     let images = Tensor::cat(vec![golden.tensor::<4>("images"); 3], 0);
     let samples = Samples::new(images, golden.indices("label").repeat(3)).unwrap();
     for norm in [Norm::Linf, Norm::L2] {
-        let alone = evaluate(&golden, &samples.clone().with_concurrent_calls(1), norm);
-        let broken = alone.report.samples.iter().filter(|sample| sample.broken_by.is_some()).count();
+        let single = evaluate(&golden, &samples.clone().with_concurrent_calls(1), norm);
+        let broken = single.report.samples.iter().filter(|sample| sample.broken_by.is_some()).count();
         assert!(broken > 0 && broken < 24, "{broken}");
         for calls in [2, 3] {
             let several = evaluate(&golden, &samples.clone().with_concurrent_calls(calls), norm);
-            assert_eq!(timeless(&alone), timeless(&several), "{norm}, {calls} calls");
-            assert_eq!(host(alone.adversarial.clone()), host(several.adversarial), "{norm}, {calls} calls");
+            assert_eq!(timeless(&single), timeless(&several), "{norm}, {calls} calls");
+            assert_eq!(host(single.adversarial.clone()), host(several.adversarial), "{norm}, {calls} calls");
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use twins_attack::{
-    ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, Coverage, Criterion, Depth, FabConfig, Loss,
-    Model, Norm, PgdConfig, Report, RobustnessEvaluation, Sample, Samples, Silent, SquareConfig, Start,
-    Targets, ThreatModel, Version, Warning,
+    ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, Coverage, Criterion, Depth, FabConfig, Model,
+    Norm, PgdConfig, Report, RobustnessEvaluation, Sample, Samples, Silent, SquareConfig, Start, Targets,
+    ThreatModel, Version, Warning,
 };
 
 use crate::support::ensemble::timeless;
@@ -195,16 +195,27 @@ fn a_second_attack_of_the_same_name_draws_anew() {
 
 #[test]
 fn a_targeted_attack_succeeds_at_its_target_alone_and_breaks_at_any_other_class() {
-    // The first image reaches class 2, the second ends in class 1, and the others stay in class 0.
-    let images = [[[[0.5, 0.4, 0.45]]], [[[0.5, 0.45, 0.1]]], [[[0.9, 0.1, 0.1]]], [[[0.5, 0.35, 0.1]]]];
+    // What leads to class 2 leads to class 1 as well, but for the last pixel.
+    let victim = |images: Tensor<4>| {
+        let pixel = |i| images.clone().flatten::<2>(1, 3).narrow(1, i, 1);
+        let first = pixel(1) * 0.4 + pixel(2) * 0.2 + 0.28;
+        Tensor::cat(vec![pixel(0), first, pixel(1)], 1)
+    };
+    // The first image reaches class 2, the second ends in class 1, and the others stay in class 0, the last one of them if
+    // the attack is targeted.
+    let images = [[[[0.7, 0.65, 0.5]]], [[[0.55, 0.24, 0.5]]], [[[0.9, 0.1, 0.5]]], [[[0.57, 0.1, 0.5]]]];
     let images = Tensor::<4>::from_floats(images, &Device::flex());
     let samples = Samples::new(images, vec![0; 4]).unwrap().with_targets(vec![2; 4]).unwrap();
+    let evaluate = |attacks, coverage| {
+        let evaluation = RobustnessEvaluation::new(attacks).unwrap().with_coverage(coverage);
+        evaluation.evaluate(&victim, &samples, &mut Silent).unwrap().report
+    };
     let targeted = || {
-        let config = pgd(0.1).with_loss(Loss::Margin).with_targets(Targets::Given);
+        let config = pgd(0.1).with_targets(Targets::Given);
         built(config.with_criterion(Criterion::ClassifiedAsTarget))
     };
     for coverage in [Coverage::Survivors, Coverage::EveryAttack] {
-        let report = evaluate(vec![targeted(), built(pgd(0.1))], coverage, &samples);
+        let report = evaluate(vec![targeted(), built(pgd(0.1))], coverage);
         let [first, second] = &report.stages[..] else { panic!("{report}") };
         assert_eq!((first.attacked, first.success, first.success_rate()), (4, 1, Some(0.25)));
         assert_eq!((first.broken, first.robust, report.robust.correct), (2, 2, 1));
@@ -214,8 +225,8 @@ fn a_targeted_attack_succeeds_at_its_target_alone_and_breaks_at_any_other_class(
         let own = (coverage == Coverage::EveryAttack).then_some(2);
         assert_eq!((first.own_robust, second.broken - second.success), (own, 0));
     }
-    let output = targeted().run(&brightest, &samples).unwrap();
-    let report = evaluate(vec![targeted()], Coverage::Survivors, &samples);
+    let output = targeted().run(&victim, &samples).unwrap();
+    let report = evaluate(vec![targeted()], Coverage::Survivors);
     assert_eq!(report.robust.share(), output.robust_accuracy());
     assert_eq!(report.stages[0].success_rate(), output.success_rate());
     assert_eq!(report.samples[1].broken_by.as_deref(), Some("pgd-5"));
@@ -293,7 +304,7 @@ impl Attack for Corners {
                 self.threat.project(&sample.image, &mut corner);
                 let response = model.logits(&corner).await;
                 if response.fooled {
-                    finding = response.at(corner);
+                    finding = response.finding_at(corner);
                     break;
                 }
             }

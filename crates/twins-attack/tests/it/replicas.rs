@@ -28,8 +28,8 @@ fn results_do_not_depend_on_the_number_of_replicas() {
     let golden = Golden::read();
     let samples = many(&golden);
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-        let alone = evaluate(&golden, &samples, norm);
-        let broken = alone.report.samples.iter().filter(|sample| sample.broken_by.is_some()).count();
+        let single = evaluate(&golden, &samples, norm);
+        let broken = single.report.samples.iter().filter(|sample| sample.broken_by.is_some()).count();
         assert!(broken > 0 && broken < 24, "{broken}");
         for count in [2, 3, 30] {
             // Each of three replicas gets samples of the first stage, and waits for the others with them: they work
@@ -54,8 +54,8 @@ fn results_do_not_depend_on_the_number_of_replicas() {
             let replicas: Vec<_> =
                 victims.iter().map(|victim| Replica::new(victim, device.clone())).collect();
             let shared = autoattack(norm).evaluate_on(&replicas, &samples, &mut Silent).unwrap();
-            assert_eq!(host(alone.adversarial.clone()), host(shared.adversarial.clone()), "{norm}, {count}");
-            assert_eq!(of_replicas(shared, count), timeless(&alone), "{norm}, {count}");
+            assert_eq!(host(single.adversarial.clone()), host(shared.adversarial.clone()), "{norm}, {count}");
+            assert_eq!(of_replicas(shared, count), timeless(&single), "{norm}, {count}");
         }
     }
 }
