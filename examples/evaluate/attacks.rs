@@ -3,8 +3,7 @@
 use std::error::Error;
 
 use burn_twins::attack::{
-    Attack, AttackKind, AttackSettings, AutoAttackConfig, RegisteredAttack, RobustnessEvaluation, Setting,
-    ThreatModel,
+    Attack, AttackSettings, AutoAttackConfig, RegisteredAttack, RobustnessEvaluation, Setting, ThreatModel,
 };
 
 use crate::cli::{AUTOATTACK, CLEAN, Cli};
@@ -14,7 +13,6 @@ impl Cli {
     pub fn evaluation(&self) -> Result<RobustnessEvaluation, Box<dyn Error>> {
         let threats = self.threats()?;
         let only = |name: &str| self.attack == [name];
-        let kinds = self.attack.iter().map(|name| name.parse::<AttackKind>()).collect::<Result<Vec<_>, _>>();
         let evaluation = if only(CLEAN) {
             RobustnessEvaluation::clean()
         } else if only(AUTOATTACK) {
@@ -26,10 +24,6 @@ impl Cli {
                         list of single attacks"
                     .into(),
             );
-        } else if let Ok(kinds) = kinds {
-            // With the settings of AutoAttack, which depend on the number of classes.
-            let config = AutoAttackConfig::custom(threats[0], kinds);
-            RobustnessEvaluation::autoattack(self.autoattack(config).with_threats(threats))?
         } else {
             RobustnessEvaluation::new(self.registered(&threats)?)?
         };

@@ -59,8 +59,7 @@ pub struct Cli {
     pub norm: Norm,
 
     /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number; in l0, how many values may
-    /// change. Several with commas
-    /// between them give a robustness curve: an image broken at a small one is not attacked at a larger one.
+    /// change. Several with commas between them give a robustness curve: an image broken at a small one is not attacked at a larger one.
     #[arg(long, default_value = "8/255", value_delimiter = ',', value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub epsilon: Vec<f32>,
 

@@ -22,11 +22,11 @@ impl EvaluationBar {
 
 impl Observer for EvaluationBar {
     fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
-        let Progress { attack, stage, finished, surviving, share, elapsed } = progress;
+        let Progress { attack, stage, finished, surviving, fraction, elapsed } = progress;
         self.0.set_prefix(format!("{attack} ({}/{})", stage.0 + 1, stage.1));
-        self.0.set_position((share * 1000.0) as u64);
-        let left = if *share > 0.0 {
-            HumanDuration(Duration::from_secs_f64(elapsed * (1.0 - share) / share)).to_string()
+        self.0.set_position((fraction * 1000.0) as u64);
+        let left = if *fraction > 0.0 {
+            HumanDuration(Duration::from_secs_f64(elapsed * (1.0 - fraction) / fraction)).to_string()
         } else {
             "unknown time".to_owned()
         };

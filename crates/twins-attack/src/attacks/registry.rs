@@ -169,11 +169,9 @@ impl RegisteredAttack {
     /// The attack of this name.
     ///
     /// # Errors
-    /// [`UnregisteredAttack`], which lists the known names.
-    pub fn named(name: &str) -> Result<&'static Self, UnregisteredAttack> {
-        Self::all()
-            .find(|attack| attack.name == name)
-            .ok_or_else(|| UnregisteredAttack { name: name.to_owned() })
+    /// [`UnknownAttack`], which lists the known names.
+    pub fn named(name: &str) -> Result<&'static Self, UnknownAttack> {
+        Self::all().find(|attack| attack.name == name).ok_or_else(|| UnknownAttack { name: name.to_owned() })
     }
 
     /// The name, in lower case with hyphens.
@@ -215,7 +213,7 @@ impl RegisteredAttack {
 /// The text names no attack.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown attack `{name}`: known are {}", known())]
-pub struct UnregisteredAttack {
+pub struct UnknownAttack {
     /// The text.
     pub name: String,
 }

@@ -5,7 +5,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// One model call does not keep the cores of a CPU busy: parts of it run on one core (copies, element-wise operations),
 /// the others are cut into pieces too short to be worth handing to another thread, and a large batch falls out of the
 /// caches. Calls of their own do not wait for each other. Each lane is a pool of one thread, so that whatever the model
-/// would share out stays in its lane; this also keeps a thread from taking up another lane's work in the middle of its
+/// would divide among threads stays in its lane; this also keeps a thread from taking up another lane's work in the middle of its
 /// own, which could wait for itself where the backend holds a lock.
 pub(crate) struct Lanes(Vec<ThreadPool>);
 

@@ -68,6 +68,11 @@ impl Targets {
         }
     }
 
+    /// How many runs are asked for, whatever the number of classes.
+    pub(crate) fn wanted(self) -> usize {
+        self.runs(usize::MAX)
+    }
+
     /// How many gradients at the clean image the choice takes, once for each sample, for a model with so many classes: a
     /// part of an attack's [`budget`](crate::Attack::budget).
     pub fn choice_gradients(self, classes: usize) -> usize {

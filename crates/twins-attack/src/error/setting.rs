@@ -156,7 +156,7 @@ fn of_levels(epsilon: f32) -> String {
 /// What an epsilon that is no count was probably meant to be.
 fn of_count(epsilon: f32) -> String {
     if epsilon < 1.0 {
-        "give a count such as 24 (a radius on the [0, 1] scale belongs to another norm, and a share of the values has to be \
+        "give a count such as 24 (a radius on the [0, 1] scale belongs to another norm, and a fraction of the values has to be \
          multiplied by their number)"
             .to_owned()
     } else {

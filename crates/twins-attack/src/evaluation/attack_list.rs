@@ -21,13 +21,21 @@ pub(super) enum AttackList {
 impl AttackList {
     /// The attacks on a model with so many classes.
     pub(super) fn build(&self, classes: usize) -> Result<Built, AttackError> {
-        match self {
-            Self::Given(attacks) => Ok((attacks.clone(), Vec::new())),
+        let (attacks, mut warnings): Built = match self {
+            Self::Given(attacks) => (attacks.clone(), Vec::new()),
             Self::AutoAttack(config) => {
                 let (attacks, warnings) = config.attacks(classes)?;
-                Ok((attacks.into(), warnings))
+                (attacks.into(), warnings)
+            }
+        };
+        for attack in attacks.iter() {
+            let (wanted, targets) = (attack.targets().wanted(), attack.targets().runs(classes));
+            let warning = Warning::FewerTargets { attack: attack.name(), wanted, targets };
+            if targets < wanted && !warnings.contains(&warning) {
+                warnings.push(warning);
             }
         }
+        Ok((attacks, warnings))
     }
 
     pub(super) fn threats(&self) -> Threats {

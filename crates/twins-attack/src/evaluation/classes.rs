@@ -50,9 +50,9 @@ impl Report {
                 table,
                 "\n{name:<14} {:>11} {:>9.2} {:>11} {:>9.2}",
                 of(*clean),
-                100.0 * clean.share(),
+                100.0 * clean.fraction(),
                 of(*robust),
-                100.0 * robust.share()
+                100.0 * robust.fraction()
             );
         }
         table

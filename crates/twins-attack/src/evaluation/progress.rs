@@ -14,8 +14,8 @@ pub struct Progress<'a> {
     /// Samples that no attack has broken so far, of all: robust accuracy cannot come out higher.
     pub surviving: (usize, usize),
     /// Estimated fraction of the whole evaluation's model calls already made in this call, in [0, 1], on the assumption
-    /// that no further sample is broken. The time left is about `elapsed · (1 - share) / share`.
-    pub share: f64,
+    /// that no further sample is broken. The time left is about `elapsed · (1 - fraction) / fraction`.
+    pub fraction: f64,
     /// Seconds since the evaluation was started or resumed.
     pub elapsed: f64,
 }

@@ -87,7 +87,7 @@ impl Results for Recorder<'_, '_> {
             stage: (self.place, budgets.len()),
             finished: (self.report.attacked - self.open, self.report.attacked),
             surviving: (self.verdicts.robust_to_all(), self.verdicts.len()),
-            share: *made as f64 / (*made + now + later).max(1) as f64,
+            fraction: *made as f64 / (*made + now + later).max(1) as f64,
             elapsed: begin.elapsed().as_secs_f64(),
         };
         go_on(self.observer.progress(&progress))

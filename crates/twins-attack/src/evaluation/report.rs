@@ -27,7 +27,7 @@ pub struct Count {
 
 impl Count {
     /// The fraction in [0, 1].
-    pub fn share(self) -> f64 {
+    pub fn fraction(self) -> f64 {
         self.correct as f64 / self.total as f64
     }
 }

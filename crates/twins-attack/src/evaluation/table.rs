@@ -18,7 +18,7 @@ impl fmt::Display for Report {
             "after", "robust", "%", "forwards", "gradients", "seconds"
         )?;
         writeln!(f, "{}", if every { "   by itself" } else { "" })?;
-        writeln!(f, "{:<width$} {:>9} {:>9.2}", "clean", self.clean.correct, 100.0 * self.clean.share())?;
+        writeln!(f, "{:<width$} {:>9} {:>9.2}", "clean", self.clean.correct, 100.0 * self.clean.fraction())?;
         self.stages.iter().try_for_each(|stage| self.row(f, stage, width))?;
         if self.threats.len() > 1 {
             for threat in &self.threats {
@@ -56,19 +56,19 @@ impl Report {
     }
 
     fn row(&self, f: &mut fmt::Formatter<'_>, stage: &StageReport, width: usize) -> fmt::Result {
-        let share = |correct| 100.0 * Count { correct, total: self.clean.total }.share();
+        let fraction = |correct| 100.0 * Count { correct, total: self.clean.total }.fraction();
         write!(
             f,
             "{:<width$} {:>9} {:>9.2} {:>11} {:>11} {:>9.1}",
             stage.attack,
             stage.robust,
-            share(stage.robust),
+            fraction(stage.robust),
             stage.forwards,
             stage.backwards,
             stage.seconds
         )?;
         match stage.own_robust {
-            Some(robust) => writeln!(f, " {:>9.2} %", share(robust)),
+            Some(robust) => writeln!(f, " {:>9.2} %", fraction(robust)),
             None => writeln!(f),
         }
     }
@@ -79,7 +79,7 @@ fn accuracy(f: &mut fmt::Formatter<'_>, of: &str, robust: Count, interval: [f64;
     write!(
         f,
         "{of} {:.2} % of {} samples, 95 % interval {low:.2} to {high:.2} %",
-        100.0 * robust.share(),
+        100.0 * robust.fraction(),
         robust.total
     )
 }

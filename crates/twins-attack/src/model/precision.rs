@@ -66,13 +66,13 @@ impl Precision {
     }
 
     /// A copy of a model in its inference form, all its parameters and running statistics in this precision. Nothing is
-    /// shared with the model, whose own values stay as they are.
+    /// common to it and the model, whose own values stay as they are.
     ///
     /// Constants that a model makes in its forward pass must take the type of its input (`(&device, input.dtype())`
     /// where the tensor is created): Burn panics where two types meet.
     #[must_use]
     pub fn copy<M: Module>(self, model: &M) -> M {
-        // Burn's clones share running statistics, and mapping one would change the other; valid() unshares them.
+        // Burn's clones have their running statistics in common, and mapping one would change the other; valid() unshares them.
         let copy = model.valid();
         match self {
             Self::F32 => copy,

@@ -24,7 +24,7 @@ impl Geometry for L0 {
         None
     }
 
-    /// A count. A fraction is more likely a share of the image's values, or a radius for another norm, than a count to be
+    /// A count. A fraction is more likely a fraction of the image's values, or a radius for another norm, than a count to be
     /// rounded.
     fn check_epsilon(&self, epsilon: f32) -> Result<(), AttackError> {
         if epsilon.fract() == 0.0 { Ok(()) } else { Err(SettingError::L0Epsilon { epsilon }.into()) }

@@ -141,7 +141,7 @@ fn the_report_adds_up() {
     // The clean pass, the repeated pass, and the gradient check.
     assert_eq!(report.forwards, stages + 3 * 8);
     let [low, high] = report.interval;
-    assert!(low <= report.robust.share() && report.robust.share() <= high);
+    assert!(low <= report.robust.fraction() && report.robust.fraction() <= high);
     let json: serde_json::Value = serde_json::to_value(&report).unwrap();
     assert_eq!(json["clean"]["total"], 8);
     assert_eq!(json["stages"][0]["attack"], "apgd-ce");

@@ -227,7 +227,7 @@ fn a_targeted_attack_succeeds_at_its_target_alone_and_breaks_at_any_other_class(
     }
     let output = targeted().run(&victim, &samples).unwrap();
     let report = evaluate(vec![targeted()], Coverage::Survivors);
-    assert_eq!(report.robust.share(), output.robust_accuracy());
+    assert_eq!(report.robust.fraction(), output.robust_accuracy());
     assert_eq!(report.stages[0].success_rate(), output.success_rate());
     assert_eq!(report.samples[1].broken_by.as_deref(), Some("pgd-5"));
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
-    AttackKind, AutoAttackConfig, ExistingJournal, Journal, Norm, Observer, Outcome, Progress, Replica,
-    RobustnessEvaluation, SampleSource, SampleStream, Silent, SourceError, ThreatModel,
+    ApgdConfig, ExistingJournal, Journal, Norm, Observer, Outcome, Progress, Replica, RobustnessEvaluation,
+    SampleSource, SampleStream, Silent, SourceError, SquareConfig, ThreatModel,
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -94,21 +94,21 @@ fn child() {
     let source = Computed { count, side };
     let stream = SampleStream::new(&source, &Device::flex()).unwrap().with_batch_size(batch_size).unwrap();
     let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0).unwrap();
-    let kinds = vec![AttackKind::ApgdCe, AttackKind::Square];
-    let config = AutoAttackConfig::custom(threat, kinds).with_steps(2).with_queries(2);
+    let apgd = ApgdConfig::new(threat).with_steps(2).build().unwrap();
+    let square = SquareConfig::new(threat).with_queries(2).build().unwrap();
     let path = std::env::temp_dir().join(format!("twins-memory-{}", std::process::id()));
-    let autoattack = RobustnessEvaluation::autoattack(config).unwrap();
-    let autoattack = autoattack.with_journal(&path, "", ExistingJournal::Resume);
+    let evaluation = RobustnessEvaluation::new(vec![Box::new(apgd), Box::new(square)]).unwrap();
+    let evaluation = evaluation.with_journal(&path, "", ExistingJournal::Resume);
     let mut measured = Measured { outcomes: 0, early: 0.0, most: 0.0, fifth: count / 5 };
     let begin = std::time::Instant::now();
     let replicas = [Replica::new(&channel_means, Device::flex())];
-    let report = autoattack.evaluate_stream(&replicas, &stream, &mut measured).unwrap();
+    let report = evaluation.evaluate_stream(&replicas, &stream, &mut measured).unwrap();
     let seconds = begin.elapsed().as_secs_f64();
     let journal = Journal::read(&path).unwrap().unwrap();
     let bytes = std::fs::metadata(&path).unwrap().len();
     assert_eq!(journal.outcomes().len(), measured.outcomes);
     // All outcomes are known: what is left is the clean pass.
-    let resumed = autoattack.evaluate_stream(&replicas, &stream, &mut Silent).unwrap();
+    let resumed = evaluation.evaluate_stream(&replicas, &stream, &mut Silent).unwrap();
     assert_eq!(resumed.samples, report.samples);
     assert!(journal.image(0).unwrap().is_some());
     Journal::remove(path).unwrap();

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use twins_attack::{
-    ApgdConfig, Attack, AttackError, AttackKind, AutoAttackConfig, Classifier, Norm, PgdConfig, Replica,
+    ApgdConfig, Attack, AttackError, AutoAttackConfig, Classifier, Norm, PgdConfig, Replica,
     RobustnessEvaluation, Samples, Silent, SquareConfig, ThreatModel, TrainingSign, Version, accuracy,
     predictions,
 };
@@ -40,20 +40,17 @@ type Victim<'a> = &'a (dyn Classifier + Sync);
 fn refusals(victim: Victim<'_>, samples: &Samples) -> Vec<(&'static str, TrainingSign, String)> {
     let pgd = || PgdConfig::new(threat(), 3, 0.02).build().unwrap();
     let apgd = ApgdConfig::new(threat()).with_steps(3).with_restarts(2).build().unwrap();
-    let autoattack = |kinds| {
-        RobustnessEvaluation::autoattack(AutoAttackConfig::custom(threat(), kinds).with_steps(3)).unwrap()
-    };
     let rand = RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat(), Version::Rand).with_steps(3))
         .unwrap();
-    let ensemble = autoattack(vec![AttackKind::ApgdCe]);
+    let evaluation = RobustnessEvaluation::new(vec![Box::new(apgd.clone())]).unwrap();
     let device = samples.device().clone();
     let entries: Vec<(&'static str, Result<(), AttackError>)> = vec![
         ("pgd", pgd().run(victim, samples).map(|_| ())),
         ("apgd", apgd.run(victim, samples).map(|_| ())),
-        ("autoattack", ensemble.evaluate(victim, samples, &mut Silent).map(|_| ())),
+        ("evaluation", evaluation.evaluate(victim, samples, &mut Silent).map(|_| ())),
         (
-            "autoattack on devices",
-            ensemble.evaluate_on(&[Replica::new(victim, device)], samples, &mut Silent).map(|_| ()),
+            "evaluation on devices",
+            evaluation.evaluate_on(&[Replica::new(victim, device)], samples, &mut Silent).map(|_| ()),
         ),
         ("rand", rand.evaluate(victim, samples, &mut Silent).map(|_| ())),
     ];
@@ -146,13 +143,11 @@ fn batch_norm_that_trains_in_gradient_passes() {
     let valid = net.valid();
     let good = |x: Tensor<4>| valid.forward(x);
     let samples = seen(&good, 20);
-    let autoattack = RobustnessEvaluation::autoattack(
-        AutoAttackConfig::custom(threat(), vec![AttackKind::ApgdCe]).with_steps(3),
-    )
-    .unwrap();
+    let apgd = ApgdConfig::new(threat()).with_steps(3).build().unwrap();
+    let evaluation = RobustnessEvaluation::new(vec![Box::new(apgd)]).unwrap();
     let replicas = [Replica::new(&good, device.clone()), Replica::new(&victim, device)];
     // Batch statistics again: the running ones are the same for both.
-    let refused = autoattack.evaluate_on(&replicas, &samples, &mut Silent).map(|_| ()).unwrap_err();
+    let refused = evaluation.evaluate_on(&replicas, &samples, &mut Silent).map(|_| ()).unwrap_err();
     assert!(
         matches!(refused, AttackError::TrainingMode { .. } | AttackError::OtherReplica { .. }),
         "{refused}"

@@ -1,7 +1,7 @@
 //! Auto-PGD: projected gradient descent that sets its own step size.
 
-use attack::Apgd;
-use config::ApgdConfig;
+pub use attack::Apgd;
+pub use config::{ApgdConfig, L1Phases};
 
 use super::registry::{AttackSettings, RegisteredAttack, Setting};
 use crate::engine::targets::Targets;

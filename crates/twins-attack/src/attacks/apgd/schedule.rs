@@ -25,18 +25,18 @@ fn longest_step(threat: &ThreatModel) -> f32 {
     if threat.norm() == Norm::L1 { threat.epsilon() } else { 2.0 * threat.epsilon() }
 }
 
-/// The share of the values that an L1 step changes where nothing is known about the solution.
-const FIRST_L1_SHARE: f32 = 0.2;
+/// The fraction of the values that an L1 step changes where nothing is known about the solution.
+const FIRST_L1_FRACTION: f32 = 0.2;
 
-/// The share of the values that an L1 step changes after `changed` of them were.
-fn l1_share(changed: f32, values: usize) -> f32 {
+/// The fraction of the values that an L1 step changes after `changed` of them were.
+fn l1_fraction(changed: f32, values: usize) -> f32 {
     changed / values as f32 / 1.5
 }
 
 /// How many values that is.
-fn l1_support(share: f32, values: usize) -> usize {
+fn l1_support(fraction: f32, values: usize) -> usize {
     let values = values as f32;
-    let first = ((1.0 - share) * values).clamp(0.0, values - 1.0) as usize;
+    let first = ((1.0 - fraction) * values).clamp(0.0, values - 1.0) as usize;
     values as usize - first
 }
 
@@ -51,11 +51,11 @@ impl Schedule {
         changed: Option<usize>,
         values: usize,
     ) -> Self {
-        let share = changed.map_or(FIRST_L1_SHARE, |changed| l1_share(changed as f32, values));
+        let fraction = changed.map_or(FIRST_L1_FRACTION, |changed| l1_fraction(changed as f32, values));
         let first = if threat.norm() == Norm::L1 { 4 } else { 22 };
         Self {
             step_size: longest_step(&threat),
-            l1_support: l1_support(share, values),
+            l1_support: l1_support(fraction, values),
             interval: (first * steps / 100).max(1),
             since_checkpoint: 0,
             rises: 0,
@@ -108,7 +108,7 @@ impl Schedule {
         let sparser = changed / self.changed < 0.95;
         let longest = longest_step(&self.threat);
         self.step_size = if sparser { longest } else { (self.step_size / 1.5).max(longest / 10.0) };
-        self.l1_support = l1_support(l1_share(changed, values), values);
+        self.l1_support = l1_support(l1_fraction(changed, values), values);
         self.changed = changed;
         sparser
     }

@@ -1,7 +1,7 @@
 //! Decoupled direction and norm: small L2 perturbations.
 
-use attack::Ddn;
-use config::DdnConfig;
+pub use attack::Ddn;
+pub use config::DdnConfig;
 
 use super::registry::{RegisteredAttack, Setting};
 

@@ -130,7 +130,7 @@ mod tests {
         fn the_step_closes_the_gap_and_no_other_is_shorter(
             norm in prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)],
             values in prop::collection::vec((0.0f32..=1.0, -2.0f32..2.0, 0.0f32..=1.0), 1..8),
-            share in 0.05f64..0.95,
+            fraction in 0.05f64..0.95,
             side in prop::bool::ANY,
         ) {
             let point: Vec<f32> = values.iter().map(|v| v.0).collect();
@@ -141,7 +141,7 @@ mod tests {
                 f64::from(if w > 0.0 { w * p } else { -w * (1.0 - p) })
             }).sum();
             prop_assume!(reach > 1e-2);
-            let gap = f64::from(down) * share * reach;
+            let gap = f64::from(down) * fraction * reach;
             let found = step(norm, &point, &normal, gap);
             let closed = |s: &[f32]| -> f64 { s.iter().zip(&normal).map(|(&s, &w)| f64::from(s) * f64::from(w)).sum() };
             // Sums of at most 8 terms of f32 precision.

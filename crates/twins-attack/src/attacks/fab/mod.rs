@@ -1,7 +1,7 @@
 //! Fast adaptive boundary: the nearest point behind the decision boundary.
 
-use attack::Fab;
-use config::FabConfig;
+pub use attack::Fab;
+pub use config::{FabCandidates, FabConfig};
 
 use super::registry::{AttackSettings, RegisteredAttack, Setting};
 use crate::engine::targets::Targets;

@@ -1,7 +1,7 @@
 //! Fast minimum norm: small perturbations in any norm.
 
-use attack::Fmn;
-use config::FmnConfig;
+pub use attack::Fmn;
+pub use config::FmnConfig;
 
 use super::registry::{RegisteredAttack, Setting};
 

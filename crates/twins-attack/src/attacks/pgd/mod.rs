@@ -1,7 +1,7 @@
 //! Projected gradient descent and its relatives.
 
-use attack::Pgd;
-use config::{PgdConfig, Start};
+pub use attack::Pgd;
+pub use config::{PgdConfig, Start};
 
 use super::registry::{AttackSettings, RegisteredAttack, Setting};
 

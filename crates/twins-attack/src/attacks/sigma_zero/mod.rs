@@ -1,7 +1,7 @@
 //! σ-zero: sparse perturbations.
 
-use attack::SigmaZero;
-use config::SigmaZeroConfig;
+pub use attack::SigmaZero;
+pub use config::SigmaZeroConfig;
 
 use super::registry::{RegisteredAttack, Setting};
 

@@ -1,7 +1,7 @@
 //! Square: score-based random search, which needs no gradients.
 
-use attack::Square;
-use config::SquareConfig;
+pub use attack::Square;
+pub use config::{SquareConfig, SquareSchedule};
 
 use super::registry::{RegisteredAttack, Setting};
 
@@ -16,7 +16,7 @@ mod window;
 
 pub(super) const REGISTERED: &[RegisteredAttack] = &[RegisteredAttack {
     name: "square",
-    summary: "random search on the logits alone: repaints one square after the other",
+    summary: "random search that looks at logits only: repaints one square after the other",
     norms: Square::NORMS,
     settings: &[Setting::Queries],
     make: |settings| {

@@ -90,7 +90,7 @@ impl Shift {
         for (channel, sign) in self.signs.iter().enumerate() {
             let old: Vec<f32> =
                 self.to.places(shape, channel).map(|i| std::mem::take(&mut delta[i])).collect();
-            // Without the values that the two squares share.
+            // Without the values that are in both squares.
             let others = norm.length(self.from.places(shape, channel).map(|i| std::mem::take(&mut delta[i])));
             let length = norm.length(old.iter().copied());
             let budget = unused / channels + spent(length) + spent(others);

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::version::{AttackKind, Version};
+use super::version::Version;
 use crate::engine::verification::VerificationRule;
 use crate::error::AttackError;
 use crate::error::setting::SettingError;
@@ -15,7 +15,6 @@ use crate::norms::threat_model::ThreatModel;
 /// | `threat` | | allowed perturbations | epsilon > 0 |
 /// | `more_threats` | none | further threat models, each with all the attacks after those before | all different |
 /// | `version` | standard | which attacks | |
-/// | `attacks` | those of the version | the attacks in their order | not empty |
 /// | `steps` | 100 | steps of APGD and FAB | ≥ 1 |
 /// | `restarts` | 5 for APGD and FAB in `plus`, 5 for APGD-CE in L1 in `standard`, else 1 | runs of untargeted attacks | ≥ 1 |
 /// | `targets` | 9 (APGD-T in L1 in `standard`: 5) | classes that APGD-T and FAB-T aim at, at most the number of wrong classes | ≥ 1 |
@@ -39,7 +38,6 @@ pub struct AutoAttackConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) more_threats: Vec<ThreatModel>,
     pub(in crate::evaluation) version: Version,
-    pub(super) attacks: Vec<AttackKind>,
     pub(super) steps: usize,
     pub(super) restarts: Option<usize>,
     pub(super) targets: Option<usize>,
@@ -55,21 +53,13 @@ fn one_draw() -> usize {
 }
 
 impl AutoAttackConfig {
-    /// The published settings of a version; [`Version::Custom`] starts without attacks.
+    /// The published settings of a version.
     pub fn new(threat: ThreatModel, version: Version) -> Self {
-        use AttackKind::{ApgdCe, ApgdDlr, ApgdT, Fab, FabT, Square};
-        let attacks = match version {
-            Version::Standard => vec![ApgdCe, ApgdT, FabT, Square],
-            Version::Plus => vec![ApgdCe, ApgdDlr, Fab, Square, ApgdT, FabT],
-            Version::Rand => vec![ApgdCe, ApgdDlr],
-            Version::Custom => Vec::new(),
-        };
         let eot = if version == Version::Rand { 20 } else { 1 };
         Self {
             threat,
             more_threats: Vec::new(),
             version,
-            attacks,
             steps: 100,
             restarts: None,
             targets: None,
@@ -78,11 +68,6 @@ impl AutoAttackConfig {
             fresh_draws: one_draw(),
             seed: 0,
         }
-    }
-
-    /// These attacks in this order, otherwise with the settings of `standard`.
-    pub fn custom(threat: ThreatModel, attacks: Vec<AttackKind>) -> Self {
-        Self { attacks, ..Self::new(threat, Version::Custom) }
     }
 
     /// Sets several radii in place of one: a robustness curve. The attacks are made at the smallest one first, and on what
@@ -168,9 +153,6 @@ impl AutoAttackConfig {
                 return Err(SettingError::DuplicateThreat { threat }.into());
             }
         }
-        if self.attacks.is_empty() {
-            return Err(SettingError::NoAttacks.into());
-        }
         let counts = [
             (Some(self.steps), "steps"),
             (self.restarts, "restarts"),
@@ -198,10 +180,6 @@ mod tests {
         let threat = |epsilon| ThreatModel::new(Norm::Linf, epsilon).unwrap();
         let standard = |epsilon| AutoAttackConfig::new(threat(epsilon), Version::Standard);
         assert!(matches!(standard(0.0).check(), Err(AttackError::Setting(SettingError::ZeroEpsilon))));
-        assert!(matches!(
-            AutoAttackConfig::custom(threat(0.1), vec![]).check(),
-            Err(AttackError::Setting(SettingError::NoAttacks))
-        ));
         assert!(standard(0.1).with_queries(0).check().unwrap_err().to_string().contains("0 queries"));
         let text =
             standard(0.1).with_threats(vec![threat(0.1), threat(0.2), threat(0.1)]).check().unwrap_err();

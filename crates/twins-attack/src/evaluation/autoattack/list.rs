@@ -1,5 +1,5 @@
 use super::config::AutoAttackConfig;
-use super::version::{AttackKind, Version};
+use super::version::Version;
 use crate::attacks::apgd::config::{ApgdConfig, L1Phases};
 use crate::attacks::fab::config::FabConfig;
 use crate::attacks::square::config::SquareConfig;
@@ -18,81 +18,72 @@ const L1_APGD_TARGETS: usize = 5;
 /// How often untargeted attacks are made where they are repeated.
 const RESTARTS: usize = 5;
 
-/// The attacks, and what had to be chosen otherwise than published.
-type Chosen = (Vec<Box<dyn Attack>>, Vec<Warning>);
-
 impl AutoAttackConfig {
     /// The attacks for a model with so many classes, and what had to be chosen otherwise than published.
-    pub(in crate::evaluation) fn attacks(&self, classes: usize) -> Result<Chosen, AttackError> {
-        let mut warnings = Vec::new();
+    pub(in crate::evaluation) fn attacks(
+        &self,
+        classes: usize,
+    ) -> Result<(Vec<Box<dyn Attack>>, Vec<Warning>), AttackError> {
         let mut attacks = Vec::new();
         for threat in self.threats() {
-            // The same for every threat model, but for L1.
-            let mut chosen = Vec::new();
-            for kind in &self.attacks {
-                attacks.push(self.attack(*kind, threat, classes, &mut chosen)?);
-            }
-            warnings
-                .extend(chosen.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
+            attacks.extend(self.attacks_within(threat, classes)?);
         }
-        Ok((attacks, warnings))
+        let dlr = match self.version {
+            Version::Standard => ["apgd-t"].as_slice(),
+            Version::Plus => &["apgd-dlr", "apgd-t"],
+            Version::Rand => &["apgd-dlr"],
+        };
+        let replaced = dlr.iter().filter(|attack| Loss::Dlr.check(classes, **attack == "apgd-t").is_err());
+        let warning = |attack: &&str| {
+            let attack = (*attack).to_owned();
+            Warning::LossReplaced { attack, by: Loss::Margin, classes }
+        };
+        Ok((attacks, replaced.map(warning).collect()))
     }
 
-    fn attack(
+    /// The attacks under one threat model, in their order.
+    fn attacks_within(
         &self,
-        kind: AttackKind,
         threat: ThreatModel,
         classes: usize,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Box<dyn Attack>, AttackError> {
-        let config = self;
-        let plus = config.version == Version::Plus;
+    ) -> Result<Vec<Box<dyn Attack>>, AttackError> {
         // What AutoAttack does otherwise in L1 belongs to `standard`: more restarts of APGD-CE, fewer targets of APGD-T,
         // and radii that shrink. `plus` and `rand` treat the norms alike.
-        let for_l1 =
-            threat.norm() == Norm::L1 && matches!(config.version, Version::Standard | Version::Custom);
-        let targets = |published: usize, warnings: &mut Vec<Warning>| {
-            let wanted = config.targets.unwrap_or(published);
-            if wanted > classes - 1 {
-                warnings.push(Warning::FewerTargets {
-                    attack: kind.to_string(),
-                    wanted,
-                    targets: classes - 1,
-                });
-            }
-            Targets::Top(wanted)
+        let standard_l1 = self.version == Version::Standard && threat.norm() == Norm::L1;
+        let repeated = self.version == Version::Plus || standard_l1;
+        let restarts = self.restarts.unwrap_or(if repeated { RESTARTS } else { 1 });
+        let targets = |published| Targets::Top(self.targets.unwrap_or(published));
+        let dlr = |targeted| {
+            if Loss::Dlr.check(classes, targeted).is_ok() { Loss::Dlr } else { Loss::Margin }
         };
-        let dlr = |targeted: bool, warnings: &mut Vec<Warning>| {
-            if Loss::Dlr.check(classes, targeted).is_ok() {
-                return Loss::Dlr;
-            }
-            warnings.push(Warning::LossReplaced { attack: kind.to_string(), by: Loss::Margin, classes });
-            Loss::Margin
-        };
-        let restarts = |repeated: bool| config.restarts.unwrap_or(if repeated { RESTARTS } else { 1 });
         let apgd = ApgdConfig::new(threat)
-            .with_steps(config.steps)
-            .with_l1_phases(if for_l1 { L1Phases::Shrinking } else { L1Phases::Fixed })
-            .with_eot(config.eot)
-            .with_seed(config.seed);
-        let fab = FabConfig::new(threat).with_steps(config.steps).with_seed(config.seed);
-        Ok(match kind {
-            AttackKind::ApgdCe => Box::new(apgd.with_restarts(restarts(plus || for_l1)).build()?),
-            AttackKind::ApgdDlr => {
-                let loss = dlr(false, warnings);
-                Box::new(apgd.with_loss(loss).with_restarts(restarts(plus || for_l1)).build()?)
-            }
-            AttackKind::ApgdT => {
-                let published = if for_l1 { L1_APGD_TARGETS } else { TARGETS };
-                let (targets, loss) = (targets(published, warnings), dlr(true, warnings));
-                Box::new(apgd.with_loss(loss).with_targets(targets).build()?)
-            }
-            AttackKind::Fab => Box::new(fab.with_restarts(restarts(plus)).build()?),
-            AttackKind::FabT => Box::new(fab.with_targets(targets(TARGETS, warnings)).build()?),
-            AttackKind::Square => {
-                let square = SquareConfig::new(threat).with_queries(config.queries);
-                Box::new(square.with_seed(config.seed).build()?)
-            }
+            .with_steps(self.steps)
+            .with_l1_phases(if standard_l1 { L1Phases::Shrinking } else { L1Phases::Fixed })
+            .with_eot(self.eot)
+            .with_seed(self.seed);
+        let apgd_ce = apgd.clone().with_restarts(restarts);
+        let apgd_dlr = apgd.clone().with_restarts(restarts).with_loss(dlr(false));
+        let apgd_targets = targets(if standard_l1 { L1_APGD_TARGETS } else { TARGETS });
+        let apgd_t = apgd.with_loss(dlr(true)).with_targets(apgd_targets);
+        let fab = FabConfig::new(threat).with_steps(self.steps).with_seed(self.seed);
+        let fab_t = fab.clone().with_targets(targets(TARGETS));
+        let square = SquareConfig::new(threat).with_queries(self.queries).with_seed(self.seed);
+        Ok(match self.version {
+            Version::Standard => vec![
+                Box::new(apgd_ce.build()?),
+                Box::new(apgd_t.build()?),
+                Box::new(fab_t.build()?),
+                Box::new(square.build()?),
+            ],
+            Version::Plus => vec![
+                Box::new(apgd_ce.build()?),
+                Box::new(apgd_dlr.build()?),
+                Box::new(fab.with_restarts(restarts).build()?),
+                Box::new(square.build()?),
+                Box::new(apgd_t.build()?),
+                Box::new(fab_t.build()?),
+            ],
+            Version::Rand => vec![Box::new(apgd_ce.build()?), Box::new(apgd_dlr.build()?)],
         })
     }
 }
@@ -143,7 +134,7 @@ mod tests {
     fn few_classes_are_handled_and_reported() {
         let (stages, warnings) = runs(Norm::Linf, Version::Standard, 3);
         assert_eq!(stages, named(&[("apgd-ce", 1), ("apgd-t-margin", 2), ("fab-t", 2), ("square", 1)]));
-        assert_eq!(warnings.len(), 3);
+        assert_eq!(warnings.len(), 1);
         let (stages, warnings) = runs(Norm::Linf, Version::Rand, 2);
         assert_eq!(stages[1].0, "apgd-margin");
         assert_eq!(
@@ -157,10 +148,9 @@ mod tests {
         let threat = |norm, epsilon| ThreatModel::new(norm, epsilon).unwrap();
         let threats = vec![threat(Norm::Linf, 0.1), threat(Norm::Linf, 0.2), threat(Norm::L1, 5.0)];
         let config = AutoAttackConfig::new(threats[0], Version::Standard).with_threats(threats.clone());
-        let (attacks, warnings) = config.attacks(5).unwrap();
+        let (attacks, warnings) = config.attacks(3).unwrap();
         let found: Vec<ThreatModel> = attacks.iter().map(|attack| attack.threat_model()).collect();
         assert_eq!(found, [[threats[0]; 4], [threats[1]; 4], [threats[2]; 4]].concat());
-        // APGD-T and FAB-T aim at 4 in place of 9, and in L1 APGD-T at 4 in place of 5.
-        assert_eq!(warnings.len(), 3);
+        assert_eq!(warnings.len(), 1);
     }
 }

@@ -59,9 +59,9 @@ impl Observer for Killer {
     }
 
     fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
-        assert!((0.0..=1.0).contains(&progress.share) && progress.surviving.0 <= progress.surviving.1);
+        assert!((0.0..=1.0).contains(&progress.fraction) && progress.surviving.0 <= progress.surviving.1);
         assert!(progress.finished.0 <= progress.finished.1, "{progress:?}");
-        self.last_share = progress.share;
+        self.last_share = progress.fraction;
         self.batches_left -= 1;
         if self.batches_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
