@@ -33,6 +33,7 @@ mod import_weights;
 mod layer_golden;
 mod layer_shapes;
 mod mnist_autoattack;
+mod mnist_minimum_norm;
 mod mnist_pgd_counts;
 #[cfg(feature = "remote")]
 mod remote;

@@ -47,7 +47,7 @@ mod samples;
 pub use attacks::apgd::{Apgd, ApgdConfig, L1Phases};
 pub use attacks::ddn::{Ddn, DdnConfig};
 pub use attacks::fab::{Fab, FabCandidates, FabConfig};
-pub use attacks::fmn::{Fmn, FmnConfig};
+pub use attacks::fmn::{Fmn, FmnConfig, L2Projection};
 pub use attacks::nearest::Depth;
 pub use attacks::pgd::{Pgd, PgdConfig, Start};
 pub use attacks::registry::{AttackSettings, RegisteredAttack, Setting, UnknownAttack};

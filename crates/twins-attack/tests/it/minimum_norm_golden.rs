@@ -5,7 +5,9 @@ use std::sync::Mutex;
 
 use crate::support::{Golden, difference, host};
 use burn::tensor::{Device, Tensor};
-use twins_attack::{Attack, AttackOutput, DdnConfig, FmnConfig, Norm, SigmaZeroConfig, ThreatModel};
+use twins_attack::{
+    Attack, AttackOutput, DdnConfig, FmnConfig, L2Projection, Norm, SigmaZeroConfig, ThreatModel,
+};
 
 /// Larger than any image's distance to the farthest corner of the box: every adversarial example counts.
 fn unbounded(norm: Norm) -> ThreatModel {
@@ -174,8 +176,12 @@ fn an_overshoot_takes_fmn_over_the_boundary_in_l2() {
     let fmn = FmnConfig::new(unbounded(Norm::L2));
     let published = follow(&fmn.clone().build().unwrap());
     assert_eq!(published.found().iter().sum::<usize>(), 1);
-    let path = follow(&fmn.with_overshoot(1.05).build().unwrap());
+    let path = follow(&fmn.clone().with_overshoot(1.05).build().unwrap());
     assert_eq!(path.found(), [1; 8]);
+    // Here adv-lib's projection onto the sphere leads along the same path as the authors' into the ball.
+    let sphere = follow(&fmn.with_l2_projection(L2Projection::Sphere).build().unwrap());
+    let logits = sphere.logits_off(&golden.values("fmn_l2.logits"), |_| 100);
+    assert!(logits < 1e-4, "{logits}");
     let ddn = golden.values("ddn.distance");
     for (found, ddn) in path.distances.iter().zip(&ddn) {
         // Two local searches need not end at the same point.

@@ -9,6 +9,16 @@ use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
+/// Where [`Fmn`] puts a point in L2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum L2Projection {
+    /// Into the ball, as in paper and authors' code: a point that is nearer than the radius stays where it is.
+    Ball,
+    /// Onto its surface, as in `adv-lib`: a point is always as far away as the radius, before it is clipped to the box.
+    Sphere,
+}
+
 /// Settings of [`Fmn`].
 ///
 /// | setting | default | purpose | range |
@@ -18,16 +28,18 @@ use crate::norms::threat_model::ThreatModel;
 /// | `step_size` | 1 | L2 length of the first step; the last is a hundredth of it | > 0 |
 /// | `gamma` | 0.05 | by which fraction the radius first grows or shrinks; it falls to 0.001 | [0.001, 1) |
 /// | `overshoot` | 1 | factor on the estimated distance of the boundary; 1 is the published rule | ≥ 1 |
+/// | `l2_projection` | ball | where a point is put in L2; ball is the published rule | |
 /// | `targets` | none | classes to aim at, one run for each | |
 /// | `criterion` | misclassified | what counts as success | |
 /// | `depth` | nearest | when to stop | |
 ///
-/// `overshoot` matters in L2: see [`Fmn`].
+/// `overshoot` and `l2_projection` matter in L2: see [`Fmn`].
 ///
 /// ```
-/// use twins_attack::{FmnConfig, Norm, ThreatModel};
+/// use twins_attack::{FmnConfig, L2Projection, Norm, ThreatModel};
 /// let sparse = FmnConfig::new(ThreatModel::new(Norm::L0, 784.0)?).build()?;
-/// let short = FmnConfig::new(ThreatModel::new(Norm::L2, 100.0)?).with_overshoot(1.05).build()?;
+/// let short = FmnConfig::new(ThreatModel::new(Norm::L2, 100.0)?).with_overshoot(1.05);
+/// let short = short.with_l2_projection(L2Projection::Sphere).build()?;
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +49,7 @@ pub struct FmnConfig {
     pub(super) step_size: f32,
     pub(super) gamma: f32,
     pub(super) overshoot: f32,
+    pub(super) l2_projection: L2Projection,
     pub(super) targets: Targets,
     pub(super) criterion: Criterion,
     pub(super) depth: Depth,
@@ -54,6 +67,7 @@ impl FmnConfig {
             step_size: 1.0,
             gamma: 0.05,
             overshoot: 1.0,
+            l2_projection: L2Projection::Ball,
             targets: Targets::None,
             criterion: Criterion::Misclassified,
             depth: Depth::Nearest,
@@ -82,6 +96,12 @@ impl FmnConfig {
     /// estimated distance. Only until it is found, and not in L0.
     pub fn with_overshoot(mut self, overshoot: f32) -> Self {
         self.overshoot = overshoot;
+        self
+    }
+
+    /// Sets where a point is put in L2. The other norms ignore it.
+    pub fn with_l2_projection(mut self, l2_projection: L2Projection) -> Self {
+        self.l2_projection = l2_projection;
         self
     }
 

@@ -1,7 +1,7 @@
 //! Fast minimum norm: small perturbations in any norm.
 
 pub use attack::Fmn;
-pub use config::FmnConfig;
+pub use config::{FmnConfig, L2Projection};
 
 use super::registry::{RegisteredAttack, Setting};
 

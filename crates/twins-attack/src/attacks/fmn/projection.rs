@@ -1,16 +1,18 @@
 //! Projections of an offset onto a ball around zero, without the box. The threat model's own projections in L1 and L0 take
 //! the box into account, which FMN clips to afterwards.
 
+use super::config::L2Projection;
 use crate::norms::norm::Norm;
 
-/// Moves the offset into the ball of this radius.
-pub(super) fn project(norm: Norm, offset: &mut [f32], radius: f32) {
+/// Moves the offset into the ball of this radius, or in L2 onto its surface if so chosen.
+pub(super) fn project(norm: Norm, in_l2: L2Projection, offset: &mut [f32], radius: f32) {
     match norm {
         Norm::Linf => offset.iter_mut().for_each(|o| *o = o.max(-radius).min(radius)),
         Norm::L2 => {
             let length = Norm::L2.length(offset.iter().copied());
-            if length > radius {
-                offset.iter_mut().for_each(|o| *o *= radius / length);
+            if length > radius || in_l2 == L2Projection::Sphere {
+                let scale = radius / length.max(1e-12);
+                offset.iter_mut().for_each(|o| *o *= scale);
             }
         }
         Norm::L1 => {
@@ -60,7 +62,7 @@ mod tests {
 
     fn projected(norm: Norm, offset: &[f32], radius: f32) -> Vec<f32> {
         let mut result = offset.to_vec();
-        project(norm, &mut result, radius);
+        project(norm, L2Projection::Ball, &mut result, radius);
         result
     }
 
@@ -73,6 +75,19 @@ mod tests {
         assert_eq!(projected(Norm::L1, &offset, 5.0), [2.0, -3.0, 0.0]);
         assert_eq!(projected(Norm::L1, &offset, 0.5), [0.0, -0.5, 0.0]);
         assert_eq!(projected(Norm::L0, &offset, 1.0), [0.0, -4.0, 0.0]);
+    }
+
+    #[test]
+    fn the_sphere_is_reached_from_inside_and_outside() {
+        for (offset, radius, expected) in [([0.75, -1.0], 2.5, [1.5, -2.0]), ([3.0, -4.0], 2.5, [1.5, -2.0])]
+        {
+            let mut result = offset;
+            project(Norm::L2, L2Projection::Sphere, &mut result, radius);
+            assert_eq!(result, expected);
+        }
+        let mut zero = [0.0; 2];
+        project(Norm::L2, L2Projection::Sphere, &mut zero, 1.0);
+        assert_eq!(zero, [0.0; 2]);
     }
 
     #[test]
