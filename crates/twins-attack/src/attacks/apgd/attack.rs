@@ -80,11 +80,13 @@ impl Apgd {
             let mut schedule =
                 Schedule::new(ball, steps, self.config.rho, at.loss, changed_values, image.len());
             sparsity_known = true;
-            let mut gradient = at.gradient.clone();
             let mut best = Best { point: x.clone(), response: at };
+            // What is known of x, unless it is the best point.
+            let mut here: Option<Response> = None;
             let mut previous: Option<Vec<f32>> = None;
             for step in 1..=steps {
-                let next = advance(&ball, &schedule, image, &x, previous.as_deref(), &gradient);
+                let gradient = &here.as_ref().unwrap_or(&best.response).gradient;
+                let next = advance(&ball, &schedule, image, &x, previous.as_deref(), gradient);
                 previous = Some(mem::replace(&mut x, next));
                 // No step follows the last point.
                 let at = if step < steps {
@@ -96,14 +98,17 @@ impl Apgd {
                     return Ok(at.finding_at(x));
                 }
                 let loss = at.loss;
-                gradient.clone_from(&at.gradient);
-                if loss > best.response.loss {
-                    best = Best { point: x.clone(), response: at };
-                }
+                here = if loss > best.response.loss {
+                    best.point.copy_from_slice(&x);
+                    best.response = at;
+                    None
+                } else {
+                    Some(at)
+                };
                 let best_changed = || changed(&best.point, image);
                 if schedule.after_step(loss, best.response.loss, best_changed, image.len()) {
-                    x.clone_from(&best.point);
-                    gradient.clone_from(&best.response.gradient);
+                    x.copy_from_slice(&best.point);
+                    here = None;
                 }
             }
             result = Some(best);
