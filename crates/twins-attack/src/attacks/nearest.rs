@@ -20,7 +20,7 @@ impl Depth {
     pub fn run_selection(self) -> RunSelection {
         match self {
             Depth::WithinEpsilon => RunSelection::FirstFooled,
-            Depth::Nearest => RunSelection::Strongest,
+            Depth::Nearest => RunSelection::StrongestSuccess,
         }
     }
 }

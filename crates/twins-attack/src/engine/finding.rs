@@ -47,6 +47,10 @@ pub enum RunSelection {
     FirstFooled,
     /// All runs are made, and the strongest point is returned.
     Strongest,
+    /// All runs are made, and the strongest point of those that succeeded is returned; if none did, the strongest of all.
+    /// This is for minimum-norm attacks, whose strongest point is the nearest: a claim that is refuted must not displace a
+    /// success farther away.
+    StrongestSuccess,
 }
 
 impl RunSelection {
@@ -54,8 +58,14 @@ impl RunSelection {
     /// if it succeeded where the first success decides.
     pub(crate) fn combine(self, earlier: Option<Finding>, later: Finding) -> Finding {
         let Some(earlier) = earlier else { return later };
-        let succeeded = self == RunSelection::FirstFooled && later.fooled;
-        if succeeded || later.loss > earlier.loss { later } else { earlier }
+        let stronger = later.loss > earlier.loss;
+        let replaces = match self {
+            RunSelection::FirstFooled => later.fooled || stronger,
+            RunSelection::Strongest => stronger,
+            RunSelection::StrongestSuccess if later.fooled == earlier.fooled => stronger,
+            RunSelection::StrongestSuccess => later.fooled,
+        };
+        if replaces { later } else { earlier }
     }
 }
 
@@ -73,6 +83,10 @@ mod tests {
         let combined = |selection: RunSelection| selection.combine(Some(strong.clone()), fooling.clone());
         assert_eq!(combined(RunSelection::FirstFooled), fooling);
         assert_eq!(combined(RunSelection::Strongest), strong);
+        assert_eq!(combined(RunSelection::StrongestSuccess), fooling);
+        assert_eq!(RunSelection::StrongestSuccess.combine(Some(fooling.clone()), strong.clone()), fooling);
+        let nearer = finding(true, 1.5);
+        assert_eq!(RunSelection::StrongestSuccess.combine(Some(fooling.clone()), nearer.clone()), nearer);
     }
 
     #[test]

@@ -196,10 +196,11 @@ impl Attack for Apgd {
             Loss::ProbabilityMargin => "pma",
             Loss::Kl => "kl",
         };
+        let chosen = if matches!(self.config.targets, Targets::Malt { .. }) { "-malt" } else { "" };
         match (self.config.targets, self.config.loss) {
             (Targets::None, _) => format!("apgd-{loss}"),
-            (_, Loss::Dlr) => "apgd-t".to_string(),
-            _ => format!("apgd-t-{loss}"),
+            (_, Loss::Dlr) => format!("apgd-t{chosen}"),
+            _ => format!("apgd-t-{loss}{chosen}"),
         }
     }
 

@@ -55,6 +55,16 @@ pub(super) const REGISTERED: &[RegisteredAttack] = &[
         make: |settings| Ok(Box::new(targeted(settings, Loss::Dlr)?)),
     },
     RegisteredAttack {
+        name: "apgd-t-malt",
+        summary: "the same towards 9 classes that MALT chooses by the gradients at the clean image",
+        norms: Apgd::NORMS,
+        settings: TARGETED,
+        make: |settings| {
+            let targets = Targets::Malt { candidates: 100, targets: settings.targets.unwrap_or(TARGETS) };
+            Ok(Box::new(common(settings).with_loss(Loss::Dlr).with_targets(targets).build()?))
+        },
+    },
+    RegisteredAttack {
         name: "apgd-t-pma",
         summary: "Auto-PGD on the targeted difference of probabilities, towards each of 9 classes",
         norms: Apgd::NORMS,

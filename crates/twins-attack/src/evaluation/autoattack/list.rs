@@ -18,12 +18,12 @@ const L1_APGD_TARGETS: usize = 5;
 /// How often untargeted attacks are made where they are repeated.
 const RESTARTS: usize = 5;
 
+/// Attacks, and what had to be chosen otherwise than published.
+type Chosen = (Vec<Box<dyn Attack>>, Vec<Warning>);
+
 impl AutoAttackConfig {
-    /// The attacks for a model with so many classes, and what had to be chosen otherwise than published.
-    pub(in crate::evaluation) fn attacks(
-        &self,
-        classes: usize,
-    ) -> Result<(Vec<Box<dyn Attack>>, Vec<Warning>), AttackError> {
+    /// The attacks for a model with so many classes.
+    pub(in crate::evaluation) fn attacks(&self, classes: usize) -> Result<Chosen, AttackError> {
         let mut attacks = Vec::new();
         for threat in self.threats() {
             attacks.extend(self.attacks_within(threat, classes)?);
