@@ -9,6 +9,7 @@ use burn_twins::train::{Evaluation, Method, Schedule, TrainConfig};
 
 use crate::cli::Cli;
 use crate::support::open_data;
+use crate::support::parts::Parts;
 use crate::tuning::{fit, measure, test_protocol};
 
 pub const ARCH: Architecture = Architecture::TinyResNet;
@@ -61,9 +62,10 @@ pub fn pretrain(
         ..TrainConfig::new(Method::At)
     };
     println!("pre-training {arch} on {source}: {} images, {} epochs", train.len(), config.epochs);
-    let trained = fit(cli, &config, net, &train, devices, &out.join("pretrain"))?;
+    let parts = Parts { train, validation: None, test, held_out: None };
+    let trained = fit(cli, &config, net, &parts, devices, &out.join("pretrain"))?;
     let protocol = test_protocol(&config)?;
-    let Evaluation { clean, robust } = measure(&trained.best, &test, &protocol, devices)?;
+    let Evaluation { clean, robust } = measure(&trained.best, &parts.test, &protocol, devices)?;
     println!("pre-trained: clean {clean}, {protocol} {}", robust.unwrap_or_default());
     Ok(trained.best)
 }

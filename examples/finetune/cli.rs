@@ -37,8 +37,8 @@ pub struct Cli {
     #[arg(long, requires = "weights", value_name = "weights|file")]
     pub frozen_from: Option<FrozenFrom>,
 
-    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR. A fifth of a folder
-    /// without sub-folders train and test is held out for the test.
+    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR. A folder with sub-folders train,
+    /// val and test is validated on val; a fifth of a folder without sub-folders is held out for the test.
     #[arg(long, default_value = "builtin")]
     pub data: DataSource,
 
@@ -140,7 +140,8 @@ pub struct Cli {
     pub attack_precision: Option<Precision>,
 
     /// Share of the training images that is held out to choose the best checkpoint, or none: the last checkpoint is then
-    /// the result [default: 0.1; none with a --preset].
+    /// the result. Data with a validation part of its own is validated on that instead, unless none is given [default: 0.1;
+    /// none with a --preset].
     #[arg(long, value_name = "FRACTION", value_parser = validation_fraction)]
     pub validation: Option<HeldOutShare>,
 

@@ -66,6 +66,8 @@ struct JsonReport<'a> {
     weights: Option<&'a Path>,
     head: &'a str,
     held_out: Option<&'a HeldOut>,
+    /// The number of images of the data's own validation part.
+    validation_images: Option<usize>,
     config: EffectiveConfig,
     results: &'a [Row],
 }
@@ -81,7 +83,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     if cli.show_config {
         println!("{}", serde_json::to_string_pretty(&recipe.config.effective()?)?);
         eprintln!("from {}", recipe.sources());
-        eprintln!("validation: {}", validation(&recipe.config)?);
+        eprintln!("validation: {}", validation(&recipe.config, cli.data.has_validation())?);
         eprintln!("test: {}", test_protocol(&recipe.config)?);
         return Ok(());
     }
@@ -130,6 +132,7 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
         weights: cli.weights.as_deref(),
         head: head.name(),
         held_out: parts.held_out.as_ref(),
+        validation_images: parts.validation.as_ref().map(|images| images.len()),
         config: config.effective()?,
         results: &results,
     };
@@ -159,7 +162,7 @@ fn tune(
     cli: &Cli,
     config: &TrainConfig,
     pretrained: &Net,
-    Parts { train, test, held_out }: &Parts,
+    parts @ Parts { train, test, held_out, .. }: &Parts,
     out: &Path,
     devices: &[Device],
 ) -> Result<(Row, ReportRun), Box<dyn std::error::Error>> {
@@ -167,7 +170,7 @@ fn tune(
     let folder = out.join(method.name());
     println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
     let begin = Instant::now();
-    let trained = fit(cli, config, pretrained.clone(), train, devices, &folder)?;
+    let trained = fit(cli, config, pretrained.clone(), parts, devices, &folder)?;
     let checkpoint = match trained.best_epoch {
         Some(_) => SavedCheckpoint::Best,
         None => SavedCheckpoint::Last,

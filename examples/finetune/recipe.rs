@@ -5,7 +5,7 @@ use std::path::Path;
 use burn_twins::data::{DataSource, Framing};
 use burn_twins::train::{
     AdversaryConfig, AwpConfig, ConfigFile, FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, TrainConfig,
-    TrainError, Tuning,
+    TrainError, Tuning, ValidationConfig,
 };
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -49,12 +49,17 @@ impl Recipe {
             }
         }
         // A whole configuration, such as a run's config.json, has what its method does not use.
-        given.retain(|(setting, _)| match setting.as_str() {
+        given.retain(|(setting, source)| match setting.as_str() {
             "lambda" => config.lambda != base.lambda,
             "beta" => config.beta != base.beta,
+            "validation.fraction" => {
+                let fraction = config.validation.fraction;
+                source.starts_with("--") || fraction.is_none() || fraction != base.validation.fraction
+            }
+            "validation.seed" => config.validation.seed != base.validation.seed,
             _ => true,
         });
-        derive(&mut config, &base, &given);
+        derive(&mut config, &base, &given, cli.data.has_validation());
 
         let several = cli.is_builtin() && !given.iter().any(|(setting, _)| setting == "method");
         let methods = if several { vec![Method::At, Method::TwinsAt] } else { vec![config.method] };
@@ -191,6 +196,22 @@ impl Recipe {
                 self.named("warmup_epochs")
             ));
         }
+        if cli.data.has_validation() {
+            let fraction =
+                config.validation.fraction.map(|fraction| ("validation.fraction", fraction.to_string()));
+            let seed = ("validation.seed", config.validation.seed.to_string());
+            let split = [fraction, Some(seed)].into_iter().flatten();
+            let mut split =
+                split.filter_map(|(setting, value)| Some((setting, value, self.source(setting)?)));
+            if let Some((setting, value, source)) = split.next() {
+                return Some(format!(
+                    "{setting} is {value} ({source}), but --data {} has a validation part of its own, so that no split of \
+                     the training part is drawn; leave {setting} out, give --validation none to validate on nothing, or \
+                     rename the sub-folder val",
+                    cli.data
+                ));
+            }
+        }
         let folder = matches!(cli.data, DataSource::Folder(_));
         if let Some(preset) = cli.preset.filter(|_| self.framing != cli.images.framing && !folder) {
             return Some(format!(
@@ -227,7 +248,7 @@ const OPTIONS: [(&str, &str, &str); 19] = [
 ];
 
 /// Settings that have no option of their own and that others are compared with.
-const COMPARED: [&str; 3] = ["schedule", "warmup_epochs", "tuning"];
+const COMPARED: [&str; 4] = ["schedule", "warmup_epochs", "tuning", "validation.seed"];
 
 /// Which settings were given, and by what: an option, or the last of the files.
 fn given(
@@ -262,8 +283,17 @@ fn full_epochs(config: &TrainConfig) -> usize {
 }
 
 /// Fills in what follows from other settings where it was not given itself.
-fn derive(config: &mut TrainConfig, base: &TrainConfig, given: &[(String, String)]) {
+fn derive(
+    config: &mut TrainConfig,
+    base: &TrainConfig,
+    given: &[(String, String)],
+    own_validation_part: bool,
+) {
     let is_given = |setting: &str| given.iter().any(|(name, _)| name == setting);
+    // A preset holds nothing out because its data has no validation part.
+    if own_validation_part && !is_given("validation.fraction") {
+        config.validation.fraction = config.validation.fraction.or(ValidationConfig::default().fraction);
+    }
     if !is_given("schedule") {
         config.schedule = match config.method {
             Method::AutoLora => Schedule::auto_lora(),

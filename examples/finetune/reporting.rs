@@ -121,7 +121,10 @@ impl ReportAttack {
 pub fn begin(cli: &Cli, arch: Architecture, parts: &Parts, head: &Head, sources: &str) -> Report {
     let weights = cli.weights.as_ref().map(|path| path.display().to_string());
     let (train, test) = (parts.train.len(), parts.test.len());
-    let mut images = format!("{train} for training and validation, {test} for the test");
+    let mut images = match &parts.validation {
+        Some(own) => format!("{train} for training, {} for validation, {test} for the test", own.len()),
+        None => format!("{train} for training and validation, {test} for the test"),
+    };
     if let Some(HeldOut { images: all, fraction, seed }) = &parts.held_out {
         let share = 100.0 * fraction;
         images += &format!(

@@ -43,7 +43,11 @@ pub fn settings(
         "methods": recipe.methods,
         "data": cli.data,
         "limit": cli.limit,
-        "images": { "train": parts.train.len(), "test": parts.test.len() },
+        "images": {
+            "train": parts.train.len(),
+            "validation": parts.validation.as_ref().map(|images| images.len()),
+            "test": parts.test.len(),
+        },
         "classes": parts.train.classes(),
         "held_out": parts.held_out,
         "framing": recipe.framing.to_string(),

@@ -13,16 +13,26 @@ use burn_twins::train::{
 
 use crate::cli::Cli;
 use crate::shell::resume_command;
+use crate::support::parts::Parts;
 
 /// Steps of the PGD that measures robust accuracy on the test images.
 const TEST_STEPS: usize = 20;
 
-/// How the best checkpoint is chosen, in words.
-pub fn validation(config: &TrainConfig) -> Result<String, TrainError> {
-    Ok(match config.validation.fraction {
-        Some(_) => config.validation_protocol()?.to_string(),
-        None => "none, no images are held out: the last checkpoint is the result".to_owned(),
-    })
+/// How the best checkpoint is chosen, in words; `own` says that the data has a validation part.
+pub fn validation(config: &TrainConfig, own: bool) -> Result<String, TrainError> {
+    let part = match (config.validation.fraction, own) {
+        (Some(_), false) => "",
+        (Some(_), true) => ", on the data's own validation part instead of a split of the training part",
+        (None, false) => {
+            return Ok("none, no images are held out: the last checkpoint is the result".to_owned());
+        }
+        (None, true) => {
+            return Ok(
+                "none, the data's validation part is not used: the last checkpoint is the result".to_owned()
+            );
+        }
+    };
+    Ok(format!("{}{part}", config.validation_protocol()?))
 }
 
 /// How robust accuracy is measured on the test images: PGD-20 as published, within the ball of the validation.
@@ -35,7 +45,7 @@ pub fn fit(
     cli: &Cli,
     config: &TrainConfig,
     net: Net,
-    train: &Arc<dyn ImageDataset>,
+    Parts { train, validation: own, .. }: &Parts,
     devices: &[Device],
     folder: &Path,
 ) -> Result<Trained<Net>, Box<dyn std::error::Error>> {
@@ -44,8 +54,12 @@ pub fn fit(
         (_, true) => ExistingRun::Overwrite,
         _ => ExistingRun::Refuse,
     };
-    println!("  validation: {}", validation(config)?);
-    let trained = Trainer::new(config.clone())?
+    println!("  validation: {}", validation(config, own.is_some())?);
+    let mut trainer = Trainer::new(config.clone())?;
+    if let Some(own) = own.as_ref().filter(|_| config.validation.fraction.is_some()) {
+        trainer = trainer.with_validation_set(own.clone());
+    }
+    let trained = trainer
         .with_devices(devices.to_vec())
         .with_run_directory(folder, existing)
         .with_stop_flag(cli.stop.clone())

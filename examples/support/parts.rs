@@ -14,9 +14,11 @@ const TEST_FRACTION: f64 = 0.2;
 /// What chooses it. Not the training's seed: trainings with several seeds are tested on the same images.
 const TEST_SEED: u64 = 0;
 
-/// Both parts of a data source.
+/// The parts of a data source.
 pub struct Parts {
     pub train: Arc<dyn ImageDataset>,
+    /// What checkpoints are chosen on, where the source has such a part; a split of the training part otherwise.
+    pub validation: Option<Arc<dyn ImageDataset>>,
     pub test: Arc<dyn ImageDataset>,
     /// How the test part was drawn, where the source has none of its own.
     pub held_out: Option<HeldOut>,
@@ -39,7 +41,7 @@ pub enum TestImages {
 }
 
 impl Parts {
-    /// Opens both parts, each within its limit.
+    /// Opens the parts, each within its limit; that of the test part also limits a validation part.
     pub fn open(
         images: &ImageArguments,
         source: &DataSource,
@@ -62,8 +64,16 @@ impl Parts {
             };
             (part(train)?, part(test)?, Some(held_out))
         };
+        let validation = match source.has_validation() {
+            true => {
+                let images = images.open(source, Part::Validation, None)?;
+                Some(reported("validation part", images, test_limit)?)
+            }
+            false => None,
+        };
         Ok(Self {
             train: reported("training part", train, train_limit)?,
+            validation,
             test: reported("test part", test, test_limit)?,
             held_out,
         })

@@ -75,7 +75,7 @@ fn a_fifth_of_a_folder_without_parts_is_tested_on_and_never_trained_on() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("images");
     let source = images(&root, [("blue", 10), ("red", 15)]);
-    let Parts { train, test, held_out } = Parts::open(&arguments(), &source, [None; 2]).unwrap();
+    let Parts { train, test, held_out, .. } = Parts::open(&arguments(), &source, [None; 2]).unwrap();
     assert_eq!(held_out, Some(HeldOut { images: 25, fraction: 0.2, seed: 0 }));
     // A fifth of 10 and of 15.
     assert_eq!(test.labels().unwrap(), [0, 0, 1, 1, 1]);
@@ -123,6 +123,7 @@ fn a_fifth_of_a_folder_without_parts_is_tested_on_and_never_trained_on() {
     let source = DataSource::Folder(divided);
     let parts = Parts::open(&arguments(), &source, [None; 2]).unwrap();
     assert_eq!((parts.train.len(), parts.test.len(), parts.held_out), (8, 5, None));
+    assert!(parts.validation.is_none(), "val is the test part");
     let message =
         open_test(&arguments(), &source, None, None, Some(TestImages::All)).err().unwrap().to_string();
     assert!(message.contains("has a test part"), "{message}");
@@ -171,6 +172,60 @@ fn an_evaluation_measures_what_the_run_held_out() {
     succeed("convert", here, &[model, "--arch", "tiny-resnet", "--out", "again.safetensors"]);
     assert_eq!(evaluate("again.safetensors", &[]).1["clean"], *clean);
     assert_eq!(evaluate("model.safetensors", &[]).1["clean"]["total"], 60, "not trained on this folder");
+}
+
+#[test]
+fn a_folder_with_val_and_test_is_validated_on_val() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for (part, counts) in [("train", [10, 12]), ("val", [3, 4]), ("test", [5, 6])] {
+        let [blue, red] = counts;
+        images(&here.join("images").join(part), [("blue", blue), ("red", red)]);
+    }
+    model(&here.join("model.safetensors"), None);
+    let own = "on the data's own validation part instead of a split of the training part";
+
+    let said = succeed("finetune", here, &job("model.safetensors", "run", &[]));
+    // All of train is trained on, and the epoch is measured on the 7 images of val.
+    assert!(said.contains("with at: 22 images, 1 epochs") && said.contains(own), "{said}");
+    let metrics = fs::read_to_string(here.join("run/at/metrics.jsonl")).unwrap();
+    let epoch: Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    assert_eq!(epoch["validation_clean_accuracy"]["total"], 7, "{epoch}");
+    let report = json(here.join("run/report.json"));
+    assert_eq!(
+        (&report["validation_images"], &report["results"][0]["test"]["clean"]["total"]),
+        (&7.into(), &11.into())
+    );
+    let html = fs::read_to_string(here.join("run/report.html")).unwrap();
+    assert!(html.contains("22 for training, 7 for validation, 11 for the test"), "the report says so");
+
+    // None is an answer, a split is a contradiction; a preset, which has no validation, gives way.
+    fn show<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["--show-config"], &job("model.safetensors", "other", more)[..]].concat()
+    }
+    let said = |more: &[&str]| {
+        let output = run("finetune", here, &show(more));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{more:?}: {message}");
+        message
+    };
+    assert!(said(&["--preset", "paper-cifar"]).contains(own));
+    for none in [["--validation", "none"], ["--set", "validation=none"]] {
+        assert!(said(&none).contains("validation: none, the data's validation part is not used"), "{none:?}");
+    }
+    fs::write(here.join("split.toml"), "[validation]\nfraction = 0.2\n").unwrap();
+    fs::write(here.join("none.toml"), "validation = \"none\"\n").unwrap();
+    let more = ["--preset", "paper-cifar", "--config", "none.toml"];
+    assert!(said(&more).contains("validation: none, the data's validation part is not used"));
+    for (more, setting) in [
+        (["--validation", "0.1"], "validation.fraction is 0.1 (--validation)"),
+        (["--set", "validation.fraction=0.1"], "validation.fraction is 0.1 (--set)"),
+        (["--set", "validation.seed=3"], "validation.seed is 3 (--set)"),
+        (["--config", "split.toml"], "validation.fraction is 0.2 (split.toml)"),
+    ] {
+        let message = fail("finetune", here, &show(&more));
+        assert!(message.contains(setting) && message.contains("--validation none"), "{more:?}: {message}");
+    }
 }
 
 #[test]

@@ -50,6 +50,8 @@ impl CifarVariant {
             (Self::Cifar10, Part::Test) => vec!["test_batch".to_owned()],
             (Self::Cifar100, Part::Train) => vec!["train".to_owned()],
             (Self::Cifar100, Part::Test) => vec!["test".to_owned()],
+            // Refused before: neither data set has one.
+            (_, Part::Validation) => Vec::new(),
         };
         let ending = match form {
             Form::Binary => ".bin",
@@ -119,6 +121,9 @@ impl CifarDataset {
     /// Files that are missing or damaged, pickles that ask for anything but arrays of bytes, and labels that are no
     /// class.
     pub fn open(folder: impl AsRef<Path>, variant: CifarVariant, part: Part) -> Result<Self, DataError> {
+        if part == Part::Validation {
+            return Err(DataError::MissingPart { folder: folder.as_ref().to_path_buf(), part });
+        }
         let (folder, form) = locate(folder.as_ref(), variant, part)?;
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for name in variant.files(form, part) {

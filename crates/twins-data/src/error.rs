@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use crate::Part;
 use crate::pickle::PickleFault;
 
 /// What can be wrong with data on disk, and with what is asked of a data set.
@@ -24,6 +25,15 @@ pub enum DataError {
         folder: PathBuf,
         /// The names that were looked for.
         names: Vec<String>,
+    },
+
+    /// A part was asked for that the data set does not have.
+    #[error("{} has no {part} part; split one off the training part", folder.display())]
+    MissingPart {
+        /// The folder of the data set, or the name of the built-in data.
+        folder: PathBuf,
+        /// The part that was asked for.
+        part: Part,
     },
 
     /// A file does not begin with its format's magic number.

@@ -94,6 +94,7 @@ fn find_idx(
     let prefix = match part {
         Part::Train => "train",
         Part::Test => "t10k",
+        Part::Validation => return Err(DataError::MissingPart { folder: folder.to_path_buf(), part }),
     };
     let names = ["-", "."].map(|separator| format!("{prefix}-{content}{separator}idx{dimensions}-ubyte"));
     let compressed = names.clone().map(|name| name + ".gz");

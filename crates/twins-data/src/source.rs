@@ -19,8 +19,9 @@ use crate::{
 /// | `cifar10:DIR`, `cifar100:DIR` | [`CifarDataset`] |
 /// | `folder:DIR` | [`FolderDataset`](crate::FolderDataset) |
 ///
-/// A folder is one set of images. If it has sub-folders `train` and `test` (or `val`), these are the parts, and
-/// `train` says which classes there are; otherwise both parts are all images, and the caller splits them
+/// A folder is one set of images. If it has sub-folders `train` and `test`, these are the parts, and `val` beside them is the
+/// validation part. With `train` and `val` alone, `val` is the test part, as it is for ImageNet. `train` defines the classes.
+/// A folder without these sub-folders gives all its images for either part, and the caller splits them
 /// ([`has_parts`](DataSource::has_parts)).
 ///
 /// ```
@@ -53,7 +54,7 @@ impl DataSource {
     /// The number of test samples of the built-in data.
     pub const BUILTIN_TEST: usize = 2_000;
 
-    /// Whether training and test part are different images: not those of a folder without `train` and `test` (or `val`).
+    /// Whether training and test part are different images, which they are not in a folder without `train` and `test` (or `val`).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -70,15 +71,41 @@ impl DataSource {
     /// ```
     pub fn has_parts(&self) -> bool {
         match self {
-            Self::Folder(folder) => part_folders(folder).is_some(),
+            Self::Folder(folder) => PartFolders::find(folder).is_some(),
             _ => true,
+        }
+    }
+
+    /// Whether the data has a validation part, as a folder with `train`, `val` and `test` does.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use twins_data::DataSource;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let source: DataSource = format!("folder:{}", folder.path().display()).parse()?;
+    /// for part in ["train", "val"] {
+    ///     std::fs::create_dir(folder.path().join(part))?;
+    /// }
+    /// // The test part, as long as there is no other.
+    /// assert!(!source.has_validation());
+    /// std::fs::create_dir(folder.path().join("test"))?;
+    /// assert!(source.has_validation());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn has_validation(&self) -> bool {
+        match self {
+            Self::Folder(folder) => PartFolders::find(folder).is_some_and(|parts| parts.validation.is_some()),
+            _ => false,
         }
     }
 
     /// Opens a part.
     ///
     /// # Errors
-    /// What the reader finds wrong with the files.
+    /// What the reader finds wrong with the files; [`DataError::MissingPart`] for a validation part where there is
+    /// none ([`has_validation`](Self::has_validation)).
     pub fn open(&self, part: Part) -> Result<Arc<dyn ImageDataset>, DataError> {
         self.open_with(part, |folder| folder)
     }
@@ -113,6 +140,9 @@ impl DataSource {
                 let len = match part {
                     Part::Train => Self::BUILTIN_TRAIN,
                     Part::Test => Self::BUILTIN_TEST,
+                    Part::Validation => {
+                        return Err(DataError::MissingPart { folder: self.to_string().into(), part });
+                    }
                 };
                 Arc::new(BuiltinDataset::new(*task, part, len, 0))
             }
@@ -125,21 +155,39 @@ impl DataSource {
 }
 
 fn folder_config(folder: &Path, part: Part) -> Result<FolderConfig, DataError> {
-    Ok(match (part_folders(folder), part) {
-        // A test set that lacks a class must not shift the labels of the classes after it.
-        (Some([train, test]), Part::Test) => {
-            FolderConfig::new(test).with_classes(FolderConfig::new(train).class_names()?)
-        }
-        (Some([train, _]), Part::Train) => FolderConfig::new(train),
-        (None, _) => FolderConfig::new(folder),
-    })
+    let missing = || DataError::MissingPart { folder: folder.to_path_buf(), part };
+    let (train, held_out) = match (PartFolders::find(folder), part) {
+        (None, Part::Validation) => return Err(missing()),
+        (None, _) => return Ok(FolderConfig::new(folder)),
+        (Some(parts), Part::Train) => return Ok(FolderConfig::new(parts.train)),
+        (Some(parts), Part::Validation) => (parts.train, parts.validation.ok_or_else(missing)?),
+        (Some(parts), Part::Test) => (parts.train, parts.test),
+    };
+    // A part that lacks a class must not shift the labels of the classes after it.
+    Ok(FolderConfig::new(held_out).with_classes(FolderConfig::new(train).class_names()?))
 }
 
-/// The sub-folders of the training and of the test part, if there are both.
-fn part_folders(folder: &Path) -> Option<[PathBuf; 2]> {
-    let train = folder.join("train");
-    let test = ["test", "val"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir())?;
-    train.is_dir().then_some([train, test])
+/// The sub-folders of a folder that is divided into parts.
+struct PartFolders {
+    train: PathBuf,
+    validation: Option<PathBuf>,
+    test: PathBuf,
+}
+
+impl PartFolders {
+    /// The sub-folders, if there are both training and test images.
+    fn find(folder: &Path) -> Option<Self> {
+        let [train, validation, test] = ["train", "val", "test"].map(|name| {
+            let path = folder.join(name);
+            path.is_dir().then_some(path)
+        });
+        let train = train?;
+        match (validation, test) {
+            (validation, Some(test)) => Some(Self { train, validation, test }),
+            (Some(test), None) => Some(Self { train, validation: None, test }),
+            (None, None) => None,
+        }
+    }
 }
 
 impl FromStr for DataSource {
@@ -260,5 +308,29 @@ mod tests {
         }
         let (_folder, source) = folder(&["train/a/1.png", "test/b/1.png"]);
         assert!(matches!(source.open(Part::Test), Err(DataError::UnknownClass { .. })));
+    }
+
+    #[test]
+    fn val_beside_test_is_the_validation_part() {
+        let files =
+            ["train/a/1.png", "train/b/1.png", "val/b/1.png", "test/a/1.png", "test/b/1.png", "test/b/2.png"];
+        let (_folder, source) = folder(&files);
+        assert!(source.has_parts() && source.has_validation());
+        let labels = |part| source.open(part).unwrap().labels().unwrap();
+        assert_eq!(labels(Part::Train), [0, 1]);
+        assert_eq!(labels(Part::Validation), [1]);
+        assert_eq!(labels(Part::Test), [0, 1, 1]);
+    }
+
+    #[test]
+    fn a_validation_part_that_is_not_there_is_an_error() {
+        let (_whole, whole) = folder(&["a/1.png"]);
+        let (_two, two) = folder(&["train/a/1.png", "val/a/1.png"]);
+        let others = ["builtin", "mnist:none", "cifar10:none"].map(|text| text.parse().unwrap());
+        for source in others.into_iter().chain([whole, two]) {
+            assert!(!source.has_validation());
+            let error = source.open(Part::Validation).err().unwrap();
+            assert!(matches!(error, DataError::MissingPart { part: Part::Validation, .. }), "{error}");
+        }
     }
 }

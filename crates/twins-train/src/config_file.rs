@@ -101,7 +101,10 @@ impl ConfigFile {
 
     /// Whether the file gives a setting, by its dotted path such as `adversary.steps`, or anything below it.
     pub fn gives(&self, setting: &str) -> bool {
-        setting.split('.').try_fold(&self.value, |value, key| value.get(key)).is_some()
+        // `validation = "none"` is short for its fraction.
+        let short =
+            setting == "validation.fraction" && self.value.get("validation").is_some_and(Value::is_string);
+        short || setting.split('.').try_fold(&self.value, |value, key| value.get(key)).is_some()
     }
 
     /// A configuration with the file's settings in the place of its own. Tables are taken over key by key, but those of
@@ -217,6 +220,8 @@ mod tests {
         ] {
             assert_eq!(file.gives(setting), given, "{setting}");
         }
+        let none = ConfigFile::from_toml("run.toml", "validation = \"none\"").unwrap();
+        assert!(none.gives("validation.fraction") && !none.gives("validation.seed"));
     }
 
     #[test]

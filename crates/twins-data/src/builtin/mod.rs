@@ -72,6 +72,8 @@ impl BuiltinDataset {
         let part = match self.part {
             Part::Train => 0,
             Part::Test => 1,
+            // The highest bit, which no index reaches: the numbers of the other parts stay what they are.
+            Part::Validation => 1 << 63,
         };
         (index as u64) << 2 | task << 1 | part
     }
@@ -126,7 +128,7 @@ mod tests {
     fn a_sample_depends_on_task_part_seed_and_index() {
         let mut images = HashSet::new();
         for task in [Task::Source, Task::Target] {
-            for part in [Part::Train, Part::Test] {
+            for part in [Part::Train, Part::Validation, Part::Test] {
                 for seed in 0..3 {
                     let dataset = BuiltinDataset::new(task, part, 50, seed);
                     // A longer data set begins with the same samples.
