@@ -9,9 +9,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Tensor};
-use burn_dataset::Dataset;
 use burn_twins::attack::Norm;
-use burn_twins::data::{DataError, Image, ImageDataset, LabelledImage};
+use burn_twins::data::{DataError, ImageDataset, TensorDataset};
 use burn_twins::nn::Wing;
 use burn_twins::train::{
     AdversaryConfig, ImageClassifier, Loss, Method, Objective, TrainConfig, Trainer, TrainingBatch, evaluate,
@@ -32,47 +31,21 @@ impl ImageClassifier for Net {
     }
 }
 
-/// Images that are made when they are asked for: stripes, across or along, with noise from a hash of the pixel.
-struct Stripes {
-    len: usize,
-    seed: usize,
-    classes: Vec<String>,
+/// Images in memory: stripes, across or along, with noise from a hash of the pixel. What is read as it is needed implements
+/// `ImageDataset` instead.
+fn stripes(len: usize, seed: usize) -> Result<Arc<dyn ImageDataset>, DataError> {
+    let pixel = |index: usize, at: usize| {
+        let position = [at / 12, at % 12][index % 2] + index / 2;
+        let noise = (index * 144 + at + 99_991 * seed).wrapping_mul(2_654_435_761) >> 13;
+        (if position % 4 < 2 { 95 } else { 145 }) + (noise % 15) as u8
+    };
+    let pixels = (0..len).flat_map(|index| (0..144).map(move |at| pixel(index, at))).collect();
+    let labels = (0..len).map(|index| index % 2).collect();
+    let dataset = TensorDataset::from_bytes([1, 12, 12], pixels, labels)?;
+    Ok(Arc::new(dataset.with_classes(["across", "along"])?))
 }
 
-impl Stripes {
-    fn dataset(len: usize, seed: usize) -> Arc<dyn ImageDataset> {
-        Arc::new(Self { len, seed, classes: vec!["across".to_owned(), "along".to_owned()] })
-    }
-}
-
-impl Dataset<LabelledImage, DataError> for Stripes {
-    fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
-        let label = index % 2;
-        let pixel = |at: usize| {
-            let position = [at / 12, at % 12][label] + index / 2;
-            let noise = (index * 144 + at + 99_991 * self.seed).wrapping_mul(2_654_435_761) >> 13;
-            (if position % 4 < 2 { 95 } else { 145 }) + (noise % 15) as u8
-        };
-        let image = Image { shape: [1, 12, 12], pixels: (0..144).map(pixel).collect() };
-        Ok(LabelledImage { image, label })
-    }
-
-    fn len(&self) -> usize {
-        self.len
-    }
-}
-
-impl ImageDataset for Stripes {
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn image_shape(&self) -> [usize; 3] {
-        [1, 12, 12]
-    }
-}
-
-/// Adversarial logit pairing (Kannan et al., 2018): cross-entropy on the adversary's images, and the mean squared
+/// Adversarial logit pairing (Kannan et al., 2018): cross-entropy on the adversarial examples, and the mean squared
 /// distance of their logits to those of the clean ones.
 struct LogitPairing(f64);
 
@@ -107,9 +80,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The test measures what the best checkpoint is chosen by.
     let protocol = config.validation_protocol()?;
     let trainer = Trainer::new(config)?.with_objective(LogitPairing(0.5));
-    let test = Stripes::dataset(100, 1);
+    let test = stripes(100, 1)?;
     let before = evaluate(&net, &test, Some(&protocol), 50)?;
-    let trained = trainer.fit(net, Stripes::dataset(400, 0))?;
+    let trained = trainer.fit(net, stripes(400, 0)?)?;
     let after = evaluate(&trained.best, &test, Some(&protocol), 50)?;
     for (name, accuracy) in [("before", before), ("after", after)] {
         println!("{name}: clean {}, {protocol} {}", accuracy.clean, accuracy.robust.unwrap_or_default());

@@ -9,6 +9,51 @@ use crate::{DataError, LabelledImage};
 
 /// A data set of images of one shape, each with the index of its class.
 ///
+/// A custom data set implements [`Dataset`] and this trait. It wraps its own errors in [`DataError::custom`]; they reach the
+/// caller of a training or an evaluation as the source of that error. Images that are in memory already need no implementation:
+/// see [`TensorDataset`](crate::TensorDataset).
+///
+/// ```
+/// use std::error::Error;
+/// use twins_data::{DataError, Dataset, Image, ImageDataset, LabelledImage, collate};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("scan {0} has not been made yet")]
+/// struct NotScanned(usize);
+///
+/// struct Scans {
+///     classes: Vec<String>,
+/// }
+///
+/// impl Dataset<LabelledImage, DataError> for Scans {
+///     fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+///         if index == 1 {
+///             return Err(DataError::custom(NotScanned(index)));
+///         }
+///         let image = Image { shape: [1, 2, 2], pixels: vec![0, 85, 170, 255] };
+///         Ok(LabelledImage { image, label: index % 2 })
+///     }
+///
+///     fn len(&self) -> usize {
+///         3
+///     }
+/// }
+///
+/// impl ImageDataset for Scans {
+///     fn classes(&self) -> &[String] {
+///         &self.classes
+///     }
+///
+///     fn image_shape(&self) -> [usize; 3] {
+///         [1, 2, 2]
+///     }
+/// }
+///
+/// let scans = Scans { classes: vec!["healthy".to_owned(), "ill".to_owned()] };
+/// let error = collate(&scans, &[0, 1], None, &burn::tensor::Device::flex()).unwrap_err();
+/// assert!(error.source().unwrap().is::<NotScanned>());
+/// ```
+///
 /// It is object safe: programs hold an `Arc<dyn ImageDataset>`, because which reader it is depends on the
 /// command line.
 pub trait ImageDataset: Dataset<LabelledImage, DataError> {

@@ -272,6 +272,50 @@ pub enum DataError {
         len: usize,
     },
 
+    /// The number of values is not that of the shape and the number of labels.
+    #[error(
+        "{found} values are not {labels} images of shape {shape:?} (channels, height, width), one for each of {labels} labels; \
+         give that many values, channels first"
+    )]
+    ValueCount {
+        /// The number of values found.
+        found: usize,
+        /// The shape of an image.
+        shape: [usize; 3],
+        /// The number of labels.
+        labels: usize,
+    },
+
+    /// A value of an image is not within [0, 1].
+    #[error(
+        "sample {index} has the value {value}, which is not within [0, 1]; divide 8-bit values by 255, and leave input \
+         normalisation to the model"
+    )]
+    ValueOutOfRange {
+        /// The sample's index.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+
+    /// A label is negative, or has no class.
+    #[error("the label of sample {index} is {label}; labels are numbers from 0{}", below(*classes))]
+    LabelWithoutClass {
+        /// The sample's index.
+        index: usize,
+        /// The label.
+        label: i64,
+        /// The number of classes, if it is known.
+        classes: Option<usize>,
+    },
+
+    /// A custom data set reports an error of its own; see [`DataError::custom`].
+    #[error("the data set reports: {source}")]
+    Custom {
+        /// The data set's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// A batch, a limit or a subset of no samples was asked for.
     #[error("{what} of no samples was asked for; at least one is needed")]
     NoSamples {
@@ -326,6 +370,28 @@ pub enum DataError {
         /// The text given.
         given: String,
     },
+}
+
+impl DataError {
+    /// Wraps an error of a custom data set, which stays available as [`source`](std::error::Error::source) and through
+    /// [`downcast_ref`](std::error::Error#method.downcast_ref).
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use twins_data::DataError;
+    ///
+    /// let error = "one".parse::<u8>().map_err(DataError::custom).unwrap_err();
+    /// assert_eq!(error.to_string(), "the data set reports: invalid digit found in string");
+    /// assert!(error.source().unwrap().is::<std::num::ParseIntError>());
+    /// ```
+    pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Custom { source: error.into() }
+    }
+}
+
+/// The end of a range that goes on to the last class.
+fn below(classes: Option<usize>) -> String {
+    classes.map_or_else(String::new, |classes| format!(" and below the number of classes, {classes}"))
 }
 
 fn abridged(names: &[String]) -> String {

@@ -304,7 +304,7 @@ fn list(folder: &Path) -> Result<(Vec<OsString>, Vec<OsString>), DataError> {
     Ok((subfolders, files))
 }
 
-fn refuse_duplicates(names: &[String]) -> Result<(), DataError> {
+pub(crate) fn refuse_duplicates(names: &[String]) -> Result<(), DataError> {
     let mut seen = BTreeSet::new();
     match names.iter().find(|name| !seen.insert(name.trim())) {
         None => Ok(()),

@@ -11,12 +11,12 @@
 //! | [`CifarDataset`] | CIFAR-10 and CIFAR-100 in their published binary and Python forms |
 //! | [`FolderDataset`] | one sub-folder per class; decoded when asked for |
 //! | [`BuiltinDataset`] | two tasks drawn by the program itself: letters and digits |
+//! | [`TensorDataset`] | tensors or vectors of a program |
 //!
 //! [`DataSource`] is the command-line form of all of them.
 //!
 //! ```
-//! use burn_dataset::Dataset;
-//! use twins_data::{BuiltinDataset, Part, Task, collate};
+//! use twins_data::{BuiltinDataset, Dataset, Part, Task, collate};
 //!
 //! # fn main() -> Result<(), twins_data::DataError> {
 //! let digits = BuiltinDataset::new(Task::Target, Part::Train, 100, 0);
@@ -54,6 +54,7 @@ mod resized_crop;
 mod source;
 mod split;
 mod subset;
+mod tensor_dataset;
 
 pub use augmentation::Augmentation;
 pub use batch::{Batch, collate};
@@ -73,3 +74,7 @@ pub use resized_crop::RandomResizedCrop;
 pub use source::DataSource;
 pub use split::{Split, split};
 pub use subset::Subset;
+pub use tensor_dataset::TensorDataset;
+
+// The trait that a custom data set implements beside `ImageDataset`, and the crate with its adaptors.
+pub use burn_dataset::{self, Dataset};
