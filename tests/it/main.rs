@@ -21,6 +21,7 @@ mod backend_resume;
 mod batch_memory;
 mod cifar_accuracy;
 mod cifar_autoattack;
+mod cifar_robust;
 mod custom_training;
 mod evaluate_options;
 mod evaluate_resume;

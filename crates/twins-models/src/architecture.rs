@@ -15,7 +15,7 @@ use crate::normalisation::Normalisation;
 /// |---|---|---|
 /// | `mnist-cnn` | two strided 4×4 convolutions, two dense layers (Wong et al., "Fast is better than free", ICLR 2020) | 1×28×28 |
 /// | `tiny-resnet` | `resnet8` with stride 2 in its first convolution | 3×32×32 |
-/// | `resnet8`, `resnet20`, `resnet32`, `resnet44`, `resnet56` | CIFAR ResNets with parameter-free shortcuts (He et al., CVPR 2016, §4.2) | 3×32×32 |
+/// | `resnet8`, `resnet20`, `resnet32`, `resnet44`, `resnet56` | CIFAR ResNets (He et al., CVPR 2016, §4.2); their [`Shortcuts`](crate::Shortcuts) are parameter-free, or projections where the weights have them | 3×32×32 |
 /// | `resnet18` … `resnet152` | ImageNet ResNets (He et al., CVPR 2016, §4.1), the stride in the 3×3 convolution as torchvision has it | 3×224×224 |
 /// | `wide-resnet50-2`, `wide-resnet50-4` | ResNet-50 with 2 and 4 times wider bottlenecks | 3×224×224 |
 /// | `resnext50-32x4d` | ResNet-50 with 32 groups (Xie et al., CVPR 2017) | 3×224×224 |
@@ -161,6 +161,20 @@ impl Architecture {
             Self::DeepMindWideResNet { .. } => Some(Normalisation::cifar10()),
             _ => Some(Normalisation::imagenet()),
         }
+    }
+
+    /// Whether published weights of this network exist in both forms of [`Shortcuts`](crate::Shortcuts): the CIFAR
+    /// ResNets.
+    pub fn has_both_shortcuts(self) -> bool {
+        matches!(
+            self,
+            Self::TinyResNet
+                | Self::ResNet8
+                | Self::ResNet20
+                | Self::ResNet32
+                | Self::ResNet44
+                | Self::ResNet56
+        )
     }
 
     fn wide(text: &str) -> Option<Result<Self, ModelError>> {

@@ -7,6 +7,7 @@ use crate::architecture::Architecture;
 use crate::error::ModelError;
 use crate::net::Net;
 use crate::normalisation::Normalisation;
+use crate::shortcuts::Shortcuts;
 use crate::spec::BodySpec;
 
 /// Configuration of a network.
@@ -18,6 +19,7 @@ use crate::spec::BodySpec;
 /// | `normalisation` | [`Architecture::default_normalisation`] | mean and std inside the model | one value per channel |
 /// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn` |
 /// | `upsampling` | none | height and width that images are enlarged to inside the model, nearest pixel | ≥ `image_size` |
+/// | `shortcuts` | none: those of the imported weights, padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
 /// | `seed` | 0 | initial weights | any |
 ///
 /// ```
@@ -37,6 +39,8 @@ pub struct ModelConfig {
     normalisation: Option<Normalisation>,
     image_size: [usize; 2],
     upsampling: Option<[usize; 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shortcuts: Option<Shortcuts>,
     seed: u64,
 }
 
@@ -50,6 +54,7 @@ impl ModelConfig {
             normalisation: architecture.default_normalisation(),
             image_size: [height, width],
             upsampling: None,
+            shortcuts: None,
             seed: 0,
         }
     }
@@ -75,6 +80,23 @@ impl ModelConfig {
     /// Sets the height and width that images are enlarged to inside the model, by nearest pixel.
     pub fn with_upsampling(mut self, upsampling: Option<[usize; 2]>) -> Self {
         self.upsampling = upsampling;
+        self
+    }
+
+    /// Sets the shortcuts of a CIFAR ResNet. With `None`, the default, an import takes those that the file has, and a new
+    /// network gets [`Shortcuts::Padded`]. With a choice, weights of the other form are refused.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use twins_models::{Architecture, ModelConfig, Shortcuts};
+    ///
+    /// let config = ModelConfig::new(Architecture::ResNet20, 10).with_shortcuts(Some(Shortcuts::Projected));
+    /// let net = config.init(&Device::flex())?;
+    /// assert_eq!(net.config().shortcuts(), Some(Shortcuts::Projected));
+    /// # Ok::<(), twins_models::ModelError>(())
+    /// ```
+    pub fn with_shortcuts(mut self, shortcuts: Option<Shortcuts>) -> Self {
+        self.shortcuts = shortcuts;
         self
     }
 
@@ -104,6 +126,11 @@ impl ModelConfig {
         self.upsampling
     }
 
+    /// Shortcuts of a CIFAR ResNet; `None` for other networks, and where they are left to the import.
+    pub fn shortcuts(&self) -> Option<Shortcuts> {
+        self.shortcuts
+    }
+
     /// Shape `[channels, height, width]` of the images.
     pub fn input_shape(&self) -> [usize; 3] {
         let [channels, _, _] = self.architecture.input_shape();
@@ -125,11 +152,11 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Classes`], [`ModelError::NormalisationChannels`] or
+    /// [`ModelError::Classes`], [`ModelError::NormalisationChannels`], [`ModelError::Shortcuts`] or
     /// [`ModelError::ImageSize`].
     pub fn init(&self, device: &Device) -> Result<Net, ModelError> {
         self.check()?;
-        Ok(Net::new(BodySpec::new(self.architecture), self.clone(), device))
+        Ok(Net::new(BodySpec::new(self.architecture, self.shortcuts), self.clone(), device))
     }
 
     pub(crate) fn check(&self) -> Result<(), ModelError> {
@@ -142,6 +169,11 @@ impl ModelConfig {
             && found != expected
         {
             return Err(ModelError::NormalisationChannels { arch, expected, found });
+        }
+        if let Some(shortcuts) = self.shortcuts
+            && !arch.has_both_shortcuts()
+        {
+            return Err(ModelError::Shortcuts { arch, shortcuts });
         }
         let [height, width] = self.upsampling.unwrap_or(self.image_size);
         let refuse = |remedy| Err(ModelError::ImageSize { arch, height, width, remedy });

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::architecture::Architecture;
 use crate::import::ImportMismatch;
+use crate::shortcuts::Shortcuts;
 
 /// Errors of building, importing, saving and loading models.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,16 @@ pub enum ModelError {
         expected: usize,
         /// Channels of the normalisation.
         found: usize,
+    },
+    /// Shortcuts were chosen for a network that has them in one form only.
+    #[error(
+        "{arch} has no choice of shortcuts, {shortcuts} ones were asked for: leave them out; resnet20, 32, 44 and 56 have both"
+    )]
+    Shortcuts {
+        /// The network.
+        arch: Architecture,
+        /// Shortcuts that were asked for.
+        shortcuts: Shortcuts,
     },
     /// A classifier needs at least two classes.
     #[error("a classifier of {found} classes was asked for: give at least 2")]

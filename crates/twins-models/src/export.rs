@@ -10,7 +10,6 @@ use twins_files::{safetensors_bytes, write_whole};
 use crate::error::ModelError;
 use crate::import::{Slot, slots, values};
 use crate::net::Net;
-use crate::spec::namings;
 
 /// Which batch-normalisation values a file gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub(crate) fn write(
 ) -> Result<(), ModelError> {
     // Running statistics lag one update behind on a model in training; `valid` catches up.
     let body = net.body().valid();
-    let naming = namings(net.architecture())[0];
+    let naming = net.namings()[0];
     let data = values(&body);
     let mut bytes: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for slot in slots(&body) {

@@ -9,9 +9,8 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::golden::{golden, images};
 use crate::import::counting::peak;
-use crate::import::{Slot, slots};
-use crate::spec::namings;
-use crate::{Architecture, ImportOptions, ModelConfig, load_weights};
+use crate::import::{Naming, Slot, slots};
+use crate::{Architecture, ImportOptions, ModelConfig, Shortcuts, load_weights};
 
 /// The generator's hash in [0, 1): 32-bit arithmetic, the finaliser of MurmurHash3.
 fn uniform(seed: u32, index: u32) -> f64 {
@@ -41,8 +40,7 @@ fn hashed(name: &str, shape: &[usize]) -> Vec<u8> {
 }
 
 /// A file of all entries that the published network has, each hashed; returns the number of parameters.
-fn write_weights(path: &Path, arch: Architecture, slots: &[Slot]) -> usize {
-    let naming = namings(arch)[0];
+fn write_weights(path: &Path, naming: Naming, slots: &[Slot]) -> usize {
     let plain = slots.iter().filter(|slot| slot.adaptive_path().is_none());
     let entries: Vec<(String, Vec<usize>, Vec<u8>)> = plain
         .map(|slot| {
@@ -68,12 +66,16 @@ fn check(name: &str) {
     let expected: Vec<f32> =
         expected.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
 
-    let arch: Architecture = name.parse().unwrap();
-    let config = ModelConfig::new(arch, expected.len()).with_normalisation(None);
+    let (arch, shortcuts) = match name.strip_suffix("+projected") {
+        Some(arch) => (arch, Some(Shortcuts::Projected)),
+        None => (name, None),
+    };
+    let arch: Architecture = arch.parse().unwrap();
+    let config = ModelConfig::new(arch, expected.len()).with_normalisation(None).with_shortcuts(shortcuts);
     let net = config.init(&device).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
-    let parameters = write_weights(&path, arch, &slots(net.body()));
+    let parameters = write_weights(&path, net.namings()[0], &slots(net.body()));
     assert_eq!(parameters.to_string(), counts[name], "parameters of {name}");
 
     let length = std::fs::metadata(&path).unwrap().len() as usize;
@@ -101,7 +103,18 @@ fn resnets_agree_with_torchvision_at_full_size() {
 
 #[test]
 fn cifar_networks_agree_with_pytorch_at_full_size() {
-    for name in ["resnet20", "resnet32", "resnet44", "resnet56", "resnet18-cifar", "preact-resnet18"] {
+    for name in [
+        "resnet20",
+        "resnet32",
+        "resnet44",
+        "resnet56",
+        "resnet20+projected",
+        "resnet32+projected",
+        "resnet44+projected",
+        "resnet56+projected",
+        "resnet18-cifar",
+        "preact-resnet18",
+    ] {
         check(name);
     }
 }

@@ -32,6 +32,7 @@ mod net;
 mod normalisation;
 mod resnet;
 mod saved_checkpoint;
+mod shortcuts;
 mod spec;
 mod upsample;
 
@@ -54,3 +55,4 @@ pub use model_file::{ModelCard, load_model, save_model};
 pub use net::Net;
 pub use normalisation::Normalisation;
 pub use saved_checkpoint::SavedCheckpoint;
+pub use shortcuts::Shortcuts;

@@ -10,10 +10,11 @@ use twins_nn::{HeadError, ImageClassifier};
 use crate::architecture::Architecture;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::import::filled;
+use crate::import::{Naming, filled, values};
 use crate::initial::Initialise;
 use crate::normalisation::Normalisation;
-use crate::spec::{Body, BodySpec};
+use crate::shortcuts::Shortcuts;
+use crate::spec::{Body, BodySpec, namings};
 use crate::upsample::upsample_nearest;
 
 /// A network of any [`Architecture`], from images in [0, 1] to logits.
@@ -140,6 +141,26 @@ impl Net {
         Self { body: filled(fresh.body, values), ..fresh }
     }
 
+    /// The layers, initial and not yet drawn, that the network would have with these shortcuts.
+    pub(crate) fn body_with(&self, shortcuts: Shortcuts) -> Body {
+        let device = self.body.head().weight.lazy_device();
+        self.spec.clone().with_shortcuts(shortcuts).init(self.num_classes(), &device)
+    }
+
+    /// The network with these shortcuts; what both forms have keeps its values, projections are initial.
+    pub(crate) fn with_shortcuts(self, shortcuts: Shortcuts) -> Self {
+        let device = self.body.head().weight.lazy_device();
+        let own = values(&self.body.valid()).into_iter().map(|(path, data)| (path, data.iter().collect()));
+        let config = self.config.with_shortcuts(Some(shortcuts));
+        let fresh = Self::new(self.spec.with_shortcuts(shortcuts), config, &device);
+        Self { body: filled(fresh.body, own.collect()), ..fresh }
+    }
+
+    /// The spellings of its entries that published checkpoints use; exports have the first.
+    pub(crate) fn namings(&self) -> &'static [Naming] {
+        namings(self.architecture(), self.config.shortcuts())
+    }
+
     pub(crate) fn head_bias_path(&self) -> String {
         format!("{}.bias", self.body.head_field())
     }
@@ -160,7 +181,6 @@ mod tests {
     use burn::module::{ModuleVisitor, Param};
 
     use super::*;
-    use crate::import::values;
 
     fn net() -> Net {
         ModelConfig::new(Architecture::ResNet8, 10).init(&Device::flex()).unwrap()
@@ -272,5 +292,8 @@ mod tests {
         let shrunk = config.clone().with_upsampling(Some([16, 16]));
         assert!(matches!(shrunk.init(&device), Err(ModelError::ImageSize { .. })));
         assert!(config.with_image_size([0, 32]).init(&device).is_err());
+        let shortcuts = ModelConfig::new(Architecture::ResNet18, 10).with_shortcuts(Some(Shortcuts::Padded));
+        let message = shortcuts.init(&device).unwrap_err().to_string();
+        assert!(message.contains("resnet18 has no choice of shortcuts, padded ones"), "{message}");
     }
 }

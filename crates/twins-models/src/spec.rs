@@ -9,6 +9,7 @@ use crate::blocks::{BlockKind, ShortcutKind};
 use crate::import::Naming;
 use crate::mnist_cnn::{MnistCnn, MnistCnnSpec};
 use crate::resnet::{ResNet, ResNetSpec, Stage, Stem};
+use crate::shortcuts::Shortcuts;
 
 /// What a network is built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,15 @@ pub(crate) enum Body {
 const PLAIN: BlockKind = BlockKind::Bottleneck { groups: 1, group_width: 64 };
 
 impl BodySpec {
-    pub(crate) fn new(arch: Architecture) -> Self {
+    pub(crate) fn new(arch: Architecture, shortcuts: Option<Shortcuts>) -> Self {
+        let published = Self::published(arch);
+        match shortcuts {
+            Some(shortcuts) => published.with_shortcuts(shortcuts),
+            None => published,
+        }
+    }
+
+    fn published(arch: Architecture) -> Self {
         use Architecture as A;
         Self::ResNet(match arch {
             A::MnistCnn => return Self::MnistCnn(MnistCnnSpec::PUBLISHED),
@@ -62,6 +71,14 @@ impl BodySpec {
         })
     }
 
+    /// The same residual network with other shortcuts.
+    pub(crate) fn with_shortcuts(self, shortcuts: Shortcuts) -> Self {
+        match self {
+            Self::ResNet(spec) => Self::ResNet(ResNetSpec { shortcut: shortcuts.into(), ..spec }),
+            other => other,
+        }
+    }
+
     pub(crate) fn init(&self, num_classes: usize, device: &Device) -> Body {
         match self {
             Self::MnistCnn(spec) => Body::MnistCnn(spec.init(num_classes, device)),
@@ -70,14 +87,15 @@ impl BodySpec {
     }
 }
 
-/// The spellings of an architecture's entries that published checkpoints use, our own first.
-pub(crate) fn namings(arch: Architecture) -> &'static [Naming] {
+/// The spellings of an architecture's entries that published checkpoints use; exports have the first.
+pub(crate) fn namings(arch: Architecture, shortcuts: Option<Shortcuts>) -> &'static [Naming] {
     use Architecture as A;
     match arch {
         A::MnistCnn => &[Naming::Sequential],
-        A::TinyResNet | A::ResNet8 | A::ResNet20 | A::ResNet32 | A::ResNet44 | A::ResNet56 => {
-            &[Naming::Cifar, Naming::Torchvision]
-        }
+        _ if arch.has_both_shortcuts() => match shortcuts {
+            Some(Shortcuts::Projected) => &[Naming::Torchvision, Naming::Cifar, Naming::Underscored],
+            _ => &[Naming::Cifar, Naming::Torchvision, Naming::Underscored],
+        },
         A::ResNet18Cifar => &[Naming::Cifar, Naming::Torchvision],
         A::PreActResNet18 => &[Naming::PreAct],
         A::WideResNet { .. } => &[Naming::Wide],
@@ -201,9 +219,14 @@ mod tests {
         ("dm-wrn-70-16", 10, 266796506),
     ];
 
+    /// With projection shortcuts.
+    const PROJECTED: [(&str, usize); 4] =
+        [("resnet20", 272474), ("resnet32", 466906), ("resnet44", 661338), ("resnet56", 855770)];
+
     /// Weights of plain batch normalisation and all other layers, as PyTorch counts them.
-    fn parameters(name: &str, classes: usize) -> usize {
-        let net = ModelConfig::new(name.parse().unwrap(), classes).init(&Device::flex()).unwrap();
+    fn parameters(name: &str, classes: usize, shortcuts: Option<Shortcuts>) -> usize {
+        let config = ModelConfig::new(name.parse().unwrap(), classes).with_shortcuts(shortcuts);
+        let net = config.init(&Device::flex()).unwrap();
         slots(net.body())
             .iter()
             .filter(|slot| !slot.leaf().starts_with("running_") && !slot.leaf().starts_with("frozen_"))
@@ -216,7 +239,10 @@ mod tests {
         // Counted in PyTorch by check_counts.py from the reference networks; those of torchvision's
         // networks are also in its documentation.
         for (name, classes, count) in COUNTS {
-            assert_eq!(parameters(name, classes), count, "{name}");
+            assert_eq!(parameters(name, classes, None), count, "{name}");
+        }
+        for (name, count) in PROJECTED {
+            assert_eq!(parameters(name, 10, Some(Shortcuts::Projected)), count, "{name}");
         }
     }
 }

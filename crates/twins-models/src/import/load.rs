@@ -14,13 +14,13 @@ use super::naming::Naming;
 use super::options::{ImportOptions, NormalisationSource};
 use super::plan::Plan;
 use super::report::{ImportReport, MappedEntry, WeightFormat};
+use super::shortcuts::with_shortcuts_of;
 use super::slots::{Layout, Slot, slots, values as own_values};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::model_file::ModelCard;
 use crate::net::Net;
 use crate::normalisation::Normalisation;
-use crate::spec::namings;
 
 /// Fills a network with the weights of a PyTorch or safetensors file, of a model file that this
 /// crate saved, or of a burnpack record of such a network.
@@ -30,7 +30,8 @@ use crate::spec::namings;
 /// entries such as an optimiser's state, an attacker's copy of the model, the input's
 /// normalisation, which the model takes over). Whatever stands in front of the network's own keys,
 /// `module.`, `model.` and the like, is found and stripped. Dense weights are transposed. A file
-/// with one set of batch-normalisation values fills both wings with it.
+/// with one set of batch-normalisation values fills both wings with it. A CIFAR ResNet whose configuration leaves its
+/// [`Shortcuts`](crate::Shortcuts) open takes those of the file.
 ///
 /// Pickles are parsed and never executed. The network comes back in the wing that a new one has,
 /// and shares nothing with the one that went in.
@@ -62,7 +63,7 @@ pub fn load_pretrained(
     device: &Device,
 ) -> Result<(Net, ImportReport), ModelError> {
     let checkpoint = Checkpoint::open(path.as_ref())?;
-    let net = config.init(device)?;
+    let net = with_shortcuts_of(config.init(device)?, &checkpoint, options)?;
     let location = find(&net, &checkpoint, options)?;
     let head = format!("{}{}", location.prefix, location.naming.key(&net.head_bias_path()));
     let classes = match checkpoint.entries.get(&head) {
@@ -75,7 +76,7 @@ pub fn load_pretrained(
     let plausible =
         checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.first() == Some(&classes));
     let net = if plausible {
-        let config = config.clone().with_num_classes(classes);
+        let config = net.config().clone().with_num_classes(classes);
         config.check()?;
         Net::new(net.spec().clone(), config, device)
     } else {
@@ -87,7 +88,7 @@ pub fn load_pretrained(
 fn find(net: &Net, checkpoint: &Checkpoint, options: &ImportOptions) -> Result<Location, ModelError> {
     let namings = match checkpoint.format {
         WeightFormat::Burnpack => &[Naming::Burn],
-        _ => namings(net.architecture()),
+        _ => net.namings(),
     };
     locate(checkpoint, &slots(net.body()), namings, options.entry())
 }
@@ -102,7 +103,7 @@ fn places(net: &Net, checkpoint: &Checkpoint) -> Vec<Slot> {
 }
 
 fn import(
-    mut net: Net,
+    net: Net,
     checkpoint: &Checkpoint,
     options: &ImportOptions,
 ) -> Result<(Net, ImportReport), ModelError> {
@@ -110,6 +111,7 @@ fn import(
     if let Some(card) = &card {
         card.expect(&checkpoint.path, net.architecture(), net.num_classes())?;
     }
+    let mut net = with_shortcuts_of(net, checkpoint, options)?;
     let location = find(&net, checkpoint, options)?;
     let slots = places(&net, checkpoint);
     let [channels, ..] = net.input_shape();
@@ -160,6 +162,7 @@ fn import(
         ignored: plan.ignored,
         copied_to_frozen: plan.copies.len(),
         normalisation,
+        shortcuts: net.config().shortcuts(),
     };
     Ok((net.rebuilt(values), report))
 }

@@ -14,6 +14,7 @@ mod plan;
 mod report;
 mod safetensors_file;
 mod scan;
+mod shortcuts;
 mod slots;
 
 pub use load::{load_pretrained, load_weights};

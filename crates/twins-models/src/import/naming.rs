@@ -7,6 +7,8 @@ pub(crate) enum Naming {
     Torchvision,
     /// `layer1.0.conv1`, `layer2.0.shortcut.0`, `linear`.
     Cifar,
+    /// `stage_1.0.conv_1`, `stage_2.0.downsample.0`, `fc` (EhanW/advrob-cifar10).
+    Underscored,
     /// As [`Naming::Cifar`], and the last normalisation is `bn`.
     PreAct,
     /// `block1.layer.0.conv1`, `block1.layer.0.convShortcut`, `bn1`, `fc`.
@@ -61,6 +63,7 @@ impl Naming {
             let rest = self.inside_block(rest);
             return match self {
                 Self::Wide => format!("block{stage}.layer.{block}.{rest}"),
+                Self::Underscored => format!("stage_{stage}.{block}.{rest}"),
                 _ => format!("layer{stage}.{block}.{rest}"),
             };
         }
@@ -68,9 +71,11 @@ impl Naming {
             ("conv1", Self::DeepMind) => "init_conv",
             ("head_norm", Self::DeepMind) => "batchnorm",
             ("head", Self::DeepMind) => "logits",
+            ("conv1", Self::Underscored) => "conv_1",
+            ("stem_norm", Self::Underscored) => "bn_1",
             ("stem_norm", _) | ("head_norm", Self::Wide) => "bn1",
             ("head_norm", _) => "bn",
-            ("head", Self::Torchvision | Self::Wide) => "fc",
+            ("head", Self::Torchvision | Self::Wide | Self::Underscored) => "fc",
             ("head", _) => "linear",
             (other, _) => other,
         }
@@ -79,8 +84,12 @@ impl Naming {
 
     fn inside_block(self, layer: &str) -> &str {
         match (layer, self) {
-            ("shortcut.conv", Self::Torchvision) => "downsample.0",
-            ("shortcut.norm", Self::Torchvision) => "downsample.1",
+            ("shortcut.conv", Self::Torchvision | Self::Underscored) => "downsample.0",
+            ("shortcut.norm", Self::Torchvision | Self::Underscored) => "downsample.1",
+            ("conv1", Self::Underscored) => "conv_1",
+            ("bn1", Self::Underscored) => "bn_1",
+            ("conv2", Self::Underscored) => "conv_2",
+            ("bn2", Self::Underscored) => "bn_2",
             ("shortcut.conv", Self::Wide) => "convShortcut",
             ("bn1", Self::DeepMind) => "batchnorm_0",
             ("conv1", Self::DeepMind) => "conv_0",
@@ -107,6 +116,9 @@ mod tests {
             (Naming::Cifar, "stages.2.11.conv2.weight", "layer3.11.conv2.weight"),
             (Naming::Cifar, "stages.1.0.shortcut.conv.weight", "layer2.0.shortcut.0.weight"),
             (Naming::Cifar, "head.weight", "linear.weight"),
+            (Naming::Underscored, "stem_norm.gamma", "bn_1.weight"),
+            (Naming::Underscored, "stages.1.0.bn2.running_var", "stage_2.0.bn_2.running_var"),
+            (Naming::Underscored, "stages.2.0.shortcut.norm.beta", "stage_3.0.downsample.1.bias"),
             (Naming::PreAct, "head_norm.beta", "bn.bias"),
             (Naming::Wide, "stages.0.0.shortcut.conv.weight", "block1.layer.0.convShortcut.weight"),
             (Naming::Wide, "head_norm.gamma", "bn1.weight"),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::normalisation::Normalisation;
+use crate::shortcuts::Shortcuts;
 
 /// The format of a weight file, told by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct ImportReport {
     pub copied_to_frozen: usize,
     /// The normalisation that the file brought along.
     pub normalisation: Option<Normalisation>,
+    /// Shortcuts of the network: those that were configured, or [`Shortcuts::Projected`] where the file has projections.
+    pub shortcuts: Option<Shortcuts>,
 }
 
 impl fmt::Display for ImportReport {
@@ -90,6 +93,9 @@ impl fmt::Display for ImportReport {
         }
         if let Some(norm) = &self.normalisation {
             writeln!(f, "  normalisation from the file: mean {:?}, std {:?}", norm.mean(), norm.std())?;
+        }
+        if let Some(shortcuts) = self.shortcuts {
+            writeln!(f, "  shortcuts: {shortcuts}")?;
         }
         if self.copied_to_frozen > 0 {
             writeln!(f, "  copied to the frozen wing: {} entries", self.copied_to_frozen)?;

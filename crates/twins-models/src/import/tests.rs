@@ -7,7 +7,9 @@ use burn::tensor::Device;
 
 use super::*;
 use crate::golden::{golden, images, reduced, reduced_net};
-use crate::{ModelError, Net, Normalisation};
+use crate::{
+    Architecture, ModelCard, ModelConfig, ModelError, Net, Normalisation, Shortcuts, load_model, save_model,
+};
 
 fn logits(net: &Net, name: &str) -> Vec<f32> {
     net.forward(images(reduced(name).2, &Device::flex())).into_data().try_to_vec().unwrap()
@@ -164,7 +166,7 @@ fn weights_reach_a_tracked_network_as_tracked_parameters() {
 fn a_record_of_burn_loads_with_both_wings() {
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();
-    for name in ["bottleneck", "wide", "mnist_cnn"] {
+    for name in ["bottleneck", "wide", "mnist_cnn", "projected"] {
         let expected = reference(name);
         let path = folder.path().join(format!("{name}.bpk"));
         expected.clone().into_record().save(&path).unwrap();
@@ -229,6 +231,80 @@ fn the_entries_of_robustbench_load_with_their_normalisation() {
     }
 }
 
+/// A file with a golden network's entries under other names.
+fn respelled(folder: &Path, name: &str, spelling: impl Fn(&str) -> String) -> PathBuf {
+    let bytes = std::fs::read(golden(&format!("torch/{name}.safetensors"))).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let path = folder.join(format!("{name}.safetensors"));
+    let entries = file.iter().map(|(key, view)| (spelling(key), view));
+    std::fs::write(&path, safetensors::serialize(entries, None).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn projection_shortcuts_are_found_in_the_file_whatever_its_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = logits(&reference("projected"), "projected");
+    let underscored =
+        |key: &str| key.replace("layer", "stage_").replace("conv", "conv_").replace("bn", "bn_");
+    let cifar = |key: &str| key.replace("downsample", "shortcut").replace("fc.", "linear.");
+    let spellings: [&dyn Fn(&str) -> String; 4] =
+        [&str::to_owned, &underscored, &cifar, &|key| format!("module.{key}")];
+    for spelling in spellings {
+        let path = respelled(folder.path(), "projected", spelling);
+        let (net, report) = load("projected", &path, &ImportOptions::new()).unwrap();
+        assert_eq!(net.config().shortcuts(), Some(Shortcuts::Projected));
+        assert!(report.to_string().contains("shortcuts: projected"), "{report}");
+        assert_eq!(logits(&net, "projected"), expected);
+    }
+    let (net, report) = load("cifar", golden("torch/cifar.safetensors"), &ImportOptions::new()).unwrap();
+    assert_eq!((net.config().shortcuts(), report.shortcuts), (None, None));
+}
+
+#[test]
+fn chosen_shortcuts_refuse_weights_of_the_other_form() {
+    let with = |shortcuts| reduced_net("cifar", &Device::flex()).with_shortcuts(shortcuts);
+    let import = |net, name: &str| {
+        load_weights(net, golden(&format!("torch/{name}.safetensors")), &ImportOptions::new())
+    };
+    let message = import(with(Shortcuts::Padded), "projected").unwrap_err().to_string();
+    assert!(message.contains("left over: layer2.0.downsample.0.weight [8, 4, 1, 1]"), "{message}");
+    let message = import(with(Shortcuts::Projected), "cifar").unwrap_err().to_string();
+    assert!(message.contains("missing: layer2.0.shortcut.0.weight [8, 4, 1, 1]"), "{message}");
+    assert!(import(with(Shortcuts::Projected), "projected").is_ok());
+}
+
+#[test]
+fn a_model_file_says_that_its_network_has_projection_shortcuts() {
+    let device = Device::flex();
+    let config = ModelConfig::new(Architecture::ResNet8, 2).with_shortcuts(Some(Shortcuts::Projected));
+    let net = config.init(&device).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let card = ModelCard::new(&net, vec!["cat".to_owned(), "dog".to_owned()]).unwrap();
+    save_model(&path, &net, &card).unwrap();
+    let (loaded, card) = load_model(&path, &device).unwrap();
+    assert_eq!(card.config().shortcuts(), Some(Shortcuts::Projected));
+    assert_eq!(values(loaded.body()), values(net.body()));
+    // A caller who names only the architecture gets the file's form.
+    let plain = ModelConfig::new(Architecture::ResNet8, 2);
+    let (loaded, _) = load_pretrained(&plain, &path, &ImportOptions::new(), &device).unwrap();
+    assert_eq!(loaded.config(), net.config());
+    // Files of padded networks have no word about it, as before.
+    let json = serde_json::to_string(&plain).unwrap();
+    assert!(!json.contains("shortcuts"), "{json}");
+}
+
+#[test]
+fn an_allowed_entry_keeps_its_value_in_a_network_that_gets_projections() {
+    let net = reduced_net("projected", &Device::flex()).with_new_head(7, 3).unwrap();
+    let head = net.body().head().weight.val().into_data();
+    let options = ImportOptions::new().with_allow("fc.*");
+    let (net, report) = load_weights(net, golden("torch/projected.safetensors"), &options).unwrap();
+    assert_eq!(report.kept, ["head.weight", "head.bias"]);
+    assert_eq!(net.body().head().weight.val().into_data(), head);
+}
+
 #[test]
 fn an_unknown_layer_in_a_robustbench_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -254,7 +330,7 @@ fn blocks_that_published_code_never_runs_are_ignored() {
 
 #[test]
 fn the_number_of_classes_is_read_from_the_head() {
-    let config = crate::ModelConfig::new(crate::Architecture::MnistCnn, 10);
+    let config = ModelConfig::new(Architecture::MnistCnn, 10);
     // The reduced file does not fit the published widths, but the head's size was found.
     let error =
         load_pretrained(&config, formats("zip.pt"), &ImportOptions::new(), &Device::flex()).unwrap_err();

@@ -26,9 +26,14 @@ from generate import images  # noqa: E402
 STAGES = [(64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2)]
 
 
-def cifar(n):
-    padded = functools.partial(own.Basic, shortcut="padded")
-    return own.ResNet(padded, 1, [(16, n, 1), (32, n, 2), (64, n, 2)], 10, 16, False, "linear")
+def cifar(n, shortcut="padded", head="linear"):
+    block = functools.partial(own.Basic, shortcut=shortcut)
+    return own.ResNet(block, 1, [(16, n, 1), (32, n, 2), (64, n, 2)], 10, 16, False, head)
+
+
+def projected(n):
+    """The names of chenyaofo/pytorch-cifar-models."""
+    return cifar(n, "downsample", "fc")
 
 
 def wide(depth, width):
@@ -41,6 +46,10 @@ NETS = {
     "resnet32": lambda: cifar(5),
     "resnet44": lambda: cifar(7),
     "resnet56": lambda: cifar(9),
+    "resnet20+projected": lambda: projected(3),
+    "resnet32+projected": lambda: projected(5),
+    "resnet44+projected": lambda: projected(7),
+    "resnet56+projected": lambda: projected(9),
     "resnet18": tv.resnet18,
     "resnet34": tv.resnet34,
     "resnet50": tv.resnet50,

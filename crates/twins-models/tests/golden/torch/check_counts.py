@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from reference_nets import Basic, Bottleneck, DeepMindWideResNet, PreActivation, ResNet, WideResNet, mnist_cnn
 
 
-def cifar(n):
-    make = functools.partial(Basic, shortcut="padded")
+def cifar(n, shortcut="padded"):
+    make = functools.partial(Basic, shortcut=shortcut)
     return ResNet(make, 1, [(16, n, 1), (32, n, 2), (64, n, 2)], 10, 16, False, "linear")
 
 
@@ -70,3 +70,6 @@ for name, make in NETS.items():
         net = make()
     classes = 1000 if getattr(net, "imagenet", False) else 10
     print(f'        ("{name}", {classes}, {sum(p.numel() for p in net.parameters())}),')
+for name, n in ("resnet20", 3), ("resnet32", 5), ("resnet44", 7), ("resnet56", 9):
+    net = cifar(n, "downsample")
+    print(f'        ("{name}", {sum(p.numel() for p in net.parameters())}),  # projected')

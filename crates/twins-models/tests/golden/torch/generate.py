@@ -2,7 +2,7 @@
 
     python3 generate.py        (PyTorch 2.6, safetensors 0.5 or later; CPU; a few seconds)
 
-Widths and depths are far below the published ones, so that all files together stay below 330 KB;
+Widths and depths are far below the published ones, so that all files together stay below 380 KB;
 the layers, their order and the key names are the published ones.
 """
 
@@ -57,6 +57,9 @@ def nets():
     yield "strided", ResNet(padded, 1, stages, CLASSES, 4, False, "linear", stem_stride=2), (4, 3, 16, 16)
     stages = [(6, 1, 1), (8, 2, 2), (10, 1, 2)]
     yield "deepmind", DeepMindWideResNet(stages, CLASSES, 4, F.silu), (4, 3, 16, 16)
+    # The names of chenyaofo/pytorch-cifar-models.
+    stages = [(4, 2, 1), (8, 2, 2), (14, 1, 2)]
+    yield "projected", ResNet(down, 1, stages, CLASSES, 4, False, "fc"), (4, 3, 16, 16)
 
 
 def randomise(net, generator):

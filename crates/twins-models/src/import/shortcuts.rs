@@ -1,0 +1,39 @@
+//! Telling the two forms of a CIFAR ResNet apart by the entries of a file.
+
+use super::checkpoint::Checkpoint;
+use super::locate::locate;
+use super::naming::Naming;
+use super::options::ImportOptions;
+use super::report::WeightFormat;
+use super::slots::slots;
+use crate::error::ModelError;
+use crate::net::Net;
+use crate::shortcuts::Shortcuts;
+use crate::spec::namings;
+
+/// The network with projection shortcuts if the file has them and the network's configuration leaves the choice open.
+pub(super) fn with_shortcuts_of(
+    net: Net,
+    checkpoint: &Checkpoint,
+    options: &ImportOptions,
+) -> Result<Net, ModelError> {
+    let arch = net.architecture();
+    if !arch.has_both_shortcuts() || net.config().shortcuts().is_some() {
+        return Ok(net);
+    }
+    let namings = match checkpoint.format {
+        WeightFormat::Burnpack => &[Naming::Burn],
+        _ => namings(arch, Some(Shortcuts::Projected)),
+    };
+    let slots = slots(&net.body_with(Shortcuts::Projected));
+    let location = locate(checkpoint, &slots, namings, options.entry())?;
+    let mut projections = slots.iter().filter(|slot| slot.path.ends_with(".shortcut.conv.weight"));
+    let in_file = |path: &str| {
+        checkpoint.entries.contains_key(&format!("{}{}", location.prefix, location.naming.key(path)))
+    };
+    Ok(if projections.any(|slot| in_file(&slot.path)) {
+        net.with_shortcuts(Shortcuts::Projected)
+    } else {
+        net
+    })
+}
