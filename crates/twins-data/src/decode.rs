@@ -41,6 +41,8 @@ pub(crate) fn format(start: &[u8]) -> Option<ImageFormat> {
         Some(ImageFormat::Jpeg)
     } else if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
         Some(ImageFormat::WebP)
+    } else if let [b'P', b'2' | b'3' | b'5' | b'6', b' ' | b'\t'..=b'\r' | b'#', ..] = start {
+        Some(ImageFormat::Pnm)
     } else {
         None
     }
@@ -71,7 +73,20 @@ pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError
         false => Err(DataError::TooLarge { path: path.to_path_buf(), file_size, declared, limit }),
     };
     let [width, height] = <[u32; 2]>::from(decoder.dimensions()).map(u64::from);
-    let row = declared / height.max(1);
+    if width == 0 || height == 0 {
+        let [height, width] = [height, width].map(|side| side as usize);
+        return Err(DataError::NoPixels { path: path.to_path_buf(), count: 1, height, width });
+    }
+    // Every value takes at least as many bytes in the file as in memory, as binary number and as text.
+    if format == ImageFormat::Pnm && declared > file_size {
+        return Err(DataError::WrongSize {
+            path: path.to_path_buf(),
+            expected: declared,
+            declared: format!("{width} x {height} pixels, without the header"),
+            found: file_size,
+        });
+    }
+    let row = declared / height;
     let working = working_bytes(format, &bytes, [width, height], row);
     check(declared.saturating_add(file_size).saturating_add(working))?;
     let orientation = decoder.orientation().map_err(undecodable)?;
@@ -153,6 +168,47 @@ mod tests {
         let image = RgbImage::from_raw(2, 1, vec![10, 20, 30, 255, 255, 255]).unwrap();
         let decoded = decode_bytes(&encode(image, ImageFormat::WebP), Channels::Rgb).unwrap();
         assert_eq!(decoded.pixels, [10, 255, 20, 255, 30, 255]);
+    }
+
+    #[test]
+    fn reads_ppm_and_pgm_as_bytes_and_as_text() {
+        let pixels = [10, 255, 20, 255, 30, 255];
+        let files = [
+            &b"P6\n2 1\n255\n\x0a\x14\x1e\xff\xff\xff"[..],
+            b"P6 # a comment\n2 1 255 \x0a\x14\x1e\xff\xff\xff",
+            b"P3\n2 1\n255\n10 20 30\n255 255 255\n",
+            // 16 bits: 257 times the bytes.
+            b"P6\n2 1\n65535\n\x0a\x0a\x14\x14\x1e\x1e\xff\xff\xff\xff\xff\xff",
+        ];
+        for bytes in files {
+            let image = decode_bytes(bytes, Channels::Rgb).unwrap();
+            assert_eq!((image.shape, &image.pixels[..]), ([3, 1, 2], &pixels[..]));
+        }
+        // Of 15 levels: 255 / 15 = 17 each.
+        for bytes in [&b"P5\n2 1\n15\n\x01\x0f"[..], b"P2\n2 1\n15\n1 15"] {
+            assert_eq!(decode_bytes(bytes, Channels::Grey).unwrap().pixels, [17, 255]);
+        }
+    }
+
+    #[test]
+    fn refuses_ppm_that_is_shorter_than_it_claims() {
+        // The last one would take 48 GB.
+        for header in ["P6\n2 1\n255\n", "P6\n100 100\n255\n", "P6\n131072 131072\n255\n"] {
+            let bytes = [header.as_bytes(), &[0; 5]].concat();
+            let error = decode_bytes(&bytes, Channels::Rgb).unwrap_err();
+            assert!(matches!(error, DataError::Undecodable { .. } | DataError::WrongSize { .. }), "{error}");
+        }
+        for text in ["P5\n0 4\n255\n", "P2\n4 0\n255\n"] {
+            let error = decode_bytes(text.as_bytes(), Channels::Rgb).unwrap_err();
+            assert!(matches!(error, DataError::NoPixels { count: 1, .. }), "{error}");
+        }
+        for text in ["P5\n1 1\n", "P2\n1 1\n255\nx", "P2\n1 1\n255\n700", "P6\n-1 1\n255\n0"] {
+            let error = decode_bytes(text.as_bytes(), Channels::Rgb).unwrap_err();
+            assert!(matches!(error, DataError::Undecodable { .. }), "{text:?}: {error}");
+        }
+        // A text that begins like one.
+        assert!(matches!(decode_bytes(b"P5 or P6?", Channels::Rgb), Err(DataError::Undecodable { .. })));
+        assert!(matches!(decode_bytes(b"P600", Channels::Rgb), Err(DataError::NotAnImage { .. })));
     }
 
     #[test]

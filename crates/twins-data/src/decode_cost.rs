@@ -24,7 +24,7 @@ pub(crate) fn working_bytes(format: ImageFormat, file: &[u8], [width, height]: [
             Some(b"VP8L") => 5 * area,
             _ => 7 * area + WEBP_PARTITION,
         },
-        // Two lines and what has been unpacked ahead.
+        // PNG: two lines and what has been unpacked ahead. PPM and PGM: nothing.
         _ => 4 * row,
     }
 }

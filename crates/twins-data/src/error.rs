@@ -205,7 +205,7 @@ pub enum DataError {
 
     /// A file in a class folder is no image of a known format.
     #[error(
-        "{} is not a PNG, JPEG or WebP image; remove it, or open the folder with NonImages::Skip (--skip-non-images)",
+        "{} is not a PNG, JPEG, WebP, PPM or PGM image; remove it, or open the folder with NonImages::Skip (--skip-non-images)",
         path.display()
     )]
     NotAnImage {

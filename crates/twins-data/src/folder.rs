@@ -193,7 +193,7 @@ struct ClassFiles {
 /// A folder of images with one sub-folder per class, `DIR/<class>/<image>`, decoded when they are asked for.
 ///
 /// Classes and the images of a class are in alphabetical order (of code points, as in Python), so that indices
-/// and labels are those of torchvision's `ImageFolder`. PNG, JPEG and WebP are read. Without a [`Framing`],
+/// and labels are those of torchvision's `ImageFolder`. PNG, JPEG, WebP, PPM and PGM are read. Without a [`Framing`],
 /// all images must have one size.
 ///
 /// ```no_run
@@ -314,7 +314,8 @@ pub(crate) fn refuse_duplicates(names: &[String]) -> Result<(), DataError> {
 
 fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    extension.is_some_and(|extension| ["png", "jpg", "jpeg", "webp"].contains(&extension.as_str()))
+    extension
+        .is_some_and(|extension| ["png", "jpg", "jpeg", "webp", "ppm", "pgm"].contains(&extension.as_str()))
 }
 
 fn has_image_signature(path: &Path) -> Result<bool, DataError> {
@@ -405,6 +406,18 @@ mod tests {
         assert_eq!(dataset.len(), 1);
         let skipped = ["a/1.png", "a/notes.txt"].map(|name| folder.path().join(name));
         assert_eq!(dataset.skipped(), skipped);
+    }
+
+    #[test]
+    fn ppm_and_pgm_are_images() {
+        let folder = folder(&[("a/1.png", 4)]);
+        std::fs::write(folder.path().join("a/2.ppm"), [&b"P6 4 4 255\n"[..], &[5; 48]].concat()).unwrap();
+        std::fs::write(folder.path().join("a/3.PGM"), [&b"P5 4 4 255\n"[..], &[6; 16]].concat()).unwrap();
+        for non_images in [NonImages::Refuse, NonImages::Skip] {
+            let dataset = FolderConfig::new(folder.path()).with_non_images(non_images).open().unwrap();
+            let first = |index| dataset.get(index).unwrap().image.pixels[47];
+            assert_eq!([dataset.len(), first(1).into(), first(2).into()], [3, 5, 6]);
+        }
     }
 
     #[test]

@@ -183,7 +183,7 @@ macro_rules! tests {
     };
 }
 
-tests! { mnist mnist_that_is_hostile_inside cifar cifar_python png jpeg progressive_jpeg_with_exif webp lossy_webp }
+tests! { mnist mnist_that_is_hostile_inside cifar cifar_python png ppm jpeg progressive_jpeg_with_exif webp lossy_webp }
 
 proptest! {
     fn mnist(mutations in vec(mutation(), 1..6), labels in vec(mutation(), 0..2), compressed in any::<bool>()) {
@@ -247,6 +247,18 @@ proptest! {
             repair_png(&mut bytes);
         }
         check_image("image.png", bytes)?;
+    }
+
+    fn ppm(mutations in vec(mutation(), 1..5), grey in any::<bool>(), text in any::<bool>()) {
+        use image::codecs::pnm::{PnmEncoder, PnmSubtype, SampleEncoding};
+        let encoding = if text { SampleEncoding::Ascii } else { SampleEncoding::Binary };
+        let subtype = if grey { PnmSubtype::Graymap(encoding) } else { PnmSubtype::Pixmap(encoding) };
+        let picture = DynamicImage::from(picture());
+        let picture = if grey { picture.to_luma8().into() } else { picture };
+        let mut bytes = Vec::new();
+        picture.write_with_encoder(PnmEncoder::new(&mut bytes).with_subtype(subtype)).unwrap();
+        mutate(&mut bytes, &mutations);
+        check_image("image.ppm", bytes)?;
     }
 
     fn jpeg(mutations in vec(mutation(), 1..5), quality in 1..=100u8) {
