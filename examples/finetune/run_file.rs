@@ -39,7 +39,7 @@ pub fn settings(
     loaded: Option<(&Net, &Head)>,
 ) -> Result<Value, Box<dyn std::error::Error>> {
     let weights = cli.weights.as_deref().map(file_hash).transpose()?;
-    Ok(json!({
+    let mut settings = json!({
         "methods": recipe.methods,
         "data": cli.data,
         "limit": cli.limit,
@@ -54,7 +54,11 @@ pub fn settings(
         "weights": weights,
         "model": loaded.map(|(net, _)| net.config()),
         "head": loaded.map(|(_, head)| head.name()),
-    }))
+    });
+    if !cli.input.rename.is_empty() {
+        settings["rename"] = json!(cli.input.rename);
+    }
+    Ok(settings)
 }
 
 /// Refuses a folder that holds a run, unless it is to be continued or deleted.

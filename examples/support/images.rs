@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use burn_twins::data::{DataSource, FolderConfig, Framing, ImageDataset, NonImages, Part};
 use burn_twins::models::{
     Architecture, ImportOptions, ModelCard, ModelConfig, ModelError, Net, Normalisation, NormalisationSource,
-    load_pretrained,
+    Rename, load_pretrained,
 };
 use clap::Args;
 
@@ -73,6 +73,11 @@ pub struct InputArguments {
     /// Enlarge images to N x N pixels inside the model, nearest pixel.
     #[arg(long, value_name = "N")]
     pub upsample: Option<usize>,
+
+    /// Rename entries of the weight file: a regular expression and what replaces its matches, such as '^backbone\.=' or
+    /// '^block(\d)_conv=layer$1.0.conv'. May be given several times, applied in the order given.
+    #[arg(long, value_name = "REGEX=TO")]
+    pub rename: Vec<Rename>,
 }
 
 /// A normalisation, or none.
@@ -106,6 +111,7 @@ impl InputArguments {
     /// The configuration and the import that the options ask for.
     pub fn apply(&self, config: ModelConfig, options: ImportOptions) -> (ModelConfig, ImportOptions) {
         let config = config.with_upsampling(self.upsample.map(|side| [side, side]));
+        let options = self.rename.iter().fold(options, |options, rename| options.with_rename(rename.clone()));
         match &self.normalisation {
             Some(InputNormalisation(given)) => (
                 config.with_normalisation(given.clone()),

@@ -291,6 +291,41 @@ fn convert_carries_class_names() {
     assert!(message.contains("absent"), "{message}");
 }
 
+#[test]
+fn weights_with_other_names_are_read_by_every_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = ModelConfig::new(Architecture::TinyResNet, 10).init(&Device::flex()).unwrap();
+    let weights = folder.path().join("weights.safetensors");
+    burn_twins::models::export_weights(&weights, &net, burn_twins::models::Wings::Adaptive).unwrap();
+    let bytes = fs::read(&weights).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let respelled = file.iter().map(|(key, view)| (format!("net.{}", key.replace("layer", "block_")), view));
+    let path = folder.path().join("respelled.safetensors");
+    fs::write(&path, safetensors::serialize(respelled, None).unwrap()).unwrap();
+
+    let base = [text(&path), "--arch", "tiny-resnet"];
+    assert!(fail("convert", &base).contains("If the names alone differ, rename them"));
+    let renames = ["--rename", r"^net\.=", "--rename", r"^block_(\d)=layer$1"];
+    let said = succeed("convert", &[&base[..], &renames].concat());
+    assert!(said.contains("net.block_1.0.conv1.weight = layer1.0.conv1.weight [16, 16, 3, 3]"), "{said}");
+
+    let weights = ["--weights", text(&path), "--arch", "tiny-resnet", "--data", "builtin", "--limit", "60"];
+    let said = succeed("evaluate", &[&weights[..], &["--attack", "clean"], &renames].concat());
+    assert!(said.contains("37 entries loaded into tiny-resnet"), "{said}");
+    let out = folder.path().join("run");
+    let short = ["--method", "standard", "--epochs", "1", "--steps", "1", "--out", text(&out)];
+    let said = succeed("finetune", &[&weights[..], &short, &renames].concat());
+    assert!(said.contains("37 entries loaded into tiny-resnet"), "{said}");
+
+    let message = fail("convert", &[&base[..], &["--rename", "block_(=layer"]].concat());
+    assert!(
+        message.contains("cannot rename by \"block_(\"") && message.contains("unclosed group"),
+        "{message}"
+    );
+    let message = fail("convert", &[&base[..], &["--rename", "conv[12]=conv"]].concat());
+    assert!(message.contains("would both be named net.block_1.0.conv.weight"), "{message}");
+}
+
 /// A file below the crates' golden folders.
 fn golden(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(path)

@@ -136,6 +136,32 @@ pub enum ModelError {
         /// Dictionaries that hold tensors.
         available: String,
     },
+    /// The names of entries cannot be changed by something that is no regular expression.
+    #[error("cannot rename by {expression:?}: {source}")]
+    RenameExpression {
+        /// The expression.
+        expression: String,
+        /// What is wrong, and where in the expression.
+        source: regex::Error,
+    },
+    /// A change of names has no replacement.
+    #[error("{text:?} renames nothing: give REGEX=TO, for instance \"^conv_(\\d)=conv$1\"")]
+    RenameWithoutReplacement {
+        /// What was given.
+        text: String,
+    },
+    /// Two entries of a file were given the same name.
+    #[error("{}: {first} and {second} would both be named {name}: make the expressions more specific", path.display())]
+    RenameCollision {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// The file's key of the one entry.
+        first: String,
+        /// The file's key of the other.
+        second: String,
+    },
     /// File and network do not fit together.
     #[error("{} does not fit {arch}: {mismatch}", path.display())]
     Mismatch {

@@ -48,7 +48,7 @@ pub use error::ModelError;
 pub use export::{Wings, export_weights};
 pub use held_out::HeldOut;
 pub use import::{
-    IgnoredEntry, ImportMismatch, ImportOptions, ImportReport, MappedEntry, NormalisationSource,
+    IgnoredEntry, ImportMismatch, ImportOptions, ImportReport, MappedEntry, NormalisationSource, Rename,
     ShapeMismatch, WeightFormat, load_pretrained, load_weights,
 };
 pub use model_file::{ModelCard, load_model, save_model};

@@ -32,6 +32,7 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
         format: WeightFormat::Burnpack,
         length,
         entries,
+        renamed_from: BTreeMap::new(),
         dictionaries: BTreeSet::from([String::new()]),
         objects: BTreeMap::new(),
         metadata: HashMap::new(),

@@ -17,6 +17,8 @@ pub(crate) struct Checkpoint {
     /// Size of the file in bytes.
     pub(crate) length: u64,
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// The file's own keys of entries that were renamed.
+    pub(crate) renamed_from: BTreeMap<String, String>,
     /// Dotted paths of the dictionaries that hold tensors, the file's root as the empty path.
     pub(crate) dictionaries: BTreeSet<String>,
     /// Python types of the values that are neither tensors nor plain data.
@@ -43,5 +45,10 @@ impl Checkpoint {
         } else {
             pickle::open(path, length)
         }
+    }
+
+    /// The file's own key of an entry.
+    pub(crate) fn file_key<'a>(&'a self, key: &'a str) -> &'a str {
+        self.renamed_from.get(key).map_or(key, String::as_str)
     }
 }

@@ -13,6 +13,7 @@ use super::mismatch::ImportMismatch;
 use super::naming::Naming;
 use super::options::{ImportOptions, NormalisationSource};
 use super::plan::Plan;
+use super::rename::rename;
 use super::report::{ImportReport, MappedEntry, WeightFormat};
 use super::shortcuts::with_shortcuts_of;
 use super::slots::{Layout, Slot, slots, values as own_values};
@@ -38,7 +39,8 @@ use crate::normalisation::Normalisation;
 ///
 /// # Errors
 ///
-/// [`ModelError::Mismatch`] with every difference by the file's names; other variants where the
+/// [`ModelError::Mismatch`] with every difference by the file's names;
+/// [`ModelError::RenameCollision`] where the options give two entries the same name; other variants where the
 /// file cannot be read, holds values that are no weights, or asks to run code. The network is
 /// consumed; the file is read completely and checked before anything is replaced.
 pub fn load_weights(
@@ -46,7 +48,7 @@ pub fn load_weights(
     path: impl AsRef<Path>,
     options: &ImportOptions,
 ) -> Result<(Net, ImportReport), ModelError> {
-    import(net, &Checkpoint::open(path.as_ref())?, options)
+    import(net, &open(path.as_ref(), options)?, options)
 }
 
 /// Builds the network of `config` with the number of classes that the file has, and fills it.
@@ -62,7 +64,7 @@ pub fn load_pretrained(
     options: &ImportOptions,
     device: &Device,
 ) -> Result<(Net, ImportReport), ModelError> {
-    let checkpoint = Checkpoint::open(path.as_ref())?;
+    let checkpoint = open(path.as_ref(), options)?;
     let net = with_shortcuts_of(config.init(device)?, &checkpoint, options)?;
     let location = find(&net, &checkpoint, options)?;
     let head = format!("{}{}", location.prefix, location.naming.key(&net.head_bias_path()));
@@ -83,6 +85,13 @@ pub fn load_pretrained(
         net
     };
     import(net, &checkpoint, options)
+}
+
+/// A file's entries under the names that the options give them.
+fn open(path: &Path, options: &ImportOptions) -> Result<Checkpoint, ModelError> {
+    let mut checkpoint = Checkpoint::open(path)?;
+    rename(&mut checkpoint, options.renames())?;
+    Ok(checkpoint)
 }
 
 fn find(net: &Net, checkpoint: &Checkpoint, options: &ImportOptions) -> Result<Location, ModelError> {
@@ -154,6 +163,7 @@ fn import(
             .iter()
             .map(|(slot, key, entry)| MappedEntry {
                 key: key.clone(),
+                renamed_from: checkpoint.renamed_from.get(key).cloned(),
                 module_path: slot.path.clone(),
                 shape: entry.shape.clone(),
             })

@@ -11,6 +11,7 @@ mod naming;
 mod options;
 mod pickle;
 mod plan;
+mod rename;
 mod report;
 mod safetensors_file;
 mod scan;
@@ -20,6 +21,7 @@ mod slots;
 pub use load::{load_pretrained, load_weights};
 pub use mismatch::{ImportMismatch, ShapeMismatch};
 pub use options::{ImportOptions, NormalisationSource};
+pub use rename::Rename;
 pub use report::{IgnoredEntry, ImportReport, MappedEntry, WeightFormat};
 
 pub(crate) use checkpoint::Checkpoint;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rename::Rename;
+
 /// Where the normalisation of the imported model comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NormalisationSource {
@@ -18,14 +20,17 @@ pub enum NormalisationSource {
 /// |---|---|---|
 /// | `entry` | found automatically | the dictionary of the file that holds the weights, dotted where nested (`state_dict`, `checkpoint.model`) |
 /// | `allow` | none | entries that may be missing, left over or of another shape; `*` stands for any text |
+/// | `rename` | none | other names for the file's entries, applied in the order given |
 /// | `normalisation` | [`NormalisationSource::File`] | whose mean and standard deviation the model takes |
 ///
-/// Patterns are compared with the file's own keys, or, for a missing entry, with the key that it
+/// Patterns are compared with the file's keys after renaming, or, for a missing entry, with the key that it
 /// would have there. What an allowed entry would have filled keeps its initial values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImportOptions {
     entry: Option<String>,
     allow: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    renames: Vec<Rename>,
     normalisation: NormalisationSource,
 }
 
@@ -47,6 +52,12 @@ impl ImportOptions {
         self
     }
 
+    /// Adds a change of the file's names, which is applied after those that were added before.
+    pub fn with_rename(mut self, rename: Rename) -> Self {
+        self.renames.push(rename);
+        self
+    }
+
     /// Chooses whose normalisation the model takes.
     pub fn with_normalisation(mut self, source: NormalisationSource) -> Self {
         self.normalisation = source;
@@ -56,6 +67,11 @@ impl ImportOptions {
     /// The entry to read, if it was named.
     pub fn entry(&self) -> Option<&str> {
         self.entry.as_deref()
+    }
+
+    /// Changes of the file's names, in the order of their application.
+    pub fn renames(&self) -> &[Rename] {
+        &self.renames
     }
 
     /// Whose normalisation the model takes.

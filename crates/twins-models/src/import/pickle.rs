@@ -58,6 +58,7 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
         format,
         length,
         entries,
+        renamed_from: BTreeMap::new(),
         dictionaries: outline.dictionaries,
         objects: outline.objects,
         metadata: HashMap::new(),

@@ -141,7 +141,8 @@ impl<'a> Plan<'a> {
             return None;
         }
         if !location.fits {
-            return Some("most entries have other names: is this the file's architecture?".to_owned());
+            return Some("most entries have other names: is this the file's architecture? If the names alone differ, rename them"
+                .to_owned());
         }
         let head = mismatch.misshapen.iter().find(|shape| {
             shape.expected.len() == 1 && shape.found.len() == 1 && shape.key.ends_with(".bias")

@@ -34,8 +34,10 @@ impl fmt::Display for WeightFormat {
 /// One entry of the file and where it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedEntry {
-    /// The file's key.
+    /// The file's key, or its new name where it was renamed.
     pub key: String,
+    /// The file's key of an entry that was renamed.
+    pub renamed_from: Option<String>,
     /// Path through the network's fields.
     pub module_path: String,
     /// Shape in the file.
@@ -82,8 +84,11 @@ impl fmt::Display for ImportReport {
         if !self.prefix.is_empty() {
             writeln!(f, "  prefix stripped: {}", self.prefix)?;
         }
-        for MappedEntry { key, module_path, shape } in &self.mapped {
-            writeln!(f, "  {key} {shape:?} -> {module_path}")?;
+        for MappedEntry { key, renamed_from, module_path, shape } in &self.mapped {
+            match renamed_from {
+                Some(own) => writeln!(f, "  {own} = {key} {shape:?} -> {module_path}")?,
+                None => writeln!(f, "  {key} {shape:?} -> {module_path}")?,
+            }
         }
         for path in &self.kept {
             writeln!(f, "  kept its initial values: {path}")?;

@@ -38,6 +38,7 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
         format: WeightFormat::Safetensors,
         length,
         entries,
+        renamed_from: BTreeMap::new(),
         dictionaries: BTreeSet::from([String::new()]),
         objects: BTreeMap::new(),
         metadata: metadata.metadata().clone().unwrap_or_default(),
