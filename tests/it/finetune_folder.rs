@@ -1,9 +1,6 @@
 //! A folder of images without sub-folders train and test: what is tested on was never trained on, and `evaluate` finds it again.
 //! What becomes of the head of one's own model, and of a run that is continued with other settings.
 
-#[path = "../../examples/support/mod.rs"]
-mod examples;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +11,10 @@ use burn::tensor::{Device, Tensor};
 use burn_dataset::Dataset;
 use burn_twins::data::{DataSource, Framing, ImageDataset, Limit};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, ModelConfig, Net, load_model, save_model};
-use examples::images::ImageArguments;
-use examples::parts::{Parts, TestImages, open_test};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
+use twins_cli::support::images::ImageArguments;
+use twins_cli::support::parts::{Parts, TestImages, open_test};
 
 fn run(name: &str, folder: &Path, arguments: &[&str]) -> Output {
     let tests = std::env::current_exe().unwrap();

@@ -1,9 +1,6 @@
 //! What stops the example `finetune` halfway: Ctrl-C, a full disk. The state is saved, and the way to go on printed.
 #![cfg(unix)]
 
-#[path = "../../examples/finetune/shell.rs"]
-mod shell;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;

@@ -4,8 +4,8 @@
 //! letters and fine-tuned on digits, once with adversarial training and once with TWINS-AT.
 //!
 //! ```sh
-//! cargo run --release --example finetune
-//! cargo run --release --example finetune -- --weights cifar_resnet20.th --arch resnet20 \
+//! twins finetune
+//! twins finetune --weights cifar_resnet20.th --arch resnet20 \
 //!     --data folder:images --method twins-at --epochs 2 --out runs/images
 //! ```
 
@@ -18,12 +18,9 @@ mod reporting;
 mod run_file;
 mod set_options;
 mod shell;
-#[path = "../support/mod.rs"]
-mod support;
 mod tuning;
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -31,7 +28,7 @@ use burn_twins::data::{DataSource, ImageDataset, Limit};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, SavedCheckpoint, save_model};
 use burn_twins::train::report::ReportRun;
 use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method, TrainConfig};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -39,10 +36,11 @@ use signal_hook::flag;
 use cli::Cli;
 use head::Head;
 use recipe::Recipe;
-use support::Outcome;
-use support::images::card;
-use support::parts::Parts;
 use tuning::{fit, measure, test_protocol, validation};
+
+use crate::support::Outcome;
+use crate::support::images::card;
+use crate::support::parts::Parts;
 
 #[derive(Serialize)]
 struct Row {
@@ -72,10 +70,16 @@ struct JsonReport<'a> {
     results: &'a [Row],
 }
 
-fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    support::exit(Recipe::new(&cli, &matches).and_then(|recipe| run(cli, &recipe)))
+/// The command line.
+pub fn command() -> Command {
+    Cli::command().name("finetune")
+}
+
+/// Does what the command line asks for.
+pub fn start(matches: &ArgMatches) -> Outcome {
+    let cli = Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+    let recipe = Recipe::new(&cli, matches)?;
+    run(cli, &recipe)
 }
 
 fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {

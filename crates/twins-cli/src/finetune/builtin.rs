@@ -7,10 +7,10 @@ use burn_twins::data::{DataSource, Limit, Part, Task};
 use burn_twins::models::{Architecture, ModelConfig, Net};
 use burn_twins::train::{Evaluation, Method, Schedule, TrainConfig};
 
-use crate::cli::Cli;
+use crate::finetune::cli::Cli;
+use crate::finetune::tuning::{fit, measure, test_protocol};
 use crate::support::open_data;
 use crate::support::parts::Parts;
-use crate::tuning::{fit, measure, test_protocol};
 
 pub const ARCH: Architecture = Architecture::TinyResNet;
 pub const PRETRAIN_IMAGES: usize = 4_000;

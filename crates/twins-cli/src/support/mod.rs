@@ -1,12 +1,10 @@
-//! What the examples' command lines share.
-#![allow(dead_code)] // Each example uses a part of it.
+//! What several command lines have in common.
 
 pub mod file_hash;
 pub mod images;
 pub mod parts;
 pub mod progress;
 
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -14,10 +12,10 @@ use burn_twins::data::{DataError, DataSource, ImageDataset, Limit, Part};
 use burn_twins::{BatchMemory, DeviceChoice, available_memory};
 use clap::Args;
 
-/// The outcome of an example: any library's error, told in one line.
+/// The outcome of a command: any library's error, told in one line.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Options that every example has.
+/// Options that every command has.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (those compiled in), wgpu:1 or cuda:1 for a GPU by its number,
@@ -148,15 +146,4 @@ pub fn print_limit(
     };
     println!("{part}: {} of {all} images, {classes} of each class ({rule})", used.len());
     Ok(())
-}
-
-/// Tells an error on one line and ends with status 1.
-pub fn exit(outcome: Outcome) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }

@@ -10,9 +10,9 @@ use burn_twins::train::{
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::builtin;
-use crate::cli::{AugmentationName, Cli};
-use crate::set_options;
+use crate::finetune::builtin;
+use crate::finetune::cli::{AugmentationName, Cli};
+use crate::finetune::set_options;
 
 /// What is to be trained and how.
 #[derive(Debug)]

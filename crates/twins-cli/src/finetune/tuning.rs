@@ -11,8 +11,8 @@ use burn_twins::train::{
     evaluate_on,
 };
 
-use crate::cli::Cli;
-use crate::shell::resume_command;
+use crate::finetune::cli::Cli;
+use crate::finetune::shell::resume_command;
 use crate::support::parts::Parts;
 
 /// Steps of the PGD that measures robust accuracy on the test images.

@@ -1,9 +1,9 @@
 //! Measures a classifier: clean accuracy, then robust accuracy by AutoAttack or any list of attacks.
 //!
 //! ```sh
-//! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
+//! twins evaluate --weights mnist_pgd_robust.pth --arch mnist-cnn \
 //!     --data mnist:DIR --attack pgd --epsilon 0.3 --steps 20 --step-size 0.03 --json report.json
-//! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
+//! twins evaluate --weights mnist_pgd_robust.pth --arch mnist-cnn \
 //!     --data mnist:DIR --limit first:1000 --attack autoattack --epsilon 0.3 --json report.json
 //! ```
 //!
@@ -14,10 +14,6 @@ mod adversarial;
 mod attacks;
 mod cli;
 mod report;
-#[path = "../support/mod.rs"]
-mod support;
-
-use std::process::ExitCode;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -26,22 +22,29 @@ use burn_twins::attack::{
     AtPrecision, Classifier, ExistingJournal, Journal, Precision, Replica, SampleStream, SurrogateGradients,
 };
 use burn_twins::models::Net;
-use clap::Parser;
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use twins_files::write_whole;
 
 use adversarial::save_adversarial;
 use cli::{CLEAN, Cli};
-use support::Outcome;
-use support::file_hash::file_hash;
-use support::images::{card, check_classes};
-use support::parts::{TestPart, open_test};
-use support::progress::EvaluationBar;
+
+use crate::support::Outcome;
+use crate::support::file_hash::file_hash;
+use crate::support::images::{card, check_classes};
+use crate::support::parts::{TestPart, open_test};
+use crate::support::progress::EvaluationBar;
 
 /// Classes of which `--per-class` prints a table; JSON has any number.
 const PRINTED_CLASSES: usize = 20;
 
-fn main() -> ExitCode {
-    support::exit(run(&Cli::parse()))
+/// The command line.
+pub fn command() -> Command {
+    Cli::command().name("evaluate")
+}
+
+/// Does what the command line asks for.
+pub fn start(matches: &ArgMatches) -> Outcome {
+    run(&Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()))
 }
 
 fn run(cli: &Cli) -> Outcome {

@@ -7,7 +7,7 @@ use burn_twins::data::{DataSource, Limit};
 use burn_twins::models::{Architecture, HeldOut};
 use serde::Serialize;
 
-use crate::cli::Cli;
+use crate::evaluate::cli::Cli;
 
 /// Steps of PGD where none are given.
 const PGD_STEPS: usize = 20;

@@ -7,9 +7,9 @@ use burn_twins::models::Net;
 use burn_twins::train::Method;
 use serde_json::{Value, json};
 
-use crate::cli::Cli;
-use crate::head::Head;
-use crate::recipe::Recipe;
+use crate::finetune::cli::Cli;
+use crate::finetune::head::Head;
+use crate::finetune::recipe::Recipe;
 use crate::support::Outcome;
 use crate::support::file_hash::file_hash;
 use crate::support::parts::Parts;

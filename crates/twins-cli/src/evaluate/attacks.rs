@@ -6,7 +6,7 @@ use burn_twins::attack::{
     Attack, AttackSettings, AutoAttackConfig, RegisteredAttack, RobustnessEvaluation, Setting, ThreatModel,
 };
 
-use crate::cli::{AUTOATTACK, CLEAN, Cli};
+use crate::evaluate::cli::{AUTOATTACK, CLEAN, Cli};
 
 impl Cli {
     /// The evaluation, without its journal.

@@ -13,8 +13,8 @@ use burn_twins::train::report::{
 };
 use burn_twins::train::{Evaluation, EvaluationProtocol, TrainConfig, Trained};
 
-use crate::cli::{Cli, ReportAttack};
-use crate::head::Head;
+use crate::finetune::cli::{Cli, ReportAttack};
+use crate::finetune::head::Head;
 use crate::support::parts::Parts;
 
 /// Radii of the curve, as multiples of the test's epsilon.

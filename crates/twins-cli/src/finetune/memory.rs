@@ -10,7 +10,7 @@ use burn_twins::train::{
     step,
 };
 
-use crate::cli::Cli;
+use crate::finetune::cli::Cli;
 use crate::support::Outcome;
 
 /// Makes steps with small batches on a copy of the model, and tells from them whether the batches of the training fit.

@@ -1,0 +1,123 @@
+//! Reads a checkpoint of PyTorch, lists what went where, and saves it as a model file or for PyTorch.
+//!
+//! ```text
+//! twins convert cifar_resnet20.th --arch resnet20 --out resnet20.safetensors
+//! ```
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use burn_twins::DeviceChoice;
+use burn_twins::data::{DataSource, ImageDataset, Part};
+use burn_twins::models::{
+    Architecture, ImportOptions, ModelCard, ModelConfig, Wings, export_weights, load_pretrained, save_model,
+};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+use crate::support::Outcome;
+use crate::support::images::{InputArguments, card};
+
+/// Converts weights of PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack.
+#[derive(Parser)]
+struct Arguments {
+    /// The file to read.
+    weights: PathBuf,
+    /// Its architecture: mnist-cnn, resnet20, resnet50, wrn-28-10, ...
+    #[arg(long)]
+    arch: Architecture,
+    /// The file to write; without it, only the list is printed.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// What to write.
+    #[arg(long, value_enum, default_value_t = Format::Model)]
+    format: Format,
+    /// The dictionary of the file that holds the weights, where it is not found by itself.
+    #[arg(long)]
+    entry: Option<String>,
+    /// Entries that need not fit; `*` stands for any text. May be given several times.
+    #[arg(long)]
+    allow: Vec<String>,
+    /// Names of the classes, separated by commas; their numbers where it is left out.
+    #[arg(long, value_delimiter = ',')]
+    classes: Vec<String>,
+    /// A file with the names of the classes, one a line.
+    #[arg(long, conflicts_with = "classes")]
+    class_file: Option<PathBuf>,
+    /// Take the names of the classes from data: cifar10:DIR, folder:DIR and so on.
+    #[arg(long, conflicts_with_all = ["classes", "class_file"])]
+    classes_of: Option<DataSource>,
+    #[command(flatten)]
+    input: InputArguments,
+}
+
+impl Arguments {
+    fn class_names(&self) -> Result<Vec<String>, Box<dyn Error>> {
+        if let Some(path) = &self.class_file {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            return Ok(names.map(str::to_owned).collect());
+        }
+        match &self.classes_of {
+            Some(source) => Ok(source.open(Part::Test)?.classes().to_vec()),
+            None => Ok(self.classes.clone()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A model file of this library: both wings, classes, normalisation.
+    Model,
+    /// safetensors for PyTorch's strict=True: the adaptive wing as plain batch normalisation.
+    Pytorch,
+    /// The same with the frozen wing's entries, whose names begin with frozen_.
+    BothWings,
+}
+
+fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let device = "cpu".parse::<DeviceChoice>()?.open()?;
+    let mut classes = arguments.class_names()?;
+    let saved = card(&arguments.weights)?;
+    if let (true, Some(card)) = (classes.is_empty(), &saved) {
+        classes = card.classes().to_vec();
+    }
+    let mut options = ImportOptions::new();
+    if let Some(entry) = arguments.entry {
+        options = options.with_entry(entry);
+    }
+    for pattern in arguments.allow {
+        options = options.with_allow(pattern);
+    }
+    // The number of classes is the file's.
+    let config = ModelConfig::new(arguments.arch, classes.len().max(2));
+    let (config, options) = arguments.input.apply(config, options);
+    let (net, report) = load_pretrained(&config, &arguments.weights, &options, &device)?;
+    print!("{report}");
+    let Some(out) = arguments.out else { return Ok(()) };
+    match arguments.format {
+        Format::Model => {
+            if classes.is_empty() {
+                classes = (0..net.num_classes()).map(|class| class.to_string()).collect();
+            }
+            let held_out = saved.as_ref().and_then(|card| card.held_out().cloned());
+            let checkpoint = saved.as_ref().and_then(ModelCard::checkpoint);
+            let card = ModelCard::new(&net, classes)?.with_held_out(held_out).with_checkpoint(checkpoint);
+            save_model(&out, &net, &card)?;
+        }
+        Format::Pytorch => export_weights(&out, &net, Wings::Adaptive)?,
+        Format::BothWings => export_weights(&out, &net, Wings::Both)?,
+    }
+    println!("{} written", out.display());
+    Ok(())
+}
+
+/// The command line.
+pub fn command() -> Command {
+    Arguments::command().name("convert")
+}
+
+/// Does what the command line asks for.
+pub fn start(matches: &ArgMatches) -> Outcome {
+    convert(Arguments::from_arg_matches(matches).unwrap_or_else(|error| error.exit()))
+}

@@ -1,0 +1,109 @@
+//! The program `twins`: adversarial fine-tuning and robustness evaluation from the command line.
+//!
+//! ```sh
+//! cargo install --path crates/twins-cli
+//! twins finetune --help
+//! ```
+//!
+//! The exit status is 0 if the command has done its work, 1 if it has failed (the error is on one line of the standard
+//! error output), and 2 if the command line is wrong.
+
+mod convert;
+mod evaluate;
+mod finetune;
+#[cfg(feature = "remote")]
+mod serve;
+#[doc(hidden)]
+pub mod support;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+use support::Outcome;
+
+/// A command of `twins`.
+struct Subcommand {
+    command: fn() -> Command,
+    start: fn(&ArgMatches) -> Outcome,
+}
+
+const FINETUNE: Subcommand = Subcommand { command: finetune::command, start: finetune::start };
+const EVALUATE: Subcommand = Subcommand { command: evaluate::command, start: evaluate::start };
+const CONVERT: Subcommand = Subcommand { command: convert::command, start: convert::start };
+#[cfg(feature = "remote")]
+const SERVE: Subcommand = Subcommand { command: serve::command, start: serve::start };
+
+const SUBCOMMANDS: &[Subcommand] = &[
+    FINETUNE,
+    EVALUATE,
+    CONVERT,
+    #[cfg(feature = "remote")]
+    SERVE,
+];
+
+/// The program `twins` with its commands.
+pub fn twins() -> ExitCode {
+    let matches = program().get_matches();
+    let chosen = matches.subcommand().and_then(|(name, matches)| {
+        SUBCOMMANDS.iter().find(|sub| (sub.command)().get_name() == name).map(|sub| (sub, matches))
+    });
+    match chosen {
+        Some((subcommand, matches)) => exit((subcommand.start)(matches)),
+        None => ExitCode::FAILURE,
+    }
+}
+
+/// `twins finetune` as a program of its own.
+pub fn finetune() -> ExitCode {
+    only(&FINETUNE)
+}
+
+/// `twins evaluate` as a program of its own.
+pub fn evaluate() -> ExitCode {
+    only(&EVALUATE)
+}
+
+/// `twins convert` as a program of its own.
+pub fn convert() -> ExitCode {
+    only(&CONVERT)
+}
+
+/// `twins serve` as a program of its own.
+#[cfg(feature = "remote")]
+pub fn serve() -> ExitCode {
+    only(&SERVE)
+}
+
+fn program() -> Command {
+    Command::new("twins")
+        .about("Adversarial fine-tuning with TWINS, and robustness evaluation of any classifier")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(SUBCOMMANDS.iter().map(|subcommand| (subcommand.command)()))
+}
+
+fn only(subcommand: &Subcommand) -> ExitCode {
+    exit((subcommand.start)(&(subcommand.command)().get_matches()))
+}
+
+/// Prints an error on one line.
+fn exit(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_lines_are_consistent() {
+        program().debug_assert();
+    }
+}

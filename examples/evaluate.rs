@@ -1,0 +1,11 @@
+//! Measures a classifier: clean accuracy, then robust accuracy by AutoAttack or any list of attacks: the command
+//! `twins evaluate`.
+//!
+//! ```sh
+//! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \
+//!     --data mnist:DIR --limit first:1000 --attack autoattack --epsilon 0.3 --json report.json
+//! ```
+
+fn main() -> std::process::ExitCode {
+    twins_cli::evaluate()
+}
