@@ -22,6 +22,7 @@ mod batch_memory;
 mod cifar_accuracy;
 mod cifar_autoattack;
 mod cifar_robust;
+mod convnext;
 mod custom_training;
 mod evaluate_options;
 mod evaluate_resume;

@@ -22,7 +22,7 @@ use crate::support::images::{InputArguments, card};
 struct Arguments {
     /// The file to read.
     weights: PathBuf,
-    /// Its architecture: mnist-cnn, resnet20, resnet50, wrn-28-10, ...
+    /// Its architecture: mnist-cnn, resnet20, resnet50, convnext-tiny, wrn-28-10, ...
     #[arg(long)]
     arch: Architecture,
     /// The file to write; without it, only the list is printed.

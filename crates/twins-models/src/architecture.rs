@@ -19,6 +19,7 @@ use crate::normalisation::Normalisation;
 /// | `resnet18` … `resnet152` | ImageNet ResNets (He et al., CVPR 2016, §4.1), the stride in the 3×3 convolution as torchvision has it | 3×224×224 |
 /// | `wide-resnet50-2`, `wide-resnet50-4` | ResNet-50 with 2 and 4 times wider bottlenecks | 3×224×224 |
 /// | `resnext50-32x4d` | ResNet-50 with 32 groups (Xie et al., CVPR 2017) | 3×224×224 |
+/// | `convnext-tiny` | ConvNeXt-T (Liu et al., CVPR 2022) as torchvision has it; no batch normalisation, so no two-wing training | 3×224×224 |
 /// | `resnet18-cifar` | ResNet-18 with a 3×3 stem and no max pooling | 3×32×32 |
 /// | `preact-resnet18` | the pre-activation form of `resnet18-cifar` (He et al., ECCV 2016) | 3×32×32 |
 /// | `wrn-D-W` | WideResNet of depth D = 6n + 4 and width W (Zagoruyko & Komodakis, BMVC 2016) | 3×32×32 |
@@ -72,6 +73,8 @@ pub enum Architecture {
     WideResNet50x4,
     /// `resnext50-32x4d`: ImageNet stem.
     ResNeXt50,
+    /// `convnext-tiny`: layer normalisation.
+    ConvNeXtTiny,
     /// `resnet18-cifar`: 3×3 stem.
     ResNet18Cifar,
     /// `preact-resnet18`: 3×3 stem, pre-activation blocks.
@@ -94,7 +97,7 @@ pub enum Architecture {
     },
 }
 
-const NAMED: [(&str, Architecture); 17] = [
+const NAMED: [(&str, Architecture); 18] = [
     ("mnist-cnn", Architecture::MnistCnn),
     ("tiny-resnet", Architecture::TinyResNet),
     ("resnet8", Architecture::ResNet8),
@@ -110,6 +113,7 @@ const NAMED: [(&str, Architecture); 17] = [
     ("wide-resnet50-2", Architecture::WideResNet50x2),
     ("wide-resnet50-4", Architecture::WideResNet50x4),
     ("resnext50-32x4d", Architecture::ResNeXt50),
+    ("convnext-tiny", Architecture::ConvNeXtTiny),
     ("resnet18-cifar", Architecture::ResNet18Cifar),
     ("preact-resnet18", Architecture::PreActResNet18),
 ];
@@ -140,7 +144,8 @@ impl Architecture {
             | Self::ResNet152
             | Self::WideResNet50x2
             | Self::WideResNet50x4
-            | Self::ResNeXt50 => [3, 224, 224],
+            | Self::ResNeXt50
+            | Self::ConvNeXtTiny => [3, 224, 224],
             _ => [3, 32, 32],
         }
     }
@@ -148,7 +153,7 @@ impl Architecture {
     /// The input normalisation that the published weights of this network expect.
     ///
     /// ImageNet mean and standard deviation for the CIFAR ResNets 20 to 56 and for all networks
-    /// with the ImageNet stem; none for the MNIST network, `tiny-resnet`, `resnet8`, the 3×3-stem ResNet-18s and
+    /// published for ImageNet; none for the MNIST network, `tiny-resnet`, `resnet8`, the 3×3-stem ResNet-18s and
     /// WideResNets, whose robust weights take images in [0, 1] as they are; CIFAR-10's for `dm-wrn`.
     pub fn default_normalisation(self) -> Option<Normalisation> {
         match self {

@@ -17,7 +17,7 @@ use crate::spec::BodySpec;
 /// | `architecture` | required | the layers | [`Architecture`] |
 /// | `num_classes` | required | logits | ≥ 2 |
 /// | `normalisation` | [`Architecture::default_normalisation`] | mean and std inside the model | one value per channel |
-/// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn` |
+/// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn`, ≥ 32 for `convnext-tiny` |
 /// | `upsampling` | none | height and width that images are enlarged to inside the model, nearest pixel | ≥ `image_size` |
 /// | `shortcuts` | none: those of the imported weights, padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
 /// | `seed` | 0 | initial weights | any |
@@ -147,7 +147,7 @@ impl ModelConfig {
     ///
     /// Convolutions of residual networks start from He's normal distribution with variance
     /// 2 / fan-out (He et al., ICCV 2015), dense layers and the MNIST network from PyTorch's
-    /// default U(−1/√fan-in, 1/√fan-in). Each weight depends on the seed and its own path alone,
+    /// default U(−1/√fan-in, 1/√fan-in), ConvNeXt from a normal distribution of standard deviation 0.02 with biases of 0. Each weight depends on the seed and its own path alone,
     /// and is drawn when it is first used: a network that is filled by an import draws none.
     ///
     /// # Errors
@@ -185,6 +185,10 @@ impl ModelConfig {
         }
         if arch == Architecture::MnistCnn && [height, width] != [28, 28] {
             return refuse("its dense layers need 28x28");
+        }
+        // The stem and three convolutions between the stages divide by 4, 2, 2 and 2.
+        if arch == Architecture::ConvNeXtTiny && height.min(width) < 32 {
+            return refuse("it divides them by 32: give at least 32x32, by up-sampling if necessary");
         }
         Ok(())
     }

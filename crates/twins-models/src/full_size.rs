@@ -119,6 +119,11 @@ fn cifar_networks_agree_with_pytorch_at_full_size() {
     }
 }
 
+#[test]
+fn convnext_agrees_with_torchvision_at_full_size() {
+    check("convnext-tiny");
+}
+
 /// The other networks take minutes and up to 5 GB: `cargo test … --lib full_size -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes minutes and 5 GB"]

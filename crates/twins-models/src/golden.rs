@@ -9,6 +9,7 @@ use twins_nn::{TwinsModule, Wing};
 
 use crate::activation::Activation;
 use crate::blocks::{BlockKind, ShortcutKind};
+use crate::convnext::{ConvNeXtSpec, ConvNeXtStage};
 use crate::import::values;
 use crate::mnist_cnn::MnistCnnSpec;
 use crate::resnet::{ResNetSpec, Stage, Stem};
@@ -85,11 +86,16 @@ pub(crate) fn reduced(name: &str) -> (Architecture, BodySpec, [usize; 4]) {
             let block = B::SamePreActivation { activation };
             (arch, residual(Stem::Small, block, S::Convolved, &sizes), small)
         }
+        "convnext" => {
+            let stage = |(width, blocks)| ConvNeXtStage { width, blocks };
+            let stages = [(4, 1), (6, 2), (8, 1), (10, 1)].into_iter().map(stage).collect();
+            (Architecture::ConvNeXtTiny, BodySpec::ConvNeXt(ConvNeXtSpec { stages }), large)
+        }
         other => panic!("no reduced network {other}"),
     }
 }
 
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 13] = [
     "mnist_cnn",
     "cifar",
     "basic",
@@ -102,6 +108,7 @@ pub(crate) const NAMES: [&str; 12] = [
     "strided",
     "deepmind",
     "projected",
+    "convnext",
 ];
 
 /// A reduced network with initial weights.

@@ -3,6 +3,7 @@
 //! A [`Net`] takes images in [0, 1] and returns logits; normalisation and up-sampling are inside.
 //! Every batch normalisation in it is a [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), whose
 //! adaptive wing is plain batch normalisation: a checkpoint of PyTorch fills both wings.
+//! ConvNeXt has none, so the two-wing methods cannot train it.
 //!
 //! ```no_run
 //! use burn::tensor::Device;
@@ -21,6 +22,7 @@ mod activation;
 mod architecture;
 mod blocks;
 mod config;
+mod convnext;
 mod error;
 mod export;
 mod held_out;

@@ -237,7 +237,12 @@ mod tests {
 
     #[test]
     fn every_network_names_the_layer_that_a_new_head_replaces() {
-        for arch in [Architecture::MnistCnn, Architecture::ResNet8, Architecture::ResNet50] {
+        for arch in [
+            Architecture::MnistCnn,
+            Architecture::ResNet8,
+            Architecture::ResNet50,
+            Architecture::ConvNeXtTiny,
+        ] {
             let net = ModelConfig::new(arch, 10).init(&Device::flex()).unwrap();
             let path = net.head().unwrap();
             let inputs = net.body().head().weight.lazy_shape()[0];
@@ -274,6 +279,10 @@ mod tests {
         let mnist = ModelConfig::new(Architecture::MnistCnn, 10).init(&Device::flex()).unwrap();
         let message = mnist.check_input([1, 32, 32]).unwrap_err().to_string();
         assert!(message.contains("28x28"), "{message}");
+        let convnext = ModelConfig::new(Architecture::ConvNeXtTiny, 10).init(&Device::flex()).unwrap();
+        assert!(convnext.check_input([3, 32, 48]).is_ok());
+        let message = convnext.check_input([3, 48, 31]).unwrap_err().to_string();
+        assert!(message.contains("convnext-tiny cannot take 48x31 images"), "{message}");
     }
 
     #[test]

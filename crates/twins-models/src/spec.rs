@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::architecture::Architecture;
 use crate::blocks::{BlockKind, ShortcutKind};
+use crate::convnext::{ConvNeXt, ConvNeXtSpec, ConvNeXtStage};
 use crate::import::Naming;
 use crate::mnist_cnn::{MnistCnn, MnistCnnSpec};
 use crate::resnet::{ResNet, ResNetSpec, Stage, Stem};
@@ -16,6 +17,7 @@ use crate::shortcuts::Shortcuts;
 pub(crate) enum BodySpec {
     MnistCnn(MnistCnnSpec),
     ResNet(ResNetSpec),
+    ConvNeXt(ConvNeXtSpec),
 }
 
 /// The layers of a network.
@@ -24,6 +26,7 @@ pub(crate) enum BodySpec {
 pub(crate) enum Body {
     MnistCnn(MnistCnn),
     ResNet(ResNet),
+    ConvNeXt(ConvNeXt),
 }
 
 /// ResNet-50's bottleneck, and the one that others are measured against.
@@ -42,6 +45,7 @@ impl BodySpec {
         use Architecture as A;
         Self::ResNet(match arch {
             A::MnistCnn => return Self::MnistCnn(MnistCnnSpec::PUBLISHED),
+            A::ConvNeXtTiny => return Self::ConvNeXt(convnext([(96, 3), (192, 3), (384, 9), (768, 3)])),
             A::TinyResNet => ResNetSpec { stem: Stem::Strided, ..cifar(1) },
             A::ResNet8 => cifar(1),
             A::ResNet20 => cifar(3),
@@ -83,6 +87,7 @@ impl BodySpec {
         match self {
             Self::MnistCnn(spec) => Body::MnistCnn(spec.init(num_classes, device)),
             Self::ResNet(spec) => Body::ResNet(spec.init(num_classes, device)),
+            Self::ConvNeXt(spec) => Body::ConvNeXt(spec.init(num_classes, device)),
         }
     }
 }
@@ -92,6 +97,7 @@ pub(crate) fn namings(arch: Architecture, shortcuts: Option<Shortcuts>) -> &'sta
     use Architecture as A;
     match arch {
         A::MnistCnn => &[Naming::Sequential],
+        A::ConvNeXtTiny => &[Naming::ConvNeXt],
         _ if arch.has_both_shortcuts() => match shortcuts {
             Some(Shortcuts::Projected) => &[Naming::Torchvision, Naming::Cifar, Naming::Underscored],
             _ => &[Naming::Cifar, Naming::Torchvision, Naming::Underscored],
@@ -135,6 +141,12 @@ fn residual(stem: Stem, block: BlockKind, blocks: [usize; 4]) -> ResNetSpec {
     }
 }
 
+/// Liu et al., CVPR 2022, §2.7: the width and the number of blocks of each stage.
+fn convnext(stages: [(usize, usize); 4]) -> ConvNeXtSpec {
+    let stage = |(width, blocks)| ConvNeXtStage { width, blocks };
+    ConvNeXtSpec { stages: stages.into_iter().map(stage).collect() }
+}
+
 /// Zagoruyko & Komodakis, BMVC 2016, table 1: three stages of n blocks, `width` times wider.
 fn wide(n: usize, width: usize, block: BlockKind) -> ResNetSpec {
     let stage = |channels, stride| Stage { width: channels * width, blocks: n, stride };
@@ -152,6 +164,7 @@ impl Body {
         match self {
             Self::MnistCnn(net) => net.forward(images),
             Self::ResNet(net) => net.forward(images),
+            Self::ConvNeXt(net) => net.forward(images),
         }
     }
 
@@ -159,6 +172,7 @@ impl Body {
         match self {
             Self::MnistCnn(net) => &net.fc2,
             Self::ResNet(net) => &net.head,
+            Self::ConvNeXt(net) => &net.head,
         }
     }
 
@@ -166,7 +180,7 @@ impl Body {
     pub(crate) fn head_field(&self) -> &'static str {
         match self {
             Self::MnistCnn(_) => "fc2",
-            Self::ResNet(_) => "head",
+            Self::ResNet(_) | Self::ConvNeXt(_) => "head",
         }
     }
 
@@ -175,6 +189,7 @@ impl Body {
         match self {
             Self::MnistCnn(_) => "MnistCnn",
             Self::ResNet(_) => "ResNet",
+            Self::ConvNeXt(_) => "ConvNeXt",
         }
     }
 
@@ -182,6 +197,7 @@ impl Body {
         match &mut self {
             Self::MnistCnn(net) => net.fc2 = head,
             Self::ResNet(net) => net.head = head,
+            Self::ConvNeXt(net) => net.head = head,
         }
         self
     }
@@ -193,7 +209,7 @@ mod tests {
     use crate::ModelConfig;
     use crate::import::slots;
 
-    const COUNTS: [(&str, usize, usize); 23] = [
+    const COUNTS: [(&str, usize, usize); 24] = [
         ("mnist-cnn", 10, 166406),
         ("tiny-resnet", 10, 75290),
         ("resnet8", 10, 75290),
@@ -209,6 +225,7 @@ mod tests {
         ("wide-resnet50-2", 1000, 68883240),
         ("wide-resnet50-4", 1000, 223439144),
         ("resnext50-32x4d", 1000, 25028904),
+        ("convnext-tiny", 1000, 28589128),
         ("resnet18-cifar", 10, 11173962),
         ("preact-resnet18", 10, 11172170),
         ("wrn-28-10", 10, 36479194),

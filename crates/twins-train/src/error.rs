@@ -207,8 +207,10 @@ pub enum TrainError {
     NoParameters,
     /// A two-wing objective on a model without two-wing layers.
     #[error(
-        "the objective splits every batch between two wings, and the model has no TwinsBatchNorm layer to do so; replace its \
-         batch normalisation, or use a method with one wing, such as \"at\" or \"trades\""
+        "the objective trains two wings, which are two sets of batch-normalisation weights and statistics, and the model has \
+         no TwinsBatchNorm layer: replace its batch normalisation by such layers; a model without batch normalisation, such \
+         as ConvNeXt with its layer normalisation, has nothing to split, so use a method with one wing: {}",
+        one_wing_methods()
     )]
     NoTwinsLayers,
     /// A training step on a device without autodiff.
@@ -396,4 +398,9 @@ fn remedy(error: &std::io::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+fn one_wing_methods() -> String {
+    let methods = Method::ALL.into_iter().filter(|method| !method.is_two_wing());
+    methods.map(Method::name).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,6 @@
 //! How published checkpoints spell the entries of a network.
 
-/// A spelling of a residual network's or the MNIST network's layers.
+/// A spelling of a network's layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Naming {
     /// `layer1.0.conv1`, `layer2.0.downsample.0`, `fc`.
@@ -15,6 +15,8 @@ pub(crate) enum Naming {
     Wide,
     /// `layer.0.block.0.conv_0`, `layer.0.block.0.shortcut`, `batchnorm`, `logits`.
     DeepMind,
+    /// `features.1.0.block.0`, `classifier.2`: torchvision's ConvNeXt.
+    ConvNeXt,
     /// `0`, `2`, `5`, `7`: positions in an `nn.Sequential`.
     Sequential,
     /// The module paths themselves, which records of Burn have.
@@ -51,6 +53,9 @@ impl Naming {
                 other => other,
             };
             return position.to_owned();
+        }
+        if self == Self::ConvNeXt {
+            return convnext(layer);
         }
         if let Some(inside) = layer.strip_prefix("stages.") {
             let mut parts = inside.splitn(3, '.');
@@ -103,6 +108,31 @@ impl Naming {
     }
 }
 
+/// torchvision numbers stem, stages and the layers between them in one sequence, and the parts of a block likewise.
+fn convnext(layer: &str) -> String {
+    let mut parts = layer.splitn(4, '.');
+    let mut next = || parts.next().unwrap_or_default();
+    let (part, index, third, rest) = (next(), next().parse::<usize>().unwrap_or(0), next(), next());
+    let inside = match if part == "stages" { rest } else { third } {
+        "depthwise" => ".block.0",
+        "norm" if part == "stages" => ".block.2",
+        "expand" => ".block.3",
+        "project" => ".block.5",
+        "norm" => ".0",
+        "conv" => ".1",
+        _ => "",
+    };
+    match part {
+        "stem_conv" => "features.0.0".to_owned(),
+        "stem_norm" => "features.0.1".to_owned(),
+        "stages" => format!("features.{}.{third}{inside}", 2 * index + 1),
+        "downsamplings" => format!("features.{}{inside}", 2 * index + 2),
+        "head_norm" => "classifier.0".to_owned(),
+        "head" => "classifier.2".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +156,13 @@ mod tests {
             (Naming::DeepMind, "stages.0.3.bn2.running_var", "layer.0.block.3.batchnorm_1.running_var"),
             (Naming::DeepMind, "stages.2.0.shortcut.conv.weight", "layer.2.block.0.shortcut.weight"),
             (Naming::DeepMind, "head_norm.gamma", "batchnorm.weight"),
+            (Naming::ConvNeXt, "stem_norm.beta", "features.0.1.bias"),
+            (Naming::ConvNeXt, "stages.2.8.layer_scale", "features.5.8.layer_scale"),
+            (Naming::ConvNeXt, "stages.0.1.depthwise.bias", "features.1.1.block.0.bias"),
+            (Naming::ConvNeXt, "stages.3.0.norm.gamma", "features.7.0.block.2.weight"),
+            (Naming::ConvNeXt, "downsamplings.1.norm.gamma", "features.4.0.weight"),
+            (Naming::ConvNeXt, "downsamplings.2.conv.weight", "features.6.1.weight"),
+            (Naming::ConvNeXt, "head.weight", "classifier.2.weight"),
             (Naming::Sequential, "fc1.weight", "5.weight"),
         ];
         for (naming, path, key) in cases {

@@ -12,6 +12,8 @@ pub(crate) enum Layout {
     AsIs,
     /// PyTorch keeps dense weights as `[out, in]`, Burn as `[in, out]`.
     Transposed,
+    /// torchvision keeps ConvNeXt's `layer_scale` as `[channels, 1, 1]`, our network as `[channels]`.
+    PerChannel,
 }
 
 /// A parameter or running statistic of a network.
@@ -28,8 +30,10 @@ impl Slot {
     /// Shape in a PyTorch file.
     pub(crate) fn file_shape(&self) -> Vec<usize> {
         let mut shape = self.shape.clone();
-        if self.layout == Layout::Transposed {
-            shape.reverse();
+        match self.layout {
+            Layout::AsIs => {}
+            Layout::Transposed => shape.reverse(),
+            Layout::PerChannel => shape.extend([1, 1]),
         }
         shape
     }
@@ -57,7 +61,7 @@ impl Slot {
     /// matrix of `rows` × `columns` given row by row.
     pub(crate) fn reordered(&self, values: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
         match self.layout {
-            Layout::AsIs => values,
+            Layout::AsIs | Layout::PerChannel => values,
             Layout::Transposed => (0..columns)
                 .flat_map(|c| (0..rows).map(move |r| (r, c)))
                 .map(|(r, c)| values[r * columns + c])
@@ -83,6 +87,9 @@ impl Walk {
     fn layout(&self, rank: usize) -> Layout {
         match self.0.last() {
             Some((_, container)) if container == "Struct:Linear" && rank == 2 => Layout::Transposed,
+            Some((name, container)) if container == "Struct:ConvNeXtBlock" && name == "layer_scale" => {
+                Layout::PerChannel
+            }
             _ => Layout::AsIs,
         }
     }

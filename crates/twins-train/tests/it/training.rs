@@ -354,7 +354,11 @@ fn two_wing_methods_need_two_wing_layers() {
             .fit(model.clone(), Squares::dataset(40, 1))
     };
     let message = fit(Method::TwinsAt).unwrap_err().to_string();
-    assert!(message.contains("no TwinsBatchNorm layer") && message.contains("such as \"at\""), "{message}");
+    assert!(
+        message.contains("no TwinsBatchNorm layer")
+            && message.contains("standard, at, trades, mart, auto-lora"),
+        "{message}"
+    );
     fit(Method::Trades).unwrap();
 }
 

@@ -58,6 +58,7 @@ NETS = {
     "wide-resnet50-2": tv.wide_resnet50_2,
     "wide-resnet50-4": lambda: tv.ResNet(tv.resnet.Bottleneck, [3, 4, 6, 3], width_per_group=64 * 4),
     "resnext50-32x4d": tv.resnext50_32x4d,
+    "convnext-tiny": tv.convnext_tiny,
     "resnet18-cifar": lambda: own.ResNet(
         functools.partial(own.Basic, shortcut="shortcut"), 1, STAGES, 10, 64, False, "linear"
     ),

@@ -4,6 +4,7 @@ import functools
 
 import torch
 import torch.nn.functional as F
+import torchvision
 
 from reference_nets import Basic, Bottleneck, DeepMindWideResNet, PreActivation, ResNet, WideResNet, mnist_cnn
 
@@ -53,6 +54,7 @@ NETS = {
     "wide-resnet50-2": lambda: bottleneck([3, 4, 6, 3], group_width=128),
     "wide-resnet50-4": lambda: bottleneck([3, 4, 6, 3], group_width=256),
     "resnext50-32x4d": lambda: bottleneck([3, 4, 6, 3], 32, 4),
+    "convnext-tiny": torchvision.models.convnext_tiny,
     "resnet18-cifar": lambda: basic([2, 2, 2, 2], False, 10),
     "preact-resnet18": lambda: ResNet(
         functools.partial(PreActivation, shortcut="shortcut"), 1, stages([2, 2, 2, 2]), 10, 64, False, "linear", final="bn"
@@ -68,7 +70,8 @@ NETS = {
 for name, make in NETS.items():
     with torch.device("meta"):
         net = make()
-    classes = 1000 if getattr(net, "imagenet", False) else 10
+    imagenet = getattr(net, "imagenet", False) or name == "convnext-tiny"
+    classes = 1000 if imagenet else 10
     print(f'        ("{name}", {classes}, {sum(p.numel() for p in net.parameters())}),')
 for name, n in ("resnet20", 3), ("resnet32", 5), ("resnet44", 7), ("resnet56", 9):
     net = cifar(n, "downsample")

@@ -1,6 +1,6 @@
 """Writes the small weight files and the logits that PyTorch computes with them.
 
-    python3 generate.py        (PyTorch 2.6, safetensors 0.5 or later; CPU; a few seconds)
+    python3 generate.py        (PyTorch 2.6, torchvision 0.21 for ConvNeXt, safetensors 0.5 or later; CPU; a few seconds)
 
 Widths and depths are far below the published ones, so that all files together stay below 380 KB;
 the layers, their order and the key names are the published ones.
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from reference_nets import Basic, Bottleneck, DeepMindWideResNet, PreActivation, ResNet, WideResNet, mnist_cnn
 
@@ -60,6 +61,8 @@ def nets():
     # The names of chenyaofo/pytorch-cifar-models.
     stages = [(4, 2, 1), (8, 2, 2), (14, 1, 2)]
     yield "projected", ResNet(down, 1, stages, CLASSES, 4, False, "fc"), (4, 3, 16, 16)
+    stages = [CNBlockConfig(4, 6, 1), CNBlockConfig(6, 8, 2), CNBlockConfig(8, 10, 1), CNBlockConfig(10, None, 1)]
+    yield "convnext", ConvNeXt(stages, num_classes=CLASSES), (4, 3, 64, 64)
 
 
 def randomise(net, generator):
