@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use crate::Part;
 use crate::pickle::PickleFault;
+use crate::{ListFault, Part};
 
 /// What can be wrong with data on disk, and with what is asked of a data set.
 ///
@@ -28,12 +28,35 @@ pub enum DataError {
     },
 
     /// A part was asked for that the data set does not have.
-    #[error("{} has no {part} part; split one off the training part", folder.display())]
+    #[error("{} has no images of the {part} part; use another part, or split it off the training part", folder.display())]
     MissingPart {
         /// The folder of the data set, or the name of the built-in data.
         folder: PathBuf,
         /// The part that was asked for.
         part: Part,
+    },
+
+    /// A line of a list of images is wrong.
+    #[error("line {line} of {}: {fault}", path.display())]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: ListFault,
+    },
+
+    /// A list that the archive has as a MATLAB file has not been converted to text.
+    #[error(
+        "{} does not exist; the archive has its lists as MATLAB files, which have to be converted to text, a path a line. In Python: \
+         import scipy.io; open(\"NAME.txt\", \"w\").writelines(row[0][0] + \"\\n\" for row in \
+         scipy.io.loadmat(\"NAME.mat\")[\"file_list\"]), for NAME train_list and test_list",
+        text.display()
+    )]
+    MatlabList {
+        /// The text file that is missing.
+        text: PathBuf,
     },
 
     /// A file does not begin with its format's magic number.
@@ -364,7 +387,7 @@ pub enum DataError {
 
     /// The text is no data source.
     #[error(
-        "unknown data source \"{given}\"; known are builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR and folder:DIR"
+        "unknown data source \"{given}\"; known are builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR (dtd@2:DIR to dtd@10:DIR for its other splits), gtsrb:DIR, pets:DIR and list:FILE"
     )]
     UnknownSource {
         /// The text given.

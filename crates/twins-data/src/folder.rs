@@ -3,16 +3,16 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use burn_dataset::Dataset;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Cache, View};
-use crate::decode::{SIGNATURE_SIZE, decode, format};
+use crate::cache::View;
+use crate::decode::{SIGNATURE_SIZE, format};
 use crate::file::io_error;
-use crate::{Channels, DataError, Framing, Image, ImageDataset, LabelledImage};
+use crate::image_files::ImageFiles;
+use crate::{Channels, DataError, Framing, ImageDataset, LabelledImage};
 
 /// What to do about files in a class folder that are no images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,16 +122,14 @@ impl FolderConfig {
             folders,
             files: Vec::with_capacity(listed.iter().map(|class| class.images.len()).sum()),
             skipped: Vec::new(),
-            channels: self.channels,
-            framing: self.framing,
-            cache: Arc::new(Cache::new(self.cache_bytes)),
+            decoding: ImageFiles::new(self.channels, self.framing, self.cache_bytes),
             shape: [0; 3],
         };
         for (label, class) in listed.into_iter().enumerate() {
             dataset.files.extend(class.images.into_iter().map(|name| (label as u32, name)));
             dataset.skipped.extend(class.skipped);
         }
-        dataset.shape = dataset.image(0, View::Framed)?.shape;
+        dataset.shape = dataset.decoding.image(0, View::Framed, || dataset.path(0))?.shape;
         Ok(dataset)
     }
 
@@ -214,10 +212,7 @@ pub struct FolderDataset {
     // A label and a name each, because a full path each would be 100 MB for ImageNet.
     files: Vec<(u32, OsString)>,
     skipped: Vec<PathBuf>,
-    channels: Channels,
-    framing: Framing,
-    // Shared by clones.
-    cache: Arc<Cache>,
+    decoding: ImageFiles,
     shape: [usize; 3],
 }
 
@@ -238,27 +233,11 @@ impl FolderDataset {
         let (label, name) = &self.files[index];
         self.folders[*label as usize].as_ref().expect("a class with files has a folder").join(name)
     }
-
-    fn image(&self, index: usize, view: View) -> Result<Image, DataError> {
-        // Images as stored have one form only, and need no second place in the cache.
-        let view = if self.framing == Framing::AsStored { View::Original } else { view };
-        self.cache.get(index, view, || {
-            let image = decode(&self.path(index), self.channels)?;
-            Ok(match view {
-                View::Original => image,
-                View::Framed => self.framing.apply(image),
-            })
-        })
-    }
 }
 
 impl Dataset<LabelledImage, DataError> for FolderDataset {
     fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
-        let image = self.image(index, View::Framed)?;
-        if image.shape != self.shape {
-            let (path, found, expected) = (self.path(index), image.shape, self.shape);
-            return Err(DataError::MixedSizes { path, found, expected });
-        }
+        let image = self.decoding.of_shape(self.shape, index, || self.path(index))?;
         Ok(LabelledImage { image, label: self.files[index].0 as usize })
     }
 
@@ -277,7 +256,7 @@ impl ImageDataset for FolderDataset {
     }
 
     fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
-        let image = self.image(index, View::Original)?;
+        let image = self.decoding.image(index, View::Original, || self.path(index))?;
         Ok(LabelledImage { image, label: self.files[index].0 as usize })
     }
 
@@ -291,7 +270,7 @@ impl ImageDataset for FolderDataset {
 }
 
 /// The names of the sub-folders and of the files in a folder, each in alphabetical order.
-fn list(folder: &Path) -> Result<(Vec<OsString>, Vec<OsString>), DataError> {
+pub(crate) fn list(folder: &Path) -> Result<(Vec<OsString>, Vec<OsString>), DataError> {
     let (mut subfolders, mut files) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(io_error(folder))? {
         let entry = entry.map_err(io_error(folder))?;

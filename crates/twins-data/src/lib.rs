@@ -10,6 +10,7 @@
 //! | [`MnistDataset`] | MNIST and Fashion-MNIST IDX files, plain or gzip |
 //! | [`CifarDataset`] | CIFAR-10 and CIFAR-100 in their published binary and Python forms |
 //! | [`FolderDataset`] | one sub-folder per class; decoded when asked for |
+//! | [`ListedDataset`] | images that list files name, in the layout of CUB-200, DTD, Oxford Pets and others, or a custom one |
 //! | [`BuiltinDataset`] | two tasks drawn by the program itself: letters and digits |
 //! | [`TensorDataset`] | tensors or vectors of a program |
 //!
@@ -44,8 +45,10 @@ mod folder;
 mod framing;
 mod idx;
 mod image;
+mod image_files;
 mod jpeg_end;
 mod limit;
+mod listed;
 mod mnist;
 mod pickle;
 mod planes;
@@ -68,6 +71,7 @@ pub use folder::{FolderConfig, FolderDataset, NonImages};
 pub use framing::Framing;
 pub use image::{Image, LabelledImage};
 pub use limit::Limit;
+pub use listed::{ListFault, ListLayout, ListedDataset};
 pub use mnist::{FASHION_MNIST_CLASSES, MnistDataset};
 pub use pickle::PickleFault;
 pub use resized_crop::RandomResizedCrop;

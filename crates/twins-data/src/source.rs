@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuiltinDataset, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, MnistDataset, Part,
-    Task,
+    BuiltinDataset, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, ListLayout,
+    ListedDataset, MnistDataset, Part, Task,
 };
 
 /// Where images come from, as the command line says it.
@@ -18,6 +18,7 @@ use crate::{
 /// | `mnist:DIR`, `fashion-mnist:DIR` | [`MnistDataset`] |
 /// | `cifar10:DIR`, `cifar100:DIR` | [`CifarDataset`] |
 /// | `folder:DIR` | [`FolderDataset`](crate::FolderDataset) |
+/// | `caltech256:DIR`, `cub200:DIR`, `dogs:DIR`, `dtd:DIR`, `dtd@2:DIR` … `dtd@10:DIR`, `gtsrb:DIR`, `pets:DIR`, `list:FILE` | [`ListedDataset`], in the [`ListLayout`] of that name |
 ///
 /// A folder is one set of images. If it has sub-folders `train` and `test`, these are the parts, and `val` beside them is the
 /// validation part. With `train` and `val` alone, `val` is the test part, as it is for ImageNet. `train` defines the classes.
@@ -46,6 +47,8 @@ pub enum DataSource {
     Cifar(CifarVariant, PathBuf),
     /// `folder:DIR`: one sub-folder of images per class.
     Folder(PathBuf),
+    /// `cub200:DIR`, `list:FILE` and so on: images that list files name.
+    Listed(ListLayout, PathBuf),
 }
 
 impl DataSource {
@@ -97,8 +100,14 @@ impl DataSource {
     pub fn has_validation(&self) -> bool {
         match self {
             Self::Folder(folder) => PartFolders::find(folder).is_some_and(|parts| parts.validation.is_some()),
+            Self::Listed(layout, path) => layout.has_validation(path),
             _ => false,
         }
+    }
+
+    /// Whether the data is image files, which may have any sizes and are brought to one size by a [`Framing`](crate::Framing).
+    pub fn has_image_files(&self) -> bool {
+        matches!(self, Self::Folder(_) | Self::Listed(..))
     }
 
     /// Opens a part.
@@ -110,7 +119,7 @@ impl DataSource {
         self.open_with(part, |folder| folder)
     }
 
-    /// Opens a part; of a folder, as `configure` says. The other sources have nothing to configure.
+    /// Opens a part, and configures the decoding of image files. The other sources have nothing to configure.
     ///
     /// ```
     /// use twins_data::{DataSource, Framing, NonImages, Part};
@@ -150,6 +159,9 @@ impl DataSource {
             Self::FashionMnist(folder) => Arc::new(MnistDataset::open_fashion(folder, part)?),
             Self::Cifar(variant, folder) => Arc::new(CifarDataset::open(folder, *variant, part)?),
             Self::Folder(folder) => Arc::new(configure(folder_config(folder, part)?).open()?),
+            Self::Listed(layout, path) => {
+                Arc::new(ListedDataset::open(*layout, part, &configure(FolderConfig::new(path)))?)
+            }
         })
     }
 }
@@ -208,7 +220,7 @@ impl FromStr for DataSource {
                     "cifar10" => Ok(Self::Cifar(CifarVariant::Cifar10, folder)),
                     "cifar100" => Ok(Self::Cifar(CifarVariant::Cifar100, folder)),
                     "folder" => Ok(Self::Folder(folder)),
-                    _ => Err(unknown()),
+                    _ => Ok(Self::Listed(ListLayout::from_name(kind).ok_or_else(unknown)?, folder)),
                 }
             }
         }
@@ -225,6 +237,7 @@ impl fmt::Display for DataSource {
             Self::Cifar(CifarVariant::Cifar10, folder) => write!(formatter, "cifar10:{}", folder.display()),
             Self::Cifar(CifarVariant::Cifar100, folder) => write!(formatter, "cifar100:{}", folder.display()),
             Self::Folder(folder) => write!(formatter, "folder:{}", folder.display()),
+            Self::Listed(layout, path) => write!(formatter, "{layout}:{}", path.display()),
         }
     }
 }
@@ -259,6 +272,14 @@ mod tests {
             "cifar10:/c",
             "cifar100:d e",
             "folder:C:\\f",
+            "list:a b.tsv",
+            "caltech256:f",
+            "cub200:f",
+            "dogs:f",
+            "dtd:f",
+            "dtd@10:f",
+            "gtsrb:f",
+            "pets:f",
         ] {
             assert_eq!(text.parse::<DataSource>().unwrap().to_string(), text);
         }
@@ -267,7 +288,7 @@ mod tests {
 
     #[test]
     fn unknown_forms_list_the_known_ones() {
-        for text in ["", "mnist", "folder:", "svhn:x", "builtin:x", "builtin:"] {
+        for text in ["", "mnist", "folder:", "svhn:x", "builtin:x", "builtin:", "dtd@0:f", "dtd@11:f"] {
             let error = text.parse::<DataSource>().unwrap_err();
             assert!(error.to_string().contains("cifar10:DIR"), "{error}");
         }

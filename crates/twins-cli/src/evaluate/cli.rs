@@ -27,7 +27,8 @@ pub struct Cli {
     #[arg(long)]
     pub arch: Architecture,
 
-    /// Data: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR; the test part.
+    /// Data, whose test part is used: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published
+    /// splits (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE.
     #[arg(long)]
     pub data: DataSource,
 

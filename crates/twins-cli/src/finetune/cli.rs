@@ -37,8 +37,10 @@ pub struct Cli {
     #[arg(long, requires = "weights", value_name = "weights|file")]
     pub frozen_from: Option<FrozenFrom>,
 
-    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR or folder:DIR. A folder with sub-folders train,
-    /// val and test is validated on val; a fifth of a folder without sub-folders is held out for the test.
+    /// Data to fine-tune on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published splits
+    /// (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE with an image, its class and train, val or
+    /// test in each line, separated by tabs. A folder with sub-folders train, val and test is validated on val; a fifth of a
+    /// folder without sub-folders is held out for the test.
     #[arg(long, default_value = "builtin")]
     pub data: DataSource,
 

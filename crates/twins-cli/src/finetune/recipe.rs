@@ -206,16 +206,15 @@ impl Recipe {
             if let Some((setting, value, source)) = split.next() {
                 return Some(format!(
                     "{setting} is {value} ({source}), but --data {} has a validation part of its own, so that no split of \
-                     the training part is drawn; leave {setting} out, give --validation none to validate on nothing, or \
-                     rename the sub-folder val",
+                     the training part is drawn; leave {setting} out, or give --validation none to validate on nothing",
                     cli.data
                 ));
             }
         }
-        let folder = matches!(cli.data, DataSource::Folder(_));
-        if let Some(preset) = cli.preset.filter(|_| self.framing != cli.images.framing && !folder) {
+        let image_files = cli.data.has_image_files();
+        if let Some(preset) = cli.preset.filter(|_| self.framing != cli.images.framing && !image_files) {
             return Some(format!(
-                "--preset {preset} cuts images to one size ({}), which only folder:DIR can, but --data is {}; give \
+                "--preset {preset} cuts images to one size ({}), which only image files can be (folder:DIR and so on), but --data is {}; give \
                  --framing as-stored beside it",
                 self.framing, cli.data
             ));

@@ -15,7 +15,7 @@ use clap::Args;
 /// How images come from a data source.
 #[derive(Args, Clone, Debug)]
 pub struct ImageArguments {
-    /// How images of a folder are brought to one size: as-stored, RESIZE/CROP in pixels, or imagenet for 256/224.
+    /// How image files are brought to one size: as-stored, RESIZE/CROP in pixels, or imagenet for 256/224.
     #[arg(long, default_value = "as-stored")]
     pub framing: Framing,
 
@@ -23,7 +23,7 @@ pub struct ImageArguments {
     #[arg(long)]
     pub skip_non_images: bool,
 
-    /// Memory for the decoded images of a folder, in MiB.
+    /// Memory for decoded image files, in MiB.
     #[arg(long, default_value_t = 512)]
     pub cache_mib: usize,
 }
@@ -36,12 +36,14 @@ impl ImageArguments {
         part: Part,
         classes: Option<&[String]>,
     ) -> Result<Arc<dyn ImageDataset>, Box<dyn std::error::Error>> {
-        let is_folder = matches!(source, DataSource::Folder(_));
-        if !is_folder && (self.framing != Framing::AsStored || self.skip_non_images) {
+        if self.framing != Framing::AsStored && !source.has_image_files() {
             return Err(format!(
-                "--framing and --skip-non-images are for folder:DIR, but --data is {source}"
+                "--framing is for image files (folder:DIR, cub200:DIR, list:FILE and so on), but --data is {source}"
             )
             .into());
+        }
+        if self.skip_non_images && !matches!(source, DataSource::Folder(_)) {
+            return Err(format!("--skip-non-images is for folder:DIR, but --data is {source}").into());
         }
         let dataset = source.open_with(part, |folder| self.configure(folder, classes))?;
         for path in dataset.skipped() {

@@ -15,8 +15,8 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use twins_data::{
-    Channels, CifarDataset, CifarVariant, DataError, FolderConfig, Framing, ImageDataset, MnistDataset,
-    NonImages, Part,
+    Channels, CifarDataset, CifarVariant, DataError, FolderConfig, Framing, ImageDataset, ListLayout,
+    ListedDataset, MnistDataset, NonImages, Part,
 };
 
 /// A change to a file; positions are fractions of its length, of 2¹⁶.
@@ -183,7 +183,7 @@ macro_rules! tests {
     };
 }
 
-tests! { mnist mnist_that_is_hostile_inside cifar cifar_python png ppm jpeg progressive_jpeg_with_exif webp lossy_webp }
+tests! { mnist mnist_that_is_hostile_inside cifar cifar_python png ppm jpeg progressive_jpeg_with_exif webp lossy_webp lists }
 
 proptest! {
     fn mnist(mutations in vec(mutation(), 1..6), labels in vec(mutation(), 0..2), compressed in any::<bool>()) {
@@ -278,6 +278,43 @@ proptest! {
         let mut bytes = encode(picture(), ImageFormat::WebP);
         mutate(&mut bytes, &mutations);
         check_image("image.webp", bytes)?;
+    }
+
+    fn lists(layout in 0..5usize, which in 0..4usize, mutations in vec(mutation(), 1..5)) {
+        let image = encode(RgbImage::new(2, 2), ImageFormat::Png);
+        let gtsrb = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n";
+        let gtsrb = format!("{gtsrb}1.png;2;2;0;0;1;1;3\n2.png;2;2;0;0;1;1;42\n");
+        let (layout, path, texts) = match layout {
+            0 => (ListLayout::List, "list", vec![("list", "a/1.png\tb\ttrain\na/2.png\tc\ttrain\n")]),
+            1 => (ListLayout::Cub200, "", vec![
+                ("images.txt", "1 a/1.png\n2 a/2.png\n"),
+                ("image_class_labels.txt", "1 1\n2 2\n"),
+                ("train_test_split.txt", "1 1\n2 1\n"),
+                ("classes.txt", "1 b\n2 c\n"),
+            ]),
+            2 => (ListLayout::Dtd { split: 1 }, "", vec![
+                ("labels/train1.txt", "a/1.png\n"),
+                ("labels/val1.txt", "a/2.png\n"),
+                ("labels/test1.txt", "a/3.png\n"),
+            ]),
+            3 => (ListLayout::Pets, "", vec![
+                ("annotations/trainval.txt", "a_1 1 1 1\nb_2 2 1 1\n"),
+                ("annotations/test.txt", "a_3 1 1 1\n"),
+            ]),
+            _ => (ListLayout::Gtsrb, "", vec![("GT-final_test.csv", &*gtsrb)]),
+        };
+        let mut files: Vec<(&str, Vec<u8>)> =
+            texts.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+        let mutated = which % files.len();
+        mutate(&mut files[mutated].1, &mutations);
+        for name in [
+            "a/1.png", "a/2.png", "images/a/1.png", "images/a/2.png", "images/a/3.png", "images/a_1.jpg",
+            "images/b_2.jpg", "images/a_3.jpg", "Final_Test/Images/1.png", "Final_Test/Images/2.png",
+        ] {
+            files.push((name, image.clone()));
+        }
+        let part = if layout == ListLayout::Gtsrb { Part::Test } else { Part::Train };
+        check(&files, |folder| ListedDataset::open(layout, part, &FolderConfig::new(folder.join(path))))?;
     }
 
     fn lossy_webp(mutations in vec(mutation(), 1..5)) {

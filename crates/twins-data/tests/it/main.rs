@@ -5,6 +5,7 @@ mod process;
 
 mod cifar_python;
 mod hostile_files;
+mod listed;
 mod memory;
 mod pillow_jpeg;
 mod pillow_resize;
