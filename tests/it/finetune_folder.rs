@@ -155,8 +155,7 @@ fn an_evaluation_measures_what_the_run_held_out() {
 
     let model = "run/at/model.safetensors";
     let evaluate = |weights: &str, more: &[&str]| {
-        let fixed =
-            ["--arch", "tiny-resnet", "--data", "folder:images", "--attack", "clean", "--json", "e.json"];
+        let fixed = ["--data", "folder:images", "--attack", "clean", "--json", "e.json"];
         let said = succeed("evaluate", here, &[&["--weights", weights], &fixed[..], more].concat());
         (said, json(here.join("e.json")))
     };
@@ -166,7 +165,7 @@ fn an_evaluation_measures_what_the_run_held_out() {
     assert_eq!(evaluation["config"]["held_out"]["seed"], 0, "{evaluation}");
     assert_eq!(evaluate(model, &["--test-images", "all"]).1["clean"]["total"], 60);
     // The record goes along where the model is converted; an export for PyTorch has no place for it.
-    succeed("convert", here, &[model, "--arch", "tiny-resnet", "--out", "again.safetensors"]);
+    succeed("convert", here, &[model, "--out", "again.safetensors"]);
     assert_eq!(evaluate("again.safetensors", &[]).1["clean"], *clean);
     assert_eq!(evaluate("model.safetensors", &[]).1["clean"]["total"], 60, "not trained on this folder");
 }

@@ -358,6 +358,8 @@ fn bad_files_are_told_from_the_command_line() {
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(message.contains(reason) && message.contains(name), "{name}: {message}");
     }
+    let message = fail("convert", &[text(&formats.join("zip.pt"))]);
+    assert!(message.contains("give --arch, one of mnist-cnn"), "{message}");
     let message = fail("convert", &[text(&formats.join("zip.pt")), "--arch", "mnist_cn"]);
     assert!(message.contains("did you mean \"mnist-cnn\""), "{message}");
     let message = fail("convert", &[text(&formats.join("zip.pt")), "--arch", "mnist-cnn"]);

@@ -15,16 +15,17 @@ use burn_twins::models::{
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::support::Outcome;
-use crate::support::images::{InputArguments, card};
+use crate::support::images::{InputArguments, architecture, card};
 
 /// Converts weights of PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack.
 #[derive(Parser)]
 struct Arguments {
     /// The file to read.
     weights: PathBuf,
-    /// Its architecture: mnist-cnn, resnet20, resnet50, convnext-tiny, wrn-28-10, ...
+    /// Its architecture: mnist-cnn, resnet20, resnet50, convnext-tiny, wrn-28-10, ... [default: that of a model file of
+    /// this library].
     #[arg(long)]
-    arch: Architecture,
+    arch: Option<Architecture>,
     /// The file to write; without it, only the list is printed.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -46,6 +47,7 @@ struct Arguments {
     /// Take the names of the classes from data: cifar10:DIR, folder:DIR and so on.
     #[arg(long, conflicts_with_all = ["classes", "class_file"])]
     classes_of: Option<DataSource>,
+
     #[command(flatten)]
     input: InputArguments,
 }
@@ -90,7 +92,8 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         options = options.with_allow(pattern);
     }
     // The number of classes is the file's.
-    let config = ModelConfig::new(arguments.arch, classes.len().max(2));
+    let arch = architecture(arguments.arch, saved.as_ref(), &arguments.weights)?;
+    let config = ModelConfig::new(arch, classes.len().max(2));
     let (config, options) = arguments.input.apply(config, options);
     let (net, report) = load_pretrained(&config, &arguments.weights, &options, &device)?;
     print!("{report}");

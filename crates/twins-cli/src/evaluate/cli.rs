@@ -16,27 +16,18 @@ use crate::support::{Common, Outcome};
 /// Measures a classifier's clean and robust accuracy.
 #[derive(Parser, Debug)]
 pub struct Cli {
-    #[command(flatten)]
-    pub common: Common,
-
     /// Weights: PyTorch (.pt, .pth, .th, .ckpt), safetensors, or a model that `finetune` saved.
     #[arg(long)]
     pub weights: PathBuf,
 
-    /// Architecture of the weights.
+    /// Architecture of the weights [default: that of a model file of this library].
     #[arg(long)]
-    pub arch: Architecture,
+    pub arch: Option<Architecture>,
 
     /// Data, whose test part is used: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published
     /// splits (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE.
     #[arg(long)]
     pub data: DataSource,
-
-    #[command(flatten)]
-    pub images: ImageArguments,
-
-    #[command(flatten)]
-    pub input: InputArguments,
 
     /// Use N images, each class in proportion, drawn with a fixed seed; first:N uses the first N.
     #[arg(long, value_name = "N|first:N")]
@@ -52,21 +43,21 @@ pub struct Cli {
     pub batch_size: usize,
 
     /// Attack, or several with commas between them, made one after the other; `clean` measures clean accuracy alone.
-    #[arg(long, value_delimiter = ',', default_value = "pgd", value_parser = PossibleValuesParser::new(attack_names()))]
+    #[arg(long, help_heading = "Attacks", value_delimiter = ',', default_value = "pgd", value_parser = PossibleValuesParser::new(attack_names()))]
     pub attack: Vec<String>,
 
     /// Norm of the threat model: linf, l2, l1 or l0, as far as the attack supports it.
-    #[arg(long, default_value = "linf")]
+    #[arg(long, help_heading = "Attacks", default_value = "linf")]
     pub norm: Norm,
 
     /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number; in l0, how many values may
     /// change. Several with commas between them give a robustness curve: an image broken at a small one is not attacked at a larger one.
-    #[arg(long, default_value = "8/255", value_delimiter = ',', value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
+    #[arg(long, help_heading = "Attacks", default_value = "8/255", value_delimiter = ',', value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub epsilon: Vec<f32>,
 
     /// Images that each attack is made on: survivors of the attacks before, or every-attack for all that are classified
     /// correctly, which also gives each attack's own robust accuracy.
-    #[arg(long, default_value_t = Coverage::Survivors)]
+    #[arg(long, help_heading = "Attacks", default_value_t = Coverage::Survivors)]
     pub coverage: Coverage,
 
     /// Print clean and robust accuracy of each class, of at most 20.
@@ -74,38 +65,38 @@ pub struct Cli {
     pub per_class: bool,
 
     /// Attacks of `--attack autoattack`: standard, plus or rand.
-    #[arg(long, default_value = "standard")]
+    #[arg(long, help_heading = "Attacks", default_value = "standard")]
     pub version: Version,
 
     /// Steps of PGD [default: 20], or of APGD and FAB [default: 100].
-    #[arg(long)]
+    #[arg(long, help_heading = "Attacks")]
     pub steps: Option<usize>,
 
     /// Length of PGD's steps on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter of
     /// epsilon].
-    #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
+    #[arg(long, help_heading = "Attacks", value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub step_size: Option<f32>,
 
     /// Start PGD at a random point of the ball.
-    #[arg(long)]
+    #[arg(long, help_heading = "Attacks")]
     pub random_start: bool,
 
     /// Runs of an untargeted attack, each from another random start; the worst case counts [default: 1; AutoAttack:
     /// the published numbers].
-    #[arg(long)]
+    #[arg(long, help_heading = "Attacks")]
     pub restarts: Option<usize>,
 
     /// Queries of Square [default: 5000].
-    #[arg(long)]
+    #[arg(long, help_heading = "Attacks")]
     pub queries: Option<usize>,
 
     /// Forward passes that decide whether a claimed adversarial example counts: more than half must misclassify it. More than 1
     /// measures the majority vote of a randomised model.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, help_heading = "Attacks", default_value_t = 1, value_name = "N")]
     pub fresh_draws: usize,
 
     /// Precision of the gradients: f32, bf16 or f16, where the device has it. Verdicts are always those in f32.
-    #[arg(long, default_value_t = Precision::F32)]
+    #[arg(long, help_heading = "Attacks", default_value_t = Precision::F32)]
     pub attack_precision: Precision,
 
     /// Write the report, with a record of every sample, to this file.
@@ -120,6 +111,15 @@ pub struct Cli {
     /// Continue an evaluation that was killed; needs --json.
     #[arg(long, requires = "json")]
     pub resume: bool,
+
+    #[command(flatten)]
+    pub images: ImageArguments,
+
+    #[command(flatten)]
+    pub input: InputArguments,
+
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// No attack: clean accuracy alone.

@@ -30,7 +30,7 @@ use cli::{CLEAN, Cli};
 
 use crate::support::Outcome;
 use crate::support::file_hash::file_hash;
-use crate::support::images::{card, check_classes};
+use crate::support::images::{architecture, card, check_classes};
 use crate::support::parts::{TestPart, open_test};
 use crate::support::progress::EvaluationBar;
 
@@ -58,7 +58,8 @@ fn run(cli: &Cli) -> Outcome {
     let card = card(&cli.weights)?;
     let TestPart { images: test, held_out } =
         open_test(&cli.images, &cli.data, cli.limit, card.as_ref(), cli.test_images)?;
-    let net = cli.input.load(&cli.weights, cli.arch, test.as_ref(), device)?;
+    let arch = architecture(cli.arch, card.as_ref(), &cli.weights)?;
+    let net = cli.input.load(&cli.weights, arch, test.as_ref(), device)?;
     check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
     let net = net.valid();
     let nets = devices.iter().map(|device| net.clone().to_device(device));
@@ -94,7 +95,7 @@ fn run(cli: &Cli) -> Outcome {
         println!("{} classes: the accuracy of each is in the file of --json", report.classes.len());
     }
     if let Some(path) = &cli.json {
-        write_whole(path, report::json(cli, &report, held_out)?.as_bytes())?;
+        write_whole(path, report::json(cli, arch, &report, held_out)?.as_bytes())?;
     }
     let Some(path) = &journal else { return Ok(()) };
     if let Some(adversarial) = &cli.save_adversarial

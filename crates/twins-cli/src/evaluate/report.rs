@@ -51,20 +51,26 @@ pub struct PgdSettings {
 /// The report with the settings of the command line.
 pub fn json(
     cli: &Cli,
+    arch: Architecture,
     report: &Report,
     held_out: Option<HeldOut>,
 ) -> Result<String, Box<dyn std::error::Error>> {
     let mut value = serde_json::to_value(report)?;
-    value["config"] = serde_json::to_value(cli.config(held_out, report.config.clone()))?;
+    value["config"] = serde_json::to_value(cli.config(arch, held_out, report.config.clone()))?;
     Ok(serde_json::to_string_pretty(&value)?)
 }
 
 impl Cli {
     /// The settings, as the report states them.
-    fn config(&self, held_out: Option<HeldOut>, autoattack: Option<AutoAttackConfig>) -> Config<'_> {
+    fn config(
+        &self,
+        arch: Architecture,
+        held_out: Option<HeldOut>,
+        autoattack: Option<AutoAttackConfig>,
+    ) -> Config<'_> {
         Config {
             weights: &self.weights,
-            arch: self.arch,
+            arch,
             data: &self.data,
             limit: self.limit,
             held_out,

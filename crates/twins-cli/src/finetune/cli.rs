@@ -16,15 +16,12 @@ use crate::support::images::{ImageArguments, InputArguments};
 /// Fine-tunes an adversarially pre-trained classifier; without --weights, pre-trains one first.
 #[derive(Parser, Debug)]
 pub struct Cli {
-    #[command(flatten)]
-    pub common: Common,
-
     /// Pre-trained weights: PyTorch (.pt, .pth, .th, .ckpt), safetensors, or a model saved by this program.
     /// Without them a small net is pre-trained on the built-in source task.
     #[arg(long)]
     pub weights: Option<PathBuf>,
 
-    /// Architecture of the weights.
+    /// Architecture of the weights [default: that of a model file of this library].
     #[arg(long, requires = "weights")]
     pub arch: Option<Architecture>,
 
@@ -43,12 +40,6 @@ pub struct Cli {
     /// folder without sub-folders is held out for the test.
     #[arg(long, default_value = "builtin")]
     pub data: DataSource,
-
-    #[command(flatten)]
-    pub images: ImageArguments,
-
-    #[command(flatten)]
-    pub input: InputArguments,
 
     /// Random changes to training images [default: crop for letters and digits, imagenet with a --framing, cifar
     /// otherwise].
@@ -171,6 +162,15 @@ pub struct Cli {
     /// Raised by Ctrl-C: the step under way is finished and the state saved.
     #[arg(skip)]
     pub stop: Arc<AtomicBool>,
+
+    #[command(flatten)]
+    pub images: ImageArguments,
+
+    #[command(flatten)]
+    pub input: InputArguments,
+
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// What `--validation` gives: `None` for none.

@@ -39,7 +39,7 @@ use recipe::Recipe;
 use tuning::{fit, measure, test_protocol, validation};
 
 use crate::support::Outcome;
-use crate::support::images::card;
+use crate::support::images::{architecture, card};
 use crate::support::parts::Parts;
 
 #[derive(Serialize)]
@@ -153,9 +153,9 @@ fn load(
     parts: &Parts,
     device: &Device,
 ) -> Result<(Net, Head), Box<dyn std::error::Error>> {
-    let arch = cli.arch.ok_or("--weights needs --arch: the architecture that the weights are of")?;
-    let net = cli.input.load(weights, arch, parts.train.as_ref(), device)?;
     let card = card(weights)?;
+    let arch = architecture(cli.arch, card.as_ref(), weights)?;
+    let net = cli.input.load(weights, arch, parts.train.as_ref(), device)?;
     let head = Head::choose(&net, card.as_ref(), parts.train.classes(), cli.new_head);
     parts.warn_of_other_split(card.as_ref());
     Ok((net, head))

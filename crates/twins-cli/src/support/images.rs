@@ -14,6 +14,7 @@ use clap::Args;
 
 /// How images come from a data source.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Images")]
 pub struct ImageArguments {
     /// How image files are brought to one size: as-stored, RESIZE/CROP in pixels, or imagenet for 256/224.
     #[arg(long, default_value = "as-stored")]
@@ -66,6 +67,7 @@ impl ImageArguments {
 
 /// What weights of other programs do not tell about the model.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Weights")]
 pub struct InputArguments {
     /// Mean and standard deviation that the model was trained with: none, imagenet, cifar10, cifar100, or
     /// MEAN,.../STD,... [default: the file's, or the architecture's].
@@ -144,6 +146,25 @@ impl InputArguments {
         );
         Ok(net)
     }
+}
+
+/// The architecture of weights: the one given, or the one that a model file says.
+///
+/// # Errors
+/// Neither is there.
+pub fn architecture(
+    given: Option<Architecture>,
+    card: Option<&ModelCard>,
+    weights: &Path,
+) -> Result<Architecture, String> {
+    given.or_else(|| card.map(|card| card.config().architecture())).ok_or_else(|| {
+        let names: Vec<&str> = Architecture::known_names().collect();
+        format!(
+            "{} does not say its architecture, as model files of this library do: give --arch, one of {}",
+            weights.display(),
+            names.join(", ")
+        )
+    })
 }
 
 /// What a model file says about its model; `None` for weights of other programs.

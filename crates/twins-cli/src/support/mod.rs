@@ -17,6 +17,7 @@ pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// Options that every command has.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Devices and seed")]
 pub struct Common {
     /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (those compiled in), wgpu:1 or cuda:1 for a GPU by its number,
     /// or remote:ADDRESS, which `serve` prints. Several, with commas between them, divide the images among them.
