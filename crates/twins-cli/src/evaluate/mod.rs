@@ -85,7 +85,7 @@ fn run(cli: &Cli) -> Outcome {
         .zip(&devices)
         .map(|(victim, device)| Replica::new(victim.as_ref(), device.clone()))
         .collect();
-    let mut bar = EvaluationBar::new();
+    let mut bar = EvaluationBar::default();
     let report = evaluation.evaluate_stream(&replicas, &samples, &mut bar)?;
     bar.finish();
     println!("{report}");

@@ -9,12 +9,14 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 /// A bar with the attack under way, the robust accuracy so far and the time left.
 pub struct EvaluationBar(ProgressBar);
 
-impl EvaluationBar {
-    pub fn new() -> Self {
+impl Default for EvaluationBar {
+    fn default() -> Self {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} %, {msg}");
         Self(ProgressBar::new(1000).with_style(style.expect("the template is fixed")))
     }
+}
 
+impl EvaluationBar {
     pub fn finish(self) {
         self.0.finish_and_clear();
     }
