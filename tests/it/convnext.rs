@@ -17,7 +17,7 @@ use burn_twins::train::{
 fn shades() -> Arc<dyn ImageDataset> {
     let shape = [3, 32, 32];
     let pixels = (0..16 * 3 * 32 * 32_usize).map(|index| {
-        let noise = (index * 2_654_435_761 >> 7) % 64;
+        let noise = ((index * 2_654_435_761) >> 7) % 64;
         let shade = if (index / (3 * 32 * 32)) % 2 == 0 { 64 } else { 128 };
         u8::try_from(shade + noise).unwrap()
     });
