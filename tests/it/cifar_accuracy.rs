@@ -36,7 +36,7 @@ fn resnet20_sees_what_it_sees_in_pytorch() {
         correct += predicted.iter().zip(samples.labels()).filter(|(found, label)| found == label).count();
     }
     println!("{correct} of 10 000 correct");
-    // PyTorch: 8 103. The JPEG decoder here differs from Pillow's by up to 5 levels (0.3 on average), which can turn
-    // images near a decision boundary; 0.1 % is the bound that was asked for.
-    assert!(correct.abs_diff(8103) <= 10, "{correct}");
+    // PyTorch on the pixels that are decoded here: 8 110; on Pillow's, which differ by 0.3 levels on average: 8 103
+    // (docs/data.md). Sums in another order may turn an image whose two largest logits are almost equal.
+    assert!(correct.abs_diff(8110) <= 2, "{correct}");
 }
