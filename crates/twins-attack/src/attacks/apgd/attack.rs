@@ -66,6 +66,8 @@ impl Apgd {
         // A random start says nothing about how sparse the solution is.
         let mut sparsity_known = sample.start.is_some();
         let mut result: Option<Best> = None;
+        // The point from which the last step was made, and the place of the next one.
+        let (mut previous, mut next) = (vec![0.0; x.len()], vec![0.0; x.len()]);
         for (ball, steps) in phases {
             // A later phase starts from the best point of the one before.
             if let Some(best) = result.take() {
@@ -83,11 +85,14 @@ impl Apgd {
             let mut best = Best { point: x.clone(), response: at };
             // What is known of x, unless it is the best point.
             let mut here: Option<Response> = None;
-            let mut previous: Option<Vec<f32>> = None;
             for step in 1..=steps {
                 let gradient = &here.as_ref().unwrap_or(&best.response).gradient;
-                let next = advance(&ball, &schedule, image, &x, previous.as_deref(), gradient);
-                previous = Some(mem::replace(&mut x, next));
+                // The first step has no momentum.
+                let momentum = (step > 1).then_some(&previous[..]);
+                advance(&ball, &schedule, image, &x, momentum, gradient, &mut next);
+                // previous ← x ← next; what was previous is written over by the next step.
+                mem::swap(&mut previous, &mut next);
+                mem::swap(&mut previous, &mut x);
                 // No step follows the last point.
                 let at = if step < steps {
                     model.gradient(&x, |z, c| objective.evaluate(z, c)).await
@@ -146,7 +151,7 @@ struct Best {
     response: Response,
 }
 
-/// A step along the gradient, with momentum. The first step has no momentum, and L1 never.
+/// Writes the point after a step along the gradient to `z`, with momentum if there is a previous point. L1 has none.
 fn advance(
     ball: &ThreatModel,
     schedule: &Schedule,
@@ -154,20 +159,19 @@ fn advance(
     x: &[f32],
     previous: Option<&[f32]>,
     gradient: &[f32],
-) -> Vec<f32> {
-    let mut z = vec![0.0; x.len()];
-    ball.steepest(gradient, schedule.l1_support, &mut z);
+    z: &mut [f32],
+) {
+    ball.steepest(gradient, schedule.l1_support, z);
     z.iter_mut().zip(x).for_each(|(z, &x)| *z = x + schedule.step_size * *z);
-    ball.project(image, &mut z);
+    ball.project(image, z);
     if let Some(previous) = previous
         && ball.norm() != Norm::L1
     {
         for ((z, &x), &before) in z.iter_mut().zip(x).zip(previous) {
             *z = x + (*z - x) * STEP_WEIGHT + (x - before) * (1.0 - STEP_WEIGHT);
         }
-        ball.project(image, &mut z);
+        ball.project(image, z);
     }
-    z
 }
 
 /// In how many values a point differs from the clean image.

@@ -50,13 +50,13 @@ impl Square {
         let mut draws = sample.draws(self.config.seed, NAME);
         let mut x = stripes(epsilon, image, shape, &draw_stripes(shape, &mut draws));
         let mut best = model.logits(&x).await;
-        let mut known = Rejected::default();
+        let (mut change, mut known) = (Change::default(), Rejected::default());
         for query in 0..self.config.queries {
             if best.fooled {
                 break;
             }
             let repaint = Repaint::draw(self.side(query, shape), shape, &mut draws);
-            let change = Change::make(&mut x, repaint.values(epsilon, image, shape));
+            change.make(&mut x, repaint.values(epsilon, image, shape));
             if change.is_nothing() || known.contains(&change) {
                 change.undo(&mut x);
                 continue;
@@ -67,7 +67,7 @@ impl Square {
                 known.forget();
             } else {
                 change.undo(&mut x);
-                known.remember(change);
+                known.remember(&change);
             }
         }
         Ok(Finding { loss: -margin(&best, sample.label), ..best.finding_at(x) })
@@ -124,22 +124,25 @@ fn margin(at: &Response, label: usize) -> f32 {
 }
 
 /// What a proposal has changed: places, and the values that they had.
+#[derive(Default)]
 struct Change {
     /// In Linf a value can only be at one of two places, so that these tell the proposal.
-    places: Box<[u32]>,
+    places: Vec<u32>,
     before: Vec<f32>,
 }
 
 impl Change {
     /// Writes values to places of a point.
-    fn make(x: &mut [f32], values: impl Iterator<Item = (usize, f32)>) -> Self {
-        let (places, before) = values
-            .filter_map(|(place, value)| {
-                let before = std::mem::replace(&mut x[place], value);
-                (before != value).then_some((place as u32, before))
-            })
-            .unzip::<_, _, Vec<_>, Vec<_>>();
-        Self { places: places.into(), before }
+    fn make(&mut self, x: &mut [f32], values: impl Iterator<Item = (usize, f32)>) {
+        self.places.clear();
+        self.before.clear();
+        for (place, value) in values {
+            if x[place] != value {
+                self.places.push(place as u32);
+                self.before.push(x[place]);
+                x[place] = value;
+            }
+        }
     }
 
     fn is_nothing(&self) -> bool {
@@ -160,12 +163,12 @@ impl Rejected {
     const LONGEST: usize = 32;
 
     fn contains(&self, change: &Change) -> bool {
-        self.0.contains(&change.places)
+        self.0.contains(&change.places[..])
     }
 
-    fn remember(&mut self, change: Change) {
+    fn remember(&mut self, change: &Change) {
         if change.places.len() <= Self::LONGEST {
-            self.0.insert(change.places);
+            self.0.insert(change.places[..].into());
         }
     }
 
@@ -216,7 +219,8 @@ mod tests {
     #[test]
     fn a_change_is_what_differs_and_can_be_undone() {
         let mut x = [0.1, 0.2, 0.3];
-        let change = Change::make(&mut x, [(0, 0.1), (2, 0.9)].into_iter());
+        let mut change = Change::default();
+        change.make(&mut x, [(0, 0.1), (2, 0.9)].into_iter());
         assert_eq!((x, &change.places[..]), ([0.1, 0.2, 0.9], &[2][..]));
         change.undo(&mut x);
         assert_eq!(x, [0.1, 0.2, 0.3]);
