@@ -16,7 +16,7 @@ impl Attack for ShrinkingSteps {
     fn threat_model(&self) -> ThreatModel {
         self.0
     }
-    fn budget(&self, _classes: usize) -> u64 {
+    fn passes(&self, _classes: usize) -> u64 {
         self.1 as u64 + 1
     }
     fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {

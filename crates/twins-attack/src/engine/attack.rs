@@ -37,7 +37,7 @@ pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Finding, AttackError>>
 ///         self.0
 ///     }
 ///
-///     fn budget(&self, _classes: usize) -> u64 {
+///     fn passes(&self, _classes: usize) -> u64 {
 ///         3
 ///     }
 ///
@@ -109,9 +109,14 @@ pub trait Attack: AsAttack + Debug + Send + Sync {
         true
     }
 
-    /// How many images of a sample that withstands go through the model in all runs, roughly: for estimates of the time
-    /// left.
-    fn budget(&self, classes: usize) -> u64;
+    /// How many images one run puts through the model on a sample that withstands, roughly: for estimates of the time left.
+    fn passes(&self, classes: usize) -> u64;
+
+    /// How many images all runs put through the model on a sample that withstands, roughly, with the choice of the targets.
+    fn budget(&self, classes: usize) -> u64 {
+        let choice = self.eot() * self.targets().choice_gradients(classes);
+        choice as u64 + self.runs(classes) as u64 * self.passes(classes)
+    }
 
     /// Makes one run on one sample.
     ///

@@ -100,9 +100,8 @@ impl Claims {
             Err(Outside::Box) => verification.outside_box += 1,
             Err(Outside::Ball) => verification.outside_ball += 1,
         }
-        let logits = stage.clean.row(task.index).to_vec();
-        let point = task.image.to_vec();
-        Some((task, Finding { point, fooled: false, logits, loss: f32::NEG_INFINITY }))
+        let nothing = Finding::clean(&task.image, stage.clean.row(task.index));
+        Some((task, nothing))
     }
 
     /// The claims, if it is time to check them: they fill a batch, have waited long enough, or nothing else is to do.

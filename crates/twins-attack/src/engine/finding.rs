@@ -18,6 +18,13 @@ pub struct Finding {
     pub loss: f32,
 }
 
+impl Finding {
+    /// The clean image and its logits: the result where nothing was found.
+    pub(super) fn clean(image: &[f32], logits: &[f32]) -> Self {
+        Self { point: image.to_vec(), fooled: false, logits: logits.to_vec(), loss: f32::NEG_INFINITY }
+    }
+}
+
 /// Which point an attack returns, of one run and of several (see [`RunSelection`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -65,11 +65,6 @@ impl Sample<'_> {
 
     /// What an attack returns that has found nothing: the clean image.
     pub fn nothing_found(&self) -> Finding {
-        Finding {
-            point: self.image.to_vec(),
-            fooled: false,
-            logits: self.clean.to_vec(),
-            loss: f32::NEG_INFINITY,
-        }
+        Finding::clean(&self.image, self.clean)
     }
 }

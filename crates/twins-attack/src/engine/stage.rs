@@ -111,9 +111,7 @@ impl<'a> Stage<'a> {
     fn keep_clean(&self, waiting: &Waiting, results: &mut dyn Results) -> Result<(), AttackError> {
         while let Some(index) = waiting.next() {
             let image = self.samples.load(index)?;
-            let logits = self.clean.row(index).to_vec();
-            let (point, loss) = (image.to_vec(), f32::NEG_INFINITY);
-            let finding = Finding { point, fooled: false, logits, loss };
+            let finding = Finding::clean(&image, self.clean.row(index));
             let tally = Tally::default();
             results.completed(Completed { index, image, finding, adversarial: None, tally })?;
         }

@@ -54,9 +54,17 @@ pub enum Targets {
 }
 
 impl Targets {
+    /// How many classes the targeted attacks of AutoAttack and of MALT's authors aim at.
+    pub(crate) const PUBLISHED: usize = 9;
+
     /// MALT's choice with the authors' numbers: 9 targets of 100 candidates.
     pub fn malt() -> Self {
-        Targets::Malt { candidates: 100, targets: 9 }
+        Self::malt_of(Self::PUBLISHED)
+    }
+
+    /// MALT's choice of so many targets of the authors' 100 candidates.
+    pub(crate) fn malt_of(targets: usize) -> Self {
+        Targets::Malt { candidates: 100, targets }
     }
 
     /// How many runs that makes for a model with so many classes.
@@ -73,9 +81,8 @@ impl Targets {
         self.runs(usize::MAX)
     }
 
-    /// How many gradients at the clean image the choice takes, once for each sample, for a model with so many classes: a
-    /// part of an attack's [`budget`](crate::Attack::budget).
-    pub fn choice_gradients(self, classes: usize) -> usize {
+    /// How many gradients at the clean image the choice takes, once for each sample, for a model with so many classes.
+    pub(crate) fn choice_gradients(self, classes: usize) -> usize {
         match self {
             Targets::Malt { candidates, .. } => candidates.min(classes - 1),
             Targets::None | Targets::Top(_) | Targets::Rank(_) | Targets::LeastLikely | Targets::Given => 0,

@@ -1,10 +1,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::AttackError;
-use crate::error::setting::SettingError;
-use crate::samples::source::{
-    SampleSource, SampleStream, SourceError, check_values, default_concurrent_calls,
-};
+use crate::samples::batching::Batching;
+use crate::samples::source::{SampleSource, SampleStream, SourceError, check_values};
 
 /// Images with their labels, checked, all in memory. A [`SampleSource`] for large data sets reads them one by one.
 ///
@@ -19,13 +17,12 @@ pub struct Samples {
     targets: Option<Vec<usize>>,
     starts: Option<Vec<f32>>,
     device: Device,
-    batch_size: usize,
-    concurrent_calls: Option<usize>,
+    batching: Batching,
 }
 
 impl Samples {
     /// The batch size used unless [`Samples::with_batch_size`] says otherwise.
-    pub const DEFAULT_BATCH_SIZE: usize = 100;
+    pub const DEFAULT_BATCH_SIZE: usize = Batching::DEFAULT.batch_size;
 
     /// Takes images and their labels; the attack runs on the images' device.
     ///
@@ -54,10 +51,8 @@ impl Samples {
         let row = pixels.len() / n;
         check_values(&pixels, |place| (place / row) as u64)?;
         let ids = (0..n as u64).collect();
-        let batch_size = Self::DEFAULT_BATCH_SIZE;
-        let (targets, starts) = (None, None);
-        let concurrent_calls = None;
-        Ok(Self { pixels, shape, labels, ids, targets, starts, device, batch_size, concurrent_calls })
+        let (targets, starts, batching) = (None, None, Batching::DEFAULT);
+        Ok(Self { pixels, shape, labels, ids, targets, starts, device, batching })
     }
 
     /// Numbers the samples; the default is their order.
@@ -101,15 +96,14 @@ impl Samples {
         Ok(self)
     }
 
-    /// How many samples are under attack at a time; results do not depend on it, but speed and memory do.
+    /// How many samples are under attack at a time, in [`Attack::run`](crate::Attack::run) and on each replica of an evaluation; a device that
+    /// computes asynchronously, such as a GPU, has two batches of this size. Results do not depend on it, but speed and
+    /// memory do.
     ///
     /// # Errors
-    /// [`SettingError::BatchSize`] if it is 0.
+    /// [`SettingError::BatchSize`](crate::SettingError::BatchSize) if it is 0.
     pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
-        if batch_size == 0 {
-            return Err(SettingError::BatchSize.into());
-        }
-        self.batch_size = batch_size;
+        self.batching = self.batching.with_batch_size(batch_size)?;
         Ok(self)
     }
 
@@ -119,7 +113,7 @@ impl Samples {
     /// than one call on all cores, and one on every other device. Models that draw random numbers do so in a fixed order with 1 only (it is
     /// always 1 for attacks that average over [repeated passes](crate::Attack::eot)).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
-        self.concurrent_calls = Some(concurrent_calls.max(1));
+        self.batching = self.batching.with_concurrent_calls(concurrent_calls);
         self
     }
 
@@ -146,17 +140,17 @@ impl Samples {
 
     /// How many samples are under attack at a time.
     pub fn batch_size(&self) -> usize {
-        self.batch_size
+        self.batching.batch_size
     }
 
     /// Into how many calls of a model on the samples' device a batch is split.
     pub fn concurrent_calls(&self) -> usize {
-        self.concurrent_calls.unwrap_or_else(|| default_concurrent_calls(&self.device))
+        self.batching.concurrent_calls(&self.device)
     }
 
-    /// What [`Samples::with_concurrent_calls`] was given.
-    pub(crate) fn chosen_concurrent_calls(&self) -> Option<usize> {
-        self.concurrent_calls
+    /// How the samples are divided into calls.
+    pub(super) fn batching(&self) -> Batching {
+        self.batching
     }
 
     /// The device on which the model runs.
@@ -226,6 +220,7 @@ fn same_count(images: usize, what: &'static str, count: usize) -> Result<(), Att
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::setting::SettingError;
 
     fn images(values: [f32; 2]) -> Tensor<4> {
         Tensor::from_floats([[[[values[0]]]], [[[values[1]]]]], &Device::flex())

@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::error::AttackError;
-use crate::error::setting::SettingError;
-use crate::model::caller_device::computes_in_caller;
+use crate::samples::batching::Batching;
+use crate::samples::in_memory::Samples;
 
 /// What can go wrong where images are read.
 pub type SourceError = Box<dyn Error + Send + Sync>;
@@ -81,8 +81,7 @@ pub trait SampleSource: Sync {
 pub struct SampleStream<'a> {
     source: &'a dyn SampleSource,
     device: Device,
-    batch_size: usize,
-    concurrent_calls: Option<usize>,
+    batching: Batching,
 }
 
 impl<'a> SampleStream<'a> {
@@ -94,35 +93,25 @@ impl<'a> SampleStream<'a> {
         if source.len() == 0 || source.image_shape().contains(&0) {
             return Err(AttackError::EmptyBatch);
         }
-        let device = device.clone().inner();
-        let batch_size = crate::samples::in_memory::Samples::DEFAULT_BATCH_SIZE;
-        Ok(Self { source, device, batch_size, concurrent_calls: None })
+        Ok(Self { source, device: device.clone().inner(), batching: Batching::DEFAULT })
     }
 
-    pub(crate) fn of_samples(samples: &'a crate::samples::in_memory::Samples) -> Self {
-        Self {
-            source: samples,
-            device: samples.device().clone(),
-            batch_size: samples.batch_size(),
-            concurrent_calls: samples.chosen_concurrent_calls(),
-        }
+    pub(crate) fn of_samples(samples: &'a Samples) -> Self {
+        Self { source: samples, device: samples.device().clone(), batching: samples.batching() }
     }
 
-    /// How many samples are under attack at a time; results do not depend on it, but speed and memory do.
+    /// As [`Samples::with_batch_size`](crate::Samples::with_batch_size).
     ///
     /// # Errors
-    /// [`SettingError::BatchSize`] if it is 0.
+    /// [`SettingError::BatchSize`](crate::SettingError::BatchSize) if it is 0.
     pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
-        if batch_size == 0 {
-            return Err(SettingError::BatchSize.into());
-        }
-        self.batch_size = batch_size;
+        self.batching = self.batching.with_batch_size(batch_size)?;
         Ok(self)
     }
 
     /// As [`Samples::with_concurrent_calls`](crate::Samples::with_concurrent_calls).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
-        self.concurrent_calls = Some(concurrent_calls.max(1));
+        self.batching = self.batching.with_concurrent_calls(concurrent_calls);
         self
     }
 
@@ -156,12 +145,12 @@ impl<'a> SampleStream<'a> {
     }
 
     pub(crate) fn batch_size(&self) -> usize {
-        self.batch_size
+        self.batching.batch_size
     }
 
     /// Into how many calls a batch for a model on this device is split.
     pub(crate) fn concurrent_calls(&self, device: &Device) -> usize {
-        self.concurrent_calls.unwrap_or_else(|| default_concurrent_calls(device))
+        self.batching.concurrent_calls(device)
     }
 
     /// The same samples for a model on another device.
@@ -184,11 +173,6 @@ impl<'a> SampleStream<'a> {
     pub(crate) fn upload(&self, indices: &[usize], device: &Device) -> Result<Tensor<4>, AttackError> {
         Ok(self.upload_to(self.load_all(indices)?.concat(), device))
     }
-}
-
-/// One call for each thread of Rayon's pool on a device that computes in the caller's thread, and else one.
-pub(crate) fn default_concurrent_calls(device: &Device) -> usize {
-    if computes_in_caller(device) { rayon::current_num_threads() } else { 1 }
 }
 
 /// Checks that values are numbers in [0, 1]; `sample` numbers the image that has the value at a place.

@@ -175,7 +175,7 @@ impl Attack for Wrong {
         false
     }
 
-    fn budget(&self, _classes: usize) -> u64 {
+    fn passes(&self, _classes: usize) -> u64 {
         1
     }
 

@@ -290,7 +290,7 @@ impl Attack for Corners {
         false
     }
 
-    fn budget(&self, _classes: usize) -> u64 {
+    fn passes(&self, _classes: usize) -> u64 {
         self.tries as u64
     }
 

@@ -46,7 +46,7 @@ impl Attack for Liar {
         false
     }
 
-    fn budget(&self, _classes: usize) -> u64 {
+    fn passes(&self, _classes: usize) -> u64 {
         1
     }
 

@@ -2,15 +2,12 @@
 
 use std::path::PathBuf;
 
-use burn_twins::attack::{AutoAttackConfig, Norm, Precision, Report};
+use burn_twins::attack::{AutoAttackConfig, Norm, PgdConfig, Precision, Report};
 use burn_twins::data::{DataSource, Limit};
 use burn_twins::models::{Architecture, HeldOut};
 use serde::Serialize;
 
 use crate::evaluate::cli::Cli;
-
-/// Steps of PGD where none are given.
-const PGD_STEPS: usize = 20;
 
 #[derive(Serialize)]
 pub struct Config<'a> {
@@ -79,9 +76,9 @@ impl Cli {
             epsilon: self.epsilon.iter().copied().fold(0.0, f32::max),
             epsilons: if self.epsilon.len() > 1 { self.epsilon.clone() } else { Vec::new() },
             pgd: self.attack.iter().any(|name| name == "pgd").then(|| PgdSettings {
-                steps: self.steps.unwrap_or(PGD_STEPS),
+                steps: self.steps.unwrap_or(PgdConfig::DEFAULT_STEPS),
                 step_size: if let [epsilon] = self.epsilon[..] {
-                    Some(self.step_size.unwrap_or(epsilon / 4.0))
+                    Some(self.step_size.unwrap_or(PgdConfig::default_step_size(epsilon)))
                 } else {
                     self.step_size
                 },

@@ -232,10 +232,8 @@ impl Attack for Apgd {
         self.config.eot
     }
 
-    fn budget(&self, classes: usize) -> u64 {
-        let ApgdConfig { targets, steps, eot, .. } = self.config;
-        (eot * targets.choice_gradients(classes) + self.runs(classes) * (steps * eot + self.phases().len()))
-            as u64
+    fn passes(&self, _classes: usize) -> u64 {
+        (self.config.steps * self.config.eot + self.phases().len()) as u64
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {

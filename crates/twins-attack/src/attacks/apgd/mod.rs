@@ -12,9 +12,6 @@ pub(crate) mod attack;
 pub(crate) mod config;
 mod schedule;
 
-/// Classes aimed at where nothing else is said.
-const TARGETS: usize = 9;
-
 const UNTARGETED: &[Setting] = &[Setting::Steps, Setting::Restarts, Setting::Eot];
 const TARGETED: &[Setting] = &[Setting::Steps, Setting::Restarts, Setting::Targets, Setting::Eot];
 
@@ -60,7 +57,7 @@ pub(super) const REGISTERED: &[RegisteredAttack] = &[
         norms: Apgd::NORMS,
         settings: TARGETED,
         make: |settings| {
-            let targets = Targets::Malt { candidates: 100, targets: settings.targets.unwrap_or(TARGETS) };
+            let targets = Targets::malt_of(settings.targets.unwrap_or(Targets::PUBLISHED));
             Ok(Box::new(common(settings).with_loss(Loss::Dlr).with_targets(targets).build()?))
         },
     },
@@ -80,6 +77,6 @@ fn common(settings: &AttackSettings) -> ApgdConfig {
 }
 
 fn targeted(settings: &AttackSettings, loss: Loss) -> Result<Apgd, AttackError> {
-    let targets = Targets::Top(settings.targets.unwrap_or(TARGETS));
+    let targets = Targets::Top(settings.targets.unwrap_or(Targets::PUBLISHED));
     common(settings).with_loss(loss).with_targets(targets).build()
 }

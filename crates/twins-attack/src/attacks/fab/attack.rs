@@ -164,11 +164,10 @@ impl Attack for Fab {
         self.config.depth.run_selection()
     }
 
-    fn budget(&self, classes: usize) -> u64 {
+    fn passes(&self, classes: usize) -> u64 {
         let gradients = if self.config.targets == Targets::None { classes - 1 } else { 1 };
         // A new point, and then its gradient unless that came with it.
-        let choice = self.config.targets.choice_gradients(classes);
-        (choice + self.runs(classes) * self.config.steps * (gradients + 1)) as u64
+        (self.config.steps * (gradients + 1)) as u64
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {

@@ -10,9 +10,6 @@ pub(crate) mod attack;
 pub(crate) mod config;
 mod hyperplane;
 
-/// Classes aimed at where nothing else is said.
-const TARGETS: usize = 9;
-
 pub(super) const REGISTERED: &[RegisteredAttack] = &[
     RegisteredAttack {
         name: "fab",
@@ -27,7 +24,7 @@ pub(super) const REGISTERED: &[RegisteredAttack] = &[
         norms: Fab::NORMS,
         settings: &[Setting::Steps, Setting::Restarts, Setting::Targets],
         make: |settings| {
-            let targets = Targets::Top(settings.targets.unwrap_or(TARGETS));
+            let targets = Targets::Top(settings.targets.unwrap_or(Targets::PUBLISHED));
             Ok(Box::new(common(settings).with_targets(targets).build()?))
         },
     },

@@ -146,8 +146,8 @@ impl Attack for Fmn {
         self.config.criterion
     }
 
-    fn budget(&self, classes: usize) -> u64 {
-        (self.config.targets.choice_gradients(classes) + self.runs(classes) * self.config.steps) as u64
+    fn passes(&self, _classes: usize) -> u64 {
+        self.config.steps as u64
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {

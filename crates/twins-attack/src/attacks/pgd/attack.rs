@@ -149,9 +149,8 @@ impl Attack for Pgd {
         self.config.eot
     }
 
-    fn budget(&self, classes: usize) -> u64 {
-        let PgdConfig { targets, steps, eot, .. } = self.config;
-        (eot * targets.choice_gradients(classes) + self.runs(classes) * (steps * eot + 1)) as u64
+    fn passes(&self, _classes: usize) -> u64 {
+        (self.config.steps * self.config.eot + 1) as u64
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {

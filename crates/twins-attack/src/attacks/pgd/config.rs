@@ -66,6 +66,16 @@ pub struct PgdConfig {
 }
 
 impl PgdConfig {
+    /// Steps of the attacks that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd` and `mi-fgsm`, unless it is told
+    /// otherwise.
+    pub const DEFAULT_STEPS: usize = 20;
+
+    /// The step size of the attack that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd`, unless it is told
+    /// otherwise: a quarter of epsilon.
+    pub fn default_step_size(epsilon: f32) -> f32 {
+        epsilon / 4.0
+    }
+
     /// Untargeted PGD on the cross-entropy from the clean image.
     pub fn new(threat: ThreatModel, steps: usize, step_size: f32) -> Self {
         Self {

@@ -9,9 +9,6 @@ pub(crate) mod attack;
 pub(crate) mod config;
 pub(crate) mod perturb;
 
-/// Steps where none are given.
-const STEPS: usize = 20;
-
 pub(super) const REGISTERED: &[RegisteredAttack] = &[
     RegisteredAttack {
         name: "fgsm",
@@ -26,8 +23,13 @@ pub(super) const REGISTERED: &[RegisteredAttack] = &[
         norms: Pgd::NORMS,
         settings: &[Setting::Steps, Setting::StepSize, Setting::RandomStart, Setting::Restarts, Setting::Eot],
         make: |settings| {
-            let step_size = settings.step_size.unwrap_or(settings.threat.epsilon() / 4.0);
-            let config = PgdConfig::new(settings.threat, settings.steps.unwrap_or(STEPS), step_size);
+            let default = PgdConfig::default_step_size(settings.threat.epsilon());
+            let step_size = settings.step_size.unwrap_or(default);
+            let config = PgdConfig::new(
+                settings.threat,
+                settings.steps.unwrap_or(PgdConfig::DEFAULT_STEPS),
+                step_size,
+            );
             Ok(Box::new(common(config, settings).build()?))
         },
     },
@@ -37,7 +39,8 @@ pub(super) const REGISTERED: &[RegisteredAttack] = &[
         norms: Pgd::NORMS,
         settings: &[Setting::Steps, Setting::RandomStart, Setting::Restarts, Setting::Eot],
         make: |settings| {
-            let config = PgdConfig::mi_fgsm(settings.threat, settings.steps.unwrap_or(STEPS));
+            let config =
+                PgdConfig::mi_fgsm(settings.threat, settings.steps.unwrap_or(PgdConfig::DEFAULT_STEPS));
             Ok(Box::new(common(config, settings).build()?))
         },
     },

@@ -135,7 +135,7 @@ impl Attack for SigmaZero {
         self.config.depth.run_selection()
     }
 
-    fn budget(&self, _classes: usize) -> u64 {
+    fn passes(&self, _classes: usize) -> u64 {
         self.config.steps as u64
     }
 

@@ -190,7 +190,7 @@ impl Attack for Square {
         false
     }
 
-    fn budget(&self, _classes: usize) -> u64 {
+    fn passes(&self, _classes: usize) -> u64 {
         self.config.queries as u64
     }
 

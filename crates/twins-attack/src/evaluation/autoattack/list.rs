@@ -11,9 +11,7 @@ use crate::losses::loss::Loss;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// How many classes targeted attacks aim at.
-const TARGETS: usize = 9;
-/// How many APGD-T aims at in L1.
+/// How many classes APGD-T aims at in L1.
 const L1_APGD_TARGETS: usize = 5;
 /// How often untargeted attacks are made where they are repeated.
 const RESTARTS: usize = 5;
@@ -63,10 +61,10 @@ impl AutoAttackConfig {
             .with_seed(self.seed);
         let apgd_ce = apgd.clone().with_restarts(restarts);
         let apgd_dlr = apgd.clone().with_restarts(restarts).with_loss(dlr(false));
-        let apgd_targets = targets(if standard_l1 { L1_APGD_TARGETS } else { TARGETS });
+        let apgd_targets = targets(if standard_l1 { L1_APGD_TARGETS } else { Targets::PUBLISHED });
         let apgd_t = apgd.with_loss(dlr(true)).with_targets(apgd_targets);
         let fab = FabConfig::new(threat).with_steps(self.steps).with_seed(self.seed);
-        let fab_t = fab.clone().with_targets(targets(TARGETS));
+        let fab_t = fab.clone().with_targets(targets(Targets::PUBLISHED));
         let square = SquareConfig::new(threat).with_queries(self.queries).with_seed(self.seed);
         Ok(match self.version {
             Version::Standard => vec![

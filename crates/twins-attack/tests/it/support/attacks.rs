@@ -102,8 +102,8 @@ impl Attack for Repeated {
         self.0.uses_gradients()
     }
 
-    fn budget(&self, classes: usize) -> u64 {
-        self.1 as u64 * self.0.budget(classes)
+    fn passes(&self, classes: usize) -> u64 {
+        self.0.passes(classes)
     }
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {
