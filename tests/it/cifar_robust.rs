@@ -68,7 +68,6 @@ fn clean_and_robust_accuracy_are_those_of_pytorch() {
 }
 
 #[test]
-#[ignore = "a minute on two cores"]
 fn clean_accuracy_on_all_images_and_a_smaller_ball() {
     let Some((net, images, _folder)) = load() else { return };
     let victim = |images: Tensor<4>| net.forward(images);
@@ -80,7 +79,7 @@ fn clean_accuracy_on_all_images_and_a_smaller_ball() {
 }
 
 #[test]
-#[ignore = "about a quarter of an hour on two cores"]
+#[ignore = "six minutes on two cores"]
 fn autoattack_agrees_with_the_reference() {
     let Some((net, images, _folder)) = load() else { return };
     let autoattack =
