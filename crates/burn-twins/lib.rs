@@ -26,3 +26,6 @@ pub use twins_models as models;
 
 /// Adversarial fine-tuning.
 pub use twins_train as train;
+
+/// Reports of trainings.
+pub use twins_report as report;

@@ -8,7 +8,7 @@ use burn_twins::attack::{
 };
 use burn_twins::models::{Architecture, ModelConfig, Net};
 use burn_twins::nn::{TwinsModule, Wing};
-use burn_twins::train::report::{AttackScore, RobustnessCurve};
+use burn_twins::report::{AttackScore, RobustnessCurve};
 
 fn net(device: &Device) -> Net {
     ModelConfig::new(Architecture::TinyResNet, 4).init(device).unwrap()

@@ -325,14 +325,6 @@ pub enum TrainError {
          resume with the same data, or overwrite the run"
     )]
     OtherData,
-    /// A report could not be made.
-    #[error("the report's part \"{what}\" cannot be made: {problem}")]
-    Report {
-        /// The chart or picture.
-        what: String,
-        /// What is wrong with it.
-        problem: String,
-    },
     /// A configuration file cannot be used.
     #[error("{}: {problem}", path.display())]
     ConfigFile {

@@ -37,7 +37,6 @@ mod preset;
 mod probe;
 mod progress;
 mod protocol;
-pub mod report;
 mod run_directory;
 mod schedule;
 mod session;

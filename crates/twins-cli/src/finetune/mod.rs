@@ -26,7 +26,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use burn_twins::data::{DataSource, ImageDataset, Limit};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, SavedCheckpoint, save_model};
-use burn_twins::train::report::ReportRun;
+use burn_twins::report::ReportRun;
 use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method, TrainConfig};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use serde::Serialize;

@@ -8,9 +8,7 @@ use burn_twins::attack::{
 };
 use burn_twins::data::ImageDataset;
 use burn_twins::models::{Architecture, HeldOut, Net};
-use burn_twins::train::report::{
-    AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples,
-};
+use burn_twins::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples};
 use burn_twins::train::{Evaluation, EvaluationProtocol, TrainConfig, Trained};
 
 use crate::finetune::cli::{Cli, ReportAttack};

@@ -18,7 +18,7 @@ mod memory;
 mod more_epochs;
 mod no_validation;
 mod probe;
-mod report;
 mod skip_batch;
 mod training;
 mod validation_split;
+mod wing_drift;

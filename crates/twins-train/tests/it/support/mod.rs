@@ -1,7 +1,6 @@
 //! A net and a data set small enough for many trainings in a test, and what trainings are compared by.
 
 pub(crate) mod process;
-pub(crate) mod well_formed;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,16 +1,17 @@
-use super::{AttackScore, Gallery, RobustnessCurve};
-use crate::{Best, EpochMetrics, TrainConfig};
+use crate::gallery::Gallery;
+use crate::robustness::{AttackScore, RobustnessCurve};
+use twins_train::{Best, EpochMetrics, TrainConfig};
 
-/// One training of a [`Report`](super::Report): its metrics, and what was measured on test images.
+/// One training of a [`Report`](crate::Report): its metrics, and what was measured on test images.
 #[derive(Clone, Debug, Default)]
 pub struct ReportRun {
-    pub(super) name: String,
-    pub(super) history: Vec<EpochMetrics>,
-    pub(super) best: Option<Best>,
-    pub(super) config: Option<TrainConfig>,
-    pub(super) curves: Vec<RobustnessCurve>,
-    pub(super) attacks: Vec<AttackScore>,
-    pub(super) gallery: Option<Gallery>,
+    pub(crate) name: String,
+    pub(crate) history: Vec<EpochMetrics>,
+    pub(crate) best: Option<Best>,
+    pub(crate) config: Option<TrainConfig>,
+    pub(crate) curves: Vec<RobustnessCurve>,
+    pub(crate) attacks: Vec<AttackScore>,
+    pub(crate) gallery: Option<Gallery>,
 }
 
 impl ReportRun {

@@ -1,11 +1,12 @@
 use twins_nn::WingDrift;
 
-use super::ReportRun;
-use super::chart::{Chart, Series};
-use super::epochs::{by_epoch, points};
-use super::html::{Table, details, paragraph};
-use super::layers::natural;
-use crate::{EpochMetrics, TrainError};
+use crate::chart::{Chart, Series};
+use crate::epochs::{by_epoch, points};
+use crate::error::ReportError;
+use crate::html::{Table, details, paragraph};
+use crate::layers::natural;
+use crate::run::ReportRun;
+use twins_train::EpochMetrics;
 
 type Quantity = (&'static str, &'static str, fn(&WingDrift) -> f64);
 
@@ -15,7 +16,7 @@ const QUANTITIES: [Quantity; 2] = [
 ];
 
 /// How far the adaptive wing's running statistics have moved from the frozen wing's.
-pub(super) fn section_of(runs: &[ReportRun]) -> Result<String, TrainError> {
+pub(crate) fn section_of(runs: &[ReportRun]) -> Result<String, ReportError> {
     let runs: Vec<&ReportRun> =
         runs.iter().filter(|run| run.history.iter().any(|metrics| !metrics.wing_drift.is_empty())).collect();
     if runs.is_empty() {

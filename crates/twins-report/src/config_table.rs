@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::ReportRun;
-use super::html::Table;
-use crate::{TrainConfig, TrainError};
+use crate::error::ReportError;
+use crate::html::Table;
+use crate::run::ReportRun;
+use twins_train::TrainConfig;
 
 /// The settings of every run, one column per run; empty where none has its configuration.
-pub(super) fn table(runs: &[ReportRun]) -> Result<String, TrainError> {
+pub(crate) fn table(runs: &[ReportRun]) -> Result<String, ReportError> {
     let runs: Vec<(&ReportRun, &TrainConfig)> =
         runs.iter().filter_map(|run| Some((run, run.config.as_ref()?))).collect();
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -46,7 +47,7 @@ fn flatten(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Method, TrainConfig};
+    use twins_train::{Method, TrainConfig};
 
     #[test]
     fn settings_are_listed_by_run() {

@@ -1,9 +1,10 @@
 use burn::tensor::Tensor;
 use twins_attack::{Attack, Samples, predictions};
 
-use super::html::escape;
-use super::picture::data_uri;
-use crate::{ImageClassifier, TrainError};
+use crate::error::ReportError;
+use crate::html::escape;
+use crate::picture::data_uri;
+use twins_nn::ImageClassifier;
 
 /// Images with the adversary's version of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +37,7 @@ impl Gallery {
         classes: &[String],
         attack: &dyn Attack,
         count: usize,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<Self, ReportError> {
         let victim = model.valid();
         let logits = |images: Tensor<4>| victim.logits(images);
         let clean = predictions(&logits, samples)?;
@@ -63,7 +64,7 @@ impl Gallery {
         Ok(Self { shape: samples.image_shape(), classes: classes.to_vec(), samples: samples_shown })
     }
 
-    pub(super) fn to_html(&self) -> Result<String, TrainError> {
+    pub(crate) fn to_html(&self) -> Result<String, ReportError> {
         let largest = self
             .samples
             .iter()
@@ -78,7 +79,7 @@ impl Gallery {
         ))
     }
 
-    fn sample(&self, sample: &Sample, factor: f32) -> Result<String, TrainError> {
+    fn sample(&self, sample: &Sample, factor: f32) -> Result<String, ReportError> {
         let difference: Vec<f32> =
             sample.adversarial.iter().zip(&sample.clean).map(|(a, c)| 0.5 + factor * (a - c)).collect();
         let images =

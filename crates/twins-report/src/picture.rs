@@ -1,15 +1,15 @@
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::TrainError;
+use crate::error::ReportError;
 
 /// Pixels `[channels, height, width]` in [0, 1] as a PNG in a data URI; values outside are clipped.
 ///
 /// # Errors
 ///
-/// [`TrainError::Report`] for an image that has neither one nor three channels.
-pub(super) fn data_uri(pixels: &[f32], shape: [usize; 3]) -> Result<String, TrainError> {
-    let failed = |problem: String| TrainError::Report { what: "the gallery".to_owned(), problem };
+/// [`ReportError::Part`] for an image that has neither one nor three channels.
+pub(crate) fn data_uri(pixels: &[f32], shape: [usize; 3]) -> Result<String, ReportError> {
+    let failed = |problem: String| ReportError::Part { part: "the gallery".to_owned(), problem };
     let [channels, height, width] = shape;
     let colour = match channels {
         1 => ExtendedColorType::L8,

@@ -1,46 +1,13 @@
-//! A report of one or several trainings as one self-contained HTML file.
-//!
-//! It needs neither a network nor a script: charts are inline SVG, pictures are PNG in data URIs, and colours follow
-//! the reader's light or dark scheme.
-//!
-//! ```
-//! use twins_train::report::{Report, ReportRun};
-//! use twins_train::{Method, TrainConfig};
-//!
-//! # fn main() -> Result<(), twins_train::TrainError> {
-//! # let folder = std::env::temp_dir().join(format!("twins-report-{}", std::process::id()));
-//! # let history = Vec::new();
-//! // `history` and `best_epoch` come with what a training returns.
-//! let run = ReportRun::new("twins-at", history).with_config(&TrainConfig::new(Method::TwinsAt));
-//! Report::new("Fine-tuning").with_fact("data", "letters").with_run(run).write(folder.join("report.html"))?;
-//! # std::fs::remove_dir_all(folder).unwrap();
-//! # Ok(())
-//! # }
-//! ```
-
-mod chart;
-mod config_table;
-mod drift;
-mod epochs;
-mod gallery;
-mod html;
-mod layers;
-mod picture;
-mod robustness;
-mod robustness_section;
-mod run;
-
 use std::path::Path;
 
-pub use gallery::Gallery;
-pub use robustness::{AttackScore, RobustnessCurve, stratified_samples};
-pub use run::ReportRun;
+use twins_files::write_whole;
 
-use crate::TrainError;
-use crate::run_directory::write_file;
-use html::{escape, section};
+use crate::error::ReportError;
+use crate::html::{escape, section};
+use crate::run::ReportRun;
+use crate::{config_table, drift, epochs, layers, robustness_section};
 
-/// A report under construction; see the [module](self).
+/// A report under construction; see the [crate](crate).
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     title: String,
@@ -72,8 +39,8 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Report`] where a chart or picture cannot be made.
-    pub fn to_html(&self) -> Result<String, TrainError> {
+    /// [`ReportError::Part`] where a chart or picture cannot be made.
+    pub fn to_html(&self) -> Result<String, ReportError> {
         let title = escape(&self.title);
         let facts: String = self
             .facts
@@ -118,10 +85,11 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Report`], or [`TrainError::Io`] with the file.
-    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
+    /// [`ReportError::Part`], or [`ReportError::Write`] with the file.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
         let path = path.as_ref();
         let html = self.to_html()?;
-        write_file(path, html.as_bytes())
+        write_whole(path, html.as_bytes())
+            .map_err(|source| ReportError::Write { path: path.to_owned(), source })
     }
 }

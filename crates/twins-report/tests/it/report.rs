@@ -1,11 +1,12 @@
 //! The report of a real, tiny training.
 
-use crate::support::well_formed;
-use crate::support::{Net, Squares, config, trainer};
 use burn::tensor::Device;
 use twins_attack::{Norm, PgdConfig, ThreatModel};
-use twins_train::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples};
-use twins_train::{Method, Trained};
+use twins_data::{BuiltinDataset, Part, Task};
+use twins_report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples};
+use twins_train::{Method, Trained, ValidationConfig};
+
+use crate::support::{Net, config, train, well_formed};
 
 #[test]
 fn the_checker_finds_what_is_broken() {
@@ -30,14 +31,10 @@ fn the_checker_finds_what_is_broken() {
     }
 }
 
-fn train(method: Method) -> Trained<Net> {
-    trainer(config(method)).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap()
-}
-
 /// Everything that a report can show of two methods, with names that could break it.
 fn report(trained: &[(Method, &Trained<Net>)]) -> String {
-    let test = Squares::dataset(24, 9);
-    let samples = stratified_samples(test.as_ref(), 12, &Device::flex()).unwrap();
+    let test = BuiltinDataset::new(Task::Target, Part::Test, 24, 9);
+    let samples = stratified_samples(&test, 12, &Device::flex()).unwrap();
     let threat = ThreatModel::new(Norm::Linf, 0.05).unwrap();
     let fgsm = PgdConfig::fgsm(threat).build().unwrap();
     let classes = ["<b>", "\"quoted\" & 'so'", "</svg><script>", "\u{0}"].map(str::to_owned);
@@ -60,7 +57,7 @@ fn report(trained: &[(Method, &Trained<Net>)]) -> String {
 
 #[test]
 fn a_report_holds_the_figures_and_nothing_from_elsewhere() {
-    let (at, twins) = (train(Method::At), train(Method::TwinsAt));
+    let (at, twins) = (train(config(Method::At)), train(config(Method::TwinsAt)));
     let html = report(&[(Method::At, &at), (Method::TwinsAt, &twins)]);
     well_formed::check(&html).unwrap();
 
@@ -138,19 +135,13 @@ fn a_report_is_written_whole_or_not_at_all() {
 }
 
 #[test]
-fn the_drift_is_that_of_the_weights() {
-    let trained = train(Method::TwinsAt);
-    let weights = twins_train::Weights::of(&trained.last);
-    let values = |name: &str| -> Vec<f64> { weights.tensors()[name].iter::<f64>().collect() };
-    let (mean, var) = (values("norm.running_mean"), values("norm.running_var"));
-    let (frozen_mean, frozen_var) = (values("norm.frozen_mean"), values("norm.frozen_var"));
-    let channels = mean.len() as f64;
-    let shift: f64 =
-        (0..mean.len()).map(|c| (mean[c] - frozen_mean[c]).abs() / (frozen_var[c] + 1e-5).sqrt()).sum();
-    let ratio: f64 = (0..var.len()).map(|c| ((var[c] + 1e-5) / (frozen_var[c] + 1e-5)).ln().abs()).sum();
-    let drift = trained.history.last().unwrap().wing_drift["norm"];
-    // The same sums in the same precision.
-    assert!((drift.mean_shift - shift / channels).abs() < 1e-12, "{drift:?}");
-    assert!((drift.variance_ratio - ratio / channels).abs() < 1e-12, "{drift:?}");
-    assert!(drift.mean_shift > 0.01, "the statistics never moved: {drift:?}");
+fn a_run_without_a_validation_says_so() {
+    let trained = train(config(Method::TwinsAt).with_validation(ValidationConfig::none()));
+    assert_eq!(trained.best_epoch, None);
+    let html = Report::new("without a validation")
+        .with_run(ReportRun::new("twins-at", trained.history))
+        .to_html()
+        .unwrap();
+    assert!(html.contains("No images were held out"), "{html}");
+    well_formed::check(&html).unwrap();
 }

@@ -5,21 +5,23 @@ use serde::{Deserialize, Serialize};
 use twins_attack::{Attack, Norm, PgdConfig, Samples, ThreatModel, predictions};
 use twins_data::{ImageDataset, Limit, collate};
 
-use crate::{Accuracy, ImageClassifier, TrainError};
+use crate::error::ReportError;
+use twins_nn::ImageClassifier;
+use twins_train::Accuracy;
 
 /// `count` images of a data set, each class in proportion ([`Limit::Stratified`]), or all where there are fewer, as samples for
 /// attacks.
 ///
 /// # Errors
 ///
-/// Those of reading the data; [`TrainError::Zero`] where `count` is 0.
+/// Those of reading the data; [`ReportError::NoImages`] where `count` is 0.
 pub fn stratified_samples(
     dataset: &dyn ImageDataset,
     count: usize,
     device: &Device,
-) -> Result<Samples, TrainError> {
+) -> Result<Samples, ReportError> {
     if count == 0 {
-        return Err(TrainError::Zero { name: "the number of images" });
+        return Err(ReportError::NoImages);
     }
     let ids = Limit::Stratified(count).indices(&dataset.labels()?);
     let batch = collate(dataset, &ids, None, device)?;
@@ -55,13 +57,14 @@ impl RobustnessCurve {
     /// # use burn::tensor::{Device, Tensor};
     /// # use twins_attack::Norm;
     /// # use twins_data::{BuiltinDataset, Part, Task};
-    /// # use twins_train::{ImageClassifier, report::{RobustnessCurve, stratified_samples}};
+    /// # use twins_nn::ImageClassifier;
+    /// # use twins_report::{RobustnessCurve, stratified_samples};
     /// # #[derive(Module, Debug)]
     /// # struct Flat { linear: Linear }
     /// # impl ImageClassifier for Flat {
     /// #     fn logits(&self, images: Tensor<4>) -> Tensor<2> { self.linear.forward(images.flatten(1, 3)) }
     /// # }
-    /// # fn main() -> Result<(), twins_train::TrainError> {
+    /// # fn main() -> Result<(), twins_report::ReportError> {
     /// # let device = Device::flex();
     /// # let model = Flat { linear: LinearConfig::new(3 * 32 * 32, 10).init(&device) };
     /// let data = BuiltinDataset::new(Task::Target, Part::Test, 20, 0);
@@ -78,7 +81,7 @@ impl RobustnessCurve {
         norm: Norm,
         radii: &[f64],
         steps: usize,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<Self, ReportError> {
         let victim = model.valid();
         let logits = |images: Tensor<4>| victim.logits(images);
         let mut radii = radii.to_vec();
@@ -133,7 +136,7 @@ impl AttackScore {
         model: &M,
         samples: &Samples,
         with: &dyn Attack,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<Self, ReportError> {
         let victim = model.valid();
         let begin = Instant::now();
         let output = with.run(&|images: Tensor<4>| victim.logits(images), samples)?;
@@ -144,7 +147,7 @@ impl AttackScore {
 }
 
 /// Some of the samples, with their numbers.
-pub(super) fn choose(samples: &Samples, indices: &[usize]) -> Result<Samples, TrainError> {
+pub(crate) fn choose(samples: &Samples, indices: &[usize]) -> Result<Samples, ReportError> {
     let [channels, height, width] = samples.image_shape();
     let pixels: Vec<f32> = indices.iter().flat_map(|&index| samples.image(index)).copied().collect();
     let data = TensorData::new(pixels, [indices.len(), channels, height, width]);

@@ -1,40 +1,40 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::html::escape;
-use crate::TrainError;
+use crate::error::ReportError;
+use crate::html::escape;
 
 /// A line chart as inline SVG whose colours follow the page's light or dark scheme.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Chart {
-    pub(super) title: String,
+pub(crate) struct Chart {
+    pub(crate) title: String,
     /// What the axes show, with units.
-    pub(super) x: String,
-    pub(super) y: String,
+    pub(crate) x: String,
+    pub(crate) y: String,
     /// Ends of the y axis; the data's where `None`.
-    pub(super) y_range: Option<(f64, f64)>,
-    pub(super) y_scale: Scale,
+    pub(crate) y_range: Option<(f64, f64)>,
+    pub(crate) y_scale: Scale,
     /// Whether only whole numbers are labelled on the x axis.
-    pub(super) whole_x: bool,
-    pub(super) series: Vec<Series>,
+    pub(crate) whole_x: bool,
+    pub(crate) series: Vec<Series>,
     /// Vertical lines.
-    pub(super) markers: Vec<(f64, String)>,
+    pub(crate) markers: Vec<(f64, String)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Scale {
+pub(crate) enum Scale {
     #[default]
     Linear,
     Logarithmic,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Series {
-    pub(super) label: String,
+pub(crate) struct Series {
+    pub(crate) label: String,
     /// Number of the colour; they repeat after [`COLOURS`].
-    pub(super) colour: usize,
-    pub(super) dashed: bool,
-    pub(super) points: Vec<(f64, f64)>,
+    pub(crate) colour: usize,
+    pub(crate) dashed: bool,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// Colours that the style sheet defines, as `--c0` and so on.
@@ -57,15 +57,15 @@ impl Chart {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Report`] where the drawing library fails.
-    pub(super) fn to_html(&self) -> Result<String, TrainError> {
+    /// [`ReportError::Part`] where the drawing library fails.
+    pub(crate) fn to_html(&self) -> Result<String, ReportError> {
         let title = escape(&self.title);
         let Some((x_range, y_range)) = self.ranges() else {
             return Ok(format!("<figure><figcaption>{title}</figcaption><p>No values.</p></figure>\n"));
         };
         let mut svg = String::new();
         self.draw(&mut svg, x_range, y_range)
-            .map_err(|problem| TrainError::Report { what: self.title.clone(), problem })?;
+            .map_err(|problem| ReportError::Part { part: self.title.clone(), problem })?;
         let svg = svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{title}\" "), 1);
         let figure = format!("<figure><figcaption>{title}</figcaption>\n{}", self.restyle(&svg));
         Ok(figure + &self.legend() + "</figure>\n")
@@ -191,7 +191,7 @@ impl Chart {
 }
 
 /// A number as short as it can be told apart from its neighbours on an axis.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e5).contains(&size) {
         return format!("{value:.1e}");

@@ -1,10 +1,11 @@
-use super::ReportRun;
-use super::chart::{Chart, Series};
-use super::html::{Table, details, paragraph};
-use crate::{Accuracy, EpochMetrics, TrainError};
+use crate::chart::{Chart, Series};
+use crate::error::ReportError;
+use crate::html::{Table, details, paragraph};
+use crate::run::ReportRun;
+use twins_train::{Accuracy, EpochMetrics};
 
 /// Best and last epoch of every run.
-pub(super) fn summary(runs: &[ReportRun]) -> Result<String, TrainError> {
+pub(crate) fn summary(runs: &[ReportRun]) -> Result<String, ReportError> {
     let mut table = Table::new([
         "run",
         "best epoch",
@@ -56,7 +57,7 @@ pub(super) fn summary(runs: &[ReportRun]) -> Result<String, TrainError> {
 }
 
 /// How the runs whose configuration is known measure robust accuracy, each way once.
-fn protocols(runs: &[ReportRun]) -> Result<String, TrainError> {
+fn protocols(runs: &[ReportRun]) -> Result<String, ReportError> {
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
     for run in runs {
         let (Some(config), Some(_)) = (&run.config, run.best) else { continue };
@@ -79,12 +80,12 @@ fn protocols(runs: &[ReportRun]) -> Result<String, TrainError> {
     })
 }
 
-pub(super) fn percent(accuracy: Accuracy) -> String {
+pub(crate) fn percent(accuracy: Accuracy) -> String {
     format!("{:.2} %", accuracy.percent())
 }
 
 /// Accuracy and loss of each run, and the learning rates of all.
-pub(super) fn charts(runs: &[ReportRun]) -> Result<String, TrainError> {
+pub(crate) fn charts(runs: &[ReportRun]) -> Result<String, ReportError> {
     let runs: Vec<&ReportRun> = runs.iter().filter(|run| !run.history.is_empty()).collect();
     if runs.is_empty() {
         return Ok(String::new());
@@ -159,7 +160,7 @@ fn loss(run: &ReportRun) -> Chart {
 }
 
 /// A chart over epochs.
-pub(super) fn by_epoch(title: &str, series: impl IntoIterator<Item = Series>) -> Chart {
+pub(crate) fn by_epoch(title: &str, series: impl IntoIterator<Item = Series>) -> Chart {
     Chart {
         title: title.to_owned(),
         x: "epoch".to_owned(),
@@ -170,12 +171,12 @@ pub(super) fn by_epoch(title: &str, series: impl IntoIterator<Item = Series>) ->
 }
 
 /// A value of every epoch that has it.
-pub(super) fn points(run: &ReportRun, field: impl Fn(&EpochMetrics) -> Option<f64>) -> Vec<(f64, f64)> {
+pub(crate) fn points(run: &ReportRun, field: impl Fn(&EpochMetrics) -> Option<f64>) -> Vec<(f64, f64)> {
     run.history.iter().filter_map(|metrics| Some((metrics.epoch as f64, field(metrics)?))).collect()
 }
 
 /// The figures of every epoch, one table per run.
-pub(super) fn tables(runs: &[ReportRun]) -> String {
+pub(crate) fn tables(runs: &[ReportRun]) -> String {
     let tables = runs.iter().filter(|run| !run.history.is_empty()).map(|run| {
         let mut table = Table::new([
             "epoch",
@@ -205,7 +206,7 @@ fn row(metrics: &EpochMetrics) -> Vec<String> {
     vec![
         metrics.epoch.to_string(),
         metrics.steps.to_string(),
-        super::chart::number(metrics.learning_rate),
+        crate::chart::number(metrics.learning_rate),
         format!("{:.4}", metrics.loss),
         or_none(metrics.loss_frozen.map(|loss| format!("{loss:.4}"))),
         format!("{:.4}", metrics.loss_adaptive),

@@ -1,13 +1,13 @@
 use twins_attack::Norm;
 
-use super::ReportRun;
-use super::chart::{Chart, Series};
-use super::epochs::percent;
-use super::html::{Table, paragraph};
-use crate::TrainError;
+use crate::chart::{Chart, Series};
+use crate::epochs::percent;
+use crate::error::ReportError;
+use crate::html::{Table, paragraph};
+use crate::run::ReportRun;
 
 /// Accuracy against the radius, and under each attack.
-pub(super) fn section_of(runs: &[ReportRun]) -> Result<String, TrainError> {
+pub(crate) fn section_of(runs: &[ReportRun]) -> Result<String, ReportError> {
     let mut html = String::new();
     let curves = runs.iter().enumerate().flat_map(|(colour, run)| {
         run.curves.iter().enumerate().map(move |(index, curve)| (colour, index, run, curve))

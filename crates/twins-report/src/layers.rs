@@ -1,8 +1,9 @@
-use super::ReportRun;
-use super::chart::{Chart, Scale, Series};
-use super::epochs::{by_epoch, points};
-use super::html::{Table, details, paragraph};
-use crate::{EpochMetrics, LayerMetrics, TrainError};
+use crate::chart::{Chart, Scale, Series};
+use crate::epochs::{by_epoch, points};
+use crate::error::ReportError;
+use crate::html::{Table, details, paragraph};
+use crate::run::ReportRun;
+use twins_train::{EpochMetrics, LayerMetrics};
 
 /// A quantity of every layer: how it is called and where it is.
 type Quantity = (&'static str, &'static str, fn(&LayerMetrics) -> Option<f64>);
@@ -14,7 +15,7 @@ const QUANTITIES: [Quantity; 3] = [
 ];
 
 /// The quantities over epochs and over the layers, and their ratios between the runs.
-pub(super) fn section_of(runs: &[ReportRun]) -> Result<String, TrainError> {
+pub(crate) fn section_of(runs: &[ReportRun]) -> Result<String, ReportError> {
     let runs: Vec<&ReportRun> =
         runs.iter().filter(|run| run.history.iter().any(|metrics| !metrics.layers.is_empty())).collect();
     if runs.is_empty() {
@@ -97,7 +98,7 @@ fn in_order(run: &ReportRun) -> Vec<(&String, &LayerMetrics)> {
 }
 
 /// Splits a path so that `layer10` comes after `layer2`.
-pub(super) fn natural(path: &str) -> Vec<(String, u64)> {
+pub(crate) fn natural(path: &str) -> Vec<(String, u64)> {
     path.split('.')
         .map(|part| {
             let digits = part.trim_start_matches(|character: char| !character.is_ascii_digit());

@@ -1,0 +1,5 @@
+//! The integration tests of `twins-report`, one module per topic.
+
+mod support;
+
+mod report;
