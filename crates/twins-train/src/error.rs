@@ -4,7 +4,7 @@ use twins_attack::AttackError;
 use twins_data::DataError;
 use twins_nn::{HeadError, StatisticsError, Wing};
 
-use crate::{FrozenFrom, Method, Preset};
+use crate::config::{FrozenFrom, Method, Preset};
 
 /// What can go wrong in configuring, running or resuming a training.
 #[derive(Debug, thiserror::Error)]

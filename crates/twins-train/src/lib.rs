@@ -3,82 +3,36 @@
 //! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`ImageClassifier`] (one method) and a data set,
 //! and gives the fine-tuned model back. Methods are adversarial training and TRADES, each plain or split between the
 //! two wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), MART, AutoLoRa and clean training, each with or without
-//! adversarial weight perturbation; an [`Objective`] of one's own plugs in.
+//! adversarial weight perturbation; or a custom [`Objective`].
 //! The best checkpoint is chosen on a validation split that is held out of training, never on test data. A run is
 //! resumed from any moment with bit-identical weights on the same device.
 
-mod adversary;
-mod awp;
-mod branched;
-mod checkpoint;
+mod checkpoints;
 mod config;
-mod config_file;
-mod config_keys;
-mod devices;
-mod division;
-mod ema;
+mod data_parallel;
 mod error;
-mod evaluate;
-mod exhaustion;
-mod finite;
-mod frozen_from;
-mod gradients;
-mod keys;
-mod leaf;
-mod loader;
-mod low_rank;
-mod method;
 mod metrics;
-mod objective;
-mod order;
-mod pass;
-mod phase;
-mod preset;
-mod probe;
-mod progress;
-mod protocol;
-mod run_directory;
-mod schedule;
+mod objectives;
+mod optimisers;
+mod parameters;
+mod random_keys;
 mod session;
-mod sgd;
-mod share;
-mod state;
-mod statistics;
-mod step;
-mod team;
-mod trained;
-mod trainer;
-mod tuning;
 #[cfg(test)]
 mod two_pixels;
-mod weights;
 
-pub use adversary::AdversaryConfig;
-pub use awp::AwpConfig;
-pub use branched::Branched;
-pub use config::{EffectiveConfig, NonFinite, Resolved, TrainConfig, ValidationConfig};
-pub use config_file::ConfigFile;
-pub use division::MIN_IMAGES_PER_WING;
-pub use error::TrainError;
-pub use evaluate::{Accuracy, Evaluation, evaluate, evaluate_on};
-pub use frozen_from::FrozenFrom;
-pub use method::Method;
-pub use metrics::{EpochMetrics, LayerMetrics};
-pub use objective::{
-    At, AutoLora, AutoLoraConfig, Loss, Mart, Objective, Standard, Trades, TrainingBatch, TrainingImages,
-    TwinsAt, TwinsTrades,
+pub use checkpoints::{Best, BestSource, ExistingRun};
+pub use config::{
+    AdversaryConfig, ConfigFile, EffectiveConfig, EvaluationProtocol, FrozenFrom, Method, NonFinite, Preset,
+    ProbeConfig, ProtocolConfig, Resolved, TrainConfig, Tuning, ValidationConfig,
 };
-pub use preset::Preset;
-pub use probe::ProbeConfig;
-pub use progress::ProgressDisplay;
-pub use protocol::{EvaluationProtocol, ProtocolConfig};
-pub use run_directory::ExistingRun;
-pub use schedule::{Position, Schedule};
-pub use sgd::Sgd;
-pub use state::{Best, BestSource};
-pub use step::{StepReport, StepSettings, step};
-pub use trained::{Ended, Trained};
-pub use trainer::Trainer;
-pub use tuning::Tuning;
+pub use data_parallel::{MIN_IMAGES_PER_WING, evaluate, evaluate_on};
+pub use error::TrainError;
+pub use metrics::{Accuracy, EpochMetrics, Evaluation, LayerMetrics, StepReport};
+pub use objectives::{
+    At, AutoLora, AutoLoraConfig, Branched, Loss, Mart, Objective, Standard, Trades, TrainingBatch,
+    TrainingImages, TwinsAt, TwinsTrades,
+};
+pub use optimisers::{AwpConfig, Position, Schedule, Sgd, StepSettings, step};
+pub use parameters::Weights;
+pub use session::{Ended, ProgressDisplay, Trained, Trainer};
 pub use twins_nn::ImageClassifier;
-pub use weights::Weights;

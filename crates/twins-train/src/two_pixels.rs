@@ -1,7 +1,6 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-
-use crate::ImageClassifier;
+use twins_nn::ImageClassifier;
 
 /// Logits (x₀, x₁) of an image of two pixels: it withstands every Linf radius below (x₀ − x₁) / 2.
 #[derive(Module, Debug)]

@@ -1,5 +1,7 @@
-use super::TrainConfig;
-use crate::{Schedule, TrainError, Tuning};
+use super::train_config::TrainConfig;
+use super::tuning::Tuning;
+use crate::error::TrainError;
+use crate::optimisers::Schedule;
 
 impl TrainConfig {
     /// Checks every value. Whether the parts of a step are large enough also depends on the devices and the model, and is
@@ -109,8 +111,9 @@ mod tests {
     use twins_attack::{Loss, Start};
 
     use super::*;
-    use crate::config::ValidationConfig;
-    use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, Method, ProbeConfig, ProtocolConfig};
+    use crate::config::{AdversaryConfig, Method, ProbeConfig, ProtocolConfig, ValidationConfig};
+    use crate::objectives::AutoLoraConfig;
+    use crate::optimisers::AwpConfig;
 
     #[test]
     fn defaults_are_valid() {

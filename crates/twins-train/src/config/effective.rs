@@ -1,8 +1,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::TrainConfig;
-use crate::{EvaluationProtocol, TrainError};
+use super::protocol::EvaluationProtocol;
+use super::train_config::TrainConfig;
+use crate::error::TrainError;
 
 /// Settings with what follows from them: what a run directory, `finetune --show-config` and a report show.
 ///
@@ -75,7 +76,7 @@ mod tests {
     use twins_attack::{Loss, Norm, Start, ThreatModel};
 
     use super::*;
-    use crate::{AdversaryConfig, Method, ProtocolConfig, ValidationConfig};
+    use crate::config::{AdversaryConfig, Method, ProtocolConfig, ValidationConfig};
 
     #[test]
     fn validation_attacks_the_training_adversary_s_ball_whatever_the_order_of_the_setters() {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ValidationConfig;
+use super::train_config::ValidationConfig;
 
 /// What stands for no images.
 const NONE: &str = "none";
@@ -92,7 +92,7 @@ pub(super) mod fraction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ConfigFile, Preset, TrainConfig};
+    use crate::config::{ConfigFile, Preset, TrainConfig};
 
     #[test]
     fn none_is_a_word_or_the_fraction() {

@@ -1,4 +1,4 @@
-use super::TrainConfig;
+use super::train_config::TrainConfig;
 
 impl TrainConfig {
     /// Checks that a run that was begun with `recorded` continues with this configuration: it may have more epochs, and
@@ -13,7 +13,7 @@ impl TrainConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Schedule;
+    use crate::optimisers::Schedule;
 
     #[test]
     fn only_more_epochs_are_allowed() {

@@ -1,8 +1,12 @@
 use twins_attack::Precision;
 use twins_data::Augmentation;
 
-use super::{NonFinite, TrainConfig, ValidationConfig};
-use crate::{AdversaryConfig, AutoLoraConfig, AwpConfig, FrozenFrom, Schedule, Tuning};
+use super::adversary::AdversaryConfig;
+use super::frozen_from::FrozenFrom;
+use super::train_config::{NonFinite, TrainConfig, ValidationConfig};
+use super::tuning::Tuning;
+use crate::objectives::AutoLoraConfig;
+use crate::optimisers::{AwpConfig, Schedule};
 
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $field:ident: $type:ty,)*) => {

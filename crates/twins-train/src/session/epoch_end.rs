@@ -2,15 +2,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use twins_data::ImageDataset;
-use twins_nn::TwinsModule;
+use twins_nn::{ImageClassifier, TwinsModule};
 
-use super::{MODEL_IN_VALIDATION, Session};
-use crate::branched::BRANCH;
-use crate::evaluate::evaluate_with;
-use crate::weights::Weights;
-use crate::{
-    Best, BestSource, Branched, Evaluation, EvaluationProtocol, ImageClassifier, Schedule, TrainError,
-};
+use super::running::{MODEL_IN_VALIDATION, Session};
+use crate::checkpoints::{Best, BestSource};
+use crate::config::EvaluationProtocol;
+use crate::data_parallel::evaluate_with;
+use crate::error::TrainError;
+use crate::metrics::Evaluation;
+use crate::objectives::{BRANCH, Branched};
+use crate::optimisers::Schedule;
+use crate::parameters::Weights;
 
 impl<M: ImageClassifier> Session<M> {
     /// `None` where no images are held out.
@@ -28,7 +30,7 @@ impl<M: ImageClassifier> Session<M> {
         protocol: Option<&EvaluationProtocol>,
     ) -> Result<Evaluation, TrainError> {
         let batch_size = self.trainer.config.batch_size;
-        evaluate_with(model, dataset, protocol, batch_size, &self.team.devices).map_err(|mut error| {
+        evaluate_with(model, dataset, protocol, batch_size, &self.replicas.devices).map_err(|mut error| {
             if let TrainError::Device { checkpoint, .. } = &mut error {
                 *checkpoint = self.last_checkpoint();
             }

@@ -1,8 +1,9 @@
-use super::Session;
-use crate::checkpoint::Checkpoint;
-use crate::state::State;
-use crate::weights::Weights;
-use crate::{ImageClassifier, TrainError};
+use twins_nn::ImageClassifier;
+
+use super::running::Session;
+use crate::checkpoints::{Checkpoint, State};
+use crate::error::TrainError;
+use crate::parameters::Weights;
 
 impl<M: ImageClassifier> Session<M> {
     /// Writes the best weights alone, under their plain names: the file for users, which a continuation does not read.
@@ -29,7 +30,7 @@ impl<M: ImageClassifier> Session<M> {
         checkpoint.metadata.insert("state".to_owned(), self.state.to_json());
         checkpoint.insert("model", &Weights::of(self.model()).0);
         checkpoint.insert("velocity", &self.optimiser.velocity());
-        self.team.save_statistics(&mut checkpoint);
+        self.replicas.save_statistics(&mut checkpoint);
         if let Some(ema) = &self.ema {
             checkpoint.insert("ema", &Weights::of(ema.model()).0);
         }
@@ -51,8 +52,8 @@ impl<M: ImageClassifier> Session<M> {
         let model = self.model.take().expect("the model is back after every step");
         self.model = Some(Weights(checkpoint.take("model")).load_into(model)?);
         self.optimiser =
-            self.optimiser.clone().with_velocity(checkpoint.take("velocity"), self.team.devices.main());
-        self.team.load_statistics(&mut checkpoint);
+            self.optimiser.clone().with_velocity(checkpoint.take("velocity"), self.replicas.devices.main());
+        self.replicas.load_statistics(&mut checkpoint);
         if let Some(ema) = &mut self.ema {
             ema.load(&Weights(checkpoint.take("ema")))?;
         }

@@ -1,0 +1,151 @@
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::thread;
+
+use burn::tensor::Device;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::out_of_memory::{Load, remedy};
+use crate::error::TrainError;
+use crate::random_keys::key;
+
+/// The devices that share a work; the first is the main one, which holds the model that counts.
+///
+/// Each of several has a pool with its share of the cores for what a model shares out on a CPU: a thread that waits for
+/// its own work must not take up another device's, which could wait for a lock that it holds. Devices may repeat.
+pub(crate) struct Devices {
+    list: Vec<Device>,
+    /// One for each device; none for a single device, or where the system has no threads to spare.
+    pools: Vec<ThreadPool>,
+}
+
+/// A device's work panicked.
+#[derive(Debug)]
+pub(crate) struct Panicked {
+    /// Which device, from 0.
+    pub(crate) place: usize,
+    pub(crate) message: String,
+    devices: usize,
+}
+
+impl Panicked {
+    /// As an error; `work` says at what it happened, in words, and `load` what it had to hold.
+    pub(crate) fn into_error(self, work: String, load: Load, checkpoint: Option<PathBuf>) -> TrainError {
+        let Self { place, message, devices } = self;
+        let remedy = remedy(&message, load, devices);
+        TrainError::Device { place: place + 1, devices, work, message, remedy, checkpoint }
+    }
+
+    fn new(place: usize, devices: usize, payload: Box<dyn Any + Send>) -> Self {
+        match message(payload.as_ref()) {
+            Some(message) => Self { place, message, devices },
+            // No panic!, but something that is not ours to interpret.
+            None => resume_unwind(payload),
+        }
+    }
+}
+
+impl Devices {
+    /// At least one device.
+    pub(crate) fn new(list: &[Device]) -> Self {
+        let list: Vec<Device> = list.iter().map(|device| device.clone().inner()).collect();
+        let threads = (rayon::current_num_threads() / list.len().max(1)).max(1);
+        let pool = |_: &Device| ThreadPoolBuilder::new().num_threads(threads).build();
+        let pools = match list.len() {
+            0 | 1 => Vec::new(),
+            _ => list.iter().map(pool).collect::<Result<_, _>>().unwrap_or_default(),
+        };
+        Self { list, pools }
+    }
+
+    pub(crate) fn main(&self) -> &Device {
+        &self.list[0]
+    }
+
+    pub(crate) fn list(&self) -> &[Device] {
+        &self.list
+    }
+
+    /// Seeds the generator that a model draws from itself, as dropout does, on every device. Some devices share one, as all
+    /// handles of a CPU do: the last seed then holds for all of them.
+    pub(crate) fn seed(&self, draws: u64) {
+        for (place, device) in self.list.iter().enumerate() {
+            device.seed(key(draws, &[place as u64]));
+        }
+    }
+
+    /// Does a job for each of the first devices, side by side; the results are in the jobs' order. A single job runs in the
+    /// caller's thread.
+    pub(crate) fn run<T: Send>(&self, jobs: Vec<impl FnOnce() -> T + Send>) -> Result<Vec<T>, Panicked> {
+        assert!(jobs.len() <= self.list.len(), "{} jobs for {} devices", jobs.len(), self.list.len());
+        if jobs.len() < 2 {
+            return jobs.into_iter().map(|job| guard(self.list.len(), job)).collect();
+        }
+        let outcomes: Vec<thread::Result<T>> = thread::scope(|scope| {
+            let started: Vec<_> = jobs
+                .into_iter()
+                .enumerate()
+                .map(|(place, job)| {
+                    scope.spawn(move || match self.pools.get(place) {
+                        Some(pool) => pool.install(job),
+                        None => job(),
+                    })
+                })
+                .collect();
+            started.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        outcomes
+            .into_iter()
+            .enumerate()
+            .map(|(place, outcome)| outcome.map_err(|payload| Panicked::new(place, self.list.len(), payload)))
+            .collect()
+    }
+}
+
+/// Does a work of so many devices in the caller's thread, with a panic as one of the main device. What it leaves half done
+/// must be dropped.
+pub(crate) fn guard<T>(devices: usize, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::new(0, devices, payload))
+}
+
+fn message(payload: &(dyn Any + Send)) -> Option<String> {
+    payload
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn jobs_run_side_by_side_in_their_order() {
+        let devices = Devices::new(&[Device::flex(), Device::flex()]);
+        let both_here = Barrier::new(2);
+        let job = |place: usize| {
+            let both_here = &both_here;
+            move || {
+                both_here.wait();
+                place
+            }
+        };
+        assert_eq!(devices.run(vec![job(0), job(1)]).unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn a_panic_is_told_with_its_place() {
+        let devices = Devices::new(&[Device::flex(), Device::flex()]);
+        let job = |place: usize| move || assert_ne!(place, 1, "no memory");
+        let Panicked { place, message, .. } = devices.run(vec![job(0), job(1)]).unwrap_err();
+        assert!(place == 1 && message.contains("no memory"), "{place}: {message}");
+        // So is that of a single job, which has no thread of its own.
+        let here = thread::current().id();
+        let job = || assert_ne!(thread::current().id(), here, "no memory");
+        let Panicked { place, message, .. } = devices.run(vec![job]).unwrap_err();
+        assert!(place == 0 && message.contains("no memory"), "{place}: {message}");
+    }
+}

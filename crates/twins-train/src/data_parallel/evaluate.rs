@@ -1,0 +1,219 @@
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use twins_attack::Pgd;
+use twins_data::ImageDataset;
+use twins_nn::ImageClassifier;
+
+use super::devices::Devices;
+use super::loader::Loader;
+use super::out_of_memory::Load;
+use crate::config::EvaluationProtocol;
+use crate::error::TrainError;
+use crate::metrics::{Accuracy, Evaluation};
+
+/// Measures clean accuracy and, with a protocol, robust accuracy: on the last iterates of its attack.
+///
+/// The model runs as `model.valid()`: the adaptive wing with running statistics. Batches are prepared in the
+/// background. The batch size decides speed and memory alone: the random start of an image is drawn from the protocol's
+/// seed and the image's index in the data set. What is left is float rounding inside the model, where that depends on
+/// the batch.
+///
+/// ```
+/// # use burn::module::Module;
+/// # use burn::nn::{Linear, LinearConfig};
+/// # use burn::tensor::{Device, Tensor};
+/// # use std::sync::Arc;
+/// use twins_attack::{Norm, ThreatModel};
+/// use twins_data::{BuiltinDataset, ImageDataset, Part, Task};
+/// use twins_train::{EvaluationProtocol, ImageClassifier, evaluate};
+/// # #[derive(Module, Debug)]
+/// # struct Flat { linear: Linear }
+/// # impl ImageClassifier for Flat {
+/// #     fn logits(&self, images: Tensor<4>) -> Tensor<2> { self.linear.forward(images.flatten(1, 3)) }
+/// # }
+/// # fn main() -> Result<(), twins_train::TrainError> {
+/// # let device = Device::flex();
+/// # let model = Flat { linear: LinearConfig::new(3 * 32 * 32, 10).init(&device) };
+/// let data: Arc<dyn ImageDataset> = Arc::new(BuiltinDataset::new(Task::Target, Part::Test, 20, 0));
+/// let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::Linf, 8.0 / 255.0)?, 20);
+/// let evaluation = evaluate(&model, &data, Some(&protocol), 10)?;
+/// println!("clean {}, {protocol} {}", evaluation.clean, evaluation.robust.unwrap_or_default());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`TrainError::NoParameters`], an error of the data or the protocol, or [`TrainError::Device`] for a panic.
+pub fn evaluate<M: ImageClassifier>(
+    model: &M,
+    dataset: &Arc<dyn ImageDataset>,
+    protocol: Option<&EvaluationProtocol>,
+    batch_size: usize,
+) -> Result<Evaluation, TrainError> {
+    let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?;
+    evaluate_with(model, dataset, protocol, batch_size, &Devices::new(&[device]))
+}
+
+/// [`evaluate`] with the batches divided among several devices, each of which runs a copy of the model. A device may be
+/// listed several times: on a CPU, each entry then has its share of the cores.
+///
+/// A batch is never divided, and random starts belong to the image: on equal devices the result is that of one.
+///
+/// # Errors
+///
+/// Those of [`evaluate`], and [`TrainError::NoDevices`].
+pub fn evaluate_on<M: ImageClassifier>(
+    model: &M,
+    dataset: &Arc<dyn ImageDataset>,
+    protocol: Option<&EvaluationProtocol>,
+    batch_size: usize,
+    devices: &[Device],
+) -> Result<Evaluation, TrainError> {
+    if devices.is_empty() {
+        return Err(TrainError::NoDevices);
+    }
+    evaluate_with(model, dataset, protocol, batch_size, &Devices::new(devices))
+}
+
+pub(crate) fn evaluate_with<M: ImageClassifier>(
+    model: &M,
+    dataset: &Arc<dyn ImageDataset>,
+    protocol: Option<&EvaluationProtocol>,
+    batch_size: usize,
+    devices: &Devices,
+) -> Result<Evaluation, TrainError> {
+    let verdicts = verdicts(model, dataset, protocol, batch_size, devices)?;
+    let accuracy = |right: &dyn Fn(&Verdict) -> bool| Accuracy {
+        correct: verdicts.iter().filter(|verdict| right(verdict)).count(),
+        total: verdicts.len(),
+    };
+    Ok(Evaluation {
+        clean: accuracy(&|verdict| verdict.clean),
+        robust: protocol.map(|_| accuracy(&|verdict| verdict.robust == Some(true))),
+    })
+}
+
+/// Whether one image is classified correctly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Verdict {
+    /// As it is.
+    clean: bool,
+    /// At the attack's last iterate.
+    robust: Option<bool>,
+}
+
+/// The verdict on each image, in an order that depends on the devices.
+fn verdicts<M: ImageClassifier>(
+    model: &M,
+    dataset: &Arc<dyn ImageDataset>,
+    protocol: Option<&EvaluationProtocol>,
+    batch_size: usize,
+    devices: &Devices,
+) -> Result<Vec<Verdict>, TrainError> {
+    if batch_size == 0 {
+        return Err(TrainError::Zero { name: "batch size" });
+    }
+    let attack = protocol.map(EvaluationProtocol::build).transpose()?;
+    let attack = attack.as_ref();
+    let ids: Vec<usize> = (0..dataset.len()).collect();
+    let batches: Vec<&[usize]> = ids.chunks(batch_size).collect();
+    let count = devices.list().len().min(batches.len()).max(1);
+    let jobs = devices.list()[..count].iter().enumerate().map(|(place, device)| {
+        // Every so many-th batch.
+        let own = batches.iter().skip(place).step_by(count).map(|ids| ids.to_vec()).collect();
+        let victim = model.valid().to_device(device);
+        let dataset = dataset.clone();
+        move || judge(&victim, attack, Loader::start(dataset, own, None, 0, device.clone()))
+    });
+    let load = Load { batch_size, micro_batches: None };
+    let parts = devices
+        .run(jobs.collect())
+        .map_err(|panic| panic.into_error("in an evaluation".into(), load, None))?;
+    Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// The verdicts on a loader's batches.
+fn judge<M: ImageClassifier>(
+    victim: &M,
+    attack: Option<&Pgd>,
+    mut loader: Loader,
+) -> Result<Vec<Verdict>, TrainError> {
+    let logits = |images: Tensor<4>| victim.logits(images);
+    let mut verdicts = Vec::new();
+    while let Some(batch) = loader.next() {
+        let batch = batch?;
+        let clean = correct(logits(batch.images.clone()), &batch.labels);
+        let robust = match attack {
+            Some(attack) => {
+                let images = attack.perturb(&logits, batch.images, &batch.labels, &batch.ids)?;
+                correct(logits(images), &batch.labels).into_iter().map(Some).collect()
+            }
+            None => vec![None; clean.len()],
+        };
+        verdicts.extend(clean.into_iter().zip(robust).map(|(clean, robust)| Verdict { clean, robust }));
+    }
+    Ok(verdicts)
+}
+
+/// Whether the largest logit of each row is the label's.
+fn correct(logits: Tensor<2>, labels: &[usize]) -> Vec<bool> {
+    let predicted = logits.argmax(1).into_data();
+    predicted.iter::<i64>().zip(labels).map(|(predicted, label)| predicted as usize == *label).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_dataset::Dataset;
+    use twins_attack::{Norm, Start, ThreatModel};
+    use twins_data::{DataError, Image, LabelledImage};
+
+    use super::*;
+    use crate::two_pixels::TwoPixels;
+
+    /// Images of two pixels, the first of which is brighter by a margin that the index decides.
+    struct Margins(Vec<String>);
+
+    impl Dataset<LabelledImage, DataError> for Margins {
+        fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+            let image = Image { shape: [1, 1, 2], pixels: vec![128 + index as u8 % 60, 100] };
+            Ok(LabelledImage { image, label: 0 })
+        }
+
+        fn len(&self) -> usize {
+            150
+        }
+    }
+
+    impl ImageDataset for Margins {
+        fn classes(&self) -> &[String] {
+            &self.0
+        }
+
+        fn image_shape(&self) -> [usize; 3] {
+            [1, 1, 2]
+        }
+    }
+
+    #[test]
+    fn random_starts_do_not_depend_on_the_batch_size() {
+        let device = Device::flex();
+        let model = TwoPixels::new(&device.clone().autodiff());
+        let data: Arc<dyn ImageDataset> = Arc::new(Margins(vec!["left".to_owned(), "right".to_owned()]));
+        let devices = Devices::new(&[device]);
+        // The starts alone, and starts from which one step still leaves some images classified correctly.
+        for (epsilon, steps, step_size) in [(0.3, 1, 0.0), (0.2, 1, 0.05)] {
+            let threat = ThreatModel::new(Norm::Linf, epsilon).unwrap();
+            let protocol =
+                EvaluationProtocol::new(threat, steps).with_step_size(step_size).with_start(Start::Uniform);
+            let measure =
+                |protocol, batch_size| verdicts(&model, &data, Some(protocol), batch_size, &devices).unwrap();
+            let reference = measure(&protocol, 64);
+            let robust = reference.iter().filter(|verdict| verdict.robust == Some(true)).count();
+            assert!((15..135).contains(&robust), "the starts decide little: {robust} of 150");
+            assert_eq!(measure(&protocol, 7), reference, "{protocol}");
+            assert_ne!(measure(&protocol.clone().with_seed(1), 64), reference, "the seed decides nothing");
+        }
+    }
+}

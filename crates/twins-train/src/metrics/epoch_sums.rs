@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::TensorData;
+
+use super::accuracy::{Accuracy, Evaluation};
+use super::epoch_metrics::{EpochMetrics, LayerMetrics};
+use super::step_report::StepReport;
+use crate::parameters::Weights;
+
+/// Sums over the steps of an epoch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct EpochSums {
+    pub(crate) samples: usize,
+    pub(crate) correct: usize,
+    pub(crate) steps: usize,
+    pub(crate) skipped: usize,
+    pub(crate) loss: f64,
+    pub(crate) frozen: Option<f64>,
+    pub(crate) adaptive: f64,
+    pub(crate) gradient_norm: f64,
+    pub(crate) gradient_norms: BTreeMap<String, f64>,
+    /// ‖Δw‖ / ‖w‖ of the last step.
+    pub(crate) relative_updates: BTreeMap<String, f64>,
+    pub(crate) seconds: f64,
+    pub(crate) waiting: f64,
+    /// Clean accuracy of AutoLoRa's branch on the training images, measured when the epoch began.
+    pub(crate) natural: Option<Accuracy>,
+    /// Seconds that measuring it took.
+    pub(crate) measuring: f64,
+}
+
+impl EpochSums {
+    pub(crate) fn add(&mut self, report: &StepReport) {
+        let weight = report.samples as f64;
+        self.samples += report.samples;
+        self.correct += report.correct;
+        self.steps += 1;
+        self.loss += weight * report.loss;
+        self.adaptive += weight * report.adaptive_loss;
+        if let Some(frozen) = report.frozen_loss {
+            *self.frozen.get_or_insert(0.0) += weight * frozen;
+        }
+        self.gradient_norm += report.gradient_norm;
+        for (path, norm) in &report.gradient_norms {
+            *self.gradient_norms.entry(path.clone()).or_default() += norm;
+        }
+    }
+
+    pub(crate) fn mean_loss(&self) -> f64 {
+        self.loss / self.samples.max(1) as f64
+    }
+
+    pub(crate) fn accuracy(&self) -> Accuracy {
+        Accuracy { correct: self.correct, total: self.samples }
+    }
+
+    /// The line of a finished epoch; `evaluations` of the raw and the averaged weights.
+    pub(crate) fn into_metrics(
+        self,
+        position: (usize, usize),
+        learning_rate: f64,
+        evaluations: (Option<Evaluation>, Option<Evaluation>),
+        weights: &Weights,
+        validation_seconds: f64,
+    ) -> EpochMetrics {
+        let samples = self.samples.max(1) as f64;
+        let steps = self.steps.max(1) as f64;
+        let (raw, averaged) = evaluations;
+        let layers = self
+            .gradient_norms
+            .iter()
+            .filter_map(|(path, norm)| {
+                // Zero has no effective learning rate: a branch's factor before its first step.
+                let weight_norm = weight_norm(weights.tensors().get(path)?).filter(|norm| *norm > 0.0)?;
+                let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
+                let layer = LayerMetrics {
+                    weight_norm,
+                    gradient_norm: norm / steps,
+                    effective_learning_rate,
+                    relative_update: self.relative_updates.get(path).copied(),
+                };
+                Some((path.clone(), layer))
+            })
+            .collect();
+        EpochMetrics {
+            epoch: position.0,
+            steps: position.1,
+            learning_rate,
+            loss: self.loss / samples,
+            loss_frozen: self.frozen.map(|frozen| frozen / samples),
+            loss_adaptive: self.adaptive / samples,
+            train_adversarial_accuracy: self.accuracy(),
+            train_clean_accuracy: None,
+            validation_clean_accuracy: raw.map(|raw| raw.clean),
+            validation_robust_accuracy: raw.map(|raw| raw.robust.unwrap_or(raw.clean)),
+            ema_accuracy: averaged
+                .map(|averaged| [averaged.clean, averaged.robust.unwrap_or(averaged.clean)]),
+            natural_branch_accuracy: self.natural,
+            gradient_norm: self.gradient_norm / steps,
+            layers,
+            wing_drift: BTreeMap::new(),
+            skipped_batches: self.skipped,
+            images_per_second: self.samples as f64 / self.seconds.max(1e-9),
+            seconds: self.seconds + self.measuring + validation_seconds,
+            seconds_waiting: self.waiting,
+        }
+    }
+}
+
+/// Of a weight in front of a normalisation: matrices and kernels only.
+fn weight_norm(weight: &TensorData) -> Option<f64> {
+    let matrix = weight.rank() >= 2;
+    matrix.then(|| weight.iter::<f64>().map(|value| value * value).sum::<f64>().sqrt())
+}

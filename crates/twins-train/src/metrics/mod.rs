@@ -1,0 +1,11 @@
+//! What steps, epochs and evaluations measured.
+
+mod accuracy;
+mod epoch_metrics;
+mod epoch_sums;
+mod step_report;
+
+pub use accuracy::{Accuracy, Evaluation};
+pub use epoch_metrics::{EpochMetrics, LayerMetrics};
+pub(crate) use epoch_sums::EpochSums;
+pub use step_report::StepReport;

@@ -1,0 +1,27 @@
+use twins_nn::{ImageClassifier, Wing};
+
+use super::cross_entropy::cross_entropy;
+use super::objective::{Loss, Objective, TrainingBatch};
+
+/// Adversarial training with ordinary batch normalisation for the whole batch: the baseline of TWINS.
+///
+/// ```text
+/// L = CE(f(x'), y)
+/// ```
+///
+/// Where x' is the adversary's image. Source: Madry et al., "Towards Deep Learning Models Resistant to
+/// Adversarial Attacks", ICLR 2018, section 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At;
+
+impl<M: ImageClassifier> Objective<M> for At {
+    fn wing(&self) -> Wing {
+        Wing::AdaptiveTraining
+    }
+
+    fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
+        let logits = model.logits(batch.adversarial.clone());
+        let total = cross_entropy(logits.clone(), batch.labels.clone());
+        Loss { adaptive: total.clone(), total, frozen: None, logits }
+    }
+}

@@ -1,0 +1,28 @@
+use twins_nn::{ImageClassifier, Wing};
+
+use super::cross_entropy::cross_entropy;
+use super::objective::{Loss, Objective, TrainingBatch, TrainingImages};
+
+/// Clean training with ordinary batch normalisation: no robustness, the upper bound of clean accuracy.
+///
+/// ```text
+/// L = CE(f(x), y)
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standard;
+
+impl<M: ImageClassifier> Objective<M> for Standard {
+    fn wing(&self) -> Wing {
+        Wing::AdaptiveTraining
+    }
+
+    fn images(&self) -> TrainingImages {
+        TrainingImages::Clean
+    }
+
+    fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
+        let logits = model.logits(batch.clean.clone());
+        let total = cross_entropy(logits.clone(), batch.labels.clone());
+        Loss { adaptive: total.clone(), total, frozen: None, logits }
+    }
+}

@@ -1,0 +1,35 @@
+use twins_nn::{ImageClassifier, Wing};
+
+use super::cross_entropy::cross_entropy;
+use super::divergence::divergence;
+use super::objective::{Loss, Objective, TrainingBatch};
+
+/// TRADES with ordinary batch normalisation for the whole batch.
+///
+/// ```text
+/// L = CE(f(x), y) + beta · KL(softmax f(x) ‖ softmax f(x'))
+/// ```
+///
+/// Where the divergence is a mean over the batch. The adversarial pass runs before the clean one and both update
+/// the running statistics. The trainer's adversary maximises the cross-entropy, as TWINS's released code does;
+/// TRADES itself maximises the divergence. Source: Zhang et al., "Theoretically Principled Trade-off between
+/// Robustness and Accuracy", ICML 2019, equation 5.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trades {
+    /// Weight of the divergence.
+    pub beta: f64,
+}
+
+impl<M: ImageClassifier> Objective<M> for Trades {
+    fn wing(&self) -> Wing {
+        Wing::AdaptiveTraining
+    }
+
+    fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
+        let logits = model.logits(batch.adversarial.clone());
+        let clean = model.logits(batch.clean.clone());
+        let total = cross_entropy(clean.clone(), batch.labels.clone())
+            + divergence(clean, logits.clone()).mul_scalar(self.beta);
+        Loss { adaptive: total.clone(), total, frozen: None, logits }
+    }
+}

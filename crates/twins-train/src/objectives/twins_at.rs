@@ -1,0 +1,35 @@
+use twins_nn::{ImageClassifier, Wing};
+
+use super::cross_entropy::cross_entropy;
+use super::halves::{split, split_labels};
+use super::objective::{Loss, Objective, TrainingBatch};
+
+/// Adversarial training split between the frozen and the adaptive wing.
+///
+/// ```text
+/// L = lambda · CE(f_frozen(x'₁), y₁) + CE(f_adaptive(x'₂), y₂)
+/// ```
+///
+/// Where (x'₁, y₁) is the first half of the batch (rounded down), (x'₂, y₂) the rest, and each cross-entropy is a
+/// mean over its half. The sum is not divided by 1 + lambda. Source: Liu et al., "TWINS", CVPR 2023, section 3.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TwinsAt {
+    /// Weight of the frozen wing's loss.
+    pub lambda: f64,
+}
+
+impl<M: ImageClassifier> Objective<M> for TwinsAt {
+    fn wing(&self) -> Wing {
+        Wing::Split
+    }
+
+    fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
+        let logits = model.logits(batch.adversarial.clone());
+        let (frozen_logits, adaptive_logits) = split(logits.clone());
+        let (frozen_labels, adaptive_labels) = split_labels(batch.labels.clone());
+        let frozen = cross_entropy(frozen_logits, frozen_labels);
+        let adaptive = cross_entropy(adaptive_logits, adaptive_labels);
+        let total = frozen.clone().mul_scalar(self.lambda) + adaptive.clone();
+        Loss { total, frozen: Some(frozen), adaptive, logits }
+    }
+}

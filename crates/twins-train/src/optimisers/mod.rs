@@ -1,0 +1,17 @@
+//! From gradients to new weights: the training step, SGD, learning-rate schedules, weight perturbation and averaging.
+
+mod awp;
+mod ema;
+mod gradient_norms;
+mod schedule;
+mod sgd;
+mod step;
+mod trainable;
+
+pub use awp::AwpConfig;
+pub(crate) use awp::ascended;
+pub(crate) use ema::Ema;
+pub use schedule::{Position, Schedule};
+pub use sgd::Sgd;
+pub use step::{StepSettings, step};
+pub(crate) use step::{checked_step, report, update};

@@ -1,0 +1,196 @@
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// How the learning rate changes over the training.
+///
+/// Where e is the epoch from 0, E the number of epochs, and t = e + the share of the epoch's steps already done:
+/// ```text
+/// constant         r(t) = 1
+/// multi-step       r(t) = gamma^(number of milestones ≤ e)
+/// cosine           r(t) = final + (1 − final) · (1 + cos(π · t / E)) / 2
+/// robust-accuracy  r(t) = factor^(number of plateaus so far)
+/// ```
+/// The learning rate is the configured one times r. A plateau is `patience` epochs in a row without a better
+/// robust accuracy on the validation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Schedule {
+    /// The configured learning rate throughout.
+    Constant,
+    /// Multiplied by `gamma` at each milestone, as PyTorch's `MultiStepLR`.
+    MultiStep {
+        /// Epochs, from 0, at whose start the rate is multiplied; ascending.
+        milestones: Vec<usize>,
+        /// The factor.
+        gamma: f64,
+    },
+    /// Half a cosine from the configured rate to `final_fraction` of it, step by step.
+    Cosine {
+        /// The last rate as a fraction of the first.
+        final_fraction: f64,
+    },
+    /// Multiplied by `factor` when the validation robust accuracy has stopped rising.
+    RobustAccuracy {
+        /// The factor, 0.5 to halve.
+        factor: f64,
+        /// Epochs without a better robust accuracy before the rate falls.
+        patience: usize,
+    },
+}
+
+impl Schedule {
+    /// The proportions of the paper's schedule (60 epochs, × 0.1 after epochs 30 and 50) for any length.
+    ///
+    /// ```
+    /// use twins_train::Schedule;
+    ///
+    /// assert_eq!(Schedule::paper(60), Schedule::MultiStep { milestones: vec![30, 50], gamma: 0.1 });
+    /// ```
+    ///
+    /// Of a training too short for both milestones, those that coincide are one, and one at its start is none.
+    pub fn paper(epochs: usize) -> Self {
+        let mut milestones = vec![epochs / 2, epochs * 5 / 6];
+        milestones.dedup();
+        milestones.retain(|milestone| *milestone > 0);
+        Self::MultiStep { milestones, gamma: 0.1 }
+    }
+
+    /// Halved when the validation robust accuracy has not risen for four epochs: the rule of AutoLoRa, simplified. The
+    /// authors' code looks every four epochs, halves where it has risen in fewer than three of them or has not reached
+    /// a new height, and then goes back to the best weights; this schedule does not go back.
+    pub fn auto_lora() -> Self {
+        Self::RobustAccuracy { factor: 0.5, patience: 4 }
+    }
+
+    /// The learning rate's factor at a position.
+    pub fn factor(&self, position: Position) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::MultiStep { milestones, gamma } => {
+                let passed = milestones.iter().filter(|milestone| **milestone <= position.epoch).count();
+                gamma.powi(passed as i32)
+            }
+            Self::Cosine { final_fraction } => {
+                let progress = (position.time() / position.epochs as f64).min(1.0);
+                final_fraction
+                    + (1.0 - final_fraction) * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
+            }
+            Self::RobustAccuracy { factor, .. } => factor.powi(position.plateaus as i32),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), TrainError> {
+        match self {
+            Self::Constant => Ok(()),
+            Self::MultiStep { milestones, gamma } => {
+                check_factor("schedule.gamma", *gamma)?;
+                match milestones.is_sorted_by(|a, b| a < b) {
+                    true => Ok(()),
+                    false => Err(TrainError::Milestones { milestones: milestones.clone() }),
+                }
+            }
+            Self::Cosine { final_fraction } => match (0.0..=1.0).contains(final_fraction) {
+                true => Ok(()),
+                false => Err(TrainError::ScheduleFactor {
+                    name: "schedule.final_fraction",
+                    value: *final_fraction,
+                }),
+            },
+            Self::RobustAccuracy { factor, patience } => {
+                check_factor("schedule.factor", *factor)?;
+                match patience {
+                    0 => Err(TrainError::NoPatience { name: "schedule.patience" }),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn check_factor(name: &'static str, value: f64) -> Result<(), TrainError> {
+    match value > 0.0 && value <= 1.0 {
+        true => Ok(()),
+        false => Err(TrainError::ScheduleFactor { name, value }),
+    }
+}
+
+/// Where in the training a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The number of epochs.
+    pub epochs: usize,
+    /// The step within the epoch, from 0.
+    pub step: usize,
+    /// The number of steps in an epoch.
+    pub steps: usize,
+    /// How often the validation robust accuracy has stopped rising.
+    pub plateaus: usize,
+}
+
+impl Position {
+    /// Epochs done, with the fraction of the current one.
+    pub fn time(self) -> f64 {
+        self.epoch as f64 + self.step as f64 / self.steps.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: usize, step: usize) -> Position {
+        Position { epoch, epochs: 60, step, steps: 10, plateaus: 2 }
+    }
+
+    #[test]
+    fn the_papers_schedule_fits_short_trainings() {
+        for epochs in 1..=60 {
+            Schedule::paper(epochs).validate().unwrap();
+        }
+        assert_eq!(Schedule::paper(1), Schedule::MultiStep { milestones: vec![], gamma: 0.1 });
+    }
+
+    #[test]
+    fn paper_schedule() {
+        let schedule = Schedule::paper(60);
+        let factors: Vec<f64> =
+            [0, 29, 30, 49, 50, 59].iter().map(|epoch| schedule.factor(at(*epoch, 9))).collect();
+        // Powers of 0.1 in f64.
+        for (factor, expected) in factors.iter().zip([1.0, 1.0, 0.1, 0.1, 0.01, 0.01]) {
+            assert!((factor - expected).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn cosine_by_hand() {
+        let schedule = Schedule::Cosine { final_fraction: 0.2 };
+        assert_eq!(schedule.factor(at(0, 0)), 1.0);
+        // Half way: 0.2 + 0.8 / 2. cos(π/2) is 6e-17 in f64.
+        assert!((schedule.factor(at(30, 0)) - 0.6).abs() < 1e-15);
+        // 20.0 of 60 epochs: cos(π/3) = 1/2, 0.2 + 0.8 · 0.75.
+        assert!((schedule.factor(at(20, 0)) - 0.8).abs() < 1e-15);
+        assert!(schedule.factor(at(20, 5)) < 0.8);
+    }
+
+    #[test]
+    fn plateaus_halve() {
+        assert_eq!(Schedule::RobustAccuracy { factor: 0.5, patience: 3 }.factor(at(7, 0)), 0.25);
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        for (schedule, part) in [
+            (Schedule::MultiStep { milestones: vec![30, 30], gamma: 0.1 }, "[30, 30]"),
+            (Schedule::MultiStep { milestones: vec![], gamma: 0.0 }, "schedule.gamma is 0"),
+            (Schedule::Cosine { final_fraction: f64::NAN }, "schedule.final_fraction is NaN"),
+            (Schedule::RobustAccuracy { factor: 1.5, patience: 1 }, "schedule.factor is 1.5"),
+            (Schedule::RobustAccuracy { factor: 0.5, patience: 0 }, "schedule.patience is 0"),
+        ] {
+            let message = schedule.validate().unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

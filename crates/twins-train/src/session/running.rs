@@ -1,0 +1,253 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use twins_attack::Pgd;
+use twins_data::{ImageDataset, Subset};
+use twins_nn::{ImageClassifier, TwinsModule};
+
+use super::progress::EpochBar;
+use super::scope::Scope;
+use super::trained::{Ended, Trained};
+use super::trainer::{Data, Trainer};
+use crate::checkpoints::{RunDirectory, State};
+use crate::config::EvaluationProtocol;
+use crate::data_parallel::{Loader, Order, Replicas, guard};
+use crate::error::TrainError;
+use crate::metrics::{EpochMetrics, EpochSums};
+use crate::objectives::{BRANCH, Branched};
+use crate::optimisers::{Ema, Position, Sgd};
+use crate::parameters::Weights;
+use crate::random_keys::key;
+
+/// What the draws of augmentation are for, as part of their key.
+const AUGMENTATION: u64 = 1;
+/// Likewise of what a model draws itself, as dropout does: in a step, and when an epoch is validated.
+const MODEL_IN_STEP: u64 = 3;
+pub(super) const MODEL_IN_VALIDATION: u64 = 4;
+
+/// One training in progress.
+pub(crate) struct Session<M> {
+    pub(super) trainer: Trainer<M>,
+    pub(super) replicas: Replicas,
+    pub(super) order: Order,
+    pub(super) data: Data,
+    pub(super) directory: Option<RunDirectory>,
+    pub(super) adversary: Pgd,
+    pub(super) protocol: EvaluationProtocol,
+    /// Taken for the time of a step.
+    pub(super) model: Option<Branched<M>>,
+    pub(super) scope: Scope,
+    pub(super) optimiser: Sgd,
+    pub(super) ema: Option<Ema<Branched<M>>>,
+    pub(super) best: Option<Weights>,
+    pub(super) state: State,
+    pub(super) sums: EpochSums,
+    pub(super) history: Vec<EpochMetrics>,
+    pub(super) fell_back: Option<TrainError>,
+    pub(super) learning_rate: f64,
+}
+
+impl<M: ImageClassifier> Session<M> {
+    pub(crate) fn new(
+        trainer: Trainer<M>,
+        model: Branched<M>,
+        devices: &[Device],
+        data: Data,
+    ) -> Result<Self, TrainError> {
+        model.check_statistics()?;
+        let config = &trainer.config;
+        let (adversary, protocol) = (config.adversary.build()?, config.validation_protocol()?);
+        let order = Order::new(config);
+        let replicas = Replicas::new(devices, &model, config, trainer.objective.wing());
+        let images = data.train.len();
+        if order.steps(images) == 0 {
+            return Err(TrainError::NoFullBatch { images, batch_size: config.batch_size });
+        }
+        replicas.division.check(config.batch_size, Some(order.smallest_batch(images)))?;
+        let optimiser = Sgd::new(config.momentum, config.weight_decay);
+        let scope = Scope::of(&model, &config.tuning, &config.freeze)?;
+        let directory = trainer.open_run()?;
+        let state = State::new(data.key);
+        let mut session = Self {
+            trainer,
+            replicas,
+            order,
+            data,
+            directory,
+            adversary,
+            protocol,
+            model: Some(model),
+            scope,
+            optimiser,
+            ema: None,
+            best: None,
+            state,
+            sums: EpochSums::default(),
+            history: Vec::new(),
+            fell_back: None,
+            learning_rate: 0.0,
+        };
+        session.ema = session.trainer.config.ema_decay.map(|decay| Ema::new(session.model(), decay));
+        let resumed = session.resume()?;
+        if let Some(directory) = &session.directory {
+            if !resumed {
+                directory.rewind_metrics(0)?;
+            }
+            // A resumed run may have more epochs than it was begun with.
+            if directory.read_config()?.as_ref() != Some(&session.trainer.config) {
+                directory.write_config(&session.trainer.config)?;
+            }
+        }
+        Ok(session)
+    }
+
+    pub(crate) fn run(mut self) -> Result<Trained<M>, TrainError> {
+        let ended = loop {
+            if self.state.epoch >= self.trainer.config.epochs {
+                break Ended::Completed;
+            }
+            let phase = self.trainer.config.phase(self.state.epoch);
+            let (is_probe, start) = (phase.is_probe, phase.start);
+            if start > 0 && (self.state.epoch, self.state.step) == (start, 0) {
+                self.begin_full_phase();
+            }
+            let patience = self.trainer.config.early_stopping.filter(|_| !is_probe);
+            if patience.is_some_and(|patience| self.state.since_rise >= patience) {
+                break Ended::StoppedEarly;
+            }
+            if !self.run_epoch_guarded()? {
+                break Ended::Interrupted;
+            }
+        };
+        let last = self.model.take().expect("the model is back after every step").into_model();
+        let best = match &self.best {
+            Some(weights) => weights.load_into(last.valid().train())?,
+            // Nothing was validated: the last weights, averaged where they are.
+            None => match &self.ema {
+                Some(ema) => Weights::of(ema.model()).without(BRANCH).load_into(last.valid().train())?,
+                None => last.valid().train(),
+            },
+        };
+        Ok(Trained {
+            last,
+            best,
+            best_epoch: self.state.best,
+            history: self.history,
+            ended,
+            fell_back: self.fell_back,
+        })
+    }
+
+    /// Forgets what the optimiser, the averages and the counts have of the probe. A run that is resumed at this point comes
+    /// here too.
+    fn begin_full_phase(&mut self) {
+        let config = &self.trainer.config;
+        self.optimiser = Sgd::new(config.momentum, config.weight_decay);
+        self.ema = config.ema_decay.map(|decay| Ema::new(self.model(), decay));
+        self.state.reset_counts();
+    }
+
+    pub(super) fn model(&self) -> &Branched<M> {
+        self.model.as_ref().expect("the model is back after every step")
+    }
+
+    /// [`run_epoch`](Self::run_epoch) with a panic as an error. The run can be resumed: what the panic left half done is in
+    /// memory alone, and nothing of it is written any more.
+    fn run_epoch_guarded(&mut self) -> Result<bool, TrainError> {
+        let devices = self.replicas.devices.list().len();
+        guard(devices, || self.run_epoch()).unwrap_or_else(|panicked| Err(self.device_error(panicked)))
+    }
+
+    /// Runs the rest of the current epoch; false where the stop flag ended it.
+    fn run_epoch(&mut self) -> Result<bool, TrainError> {
+        let config = self.trainer.config.clone();
+        let epoch = self.state.epoch;
+        let steps = self.order.steps(self.data.train.len());
+        let batches = self.order.batches(&self.data.train, config.seed, epoch);
+        let wing = self.trainer.objective.wing();
+        self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
+        self.weigh_branch()?;
+        let mut loader = Loader::start(
+            self.data.dataset.clone(),
+            batches[self.state.step..].to_vec(),
+            Some(config.augmentation.clone()),
+            key(config.seed, &[AUGMENTATION, epoch as u64]),
+            self.replicas.devices.main().clone(),
+        );
+        let bar = EpochBar::start(
+            self.trainer.display,
+            epoch,
+            config.epochs,
+            steps,
+            self.state.step,
+            self.history.last(),
+        );
+        let mut clock = Instant::now();
+        let (seconds_before, waiting_before) = (self.sums.seconds, self.sums.waiting);
+        let mut seconds = 0.0;
+        while let Some(batch) = loader.next() {
+            let batch = batch?;
+            self.learning_rate = self.rate_at(steps);
+            self.seed_devices(MODEL_IN_STEP, self.state.steps);
+            self.train_on(batch, self.state.step + 1 == steps)?;
+            self.state.step += 1;
+            self.state.steps += 1;
+            seconds += clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            self.sums.seconds = seconds_before + seconds;
+            self.sums.waiting = waiting_before + loader.waited().as_secs_f64();
+            bar.advance(&self.sums);
+            let interrupted = self.trainer.interrupted();
+            let due = config.checkpoint_steps.is_some_and(|every| self.state.steps.is_multiple_of(every));
+            if interrupted || (due && self.state.step < steps) {
+                self.save()?;
+                clock = Instant::now();
+            }
+            if interrupted {
+                return Ok(false);
+            }
+        }
+        bar.validating();
+        self.finish_epoch()?;
+        bar.finish();
+        Ok(true)
+    }
+
+    /// Sets AutoLoRa's loss weights for the epoch; of an epoch that is continued they are known already.
+    fn weigh_branch(&mut self) -> Result<(), TrainError> {
+        // The probe does not use the branch.
+        if self.trainer.config.phase(self.state.epoch).is_probe {
+            return Ok(());
+        }
+        let Some(config) = self.trainer.auto_lora else { return Ok(()) };
+        let accuracy = match self.sums.natural {
+            Some(accuracy) => accuracy,
+            None => {
+                let start = Instant::now();
+                self.seed_devices(MODEL_IN_VALIDATION, self.state.epoch);
+                let train: Arc<dyn ImageDataset> =
+                    Arc::new(Subset::new(self.data.dataset.clone(), self.data.train.clone())?);
+                let branch = self.model().natural();
+                let accuracy = self.evaluate(&branch, &train, None)?.clean;
+                self.sums.measuring = start.elapsed().as_secs_f64();
+                accuracy
+            }
+        };
+        self.sums.natural = Some(accuracy);
+        self.trainer.objective = Box::new(config.objective(accuracy));
+        Ok(())
+    }
+
+    /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.
+    pub(super) fn seed_devices(&self, purpose: u64, position: usize) {
+        self.replicas.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
+    }
+
+    fn rate_at(&self, steps: usize) -> f64 {
+        let config = &self.trainer.config;
+        let (epoch, step, plateaus) = (self.state.epoch, self.state.step, self.state.plateaus);
+        let position = Position { epoch, epochs: config.epochs, step, steps, plateaus };
+        config.phase(epoch).learning_rate(position)
+    }
+}

@@ -1,0 +1,100 @@
+use std::collections::BTreeSet;
+
+use burn::module::{Flag, Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
+use twins_nn::{ImageClassifier, TwinsModule, Wing};
+
+use crate::config::Tuning;
+use crate::error::TrainError;
+use crate::parameters::{Survey, is_under};
+
+/// Decides for every epoch which parameters are trained.
+pub(crate) struct Scope {
+    tuning: Tuning,
+    /// Path prefixes that are never trained.
+    frozen: Vec<String>,
+    head: Option<String>,
+    /// The parameters that the model given wanted to train.
+    trainable: BTreeSet<String>,
+    /// Its flags that were up: dropout and stock batch normalisation that behave as during training.
+    active: BTreeSet<String>,
+}
+
+impl Scope {
+    pub(crate) fn of<M: ImageClassifier>(
+        model: &M,
+        tuning: &Tuning,
+        frozen: &[String],
+    ) -> Result<Self, TrainError> {
+        let survey = Survey::of(model);
+        for prefix in frozen {
+            if !survey.paths.iter().any(|path| is_under(path, prefix)) {
+                return Err(TrainError::NothingToFreeze { prefix: prefix.clone(), known: survey.layers() });
+            }
+        }
+        let head = if *tuning == Tuning::Full { None } else { Some(survey.head_of(model)?) };
+        let Survey { trainable, active, paths, .. } = survey;
+        let scope = Self { tuning: tuning.clone(), frozen: frozen.to_vec(), head, trainable, active };
+        let probing = *tuning == Tuning::LinearProbe;
+        match paths.iter().any(|path| scope.trains(path, probing)) {
+            true => Ok(scope),
+            false => Err(TrainError::NothingToTrain),
+        }
+    }
+
+    /// Returns the model as the epoch trains it; `wing` is that of the objective.
+    pub(crate) fn apply<M: Module>(&self, model: M, epoch: usize, wing: Wing) -> M {
+        let probing = self.tuning.probes(epoch);
+        let model = model.with_wing(if probing { Wing::Adaptive } else { wing });
+        let mut apply = Apply { scope: self, probing, path: Vec::new(), containers: Vec::new() };
+        model.map(&mut apply)
+    }
+
+    fn trains(&self, path: &str, probing: bool) -> bool {
+        let in_head = self.head.as_ref().is_some_and(|head| is_under(path, head));
+        self.trainable.contains(path) && (in_head || !probing) && !self.freezes(path)
+    }
+
+    fn freezes(&self, path: &str) -> bool {
+        self.frozen.iter().any(|prefix| is_under(path, prefix))
+    }
+}
+
+struct Apply<'a> {
+    scope: &'a Scope,
+    probing: bool,
+    path: Vec<String>,
+    containers: Vec<String>,
+}
+
+impl ModuleMapper for Apply<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.push(name.to_owned());
+        self.containers.push(container.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+        self.containers.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let train = self.scope.trains(&self.path.join("."), self.probing);
+        match param.val().is_require_grad() == train {
+            true => param,
+            false => param.set_require_grad(train),
+        }
+    }
+
+    /// Two-wing layers have been set as a whole model; here are those of frozen parts, and stock batch normalisation and
+    /// dropout, which rest while probing and are as the model given had them otherwise: a flag that is lowered stays down.
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        let path = self.path.join(".");
+        let two_wing = self.containers.last().is_some_and(|container| container == "Struct:TwinsBatchNorm");
+        match self.scope.freezes(&path) {
+            true => flag.with_value(false),
+            false if two_wing => flag,
+            false => flag.with_value(!self.probing && self.scope.active.contains(&path)),
+        }
+    }
+}
