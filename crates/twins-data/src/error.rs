@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
-use crate::pickle::PickleFault;
-use crate::{ListFault, Part};
+use crate::datasets::part::Part;
+use crate::formats::listed::fault::ListFault;
+use crate::formats::pickle::fault::PickleFault;
 
 /// What can be wrong with data on disk, and with what is asked of a data set.
 ///

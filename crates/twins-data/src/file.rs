@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
+use crate::error::DataError;
 
 /// Bytes that a reader may allocate for a file of `file_size` bytes: four times its size and 64 MiB.
 ///

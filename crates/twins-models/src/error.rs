@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::architecture::Architecture;
-use crate::import::ImportMismatch;
-use crate::shortcuts::Shortcuts;
+use crate::architectures::architecture::Architecture;
+use crate::architectures::shortcuts::Shortcuts;
+use crate::import::mismatch::ImportMismatch;
 
 /// Errors of building, importing, saving and loading models.
 #[derive(Debug, thiserror::Error)]

@@ -18,43 +18,28 @@
 //! # Ok::<(), twins_models::ModelError>(())
 //! ```
 
-mod activation;
-mod architecture;
+mod architectures;
 mod blocks;
-mod config;
-mod convnext;
 mod error;
 mod export;
-mod held_out;
 mod import;
-mod initial;
-mod mnist_cnn;
 mod model_file;
-mod net;
-mod normalisation;
-mod resnet;
-mod saved_checkpoint;
-mod shortcuts;
-mod spec;
-mod upsample;
+mod network;
 
-#[cfg(test)]
-mod full_size;
-#[cfg(test)]
-mod golden;
-
-pub use activation::Activation;
-pub use architecture::Architecture;
-pub use config::ModelConfig;
+pub use architectures::architecture::Architecture;
+pub use architectures::shortcuts::Shortcuts;
+pub use blocks::activation::Activation;
 pub use error::ModelError;
-pub use export::{Wings, export_weights};
-pub use held_out::HeldOut;
-pub use import::{
-    IgnoredEntry, ImportMismatch, ImportOptions, ImportReport, MappedEntry, NormalisationSource, Rename,
-    ShapeMismatch, WeightFormat, load_pretrained, load_weights,
-};
-pub use model_file::{ModelCard, load_model, save_model};
-pub use net::Net;
-pub use normalisation::Normalisation;
-pub use saved_checkpoint::SavedCheckpoint;
-pub use shortcuts::Shortcuts;
+pub use export::weights::{Wings, export_weights};
+pub use import::load::{load_pretrained, load_weights};
+pub use import::mismatch::{ImportMismatch, ShapeMismatch};
+pub use import::options::{ImportOptions, NormalisationSource};
+pub use import::rename::Rename;
+pub use import::report::{IgnoredEntry, ImportReport, MappedEntry, WeightFormat};
+pub use model_file::card::ModelCard;
+pub use model_file::file::{load_model, save_model};
+pub use model_file::held_out::HeldOut;
+pub use model_file::saved_checkpoint::SavedCheckpoint;
+pub use network::config::ModelConfig;
+pub use network::net::Net;
+pub use network::normalisation::Normalisation;

@@ -1,7 +1,7 @@
 use rand::{Rng, RngExt};
 
-use super::pen::{Segment, between, signed};
-use crate::Image;
+use crate::builtin::pen::{Segment, between, signed};
+use crate::images::image::Image;
 
 /// Side length in pixels.
 pub(super) const SIZE: usize = 32;

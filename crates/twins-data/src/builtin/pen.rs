@@ -1,6 +1,6 @@
 use rand::{Rng, RngExt};
 
-use super::glyphs::{Glyph, Point, Stroke};
+use crate::builtin::glyphs::{Glyph, Point, Stroke};
 
 /// A round dab of ink between two points, in pixels.
 #[derive(Debug, Clone, Copy)]

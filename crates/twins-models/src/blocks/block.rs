@@ -6,9 +6,9 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use twins_nn::{TwinsBatchNorm, conv2d};
 
-use super::layers::{conv, conv_same, norm};
-use super::shortcut::{Shortcut, ShortcutKind};
-use crate::activation::Activation;
+use crate::blocks::activation::Activation;
+use crate::blocks::layers::{conv, conv_same, norm};
+use crate::blocks::shortcut::{Shortcut, ShortcutKind};
 
 /// Which residual block a network is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

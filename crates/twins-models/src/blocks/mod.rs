@@ -1,9 +1,6 @@
-//! The building blocks that all residual networks share.
+//! The building blocks that residual networks share.
 
-mod block;
-mod layers;
-mod shortcut;
-
-pub(crate) use block::{BlockKind, BlockSpec, ResidualBlock};
-pub(crate) use layers::{conv, norm};
-pub(crate) use shortcut::ShortcutKind;
+pub(crate) mod activation;
+pub(crate) mod block;
+pub(crate) mod layers;
+pub(crate) mod shortcut;

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor, ops::PadMode, s};
 use twins_nn::{TwinsBatchNorm, conv2d};
 
-use super::layers::{conv, norm};
+use crate::blocks::layers::{conv, norm};
 
 /// How a block's input is brought to its output's shape where the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::path::Path;
 use burn::store::burn_pack::Reader;
 use burn::tensor::Bytes;
 
-use super::checkpoint::Checkpoint;
-use super::entry::{Entry, Source};
-use super::report::WeightFormat;
 use crate::error::ModelError;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::entry::{Entry, Source};
+use crate::import::report::WeightFormat;
 
 /// The number 0x4255524E as a little-endian file has it.
 pub(super) const MAGIC: &[u8] = b"NRUB";

@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::entry::Entry;
-use super::report::WeightFormat;
-use super::{burnpack_file, pickle, safetensors_file};
 use crate::error::ModelError;
+use crate::import::entry::Entry;
+use crate::import::report::WeightFormat;
+use crate::import::{burnpack_file, pickle, safetensors_file};
 
 /// The tensors of a weight file by their dotted keys.
 pub(crate) struct Checkpoint {

@@ -9,10 +9,12 @@ use burn::module::Module;
 use burn::tensor::Device;
 use proptest::prelude::*;
 
-use super::counting::peak;
-use super::*;
-use crate::golden::{golden, reduced_net};
-use crate::{ModelCard, save_model};
+use crate::architectures::golden::{golden, reduced_net};
+use crate::import::counting::peak;
+use crate::import::load::{load_pretrained, load_weights};
+use crate::import::options::ImportOptions;
+use crate::model_file::card::ModelCard;
+use crate::model_file::file::save_model;
 
 /// Small files of every form, and the reduced network that each holds.
 const FILES: [(&str, &str); 9] = [

@@ -6,22 +6,22 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::Device;
 
-use super::checkpoint::Checkpoint;
-use super::entry::Entry;
-use super::locate::{Location, locate};
-use super::mismatch::ImportMismatch;
-use super::naming::Naming;
-use super::options::{ImportOptions, NormalisationSource};
-use super::plan::Plan;
-use super::rename::rename;
-use super::report::{ImportReport, MappedEntry, WeightFormat};
-use super::shortcuts::with_shortcuts_of;
-use super::slots::{Layout, Slot, slots, values as own_values};
-use crate::config::ModelConfig;
+use crate::architectures::naming::Naming;
 use crate::error::ModelError;
-use crate::model_file::ModelCard;
-use crate::net::Net;
-use crate::normalisation::Normalisation;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::entry::Entry;
+use crate::import::locate::{Location, locate};
+use crate::import::mismatch::ImportMismatch;
+use crate::import::options::{ImportOptions, NormalisationSource};
+use crate::import::plan::Plan;
+use crate::import::rename::rename;
+use crate::import::report::{ImportReport, MappedEntry, WeightFormat};
+use crate::import::shortcuts::with_shortcuts_of;
+use crate::model_file::card::ModelCard;
+use crate::network::config::ModelConfig;
+use crate::network::net::Net;
+use crate::network::normalisation::Normalisation;
+use crate::network::slots::{Layout, Slot, slots, values as own_values};
 
 /// Fills a network with the weights of a PyTorch or safetensors file, of a model file that this
 /// crate saved, or of a burnpack record of such a network.

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::checkpoint::Checkpoint;
-use super::naming::Naming;
-use super::slots::Slot;
+use crate::architectures::naming::Naming;
 use crate::error::ModelError;
+use crate::import::checkpoint::Checkpoint;
+use crate::network::slots::Slot;
 
 /// Dictionaries that published checkpoints keep the weights in, the likeliest first. Where two of
 /// a file hold the same entries (weights and their moving average), the earlier one is read.

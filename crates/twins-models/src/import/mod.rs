@@ -1,32 +1,20 @@
-//! Weights from PyTorch and safetensors files, strictly.
+//! Weights from PyTorch, safetensors and Burn files, strictly.
 
 mod archive;
 mod burnpack_file;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod entry;
-mod load;
+pub(crate) mod load;
 mod locate;
-mod mismatch;
-mod naming;
-mod options;
+pub(crate) mod mismatch;
+pub(crate) mod options;
 mod pickle;
 mod plan;
-mod rename;
-mod report;
+pub(crate) mod rename;
+pub(crate) mod report;
 mod safetensors_file;
 mod scan;
 mod shortcuts;
-mod slots;
-
-pub use load::{load_pretrained, load_weights};
-pub use mismatch::{ImportMismatch, ShapeMismatch};
-pub use options::{ImportOptions, NormalisationSource};
-pub use rename::Rename;
-pub use report::{IgnoredEntry, ImportReport, MappedEntry, WeightFormat};
-
-pub(crate) use checkpoint::Checkpoint;
-pub(crate) use naming::Naming;
-pub(crate) use slots::{Slot, filled, slots, values};
 
 #[cfg(test)]
 pub(crate) mod counting;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rename::Rename;
+use crate::import::rename::Rename;
 
 /// Where the normalisation of the imported model comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,12 +9,12 @@ use burn::store::pytorch_reader::{FileFormat, PickleValue, PytorchError, Pytorch
 
 use flate2::bufread::DeflateDecoder;
 
-use super::archive;
-use super::checkpoint::Checkpoint;
-use super::entry::{Entry, Source};
-use super::report::WeightFormat;
-use super::scan::{Objection, scan};
 use crate::error::ModelError;
+use crate::import::archive;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::entry::{Entry, Source};
+use crate::import::report::WeightFormat;
+use crate::import::scan::{Objection, scan};
 
 /// The number that PyTorch's legacy format begins with, as newer and oldest pickles write it.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::checkpoint::Checkpoint;
-use super::entry::Entry;
-use super::locate::{Location, is_inside};
-use super::mismatch::{ImportMismatch, ShapeMismatch};
-use super::naming::Naming;
-use super::options::ImportOptions;
-use super::report::IgnoredEntry;
-use super::slots::Slot;
+use crate::architectures::naming::Naming;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::entry::Entry;
+use crate::import::locate::{Location, is_inside};
+use crate::import::mismatch::{ImportMismatch, ShapeMismatch};
+use crate::import::options::ImportOptions;
+use crate::import::report::IgnoredEntry;
+use crate::network::slots::Slot;
 
 /// Names under which checkpoints keep the mean and standard deviation of their input.
 const NORMALISERS: [(&str, &str); 3] = [("new_mean", "new_std"), ("mean", "std"), ("mu", "sigma")];

@@ -8,9 +8,9 @@ use std::str::FromStr;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::Checkpoint;
-use super::locate::is_inside;
 use crate::error::ModelError;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::locate::is_inside;
 
 /// A change of the names in a weight file: every match of a regular expression is replaced.
 ///

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::normalisation::Normalisation;
-use crate::shortcuts::Shortcuts;
+use crate::architectures::shortcuts::Shortcuts;
+use crate::network::normalisation::Normalisation;
 
 /// The format of a weight file, told by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

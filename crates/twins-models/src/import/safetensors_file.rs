@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use safetensors::SafeTensors;
 
-use super::checkpoint::Checkpoint;
-use super::entry::{Entry, Source};
-use super::report::WeightFormat;
 use crate::error::ModelError;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::entry::{Entry, Source};
+use crate::import::report::WeightFormat;
 
 /// Whether a file begins with a header length and the header's opening brace.
 pub(super) fn starts_like_one(head: &[u8]) -> bool {

@@ -1,15 +1,15 @@
 //! Telling the two forms of a CIFAR ResNet apart by the entries of a file.
 
-use super::checkpoint::Checkpoint;
-use super::locate::locate;
-use super::naming::Naming;
-use super::options::ImportOptions;
-use super::report::WeightFormat;
-use super::slots::slots;
+use crate::architectures::naming::Naming;
+use crate::architectures::shortcuts::Shortcuts;
+use crate::architectures::spec::namings;
 use crate::error::ModelError;
-use crate::net::Net;
-use crate::shortcuts::Shortcuts;
-use crate::spec::namings;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::locate::locate;
+use crate::import::options::ImportOptions;
+use crate::import::report::WeightFormat;
+use crate::network::net::Net;
+use crate::network::slots::slots;
 
 /// The network with projection shortcuts if the file has them and the network's configuration leaves the choice open.
 pub(super) fn with_shortcuts_of(

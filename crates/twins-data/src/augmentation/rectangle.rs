@@ -1,0 +1,58 @@
+//! Random rectangles, as resized crops and random erasing draw them.
+
+use rand::{Rng, RngExt};
+
+use crate::error::DataError;
+
+/// Which side the aspect ratio multiplies: torchvision's crop and its erasing differ.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Longer {
+    Width,
+    Height,
+}
+
+/// Height and width of a rectangle of random area and aspect ratio; it need not fit.
+pub(super) fn random_rectangle(
+    [height, width]: [usize; 2],
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    draw: &mut impl Rng,
+    longer: Longer,
+) -> [usize; 2] {
+    let mut uniform = |(low, high): (f64, f64)| low + (high - low) * draw.random::<f64>();
+    let area = (height * width) as f64 * uniform(scale);
+    let ratio = uniform((ratio.0.ln(), ratio.1.ln())).exp();
+    let long = (area * ratio).sqrt().round_ties_even() as usize;
+    let short = (area / ratio).sqrt().round_ties_even() as usize;
+    match longer {
+        Longer::Width => [short, long],
+        Longer::Height => [long, short],
+    }
+}
+
+/// The top left corner of a part that fits, uniform over all places.
+pub(super) fn random_corner(whole: [usize; 2], part: [usize; 2], draw: &mut impl Rng) -> [usize; 2] {
+    [0, 1].map(|axis| draw.random_range(0..=(whole[axis] - part[axis]) as u64) as usize)
+}
+
+pub(super) fn validate_scale(scale: (f64, f64)) -> Result<(), DataError> {
+    if scale.0 > 0.0 && scale.0 <= scale.1 && scale.1 <= 1.0 {
+        return Ok(());
+    }
+    Err(DataError::InvalidSetting {
+        name: "the range of areas",
+        value: format!("{} to {}", scale.0, scale.1),
+        range: "ascending, above 0 and at most 1",
+    })
+}
+
+pub(super) fn validate_ratio(ratio: (f64, f64)) -> Result<(), DataError> {
+    if ratio.0 > 0.0 && ratio.0 <= ratio.1 && ratio.1.is_finite() {
+        return Ok(());
+    }
+    Err(DataError::InvalidSetting {
+        name: "the range of aspect ratios",
+        value: format!("{} to {}", ratio.0, ratio.1),
+        range: "ascending, above 0 and finite",
+    })
+}

@@ -1,0 +1,164 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::augmentation::augment::Augmentation;
+use crate::datasets::image_dataset::ImageDataset;
+use crate::error::DataError;
+use crate::images::image::{Image, LabelledImage};
+
+/// Samples on a device.
+///
+/// # Shapes
+/// - `images`: `[batch, channels, height, width]`, float32 in [0, 1]
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The images, one byte step being 1/255.
+    pub images: Tensor<4>,
+    /// The label of each image.
+    pub labels: Vec<usize>,
+    /// The index of each image in its data set, from which random draws are made.
+    pub ids: Vec<u64>,
+}
+
+/// Makes a batch of the samples `ids` of a data set, in that order.
+///
+/// Images are decoded and augmented in parallel; the result does not depend on the number of threads.
+/// `augmentation` comes with the seed of the epoch, so that every epoch draws anew.
+///
+/// # Errors
+/// [`DataError::NoSamples`] without `ids`, [`DataError::IndexOutOfRange`], whatever the data set reports, and
+/// [`DataError::WrongShape`] for an image that differs from [`ImageDataset::image_shape`].
+///
+/// ```
+/// use twins_data::{Augmentation, BuiltinDataset, Part, Task, collate};
+///
+/// # fn main() -> Result<(), twins_data::DataError> {
+/// let letters = BuiltinDataset::new(Task::Source, Part::Train, 50, 0);
+/// let augmentation = Augmentation::new().with_crop_padding(2);
+/// let batch = collate(&letters, &[30, 2], Some((&augmentation, 1)), &burn::tensor::Device::flex())?;
+/// assert_eq!(batch.labels, [0, 2]);
+/// assert_eq!(batch.ids, [30, 2]);
+/// # Ok(())
+/// # }
+/// ```
+pub fn collate(
+    dataset: &dyn ImageDataset,
+    ids: &[usize],
+    augmentation: Option<(&Augmentation, u64)>,
+    device: &Device,
+) -> Result<Batch, DataError> {
+    if ids.is_empty() {
+        return Err(DataError::NoSamples { what: "a batch" });
+    }
+    let shape @ [channels, height, width] = dataset.image_shape();
+    let samples: Vec<Result<LabelledImage, DataError>> =
+        ids.par_iter().map(|&index| sample(dataset, index, augmentation)).collect();
+    let samples = samples.into_iter().collect::<Result<Vec<_>, _>>()?;
+
+    let mut values = Vec::with_capacity(ids.len() * shape.iter().product::<usize>());
+    for LabelledImage { image, .. } in &samples {
+        // A division, not a multiplication by 1/255, which would differ from PyTorch's in the last bit.
+        values.extend(image.pixels.iter().map(|&pixel| f32::from(pixel) / 255.0));
+    }
+    let data = TensorData::new(values, [ids.len(), channels, height, width]);
+    Ok(Batch {
+        images: Tensor::from_data(data, device),
+        labels: samples.iter().map(|sample| sample.label).collect(),
+        ids: ids.iter().map(|&id| id as u64).collect(),
+    })
+}
+
+fn sample(
+    dataset: &dyn ImageDataset,
+    index: usize,
+    augmentation: Option<(&Augmentation, u64)>,
+) -> Result<LabelledImage, DataError> {
+    let len = dataset.len();
+    if index >= len {
+        return Err(DataError::IndexOutOfRange { index, len });
+    }
+    let expected @ [channels, height, width] = dataset.image_shape();
+    let wrong_shape = |image: &Image| DataError::WrongShape {
+        index,
+        found: image.shape,
+        pixels: image.pixels.len(),
+        expected,
+    };
+    let sample = match augmentation {
+        Some((augmentation, seed)) if augmentation.takes_originals() => {
+            let LabelledImage { image, label } = dataset.original(index)?;
+            if image.shape[0] != channels || image.pixels.is_empty() || !image.is_consistent() {
+                return Err(wrong_shape(&image));
+            }
+            LabelledImage { image: augmentation.apply(&image, [height, width], seed, index as u64), label }
+        }
+        _ => {
+            let mut sample = dataset.get(index)?;
+            if sample.image.shape != expected || !sample.image.is_consistent() {
+                return Err(wrong_shape(&sample.image));
+            }
+            if let Some((augmentation, seed)) = augmentation {
+                sample.image = augmentation.apply(&sample.image, [height, width], seed, index as u64);
+            }
+            sample
+        }
+    };
+    Ok(sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_dataset::Dataset;
+
+    use super::*;
+    use crate::images::image::Image;
+
+    /// Sample i is of i, i + 1, i + 2, i + 3; sample 3 is faulty.
+    struct Faulty(Vec<String>);
+
+    impl Dataset<LabelledImage, DataError> for Faulty {
+        fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+            let width = if index == 3 { 3 } else { 2 };
+            let pixels = (index as u8..).take(2 * width).collect();
+            Ok(LabelledImage { image: Image { shape: [1, 2, width], pixels }, label: index })
+        }
+
+        fn len(&self) -> usize {
+            4
+        }
+    }
+
+    impl ImageDataset for Faulty {
+        fn classes(&self) -> &[String] {
+            &self.0
+        }
+
+        fn image_shape(&self) -> [usize; 3] {
+            [1, 2, 2]
+        }
+    }
+
+    #[test]
+    fn keeps_the_order_and_scales_to_one() {
+        let batch = collate(&Faulty(vec![]), &[2, 0, 1], None, &Device::flex()).unwrap();
+        assert_eq!(batch.images.dims(), [3, 1, 2, 2]);
+        assert_eq!(batch.labels, [2, 0, 1]);
+        assert_eq!(batch.ids, [2, 0, 1]);
+        let values = batch.images.into_data().try_to_vec::<f32>().unwrap();
+        let expected = [2, 3, 4, 5, 0, 1, 2, 3, 1, 2, 3, 4].map(|pixel: u8| f32::from(pixel) / 255.0);
+        assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn refuses_bad_requests_and_faulty_data_sets() {
+        let collate = |ids: &[usize]| collate(&Faulty(vec![]), ids, None, &Device::flex()).unwrap_err();
+        assert!(matches!(collate(&[]), DataError::NoSamples { .. }));
+        assert!(matches!(collate(&[0, 4]), DataError::IndexOutOfRange { index: 4, len: 4 }));
+        // The first fault in the order asked for, whichever thread is first.
+        let error = collate(&[0, 3, 9]);
+        assert!(
+            matches!(error, DataError::WrongShape { index: 3, found: [1, 2, 3], pixels: 6, .. }),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn_dataset::Dataset;
+
+use crate::error::DataError;
+use crate::images::image::LabelledImage;
+
+/// A data set of images of one shape, each with the index of its class.
+///
+/// A custom data set implements [`Dataset`] and this trait. It wraps its own errors in [`DataError::custom`]; they reach the
+/// caller of a training or an evaluation as the source of that error. Images that are in memory already need no implementation:
+/// see [`TensorDataset`](crate::TensorDataset).
+///
+/// ```
+/// use std::error::Error;
+/// use twins_data::{DataError, Dataset, Image, ImageDataset, LabelledImage, collate};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("scan {0} has not been made yet")]
+/// struct NotScanned(usize);
+///
+/// struct Scans {
+///     classes: Vec<String>,
+/// }
+///
+/// impl Dataset<LabelledImage, DataError> for Scans {
+///     fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+///         if index == 1 {
+///             return Err(DataError::custom(NotScanned(index)));
+///         }
+///         let image = Image { shape: [1, 2, 2], pixels: vec![0, 85, 170, 255] };
+///         Ok(LabelledImage { image, label: index % 2 })
+///     }
+///
+///     fn len(&self) -> usize {
+///         3
+///     }
+/// }
+///
+/// impl ImageDataset for Scans {
+///     fn classes(&self) -> &[String] {
+///         &self.classes
+///     }
+///
+///     fn image_shape(&self) -> [usize; 3] {
+///         [1, 2, 2]
+///     }
+/// }
+///
+/// let scans = Scans { classes: vec!["healthy".to_owned(), "ill".to_owned()] };
+/// let error = collate(&scans, &[0, 1], None, &burn::tensor::Device::flex()).unwrap_err();
+/// assert!(error.source().unwrap().is::<NotScanned>());
+/// ```
+///
+/// It is object safe: programs hold an `Arc<dyn ImageDataset>`, because which reader it is depends on the
+/// command line.
+pub trait ImageDataset: Dataset<LabelledImage, DataError> {
+    /// The names of the classes, in the order of the labels.
+    fn classes(&self) -> &[String];
+
+    /// The shape of every image, `[channels, height, width]`.
+    fn image_shape(&self) -> [usize; 3];
+
+    /// A sample as it is stored, before it is brought to [`image_shape`](Self::image_shape): what an augmentation
+    /// cuts its own part out of.
+    ///
+    /// The default is [`Dataset::get`], for data sets that are stored in one size.
+    ///
+    /// # Errors
+    /// As [`Dataset::get`].
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples.
+    fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+        self.get(index)
+    }
+
+    /// Files that were left out because they are no images; none but for folders that were asked to.
+    fn skipped(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    /// The index of a sample in the data set that this one was chosen from: what reports name it by.
+    ///
+    /// The default is `index`, for data sets that were not chosen from another one.
+    fn source_index(&self, index: usize) -> usize {
+        index
+    }
+
+    /// The label of a sample.
+    ///
+    /// The default decodes the image for it; readers that know their labels do not.
+    ///
+    /// # Errors
+    /// As [`Dataset::get`].
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples.
+    fn label(&self, index: usize) -> Result<usize, DataError> {
+        Ok(self.get(index)?.label)
+    }
+
+    /// The labels of all samples, for instance for a stratified [`split`](crate::split()).
+    ///
+    /// # Errors
+    /// As [`Dataset::get`].
+    fn labels(&self) -> Result<Vec<usize>, DataError> {
+        (0..self.len()).map(|index| self.label(index)).collect()
+    }
+}
+
+impl Dataset<LabelledImage, DataError> for Arc<dyn ImageDataset> {
+    fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+        self.as_ref().get(index)
+    }
+
+    fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+}
+
+impl ImageDataset for Arc<dyn ImageDataset> {
+    fn classes(&self) -> &[String] {
+        self.as_ref().classes()
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        self.as_ref().image_shape()
+    }
+
+    fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+        self.as_ref().original(index)
+    }
+
+    fn skipped(&self) -> &[PathBuf] {
+        self.as_ref().skipped()
+    }
+
+    fn source_index(&self, index: usize) -> usize {
+        self.as_ref().source_index(index)
+    }
+
+    fn label(&self, index: usize) -> Result<usize, DataError> {
+        self.as_ref().label(index)
+    }
+
+    fn labels(&self) -> Result<Vec<usize>, DataError> {
+        self.as_ref().labels()
+    }
+}

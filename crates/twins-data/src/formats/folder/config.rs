@@ -1,0 +1,188 @@
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::datasets::class_names::refuse_duplicates;
+use crate::error::DataError;
+use crate::formats::folder::dataset::FolderDataset;
+use crate::formats::folder::listing::{has_image_extension, has_image_signature, list};
+use crate::images::cache::View;
+use crate::images::decode::Channels;
+use crate::images::framing::Framing;
+use crate::images::image_files::ImageFiles;
+
+/// What to do about files in a class folder that are no images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NonImages {
+    /// They are an error: by name when the folder is opened, by content when the file is decoded.
+    Refuse,
+    /// They are left out and listed in [`ImageDataset::skipped`](crate::ImageDataset::skipped). Every file's beginning is read for it.
+    Skip,
+}
+
+/// Configuration of [`FolderDataset`].
+///
+/// | setting | default | purpose |
+/// |---|---|---|
+/// | `channels` | [`Channels::Rgb`] | what every image is converted to |
+/// | `non_images` | [`NonImages::Refuse`] | what to do about other files |
+/// | `framing` | [`Framing::AsStored`] | how images are brought to one size |
+/// | `cache_bytes` | 512 MiB | how much of the decoded images is kept in memory |
+/// | `classes` | the sub-folders, by name | which label each class has |
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderConfig {
+    /// The folder that has one sub-folder per class.
+    pub folder: PathBuf,
+    /// What every image is converted to.
+    pub channels: Channels,
+    /// What to do about files that are no images.
+    pub non_images: NonImages,
+    /// How images are brought to one size.
+    pub framing: Framing,
+    /// How many bytes of decoded images are kept in memory; 0 keeps none.
+    pub cache_bytes: usize,
+    /// The classes in the order of their labels; `None` stands for the sub-folders in alphabetical order.
+    pub classes: Option<Vec<String>>,
+}
+
+impl FolderConfig {
+    /// The default configuration for a folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            channels: Channels::Rgb,
+            non_images: NonImages::Refuse,
+            framing: Framing::AsStored,
+            cache_bytes: 512 << 20,
+            classes: None,
+        }
+    }
+
+    /// Sets the channels that every image is converted to.
+    pub fn with_channels(mut self, channels: Channels) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Sets what to do about files that are no images.
+    pub fn with_non_images(mut self, non_images: NonImages) -> Self {
+        self.non_images = non_images;
+        self
+    }
+
+    /// Sets how images are brought to one size.
+    pub fn with_framing(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    /// Sets how many bytes of decoded images are kept in memory; 0 keeps none.
+    ///
+    /// What is decoded first is kept, and nothing is evicted for what comes later.
+    pub fn with_cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets the classes in the order of their labels, for instance those a model was trained with.
+    ///
+    /// A class without a sub-folder has no samples; a sub-folder that is not listed is an error.
+    pub fn with_classes(mut self, classes: Vec<String>) -> Self {
+        self.classes = Some(classes);
+        self
+    }
+
+    /// Lists the folder and decodes its first image, for the shape.
+    ///
+    /// # Errors
+    /// A framing that cannot be, a folder without classes, classes without images or with the same name, sub-folders that are not in the
+    /// list of classes, files that are no images unless they are skipped, and whatever the first image has.
+    pub fn open(&self) -> Result<FolderDataset, DataError> {
+        self.framing.validate()?;
+        let (subfolders, found) = self.subfolders()?;
+        let classes = self.classes.clone().unwrap_or_else(|| found.clone());
+        refuse_duplicates(&classes)?;
+
+        let mut folders = vec![None; classes.len()];
+        for (subfolder, name) in subfolders.iter().zip(&found) {
+            let path = self.folder.join(subfolder);
+            match classes.iter().position(|class| class.trim() == name) {
+                Some(label) => folders[label] = Some(path),
+                None => return Err(DataError::UnknownClass { path, classes }),
+            }
+        }
+
+        let listed: Vec<ClassFiles> =
+            folders.par_iter().map(|folder| self.list_class(folder.as_deref())).collect::<Result<_, _>>()?;
+        let mut dataset = FolderDataset {
+            classes,
+            folders,
+            files: Vec::with_capacity(listed.iter().map(|class| class.images.len()).sum()),
+            skipped: Vec::new(),
+            decoding: ImageFiles::new(self.channels, self.framing, self.cache_bytes),
+            shape: [0; 3],
+        };
+        for (label, class) in listed.into_iter().enumerate() {
+            dataset.files.extend(class.images.into_iter().map(|name| (label as u32, name)));
+            dataset.skipped.extend(class.skipped);
+        }
+        dataset.shape = dataset.decoding.image(0, View::Framed, || dataset.path(0))?.shape;
+        Ok(dataset)
+    }
+
+    /// The names of the classes that the folder has, in alphabetical order.
+    ///
+    /// # Errors
+    /// A folder without sub-folders, or with two of the same name.
+    pub fn class_names(&self) -> Result<Vec<String>, DataError> {
+        Ok(self.subfolders()?.1)
+    }
+
+    fn subfolders(&self) -> Result<(Vec<OsString>, Vec<String>), DataError> {
+        let (subfolders, _) = list(&self.folder)?;
+        if subfolders.is_empty() {
+            return Err(DataError::NoClasses { path: self.folder.clone() });
+        }
+        let names: Vec<String> =
+            subfolders.iter().map(|name| name.to_string_lossy().trim().to_owned()).collect();
+        refuse_duplicates(&names)?;
+        Ok((subfolders, names))
+    }
+
+    /// The images of one class, in alphabetical order.
+    fn list_class(&self, folder: Option<&Path>) -> Result<ClassFiles, DataError> {
+        let Some(folder) = folder else {
+            return Ok(ClassFiles::default());
+        };
+        let (subfolders, files) = list(folder)?;
+        let mut class = ClassFiles::default();
+        for name in subfolders {
+            let path = folder.join(name);
+            match self.non_images {
+                NonImages::Refuse => return Err(DataError::NotAnImage { path }),
+                NonImages::Skip => class.skipped.push(path),
+            }
+        }
+        for name in files {
+            let path = folder.join(&name);
+            match self.non_images {
+                NonImages::Refuse if has_image_extension(&path) => class.images.push(name),
+                NonImages::Refuse => return Err(DataError::NotAnImage { path }),
+                NonImages::Skip if has_image_signature(&path)? => class.images.push(name),
+                NonImages::Skip => class.skipped.push(path),
+            }
+        }
+        if class.images.is_empty() {
+            return Err(DataError::EmptyClass { path: folder.to_path_buf() });
+        }
+        Ok(class)
+    }
+}
+
+#[derive(Default)]
+struct ClassFiles {
+    images: Vec<OsString>,
+    skipped: Vec<PathBuf>,
+}

@@ -1,0 +1,69 @@
+use crate::datasets::part::Part;
+
+/// What can be wrong with a line of a list of images.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListFault {
+    /// The line is not UTF-8 text.
+    #[error("it is not text; download the list again")]
+    NotText,
+
+    /// The line does not have the list's form.
+    #[error("\"{found}\" is not {expected}; correct the line, or download the list again")]
+    Syntax {
+        /// The line, or its beginning.
+        found: String,
+        /// The form that it should have.
+        expected: &'static str,
+    },
+
+    /// The path of an image is absolute or leads out of the data set's folder.
+    #[error("the image \"{image}\" is not in the data set's folder; give a relative path without \"..\"")]
+    Outside {
+        /// The path.
+        image: String,
+    },
+
+    /// There is no file of that name.
+    #[error("the image \"{image}\" does not exist; unpack the whole archive, or remove the line")]
+    MissingImage {
+        /// The path.
+        image: String,
+    },
+
+    /// An image is listed twice, in the same part or in two.
+    #[error("the image \"{image}\" was listed before, in the {first} part; remove one of the two lines")]
+    Twice {
+        /// The path.
+        image: String,
+        /// The part of the first line.
+        first: Part,
+    },
+
+    /// A class does not exist.
+    #[error("there is no class \"{class}\"; it must be {expected}")]
+    UnknownClass {
+        /// The class.
+        class: String,
+        /// The classes that there are.
+        expected: String,
+    },
+
+    /// A number that stands for a class has two names, or a name has two numbers.
+    #[error("class \"{class}\" is called \"{before}\" elsewhere; correct one of the two lines")]
+    TwoNames {
+        /// The class in this line.
+        class: String,
+        /// The class in an earlier line.
+        before: String,
+    },
+
+    /// An image that one list names is missing in another list.
+    #[error("image number {id} is not in {other}; take all lists from the same download")]
+    MissingId {
+        /// The image's number.
+        id: u64,
+        /// The list without it.
+        other: &'static str,
+    },
+}

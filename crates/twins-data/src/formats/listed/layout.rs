@@ -1,0 +1,105 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::datasets::part::Part;
+use crate::error::DataError;
+use crate::formats::listed::listing::Listing;
+use crate::formats::listed::{caltech256, cub200, dogs, dtd, gtsrb, list_file, pets};
+
+/// In which files an archive says which images it has, of which class and in which part.
+///
+/// | layout | parts | the lists |
+/// |---|---|---|
+/// | `List` | those named | one file; a line for each image: its path from the list's folder, its class, and `train`, `val` or `test`, with tabs between them |
+/// | `Caltech256` | train, test | none: the first 60 images of each of the 257 classes are trained on, as by Salman et al. (2020) |
+/// | `Cub200` | train, test | `images.txt`, `image_class_labels.txt`, `train_test_split.txt`, `classes.txt` |
+/// | `Dogs` | train, test | `train_list.txt`, `test_list.txt`, which have to be made from the archive's MATLAB files |
+/// | `Dtd` | train, val, test | `labels/train1.txt` and so on, of split 1 to 10 |
+/// | `Gtsrb` | train, test | `GT-00000.csv` to `GT-00042.csv`, `GT-final_test.csv` |
+/// | `Pets` | train, test | `annotations/trainval.txt`, `annotations/test.txt` |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ListLayout {
+    /// A custom list.
+    List,
+    /// Caltech-256 (Griffin et al., 2007).
+    Caltech256,
+    /// CUB-200-2011 (Wah et al., 2011).
+    Cub200,
+    /// Stanford Dogs (Khosla et al., 2011).
+    Dogs,
+    /// Describable Textures Dataset (Cimpoi et al., 2014), one of its ten splits.
+    Dtd {
+        /// The split, 1 to 10.
+        split: u8,
+    },
+    /// German Traffic Sign Recognition Benchmark (Stallkamp et al., 2012).
+    Gtsrb,
+    /// Oxford-IIIT Pet (Parkhi et al., 2012).
+    Pets,
+}
+
+impl ListLayout {
+    /// The layout that the command line calls so: `list`, `caltech256`, `cub200`, `dogs`, `dtd` (split 1), `dtd@N`, `gtsrb` or
+    /// `pets`.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "list" => Self::List,
+            "caltech256" => Self::Caltech256,
+            "cub200" => Self::Cub200,
+            "dogs" => Self::Dogs,
+            "dtd" => Self::Dtd { split: 1 },
+            "gtsrb" => Self::Gtsrb,
+            "pets" => Self::Pets,
+            _ => {
+                let split = name.strip_prefix("dtd@")?.parse().ok()?;
+                (1..=10).contains(&split).then_some(Self::Dtd { split })?
+            }
+        })
+    }
+
+    /// Whether there is a validation part. A custom list has one if its lines say so.
+    pub(crate) fn has_validation(self, path: &Path) -> bool {
+        match self {
+            // What is wrong with the list is reported where it is opened.
+            Self::List => list_file::read(path).is_ok_and(|listing| listing.has(Part::Validation)),
+            Self::Dtd { .. } => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn read(self, path: &Path, part: Part) -> Result<Listing, DataError> {
+        match self {
+            Self::List => list_file::read(path),
+            Self::Caltech256 => caltech256::read(path),
+            Self::Cub200 => cub200::read(path),
+            Self::Dogs => dogs::read(path),
+            Self::Dtd { split } => dtd::read(path, split),
+            Self::Gtsrb => gtsrb::read(path, part),
+            Self::Pets => pets::read(path),
+        }
+    }
+}
+
+impl fmt::Display for ListLayout {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List => formatter.write_str("list"),
+            Self::Caltech256 => formatter.write_str("caltech256"),
+            Self::Cub200 => formatter.write_str("cub200"),
+            Self::Dogs => formatter.write_str("dogs"),
+            Self::Dtd { split: 1 } => formatter.write_str("dtd"),
+            Self::Dtd { split } => write!(formatter, "dtd@{split}"),
+            Self::Gtsrb => formatter.write_str("gtsrb"),
+            Self::Pets => formatter.write_str("pets"),
+        }
+    }
+}
+
+/// The folder that has `marker`: the one given, or one of `names` in it, as archives are unpacked.
+pub(super) fn nested(folder: &Path, names: &[&str], marker: &str) -> PathBuf {
+    let places = names.iter().map(|name| folder.join(name));
+    let found = std::iter::once(folder.to_path_buf()).chain(places).find(|place| place.join(marker).exists());
+    found.unwrap_or_else(|| folder.to_path_buf())
+}

@@ -1,0 +1,54 @@
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::file::read;
+use crate::formats::listed::fault::ListFault;
+
+/// A text file of a data set, which takes as much memory as it has bytes.
+pub(super) struct TextFile {
+    pub(super) path: PathBuf,
+    text: String,
+}
+
+impl TextFile {
+    pub(super) fn read(path: PathBuf) -> Result<Self, DataError> {
+        let bytes = read(&path)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self { path, text }),
+            Err(error) => {
+                let valid = error.utf8_error().valid_up_to();
+                let line = 1 + error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count();
+                Err(fault(&path, line, ListFault::NotText))
+            }
+        }
+    }
+
+    /// The lines that are not empty, each with its number from 1.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+        lines.filter(|(_, line)| !line.is_empty())
+    }
+
+    /// The error of a line.
+    pub(super) fn fault(&self, line: usize, fault_found: ListFault) -> DataError {
+        fault(&self.path, line, fault_found)
+    }
+
+    /// The error of a line that does not have its form.
+    pub(super) fn syntax(&self, line: usize, found: &str, expected: &'static str) -> DataError {
+        self.fault(line, ListFault::Syntax { found: abridged(found), expected })
+    }
+}
+
+pub(super) fn fault(path: &Path, line: usize, fault: ListFault) -> DataError {
+    DataError::List { path: path.to_path_buf(), line, fault }
+}
+
+/// Text as far as it fits into a message.
+pub(super) fn abridged(text: &str) -> String {
+    const SHOWN: usize = 80;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,55 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::DataError;
+use crate::images::cache::{Cache, View};
+use crate::images::decode::{Channels, decode};
+use crate::images::framing::Framing;
+use crate::images::image::Image;
+
+/// How image files become images: decoded when they are asked for, framed, and kept up to a number of bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct ImageFiles {
+    channels: Channels,
+    framing: Framing,
+    // Shared by clones.
+    cache: Arc<Cache>,
+}
+
+impl ImageFiles {
+    pub(crate) fn new(channels: Channels, framing: Framing, cache_bytes: usize) -> Self {
+        Self { channels, framing, cache: Arc::new(Cache::new(cache_bytes)) }
+    }
+
+    /// The image of a sample, whose file `path` names.
+    pub(crate) fn image(
+        &self,
+        index: usize,
+        view: View,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<Image, DataError> {
+        // Images as stored have one form only, and need no second place in the cache.
+        let view = if self.framing == Framing::AsStored { View::Original } else { view };
+        self.cache.get(index, view, || {
+            let image = decode(&path(), self.channels)?;
+            Ok(match view {
+                View::Original => image,
+                View::Framed => self.framing.apply(image),
+            })
+        })
+    }
+
+    /// The framed image of a sample, which must have the shape of the others.
+    pub(crate) fn of_shape(
+        &self,
+        expected: [usize; 3],
+        index: usize,
+        path: impl Fn() -> PathBuf,
+    ) -> Result<Image, DataError> {
+        let image = self.image(index, View::Framed, &path)?;
+        if image.shape != expected {
+            return Err(DataError::MixedSizes { path: path(), found: image.shape, expected });
+        }
+        Ok(image)
+    }
+}

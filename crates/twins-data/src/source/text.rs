@@ -1,0 +1,65 @@
+//! A [`DataSource`] as text, and back.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::builtin::task::Task;
+use crate::error::DataError;
+use crate::formats::cifar::variant::CifarVariant;
+use crate::formats::listed::layout::ListLayout;
+use crate::source::data_source::DataSource;
+
+impl FromStr for DataSource {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        let unknown = || DataError::UnknownSource { given: text.to_owned() };
+        match text.split_once(':') {
+            None if text == "builtin" => Ok(Self::Builtin(Task::Target)),
+            Some(("builtin", "target")) => Ok(Self::Builtin(Task::Target)),
+            Some(("builtin", "source")) => Ok(Self::Builtin(Task::Source)),
+            None | Some((_, "")) => Err(unknown()),
+            Some((kind, folder)) => {
+                let folder = PathBuf::from(folder);
+                match kind {
+                    "mnist" => Ok(Self::Mnist(folder)),
+                    "fashion-mnist" => Ok(Self::FashionMnist(folder)),
+                    "cifar10" => Ok(Self::Cifar(CifarVariant::Cifar10, folder)),
+                    "cifar100" => Ok(Self::Cifar(CifarVariant::Cifar100, folder)),
+                    "folder" => Ok(Self::Folder(folder)),
+                    _ => Ok(Self::Listed(ListLayout::from_name(kind).ok_or_else(unknown)?, folder)),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for DataSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin(Task::Target) => write!(formatter, "builtin"),
+            Self::Builtin(Task::Source) => write!(formatter, "builtin:source"),
+            Self::Mnist(folder) => write!(formatter, "mnist:{}", folder.display()),
+            Self::FashionMnist(folder) => write!(formatter, "fashion-mnist:{}", folder.display()),
+            Self::Cifar(CifarVariant::Cifar10, folder) => write!(formatter, "cifar10:{}", folder.display()),
+            Self::Cifar(CifarVariant::Cifar100, folder) => write!(formatter, "cifar100:{}", folder.display()),
+            Self::Folder(folder) => write!(formatter, "folder:{}", folder.display()),
+            Self::Listed(layout, path) => write!(formatter, "{layout}:{}", path.display()),
+        }
+    }
+}
+
+impl TryFrom<String> for DataSource {
+    type Error = DataError;
+
+    fn try_from(text: String) -> Result<Self, DataError> {
+        text.parse()
+    }
+}
+
+impl From<DataSource> for String {
+    fn from(source: DataSource) -> Self {
+        source.to_string()
+    }
+}

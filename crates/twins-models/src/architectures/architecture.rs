@@ -1,0 +1,165 @@
+//! The networks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::blocks::activation::Activation;
+use crate::error::ModelError;
+use crate::network::normalisation::Normalisation;
+
+/// A network that this crate can build, by the name that the command lines use.
+///
+/// | name | network | input |
+/// |---|---|---|
+/// | `mnist-cnn` | two strided 4×4 convolutions, two dense layers (Wong et al., "Fast is better than free", ICLR 2020) | 1×28×28 |
+/// | `tiny-resnet` | `resnet8` with stride 2 in its first convolution | 3×32×32 |
+/// | `resnet8`, `resnet20`, `resnet32`, `resnet44`, `resnet56` | CIFAR ResNets (He et al., CVPR 2016, §4.2); their [`Shortcuts`](crate::Shortcuts) are parameter-free, or projections where the weights have them | 3×32×32 |
+/// | `resnet18` … `resnet152` | ImageNet ResNets (He et al., CVPR 2016, §4.1), the stride in the 3×3 convolution as torchvision has it | 3×224×224 |
+/// | `wide-resnet50-2`, `wide-resnet50-4` | ResNet-50 with 2 and 4 times wider bottlenecks | 3×224×224 |
+/// | `resnext50-32x4d` | ResNet-50 with 32 groups (Xie et al., CVPR 2017) | 3×224×224 |
+/// | `convnext-tiny` | ConvNeXt-T (Liu et al., CVPR 2022) as torchvision has it; no batch normalisation, so no two-wing training | 3×224×224 |
+/// | `resnet18-cifar` | ResNet-18 with a 3×3 stem and no max pooling | 3×32×32 |
+/// | `preact-resnet18` | the pre-activation form of `resnet18-cifar` (He et al., ECCV 2016) | 3×32×32 |
+/// | `wrn-D-W` | WideResNet of depth D = 6n + 4 and width W (Zagoruyko & Komodakis, BMVC 2016) | 3×32×32 |
+/// | `dm-wrn-D-W`, `dm-wrn-D-W-swish` | the same as Gowal et al. ("Uncovering the limits of adversarial training", 2020) built it: other padding and names, ReLU or Swish | 3×32×32 |
+///
+/// `resnet8` is the smallest CIFAR ResNet: one block per stage, 75 290 weights for 10 classes.
+/// `tiny-resnet` has the same weights and a quarter of its work, so that adversarial training on
+/// 32×32 images is a matter of a minute or two on two CPU cores; it is no published network and
+/// serves the built-in job.
+///
+/// ```
+/// use twins_models::Architecture;
+///
+/// let arch: Architecture = "wrn-28-10".parse()?;
+/// assert_eq!(arch, Architecture::WideResNet { depth: 28, width: 10 });
+/// assert_eq!(arch.to_string(), "wrn-28-10");
+/// assert!("resnet19".parse::<Architecture>().unwrap_err().to_string().contains("resnet18"));
+/// # Ok::<(), twins_models::ModelError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+#[non_exhaustive]
+pub enum Architecture {
+    /// `mnist-cnn`.
+    MnistCnn,
+    /// `tiny-resnet`: `resnet8` at half the resolution.
+    TinyResNet,
+    /// `resnet8`: the CIFAR ResNet with one block per stage.
+    ResNet8,
+    /// `resnet20`: CIFAR.
+    ResNet20,
+    /// `resnet32`: CIFAR.
+    ResNet32,
+    /// `resnet44`: CIFAR.
+    ResNet44,
+    /// `resnet56`: CIFAR.
+    ResNet56,
+    /// `resnet18`: ImageNet stem.
+    ResNet18,
+    /// `resnet34`: ImageNet stem.
+    ResNet34,
+    /// `resnet50`: ImageNet stem.
+    ResNet50,
+    /// `resnet101`: ImageNet stem.
+    ResNet101,
+    /// `resnet152`: ImageNet stem.
+    ResNet152,
+    /// `wide-resnet50-2`: ImageNet stem.
+    WideResNet50x2,
+    /// `wide-resnet50-4`: ImageNet stem.
+    WideResNet50x4,
+    /// `resnext50-32x4d`: ImageNet stem.
+    ResNeXt50,
+    /// `convnext-tiny`: layer normalisation.
+    ConvNeXtTiny,
+    /// `resnet18-cifar`: 3×3 stem.
+    ResNet18Cifar,
+    /// `preact-resnet18`: 3×3 stem, pre-activation blocks.
+    PreActResNet18,
+    /// `wrn-D-W`.
+    WideResNet {
+        /// Number of layers D = 6n + 4.
+        depth: usize,
+        /// Widening factor W of the 16, 32 and 64 channels.
+        width: usize,
+    },
+    /// `dm-wrn-D-W` and `dm-wrn-D-W-swish`.
+    DeepMindWideResNet {
+        /// Number of layers D = 6n + 4.
+        depth: usize,
+        /// Widening factor W of the 16, 32 and 64 channels.
+        width: usize,
+        /// What follows each normalisation. Weights do not tell it: it is in the model's description.
+        activation: Activation,
+    },
+}
+
+// Far above every published member (wrn-106-16), low enough that a typing error is caught
+// before memory is.
+const MAX_DEPTH: usize = 202;
+const MAX_WIDTH: usize = 32;
+
+impl Architecture {
+    /// Shape `[channels, height, width]` of the images that the network was published for.
+    pub fn input_shape(self) -> [usize; 3] {
+        match self {
+            Self::MnistCnn => [1, 28, 28],
+            Self::ResNet18
+            | Self::ResNet34
+            | Self::ResNet50
+            | Self::ResNet101
+            | Self::ResNet152
+            | Self::WideResNet50x2
+            | Self::WideResNet50x4
+            | Self::ResNeXt50
+            | Self::ConvNeXtTiny => [3, 224, 224],
+            _ => [3, 32, 32],
+        }
+    }
+
+    /// The input normalisation that the published weights of this network expect.
+    ///
+    /// ImageNet mean and standard deviation for the CIFAR ResNets 20 to 56 and for all networks
+    /// published for ImageNet; none for the MNIST network, `tiny-resnet`, `resnet8`, the 3×3-stem ResNet-18s and
+    /// WideResNets, whose robust weights take images in [0, 1] as they are; CIFAR-10's for `dm-wrn`.
+    pub fn default_normalisation(self) -> Option<Normalisation> {
+        match self {
+            Self::MnistCnn
+            | Self::TinyResNet
+            | Self::ResNet8
+            | Self::ResNet18Cifar
+            | Self::PreActResNet18
+            | Self::WideResNet { .. } => None,
+            Self::DeepMindWideResNet { .. } => Some(Normalisation::cifar10()),
+            _ => Some(Normalisation::imagenet()),
+        }
+    }
+
+    /// Whether published weights of this network exist in both forms of [`Shortcuts`](crate::Shortcuts): the CIFAR
+    /// ResNets.
+    pub fn has_both_shortcuts(self) -> bool {
+        matches!(
+            self,
+            Self::TinyResNet
+                | Self::ResNet8
+                | Self::ResNet20
+                | Self::ResNet32
+                | Self::ResNet44
+                | Self::ResNet56
+        )
+    }
+
+    /// The WideResNet of that depth and width.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::WideResNetSize`] unless depth is 6n + 4 in 10 ..= 202 and width in 1 ..= 32.
+    pub fn wide_resnet(depth: usize, width: usize) -> Result<Self, ModelError> {
+        let fits = depth % 6 == 4 && (10..=MAX_DEPTH).contains(&depth) && (1..=MAX_WIDTH).contains(&width);
+        if fits {
+            Ok(Self::WideResNet { depth, width })
+        } else {
+            Err(ModelError::WideResNetSize { depth, width })
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Weights for PyTorch, with the published names.
+
+pub(crate) mod weights;

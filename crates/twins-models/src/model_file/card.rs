@@ -1,0 +1,214 @@
+//! The description of a model in its file.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::architectures::architecture::Architecture;
+use crate::error::ModelError;
+use crate::import::checkpoint::Checkpoint;
+use crate::model_file::held_out::HeldOut;
+use crate::model_file::saved_checkpoint::SavedCheckpoint;
+use crate::network::config::ModelConfig;
+use crate::network::net::Net;
+
+/// Key of the card among the metadata of the file.
+pub(super) const CARD: &str = "burn-twins";
+
+/// What a model file says about its model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    config: ModelConfig,
+    classes: Vec<String>,
+    library_version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held_out: Option<HeldOut>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<SavedCheckpoint>,
+}
+
+impl ModelCard {
+    /// The card of a network whose classes have these names, in the order of the logits.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::ClassNames`] unless there is one name per class and none twice.
+    pub fn new(net: &Net, classes: Vec<String>) -> Result<Self, ModelError> {
+        let different = classes.iter().collect::<BTreeSet<_>>().len();
+        if different != net.num_classes() || classes.len() != net.num_classes() {
+            return Err(ModelError::ClassNames { found: different, expected: net.num_classes() });
+        }
+        Ok(Self {
+            config: net.config().clone(),
+            classes,
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            held_out: None,
+            checkpoint: None,
+        })
+    }
+
+    pub(super) fn with_config(mut self, config: ModelConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Records which images the network was not trained on, so that they can be found again.
+    pub fn with_held_out(mut self, held_out: Option<HeldOut>) -> Self {
+        self.held_out = held_out;
+        self
+    }
+
+    /// The images that the network was not trained on; `None` where its data had a test part of its own, or it was not
+    /// trained by this library.
+    pub fn held_out(&self) -> Option<&HeldOut> {
+        self.held_out.as_ref()
+    }
+
+    /// Records which checkpoint of its training the network is.
+    pub fn with_checkpoint(mut self, checkpoint: Option<SavedCheckpoint>) -> Self {
+        self.checkpoint = checkpoint;
+        self
+    }
+
+    /// Which checkpoint of its training the network is; `None` where it was not trained by this library.
+    pub fn checkpoint(&self) -> Option<SavedCheckpoint> {
+        self.checkpoint
+    }
+
+    /// Configuration of the network: architecture, normalisation, up-sampling, size of images.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Names of the classes, in the order of the logits.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Version of this library that saved the file.
+    pub fn library_version(&self) -> &str {
+        &self.library_version
+    }
+
+    /// Checks that the file at `path` holds the model that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::WrongArchitecture`] or [`ModelError::WrongClassCount`].
+    pub fn expect(&self, path: &Path, arch: Architecture, num_classes: usize) -> Result<(), ModelError> {
+        let path = path.to_owned();
+        let found = self.config.architecture();
+        if found != arch {
+            return Err(ModelError::WrongArchitecture { path, found, expected: arch });
+        }
+        let found = self.config.num_classes();
+        if found != num_classes {
+            return Err(ModelError::WrongClassCount { path, found, expected: num_classes });
+        }
+        Ok(())
+    }
+
+    /// Names of the classes, `None` where the model was saved without and they are the numbers
+    /// from 0.
+    pub fn class_names(&self) -> Option<&[String]> {
+        let numbered = self.classes.iter().enumerate().all(|(index, name)| *name == index.to_string());
+        (!numbered).then_some(&self.classes)
+    }
+
+    /// Checks that the labels of a data set with these classes mean what the logits of the model
+    /// at `path` mean: as many classes, of the same names in the same order where the model has
+    /// names.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::OtherClasses`].
+    pub fn check_classes(&self, path: &Path, classes: &[String]) -> Result<(), ModelError> {
+        let fits = match self.class_names() {
+            Some(names) => names == classes,
+            None => self.classes.len() == classes.len(),
+        };
+        if fits {
+            return Ok(());
+        }
+        let (path, expected, found) = (path.to_owned(), self.classes.clone(), classes.to_vec());
+        Err(ModelError::OtherClasses { path, expected, found })
+    }
+
+    /// Reads the card of a model file.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotAModelFile`] where the file has none or a damaged one, and the errors of
+    /// reading weight files.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let checkpoint = Checkpoint::open(path.as_ref())?;
+        Self::of_checkpoint(&checkpoint)?.ok_or_else(|| ModelError::NotAModelFile {
+            path: checkpoint.path.clone(),
+            reason: format!("it has no {CARD:?} metadata"),
+        })
+    }
+
+    /// The card of an opened file, `None` for a file of another program.
+    pub(crate) fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Option<Self>, ModelError> {
+        let Some(json) = checkpoint.metadata.get(CARD) else {
+            return Ok(None);
+        };
+        let damaged = |reason: String| ModelError::NotAModelFile { path: checkpoint.path.clone(), reason };
+        let card: Self = serde_json::from_str(json)
+            .map_err(|error| damaged(format!("its metadata is damaged: {error}")))?;
+        card.config.check()?;
+        if card.classes.len() != card.config.num_classes() {
+            return Err(damaged("its metadata names another number of classes than it has".to_owned()));
+        }
+        Ok(Some(card))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::model_file::file::save_model;
+
+    #[test]
+    fn what_was_held_out_and_which_checkpoint_it_is_are_saved() {
+        let net = ModelConfig::new(Architecture::ResNet8, 2).init(&Device::flex()).unwrap();
+        let card = ModelCard::new(&net, vec!["cat".to_owned(), "dog".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for held_out in [None, Some(HeldOut { images: 120, fraction: 0.2, seed: 3 })] {
+            let card = card.clone().with_held_out(held_out.clone());
+            save_model(&path, &net, &card).unwrap();
+            assert_eq!(ModelCard::read(&path).unwrap().held_out(), held_out.as_ref());
+        }
+        for checkpoint in [None, Some(SavedCheckpoint::Best), Some(SavedCheckpoint::Last)] {
+            save_model(&path, &net, &card.clone().with_checkpoint(checkpoint)).unwrap();
+            assert_eq!(ModelCard::read(&path).unwrap().checkpoint(), checkpoint);
+        }
+        // Cards of files that are older than these records.
+        let text = serde_json::to_string(&card).unwrap();
+        assert!(!text.contains("held_out") && !text.contains("checkpoint"), "{text}");
+        assert_eq!(serde_json::from_str::<ModelCard>(&text).unwrap(), card);
+    }
+
+    #[test]
+    fn classes_are_compared_by_name_and_order_where_they_have_names() {
+        let net = ModelConfig::new(Architecture::ResNet8, 3).init(&Device::flex()).unwrap();
+        let names = |names: [&str; 3]| names.map(str::to_owned).to_vec();
+        let path = Path::new("model.safetensors");
+        let named = ModelCard::new(&net, names(["cat", "dog", "frog"])).unwrap();
+        assert!(named.check_classes(path, &names(["cat", "dog", "frog"])).is_ok());
+        for other in [names(["cat", "frog", "dog"]), names(["cat", "dog", "ship"]), names(["0", "1", "2"])] {
+            let message = named.check_classes(path, &other).unwrap_err().to_string();
+            assert!(message.contains("the classes 3 (cat, dog, frog); the data has 3 ("), "{message}");
+        }
+        assert!(named.check_classes(path, &names(["cat", "dog", "frog"])[..2]).is_err());
+
+        let numbered = ModelCard::new(&net, names(["0", "1", "2"])).unwrap();
+        assert_eq!(numbered.class_names(), None);
+        assert!(numbered.check_classes(path, &names(["cat", "dog", "frog"])).is_ok());
+        assert!(numbered.check_classes(path, &names(["cat", "dog", "frog"])[..2]).is_err());
+    }
+}

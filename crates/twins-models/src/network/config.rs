@@ -1,0 +1,195 @@
+//! What a network is configured by.
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::architectures::architecture::Architecture;
+use crate::architectures::shortcuts::Shortcuts;
+use crate::architectures::spec::BodySpec;
+use crate::error::ModelError;
+use crate::network::net::Net;
+use crate::network::normalisation::Normalisation;
+
+/// Configuration of a network.
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `architecture` | required | the layers | [`Architecture`] |
+/// | `num_classes` | required | logits | ≥ 2 |
+/// | `normalisation` | [`Architecture::default_normalisation`] | mean and std inside the model | one value per channel |
+/// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn`, ≥ 32 for `convnext-tiny` |
+/// | `upsampling` | none | height and width that images are enlarged to inside the model, nearest pixel | ≥ `image_size` |
+/// | `shortcuts` | none: those of the imported weights, padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
+/// | `seed` | 0 | initial weights | any |
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use twins_models::{Architecture, ModelConfig};
+///
+/// let device = Device::flex();
+/// let net = ModelConfig::new(Architecture::ResNet8, 10).init(&device)?;
+/// let logits = net.forward(Tensor::zeros([2, 3, 32, 32], &device));
+/// assert_eq!(logits.dims(), [2, 10]);
+/// # Ok::<(), twins_models::ModelError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelConfig {
+    architecture: Architecture,
+    num_classes: usize,
+    normalisation: Option<Normalisation>,
+    image_size: [usize; 2],
+    upsampling: Option<[usize; 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shortcuts: Option<Shortcuts>,
+    seed: u64,
+}
+
+impl ModelConfig {
+    /// The published network, for this number of classes.
+    pub fn new(architecture: Architecture, num_classes: usize) -> Self {
+        let [_, height, width] = architecture.input_shape();
+        Self {
+            architecture,
+            num_classes,
+            normalisation: architecture.default_normalisation(),
+            image_size: [height, width],
+            upsampling: None,
+            shortcuts: None,
+            seed: 0,
+        }
+    }
+
+    /// Sets the number of classes.
+    pub fn with_num_classes(mut self, num_classes: usize) -> Self {
+        self.num_classes = num_classes;
+        self
+    }
+
+    /// Sets the normalisation inside the model; `None` takes images as they are.
+    pub fn with_normalisation(mut self, normalisation: Option<Normalisation>) -> Self {
+        self.normalisation = normalisation;
+        self
+    }
+
+    /// Sets the height and width of the images.
+    pub fn with_image_size(mut self, image_size: [usize; 2]) -> Self {
+        self.image_size = image_size;
+        self
+    }
+
+    /// Sets the height and width that images are enlarged to inside the model, by nearest pixel.
+    pub fn with_upsampling(mut self, upsampling: Option<[usize; 2]>) -> Self {
+        self.upsampling = upsampling;
+        self
+    }
+
+    /// Sets the shortcuts of a CIFAR ResNet. With `None`, the default, an import takes those that the file has, and a new
+    /// network gets [`Shortcuts::Padded`]. With a choice, weights of the other form are refused.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use twins_models::{Architecture, ModelConfig, Shortcuts};
+    ///
+    /// let config = ModelConfig::new(Architecture::ResNet20, 10).with_shortcuts(Some(Shortcuts::Projected));
+    /// let net = config.init(&Device::flex())?;
+    /// assert_eq!(net.config().shortcuts(), Some(Shortcuts::Projected));
+    /// # Ok::<(), twins_models::ModelError>(())
+    /// ```
+    pub fn with_shortcuts(mut self, shortcuts: Option<Shortcuts>) -> Self {
+        self.shortcuts = shortcuts;
+        self
+    }
+
+    /// Sets the seed of the initial weights.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The architecture.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// Number of classes.
+    pub fn num_classes(&self) -> usize {
+        self.num_classes
+    }
+
+    /// The normalisation inside the model.
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// Height and width that images are enlarged to inside the model.
+    pub fn upsampling(&self) -> Option<[usize; 2]> {
+        self.upsampling
+    }
+
+    /// Shortcuts of a CIFAR ResNet; `None` for other networks, and where they are left to the import.
+    pub fn shortcuts(&self) -> Option<Shortcuts> {
+        self.shortcuts
+    }
+
+    /// Shape `[channels, height, width]` of the images.
+    pub fn input_shape(&self) -> [usize; 3] {
+        let [channels, _, _] = self.architecture.input_shape();
+        let [height, width] = self.image_size;
+        [channels, height, width]
+    }
+
+    /// Seed of the initial weights.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Builds the network.
+    ///
+    /// Convolutions of residual networks start from He's normal distribution with variance
+    /// 2 / fan-out (He et al., ICCV 2015), dense layers and the MNIST network from PyTorch's
+    /// default U(−1/√fan-in, 1/√fan-in), ConvNeXt from a normal distribution of standard deviation 0.02 with biases of 0. Each weight depends on the seed and its own path alone,
+    /// and is drawn when it is first used: a network that is filled by an import draws none.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Classes`], [`ModelError::NormalisationChannels`], [`ModelError::Shortcuts`] or
+    /// [`ModelError::ImageSize`].
+    pub fn init(&self, device: &Device) -> Result<Net, ModelError> {
+        self.check()?;
+        Ok(Net::new(BodySpec::new(self.architecture, self.shortcuts), self.clone(), device))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        let arch = self.architecture;
+        if self.num_classes < 2 {
+            return Err(ModelError::Classes { found: self.num_classes });
+        }
+        let [expected, _, _] = arch.input_shape();
+        if let Some(found) = self.normalisation.as_ref().map(Normalisation::channels)
+            && found != expected
+        {
+            return Err(ModelError::NormalisationChannels { arch, expected, found });
+        }
+        if let Some(shortcuts) = self.shortcuts
+            && !arch.has_both_shortcuts()
+        {
+            return Err(ModelError::Shortcuts { arch, shortcuts });
+        }
+        let [height, width] = self.upsampling.unwrap_or(self.image_size);
+        let refuse = |remedy| Err(ModelError::ImageSize { arch, height, width, remedy });
+        if self.image_size.contains(&0) {
+            return refuse("give a height and width of at least 1");
+        }
+        if height < self.image_size[0] || width < self.image_size[1] {
+            return refuse("up-sampling enlarges: give a size of at least the images' own");
+        }
+        if arch == Architecture::MnistCnn && [height, width] != [28, 28] {
+            return refuse("its dense layers need 28x28");
+        }
+        // The stem and three convolutions between the stages divide by 4, 2, 2 and 2.
+        if arch == Architecture::ConvNeXtTiny && height.min(width) < 32 {
+            return refuse("it divides them by 32: give at least 32x32, by up-sampling if necessary");
+        }
+        Ok(())
+    }
+}
