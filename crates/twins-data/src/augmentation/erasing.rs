@@ -7,14 +7,21 @@ use crate::augmentation::rectangle::{
 use crate::error::DataError;
 use crate::images::image::Image;
 
-/// What a blanked part of an image is filled with.
+/// What a blanked part of an image is filled with; black by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fill {
     /// One value for all pixels and channels; 0 is black.
     Constant(u8),
     /// Uniform noise over [0, 1], each pixel and channel for itself. (torchvision draws from a normal distribution,
     /// because it erases after normalisation; here images stay in [0, 1].)
     Noise,
+}
+
+impl Default for Fill {
+    fn default() -> Self {
+        Self::Constant(0)
+    }
 }
 
 impl Fill {
@@ -41,9 +48,27 @@ impl Fill {
 /// Blanks a square whose centre is anywhere in the image; what lies outside is cut off (T. DeVries, G. Taylor,
 /// "Improved regularization of convolutional neural networks with Cutout", 2017, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "CutoutSettings")]
 pub struct Cutout {
     side: usize,
     fill: Fill,
+}
+
+/// As they are read, not yet checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CutoutSettings {
+    side: usize,
+    #[serde(default)]
+    fill: Fill,
+}
+
+impl TryFrom<CutoutSettings> for Cutout {
+    type Error = DataError;
+
+    fn try_from(settings: CutoutSettings) -> Result<Self, DataError> {
+        Ok(Self::new(settings.side)?.with_fill(settings.fill))
+    }
 }
 
 impl Cutout {
@@ -59,7 +84,7 @@ impl Cutout {
                 range: "at least 1",
             });
         }
-        Ok(Self { side, fill: Fill::Constant(0) })
+        Ok(Self { side, fill: Fill::default() })
     }
 
     /// Sets what the square is filled with.
@@ -92,6 +117,7 @@ impl Cutout {
 ///
 /// An image stays as it is if ten draws do not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "ErasingSettings")]
 pub struct RandomErasing {
     probability: f64,
     scale: (f64, f64),
@@ -99,9 +125,35 @@ pub struct RandomErasing {
     fill: Fill,
 }
 
+/// As they are read, not yet checked.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ErasingSettings {
+    probability: f64,
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    fill: Fill,
+}
+
+impl Default for ErasingSettings {
+    fn default() -> Self {
+        let RandomErasing { probability, scale, ratio, fill } = RandomErasing::default();
+        Self { probability, scale, ratio, fill }
+    }
+}
+
+impl TryFrom<ErasingSettings> for RandomErasing {
+    type Error = DataError;
+
+    fn try_from(settings: ErasingSettings) -> Result<Self, DataError> {
+        let ErasingSettings { probability, scale, ratio, fill } = settings;
+        Ok(Self::new(probability, scale, ratio)?.with_fill(fill))
+    }
+}
+
 impl Default for RandomErasing {
     fn default() -> Self {
-        Self { probability: 0.5, scale: (0.02, 0.33), ratio: (0.3, 3.3), fill: Fill::Constant(0) }
+        Self { probability: 0.5, scale: (0.02, 0.33), ratio: (0.3, 3.3), fill: Fill::default() }
     }
 }
 
@@ -121,7 +173,7 @@ impl RandomErasing {
         }
         validate_scale(scale)?;
         validate_ratio(ratio)?;
-        Ok(Self { probability, scale, ratio, fill: Fill::Constant(0) })
+        Ok(Self { probability, scale, ratio, fill: Fill::default() })
     }
 
     /// Sets what the rectangle is filled with.
@@ -218,6 +270,35 @@ mod tests {
         // 18 x 18 pixels, of which one in 256 is white by chance.
         let changed = first.iter().filter(|&&pixel| pixel != 255).count();
         assert!((310..=324).contains(&changed), "{changed}");
+    }
+
+    #[test]
+    fn settings_are_read_as_they_are_written_and_checked() {
+        for erasing in [
+            RandomErasing::default(),
+            RandomErasing::new(0.1, (0.1, 0.2), (0.5, 2.0)).unwrap().with_fill(Fill::Noise),
+        ] {
+            let json = serde_json::to_string(&erasing).unwrap();
+            assert_eq!(serde_json::from_str::<RandomErasing>(&json).unwrap(), erasing);
+        }
+        let cutout = Cutout::new(16).unwrap().with_fill(Fill::Constant(128));
+        let json = serde_json::to_string(&cutout).unwrap();
+        assert_eq!(json, r#"{"side":16,"fill":{"constant":128}}"#);
+        assert_eq!(serde_json::from_str::<Cutout>(&json).unwrap(), cutout);
+        // What is not given has its default.
+        let half = RandomErasing { probability: 0.25, ..RandomErasing::default() };
+        assert_eq!(serde_json::from_str::<RandomErasing>(r#"{"probability": 0.25}"#).unwrap(), half);
+        assert_eq!(serde_json::from_str::<Cutout>(r#"{"side": 8}"#).unwrap(), Cutout::new(8).unwrap());
+        for (json, expected) in [
+            (r#"{"probability": 1.5}"#, "between 0 and 1"),
+            (r#"{"scale": [0.5, 0.1]}"#, "ascending"),
+            (r#"{"chance": 0.5}"#, "unknown field `chance`"),
+        ] {
+            let message = serde_json::from_str::<RandomErasing>(json).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let message = serde_json::from_str::<Cutout>(r#"{"side": 0}"#).unwrap_err().to_string();
+        assert!(message.contains("at least 1"), "{message}");
     }
 
     #[test]

@@ -22,11 +22,37 @@ use crate::images::resize::{Window, cut, resize};
 ///
 /// Ten draws that do not fit into the image are followed by a crop of its middle.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "CropSettings")]
 pub struct RandomResizedCrop {
     scale: (f64, f64),
     ratio: (f64, f64),
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     shorter_side: Option<NonZeroUsize>,
+}
+
+/// As they are read, not yet checked.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CropSettings {
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    shorter_side: Option<NonZeroUsize>,
+}
+
+impl Default for CropSettings {
+    fn default() -> Self {
+        let RandomResizedCrop { scale, ratio, shorter_side } = RandomResizedCrop::default();
+        Self { scale, ratio, shorter_side }
+    }
+}
+
+impl TryFrom<CropSettings> for RandomResizedCrop {
+    type Error = DataError;
+
+    fn try_from(settings: CropSettings) -> Result<Self, DataError> {
+        let CropSettings { scale, ratio, shorter_side } = settings;
+        Ok(Self { shorter_side, ..Self::new(scale, ratio)? })
+    }
 }
 
 impl Default for RandomResizedCrop {
@@ -178,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn files_without_the_setting_are_read() {
+    fn settings_are_read_as_they_are_written_and_checked() {
         let crop = RandomResizedCrop::default();
         let text = serde_json::to_string(&crop).unwrap();
         assert!(!text.contains("shorter_side"), "{text}");
@@ -187,6 +213,13 @@ mod tests {
         let read: RandomResizedCrop = serde_json::from_str(text).unwrap();
         assert_eq!(read.shorter_side, NonZeroUsize::new(256));
         assert!(serde_json::from_str::<RandomResizedCrop>(&text.replace("256", "0")).is_err());
+        assert_eq!(serde_json::from_str::<RandomResizedCrop>("{}").unwrap(), crop);
+        for (text, expected) in
+            [(r#"{"scale": [0, 1]}"#, "above 0"), (r#"{"size": 1}"#, "unknown field `size`")]
+        {
+            let message = serde_json::from_str::<RandomResizedCrop>(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

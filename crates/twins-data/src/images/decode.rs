@@ -14,6 +14,7 @@ use crate::images::planes::{Conversion, planes};
 
 /// The channels that image files are decoded to, whatever they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Channels {
     /// One channel: luma of ITU-R BT.601, `0.299 R + 0.587 G + 0.114 B`.
     Grey,

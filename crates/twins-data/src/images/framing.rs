@@ -7,9 +7,9 @@ use crate::error::DataError;
 use crate::images::image::Image;
 use crate::images::resize::{Window, resize};
 
-/// How the images of a folder are brought to the size that a model takes.
+/// Preprocessing (resize and crop): how image files are brought to the size that a model takes.
 ///
-/// The command line's forms are `as-stored`, `RESIZE/CROP` in pixels, and `imagenet` for `256/224`.
+/// As text, on the command line and in files, it is `as-stored`, `RESIZE/CROP` in pixels, or `imagenet` for `256/224`.
 ///
 /// ```
 /// use twins_data::Framing;
@@ -19,6 +19,7 @@ use crate::images::resize::{Window, resize};
 /// assert!("32/36".parse::<Framing>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Framing {
     /// As they are stored; an image of another size than the first is an error.
     #[default]
@@ -34,7 +35,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The usual framing of ImageNet: 256 pixels, of which 224 are kept.
+    /// The usual preprocessing for ImageNet: the shorter side becomes 256 pixels, of which the middle 224 are kept.
     pub const IMAGENET: Self = Self::ResizeCrop { resize: 256, crop: 224 };
 
     pub(crate) fn validate(self) -> Result<(), DataError> {
@@ -98,7 +99,7 @@ impl FromStr for Framing {
             (_, Some((resize, crop))) => Self::ResizeCrop { resize, crop },
             _ => {
                 return Err(DataError::InvalidSetting {
-                    name: "the framing",
+                    name: "the preprocessing (framing)",
                     value: format!("\"{text}\""),
                     range: "as-stored, imagenet or RESIZE/CROP in pixels, for instance 256/224",
                 });
@@ -118,6 +119,20 @@ impl fmt::Display for Framing {
     }
 }
 
+impl TryFrom<String> for Framing {
+    type Error = DataError;
+
+    fn try_from(text: String) -> Result<Self, DataError> {
+        text.parse()
+    }
+}
+
+impl From<Framing> for String {
+    fn from(framing: Framing) -> Self {
+        framing.to_string()
+    }
+}
+
 /// Half of `twice`, as Python's `round` rounds it.
 fn round_half_to_even(twice: usize) -> usize {
     let half = twice / 2;
@@ -129,13 +144,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_read_and_told() {
+    fn text_is_read_and_written() {
         for text in ["as-stored", "256/224"] {
-            assert_eq!(text.parse::<Framing>().unwrap().to_string(), text);
+            let framing = text.parse::<Framing>().unwrap();
+            assert_eq!(framing.to_string(), text);
+            let json = serde_json::to_string(&framing).unwrap();
+            assert_eq!(json, format!("{text:?}"));
+            assert_eq!(serde_json::from_str::<Framing>(&json).unwrap(), framing);
         }
+        assert_eq!(serde_json::from_str::<Framing>("\"imagenet\"").unwrap(), Framing::IMAGENET);
         for text in ["", "224", "224/256", "0/0", "256/224/1", "-1/1", "big"] {
             assert!(text.parse::<Framing>().is_err(), "{text}");
         }
+        let message = serde_json::from_str::<Framing>("\"big\"").unwrap_err().to_string();
+        assert!(message.contains("\"big\"") && message.contains("256/224"), "{message}");
     }
 
     #[test]

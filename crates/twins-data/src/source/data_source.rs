@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::builtin::dataset::BuiltinDataset;
 use crate::builtin::task::Task;
@@ -16,7 +16,7 @@ use crate::formats::listed::dataset::ListedDataset;
 use crate::formats::listed::layout::ListLayout;
 use crate::formats::mnist::dataset::MnistDataset;
 
-/// Where images come from, as the command line says it.
+/// Where images come from, as text: on the command line and in files.
 ///
 /// | form | data |
 /// |---|---|
@@ -40,8 +40,8 @@ use crate::formats::mnist::dataset::MnistDataset;
 /// assert_eq!(source.to_string(), "folder:my images/pets");
 /// assert!("mnist".parse::<DataSource>().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum DataSource {
     /// `builtin`, `builtin:source`: the built-in procedural data.
     Builtin(Task),
@@ -197,9 +197,24 @@ mod tests {
             "gtsrb:f",
             "pets:f",
         ] {
-            assert_eq!(text.parse::<DataSource>().unwrap().to_string(), text);
+            let source = text.parse::<DataSource>().unwrap();
+            assert_eq!(source.to_string(), text);
+            let json = serde_json::to_string(&source).unwrap();
+            assert_eq!(json, format!("{text:?}"));
+            assert_eq!(serde_json::from_str::<DataSource>(&json).unwrap(), source);
         }
+        let message = serde_json::from_str::<DataSource>("\"svhn:x\"").unwrap_err().to_string();
+        assert!(message.contains("svhn:x") && message.contains("cifar10:DIR"), "{message}");
         assert_eq!("builtin:target".parse::<DataSource>().unwrap(), DataSource::Builtin(Task::Target));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_path_that_no_text_can_hold_is_not_saved() {
+        use std::os::unix::ffi::OsStringExt;
+        let source = DataSource::Folder(std::ffi::OsString::from_vec(vec![b'a', 0xff]).into());
+        let message = serde_json::to_string(&source).unwrap_err().to_string();
+        assert!(message.contains("not UTF-8"), "{message}");
     }
 
     #[test]

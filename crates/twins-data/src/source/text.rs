@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::ser::Error;
+use serde::{Serialize, Serializer};
+
 use crate::builtin::task::Task;
 use crate::error::DataError;
 use crate::formats::cifar::variant::CifarVariant;
-use crate::formats::listed::layout::ListLayout;
 use crate::source::data_source::DataSource;
 
 impl FromStr for DataSource {
@@ -28,7 +30,7 @@ impl FromStr for DataSource {
                     "cifar10" => Ok(Self::Cifar(CifarVariant::Cifar10, folder)),
                     "cifar100" => Ok(Self::Cifar(CifarVariant::Cifar100, folder)),
                     "folder" => Ok(Self::Folder(folder)),
-                    _ => Ok(Self::Listed(ListLayout::from_name(kind).ok_or_else(unknown)?, folder)),
+                    _ => Ok(Self::Listed(kind.parse().map_err(|_| unknown())?, folder)),
                 }
             }
         }
@@ -58,8 +60,23 @@ impl TryFrom<String> for DataSource {
     }
 }
 
-impl From<DataSource> for String {
-    fn from(source: DataSource) -> Self {
-        source.to_string()
+impl Serialize for DataSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let path = match self {
+            Self::Builtin(_) => None,
+            Self::Mnist(path)
+            | Self::FashionMnist(path)
+            | Self::Cifar(_, path)
+            | Self::Folder(path)
+            | Self::Listed(_, path) => Some(path),
+        };
+        // Written with replacement characters, it would be another folder when it is read.
+        if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+            let path = path.display();
+            return Err(S::Error::custom(format!(
+                "the path {path} is not UTF-8 and cannot be saved; rename it"
+            )));
+        }
+        serializer.collect_str(self)
     }
 }

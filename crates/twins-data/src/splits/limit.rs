@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
-use serde::{Serialize, Serializer};
+use serde::de::{Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::datasets::image_dataset::ImageDataset;
 use crate::draws::{Purpose, draws};
@@ -141,6 +142,40 @@ impl Serialize for Limit {
     }
 }
 
+/// From a number or a text.
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberOrText)
+    }
+}
+
+struct NumberOrText;
+
+impl Visitor<'_> for NumberOrText {
+    type Value = Limit;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of images, at least 1, or a text such as \"first:1000\"")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, count: u64) -> Result<Limit, E> {
+        match usize::try_from(count) {
+            Ok(count) if count > 0 => Ok(Limit::Stratified(count)),
+            _ => Err(E::invalid_value(Unexpected::Unsigned(count), &self)),
+        }
+    }
+
+    // TOML has signed numbers alone.
+    fn visit_i64<E: serde::de::Error>(self, count: i64) -> Result<Limit, E> {
+        let count = u64::try_from(count).map_err(|_| E::invalid_value(Unexpected::Signed(count), &self))?;
+        self.visit_u64(count)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Limit, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use burn_dataset::Dataset;
@@ -194,6 +229,12 @@ mod tests {
             serde_json::to_string(&[Limit::Stratified(9), Limit::First(9)]).unwrap(),
             r#"[9,"first:9"]"#
         );
+        let read: Vec<Limit> = serde_json::from_str(r#"[9, "first:9", "9"]"#).unwrap();
+        assert_eq!(read, [Limit::Stratified(9), Limit::First(9), Limit::Stratified(9)]);
+        for json in ["0", "-1", "1.5", "true", "\"first:0\""] {
+            let message = serde_json::from_str::<Limit>(json).unwrap_err().to_string();
+            assert!(message.contains("at least 1") && message.contains("first:1000"), "{message}");
+        }
         for text in ["0", "first:0", "last:3", "-1", "1.5", "first:", ""] {
             let message = text.parse::<Limit>().unwrap_err().to_string();
             assert!(message.contains("first:1000"), "{message}");

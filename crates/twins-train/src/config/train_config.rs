@@ -4,8 +4,8 @@ use twins_data::Augmentation;
 
 use super::adversary::AdversaryConfig;
 use super::frozen_from::FrozenFrom;
-use super::method::Method;
 use super::held_out;
+use super::method::Method;
 use super::protocol::ProtocolConfig;
 use super::tuning::Tuning;
 use crate::objectives::AutoLoraConfig;

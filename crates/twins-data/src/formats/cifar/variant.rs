@@ -4,6 +4,7 @@ use crate::datasets::part::Part;
 
 /// Which of the two CIFAR data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CifarVariant {
     /// CIFAR-10: ten classes.
     Cifar10,

@@ -15,6 +15,7 @@ use crate::images::image_files::ImageFiles;
 
 /// What to do about files in a class folder that are no images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NonImages {
     /// They are an error: by name when the folder is opened, by content when the file is decoded.
     Refuse,

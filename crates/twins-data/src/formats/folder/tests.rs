@@ -7,6 +7,7 @@ use crate::datasets::image_dataset::ImageDataset;
 use crate::error::DataError;
 use crate::formats::folder::config::{FolderConfig, NonImages};
 use crate::formats::folder::dataset::FolderDataset;
+use crate::images::decode::Channels;
 use crate::images::framing::Framing;
 
 /// Writes PNG files of one colour; the value is width and red.
@@ -122,4 +123,22 @@ fn refuses_classes_of_one_name() {
     let folder = folder(&[("cat/1.png", 4), ("cat /1.png", 4)]);
     let error = FolderDataset::open(folder.path()).unwrap_err();
     assert!(matches!(&error, DataError::DuplicateClass { name } if name == "cat"), "{error}");
+}
+
+#[test]
+fn a_configuration_is_read_as_it_is_written() {
+    for (config, expected) in [
+        (FolderConfig::new("pets"), r#""channels":"rgb","non_images":"refuse","framing":"as-stored""#),
+        (
+            FolderConfig::new("pets")
+                .with_channels(Channels::Grey)
+                .with_non_images(NonImages::Skip)
+                .with_framing(Framing::IMAGENET),
+            r#""channels":"grey","non_images":"skip","framing":"256/224""#,
+        ),
+    ] {
+        let json = serde_json::to_string(&config).unwrap();
+        assert!(json.contains(expected), "{json}");
+        assert_eq!(serde_json::from_str::<FolderConfig>(&json).unwrap(), config);
+    }
 }

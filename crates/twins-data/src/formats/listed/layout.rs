@@ -1,5 +1,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,10 @@ use crate::error::DataError;
 use crate::formats::listed::listing::Listing;
 use crate::formats::listed::{caltech256, cub200, dogs, dtd, gtsrb, list_file, pets};
 
-/// In which files an archive says which images it has, of which class and in which part.
+/// The files in which an archive lists its images, with their classes and parts.
+///
+/// As text, on the command line and in files, it is `list`, `caltech256`, `cub200`, `dogs`, `dtd` (split 1), `dtd@2` to
+/// `dtd@10`, `gtsrb` or `pets`.
 ///
 /// | layout | parts | the lists |
 /// |---|---|---|
@@ -20,6 +24,7 @@ use crate::formats::listed::{caltech256, cub200, dogs, dtd, gtsrb, list_file, pe
 /// | `Gtsrb` | train, test | `GT-00000.csv` to `GT-00042.csv`, `GT-final_test.csv` |
 /// | `Pets` | train, test | `annotations/trainval.txt`, `annotations/test.txt` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum ListLayout {
     /// A custom list.
     List,
@@ -41,24 +46,6 @@ pub enum ListLayout {
 }
 
 impl ListLayout {
-    /// The layout that the command line calls so: `list`, `caltech256`, `cub200`, `dogs`, `dtd` (split 1), `dtd@N`, `gtsrb` or
-    /// `pets`.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "list" => Self::List,
-            "caltech256" => Self::Caltech256,
-            "cub200" => Self::Cub200,
-            "dogs" => Self::Dogs,
-            "dtd" => Self::Dtd { split: 1 },
-            "gtsrb" => Self::Gtsrb,
-            "pets" => Self::Pets,
-            _ => {
-                let split = name.strip_prefix("dtd@")?.parse().ok()?;
-                (1..=10).contains(&split).then_some(Self::Dtd { split })?
-            }
-        })
-    }
-
     /// Whether there is a validation part. A custom list has one if its lines say so.
     pub(crate) fn has_validation(self, path: &Path) -> bool {
         match self {
@@ -82,6 +69,46 @@ impl ListLayout {
     }
 }
 
+impl FromStr for ListLayout {
+    type Err = DataError;
+
+    fn from_str(name: &str) -> Result<Self, DataError> {
+        Ok(match name {
+            "list" => Self::List,
+            "caltech256" => Self::Caltech256,
+            "cub200" => Self::Cub200,
+            "dogs" => Self::Dogs,
+            "dtd" => Self::Dtd { split: 1 },
+            "gtsrb" => Self::Gtsrb,
+            "pets" => Self::Pets,
+            _ => match name.strip_prefix("dtd@").and_then(|split| split.parse().ok()) {
+                Some(split) if (1..=10).contains(&split) => Self::Dtd { split },
+                _ => {
+                    return Err(DataError::InvalidSetting {
+                        name: "the layout of the lists",
+                        value: format!("{name:?}"),
+                        range: "list, caltech256, cub200, dogs, dtd, dtd@2 to dtd@10, gtsrb or pets",
+                    });
+                }
+            },
+        })
+    }
+}
+
+impl TryFrom<String> for ListLayout {
+    type Error = DataError;
+
+    fn try_from(name: String) -> Result<Self, DataError> {
+        name.parse()
+    }
+}
+
+impl From<ListLayout> for String {
+    fn from(layout: ListLayout) -> Self {
+        layout.to_string()
+    }
+}
+
 impl fmt::Display for ListLayout {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -102,4 +129,31 @@ pub(super) fn nested(folder: &Path, names: &[&str], marker: &str) -> PathBuf {
     let places = names.iter().map(|name| folder.join(name));
     let found = std::iter::once(folder.to_path_buf()).chain(places).find(|place| place.join(marker).exists());
     found.unwrap_or_else(|| folder.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written() {
+        let dtd = (1..=10).map(|split| ListLayout::Dtd { split });
+        let others = [
+            ListLayout::List,
+            ListLayout::Caltech256,
+            ListLayout::Cub200,
+            ListLayout::Dogs,
+            ListLayout::Gtsrb,
+            ListLayout::Pets,
+        ];
+        for layout in dtd.chain(others) {
+            let json = serde_json::to_string(&layout).unwrap();
+            assert_eq!(json, format!("\"{layout}\""));
+            assert_eq!(serde_json::from_str::<ListLayout>(&json).unwrap(), layout);
+        }
+        for name in ["dtd@0", "dtd@11", "dtd@", "cub", ""] {
+            let message = name.parse::<ListLayout>().unwrap_err().to_string();
+            assert!(message.contains(&format!("{name:?}")) && message.contains("caltech256"), "{message}");
+        }
+    }
 }
