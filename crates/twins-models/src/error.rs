@@ -22,6 +22,28 @@ pub enum ModelError {
         /// All known names.
         known: String,
     },
+    /// Gamma and beta are to be shared between the wings of a network that has no batch normalisation.
+    #[error(
+        "{arch} has no batch normalisation whose wings could share gamma and beta; leave the setting out, or take another architecture"
+    )]
+    NoBatchNorm {
+        /// The architecture.
+        arch: Architecture,
+    },
+    /// The text names no form of shortcuts.
+    #[error("unknown shortcuts {text:?}: give padded or projected")]
+    UnknownShortcuts {
+        /// The text.
+        text: String,
+    },
+    /// The text is no normalisation.
+    #[error(
+        "unknown normalisation {text:?}: give imagenet, cifar10, cifar100 or MEAN,…/STD,…, for instance 0.5,0.5,0.5/0.25,0.25,0.25"
+    )]
+    NormalisationText {
+        /// The text.
+        text: String,
+    },
     /// No WideResNet has that depth and width.
     #[error(
         "no WideResNet has depth {depth} and width {width}: take a depth of 6n + 4 from 10 to 202 and a width from 1 to 32, for instance wrn-28-10"

@@ -1,3 +1,6 @@
+use std::fmt;
+use std::str::FromStr;
+
 use burn::config::Config;
 use burn::module::{Param, RunningState};
 use burn::nn::Initializer;
@@ -6,7 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TwinsBatchNorm, Wing};
 
-/// Whose gamma and beta the frozen wing applies.
+/// Whose gamma and beta the frozen wing applies. As text: `per-wing` or `shared`.
+///
+/// ```
+/// use twins_nn::Affine;
+///
+/// assert_eq!("shared".parse(), Ok(Affine::Shared));
+/// assert_eq!(Affine::PerWing.to_string(), "per-wing");
+/// assert!("common".parse::<Affine>().unwrap_err().to_string().contains("per-wing or shared"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Affine {
@@ -14,6 +25,35 @@ pub enum Affine {
     PerWing,
     /// Both wings apply, and train, one gamma and one beta: an ablation.
     Shared,
+}
+
+impl fmt::Display for Affine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PerWing => "per-wing",
+            Self::Shared => "shared",
+        })
+    }
+}
+
+impl FromStr for Affine {
+    type Err = UnknownAffine;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAffine> {
+        match text {
+            "per-wing" => Ok(Self::PerWing),
+            "shared" => Ok(Self::Shared),
+            _ => Err(UnknownAffine { text: text.to_owned() }),
+        }
+    }
+}
+
+/// The text names no [`Affine`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} does not say whose gamma and beta the frozen wing applies; give per-wing or shared")]
+pub struct UnknownAffine {
+    /// The text.
+    pub text: String,
 }
 
 /// Which estimate of the batch variance enters the running variance.

@@ -42,7 +42,7 @@ mod twins_module;
 mod wing;
 mod wings;
 
-pub use config::{Affine, RunningVariance, TwinsBatchNormConfig};
+pub use config::{Affine, RunningVariance, TwinsBatchNormConfig, UnknownAffine};
 pub use conv::conv2d;
 pub use diagnostics::{WeightChange, WeightTrace};
 pub use drift::WingDrift;

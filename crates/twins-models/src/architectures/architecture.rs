@@ -135,6 +135,18 @@ impl Architecture {
         }
     }
 
+    /// Whether the network has batch normalisation, which two-wing training needs.
+    ///
+    /// ```
+    /// use twins_models::Architecture;
+    ///
+    /// assert!(Architecture::ResNet50.has_batch_norm());
+    /// assert!(!Architecture::ConvNeXtTiny.has_batch_norm());
+    /// ```
+    pub fn has_batch_norm(self) -> bool {
+        !matches!(self, Self::MnistCnn | Self::ConvNeXtTiny)
+    }
+
     /// Whether published weights of this network exist in both forms of [`Shortcuts`](crate::Shortcuts): the CIFAR
     /// ResNets.
     pub fn has_both_shortcuts(self) -> bool {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
-use twins_nn::{TwinsModule, Wing};
+use twins_nn::{Affine, TwinsModule, Wing};
 
 use crate::architectures::architecture::Architecture;
 use crate::architectures::convnext::{ConvNeXtSpec, ConvNeXtStage};
@@ -37,7 +37,8 @@ fn residual(
     shortcut: ShortcutKind,
     sizes: &[(usize, usize, usize)],
 ) -> BodySpec {
-    BodySpec::ResNet(ResNetSpec { stem, stem_width: 4, block, shortcut, stages: stages(sizes) })
+    let affine = Affine::PerWing;
+    BodySpec::ResNet(ResNetSpec { stem, stem_width: 4, block, shortcut, stages: stages(sizes), affine })
 }
 
 /// The reduced networks of the generator: name, architecture whose spelling they have, layers, and

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
-use twins_nn::{TwinsBatchNorm, conv2d};
+use twins_nn::{Affine, TwinsBatchNorm, conv2d};
 
 use crate::blocks::activation::Activation;
 use crate::blocks::block::{BlockKind, BlockSpec, ResidualBlock};
@@ -39,6 +39,8 @@ pub(crate) struct ResNetSpec {
     pub(crate) block: BlockKind,
     pub(crate) shortcut: ShortcutKind,
     pub(crate) stages: Vec<Stage>,
+    /// Whether the two wings share gamma and beta.
+    pub(crate) affine: Affine,
 }
 
 /// Stem, stages of residual blocks, average over all pixels, dense head.
@@ -68,7 +70,7 @@ impl ResNetSpec {
         let stages = self.stages.iter().map(|stage| self.stage(*stage, &mut input, device)).collect();
         ResNet {
             conv1: conv([3, self.stem_width], kernel, stride, 1, device),
-            stem_norm: (!pre_activation).then(|| norm(self.stem_width, device)),
+            stem_norm: (!pre_activation).then(|| norm(self.stem_width, self.affine, device)),
             pool: (self.stem == Stem::ImageNet).then(|| {
                 MaxPool2dConfig::new([3, 3])
                     .with_strides([2, 2])
@@ -76,7 +78,7 @@ impl ResNetSpec {
                     .init()
             }),
             stages,
-            head_norm: pre_activation.then(|| norm(input, device)),
+            head_norm: pre_activation.then(|| norm(input, self.affine, device)),
             head: LinearConfig::new(input, num_classes).init(device),
             activation: self.block.activation(),
         }
@@ -91,6 +93,7 @@ impl ResNetSpec {
                     input: *input,
                     width: stage.width,
                     stride: if index == 0 { stage.stride } else { 1 },
+                    affine: self.affine,
                 };
                 *input = self.block.output(stage.width);
                 spec.init(device)

@@ -1,16 +1,18 @@
 //! The two forms of a CIFAR ResNet.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::shortcut::ShortcutKind;
+use crate::error::ModelError;
 
 /// The shortcuts of a CIFAR ResNet: how a block that halves the resolution and doubles the channels carries its input to
 /// its output (He et al., CVPR 2016, §4.1 and §4.2).
 ///
 /// Published weights exist in both forms. They are different networks: `resnet20` has 269 722 weights with padded
-/// shortcuts and 272 474 with projections. See [`ModelConfig::with_shortcuts`](crate::ModelConfig::with_shortcuts).
+/// shortcuts and 272 474 with projections. As text they are `padded` and `projected`. See [`ModelConfig::with_shortcuts`](crate::ModelConfig::with_shortcuts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -31,11 +33,40 @@ impl fmt::Display for Shortcuts {
     }
 }
 
+impl FromStr for Shortcuts {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        match text {
+            "padded" => Ok(Self::Padded),
+            "projected" => Ok(Self::Projected),
+            _ => Err(ModelError::UnknownShortcuts { text: text.to_owned() }),
+        }
+    }
+}
+
 impl From<Shortcuts> for ShortcutKind {
     fn from(shortcuts: Shortcuts) -> Self {
         match shortcuts {
             Shortcuts::Padded => Self::Padded,
             Shortcuts::Projected => Self::Projected,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_and_written() {
+        for shortcuts in [Shortcuts::Padded, Shortcuts::Projected] {
+            assert_eq!(shortcuts.to_string().parse::<Shortcuts>().unwrap(), shortcuts);
+            let json = serde_json::to_string(&shortcuts).unwrap();
+            assert_eq!(json, format!("\"{shortcuts}\""));
+            assert_eq!(serde_json::from_str::<Shortcuts>(&json).unwrap(), shortcuts);
+        }
+        let message = "b".parse::<Shortcuts>().unwrap_err().to_string();
+        assert!(message.contains("\"b\"") && message.contains("padded or projected"), "{message}");
     }
 }

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
+use twins_nn::Affine;
 
 use crate::architectures::architecture::Architecture;
 use crate::architectures::convnext::{ConvNeXt, ConvNeXtSpec, ConvNeXtStage};
@@ -34,8 +35,8 @@ pub(crate) enum Body {
 const PLAIN: BlockKind = BlockKind::Bottleneck { groups: 1, group_width: 64 };
 
 impl BodySpec {
-    pub(crate) fn new(arch: Architecture, shortcuts: Option<Shortcuts>) -> Self {
-        let published = Self::published(arch);
+    pub(crate) fn new(arch: Architecture, shortcuts: Option<Shortcuts>, affine: Affine) -> Self {
+        let published = Self::published(arch).with_affine(affine);
         match shortcuts {
             Some(shortcuts) => published.with_shortcuts(shortcuts),
             None => published,
@@ -84,6 +85,22 @@ impl BodySpec {
         }
     }
 
+    /// The same network with one gamma and beta per wing, or shared ones; networks without batch normalisation have none.
+    pub(crate) fn with_affine(self, affine: Affine) -> Self {
+        match self {
+            Self::ResNet(spec) => Self::ResNet(ResNetSpec { affine, ..spec }),
+            other => other,
+        }
+    }
+
+    /// Whether the wings of the layers share gamma and beta.
+    pub(crate) fn affine(&self) -> Affine {
+        match self {
+            Self::ResNet(spec) => spec.affine,
+            Self::MnistCnn(_) | Self::ConvNeXt(_) => Affine::PerWing,
+        }
+    }
+
     pub(crate) fn init(&self, num_classes: usize, device: &Device) -> Body {
         match self {
             Self::MnistCnn(spec) => Body::MnistCnn(spec.init(num_classes, device)),
@@ -120,6 +137,7 @@ fn cifar(n: usize) -> ResNetSpec {
         block: BlockKind::Basic,
         shortcut: ShortcutKind::Padded,
         stages: vec![stage(16, 1), stage(32, 2), stage(64, 2)],
+        affine: Affine::PerWing,
     }
 }
 
@@ -139,6 +157,7 @@ fn residual(stem: Stem, block: BlockKind, blocks: [usize; 4]) -> ResNetSpec {
             .zip(blocks)
             .map(|((width, stride), blocks)| Stage { width, blocks, stride })
             .collect(),
+        affine: Affine::PerWing,
     }
 }
 
@@ -157,6 +176,7 @@ fn wide(n: usize, width: usize, block: BlockKind) -> ResNetSpec {
         block,
         shortcut: ShortcutKind::Convolved,
         stages: vec![stage(16, 1), stage(32, 2), stage(64, 2)],
+        affine: Affine::PerWing,
     }
 }
 

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use twins_nn::{TwinsBatchNorm, conv2d};
+use twins_nn::{Affine, TwinsBatchNorm, conv2d};
 
 use crate::blocks::activation::Activation;
 use crate::blocks::layers::{conv, conv_same, norm};
@@ -63,6 +63,7 @@ pub(crate) struct BlockSpec {
     pub(crate) input: usize,
     pub(crate) width: usize,
     pub(crate) stride: usize,
+    pub(crate) affine: Affine,
 }
 
 /// relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))
@@ -111,40 +112,40 @@ pub(crate) enum ResidualBlock {
 
 impl BlockSpec {
     pub(crate) fn init(&self, device: &Device) -> ResidualBlock {
-        let Self { kind, input, width, stride, .. } = *self;
+        let Self { kind, shortcut, input, width, stride, affine } = *self;
         let output = kind.output(width);
-        let shortcut = Shortcut::new(self.shortcut, input, output, stride, device);
+        let shortcut = Shortcut::new(shortcut, input, output, stride, affine, device);
         match kind {
             BlockKind::Basic => ResidualBlock::Basic(Basic {
                 conv1: conv([input, width], 3, stride, 1, device),
-                bn1: norm(width, device),
+                bn1: norm(width, affine, device),
                 conv2: conv([width, width], 3, 1, 1, device),
-                bn2: norm(width, device),
+                bn2: norm(width, affine, device),
                 shortcut,
             }),
             BlockKind::Bottleneck { groups, group_width } => {
                 let inner = width * group_width / 64 * groups;
                 ResidualBlock::Bottleneck(Bottleneck {
                     conv1: conv([input, inner], 1, 1, 1, device),
-                    bn1: norm(inner, device),
+                    bn1: norm(inner, affine, device),
                     conv2: conv([inner, inner], 3, stride, groups, device),
-                    bn2: norm(inner, device),
+                    bn2: norm(inner, affine, device),
                     conv3: conv([inner, output], 1, 1, 1, device),
-                    bn3: norm(output, device),
+                    bn3: norm(output, affine, device),
                     shortcut,
                 })
             }
             BlockKind::PreActivation | BlockKind::SamePreActivation { .. } => {
                 ResidualBlock::PreActivation(PreActivation {
                     activation: kind.activation(),
-                    bn1: norm(input, device),
+                    bn1: norm(input, affine, device),
                     conv1: match kind {
                         BlockKind::SamePreActivation { .. } if stride == 2 => {
                             conv_same([input, width], device)
                         }
                         _ => conv([input, width], 3, stride, 1, device),
                     },
-                    bn2: norm(width, device),
+                    bn2: norm(width, affine, device),
                     conv2: conv([width, width], 3, 1, 1, device),
                     shortcut,
                 })

@@ -3,7 +3,7 @@
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Device;
-use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
+use twins_nn::{Affine, TwinsBatchNorm, TwinsBatchNormConfig};
 
 /// Square convolution without bias, padded so that stride 1 keeps the size.
 pub(crate) fn conv(
@@ -33,6 +33,6 @@ pub(crate) fn conv_same(channels: [usize; 2], device: &Device) -> Conv2d {
 }
 
 /// Batch normalisation with PyTorch's defaults: epsilon 1e-5, momentum 0.1.
-pub(crate) fn norm(channels: usize, device: &Device) -> TwinsBatchNorm {
-    TwinsBatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).init(device)
+pub(crate) fn norm(channels: usize, affine: Affine, device: &Device) -> TwinsBatchNorm {
+    TwinsBatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).with_affine(affine).init(device)
 }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor, ops::PadMode, s};
-use twins_nn::{TwinsBatchNorm, conv2d};
+use twins_nn::{Affine, TwinsBatchNorm, conv2d};
 
 use crate::blocks::layers::{conv, norm};
 
@@ -48,6 +48,7 @@ impl Shortcut {
         input: usize,
         output: usize,
         stride: usize,
+        affine: Affine,
         device: &Device,
     ) -> Option<Self> {
         if input == output && stride == 1 {
@@ -60,7 +61,7 @@ impl Shortcut {
             }
             ShortcutKind::Projected | ShortcutKind::Convolved => Self::Projection(Projection {
                 conv: conv([input, output], 1, stride, 1, device),
-                norm: (kind == ShortcutKind::Projected).then(|| norm(output, device)),
+                norm: (kind == ShortcutKind::Projected).then(|| norm(output, affine, device)),
             }),
         })
     }
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn padding_keeps_even_pixels_and_centres_the_channels() {
         let device = Device::flex();
-        let shortcut = Shortcut::new(ShortcutKind::Padded, 1, 3, 2, &device).unwrap();
+        let shortcut = Shortcut::new(ShortcutKind::Padded, 1, 3, 2, Affine::PerWing, &device).unwrap();
         let x = Tensor::<4>::from_data([[[[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]], &device);
         let y = shortcut.forward(x);
         assert_eq!(y.dims(), [1, 3, 2, 2]);
@@ -102,7 +103,9 @@ mod tests {
 
     #[test]
     fn an_unchanged_shape_needs_no_shortcut() {
-        assert!(Shortcut::new(ShortcutKind::Projected, 8, 8, 1, &Device::flex()).is_none());
-        assert!(Shortcut::new(ShortcutKind::Projected, 8, 8, 2, &Device::flex()).is_some());
+        let projected =
+            |stride| Shortcut::new(ShortcutKind::Projected, 8, 8, stride, Affine::PerWing, &Device::flex());
+        assert!(projected(1).is_none());
+        assert!(projected(2).is_some());
     }
 }

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 
 use crate::architectures::naming::Naming;
 use crate::error::ModelError;
+use crate::import::affine::in_form_of;
 use crate::import::checkpoint::Checkpoint;
 use crate::import::entry::Entry;
 use crate::import::locate::{Location, locate};
@@ -32,7 +33,8 @@ use crate::network::slots::{Layout, Slot, slots, values as own_values};
 /// normalisation, which the model takes over). Whatever stands in front of the network's own keys,
 /// `module.`, `model.` and the like, is found and stripped. Dense weights are transposed. A file
 /// with one set of batch-normalisation values fills both wings with it. A CIFAR ResNet whose configuration leaves its
-/// [`Shortcuts`](crate::Shortcuts) open takes those of the file.
+/// [`Shortcuts`](crate::Shortcuts) open takes those of the file; likewise a network whose configuration does not say
+/// whether the wings share gamma and beta.
 ///
 /// Pickles are parsed and never executed. The network comes back in the wing that a new one has,
 /// and shares nothing with the one that went in.
@@ -120,7 +122,8 @@ fn import(
     if let Some(card) = &card {
         card.expect(&checkpoint.path, net.architecture(), net.num_classes())?;
     }
-    let mut net = with_shortcuts_of(net, checkpoint, options)?;
+    let affine = net.config().affine();
+    let mut net = in_form_of(with_shortcuts_of(net, checkpoint, options)?, checkpoint)?;
     let location = find(&net, checkpoint, options)?;
     let slots = places(&net, checkpoint);
     let [channels, ..] = net.input_shape();
@@ -148,7 +151,8 @@ fn import(
     };
     if let (Some(card), NormalisationSource::File) = (&card, options.normalisation()) {
         normalisation = card.config().normalisation().cloned();
-        net = net.with_config(card.config().clone());
+        let affine = net.config().affine();
+        net = net.with_config(card.config().clone().with_affine(affine));
     }
     if let Some(normalisation) = &normalisation {
         net = net.with_normalisation(normalisation.clone())?;
@@ -174,7 +178,13 @@ fn import(
         normalisation,
         shortcuts: net.config().shortcuts(),
     };
-    Ok((net.rebuilt(values), report))
+    let net = net.rebuilt(values);
+    // Chosen by the caller: whatever the file had.
+    let net = match affine {
+        Some(affine) => net.with_affine(affine)?,
+        None => net,
+    };
+    Ok((net, report))
 }
 
 fn mismatch(net: &Net, checkpoint: &Checkpoint, mismatch: ImportMismatch) -> ModelError {

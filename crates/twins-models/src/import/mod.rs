@@ -1,5 +1,6 @@
 //! Weights from PyTorch, safetensors and Burn files, strictly.
 
+mod affine;
 mod archive;
 mod burnpack_file;
 pub(crate) mod checkpoint;

@@ -6,6 +6,7 @@ use crate::import::rename::Rename;
 
 /// Where the normalisation of the imported model comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NormalisationSource {
     /// The file's normaliser buffers if it has them, else the model's configuration.
     #[default]
@@ -26,10 +27,13 @@ pub enum NormalisationSource {
 /// Patterns are compared with the file's keys after renaming, or, for a missing entry, with the key that it
 /// would have there. What an allowed entry would have filled keeps its initial values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ImportOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     allow: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     renames: Vec<Rename>,
     normalisation: NormalisationSource,
 }
@@ -111,6 +115,22 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_read_as_they_are_written() {
+        let all = ImportOptions::new()
+            .with_entry("state_dict")
+            .with_allow("fc.*")
+            .with_rename("^conv_=conv".parse().unwrap())
+            .with_normalisation(NormalisationSource::Model);
+        for options in [ImportOptions::new(), all] {
+            let json = serde_json::to_string(&options).unwrap();
+            assert_eq!(serde_json::from_str::<ImportOptions>(&json).unwrap(), options, "{json}");
+        }
+        assert_eq!(serde_json::from_str::<ImportOptions>("{}").unwrap(), ImportOptions::new());
+        let message = serde_json::from_str::<ImportOptions>(r#"{"alow": []}"#).unwrap_err().to_string();
+        assert!(message.contains("unknown field `alow`"), "{message}");
+    }
 
     #[test]
     fn a_star_stands_for_any_text() {

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use twins_nn::Affine;
 
 use crate::architectures::architecture::Architecture;
 use crate::architectures::shortcuts::Shortcuts;
@@ -20,6 +21,7 @@ use crate::network::normalisation::Normalisation;
 /// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn`, ≥ 32 for `convnext-tiny` |
 /// | `upsampling` | none | height and width that images are enlarged to inside the model, nearest pixel | ≥ `image_size` |
 /// | `shortcuts` | none: those of the imported weights, padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
+/// | `affine` | none: that of the imported model file, one per wing otherwise | whether the two wings share gamma and beta | shared ones with batch normalisation only |
 /// | `seed` | 0 | initial weights | any |
 ///
 /// ```
@@ -41,6 +43,8 @@ pub struct ModelConfig {
     upsampling: Option<[usize; 2]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shortcuts: Option<Shortcuts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    affine: Option<Affine>,
     seed: u64,
 }
 
@@ -55,6 +59,7 @@ impl ModelConfig {
             image_size: [height, width],
             upsampling: None,
             shortcuts: None,
+            affine: None,
             seed: 0,
         }
     }
@@ -100,6 +105,24 @@ impl ModelConfig {
         self
     }
 
+    /// Sets whether each wing of the batch normalisations has its own gamma and beta, or both wings apply and train one
+    /// ([`Affine::Shared`]). With `None`, the default, an imported model file keeps its form, and other networks have one
+    /// per wing. With a choice, an imported network is converted as [`Net::with_affine`] does.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use twins_models::{Architecture, ModelConfig};
+    /// use twins_nn::Affine;
+    ///
+    /// let config = ModelConfig::new(Architecture::ResNet20, 10).with_affine(Some(Affine::Shared));
+    /// assert_eq!(config.init(&Device::flex())?.affine(), Affine::Shared);
+    /// # Ok::<(), twins_models::ModelError>(())
+    /// ```
+    pub fn with_affine(mut self, affine: Option<Affine>) -> Self {
+        self.affine = affine;
+        self
+    }
+
     /// Sets the seed of the initial weights.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -131,6 +154,11 @@ impl ModelConfig {
         self.shortcuts
     }
 
+    /// Whether the wings share gamma and beta; `None` where it is left to the import.
+    pub fn affine(&self) -> Option<Affine> {
+        self.affine
+    }
+
     /// Shape `[channels, height, width]` of the images.
     pub fn input_shape(&self) -> [usize; 3] {
         let [channels, _, _] = self.architecture.input_shape();
@@ -152,11 +180,12 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Classes`], [`ModelError::NormalisationChannels`], [`ModelError::Shortcuts`] or
-    /// [`ModelError::ImageSize`].
+    /// [`ModelError::Classes`], [`ModelError::NormalisationChannels`], [`ModelError::Shortcuts`],
+    /// [`ModelError::NoBatchNorm`] or [`ModelError::ImageSize`].
     pub fn init(&self, device: &Device) -> Result<Net, ModelError> {
         self.check()?;
-        Ok(Net::new(BodySpec::new(self.architecture, self.shortcuts), self.clone(), device))
+        let affine = self.affine.unwrap_or(Affine::PerWing);
+        Ok(Net::new(BodySpec::new(self.architecture, self.shortcuts, affine), self.clone(), device))
     }
 
     pub(crate) fn check(&self) -> Result<(), ModelError> {
@@ -174,6 +203,9 @@ impl ModelConfig {
             && !arch.has_both_shortcuts()
         {
             return Err(ModelError::Shortcuts { arch, shortcuts });
+        }
+        if self.affine == Some(Affine::Shared) && !arch.has_batch_norm() {
+            return Err(ModelError::NoBatchNorm { arch });
         }
         let [height, width] = self.upsampling.unwrap_or(self.image_size);
         let refuse = |remedy| Err(ModelError::ImageSize { arch, height, width, remedy });

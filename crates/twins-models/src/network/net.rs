@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::module::Module;
 use burn::nn::LinearConfig;
 use burn::tensor::{Device, Tensor};
-use twins_nn::{HeadError, ImageClassifier};
+use twins_nn::{Affine, HeadError, ImageClassifier};
 
 use crate::architectures::architecture::Architecture;
 use crate::architectures::naming::Naming;
@@ -15,7 +15,7 @@ use crate::error::ModelError;
 use crate::network::config::ModelConfig;
 use crate::network::initial::Initialise;
 use crate::network::normalisation::Normalisation;
-use crate::network::slots::{filled, values};
+use crate::network::slots::{filled, slots, values};
 use crate::network::upsample::upsample_nearest;
 
 /// A network of any [`Architecture`], from images in [0, 1] to logits.
@@ -122,6 +122,54 @@ impl Net {
         Ok(Self { config, ..self })
     }
 
+    /// Whether each wing of the batch normalisations has its own gamma and beta.
+    pub fn affine(&self) -> Affine {
+        self.spec.affine()
+    }
+
+    /// The network with one gamma and beta per wing, or with ones that both wings apply and train ([`Affine::Shared`]).
+    ///
+    /// [`Affine::Shared`] keeps those of the adaptive wing and drops the frozen wing's; [`Affine::PerWing`] copies them for
+    /// the frozen wing. The result is in the wing that a new network has. A model file keeps the form.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use twins_models::{Architecture, ModelConfig};
+    /// use twins_nn::Affine;
+    ///
+    /// let net = ModelConfig::new(Architecture::ResNet8, 10).init(&Device::flex())?;
+    /// assert_eq!(net.affine(), Affine::PerWing);
+    /// assert_eq!(net.with_affine(Affine::Shared)?.affine(), Affine::Shared);
+    /// # Ok::<(), twins_models::ModelError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NoBatchNorm`] for shared ones in a network without batch normalisation.
+    pub fn with_affine(self, affine: Affine) -> Result<Self, ModelError> {
+        let config = self.config.clone().with_affine(Some(affine));
+        config.check()?;
+        if self.affine() == affine {
+            return Ok(Self { config, ..self });
+        }
+        let mut own = self.own_values();
+        let device = self.body.head().weight.lazy_device();
+        let fresh = Self::new(self.spec.with_affine(affine), config, &device);
+        for slot in slots(&fresh.body) {
+            if let (false, Some(adaptive)) = (own.contains_key(&slot.path), slot.adaptive_path())
+                && let Some(copy) = own.get(&adaptive).cloned()
+            {
+                own.insert(slot.path, copy);
+            }
+        }
+        Ok(Self { body: filled(fresh.body, own), ..fresh })
+    }
+
+    /// All values by path, with running statistics up to the last batch.
+    fn own_values(&self) -> HashMap<String, Vec<f32>> {
+        values(&self.body.valid()).into_iter().map(|(path, data)| (path, data.iter().collect())).collect()
+    }
+
     pub(crate) fn with_config(self, config: ModelConfig) -> Self {
         Self { config, ..self }
     }
@@ -151,10 +199,10 @@ impl Net {
     /// The network with these shortcuts; what both forms have keeps its values, projections are initial.
     pub(crate) fn with_shortcuts(self, shortcuts: Shortcuts) -> Self {
         let device = self.body.head().weight.lazy_device();
-        let own = values(&self.body.valid()).into_iter().map(|(path, data)| (path, data.iter().collect()));
+        let own = self.own_values();
         let config = self.config.with_shortcuts(Some(shortcuts));
         let fresh = Self::new(self.spec.with_shortcuts(shortcuts), config, &device);
-        Self { body: filled(fresh.body, own.collect()), ..fresh }
+        Self { body: filled(fresh.body, own), ..fresh }
     }
 
     /// The spellings of its entries that published checkpoints use; exports have the first.
@@ -179,7 +227,10 @@ impl ImageClassifier for Net {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use burn::module::{ModuleVisitor, Param};
+    use twins_nn::{TwinsModule, Wing};
 
     use super::*;
 
@@ -260,6 +311,77 @@ mod tests {
         let net = net.with_new_head(2, 0).unwrap();
         let grads = net.forward(Tensor::ones([1, 1, 28, 28], &device)).sum().backward();
         assert!(net.body().head().weight.val().grad(&grads).is_some());
+    }
+
+    /// The gradients of the logits' weighted sum at every gamma and beta, by path.
+    fn affine_gradients(net: &Net, images: Tensor<4>, weights: Tensor<2>) -> BTreeMap<String, Vec<f32>> {
+        struct Gradients<'g> {
+            of: &'g burn::tensor::Gradients,
+            path: Vec<String>,
+            found: BTreeMap<String, Vec<f32>>,
+        }
+
+        impl ModuleVisitor for Gradients<'_> {
+            fn enter_module(&mut self, name: &str, _container: &str) {
+                self.path.push(name.to_owned());
+            }
+
+            fn exit_module(&mut self, _name: &str, _container: &str) {
+                self.path.pop();
+            }
+
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let name = self.path.last().map(String::as_str).unwrap_or_default();
+                if name.ends_with("gamma") || name.ends_with("beta") {
+                    let gradient = param.val().grad(self.of).map(|gradient| gradient.into_data());
+                    let values = gradient.map(|data| data.try_to_vec::<f32>().unwrap());
+                    self.found.insert(self.path.join("."), values.unwrap_or_default());
+                }
+            }
+        }
+
+        let gradients = (net.forward(images) * weights).sum().backward();
+        let mut visitor = Gradients { of: &gradients, path: Vec::new(), found: BTreeMap::new() };
+        net.visit(&mut visitor);
+        visitor.found
+    }
+
+    #[test]
+    fn both_wings_gradients_accumulate_in_a_shared_gamma() {
+        let device = Device::flex().autodiff();
+        let config = ModelConfig::new(Architecture::TinyResNet, 3);
+        let net = config.init(&device).unwrap();
+        let draw = |count: usize, shift: usize| -> Vec<f32> {
+            (0..count).map(|i| ((i * 37 + shift) % 101) as f32 / 101.0).collect()
+        };
+        let images =
+            Tensor::<1>::from_floats(draw(4 * 3 * 32 * 32, 5).as_slice(), &device).reshape([4, 3, 32, 32]);
+        let weights = Tensor::<1>::from_floats(draw(12, 1).as_slice(), &device).reshape([4, 3]);
+        let half = |wing, first: usize| {
+            let images = images.clone().narrow(0, first, 2);
+            affine_gradients(&net.clone().with_wing(wing), images, weights.clone().narrow(0, first, 2))
+        };
+        let (frozen, adaptive) = (half(Wing::Frozen, 0), half(Wing::AdaptiveTraining, 2));
+        let split = |net: Net| affine_gradients(&net.with_wing(Wing::Split), images.clone(), weights.clone());
+        let per_wing = split(net.clone());
+        let shared = split(net.clone().with_affine(Affine::Shared).unwrap());
+        // 7 layers with a gamma and a beta: per wing, and shared.
+        assert_eq!((per_wing.len(), shared.len()), (28, 14));
+        // Rounding of sums over up to 2 · 16 · 16 values of order 1, through seven layers.
+        let close = |a: &[f32], b: &[f32], path: &str| {
+            let largest = b.iter().fold(1e-3f32, |most, value| most.max(value.abs()));
+            assert!(a.len() == b.len() && !a.is_empty(), "{path}");
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * largest), "{path}: {a:?} {b:?}");
+        };
+        for (path, gradient) in &shared {
+            let (layer, field) = path.rsplit_once('.').unwrap();
+            let of_frozen = &frozen[&format!("{layer}.frozen_{field}")];
+            let sum: Vec<f32> = of_frozen.iter().zip(&adaptive[path]).map(|(a, b)| a + b).collect();
+            close(gradient, &sum, path);
+            close(&per_wing[path], &adaptive[path], path);
+            close(&per_wing[&format!("{layer}.frozen_{field}")], of_frozen, path);
+            assert!(of_frozen.iter().any(|value| value.abs() > 1e-3), "the frozen wing takes part: {path}");
+        }
     }
 
     #[test]

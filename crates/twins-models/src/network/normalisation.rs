@@ -1,5 +1,8 @@
 //! Normalisation of images inside the model.
 
+use std::fmt;
+use std::str::FromStr;
+
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +15,53 @@ use crate::error::ModelError;
 /// It belongs to the model, not to the data, so that attacks work on [0, 1] images and epsilon
 /// means the same for every model. The values are configuration: they are saved with the model,
 /// are no parameters, and take no gradient.
+///
+/// As text it is `imagenet`, `cifar10`, `cifar100`, or one number per channel as `MEAN,…/STD,…`. Files may have the text, or
+/// a table of the lists `mean` and `std`, which is what is written.
+///
+/// ```
+/// use twins_models::Normalisation;
+///
+/// let half: Normalisation = "0.5,0.5,0.5/0.25,0.25,0.25".parse()?;
+/// assert_eq!(half.mean(), [0.5; 3]);
+/// assert_eq!("imagenet".parse::<Normalisation>()?, Normalisation::imagenet());
+/// assert!("imagnet".parse::<Normalisation>().unwrap_err().to_string().contains("cifar10"));
+/// # Ok::<(), twins_models::ModelError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "TextOrTable")]
 pub struct Normalisation {
     mean: Vec<f32>,
     std: Vec<f32>,
+}
+
+/// As it is read, not yet checked.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected imagenet, cifar10, cifar100, MEAN,…/STD,…, or a table of the lists mean and std"
+)]
+enum TextOrTable {
+    Text(String),
+    Table(Table),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl TryFrom<TextOrTable> for Normalisation {
+    type Error = ModelError;
+
+    fn try_from(given: TextOrTable) -> Result<Self, ModelError> {
+        match given {
+            TextOrTable::Text(text) => text.parse(),
+            TextOrTable::Table(Table { mean, std }) => Self::new(mean, std),
+        }
+    }
 }
 
 impl Normalisation {
@@ -80,6 +126,38 @@ impl Normalisation {
     }
 }
 
+impl Normalisation {
+    fn named() -> [(&'static str, Self); 3] {
+        [("imagenet", Self::imagenet()), ("cifar10", Self::cifar10()), ("cifar100", Self::cifar100())]
+    }
+}
+
+impl FromStr for Normalisation {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        if let Some((_, normalisation)) = Self::named().into_iter().find(|(name, _)| *name == text) {
+            return Ok(normalisation);
+        }
+        let numbers = |list: &str| list.split(',').map(|number| number.trim().parse::<f32>().ok()).collect();
+        let lists = text.split_once('/').map(|(mean, std)| (numbers(mean), numbers(std)));
+        match lists {
+            Some((Some(mean), Some(std))) => Self::new(mean, std),
+            _ => Err(ModelError::NormalisationText { text: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Normalisation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = Self::named().into_iter().find(|(_, named)| named == self) {
+            return f.write_str(name);
+        }
+        let list = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+        write!(f, "{}/{}", list(&self.mean), list(&self.std))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
@@ -95,7 +173,29 @@ mod tests {
         ) {
             let norm = Normalisation::new(vec![mean], vec![std]).unwrap();
             let text = serde_json::to_string(&norm).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Normalisation>(&text).unwrap(), norm);
+            prop_assert_eq!(&serde_json::from_str::<Normalisation>(&text).unwrap(), &norm);
+            prop_assert_eq!(norm.to_string().parse::<Normalisation>().unwrap(), norm);
+        }
+    }
+
+    #[test]
+    fn text_is_read_and_written() {
+        for text in ["imagenet", "cifar10", "cifar100", "0.25/0.5", "0.1,0.2,0.3/1,2,3"] {
+            let norm: Normalisation = text.parse().unwrap();
+            assert_eq!(norm.to_string(), text);
+            assert_eq!(serde_json::from_str::<Normalisation>(&format!("{text:?}")).unwrap(), norm);
+        }
+        for (json, expected) in [
+            (r#""imagnet""#, "imagnet"),
+            (r#""0.5""#, "MEAN"),
+            (r#""0.5/x""#, "MEAN"),
+            (r#""0.5/0""#, "positive"),
+            (r#"{"mean": [0.5], "std": [-1]}"#, "positive"),
+            (r#"{"mean": [0.5]}"#, "mean and std"),
+            ("3", "mean and std"),
+        ] {
+            let message = serde_json::from_str::<Normalisation>(json).unwrap_err().to_string();
+            assert!(message.contains(expected), "{json}: {message}");
         }
     }
 

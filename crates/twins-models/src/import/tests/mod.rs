@@ -1,5 +1,6 @@
 //! Imports of the files of `tests/golden/formats`, which hold the weights of `tests/golden/torch`.
 
+mod affine;
 mod formats;
 mod published;
 mod renames;

@@ -2,7 +2,7 @@
 
     python3 generate.py        (PyTorch 2.6, torchvision 0.21; CPU; a few minutes and 4 GB)
 
-The weights are a hash of the entry's name and the value's index, which the test in src/full_size.rs computes alike, so
+The weights are a hash of the entry's name and the value's index, which the test in src/architectures/full_size.rs computes alike, so
 that none are stored: expected.safetensors holds the logits alone, and each network's number of parameters as PyTorch
 counts them. The ImageNet networks are torchvision's own.
 """

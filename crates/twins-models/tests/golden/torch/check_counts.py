@@ -1,4 +1,4 @@
-"""Prints the number of parameters of the published networks, which the test in src/spec.rs holds."""
+"""Prints the number of parameters of the published networks, which the test in src/architectures/spec.rs holds."""
 
 import functools
 

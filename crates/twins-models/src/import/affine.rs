@@ -1,0 +1,23 @@
+//! Whether the file of a two-wing network has one gamma and beta per wing.
+
+use twins_nn::Affine;
+
+use crate::error::ModelError;
+use crate::import::checkpoint::Checkpoint;
+use crate::network::net::Net;
+
+/// The network in the form of the file: `PerWing` where the file has a frozen gamma, `Shared` where it has frozen
+/// statistics alone. Files of other programs have neither and fill both forms.
+pub(super) fn in_form_of(net: Net, checkpoint: &Checkpoint) -> Result<Net, ModelError> {
+    let has = |leaves: [&str; 2]| {
+        checkpoint.entries.keys().any(|key| leaves.contains(&key.rsplit('.').next().unwrap_or_default()))
+    };
+    let form = if has(["frozen_weight", "frozen_gamma"]) {
+        Affine::PerWing
+    } else if has(["frozen_running_mean", "frozen_mean"]) {
+        Affine::Shared
+    } else {
+        return Ok(net);
+    };
+    if net.affine() == form || !net.architecture().has_batch_norm() { Ok(net) } else { net.with_affine(form) }
+}
