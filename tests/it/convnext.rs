@@ -84,7 +84,9 @@ fn the_two_wing_methods_say_why_they_refuse_it() {
         assert!(
             message.contains("batch-normalisation weights and statistics")
                 && message.contains("such as ConvNeXt")
-                && message.ends_with("use a method with one wing: standard, at, trades, mart, auto-lora"),
+                && message.ends_with(
+                    "use a method with one wing: standard, at, frozen-at, trades, mart, auto-lora"
+                ),
             "{message}"
         );
     }

@@ -240,6 +240,11 @@ impl Golden {
     }
 }
 
+/// The name in the golden file of a parameter of AutoLoRa's branch; `None` of the net's own.
+fn golden_name(path: &str) -> Option<String> {
+    path.strip_prefix("objective-parameters.").map(|factor| format!("auto-lora.{factor}"))
+}
+
 /// The parameters of a branch, of which a plain net has none.
 struct BranchVisitor<'a> {
     golden: &'a mut Golden,
@@ -260,12 +265,12 @@ impl ModuleVisitor for BranchVisitor<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.path.join(".");
-        if path.starts_with("auto-lora.") {
+        if let Some(name) = golden_name(&path) {
             let found = match self.gradients {
                 Some(gradients) => gradients.get::<D>(param.id).unwrap(),
                 None => param.val(),
             };
-            self.golden.compare(&format!("{}.{path}", self.entry), found);
+            self.golden.compare(&format!("{}.{name}", self.entry), found);
         }
     }
 }
@@ -287,13 +292,11 @@ impl ModuleMapper for InitialBranch<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let path = self.path.join(".");
-        match path.starts_with("auto-lora.") {
-            true => param.map(|old| {
-                let initial = self.golden.tensor::<D>(&format!("initial.{path}"), &old.device());
-                assert!(initial.dims() == old.dims(), "{path}");
-                initial.require_grad()
-            }),
-            false => param,
-        }
+        let Some(name) = golden_name(&path) else { return param };
+        param.map(|old| {
+            let initial = self.golden.tensor::<D>(&format!("initial.{name}"), &old.device());
+            assert!(initial.dims() == old.dims(), "{path}");
+            initial.require_grad()
+        })
     }
 }

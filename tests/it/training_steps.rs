@@ -7,22 +7,21 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use burn_twins::nn::TwinsModule;
 use burn_twins::train::{
-    Accuracy, At, AutoLoraConfig, Branched, Mart, Objective, Sgd, Standard, StepSettings, Trades,
-    TrainingBatch, TwinsAt, TwinsTrades, step,
+    Accuracy, At, AutoLora, AutoLoraConfig, Mart, Objective, Sgd, Standard, StepSettings, Trades,
+    TrainingBatch, TrainingModel, TwinsAt, TwinsTrades, step_with_parameters,
 };
 
 const PROBE: &str = "linear_probe";
 
-/// What a golden case trains: a net, perhaps with something around it.
-struct Case<T> {
+struct Case {
     name: &'static str,
-    wrap: fn(&Golden, Net) -> T,
-    net: fn(&T) -> &Net,
-    objective: fn(&Golden) -> Box<dyn Objective<T>>,
+    /// Decides what of the net is trained.
+    prepare: fn(Net) -> Net,
+    objective: fn(&Golden) -> Box<dyn Objective<Net>>,
     awp_gamma: Option<f64>,
 }
 
-impl<T: Module> Case<T> {
+impl Case {
     fn three_steps(&self) {
         for (name, device) in crate::support::devices() {
             let worst = self.three_steps_on(device);
@@ -36,8 +35,10 @@ impl<T: Module> Case<T> {
         let mut golden = if case.contains('/') { Golden::read(case) } else { Golden::read_plain(case) };
         let device = inner.clone().autodiff();
         let objective = (self.objective)(&golden);
-        let net = golden.net(&device);
-        let mut model = (self.wrap)(&golden, net);
+        let net = (self.prepare)(golden.net(&device));
+        let parameters = objective.parameters(&net).unwrap();
+        let initial = &mut InitialBranch { golden: &golden, path: Vec::new() };
+        let mut model = TrainingModel { model: net, parameters }.map(initial);
         let mut optimiser = Sgd::new(golden.setting("momentum"), golden.setting("weight_decay"));
         let settings = StepSettings { awp_gamma: self.awp_gamma, ..StepSettings::new(golden.setting("lr")) };
         let expected = golden.tensors["losses"].as_slice::<f32>().unwrap().to_vec();
@@ -54,13 +55,14 @@ impl<T: Module> Case<T> {
             if number == 1 && self.awp_gamma.is_none() && case != PROBE {
                 // On a copy: the passes move the running statistics.
                 let copy = model.valid().train().with_wing(golden.wing());
-                let loss = objective.loss(&copy, &batch);
+                let loss = objective.loss_with_parameters(&copy.model, &copy.parameters, &batch);
                 golden.compare("step1.logits", loss.logits.clone().inner());
                 let gradients = GradientsParams::from_grads(loss.total.backward(), &copy);
-                golden.compare_gradients((self.net)(&copy), &gradients);
+                golden.compare_gradients(&copy.model, &gradients);
                 golden.compare_branch("step1.grad", &copy, Some(&gradients));
             }
-            let (trained, report) = step(model, &*objective, &mut optimiser, &batch, &settings).unwrap();
+            let made = step_with_parameters(model, &*objective, &mut optimiser, &batch, &settings);
+            let (trained, report) = made.unwrap();
             model = trained;
             let losses = match report.frozen_loss {
                 Some(frozen) => vec![frozen, report.adaptive_loss, report.loss],
@@ -71,21 +73,21 @@ impl<T: Module> Case<T> {
                 golden.worst = golden.worst.max(error as f32);
                 assert!(error <= f64::from(TOLERANCE), "loss of step {number}: {found}, not {expected}");
             }
-            golden.compare_weights(number, (self.net)(&model));
+            golden.compare_weights(number, &model.model);
             golden.compare_branch(&format!("step{number}.after"), &model, None);
         }
-        golden.compare_evaluation((self.net)(&model), &inner);
+        golden.compare_evaluation(&model.model, &inner);
         golden.worst
     }
 }
 
 fn three_steps(name: &'static str, objective: fn(&Golden) -> Box<dyn Objective<Net>>) {
-    Case { name, wrap: |_, net| net, net: |net| net, objective, awp_gamma: None }.three_steps();
+    Case { name, prepare: |net| net, objective, awp_gamma: None }.three_steps();
 }
 
 /// With the weight perturbation of the generator.
 fn three_perturbed_steps(name: &'static str, objective: fn(&Golden) -> Box<dyn Objective<Net>>) {
-    Case { name, wrap: |_, net| net, net: |net| net, objective, awp_gamma: Some(0.05) }.three_steps();
+    Case { name, prepare: |net| net, objective, awp_gamma: Some(0.05) }.three_steps();
 }
 
 #[test]
@@ -131,29 +133,16 @@ fn mart() {
 
 #[test]
 fn linear_probe() {
-    Case {
-        name: PROBE,
-        wrap: |_, net| net.probed(),
-        net: |net| net,
-        objective: |_| Box::new(At),
-        awp_gamma: None,
-    }
-    .three_steps();
+    Case { name: PROBE, prepare: Net::probed, objective: |_| Box::new(At), awp_gamma: None }.three_steps();
 }
 
 #[test]
 fn auto_lora() {
-    Case {
-        name: "auto_lora",
-        wrap: |golden, net| {
-            let branched = Branched::new(net, 4, &[], 0).unwrap();
-            branched.map(&mut InitialBranch { golden, path: Vec::new() })
-        },
-        net: Branched::model,
-        objective: |_| Box::new(AutoLoraConfig::default().objective(Accuracy { correct: 3, total: 8 })),
-        awp_gamma: None,
-    }
-    .three_steps();
+    three_steps("auto_lora", |_| {
+        let config = AutoLoraConfig::new(4);
+        let weights = config.loss_weights(Accuracy { correct: 3, total: 8 });
+        Box::new(AutoLora::new(config).with_loss_weights(weights))
+    });
 }
 
 #[test]

@@ -254,6 +254,12 @@ pub enum TrainError {
          head; freeze less, or use the method \"trades\""
     )]
     NothingToBranch,
+    /// A custom objective could not create its parameters or prepare for an epoch.
+    #[error("the training objective: {source}")]
+    Objective {
+        /// The objective's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A loss, a gradient or a weight is NaN or infinite.
     #[error(
         "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}): {origin}; lower the learning rate, clip \
@@ -358,6 +364,16 @@ pub enum TrainError {
     /// Everything is frozen.
     #[error("nothing is left to train: every parameter is frozen; freeze less")]
     NothingToTrain,
+}
+
+impl TrainError {
+    /// Adds the checkpoint to resume from to the error of a device.
+    pub(crate) fn with_checkpoint(mut self, newest: Option<PathBuf>) -> Self {
+        if let Self::Device { checkpoint, .. } = &mut self {
+            *checkpoint = newest;
+        }
+        self
+    }
 }
 
 /// A number of things, in words.

@@ -29,10 +29,11 @@ pub use data_parallel::{MIN_IMAGES_PER_WING, evaluate, evaluate_on};
 pub use error::TrainError;
 pub use metrics::{Accuracy, EpochMetrics, Evaluation, LayerMetrics, StepReport};
 pub use objectives::{
-    At, AutoLora, AutoLoraConfig, Branched, Loss, Mart, Objective, Standard, Trades, TrainingBatch,
-    TrainingImages, TwinsAt, TwinsTrades,
+    At, AutoLora, AutoLoraConfig, AutoLoraWeights, EpochStart, FrozenAt, Loss, Mart, Objective,
+    ObjectiveParameters, Standard, Trades, TrainingBatch, TrainingImages, TrainingModel, TwinsAt,
+    TwinsTrades,
 };
-pub use optimisers::{AwpConfig, Position, Schedule, Sgd, StepSettings, step};
+pub use optimisers::{AwpConfig, Position, Schedule, Sgd, StepSettings, step, step_with_parameters};
 pub use parameters::Weights;
 pub use session::{Ended, ProgressDisplay, Trained, Trainer};
 pub use twins_nn::ImageClassifier;

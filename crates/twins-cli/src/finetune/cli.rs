@@ -67,8 +67,8 @@ pub struct Cli {
     #[arg(long)]
     pub show_config: bool,
 
-    /// Method: at, trades, mart, auto-lora, twins-at, twins-trades or standard. Without --weights both at and twins-at
-    /// are run.
+    /// Method: at, frozen-at, trades, mart, auto-lora, twins-at, twins-trades or standard. Without --weights both at and
+    /// twins-at are run.
     #[arg(long)]
     pub method: Option<Method>,
 

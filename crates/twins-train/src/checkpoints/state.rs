@@ -70,7 +70,7 @@ pub(crate) struct ExactSums {
     frozen: Option<u64>,
     gradient_norms: BTreeMap<String, u64>,
     #[serde(default)]
-    natural: Option<Accuracy>,
+    objective_accuracies: BTreeMap<String, Accuracy>,
     #[serde(default)]
     measuring: u64,
 }
@@ -87,7 +87,7 @@ impl From<&EpochSums> for ExactSums {
                 .iter()
                 .map(|(path, norm)| (path.clone(), norm.to_bits()))
                 .collect(),
-            natural: sums.natural,
+            objective_accuracies: sums.objective_accuracies.clone(),
             measuring: sums.measuring.to_bits(),
         }
     }
@@ -114,7 +114,7 @@ impl From<&ExactSums> for EpochSums {
                 .iter()
                 .map(|(path, bits)| (path.clone(), f64::from_bits(*bits)))
                 .collect(),
-            natural: exact.natural,
+            objective_accuracies: exact.objective_accuracies.clone(),
             measuring: f64::from_bits(exact.measuring),
         }
     }
@@ -207,7 +207,7 @@ mod tests {
         let sums = EpochSums {
             loss: 0.1 + 0.2,
             frozen: Some(1.0 / 3.0),
-            natural: Some(Accuracy { correct: 1, total: 3 }),
+            objective_accuracies: BTreeMap::from([("a".into(), Accuracy { correct: 1, total: 3 })]),
             measuring: 0.1,
             gradient_norms: BTreeMap::from([("a".into(), f64::MIN_POSITIVE)]),
             ..EpochSums::default()

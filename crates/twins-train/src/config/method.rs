@@ -2,57 +2,100 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use twins_nn::{ImageClassifier, Wing};
 
+use super::train_config::TrainConfig;
 use crate::error::TrainError;
+use crate::objectives::{At, AutoLora, FrozenAt, Mart, Objective, Standard, Trades, TwinsAt, TwinsTrades};
 
-/// What is minimised in training; each has its equation in the documentation of its objective.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// Clean training: no adversary, see [`Standard`](crate::Standard).
-    Standard,
-    /// Adversarial training with ordinary batch normalisation, see [`At`](crate::At).
-    At,
-    /// TRADES with ordinary batch normalisation, see [`Trades`](crate::Trades).
-    Trades,
-    /// MART with ordinary batch normalisation, see [`Mart`](crate::Mart).
-    Mart,
-    /// Clean images train a low-rank branch, adversarial ones the model; see [`AutoLora`](crate::AutoLora).
-    AutoLora,
-    /// Adversarial training split between the two wings, see [`TwinsAt`](crate::TwinsAt).
-    TwinsAt,
-    /// TRADES split between the two wings, see [`TwinsTrades`](crate::TwinsTrades).
-    TwinsTrades,
+/// Makes [`Method`] of a line for each method: variant, name, wing, description and objective.
+macro_rules! methods {
+    (|$config:ident| $($method:ident $name:literal $wing:ident $description:literal => $objective:expr;)*) => {
+        /// The objective of a training; each variant's objective documents its equation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Method {
+            $(
+                #[doc = concat!(
+                    $description, "; see [`", stringify!($method), "`](crate::", stringify!($method), ")."
+                )]
+                $method,
+            )*
+        }
+
+        impl Method {
+            /// Every method, in the order of the documentation.
+            pub const ALL: [Method; [$($name),*].len()] = [$(Method::$method),*];
+
+            /// The name on the command line and in configuration files.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Method::$method => $name,)*
+                }
+            }
+
+            /// What the method does, in one phrase.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Method::$method => $description,)*
+                }
+            }
+
+            /// The wing that two-wing layers run in the objective's loss.
+            pub fn wing(self) -> Wing {
+                match self {
+                    $(Method::$method => Wing::$wing,)*
+                }
+            }
+
+            /// The method's objective with the settings of a configuration.
+            ///
+            /// ```
+            /// use burn::nn::Linear;
+            /// # use burn::tensor::Tensor;
+            /// # use twins_train::ImageClassifier;
+            /// use twins_train::{Method, TrainConfig};
+            ///
+            /// # #[derive(burn::module::Module, Debug)]
+            /// # struct Net { linear: Linear }
+            /// # impl ImageClassifier for Net {
+            /// #     fn logits(&self, images: Tensor<4>) -> Tensor<2> { self.linear.forward(images.flatten(1, 3)) }
+            /// # }
+            /// let objective = Method::TwinsAt.objective::<Net>(&TrainConfig::default());
+            /// assert_eq!(objective.wing(), Method::TwinsAt.wing());
+            /// ```
+            pub fn objective<M: ImageClassifier>(self, $config: &TrainConfig) -> Box<dyn Objective<M>> {
+                match self {
+                    $(Method::$method => Box::new($objective),)*
+                }
+            }
+        }
+    };
+}
+
+methods! { |config|
+    Standard "standard" AdaptiveTraining "Clean training without an adversary" => Standard;
+    At "at" AdaptiveTraining "Adversarial training with ordinary batch normalisation" => At;
+    FrozenAt "frozen-at" Adaptive "Adversarial training with fixed batch-normalisation statistics" => FrozenAt;
+    Trades "trades" AdaptiveTraining "TRADES with ordinary batch normalisation" => Trades { beta: config.beta };
+    Mart "mart" AdaptiveTraining "MART with ordinary batch normalisation" => Mart { beta: config.beta };
+    AutoLora "auto-lora" AdaptiveTraining "AutoLoRa: a low-rank branch for clean images" => auto_lora(config);
+    TwinsAt "twins-at" Split "Adversarial training split between the wings" => TwinsAt { lambda: config.lambda };
+    TwinsTrades "twins-trades" Split "TRADES split between the wings" => twins_trades(config);
+}
+
+fn auto_lora(config: &TrainConfig) -> AutoLora {
+    AutoLora::new(config.auto_lora).with_seed(config.seed).with_frozen(config.freeze.clone())
+}
+
+fn twins_trades(config: &TrainConfig) -> TwinsTrades {
+    TwinsTrades { lambda: config.lambda, beta: config.beta }
 }
 
 impl Method {
-    /// Every method, in the order of the documentation.
-    pub const ALL: [Method; 7] = [
-        Method::Standard,
-        Method::At,
-        Method::Trades,
-        Method::Mart,
-        Method::AutoLora,
-        Method::TwinsAt,
-        Method::TwinsTrades,
-    ];
-
-    /// The name on the command line and in configuration files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Standard => "standard",
-            Method::At => "at",
-            Method::Trades => "trades",
-            Method::Mart => "mart",
-            Method::AutoLora => "auto-lora",
-            Method::TwinsAt => "twins-at",
-            Method::TwinsTrades => "twins-trades",
-        }
-    }
-
     /// Whether the loss runs both wings, so that the model needs two-wing layers.
     pub fn is_two_wing(self) -> bool {
-        matches!(self, Method::TwinsAt | Method::TwinsTrades)
+        self.wing() == Wing::Split
     }
 }
 
@@ -76,12 +119,21 @@ impl FromStr for Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::two_pixels::TwoPixels;
 
     #[test]
     fn names_round_trip() {
         for method in Method::ALL {
             assert_eq!(method.to_string().parse::<Method>().unwrap(), method);
             assert_eq!(serde_json::to_string(&method).unwrap(), format!("\"{method}\""));
+        }
+    }
+
+    #[test]
+    fn the_registry_names_the_wing_of_every_objective() {
+        for method in Method::ALL {
+            let objective = method.objective::<TwoPixels>(&TrainConfig::default());
+            assert_eq!(objective.wing(), method.wing(), "{method}");
         }
     }
 

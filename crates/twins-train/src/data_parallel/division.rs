@@ -27,9 +27,10 @@ pub(crate) struct Division {
 }
 
 impl Division {
-    /// For an objective's `wing` and a model with or without layers that normalise with the statistics of the batch.
-    pub(crate) fn new(config: &TrainConfig, devices: usize, wing: Wing, batch_statistics: bool) -> Self {
+    /// For an objective's `wing` and a model with or without batch normalisation.
+    pub(crate) fn new(config: &TrainConfig, devices: usize, wing: Wing, batch_norm: bool) -> Self {
         let wings = if wing == Wing::Split { 2 } else { 1 };
+        let batch_statistics = batch_norm && matches!(wing, Wing::Split | Wing::AdaptiveTraining);
         Self { devices, micro_batches: config.accumulate, wings, batch_statistics }
     }
 
@@ -95,8 +96,7 @@ impl TrainConfig {
     /// assert!(message.contains("2 images for each of 2 wings"), "{message}");
     /// ```
     pub fn check_parts(&self, devices: usize) -> Result<(), TrainError> {
-        let wing = if self.method.is_two_wing() { Wing::Split } else { Wing::AdaptiveTraining };
-        Division::new(self, devices.max(1), wing, true).check(self.batch_size, None)
+        Division::new(self, devices.max(1), self.method.wing(), true).check(self.batch_size, None)
     }
 }
 
@@ -149,6 +149,8 @@ mod tests {
         assert_eq!(smallest(Wing::Split, true), 2 * MIN_IMAGES_PER_WING);
         assert_eq!(smallest(Wing::AdaptiveTraining, true), MIN_IMAGES_PER_WING);
         assert_eq!(smallest(Wing::Split, false), 2);
+        // Running statistics need no more images than any other layer.
+        assert_eq!(smallest(Wing::Adaptive, true), 2);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::running_statistics::{Statistics, statistic_paths};
 use super::shard::{MicroBatch, Shard, StepAdversary};
 use crate::checkpoints::Checkpoint;
 use crate::config::TrainConfig;
-use crate::objectives::{Measured, Objective};
+use crate::objectives::{Measured, Objective, TrainingModel};
 use crate::optimisers::ascended;
 
 /// The replicas of the model on the devices of a training, and how a step is divided among them.
@@ -77,7 +77,7 @@ impl Replicas {
     /// Adversary, losses and gradients of a step; `awp_gamma` as in [`StepSettings`](crate::StepSettings).
     pub(crate) fn gather<M: ImageClassifier>(
         &self,
-        model: &M,
+        model: &TrainingModel<M>,
         objective: &dyn Objective<M>,
         adversary: Option<&StepAdversary<'_>>,
         batch: &Batch,
@@ -97,7 +97,7 @@ impl Replicas {
     /// One pass over all micro-batches, replicas in parallel. The adversary runs for those that have no adversarial examples yet.
     fn pass<M: ImageClassifier>(
         &self,
-        model: &M,
+        model: &TrainingModel<M>,
         objective: &dyn Objective<M>,
         adversary: Option<&StepAdversary<'_>>,
         shards: Vec<Vec<MicroBatch>>,

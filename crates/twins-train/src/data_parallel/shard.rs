@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Int, Tensor};
 use twins_attack::{AtPrecision, AttackError, Pgd, Precision};
@@ -8,7 +9,7 @@ use twins_data::Batch;
 use twins_nn::ImageClassifier;
 
 use super::running_statistics::Statistics;
-use crate::objectives::{Measured, Objective, Pass, TrainingBatch};
+use crate::objectives::{Measured, Objective, Pass, TrainingBatch, TrainingModel};
 use crate::random_keys::key;
 
 /// The adversary of one step.
@@ -93,7 +94,7 @@ impl MicroBatch {
 /// The micro-batches of a step that one replica computes.
 pub(crate) struct Shard<M> {
     /// The model in evaluation mode on the device, with the device's running statistics.
-    pub(crate) snapshot: M,
+    pub(crate) snapshot: TrainingModel<M>,
     pub(crate) micro_batches: Vec<MicroBatch>,
 }
 
@@ -125,7 +126,7 @@ impl<M: ImageClassifier> Shard<M> {
         // The second pass of a weight perturbation has its adversarial examples already.
         let adversary =
             adversary.filter(|_| micro_batches.iter().any(|micro_batch| micro_batch.adversarial.is_none()));
-        let replica_adversary = adversary.map(|adversary| adversary.for_replica(&snapshot));
+        let replica_adversary = adversary.map(|adversary| adversary.for_replica(&snapshot.model));
         for micro_batch in &mut micro_batches {
             let batch = micro_batch.prepare(replica_adversary.as_ref())?;
             // train() gives it running statistics of its own.

@@ -34,10 +34,10 @@ pub struct EpochMetrics {
     pub validation_robust_accuracy: Option<Accuracy>,
     /// The same two of the averaged weights, where there are any.
     pub ema_accuracy: Option<[Accuracy; 2]>,
-    /// Clean accuracy of AutoLoRa's natural branch on the training images when the epoch began: it sets the weights of
-    /// the epoch's loss.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub natural_branch_accuracy: Option<Accuracy>,
+    /// Clean accuracies on the training images that the objective measured when the epoch began, by name; for instance that of
+    /// [`AutoLora::NATURAL_BRANCH`](crate::AutoLora::NATURAL_BRANCH), which sets the weights of the epoch's loss.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objective_accuracies: BTreeMap<String, Accuracy>,
     /// Mean Euclidean norm of the whole gradient.
     pub gradient_norm: f64,
     /// By layer parameter: its norms and effective learning rate.

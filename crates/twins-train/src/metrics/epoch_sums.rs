@@ -23,9 +23,9 @@ pub(crate) struct EpochSums {
     pub(crate) relative_updates: BTreeMap<String, f64>,
     pub(crate) seconds: f64,
     pub(crate) waiting: f64,
-    /// Clean accuracy of AutoLoRa's branch on the training images, measured when the epoch began.
-    pub(crate) natural: Option<Accuracy>,
-    /// Seconds that measuring it took.
+    /// Clean accuracies on the training images that the objective measured when the epoch began.
+    pub(crate) objective_accuracies: BTreeMap<String, Accuracy>,
+    /// Seconds that measuring them took.
     pub(crate) measuring: f64,
 }
 
@@ -95,7 +95,7 @@ impl EpochSums {
             validation_robust_accuracy: raw.map(|raw| raw.robust.unwrap_or(raw.clean)),
             ema_accuracy: averaged
                 .map(|averaged| [averaged.clean, averaged.robust.unwrap_or(averaged.clean)]),
-            natural_branch_accuracy: self.natural,
+            objective_accuracies: self.objective_accuracies,
             gradient_norm: self.gradient_norm / steps,
             layers,
             wing_drift: BTreeMap::new(),

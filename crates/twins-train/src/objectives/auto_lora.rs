@@ -1,47 +1,151 @@
 use serde::{Deserialize, Serialize};
 use twins_nn::{ImageClassifier, Wing};
 
-use super::branched::Branched;
 use super::cross_entropy::cross_entropy;
 use super::divergence::divergence;
+use super::epoch_start::EpochStart;
+use super::low_rank::{Branch, add_changes};
 use super::objective::{Loss, Objective, TrainingBatch};
+use super::parameters::ObjectiveParameters;
+use crate::error::TrainError;
 use crate::metrics::Accuracy;
+use crate::parameters::Survey;
 
 /// AutoLoRa: clean images train a low-rank branch, adversarial images the model, with the branch's predictions as soft
 /// labels.
 ///
 /// ```text
 /// L = l₁ · CE(h(x), y) + (1 − l₁) · CE(f(x'), y) + l₂ · KL(softmax h(x) ‖ softmax f(x'))
+/// weight of h = weight of f + b · a / rank
 /// ```
 ///
-/// Where f is the model and h its natural branch ([`Branched`]), which ends with the same head. The natural pass runs
-/// before the adversarial one; both use the same normalisation layers and update their running statistics. Gradients of
-/// h reach the branch and the head alone; those of the divergence flow through both sides. Source: Xu, Zhang,
-/// Kankanhalli, "AutoLoRa: An Automated Robust Fine-Tuning Framework", ICLR 2024, as the authors' code has it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Where f is the model and h its natural branch: the same model with a low-rank change of the backbone's weights, which ends
+/// with the same head. The natural pass runs before the adversarial one; both use the same normalisation layers and update
+/// their running statistics. Gradients of h reach the branch and the head alone; those of the divergence flow through both
+/// sides. Source: Xu, Zhang, Kankanhalli, "AutoLoRA: An Automated Robust Fine-Tuning Framework", ICLR 2024, as the authors'
+/// code has it.
+///
+/// The branch is this objective's [`parameters`](Objective::parameters): `PATH.a` `[rank, columns]` and `PATH.b`
+/// `[rows, rank]` for every trained weight of rank 2 or more outside the head ([`ImageClassifier::head`]), seen as the matrix
+/// of its first axis and all others. `a` is drawn from the standard normal distribution and `b` is zero, so that the branch
+/// starts as the model. Division by the rank and the initial values are those of the authors' code; there the matrix of a
+/// k × k convolution is `[k · outputs, k · inputs]` with rank k · `rank`, and the stem has no change.
+///
+/// At the start of every epoch, l₁ and l₂ follow from the branch's clean accuracy: [`AutoLoraConfig::loss_weights`].
+#[derive(Clone, Debug, PartialEq)]
 pub struct AutoLora {
+    config: AutoLoraConfig,
+    seed: u64,
+    frozen: Vec<String>,
+    weights: AutoLoraWeights,
+}
+
+/// The weights of [`AutoLora`]'s loss in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AutoLoraWeights {
     /// l₁, the weight of the branch's cross-entropy, in [0, 1].
     pub natural: f64,
     /// l₂, the weight of the divergence.
     pub divergence: f64,
 }
 
-impl<M: ImageClassifier> Objective<Branched<M>> for AutoLora {
+impl AutoLora {
+    /// The name of the branch's accuracy in [`EpochMetrics::objective_accuracies`](crate::EpochMetrics::objective_accuracies).
+    pub const NATURAL_BRANCH: &'static str = "natural_branch";
+
+    /// The objective before its first epoch, with the weights of a branch that classifies nothing correctly.
+    pub fn new(config: AutoLoraConfig) -> Self {
+        let weights = config.loss_weights(Accuracy::default());
+        Self { config, seed: 0, frozen: Vec::new(), weights }
+    }
+
+    /// Sets the seed of the branch's initial factors.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the path prefixes of weights that are never trained, and have no change.
+    #[must_use]
+    pub fn with_frozen(mut self, prefixes: Vec<String>) -> Self {
+        self.frozen = prefixes;
+        self
+    }
+
+    /// Sets the weights of the loss, which [`begin_epoch`](Objective::begin_epoch) replaces.
+    #[must_use]
+    pub fn with_loss_weights(mut self, weights: AutoLoraWeights) -> Self {
+        self.weights = weights;
+        self
+    }
+
+    /// The natural branch h: the model with the branch's weights. Gradients flow to the branch and to the head; the other
+    /// parameters are detached. Running statistics are the model's and shared with it.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Head`] where the model's head is not known.
+    pub fn natural<M: ImageClassifier>(model: &M, parameters: &ObjectiveParameters) -> Result<M, TrainError> {
+        Ok(add_changes(model.clone(), parameters, &model.head()?))
+    }
+}
+
+impl<M: ImageClassifier> Objective<M> for AutoLora {
     fn wing(&self) -> Wing {
         Wing::AdaptiveTraining
     }
 
-    fn loss(&self, model: &Branched<M>, batch: &TrainingBatch) -> Loss {
-        let natural = model.natural().logits(batch.clean.clone());
+    /// The factors of the branch.
+    ///
+    /// # Errors
+    ///
+    /// A rank of 0, a rank above the smaller side of a weight's matrix, a model whose head is not known, or one in which no
+    /// weight could be changed.
+    fn parameters(&self, model: &M) -> Result<ObjectiveParameters, TrainError> {
+        let rank = self.config.rank;
+        if rank == 0 {
+            return Err(TrainError::Zero { name: "auto_lora.rank" });
+        }
+        let head = Survey::of(model).head_of(model)?;
+        let branch = Branch { rank, head: &head, frozen: &self.frozen, seed: self.seed };
+        let factors = branch.factors(model)?;
+        if factors.is_empty() { Err(TrainError::NothingToBranch) } else { Ok(factors) }
+    }
+
+    fn begin_epoch(&mut self, epoch: &mut EpochStart<'_, M>) -> Result<(), TrainError> {
+        let natural = Self::natural(epoch.model, epoch.parameters)?;
+        self.weights = self.config.loss_weights(epoch.accuracy(Self::NATURAL_BRANCH, &natural)?);
+        Ok(())
+    }
+
+    /// The loss with an empty branch, whose natural pass has the model's own weights.
+    ///
+    /// # Panics
+    ///
+    /// On a model whose head is not known, which [`parameters`](Objective::parameters) refuses.
+    fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
+        self.loss_with_parameters(model, &ObjectiveParameters::default(), batch)
+    }
+
+    fn loss_with_parameters(
+        &self,
+        model: &M,
+        parameters: &ObjectiveParameters,
+        batch: &TrainingBatch,
+    ) -> Loss {
+        let AutoLoraWeights { natural: natural_weight, divergence: divergence_weight } = self.weights;
+        let natural = Self::natural(model, parameters).expect("the branch was made for the model's head");
+        let natural = natural.logits(batch.clean.clone());
         let logits = model.logits(batch.adversarial.clone());
-        let total = cross_entropy(natural.clone(), batch.labels.clone()).mul_scalar(self.natural)
-            + cross_entropy(logits.clone(), batch.labels.clone()).mul_scalar(1.0 - self.natural)
-            + divergence(natural, logits.clone()).mul_scalar(self.divergence);
+        let total = cross_entropy(natural.clone(), batch.labels.clone()).mul_scalar(natural_weight)
+            + cross_entropy(logits.clone(), batch.labels.clone()).mul_scalar(1.0 - natural_weight)
+            + divergence(natural, logits.clone()).mul_scalar(divergence_weight);
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }
 }
 
-/// The branch of [`AutoLora`] and the schedule of its two weights.
+/// The settings of [`AutoLora`]: the rank of its branch and the schedule of its two weights.
 ///
 /// ```text
 /// l₁ = 1 − s^alpha,   l₂ = divergence · s^alpha
@@ -59,8 +163,8 @@ impl<M: ImageClassifier> Objective<Branched<M>> for AutoLora {
 /// ```
 /// use twins_train::{Accuracy, AutoLoraConfig};
 ///
-/// let objective = AutoLoraConfig::default().objective(Accuracy { correct: 3, total: 4 });
-/// assert_eq!((objective.natural, objective.divergence), (0.25, 4.5));
+/// let weights = AutoLoraConfig::default().loss_weights(Accuracy { correct: 3, total: 4 });
+/// assert_eq!((weights.natural, weights.divergence), (0.25, 4.5));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -85,9 +189,98 @@ impl AutoLoraConfig {
         Self { rank, ..Self::default() }
     }
 
-    /// The objective at a clean accuracy of the branch.
-    pub fn objective(&self, natural: Accuracy) -> AutoLora {
+    /// The weights of the loss at a clean accuracy of the branch.
+    pub fn loss_weights(&self, natural: Accuracy) -> AutoLoraWeights {
         let trust = natural.fraction().powf(self.alpha);
-        AutoLora { natural: 1.0 - trust, divergence: self.divergence * trust }
+        AutoLoraWeights { natural: 1.0 - trust, divergence: self.divergence * trust }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Module;
+    use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+    use burn::optim::GradientsParams;
+    use burn::tensor::{Device, Tensor};
+    use twins_nn::HeadError;
+
+    use super::*;
+    use crate::objectives::TrainingModel;
+
+    #[derive(Module, Debug)]
+    struct Net {
+        hidden: Linear,
+        norm: BatchNorm,
+        head: Linear,
+    }
+
+    impl ImageClassifier for Net {
+        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+            self.head.forward(self.norm.forward(self.hidden.forward(images.flatten(1, 3))))
+        }
+
+        fn head(&self) -> Result<String, HeadError> {
+            Ok("head".to_owned())
+        }
+    }
+
+    fn net() -> Net {
+        let device = Device::flex().autodiff();
+        Net {
+            hidden: LinearConfig::new(4, 3).init(&device),
+            norm: BatchNormConfig::new(3).init(&device),
+            head: LinearConfig::new(3, 2).init(&device),
+        }
+    }
+
+    fn images() -> Tensor<4> {
+        let images = [[[[0.1, 0.9], [0.4, 0.2]]], [[[0.8, 0.3], [0.5, 0.7]]]];
+        Tensor::from_floats(images, &Device::flex().autodiff())
+    }
+
+    fn branch(net: &Net, rank: usize, frozen: &[&str]) -> Result<ObjectiveParameters, TrainError> {
+        let frozen = frozen.iter().map(|path| (*path).to_owned()).collect();
+        AutoLora::new(AutoLoraConfig::new(rank)).with_frozen(frozen).parameters(net)
+    }
+
+    #[test]
+    fn the_branch_starts_as_the_model() {
+        let net = net();
+        let factors = branch(&net, 2, &[]).unwrap();
+        assert_eq!(factors.names().collect::<Vec<_>>(), ["hidden.weight.a", "hidden.weight.b"]);
+        let natural = AutoLora::natural(&net, &factors).unwrap();
+        let logits = |net: &Net| net.valid().logits(images().inner()).into_data();
+        assert_eq!(logits(&natural), logits(&net));
+    }
+
+    #[test]
+    fn natural_gradients_reach_the_branch_and_the_head_alone() {
+        let net = net();
+        let model = TrainingModel { parameters: branch(&net, 2, &[]).unwrap(), model: net };
+        let natural = AutoLora::natural(&model.model, &model.parameters).unwrap();
+        let gradients = natural.logits(images()).powi_scalar(2).sum().backward();
+        let [a, b] = ["hidden.weight.a", "hidden.weight.b"]
+            .map(|name| model.parameters.get(name).unwrap().grad(&gradients).unwrap());
+        // B is zero, so that A has no influence yet.
+        assert_eq!(a.abs().max().into_scalar::<f32>(), 0.0);
+        assert!(b.abs().max().into_scalar::<f32>() > 0.0);
+        let Net { hidden, norm, head } = &model.model;
+        let gradients = GradientsParams::from_grads(gradients, &model);
+        assert!(gradients.get::<2>(hidden.weight.id).is_none());
+        assert!(gradients.get::<1>(norm.gamma.id).is_none());
+        assert!(gradients.get::<2>(head.weight.id).is_some());
+        // The natural pass moved the running statistics, which are shared.
+        let mean = model.model.valid().norm.running_mean.value();
+        assert_ne!(mean.abs().max().into_scalar::<f32>(), 0.0);
+    }
+
+    #[test]
+    fn bad_ranks_are_named() {
+        let fail = |rank, frozen: &[&str]| branch(&net(), rank, frozen).unwrap_err().to_string();
+        let message = fail(4, &[]);
+        assert!(message.contains("\"hidden.weight\" is a 4 × 3 matrix"), "{message}");
+        assert!(message.contains("rank is 4") && message.contains("at most 3"), "{message}");
+        assert!(fail(0, &[]).contains("auto_lora.rank is 0"));
+        assert!(fail(1, &["hidden"]).contains("no weight"));
     }
 }

@@ -1,48 +1,150 @@
-use burn::module::{Module, Param};
+//! Low-rank changes of a model's weights, seen as matrices of their first axis and all others.
+//!
+//! ```text
+//! Δ = B · A / rank
+//! ```
+//!
+//! A `[rank, columns]` is drawn from the standard normal distribution. B `[rows, rank]` is zero at the beginning, so that Δ is.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A low-rank change of one weight, seen as the matrix `[rows, columns]` of its first axis and all others.
-///
-/// ```text
-/// Δ = B · A / rank
-/// ```
-#[derive(Module, Debug)]
-pub(crate) struct LowRank {
-    /// `[rank, columns]`, drawn from the standard normal distribution.
-    pub(crate) a: Param<Tensor<2>>,
-    /// `[rows, rank]`, zero at the beginning, so that Δ is.
-    pub(crate) b: Param<Tensor<2>>,
+use crate::error::TrainError;
+use crate::objectives::ObjectiveParameters;
+use crate::parameters::{Survey, is_under};
+use crate::random_keys::key;
+
+/// What the draws are for, as part of their key.
+const DRAWS: u64 = 3;
+
+/// Which weights get a change, and of which rank.
+pub(super) struct Branch<'a> {
+    pub(super) rank: usize,
+    /// The path of the head, whose weights are not changed.
+    pub(super) head: &'a str,
+    /// Path prefixes of weights that are never trained, and not changed either.
+    pub(super) frozen: &'a [String],
+    pub(super) seed: u64,
 }
 
-impl LowRank {
-    /// A change of zero, on the device and of the type of the weight.
-    pub(crate) fn zero<const D: usize>(weight: &Tensor<D>, rank: usize, seed: u64) -> Self {
-        let [rows, columns] = matrix(&weight.dims());
-        let place = (&weight.device(), weight.dtype());
-        let a = TensorData::new(normal(seed, rank * columns), [rank, columns]);
-        Self {
-            a: Param::from_tensor(Tensor::from_data(a, place)),
-            b: Param::from_tensor(Tensor::zeros([rows, rank], place)),
-        }
+impl Branch<'_> {
+    /// The factors of a zero change, `PATH.a` and `PATH.b`, for every weight of rank 2 or more that is trained and stands
+    /// outside the head.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::BranchRank`] for a rank above the smaller side of a weight's matrix.
+    pub(super) fn factors<M: Module>(&self, model: &M) -> Result<ObjectiveParameters, TrainError> {
+        let mut create = Create {
+            branch: self,
+            survey: Survey::of(model),
+            path: Vec::new(),
+            count: 0,
+            factors: Ok(ObjectiveParameters::default()),
+        };
+        model.visit(&mut create);
+        create.factors
+    }
+}
+
+/// Returns the model with the changes added to its weights. All parameters outside the head are detached: gradients reach
+/// the factors and the head.
+pub(super) fn add_changes<M: Module>(model: M, factors: &ObjectiveParameters, head: &str) -> M {
+    model.map(&mut AddChanges { factors, head, path: Vec::new() })
+}
+
+struct Create<'a> {
+    branch: &'a Branch<'a>,
+    survey: Survey,
+    path: Vec<String>,
+    count: u64,
+    factors: Result<ObjectiveParameters, TrainError>,
+}
+
+impl ModuleVisitor for Create<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
     }
 
-    /// Δ in the weight's shape, tracked to both factors.
-    pub(crate) fn change<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
-        let a = self.a.val();
-        let rank = a.dims()[0] as f64;
-        self.b.val().matmul(a).div_scalar(rank).reshape(shape)
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
     }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Branch { rank, head, frozen, seed } = *self.branch;
+        let path = self.path.join(".");
+        let mut excluded = frozen.iter().map(String::as_str).chain([head]);
+        if D < 2 || !self.survey.trainable.contains(&path) || excluded.any(|prefix| is_under(&path, prefix)) {
+            return;
+        }
+        let Ok(factors) = &mut self.factors else { return };
+        let weight = param.val();
+        let matrix = matrix(&weight.dims());
+        if rank > matrix[0].min(matrix[1]) {
+            self.factors = Err(TrainError::BranchRank { rank, path, matrix });
+            return;
+        }
+        let [a, b] = initial_factors(&weight, rank, key(seed, &[DRAWS, self.count]));
+        factors.insert(format!("{path}.a"), a);
+        factors.insert(format!("{path}.b"), b);
+        self.count += 1;
+    }
+}
+
+struct AddChanges<'a> {
+    factors: &'a ObjectiveParameters,
+    head: &'a str,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for AddChanges<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.join(".");
+        if is_under(&path, self.head) {
+            return param;
+        }
+        let factor = |name: &str| self.factors.get(&format!("{path}.{name}"));
+        param.map(|weight| {
+            let weight = weight.detach();
+            match (factor("a"), factor("b")) {
+                (Some(a), Some(b)) => weight.clone() + change(a, b, weight.dims()),
+                _ => weight,
+            }
+        })
+    }
+}
+
+/// A and B of a zero change, on the device and of the type of the weight.
+fn initial_factors<const D: usize>(weight: &Tensor<D>, rank: usize, seed: u64) -> [Tensor<2>; 2] {
+    let [rows, columns] = matrix(&weight.dims());
+    let place = (&weight.device(), weight.dtype());
+    let a = TensorData::new(normal(seed, rank * columns), [rank, columns]);
+    [Tensor::from_data(a, place), Tensor::zeros([rows, rank], place)]
+}
+
+/// Δ in the weight's shape.
+fn change<const D: usize>(a: Tensor<2>, b: Tensor<2>, shape: [usize; D]) -> Tensor<D> {
+    let rank = a.dims()[0] as f64;
+    b.matmul(a).div_scalar(rank).reshape(shape)
 }
 
 /// Rows and columns of a weight's matrix: the output channels of a convolution and everything else, the inputs and the
 /// outputs of a linear layer.
-pub(crate) fn matrix(shape: &[usize]) -> [usize; 2] {
+fn matrix(shape: &[usize]) -> [usize; 2] {
     [shape[0], shape[1..].iter().product()]
 }
 
-/// Box and Muller's method, which needs two uniform draws for two normal ones.
+/// Draws from the standard normal distribution by Box and Muller's method, which makes two of two uniform draws.
 fn normal(seed: u64, count: usize) -> Vec<f32> {
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
     let mut values = Vec::with_capacity(count + 1);
@@ -65,11 +167,9 @@ mod tests {
     #[test]
     fn change_by_hand() {
         let device = Device::flex();
-        let change = LowRank {
-            a: Param::from_tensor(Tensor::from_floats([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]], &device)),
-            b: Param::from_tensor(Tensor::from_floats([[2.0, 4.0], [0.0, 2.0]], &device)),
-        };
-        let found = change.change([2, 2, 2]).into_data();
+        let a = Tensor::from_floats([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]], &device);
+        let b = Tensor::from_floats([[2.0, 4.0], [0.0, 2.0]], &device);
+        let found = change(a, b, [2, 2, 2]).into_data();
         // B·A = [[2, 8, 6, 12], [0, 2, 0, 2]], halved: exact in binary.
         assert_eq!(found.try_to_vec::<f32>().unwrap(), [1.0, 4.0, 3.0, 6.0, 0.0, 1.0, 0.0, 1.0]);
         assert_eq!(found.shape().as_slice(), [2, 2, 2]);
@@ -78,12 +178,12 @@ mod tests {
     #[test]
     fn starts_at_zero_with_a_drawn_from_the_seed() {
         let weight = Tensor::<4>::ones([8, 3, 3, 3], &Device::flex());
-        let change = LowRank::zero(&weight, 4, 7);
-        assert_eq!((change.a.val().dims(), change.b.val().dims()), ([4, 27], [8, 4]));
-        assert_eq!(change.change([8, 3, 3, 3]).abs().max().into_scalar::<f32>(), 0.0);
-        let again = LowRank::zero(&weight, 4, 7).a.val().into_data();
-        assert_eq!(change.a.val().into_data(), again);
-        assert_ne!(LowRank::zero(&weight, 4, 8).a.val().into_data(), again);
+        let [a, b] = initial_factors(&weight, 4, 7);
+        assert_eq!((a.dims(), b.dims()), ([4, 27], [8, 4]));
+        assert_eq!(change(a.clone(), b, [8, 3, 3, 3]).abs().max().into_scalar::<f32>(), 0.0);
+        let drawn = |seed| initial_factors(&weight, 4, seed)[0].to_data();
+        assert_eq!(a.into_data(), drawn(7));
+        assert_ne!(drawn(8), drawn(7));
     }
 
     #[test]

@@ -1,12 +1,16 @@
 use burn::tensor::{Int, Tensor};
 use twins_nn::Wing;
 
+use super::epoch_start::EpochStart;
+use super::parameters::ObjectiveParameters;
+use crate::error::TrainError;
+
 /// One training batch as the loss sees it, on the autodiff device.
 #[derive(Clone, Debug)]
 pub struct TrainingBatch {
     /// Clean images `[n, channels, height, width]` in [0, 1].
     pub clean: Tensor<4>,
-    /// The adversary's images, of the same shape; the clean ones where the objective needs no adversary.
+    /// Adversarial examples of the same shape; the clean images where the objective needs no adversary.
     pub adversarial: Tensor<4>,
     /// Labels `[n]`.
     pub labels: Tensor<1, Int>,
@@ -15,11 +19,11 @@ pub struct TrainingBatch {
 /// The value of an objective on one batch.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// What is differentiated, `[1]`.
+    /// The loss that is differentiated, `[1]`.
     pub total: Tensor<1>,
-    /// The frozen wing's unweighted share, `[1]`; `None` where one wing sees the whole batch.
+    /// The frozen wing's unweighted part of it, `[1]`; `None` where one wing sees the whole batch.
     pub frozen: Option<Tensor<1>>,
-    /// The adaptive wing's share, `[1]`.
+    /// The adaptive wing's part, `[1]`.
     pub adaptive: Tensor<1>,
     /// Logits `[n, classes]` on the images that were trained on, for the training accuracy.
     pub logits: Tensor<2>,
@@ -34,10 +38,11 @@ pub enum TrainingImages {
     Clean,
 }
 
-/// A training objective: what plugs a method of one's own into the [`Trainer`](crate::Trainer).
+/// A training objective: implement it to train with your own method, see [`Trainer::with_objective`](crate::Trainer::with_objective).
 ///
-/// The loss is built from one or more tracked forward passes of the model, all of which must enter
-/// [`Loss::total`]: a pass that is never differentiated keeps its memory.
+/// Most objectives implement [`wing`](Self::wing) and [`loss`](Self::loss) alone. One that trains parameters beside the
+/// model's also implements [`parameters`](Self::parameters) and [`loss_with_parameters`](Self::loss_with_parameters); one
+/// that changes from epoch to epoch implements [`begin_epoch`](Self::begin_epoch).
 pub trait Objective<M>: Send + Sync {
     /// The wing that the model's two-wing layers run in the loss.
     fn wing(&self) -> Wing;
@@ -47,8 +52,44 @@ pub trait Objective<M>: Send + Sync {
         TrainingImages::Adversarial
     }
 
-    /// The loss of one batch of at least two samples, a mean over them. Asked for once per step, and twice with adversarial
-    /// weight perturbation ([`AwpConfig`](crate::AwpConfig)); of a step that is divided into micro-batches or among devices,
-    /// once for each part, by several threads.
+    /// Creates the parameters that are trained beside those of the model; none by default. The model is on an autodiff
+    /// device.
+    ///
+    /// # Errors
+    ///
+    /// The trainer returns the error before the first step.
+    fn parameters(&self, model: &M) -> Result<ObjectiveParameters, TrainError> {
+        let _ = model;
+        Ok(ObjectiveParameters::default())
+    }
+
+    /// Prepares for an epoch; does nothing by default. The trainer calls it before the first step of every epoch, and again
+    /// where a run resumes within an epoch.
+    ///
+    /// # Errors
+    ///
+    /// The trainer ends with the error.
+    fn begin_epoch(&mut self, epoch: &mut EpochStart<'_, M>) -> Result<(), TrainError> {
+        let _ = epoch;
+        Ok(())
+    }
+
+    /// The loss of one batch of at least two samples, a mean over them.
+    ///
+    /// It is built from one or several tracked forward passes of the model, all of which must enter [`Loss::total`]: a pass
+    /// that is never differentiated keeps its memory. It is computed once per step, twice with adversarial weight
+    /// perturbation ([`AwpConfig`](crate::AwpConfig)), and once per micro-batch, by several threads, where a step is divided
+    /// into micro-batches or among devices.
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss;
+
+    /// The loss of an objective with parameters of its own; [`loss`](Self::loss) by default.
+    fn loss_with_parameters(
+        &self,
+        model: &M,
+        parameters: &ObjectiveParameters,
+        batch: &TrainingBatch,
+    ) -> Loss {
+        let _ = parameters;
+        self.loss(model, batch)
+    }
 }

@@ -3,6 +3,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::objective::{Objective, TrainingBatch};
+use super::training_model::TrainingModel;
 
 /// The length of [`Measured::scalars`].
 pub(crate) const SCALARS: usize = 4;
@@ -24,12 +25,12 @@ pub(crate) struct Measured {
 impl Pass {
     /// `share` is the part's share of the batch's samples, by which its gradients count.
     pub(crate) fn of<M: Module, O: Objective<M> + ?Sized>(
-        model: &M,
+        model: &TrainingModel<M>,
         objective: &O,
         batch: &TrainingBatch,
         share: f64,
     ) -> Self {
-        let loss = objective.loss(model, batch);
+        let loss = objective.loss_with_parameters(&model.model, &model.parameters, batch);
         let gradients = match share {
             1.0 => loss.total.backward(),
             _ => loss.total.clone().mul_scalar(share).backward(),

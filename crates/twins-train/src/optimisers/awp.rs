@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::trainable::trainable;
-use crate::objectives::{Objective, TrainingBatch};
+use crate::objectives::{Objective, TrainingBatch, TrainingModel};
 
 /// Keeps the direction finite where a layer has no gradient; the value of the authors' code.
 const NORM_FLOOR: f64 = 1e-20;
@@ -75,14 +75,14 @@ impl AwpConfig {
 /// `snapshot` is the model's [`valid`](Module::valid): the pass that finds the direction runs on a copy of it, so that it
 /// leaves no trace in the running statistics (the authors' proxy model).
 pub(crate) fn perturbed<M: Module, O: Objective<M> + ?Sized>(
-    model: &M,
-    snapshot: &M,
+    model: &TrainingModel<M>,
+    snapshot: &TrainingModel<M>,
     objective: &O,
     batch: &TrainingBatch,
     gamma: f64,
-) -> M {
+) -> TrainingModel<M> {
     let proxy = snapshot.clone().train();
-    let loss = objective.loss(&proxy, batch).total;
+    let loss = objective.loss_with_parameters(&proxy.model, &proxy.parameters, batch).total;
     ascended(model, &GradientsParams::from_grads(loss.backward(), &proxy), gamma)
 }
 
@@ -165,7 +165,8 @@ mod tests {
             adversarial: images,
             labels: Tensor::from_ints([0], &device),
         };
-        let moved = perturbed(&net, &net.valid(), &Sum, &batch, 0.1);
+        let given = TrainingModel::from(net.clone());
+        let moved = perturbed(&given, &given.valid(), &Sum, &batch, 0.1).model;
         // ‖w‖ = 5, so that the step has length 0.5 along [0.6, 0.8]; a few roundings of float32.
         let weight = moved.linear.weight.val().into_data().try_to_vec::<f32>().unwrap();
         assert!((weight[0] - 3.3).abs() < 1e-6 && (weight[1] - 4.4).abs() < 1e-6, "{weight:?}");
@@ -185,7 +186,8 @@ mod tests {
             adversarial: images,
             labels: Tensor::from_ints([0], &device),
         };
-        let moved = perturbed(&net, &net.valid(), &Sum, &batch, 0.1);
+        let given = TrainingModel::from(net.clone());
+        let moved = perturbed(&given, &given.valid(), &Sum, &batch, 0.1).model;
         assert_eq!(moved.linear.weight.val().into_data(), net.linear.weight.val().into_data());
     }
 

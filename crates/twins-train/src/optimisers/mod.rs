@@ -13,5 +13,5 @@ pub(crate) use awp::ascended;
 pub(crate) use ema::Ema;
 pub use schedule::{Position, Schedule};
 pub use sgd::Sgd;
-pub use step::{StepSettings, step};
+pub use step::{StepSettings, step, step_with_parameters};
 pub(crate) use step::{checked_step, report, update};

@@ -8,7 +8,7 @@ use super::gradient_norms::SquaredNorms;
 use super::sgd::Sgd;
 use crate::error::TrainError;
 use crate::metrics::StepReport;
-use crate::objectives::{Measured, Objective, Pass, SCALARS, TrainingBatch};
+use crate::objectives::{Measured, Objective, Pass, SCALARS, TrainingBatch, TrainingModel};
 
 /// How a step is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +49,8 @@ impl StepSettings {
 /// Switch the model to the objective's wing first: `model.with_wing(objective.wing())`. Layers that are to keep their
 /// statistics, as in a linear probe, may run [`Wing::Adaptive`] or [`Wing::Frozen`] instead.
 ///
+/// Parameters of an objective's own are not trained by this function, but by [`step_with_parameters`].
+///
 /// With a weight perturbation, the loss, its gradients and the running statistics are those at the perturbed weights, while
 /// the update, weight decay included, starts from the weights themselves. A gradient checkpointing strategy of the
 /// parameters is not kept by a step that was left out.
@@ -65,6 +67,22 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
     batch: &TrainingBatch,
     settings: &StepSettings,
 ) -> Result<(M, StepReport), TrainError> {
+    let (trained, report) = step_with_parameters(model.into(), objective, optimiser, batch, settings)?;
+    Ok((trained.model, report))
+}
+
+/// [`step`] of a model with the parameters of its objective ([`Objective::parameters`]).
+///
+/// # Errors
+///
+/// Those of [`step`].
+pub fn step_with_parameters<M: Module, O: Objective<M> + ?Sized>(
+    model: TrainingModel<M>,
+    objective: &O,
+    optimiser: &mut Sgd,
+    batch: &TrainingBatch,
+    settings: &StepSettings,
+) -> Result<(TrainingModel<M>, StepReport), TrainError> {
     check_autodiff(&model, batch)?;
     check_wings(&model, objective.wing())?;
     Ok(checked_step(model, objective, optimiser, batch, settings))
@@ -110,12 +128,12 @@ fn check_wings<M: Module>(model: &M, expected: Wing) -> Result<(), TrainError> {
 
 /// [`step`] of a model and a batch that are known to fit the objective.
 pub(crate) fn checked_step<M: Module, O: Objective<M> + ?Sized>(
-    model: M,
+    model: TrainingModel<M>,
     objective: &O,
     optimiser: &mut Sgd,
     batch: &TrainingBatch,
     settings: &StepSettings,
-) -> (M, StepReport) {
+) -> (TrainingModel<M>, StepReport) {
     // valid() gives it running statistics of its own.
     let before = model.valid();
     let moved = settings.awp_gamma.map(|gamma| perturbed(&model, &before, objective, batch, gamma));

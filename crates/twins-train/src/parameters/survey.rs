@@ -5,7 +5,6 @@ use burn::tensor::Tensor;
 use twins_nn::ImageClassifier;
 
 use crate::error::TrainError;
-use crate::objectives::BRANCH;
 
 /// Whether a parameter's path is a prefix or lies under it.
 pub(crate) fn is_under(path: &str, prefix: &str) -> bool {
@@ -47,8 +46,7 @@ impl Survey {
 
     /// The paths of the model's layers.
     pub(crate) fn layers(&self) -> Vec<String> {
-        let paths = self.paths.iter().filter(|path| !is_under(path, BRANCH));
-        let mut layers: Vec<String> = paths.map(|path| parent(path).to_owned()).collect();
+        let mut layers: Vec<String> = self.paths.iter().map(|path| parent(path).to_owned()).collect();
         layers.dedup();
         layers
     }

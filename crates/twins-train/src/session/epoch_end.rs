@@ -10,32 +10,28 @@ use crate::config::EvaluationProtocol;
 use crate::data_parallel::evaluate_with;
 use crate::error::TrainError;
 use crate::metrics::Evaluation;
-use crate::objectives::{BRANCH, Branched};
+use crate::objectives::OBJECTIVE_PARAMETERS;
 use crate::optimisers::Schedule;
 use crate::parameters::Weights;
 
 impl<M: ImageClassifier> Session<M> {
     /// `None` where no images are held out.
-    fn validate(&self, model: &Branched<M>) -> Result<Option<Evaluation>, TrainError> {
+    fn validate(&self, model: &M) -> Result<Option<Evaluation>, TrainError> {
         let validation = self.data.validation.as_ref();
         validation
             .map(|validation| self.evaluate(model, &validation.images, Some(&self.protocol)))
             .transpose()
     }
 
-    pub(super) fn evaluate<V: ImageClassifier>(
+    fn evaluate(
         &self,
-        model: &V,
+        model: &M,
         dataset: &Arc<dyn ImageDataset>,
         protocol: Option<&EvaluationProtocol>,
     ) -> Result<Evaluation, TrainError> {
         let batch_size = self.trainer.config.batch_size;
-        evaluate_with(model, dataset, protocol, batch_size, &self.replicas.devices).map_err(|mut error| {
-            if let TrainError::Device { checkpoint, .. } = &mut error {
-                *checkpoint = self.last_checkpoint();
-            }
-            error
-        })
+        evaluate_with(model, dataset, protocol, batch_size, &self.replicas.devices)
+            .map_err(|error| error.with_checkpoint(self.last_checkpoint()))
     }
 
     /// Validates, judges, writes the epoch's metrics and the state behind it.
@@ -44,13 +40,15 @@ impl<M: ImageClassifier> Session<M> {
         let epoch = self.state.epoch + 1;
         self.seed_devices(MODEL_IN_VALIDATION, epoch);
         let weights = Weights::of(self.model());
-        let raw = self.validate(self.model())?;
+        let raw = self.validate(&self.model().model)?;
         let train_clean = match &self.data.validation {
-            Some(validation) => Some(self.evaluate(self.model(), &validation.train_sample, None)?.clean),
+            Some(validation) => {
+                Some(self.evaluate(&self.model().model, &validation.train_sample, None)?.clean)
+            }
             None => None,
         };
         let averaged = match &self.ema {
-            Some(ema) => self.validate(ema.model())?,
+            Some(ema) => self.validate(&ema.model().model)?,
             None => None,
         };
         let mut improved = raw.is_some_and(|raw| self.judge(epoch, BestSource::Raw, raw, &weights));
@@ -90,7 +88,7 @@ impl<M: ImageClassifier> Session<M> {
         let robust = evaluation.robust.unwrap_or(evaluation.clean);
         let better = self.state.judge(Best { epoch, source, clean: evaluation.clean, robust });
         if better {
-            self.best = Some(weights.without(BRANCH));
+            self.best = Some(weights.without(OBJECTIVE_PARAMETERS));
         }
         better
     }

@@ -1,6 +1,7 @@
 //! One training from its first step to its last: the trainer, its epochs, and resumption.
 
 mod epoch_end;
+mod epoch_start;
 mod progress;
 mod running;
 mod saving;

@@ -1,9 +1,7 @@
-use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
 use twins_attack::Pgd;
-use twins_data::{ImageDataset, Subset};
 use twins_nn::{ImageClassifier, TwinsModule};
 
 use super::progress::EpochBar;
@@ -15,7 +13,7 @@ use crate::config::EvaluationProtocol;
 use crate::data_parallel::{Loader, Order, Replicas, guard};
 use crate::error::TrainError;
 use crate::metrics::{EpochMetrics, EpochSums};
-use crate::objectives::{BRANCH, Branched};
+use crate::objectives::TrainingModel;
 use crate::optimisers::{Ema, Position, Sgd};
 use crate::parameters::Weights;
 use crate::random_keys::key;
@@ -36,10 +34,10 @@ pub(crate) struct Session<M> {
     pub(super) adversary: Pgd,
     pub(super) protocol: EvaluationProtocol,
     /// Taken for the time of a step.
-    pub(super) model: Option<Branched<M>>,
+    pub(super) model: Option<TrainingModel<M>>,
     pub(super) scope: Scope,
     pub(super) optimiser: Sgd,
-    pub(super) ema: Option<Ema<Branched<M>>>,
+    pub(super) ema: Option<Ema<TrainingModel<M>>>,
     pub(super) best: Option<Weights>,
     pub(super) state: State,
     pub(super) sums: EpochSums,
@@ -51,7 +49,7 @@ pub(crate) struct Session<M> {
 impl<M: ImageClassifier> Session<M> {
     pub(crate) fn new(
         trainer: Trainer<M>,
-        model: Branched<M>,
+        model: TrainingModel<M>,
         devices: &[Device],
         data: Data,
     ) -> Result<Self, TrainError> {
@@ -120,12 +118,12 @@ impl<M: ImageClassifier> Session<M> {
                 break Ended::Interrupted;
             }
         };
-        let last = self.model.take().expect("the model is back after every step").into_model();
+        let last = self.model.take().expect("the model is back after every step").model;
         let best = match &self.best {
             Some(weights) => weights.load_into(last.valid().train())?,
             // Nothing was validated: the last weights, averaged where they are.
             None => match &self.ema {
-                Some(ema) => Weights::of(ema.model()).without(BRANCH).load_into(last.valid().train())?,
+                Some(ema) => Weights::of(&ema.model().model).load_into(last.valid().train())?,
                 None => last.valid().train(),
             },
         };
@@ -148,7 +146,7 @@ impl<M: ImageClassifier> Session<M> {
         self.state.reset_counts();
     }
 
-    pub(super) fn model(&self) -> &Branched<M> {
+    pub(super) fn model(&self) -> &TrainingModel<M> {
         self.model.as_ref().expect("the model is back after every step")
     }
 
@@ -167,7 +165,7 @@ impl<M: ImageClassifier> Session<M> {
         let batches = self.order.batches(&self.data.train, config.seed, epoch);
         let wing = self.trainer.objective.wing();
         self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
-        self.weigh_branch()?;
+        self.begin_epoch()?;
         let mut loader = Loader::start(
             self.data.dataset.clone(),
             batches[self.state.step..].to_vec(),
@@ -212,31 +210,6 @@ impl<M: ImageClassifier> Session<M> {
         self.finish_epoch()?;
         bar.finish();
         Ok(true)
-    }
-
-    /// Sets AutoLoRa's loss weights for the epoch; of an epoch that is continued they are known already.
-    fn weigh_branch(&mut self) -> Result<(), TrainError> {
-        // The probe does not use the branch.
-        if self.trainer.config.phase(self.state.epoch).is_probe {
-            return Ok(());
-        }
-        let Some(config) = self.trainer.auto_lora else { return Ok(()) };
-        let accuracy = match self.sums.natural {
-            Some(accuracy) => accuracy,
-            None => {
-                let start = Instant::now();
-                self.seed_devices(MODEL_IN_VALIDATION, self.state.epoch);
-                let train: Arc<dyn ImageDataset> =
-                    Arc::new(Subset::new(self.data.dataset.clone(), self.data.train.clone())?);
-                let branch = self.model().natural();
-                let accuracy = self.evaluate(&branch, &train, None)?.clean;
-                self.sums.measuring = start.elapsed().as_secs_f64();
-                accuracy
-            }
-        };
-        self.sums.natural = Some(accuracy);
-        self.trainer.objective = Box::new(config.objective(accuracy));
-        Ok(())
     }
 
     /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.

@@ -6,6 +6,7 @@ use twins_nn::{ImageClassifier, TwinsModule, Wing};
 
 use crate::config::Tuning;
 use crate::error::TrainError;
+use crate::objectives::TrainingModel;
 use crate::parameters::{Survey, is_under};
 
 /// Decides for every epoch which parameters are trained.
@@ -22,18 +23,18 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn of<M: ImageClassifier>(
-        model: &M,
+        model: &TrainingModel<M>,
         tuning: &Tuning,
         frozen: &[String],
     ) -> Result<Self, TrainError> {
-        let survey = Survey::of(model);
+        let survey = Survey::of(&model.model);
         for prefix in frozen {
             if !survey.paths.iter().any(|path| is_under(path, prefix)) {
                 return Err(TrainError::NothingToFreeze { prefix: prefix.clone(), known: survey.layers() });
             }
         }
-        let head = if *tuning == Tuning::Full { None } else { Some(survey.head_of(model)?) };
-        let Survey { trainable, active, paths, .. } = survey;
+        let head = if *tuning == Tuning::Full { None } else { Some(survey.head_of(&model.model)?) };
+        let Survey { trainable, active, paths, .. } = Survey::of(model);
         let scope = Self { tuning: tuning.clone(), frozen: frozen.to_vec(), head, trainable, active };
         let probing = *tuning == Tuning::LinearProbe;
         match paths.iter().any(|path| scope.trains(path, probing)) {
@@ -45,8 +46,11 @@ impl Scope {
     /// Returns the model as the epoch trains it; `wing` is that of the objective.
     pub(crate) fn apply<M: Module>(&self, model: M, epoch: usize, wing: Wing) -> M {
         let probing = self.tuning.probes(epoch);
-        let model = model.with_wing(if probing { Wing::Adaptive } else { wing });
-        let mut apply = Apply { scope: self, probing, path: Vec::new(), containers: Vec::new() };
+        let wing = if probing { Wing::Adaptive } else { wing };
+        let batch_statistics = matches!(wing, Wing::AdaptiveTraining | Wing::Split);
+        let model = model.with_wing(wing);
+        let mut apply =
+            Apply { scope: self, probing, batch_statistics, path: Vec::new(), containers: Vec::new() };
         model.map(&mut apply)
     }
 
@@ -63,6 +67,8 @@ impl Scope {
 struct Apply<'a> {
     scope: &'a Scope,
     probing: bool,
+    /// Whether the objective normalises with the statistics of the batch.
+    batch_statistics: bool,
     path: Vec<String>,
     containers: Vec<String>,
 }
@@ -86,15 +92,20 @@ impl ModuleMapper for Apply<'_> {
         }
     }
 
-    /// Two-wing layers have been set as a whole model; here are those of frozen parts, and stock batch normalisation and
-    /// dropout, which rest while probing and are as the model given had them otherwise: a flag that is lowered stays down.
+    /// Sets the flags of frozen parts, stock batch normalisation and dropout. Those of two-wing layers have been set already.
+    ///
+    /// A flag that is down in the model given stays down. Dropout rests in a probe, stock batch normalisation also under an
+    /// objective that keeps the running statistics.
     fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
         let path = self.path.join(".");
-        let two_wing = self.containers.last().is_some_and(|container| container == "Struct:TwinsBatchNorm");
-        match self.scope.freezes(&path) {
-            true => flag.with_value(false),
-            false if two_wing => flag,
-            false => flag.with_value(!self.probing && self.scope.active.contains(&path)),
+        if self.scope.freezes(&path) {
+            return flag.with_value(false);
+        }
+        let active = self.scope.active.contains(&path) && !self.probing;
+        match self.containers.last().map(String::as_str) {
+            Some("Struct:TwinsBatchNorm") => flag,
+            Some("Struct:BatchNorm") => flag.with_value(active && self.batch_statistics),
+            _ => flag.with_value(active),
         }
     }
 }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use burn::module::Module;
 use burn::tensor::Device;
 use twins_data::{ImageDataset, Limit, Subset, split};
 use twins_nn::{ImageClassifier, TwinsModule, Wing};
@@ -11,12 +12,10 @@ use super::progress::ProgressDisplay;
 use super::running::Session;
 use super::trained::Trained;
 use crate::checkpoints::{ExistingRun, RunDirectory};
-use crate::config::{FrozenFrom, Method, TrainConfig};
+use crate::config::{FrozenFrom, TrainConfig};
 use crate::error::TrainError;
-use crate::metrics::{Accuracy, EpochMetrics};
-use crate::objectives::{
-    At, AutoLoraConfig, Branched, Mart, Objective, OnModel, Standard, Trades, TwinsAt, TwinsTrades,
-};
+use crate::metrics::EpochMetrics;
+use crate::objectives::{At, Objective, TrainingModel};
 use crate::random_keys::key;
 
 /// Fine-tunes a classifier.
@@ -58,9 +57,7 @@ use crate::random_keys::key;
 /// ```
 pub struct Trainer<M> {
     pub(crate) config: TrainConfig,
-    pub(crate) objective: Box<dyn Objective<Branched<M>>>,
-    /// Where the objective is AutoLoRa's, which changes from epoch to epoch.
-    pub(crate) auto_lora: Option<AutoLoraConfig>,
+    pub(crate) objective: Box<dyn Objective<M>>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) display: ProgressDisplay,
@@ -80,22 +77,10 @@ impl<M: ImageClassifier> Trainer<M> {
     /// Those of [`TrainConfig::validate`].
     pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
         config.validate()?;
-        let (lambda, beta) = (config.lambda, config.beta);
-        let auto_lora = (config.method == Method::AutoLora).then_some(config.auto_lora);
-        let objective: Box<dyn Objective<Branched<M>>> = match config.method {
-            Method::Standard => Box::new(OnModel(Standard)),
-            Method::At => Box::new(OnModel(At)),
-            Method::Trades => Box::new(OnModel(Trades { beta })),
-            Method::Mart => Box::new(OnModel(Mart { beta })),
-            // Each epoch sets its own, by the branch's accuracy.
-            Method::AutoLora => Box::new(config.auto_lora.objective(Accuracy::default())),
-            Method::TwinsAt => Box::new(OnModel(TwinsAt { lambda })),
-            Method::TwinsTrades => Box::new(OnModel(TwinsTrades { lambda, beta })),
-        };
+        let objective = config.method.objective(&config);
         Ok(Self {
             config,
             objective,
-            auto_lora,
             metadata: BTreeMap::new(),
             stop: Arc::default(),
             display: ProgressDisplay::Auto,
@@ -106,12 +91,11 @@ impl<M: ImageClassifier> Trainer<M> {
         })
     }
 
-    /// Trains with a custom objective instead of the configured method's; of AutoLoRa there is then no branch. The probe of
+    /// Trains with a custom objective instead of the configured method's. The probe of
     /// [`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull) keeps its own.
     #[must_use]
     pub fn with_objective(mut self, objective: impl Objective<M> + 'static) -> Self {
-        self.objective = Box::new(OnModel(objective));
-        self.auto_lora = None;
+        self.objective = Box::new(objective);
         self
     }
 
@@ -151,8 +135,8 @@ impl<M: ImageClassifier> Trainer<M> {
         self
     }
 
-    /// Ends the training after the step during which the flag becomes true, with the state saved: what a handler of
-    /// Ctrl-C sets.
+    /// Ends the training, with its state saved, after the step during which the flag becomes true. Set it from a handler of
+    /// Ctrl-C.
     #[must_use]
     pub fn with_stop_flag(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stop = stop;
@@ -215,10 +199,8 @@ impl<M: ImageClassifier> Trainer<M> {
             FrozenFrom::Weights => model.copy_adaptive_to_frozen(),
             FrozenFrom::File => model,
         };
-        let model = match self.auto_lora {
-            Some(branch) => Branched::new(model, branch.rank, &self.config.freeze, self.config.seed)?,
-            None => Branched::plain(model),
-        };
+        let parameters = self.objective.parameters(&model)?.valid().train();
+        let model = TrainingModel { model, parameters };
         Session::new(self, model, &devices, data)?.run()
     }
 
@@ -273,8 +255,8 @@ impl<M: ImageClassifier> Trainer<M> {
     }
 
     /// The objective of an epoch, from 0: the configured one, or the probe's.
-    pub(crate) fn objective_at(&self, epoch: usize) -> &dyn Objective<Branched<M>> {
-        if self.config.phase(epoch).is_probe { &OnModel(At) } else { self.objective.as_ref() }
+    pub(crate) fn objective_at(&self, epoch: usize) -> &dyn Objective<M> {
+        if self.config.phase(epoch).is_probe { &At } else { self.objective.as_ref() }
     }
 
     pub(crate) fn open_run(&self) -> Result<Option<RunDirectory>, TrainError> {

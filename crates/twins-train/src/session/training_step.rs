@@ -62,7 +62,8 @@ impl<M: ImageClassifier> Session<M> {
     fn whole_step(&mut self, batch: &Batch, settings: &StepSettings) -> Result<StepReport, Failure> {
         let mut whole = MicroBatch::cut(batch, 0..batch.labels.len(), self.replicas.devices.main());
         let adversary = self.step_adversary();
-        let replica_adversary = adversary.as_ref().map(|adversary| adversary.for_replica(self.model()));
+        let replica_adversary =
+            adversary.as_ref().map(|adversary| adversary.for_replica(&self.model().model));
         let batch = whole.prepare(replica_adversary.as_ref())?;
         // Its copy need not be in memory during the training pass.
         drop(replica_adversary);

@@ -5,7 +5,8 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use twins_nn::HeadError;
 use twins_train::{
-    Branched, ImageClassifier, Method, ProgressDisplay, TrainConfig, TrainError, Trainer, Tuning, Weights,
+    AutoLora, AutoLoraConfig, ImageClassifier, Method, Objective, ProgressDisplay, TrainConfig, TrainError,
+    Trainer, Tuning, Weights,
 };
 
 use crate::support::{Net, Squares, config};
@@ -93,9 +94,9 @@ fn a_probe_trains_the_head_that_the_model_names() {
 
 #[test]
 fn the_branch_leaves_the_head_that_the_model_names_alone() {
-    let branched = Branched::new(Named::new("model.classifier").train(), 2, &[], 0).unwrap();
-    let weights = Weights::of(&branched);
-    let changed = |path: &str| weights.tensors().contains_key(&format!("auto-lora.model.{path}.weight.a"));
+    let objective = AutoLora::new(AutoLoraConfig::new(2));
+    let factors = objective.parameters(&Named::new("model.classifier").train()).unwrap();
+    let changed = |path: &str| factors.get(&format!("model.{path}.weight.a")).is_some();
     assert!(!changed("classifier"));
     assert!(changed("rotation") && changed("backbone.head") && changed("backbone.conv"));
     fit(config(Method::AutoLora), Named::new("model.classifier")).unwrap();

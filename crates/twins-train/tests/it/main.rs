@@ -7,6 +7,7 @@ mod data_parallel;
 mod data_parallel_runs;
 mod dropout;
 mod faults;
+mod frozen_statistics;
 mod frozen_wing;
 #[cfg(unix)]
 mod full_disk;
@@ -17,6 +18,7 @@ mod last_batch;
 mod memory;
 mod more_epochs;
 mod no_validation;
+mod objective_parameters;
 mod probe;
 mod skip_batch;
 mod training;

@@ -10,9 +10,9 @@ use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
 use twins_attack::{Loss, Norm, Precision, ThreatModel};
 use twins_train::{
-    AdversaryConfig, AutoLoraConfig, AwpConfig, Ended, EvaluationProtocol, ExistingRun, ImageClassifier,
-    Method, ProbeConfig, ProgressDisplay, Schedule, TrainConfig, TrainError, Trainer, Tuning,
-    ValidationConfig, Weights, evaluate,
+    AdversaryConfig, AutoLora, AutoLoraConfig, AwpConfig, Ended, EvaluationProtocol, ExistingRun,
+    ImageClassifier, Method, ProbeConfig, ProgressDisplay, Schedule, TrainConfig, TrainError, Trainer,
+    Tuning, ValidationConfig, Weights, evaluate,
 };
 
 #[test]
@@ -26,7 +26,9 @@ fn every_method_learns() {
         let clean = trained.best_epoch.unwrap().clean;
         assert!(clean.percent() >= 75.0 && clean.total == 20, "{method}: {clean}");
         assert_eq!(last.loss_frozen.is_some(), method.is_two_wing());
-        assert_eq!(last.natural_branch_accuracy.is_some(), method == Method::AutoLora);
+        let measured: Vec<&str> = last.objective_accuracies.keys().map(String::as_str).collect();
+        let expected: &[&str] = if method == Method::AutoLora { &[AutoLora::NATURAL_BRANCH] } else { &[] };
+        assert_eq!(measured, expected);
         assert_eq!(trained.ended, Ended::Completed);
     }
 }
@@ -174,7 +176,7 @@ fn resumes_to_the_same_bits(config: TrainConfig) {
     let measured = |trained: &twins_train::Trained<Net>| -> Vec<_> {
         let metrics = trained.history.iter();
         let exact =
-            metrics.map(|m| (m.epoch, m.steps, m.natural_branch_accuracy, m.validation_robust_accuracy));
+            metrics.map(|m| (m.epoch, m.steps, m.objective_accuracies.clone(), m.validation_robust_accuracy));
         exact.zip(trained.history.iter().map(|metrics| metrics.loss)).collect()
     };
     // The losses pass through JSON, whose floats may be read back one unit in the last place off.
@@ -245,12 +247,12 @@ fn the_branch_is_kept_for_resuming_and_dropped_from_the_model() {
     let last = read("last.safetensors");
     for part in ["model", "velocity"] {
         for factor in ["a", "b"] {
-            assert!(last.contains(&format!("{part}/auto-lora.conv.weight.{factor}")), "{last:?}");
+            assert!(last.contains(&format!("{part}/objective-parameters.conv.weight.{factor}")), "{last:?}");
         }
     }
-    assert!(trained.history[0].layers["auto-lora.conv.weight.b"].weight_norm > 0.0);
+    assert!(trained.history[0].layers["objective-parameters.conv.weight.b"].weight_norm > 0.0);
     // The branch has classified more and more training images, so that its predictions count for more.
-    let natural = |epoch: usize| trained.history[epoch].natural_branch_accuracy.unwrap();
+    let natural = |epoch: usize| trained.history[epoch].objective_accuracies[AutoLora::NATURAL_BRANCH];
     assert_eq!(natural(0).total, 81);
     assert!(natural(2).correct > natural(0).correct, "{} {}", natural(0), natural(2));
 
@@ -356,7 +358,7 @@ fn two_wing_methods_need_two_wing_layers() {
     let message = fit(Method::TwinsAt).unwrap_err().to_string();
     assert!(
         message.contains("no TwinsBatchNorm layer")
-            && message.contains("standard, at, trades, mart, auto-lora"),
+            && message.contains("standard, at, frozen-at, trades, mart, auto-lora"),
         "{message}"
     );
     fit(Method::Trades).unwrap();
