@@ -395,8 +395,11 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
         assert_eq!(protocol["threat"], config["resolved"]["validation"]["threat"]);
         let clean = &report["results"][index]["test"]["clean"];
         let (correct, total) = (clean["correct"].as_u64().unwrap(), clean["total"].as_u64().unwrap());
-        let figure = format!("{:.2} % ({correct} of {total})", 100.0 * correct as f64 / total as f64);
-        assert!(html.contains(&figure), "{figure}");
+        let score = format!("<td>{:.2} %<br/>", 100.0 * correct as f64 / total as f64);
+        assert!(
+            html.contains(&score) && html.contains(&format!("<small>{correct} of {total}</small>")),
+            "{score}"
+        );
         for line in fs::read_to_string(run.join(method).join("metrics.jsonl")).unwrap().lines() {
             let metrics: Value = serde_json::from_str(line).unwrap();
             let loss = format!("<td>{:.4}</td>", metrics["loss"].as_f64().unwrap());
@@ -411,8 +414,8 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
             );
         }
     }
-    assert!(html.contains("PGD-20 Linf 16/255, last iterate") && html.contains("FGSM Linf 16/255"));
-    assert!(html.contains("best epoch is chosen; robust: PGD-10 Linf 16/255"));
+    assert!(html.contains("<th scope=\"col\">PGD-20 Linf 16/255</th>") && html.contains("FGSM Linf 16/255"));
+    assert!(html.contains("Robust accuracy is measured with PGD-10 Linf 16/255."));
     assert!(html.contains("FGSM") && html.contains("twins-at / at") && html.contains("<svg"));
     assert_eq!(html.matches("://").count(), html.matches("http://www.w3.org/2000/svg").count());
 }

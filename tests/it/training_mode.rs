@@ -8,7 +8,7 @@ use burn_twins::attack::{
 };
 use burn_twins::models::{Architecture, ModelConfig, Net};
 use burn_twins::nn::{TwinsModule, Wing};
-use burn_twins::report::{AttackScore, RobustnessCurve};
+use burn_twins::report::{RobustnessCurve, Score};
 
 fn net(device: &Device) -> Net {
     ModelConfig::new(Architecture::TinyResNet, 4).init(device).unwrap()
@@ -79,6 +79,6 @@ fn measurements_of_a_model_in_training_form_leave_it_alone() {
     let before = values(&net);
     let pgd = PgdConfig::new(threat(), 2, 1e-3).build().unwrap();
     RobustnessCurve::measure("net", &net, &samples(), Norm::Linf, &[1e-3], 2).unwrap();
-    AttackScore::measure("pgd", &net, &samples(), &pgd).unwrap();
+    Score::measure("pgd", &net, &samples(), &pgd).unwrap();
     assert_eq!(values(&net), before);
 }

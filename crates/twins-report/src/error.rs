@@ -4,6 +4,8 @@ use twins_attack::AttackError;
 use twins_data::DataError;
 use twins_train::TrainError;
 
+use crate::record::run_record::RunRecord;
+
 /// What can go wrong in measuring for a report and in making it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +28,48 @@ pub enum ReportError {
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
+    },
+    /// A file of a run cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A run lacks one of its files.
+    #[error(
+        "{} is missing; give the directory of a run, or resume the run so that the file is written", path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of a run does not hold what it should.
+    #[error(
+        "{} is damaged, or of another version of this library: {problem}; resume the run so that the file is written \
+         again, or leave the run out", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A directory holds no run.
+    #[error(
+        "{} holds no run: neither it nor a directory in it has a {}; give the directory of a run, or one that holds \
+         runs", path.display(), RunRecord::FILE
+    )]
+    NoRun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Settings cannot be written as JSON.
+    #[error("settings cannot be recorded: {problem}; use types that JSON can hold, with text as keys")]
+    Settings {
+        /// What is wrong with them.
+        problem: String,
     },
     /// Settings of a training are out of range.
     #[error(transparent)]

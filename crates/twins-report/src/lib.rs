@@ -1,41 +1,53 @@
-//! Reports of adversarial trainings: one self-contained HTML file for one or several runs.
+//! Reports of adversarial trainings: one self-contained HTML file for one run, several runs or a study.
 //!
-//! A report needs neither a network nor a script: charts are inline SVG, pictures are PNG in data URIs, and colours
-//! follow the reader's light or dark scheme.
+//! A run leaves its results in its directory: the trainer writes `metrics.jsonl`, and a [`RunRecord`] is `result.json`. A
+//! [`Report`] is made of such records, whether the runs have ended or not:
 //!
 //! ```
-//! use twins_report::{Report, ReportRun};
+//! use twins_report::{Provenance, Report, RunRecord};
 //! use twins_train::{Method, TrainConfig};
 //!
 //! # fn main() -> Result<(), twins_report::ReportError> {
 //! # let folder = std::env::temp_dir().join(format!("twins-report-{}", std::process::id()));
-//! # let history = Vec::new();
-//! // `history` comes from what a training returns, or from its metrics.jsonl.
-//! let run = ReportRun::new("twins-at", history).with_config(&TrainConfig::new(Method::TwinsAt));
-//! Report::new("Fine-tuning").with_fact("data", "letters").with_run(run).write(folder.join("report.html"))?;
+//! # for method in [Method::At, Method::TwinsAt] {
+//! #     let config = TrainConfig::new(method);
+//! #     RunRecord::new(method.name(), &config, Provenance::starting_now(0))?.write(folder.join(method.name()))?;
+//! # }
+//! let report = Report::of_directories(&[folder.join("at"), folder.join("twins-at")])?;
+//! report.write(folder.join("report.html"))?;
 //! # std::fs::remove_dir_all(folder).unwrap();
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What is measured on test images is a [`Score`], a [`RobustnessCurve`] or a [`Gallery`]; a [`StudyTable`] has means over
+//! seeds and paired differences.
+//!
+//! A report needs neither a network nor a script: charts are inline SVG, pictures are PNG in data URIs, and colours
+//! follow the reader's light or dark scheme. Charts and pictures have alternative texts with their main numbers, lines
+//! differ in dashes and markers as well as in colour, and tables have captions and headings with a scope.
 
-mod chart;
-mod config_table;
-mod drift;
-mod epochs;
+mod directories;
 mod error;
-mod gallery;
-mod html;
-mod layers;
-mod picture;
-mod report;
-mod robustness;
-mod robustness_section;
-mod run;
 #[cfg(test)]
-mod two_pixels;
+mod example;
+mod html;
+mod measure;
+mod record;
+mod report;
+mod sections;
+mod study;
 
 pub use error::ReportError;
-pub use gallery::Gallery;
+pub use measure::curve::RobustnessCurve;
+pub use measure::gallery::{Gallery, GalleryImage};
+pub use measure::png::{NoPngUri, PngUri};
+pub use measure::samples::stratified_samples;
+pub use record::fact::Fact;
+pub use record::provenance::Provenance;
+pub use record::run_record::{RunRecord, TestedCheckpoint};
+pub use record::score::{Score, ScoreKind};
+pub use record::setting::Setting;
+pub use record::status::RunStatus;
 pub use report::Report;
-pub use robustness::{AttackScore, RobustnessCurve, stratified_samples};
-pub use run::ReportRun;
+pub use study::{StudyCell, StudyColumn, StudyRow, StudyTable};

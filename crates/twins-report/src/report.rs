@@ -2,94 +2,137 @@ use std::path::Path;
 
 use twins_files::write_whole;
 
+use crate::directories;
 use crate::error::ReportError;
-use crate::html::{escape, section};
-use crate::run::ReportRun;
-use crate::{config_table, drift, epochs, layers, robustness_section};
+use crate::html::page::page;
+use crate::record::run_record::RunRecord;
+use crate::sections::{
+    epochs, facts, gallery, layers, provenance, results, robustness_curves, settings, studies, training,
+    wing_drift,
+};
+use crate::study::StudyTable;
 
-/// A report under construction; see the [crate](crate).
-#[derive(Clone, Debug, Default)]
+/// A report of one or several runs, and of studies; see the [crate](crate).
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     title: String,
-    facts: Vec<(String, String)>,
-    runs: Vec<ReportRun>,
+    studies: Vec<StudyTable>,
+    runs: Vec<RunRecord>,
 }
 
 impl Report {
-    /// An empty report.
+    /// A report without runs.
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), ..Self::default() }
     }
 
-    /// Adds a line to the head, such as the data or the weights.
+    /// Rebuilds the report of runs from their directories, whether or not the runs have ended. A directory that is not of a
+    /// run itself stands for all runs in it, at any depth.
+    ///
+    /// Runs of the same name are told apart by their seeds or, where these are the same too, by their directories.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::NoRun`], and those of [`RunRecord::read`].
+    pub fn of_directories<P: AsRef<Path>>(directories: &[P]) -> Result<Self, ReportError> {
+        let runs = directories::read(directories)?;
+        Ok(runs.into_iter().fold(Self::default(), Self::with_run))
+    }
+
+    /// Sets the title. The default one names the runs.
     #[must_use]
-    pub fn with_fact(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.facts.push((name.into(), value.to_string()));
+    pub fn with_title(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
         self
     }
 
-    /// Adds a training; several are drawn into the same charts where they compare.
+    /// Adds a table of a study, which is shown before the runs.
     #[must_use]
-    pub fn with_run(mut self, run: ReportRun) -> Self {
+    pub fn with_study(mut self, study: StudyTable) -> Self {
+        self.studies.push(study);
+        self
+    }
+
+    /// Adds a run. Several are next to each other in tables, and in the same charts. One whose name is taken gets a number.
+    #[must_use]
+    pub fn with_run(mut self, mut run: RunRecord) -> Self {
+        let name = run.name.clone();
+        let mut number = 2;
+        while self.runs.iter().any(|earlier| earlier.name == run.name) {
+            run.name = format!("{name} ({number})");
+            number += 1;
+        }
         self.runs.push(run);
         self
     }
 
-    /// The report as the text of an HTML file, which is also well-formed XML.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError::Part`] where a chart or picture cannot be made.
-    pub fn to_html(&self) -> Result<String, ReportError> {
-        let title = escape(&self.title);
-        let facts: String = self
-            .facts
-            .iter()
-            .map(|(name, value)| format!("<tr><td>{}</td><td>{}</td></tr>\n", escape(name), escape(value)))
-            .collect();
-        let facts = match facts.is_empty() {
-            true => String::new(),
-            false => format!("<table><tbody>\n{facts}</tbody></table>\n"),
-        };
-        let mut gallery = String::new();
-        for run in &self.runs {
-            if let Some(shown) = &run.gallery {
-                gallery += &format!("<h3>{}</h3>\n{}", escape(&run.name), shown.to_html()?);
-            }
-        }
-        let sections = [
-            ("Result", epochs::summary(&self.runs)?),
-            ("Robustness on the test images", robustness_section::section_of(&self.runs)?),
-            ("Training", epochs::charts(&self.runs)?),
-            ("Effective learning rate", layers::section_of(&self.runs)?),
-            ("Drift between the wings", drift::section_of(&self.runs)?),
-            ("Images", gallery),
-            ("Configuration", config_table::table(&self.runs)?),
-            ("Every epoch", epochs::tables(&self.runs)),
-        ];
-        let sections: String = sections
-            .into_iter()
-            .filter(|(_, content)| !content.is_empty())
-            .map(|(heading, content)| section(heading, &content))
-            .collect();
-        Ok(format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-             <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{facts}{sections}</body>\n</html>\n",
-            include_str!("style.css")
-        ))
+    /// The runs, in the order in which they are shown.
+    pub fn runs(&self) -> &[RunRecord] {
+        &self.runs
     }
 
-    /// Writes the report under a temporary name and renames it, so that no half of one is ever seen. Folders that are
+    /// The report as the text of an HTML file, which is also well-formed XML.
+    pub fn to_html(&self) -> String {
+        let runs = &self.runs;
+        let sections = [
+            ("Study", studies::section_of(&self.studies)),
+            ("Test results", results::section_of(runs)),
+            ("Data and model", facts::section_of(runs)),
+            ("Training", training::section_of(runs)),
+            ("Drift between the wings", wing_drift::section_of(runs)),
+            ("Effective learning rate", layers::section_of(runs)),
+            ("Robustness against the radius", robustness_curves::section_of(runs)),
+            ("Adversarial examples", gallery::section_of(runs)),
+            ("Settings", settings::section_of(runs)),
+            ("Provenance", provenance::section_of(runs)),
+            ("Every epoch", epochs::section_of(runs)),
+        ];
+        page(&self.title(), &sections)
+    }
+
+    /// Writes the report under a temporary name and renames it, so that nobody ever sees half of one. Folders that are
     /// missing are created.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Part`], or [`ReportError::Write`] with the file.
+    /// [`ReportError::Write`] with the file.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
         let path = path.as_ref();
-        let html = self.to_html()?;
-        write_whole(path, html.as_bytes())
+        write_whole(path, self.to_html().as_bytes())
             .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    }
+
+    fn title(&self) -> String {
+        if !self.title.is_empty() {
+            return self.title.clone();
+        }
+        match self.runs.as_slice() {
+            [] => "Adversarial training".to_owned(),
+            [run] => format!("Adversarial training: {}", run.name),
+            runs if runs.len() <= 4 => {
+                let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+                format!("Adversarial training: {}", names.join(", "))
+            }
+            runs => format!("Adversarial training: {} runs", runs.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_train::{Method, TrainConfig};
+
+    use super::*;
+    use crate::record::provenance::Provenance;
+
+    #[test]
+    fn names_are_told_apart_and_make_the_title() {
+        let run =
+            || RunRecord::new("at", &TrainConfig::new(Method::At), Provenance::starting_now(0)).unwrap();
+        let report = Report::default().with_run(run()).with_run(run()).with_run(run());
+        let names: Vec<&str> = report.runs().iter().map(|run| run.name.as_str()).collect();
+        assert_eq!(names, ["at", "at (2)", "at (3)"]);
+        assert!(report.to_html().contains("<h1>Adversarial training: at, at (2), at (3)</h1>"));
+        assert!(report.with_title("<Mine>").to_html().contains("<h1>&lt;Mine&gt;</h1>"));
     }
 }

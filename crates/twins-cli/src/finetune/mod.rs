@@ -26,7 +26,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use burn_twins::data::{DataSource, ImageDataset, Limit};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, Net, SavedCheckpoint, save_model};
-use burn_twins::report::ReportRun;
+use burn_twins::report::{Report, RunRecord};
 use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method, TrainConfig};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use serde::Serialize;
@@ -119,14 +119,16 @@ fn run(mut cli: Cli, recipe: &Recipe) -> Outcome {
     };
     let pretrained = head.apply(pretrained, train.classes().len(), config.seed)?;
 
-    let mut report = reporting::begin(cli, pretrained.architecture(), &parts, &head, &recipe.sources());
+    let mut report = Report::new(format!("Adversarial fine-tuning on {}", cli.data));
     let mut results = Vec::new();
     for method in &recipe.methods {
         memory::check(cli, config, *method, &pretrained, train.as_ref(), &devices[0])?;
         let config = TrainConfig { method: *method, ..config.clone() };
-        let (row, shown) = tune(cli, &config, &pretrained, &parts, &out, &devices)?;
+        let record =
+            reporting::begin(cli, &config, pretrained.architecture(), &parts, &head, &recipe.sources())?;
+        let (row, record) = tune(cli, &config, record, &pretrained, &parts, &out, &devices)?;
         results.push(row);
-        report = report.with_run(shown);
+        report = report.with_run(record);
     }
 
     print_table(&results, test.len());
@@ -165,11 +167,12 @@ fn load(
 fn tune(
     cli: &Cli,
     config: &TrainConfig,
+    record: RunRecord,
     pretrained: &Net,
     parts @ Parts { train, test, held_out, .. }: &Parts,
     out: &Path,
     devices: &[Device],
-) -> Result<(Row, ReportRun), Box<dyn std::error::Error>> {
+) -> Result<(Row, RunRecord), Box<dyn std::error::Error>> {
     let method = config.method;
     let folder = out.join(method.name());
     println!("fine-tuning on {} with {method}: {} images, {} epochs", cli.data, train.len(), config.epochs);
@@ -186,8 +189,11 @@ fn tune(
     let card = card.with_checkpoint(Some(checkpoint));
     save_model(folder.join("model.safetensors"), &trained.best, &card)?;
     let begin = Instant::now();
-    let shown = reporting::examine(cli, config, &trained, test, (&test_accuracy, &protocol), &devices[0])?;
+    let measured = (&test_accuracy, &protocol);
+    let mut record = reporting::examine(cli, config, record, &trained, test, measured, &devices[0])?;
     println!("  measured for the report in {:.1} s", begin.elapsed().as_secs_f64());
+    record.provenance.seconds = seconds + begin.elapsed().as_secs_f64();
+    record.write(&folder)?;
     let total = |field: fn(&EpochMetrics) -> f64| trained.history.iter().map(field).sum::<f64>();
     let row = Row {
         method,
@@ -198,7 +204,7 @@ fn tune(
         seconds,
         waiting_share: total(|epoch| epoch.seconds_waiting) / total(|epoch| epoch.seconds).max(1e-9),
     };
-    Ok((row, shown))
+    Ok((row, record))
 }
 
 /// The results of all methods, which are measured alike.

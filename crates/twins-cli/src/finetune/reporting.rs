@@ -8,11 +8,14 @@ use burn_twins::attack::{
 };
 use burn_twins::data::ImageDataset;
 use burn_twins::models::{Architecture, HeldOut, Net};
-use burn_twins::report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples};
+use burn_twins::report::{
+    Gallery, Provenance, ReportError, RobustnessCurve, RunRecord, Score, TestedCheckpoint, stratified_samples,
+};
 use burn_twins::train::{Evaluation, EvaluationProtocol, TrainConfig, Trained};
 
 use crate::finetune::cli::{Cli, ReportAttack};
 use crate::finetune::head::Head;
+use crate::finetune::shell;
 use crate::support::parts::Parts;
 
 /// Radii of the curve, as multiples of the test's epsilon.
@@ -22,32 +25,72 @@ const CURVE_STEPS: usize = 10;
 /// Images that the gallery chooses from, and shows.
 const GALLERY: [usize; 2] = [24, 8];
 
+/// A record of one method's run that has just started.
+pub fn begin(
+    cli: &Cli,
+    config: &TrainConfig,
+    arch: Architecture,
+    parts: &Parts,
+    head: &Head,
+    sources: &str,
+) -> Result<RunRecord, ReportError> {
+    let weights = cli.weights.as_ref().map(|path| path.display().to_string());
+    let (train, test) = (parts.train.len(), parts.test.len());
+    let mut images = match &parts.validation {
+        Some(own) => format!("{train} for training, {} for validation, {test} for the test", own.len()),
+        None => format!("{train} for training and validation, {test} for the test"),
+    };
+    if let Some(HeldOut { images: all, fraction, seed }) = &parts.held_out {
+        let share = 100.0 * fraction;
+        images +=
+            &format!("; the test images are {share:.0} % of all {all}, drawn by class with seed {seed}");
+    }
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let provenance = Provenance::starting_now(config.seed)
+        .with_devices([cli.common.device_names()])
+        .with_command(shell::command(words));
+    let record = RunRecord::new(config.method.name(), config, provenance)?
+        .with_fact("data", &cli.data)
+        .with_fact("images", images)
+        .with_fact("architecture", arch)
+        .with_fact(
+            "pre-trained weights",
+            weights.as_deref().unwrap_or("made by this program on the built-in letters"),
+        )
+        .with_fact("head", head)
+        .with_fact("settings", sources)
+        .with_classes(parts.test.classes());
+    Ok(record)
+}
+
 /// Measures one method's net for the report; all attacks stay within the threat model of the test's protocol.
 pub fn examine(
     cli: &Cli,
     config: &TrainConfig,
+    record: RunRecord,
     trained: &Trained<Net>,
     test: &Arc<dyn ImageDataset>,
     (evaluation, protocol): (&Evaluation, &EvaluationProtocol),
     device: &Device,
-) -> Result<ReportRun, Box<dyn std::error::Error>> {
+) -> Result<RunRecord, Box<dyn std::error::Error>> {
     let threat = protocol.threat;
-    let mut run = ReportRun::new(config.method.name(), trained.history.clone())
-        .with_best(trained.best_epoch)
-        .with_config(config)
-        .with_attack(AttackScore::new("none (clean images)", evaluation.clean))
-        .with_attack(AttackScore::new(
-            format!("{protocol}, last iterate"),
-            evaluation.robust.unwrap_or_default(),
-        ));
+    let mut record = record.with_history(trained.history.clone());
+    record.status = trained.ended.into();
+    record.best = trained.best_epoch;
+    record.checkpoint = Some(match trained.best_epoch {
+        Some(_) => TestedCheckpoint::Best,
+        None => TestedCheckpoint::Last,
+    });
+    record.scores = Score::of_evaluation(evaluation, protocol);
 
     let samples = stratified_samples(test.as_ref(), GALLERY[0], device)?;
     let attack = protocol.build()?;
-    run = run.with_gallery(Gallery::of(&trained.best, &samples, test.classes(), &attack, GALLERY[1])?);
+    let label = protocol.to_string();
+    record.gallery = Some(Gallery::measure(&trained.best, &samples, label, &attack, GALLERY[1])?);
 
     let images = cli.report_images.unwrap_or(if cli.is_builtin() { 100 } else { 200 });
     if images == 0 {
-        return Ok(run);
+        return Ok(record);
     }
     let samples = stratified_samples(test.as_ref(), images, device)?;
     let epsilon = Length::from(threat.epsilon()).value();
@@ -72,20 +115,14 @@ pub fn examine(
         vec![("best", &trained.best), ("last", &trained.last)]
     };
     for (label, model) in models {
-        run = run.with_curve(RobustnessCurve::measure(
-            label,
-            model,
-            &samples,
-            threat.norm(),
-            &radii,
-            CURVE_STEPS,
-        )?);
+        let curve = RobustnessCurve::measure(label, model, &samples, threat.norm(), &radii, CURVE_STEPS)?;
+        record.curves.push(curve);
     }
     for name in &cli.report_attacks {
         let (label, attack) = name.build(threat, test.classes().len(), config.seed)?;
-        run = run.with_attack(AttackScore::measure(label, &trained.best, &samples, attack.as_ref())?);
+        record.scores.push(Score::measure(label, &trained.best, &samples, attack.as_ref())?);
     }
-    Ok(run)
+    Ok(record)
 }
 
 impl ReportAttack {
@@ -113,30 +150,4 @@ impl ReportAttack {
             ),
         })
     }
-}
-
-/// The head of the report.
-pub fn begin(cli: &Cli, arch: Architecture, parts: &Parts, head: &Head, sources: &str) -> Report {
-    let weights = cli.weights.as_ref().map(|path| path.display().to_string());
-    let (train, test) = (parts.train.len(), parts.test.len());
-    let mut images = match &parts.validation {
-        Some(own) => format!("{train} for training, {} for validation, {test} for the test", own.len()),
-        None => format!("{train} for training and validation, {test} for the test"),
-    };
-    if let Some(HeldOut { images: all, fraction, seed }) = &parts.held_out {
-        let share = 100.0 * fraction;
-        images += &format!(
-            "; the test images are out of {share:.0} % of all {all}, drawn by class with seed {seed}"
-        );
-    }
-    Report::new(format!("Adversarial fine-tuning on {}", cli.data))
-        .with_fact("data", &cli.data)
-        .with_fact("images", images)
-        .with_fact("architecture", arch)
-        .with_fact(
-            "pre-trained weights",
-            weights.as_deref().unwrap_or("made by this program on the built-in letters"),
-        )
-        .with_fact("head", head)
-        .with_fact("settings", sources)
 }

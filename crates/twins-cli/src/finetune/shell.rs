@@ -10,7 +10,12 @@ pub fn resume_command(words: impl IntoIterator<Item = String>, out: &Path) -> St
         words.extend(["--out".to_owned(), out.display().to_string()]);
     }
     words.push("--resume".to_owned());
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    command(words)
+}
+
+/// The command line of these words.
+pub fn command(words: impl IntoIterator<Item = String>) -> String {
+    words.into_iter().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
 /// A word as a POSIX shell takes it: in single quotes where it has anything that could mean something else.

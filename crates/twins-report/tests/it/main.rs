@@ -2,4 +2,6 @@
 
 mod support;
 
+mod accessible;
 mod report;
+mod run_directory;

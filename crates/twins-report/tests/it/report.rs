@@ -1,73 +1,76 @@
-//! The report of a real, tiny training.
+//! The report of real, tiny trainings.
 
 use burn::tensor::Device;
 use twins_attack::{Norm, PgdConfig, ThreatModel};
 use twins_data::{BuiltinDataset, Part, Task};
-use twins_report::{AttackScore, Gallery, Report, ReportRun, RobustnessCurve, stratified_samples};
-use twins_train::{Method, Trained, ValidationConfig};
+use twins_report::{
+    Gallery, Provenance, Report, RobustnessCurve, RunRecord, Score, ScoreKind, StudyCell, StudyColumn,
+    StudyTable, TestedCheckpoint, stratified_samples,
+};
+use twins_train::{Accuracy, Method, Trained, ValidationConfig};
 
-use crate::support::{Net, config, train, well_formed};
+use crate::support::{Net, accessible, config, train, well_formed};
 
-#[test]
-fn the_checker_finds_what_is_broken() {
-    well_formed::check("<!DOCTYPE html>\n<a b=\"x &lt; &#39;\"><c/>text &amp; more</a>\n").unwrap();
-    for broken in [
-        "<a>",
-        "<a></b>",
-        "<a><b></a></b>",
-        "<a/><a/>",
-        "<a b=x/>",
-        "<a b=\"1\" b=\"2\"/>",
-        "<a>1 < 2</a>",
-        "<a>&nbsp;</a>",
-        "<a>&</a>",
-        "<a b=\"<\"/>",
-        "<a b=\"1\"c=\"2\"/>",
-        "text",
-        "<a/>text",
-        "<a>\u{1}</a>",
-    ] {
-        assert!(well_formed::check(broken).is_err(), "{broken}");
-    }
-}
-
-/// Everything that a report can show of two methods, with names that could break it.
-fn report(trained: &[(Method, &Trained<Net>)]) -> String {
+/// Everything that a report can show of a training, with names that could break it.
+fn record(method: Method, trained: &Trained<Net>) -> RunRecord {
     let test = BuiltinDataset::new(Task::Target, Part::Test, 24, 9);
     let samples = stratified_samples(&test, 12, &Device::flex()).unwrap();
-    let threat = ThreatModel::new(Norm::Linf, 0.05).unwrap();
-    let fgsm = PgdConfig::fgsm(threat).build().unwrap();
-    let classes = ["<b>", "\"quoted\" & 'so'", "</svg><script>", "\u{0}"].map(str::to_owned);
-    let mut report = Report::new("A </title> & more").with_fact("data", "<i>squares</i>");
-    for (method, trained) in trained {
-        let radii = [0.0, 0.025, 0.05, 0.1];
-        let curve =
-            |label, model| RobustnessCurve::measure(label, model, &samples, Norm::Linf, &radii, 5).unwrap();
-        let run = ReportRun::new(method.name(), trained.history.clone())
-            .with_best(trained.best_epoch)
-            .with_config(&config(*method))
-            .with_curve(curve("best", &trained.best))
-            .with_curve(curve("last", &trained.last))
-            .with_attack(AttackScore::measure("FGSM", &trained.best, &samples, &fgsm).unwrap())
-            .with_gallery(Gallery::of(&trained.best, &samples, &classes, &fgsm, 4).unwrap());
-        report = report.with_run(run);
-    }
-    report.to_html().unwrap()
+    let fgsm = PgdConfig::fgsm(ThreatModel::new(Norm::Linf, 0.05).unwrap()).build().unwrap();
+    let curve = |label, model| {
+        RobustnessCurve::measure(label, model, &samples, Norm::Linf, &[0.0, 0.025, 0.05, 0.1], 5).unwrap()
+    };
+    let provenance = Provenance::starting_now(5).with_devices(["cpu"]).with_command("twins finetune 'a < b'");
+    let mut record = RunRecord::new(method.name(), &config(method), provenance)
+        .unwrap()
+        .with_fact("data", "<i>letters</i>")
+        .with_classes(&["<b>", "\"quoted\" & 'so'", "</svg><script>", "\u{0}"].map(str::to_owned))
+        .with_history(trained.history.clone());
+    record.status = trained.ended.into();
+    record.best = trained.best_epoch;
+    record.checkpoint = Some(TestedCheckpoint::Best);
+    record.scores = vec![
+        Score::new("clean", ScoreKind::Clean, Accuracy { correct: 20, total: 24 }),
+        Score::measure("FGSM", &trained.best, &samples, &fgsm).unwrap(),
+    ];
+    record.curves = vec![curve("best", &trained.best), curve("last", &trained.last)];
+    record.gallery = Some(Gallery::measure(&trained.best, &samples, "FGSM", &fgsm, 4).unwrap());
+    record
+}
+
+/// What refers to something that is not in the file.
+fn foreign_references(html: &str) -> Vec<&str> {
+    let after =
+        |start: &'static str| html.match_indices(start).map(move |(place, _)| &html[place + start.len()..]);
+    let links = ["http:", "https:"]
+        .into_iter()
+        .flat_map(after)
+        .filter(|rest| !rest.starts_with("//www.w3.org/2000/svg\""));
+    let references = ["src=\"", "href=\"", "url("].into_iter().flat_map(after);
+    let foreign =
+        references.filter(|rest| !rest.starts_with("data:image/png;base64,") && !rest.starts_with('#'));
+    links.chain(foreign).map(|rest| rest.split('"').next().unwrap_or(rest)).collect()
 }
 
 #[test]
-fn a_report_holds_the_figures_and_nothing_from_elsewhere() {
-    let (at, twins) = (train(config(Method::At)), train(config(Method::TwinsAt)));
-    let html = report(&[(Method::At, &at), (Method::TwinsAt, &twins)]);
+fn a_report_holds_the_results_and_nothing_from_elsewhere() {
+    let methods = [Method::At, Method::TwinsAt];
+    let trained = methods.map(|method| train(config(method)));
+    let report =
+        methods.iter().zip(&trained).fold(Report::new("A </title> & more"), |report, (method, trained)| {
+            report.with_run(record(*method, trained))
+        });
+    let mut study = StudyTable::new("Two arms", [StudyColumn::new("clean (%)", 1)]);
+    study.push("<at>", vec![StudyCell::Mean { mean: 1.0, deviation: Some(0.5), count: 2 }]);
+    let html = report.with_study(study).to_html();
     well_formed::check(&html).unwrap();
+    accessible::check(&html).unwrap();
 
-    for trained in [&at, &twins] {
+    for trained in &trained {
         for epoch in &trained.history {
-            // The row of the epoch, figure by figure.
-            let row = html.lines().find(|line| {
-                line.contains(&format!("<td>{}</td><td>{}</td>", epoch.epoch, epoch.steps))
-                    && line.contains(&format!("<td>{:.4}</td>", epoch.loss))
-            });
+            let start = format!("<th scope=\"row\">{}</th><td>{}</td>", epoch.epoch, epoch.steps);
+            let row = html
+                .lines()
+                .find(|line| line.contains(&start) && line.contains(&format!("<td>{:.4}</td>", epoch.loss)));
             let row = row.unwrap_or_else(|| panic!("epoch {} is missing", epoch.epoch));
             for accuracy in [
                 epoch.validation_clean_accuracy.unwrap(),
@@ -81,8 +84,9 @@ fn a_report_holds_the_figures_and_nothing_from_elsewhere() {
         let last = trained.history.last().unwrap();
         let layer = &last.layers["conv.weight"];
         assert!(html.contains(&format!("<td>{:.3e}</td>", layer.effective_learning_rate)));
-        let drift = last.wing_drift["norm"];
-        assert!(html.contains(&format!("<td>{:.4}</td>", drift.mean_shift)));
+        if let Some(drift) = last.wing_drift.get("norm") {
+            assert!(html.contains(&format!("<td>{:.4}</td>", drift.mean_shift)));
+        }
     }
     for part in [
         "twins-at / at",
@@ -91,39 +95,59 @@ fn a_report_holds_the_figures_and_nothing_from_elsewhere() {
         "epsilon (Linf, in 1/255)",
         "learning rate / ‖w‖²",
         "FGSM",
-        "<td>adversary.epsilon</td><td>0.05</td><td>0.05</td>",
+        "<td>83.33 %<br/><small>64.1 to 93.3</small><br/><small>20 of 24</small></td>",
+        "<th scope=\"row\">adversary.epsilon</th><td>8/255</td><td colspan=\"2\">0.05</td>",
+        "twins finetune &#39;a &lt; b&#39;",
         "data:image/png;base64,",
         "prefers-color-scheme: dark",
         "&lt;b&gt;",
+        "completed: 3 epochs",
+        "Study",
     ] {
         assert!(html.contains(part), "{part} is missing");
     }
+    let headings: Vec<usize> =
+        ["test-results", "training", "drift-between-the-wings", "settings", "provenance"]
+            .map(|id| html.find(&format!("<h2 id=\"{id}\"")).unwrap())
+            .to_vec();
+    assert!(headings.is_sorted(), "the results come first: {headings:?}");
+    assert_eq!(foreign_references(&html), Vec::<&str>::new());
+}
 
-    assert!(!html.contains("<script"), "a script got in");
-    let links: Vec<&str> = ["http://", "https://"]
-        .iter()
-        .flat_map(|start| html.match_indices(start).map(|(place, _)| &html[place..]))
-        .filter(|link| !link.starts_with("http://www.w3.org/2000/svg\""))
-        .map(|link| &link[..link.len().min(40)])
-        .collect();
-    assert!(links.is_empty(), "{links:?}");
-    for reference in ["src=\"", "href=\"", "url("] {
-        let foreign: Vec<&str> = html
-            .match_indices(reference)
-            .map(|(place, _)| &html[place + reference.len()..])
-            .filter(|value| !value.starts_with("data:"))
-            .collect();
-        assert!(foreign.is_empty(), "{reference} refers to something else");
+#[test]
+fn the_best_epoch_of_the_record_is_that_of_the_training() {
+    for config in [config(Method::TwinsAt), config(Method::At).with_ema_decay(0.5).with_epochs(5)] {
+        let trained = train(config.clone());
+        let record = RunRecord::new("run", &config, Provenance::starting_now(5)).unwrap();
+        assert_eq!(record.with_history(trained.history).best, trained.best_epoch);
     }
+}
+
+#[test]
+fn a_run_without_a_validation_says_so() {
+    let config = config(Method::TwinsAt).with_validation(ValidationConfig::none());
+    let trained = train(config.clone());
+    assert_eq!(trained.best_epoch, None);
+    let mut record = record(Method::TwinsAt, &trained);
+    record.checkpoint = Some(TestedCheckpoint::Last);
+    let html = Report::default().with_run(record).to_html();
+    assert!(html.contains("No images were held out"), "{html}");
+    assert!(html.contains("last, epoch 3"), "{html}");
+    well_formed::check(&html).unwrap();
+    accessible::check(&html).unwrap();
 }
 
 #[test]
 fn a_report_is_written_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/report.html");
-    let report = Report::new("Nothing trained").with_run(ReportRun::new("none", vec![]));
+    let record = RunRecord::new("none", &config(Method::At), Provenance::starting_now(5)).unwrap();
+    let report = Report::new("Nothing trained").with_run(record);
     report.write(&path).unwrap();
-    well_formed::check(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let html = std::fs::read_to_string(&path).unwrap();
+    well_formed::check(&html).unwrap();
+    accessible::check(&html).unwrap();
+    assert!(html.contains("none: running or killed, before the end of epoch 1 of 3."), "{html}");
     let names: Vec<_> =
         std::fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["report.html"]);
@@ -132,16 +156,4 @@ fn a_report_is_written_whole_or_not_at_all() {
     assert!(message.contains("deep"), "{message}");
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["deep"], "no temporary file is left");
-}
-
-#[test]
-fn a_run_without_a_validation_says_so() {
-    let trained = train(config(Method::TwinsAt).with_validation(ValidationConfig::none()));
-    assert_eq!(trained.best_epoch, None);
-    let html = Report::new("without a validation")
-        .with_run(ReportRun::new("twins-at", trained.history))
-        .to_html()
-        .unwrap();
-    assert!(html.contains("No images were held out"), "{html}");
-    well_formed::check(&html).unwrap();
 }

@@ -94,6 +94,26 @@ impl AutoAttackConfig {
         self
     }
 
+    /// The composition of attacks.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the settings are those that the version publishes, so that the result compares with published ones. Threat
+    /// models and the seed are free.
+    ///
+    /// ```
+    /// use twins_attack::{AutoAttackConfig, Norm, ThreatModel, Version};
+    /// let config = AutoAttackConfig::new(ThreatModel::new(Norm::Linf, 8.0 / 255.0)?, Version::Standard);
+    /// assert!(config.clone().with_seed(3).is_published());
+    /// assert!(!config.with_steps(10).is_published());
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    pub fn is_published(&self) -> bool {
+        let published = Self::new(self.threat, self.version).with_seed(self.seed);
+        Self { more_threats: self.more_threats.clone(), ..published } == *self
+    }
+
     /// The threat models in their order.
     pub fn threats(&self) -> impl Iterator<Item = ThreatModel> + '_ {
         [self.threat].into_iter().chain(self.more_threats.iter().copied())

@@ -1,5 +1,6 @@
 //! A small network and its training on built-in images.
 
+pub(crate) mod accessible;
 pub(crate) mod well_formed;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use twins_attack::Norm;
-use twins_data::{BuiltinDataset, Part, Task};
+use twins_data::{BuiltinDataset, ImageDataset, Part, Task};
 use twins_nn::{ImageClassifier, TwinsBatchNorm, TwinsBatchNormConfig};
 use twins_train::{AdversaryConfig, Method, ProgressDisplay, TrainConfig, Trained, Trainer};
 
@@ -48,9 +49,15 @@ pub(crate) fn config(method: Method) -> TrainConfig {
         .with_seed(5)
 }
 
-/// Trains on 80 images of digits.
+/// 80 images of digits.
+pub(crate) fn images() -> Arc<dyn ImageDataset> {
+    Arc::new(BuiltinDataset::new(Task::Target, Part::Train, 80, 1))
+}
+
+pub(crate) fn trainer(config: TrainConfig) -> Trainer<Net> {
+    Trainer::new(config).unwrap().with_progress(ProgressDisplay::Hidden)
+}
+
 pub(crate) fn train(config: TrainConfig) -> Trained<Net> {
-    let images = Arc::new(BuiltinDataset::new(Task::Target, Part::Train, 80, 1));
-    let trainer = Trainer::new(config).unwrap().with_progress(ProgressDisplay::Hidden);
-    trainer.fit(Net::new(), images).unwrap()
+    trainer(config).fit(Net::new(), images()).unwrap()
 }

@@ -1,0 +1,32 @@
+/// Text as it may be in an element or in a quoted attribute. Characters that XML does not allow become U+FFFD.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(character),
+            _ if character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}') => {
+                escaped.push(char::REPLACEMENT_CHARACTER);
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_text() {
+        assert_eq!(
+            escape("<b class=\"x\">'&'\u{0}\n</b>"),
+            "&lt;b class=&quot;x&quot;&gt;&#39;&amp;&#39;\u{fffd}\n&lt;/b&gt;"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::date::utc;
+
+/// Where a run comes from: what somebody needs to repeat it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of this library.
+    pub version: String,
+    /// Names of the devices that computed, such as `cpu` or `cuda:0`.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// When the run was first started, as a Unix time in seconds.
+    pub started: u64,
+    /// Seconds of training and measuring, those before a resumption included.
+    #[serde(default)]
+    pub seconds: f64,
+    /// The command line, quoted for a shell; empty where there was none.
+    #[serde(default)]
+    pub command: String,
+    /// Seed of the training.
+    pub seed: u64,
+}
+
+impl Provenance {
+    /// A run of this version of the library that starts now.
+    ///
+    /// ```
+    /// use twins_report::Provenance;
+    ///
+    /// let provenance = Provenance::starting_now(7).with_devices(["cpu"]).with_command("twins finetune --seed 7");
+    /// assert_eq!(provenance.version, env!("CARGO_PKG_VERSION"));
+    /// assert!(provenance.start_date().ends_with(" UTC"));
+    /// ```
+    pub fn starting_now(seed: u64) -> Self {
+        // A clock before 1970 is shown as 1970.
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            devices: Vec::new(),
+            started,
+            seconds: 0.0,
+            command: String::new(),
+            seed,
+        }
+    }
+
+    /// Sets the names of the devices.
+    #[must_use]
+    pub fn with_devices<S: Into<String>>(mut self, devices: impl IntoIterator<Item = S>) -> Self {
+        self.devices = devices.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the command line, as it can be pasted into a shell.
+    #[must_use]
+    pub fn with_command(mut self, command: impl Into<String>) -> Self {
+        self.command = command.into();
+        self
+    }
+
+    /// When the run was first started, such as `2026-11-28 08:25:12 UTC`.
+    pub fn start_date(&self) -> String {
+        utc(self.started)
+    }
+}

@@ -1,0 +1,123 @@
+use twins_train::{EpochMetrics, LayerMetrics};
+
+use crate::html::chart::Chart;
+use crate::html::page::{details, paragraph, side_by_side};
+use crate::html::table::{Cell, Table};
+use crate::html::ticks::Scale;
+use crate::record::run_record::RunRecord;
+use crate::sections::per_run::{in_order, lines, over_epochs};
+
+/// A quantity of every layer: its name, its unit, and where it is.
+type Quantity = (&'static str, &'static str, fn(&LayerMetrics) -> Option<f64>);
+
+const QUANTITIES: [Quantity; 3] = [
+    ("Effective learning rate", "learning rate / ‖w‖²", |layer| Some(layer.effective_learning_rate)),
+    ("Gradient norm", "‖∂L/∂w‖", |layer| Some(layer.gradient_norm)),
+    ("Relative update", "‖Δw‖ / ‖w‖", |layer| layer.relative_update),
+];
+
+/// The quantities over epochs and over the layers, and their ratios between the runs.
+pub(crate) fn section_of(runs: &[RunRecord]) -> String {
+    if runs.iter().flat_map(|run| &run.history).all(|metrics| metrics.layers.is_empty()) {
+        return String::new();
+    }
+    let text = "In front of a batch normalisation, only the direction of a weight matters: a step changes the function by the \
+                learning rate over the squared norm of the weight (TWINS, section 3.3). The paper's claim is that the \
+                frozen wing raises gradients and effective steps. The charts over epochs show geometric means over all \
+                layers; those by layer show the last epoch, in the order of the names. The relative \
+                update is that of the last step of an epoch. The last linear layer has no normalisation behind it.";
+    let charts: String = QUANTITIES
+        .into_iter()
+        .map(|(name, unit, value)| {
+            let title = format!("{name} over epochs");
+            let over_epochs = Chart {
+                y_scale: Scale::Logarithmic,
+                ..over_epochs(&title, unit, runs, |metrics| geometric_mean(metrics, value))
+            };
+            over_epochs.to_html() + &over_layers(runs, name, unit, value).to_html()
+        })
+        .collect();
+    paragraph(text) + &ratios(runs) + &side_by_side(&charts) + &runs.iter().map(table).collect::<String>()
+}
+
+fn over_layers(runs: &[RunRecord], name: &str, unit: &str, value: fn(&LayerMetrics) -> Option<f64>) -> Chart {
+    let points = |run: &RunRecord| {
+        let numbered = (1..).map(f64::from).zip(layers(run));
+        numbered.filter_map(|(number, (_, layer))| Some((number, value(layer)?))).collect()
+    };
+    Chart {
+        title: format!("{name} by layer, last epoch"),
+        x: "layer (number in the table)".to_owned(),
+        y: unit.to_owned(),
+        y_scale: Scale::Logarithmic,
+        whole_x: true,
+        series: lines(runs, points),
+        ..Chart::default()
+    }
+}
+
+/// exp(mean(ln v)): of values whose sizes differ between layers. Layers without a positive value are left out.
+fn geometric_mean(metrics: &EpochMetrics, value: fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
+    geometric_mean_of(metrics.layers.values().filter_map(value))
+}
+
+fn geometric_mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let logarithms: Vec<f64> = values.filter(|value| *value > 0.0).map(f64::ln).collect();
+    let count = logarithms.len();
+    (count > 0).then(|| (logarithms.iter().sum::<f64>() / count as f64).exp())
+}
+
+/// The last epoch's.
+fn layers(run: &RunRecord) -> Vec<(&String, &LayerMetrics)> {
+    run.history.last().map(|metrics| in_order(&metrics.layers)).unwrap_or_default()
+}
+
+/// How the runs compare with the first, where there are several: geometric means over the epochs that both have.
+fn ratios(runs: &[RunRecord]) -> String {
+    let Some((first, others)) = runs.split_first() else { return String::new() };
+    let mut table = Table::of_numbers(
+        format!("Ratio to {}, mean over epochs", first.name),
+        ["runs", "effective learning rate", "gradient norm", "relative update"],
+    );
+    for run in others {
+        let cells = QUANTITIES.map(|(_, _, value)| {
+            let ratios = run.history.iter().zip(&first.history).filter_map(|(this, reference)| {
+                Some(geometric_mean(this, value)? / geometric_mean(reference, value)?)
+            });
+            Cell::from(geometric_mean_of(ratios).map(|ratio| format!("{ratio:.3}")))
+        });
+        table.push(format!("{} / {}", run.name, first.name), cells);
+    }
+    table.to_html()
+}
+
+fn table(run: &RunRecord) -> String {
+    let caption = format!("Layers of {} in the last epoch", run.name);
+    let columns = ["layer", "number", "‖w‖", "‖∂L/∂w‖", "learning rate / ‖w‖²", "‖Δw‖ / ‖w‖"];
+    let mut table = Table::of_numbers(caption.as_str(), columns);
+    for (index, (path, layer)) in layers(run).into_iter().enumerate() {
+        let cells: [Cell; 5] = [
+            (index + 1).to_string().into(),
+            format!("{:.4}", layer.weight_norm).into(),
+            format!("{:.3e}", layer.gradient_norm).into(),
+            format!("{:.3e}", layer.effective_learning_rate).into(),
+            layer.relative_update.map(|update| format!("{update:.3e}")).into(),
+        ];
+        table.push(path, cells);
+    }
+    if table.is_empty() { String::new() } else { details(&caption, &table.to_html()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_geometric_mean_is_of_positive_values() {
+        // (1 · 100)^(1/2); a zero has no logarithm.
+        let mean = geometric_mean_of([1.0, 0.0, 100.0].into_iter()).unwrap();
+        // Of a logarithm and an exponential.
+        assert!((mean - 10.0).abs() < 1e-12, "{mean}");
+        assert_eq!(geometric_mean_of([0.0].into_iter()), None);
+    }
+}

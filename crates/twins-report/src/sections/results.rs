@@ -1,0 +1,159 @@
+use twins_attack::wilson_interval;
+use twins_train::Accuracy;
+
+use crate::html::page::{notice, paragraph};
+use crate::html::table::{Cell, Table};
+use crate::record::run_record::{RunRecord, TestedCheckpoint};
+use crate::record::score::{Score, ScoreKind};
+use crate::record::status::RunStatus;
+use crate::sections::per_run::{enumeration, percent};
+
+/// Accuracies on test images, a row for each run, with confidence intervals.
+pub(crate) fn section_of(runs: &[RunRecord]) -> String {
+    let labels = labels(runs);
+    let unfinished: String = runs
+        .iter()
+        .filter(|run| matches!(run.status, RunStatus::Running | RunStatus::Interrupted))
+        .map(|run| notice(&format!("{}: {}.", run.name, run.status_text())))
+        .collect();
+    if labels.is_empty() {
+        return match runs {
+            [] => String::new(),
+            _ => unfinished + &paragraph("Nothing has been measured on test images yet."),
+        };
+    }
+    let columns = ["run".to_owned()].into_iter().chain(labels.iter().map(|(_, label)| label.clone()));
+    let mut table = Table::of_numbers("Accuracy on test images", columns.chain(["checkpoint".to_owned()]));
+    for run in runs {
+        let cells = labels.iter().map(|(kind, label)| {
+            let score = run.scores.iter().find(|score| (score.kind, &score.label) == (*kind, label));
+            score.map_or_else(Cell::missing, cell)
+        });
+        let checkpoint = match (run.checkpoint, run.best) {
+            (Some(TestedCheckpoint::Best), Some(best)) => format!("best, epoch {}", best.epoch),
+            (Some(TestedCheckpoint::Best), None) => "best".to_owned(),
+            (Some(TestedCheckpoint::Last), _) => format!("last, epoch {}", run.finished_epochs),
+            (None, _) => "none tested".to_owned(),
+        };
+        let checkpoint = Cell::with_details(checkpoint, vec![run.status_text()]);
+        table.push(&run.name, cells.chain([checkpoint]));
+    }
+    unfinished + &table.to_html() + &explanation(&labels)
+}
+
+/// The columns: what any run measured, from clean accuracy to AutoAttack, and within a kind in the order of the runs.
+fn labels(runs: &[RunRecord]) -> Vec<(ScoreKind, String)> {
+    let mut labels: Vec<(ScoreKind, String)> = Vec::new();
+    for Score { kind, label, .. } in runs.iter().flat_map(|run| &run.scores) {
+        if !labels.iter().any(|known| (known.0, &known.1) == (*kind, label)) {
+            labels.push((*kind, label.clone()));
+        }
+    }
+    labels.sort_by_key(|(kind, _)| *kind);
+    labels
+}
+
+fn cell(score: &Score) -> Cell {
+    let Accuracy { correct, total } = score.accuracy;
+    if total == 0 {
+        return Cell::missing();
+    }
+    let [low, high] = wilson_interval(correct, total).map(|end| 100.0 * end);
+    let details = vec![format!("{low:.1} to {high:.1}"), format!("{correct} of {total}")];
+    Cell::with_details(percent(score.accuracy), details)
+}
+
+fn explanation(labels: &[(ScoreKind, String)]) -> String {
+    let of_kind = |wanted: ScoreKind| -> Vec<&str> {
+        labels.iter().filter(|(kind, _)| *kind == wanted).map(|(_, label)| label.as_str()).collect()
+    };
+    let mut text = "Below each accuracy: its 95 % confidence interval in per cent, and the number of correct images. The \
+                    intervals are Wilson score intervals (Wilson, JASA 1927; recommended by Brown, Cai and DasGupta, \
+                    Statistical Science 2001). They cover the choice of the test images, but not the variation between \
+                    trainings with different seeds."
+        .to_owned();
+    let last_iterates = of_kind(ScoreKind::LastIterate);
+    if !last_iterates.is_empty() {
+        text += &format!(" {}: on the last iterate of the attack.", enumeration(&last_iterates));
+    }
+    let attacks = of_kind(ScoreKind::Attack);
+    if !attacks.is_empty() {
+        text += &format!(
+            " {}: an image counts as correct unless the attack finds an adversarial example.",
+            enumeration(&attacks)
+        );
+    }
+    paragraph(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_train::{Method, TrainConfig};
+
+    use super::*;
+    use crate::record::provenance::Provenance;
+
+    fn run(name: &str, scores: &[(&str, ScoreKind, usize, usize)]) -> RunRecord {
+        let config = TrainConfig::new(Method::At).with_epochs(10);
+        let mut run = RunRecord::new(name, &config, Provenance::starting_now(0)).unwrap();
+        run.status = RunStatus::Completed;
+        run.scores = scores
+            .iter()
+            .map(|(label, kind, correct, total)| {
+                Score::new(*label, *kind, Accuracy { correct: *correct, total: *total })
+            })
+            .collect();
+        run
+    }
+
+    #[test]
+    fn intervals_are_wilson_s() {
+        // Brown, Cai and DasGupta (2001), section 3.1.1, with z = 1.96. For 8 of 10:
+        // (0.8 + 0.19208 ± 1.96 sqrt(0.8 · 0.2 / 10 + 0.009604)) / 1.38416 = (0.99208 ± 0.31362) / 1.38416.
+        let [low, high] = wilson_interval(8, 10);
+        // Half of the last digit, and what z has behind 1.96.
+        assert!((low - 0.49016).abs() < 1e-5 && (high - 0.94332).abs() < 1e-5, "{low} {high}");
+        // None of 10: from 0 to z² / (10 + z²) = 3.8416 / 13.8416.
+        let [low, high] = wilson_interval(0, 10);
+        assert!(low.abs() < 1e-12 && (high - 0.27754).abs() < 1e-5, "{low} {high}");
+        let html = section_of(&[run("at", &[("clean", ScoreKind::Clean, 8, 10)])]);
+        assert!(
+            html.contains("<td>80.00 %<br/><small>49.0 to 94.3</small><br/><small>8 of 10</small></td>"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn columns_go_from_clean_to_autoattack() {
+        use ScoreKind::{Attack, AutoAttack, Clean, LastIterate};
+        let runs = [
+            run("at", &[("AA", AutoAttack, 3, 10), ("FGSM", Attack, 5, 10), ("clean", Clean, 9, 10)]),
+            run("trades", &[("clean", Clean, 8, 10), ("PGD-20", LastIterate, 4, 10)]),
+        ];
+        let html = section_of(&runs);
+        let places: Vec<usize> = ["clean", "PGD-20", "FGSM", "AA", "checkpoint"]
+            .map(|label| html.find(&format!("<th scope=\"col\">{label}</th>")).unwrap())
+            .to_vec();
+        assert!(places.is_sorted(), "{html}");
+        let row = html.lines().find(|line| line.contains("<th scope=\"row\">trades</th>")).unwrap();
+        assert_eq!(row.matches("<td>–</td>").count(), 2, "FGSM and AA: {row}");
+    }
+
+    #[test]
+    fn an_interrupted_run_says_so_first() {
+        let mut interrupted = run("twins-at", &[]);
+        (interrupted.status, interrupted.finished_epochs) = (RunStatus::Interrupted, 3);
+        let html = section_of(&[interrupted]);
+        assert!(
+            html.starts_with("<p class=\"notice\">twins-at: interrupted after epoch 3 of 10.</p>"),
+            "{html}"
+        );
+        assert!(html.contains("Nothing has been measured"), "{html}");
+        assert!(section_of(&[]).is_empty());
+    }
+
+    #[test]
+    fn no_images_have_no_accuracy() {
+        assert_eq!(cell(&Score::new("x", ScoreKind::Clean, Accuracy::default())), Cell::missing());
+    }
+}

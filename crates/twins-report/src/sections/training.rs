@@ -1,0 +1,104 @@
+use twins_train::{Accuracy, EpochMetrics};
+
+use crate::html::chart::{Chart, Series};
+use crate::html::line_style::LineStyle;
+use crate::html::page::{details, side_by_side};
+use crate::record::run_record::RunRecord;
+use crate::sections::per_run::{epoch_points, over_epochs};
+use crate::sections::selection;
+
+/// Best and last epochs, and the curves of all runs together; those of each run open on a click where there are several.
+pub(crate) fn section_of(runs: &[RunRecord]) -> String {
+    let trained: Vec<&RunRecord> = runs.iter().filter(|run| !run.history.is_empty()).collect();
+    let selection = selection::section_of(runs);
+    if let [run] = trained.as_slice() {
+        let rate = learning_rate(runs).to_html();
+        return selection + &side_by_side(&(accuracy(run).to_html() + &loss(run).to_html() + &rate));
+    }
+    let each = trained.iter().map(|run| {
+        let charts = side_by_side(&(accuracy(run).to_html() + &loss(run).to_html()));
+        details(&format!("Accuracy and loss of {}", run.name), &charts)
+    });
+    selection + &side_by_side(&together(runs)) + &each.collect::<String>()
+}
+
+/// Charts with a line for each run.
+fn together(runs: &[RunRecord]) -> String {
+    type Field = fn(&EpochMetrics) -> Option<Accuracy>;
+    let accuracies: [(&str, Field); 3] = [
+        ("Robust accuracy on the validation split", |m| m.validation_robust_accuracy),
+        ("Clean accuracy on the validation split", |m| m.validation_clean_accuracy),
+        ("Accuracy in training, on adversarial examples", |m| Some(m.train_adversarial_accuracy)),
+    ];
+    let accuracies = accuracies.map(|(title, field)| {
+        over_epochs(title, "accuracy (%)", runs, |metrics| field(metrics).map(Accuracy::percent)).to_html()
+    });
+    let loss = over_epochs("Training loss", "loss (nats)", runs, |metrics| Some(metrics.loss));
+    accuracies.concat() + &loss.to_html() + &learning_rate(runs).to_html()
+}
+
+fn learning_rate(runs: &[RunRecord]) -> Chart {
+    over_epochs("Learning rate at the end of each epoch", "learning rate", runs, |m| Some(m.learning_rate))
+}
+
+fn accuracy(run: &RunRecord) -> Chart {
+    type Field = fn(&EpochMetrics) -> Option<Accuracy>;
+    // Clean and robust have a colour each; dashes are for training.
+    let fields: [(&str, usize, Field); 4] = [
+        ("clean, validation", 0, |m| m.validation_clean_accuracy),
+        ("clean, training images", 0, |m| m.train_clean_accuracy),
+        ("robust, validation", 1, |m| m.validation_robust_accuracy),
+        ("robust, in training", 1, |m| Some(m.train_adversarial_accuracy)),
+    ];
+    let series = fields.into_iter().enumerate().map(|(pattern, (label, colour, field))| Series {
+        label: label.to_owned(),
+        style: LineStyle { colour, pattern },
+        points: epoch_points(run, |metrics| field(metrics).map(Accuracy::percent)),
+    });
+    Chart {
+        title: format!("{}: accuracy", run.name),
+        x: "epoch".to_owned(),
+        y: "accuracy (%)".to_owned(),
+        y_range: Some([0.0, 100.0]),
+        whole_x: true,
+        series: series.filter(|series| !series.points.is_empty()).collect(),
+        marks: best_and_last(run),
+        ..Chart::default()
+    }
+}
+
+/// The epochs that are compared for robust overfitting.
+fn best_and_last(run: &RunRecord) -> Vec<(f64, String)> {
+    let Some(best) = run.best.map(|best| best.epoch) else { return Vec::new() };
+    let mark = |epoch: usize, label: &str| (epoch as f64, label.to_owned());
+    if best == run.finished_epochs {
+        vec![mark(best, "best = last")]
+    } else {
+        vec![mark(best, "best"), mark(run.finished_epochs, "last")]
+    }
+}
+
+fn loss(run: &RunRecord) -> Chart {
+    type Field = fn(&EpochMetrics) -> Option<f64>;
+    let two_wings = run.history.iter().any(|metrics| metrics.loss_frozen.is_some());
+    let fields: [(&str, Field); 3] = [
+        ("total", |m| Some(m.loss)),
+        ("frozen wing", |m| m.loss_frozen),
+        ("adaptive wing", |m| Some(m.loss_adaptive)),
+    ];
+    // With one wing, its loss is the total.
+    let fields = fields.into_iter().take(if two_wings { 3 } else { 1 });
+    let series = fields.enumerate().map(|(index, (label, field))| Series {
+        label: label.to_owned(),
+        style: LineStyle::new(index + 2),
+        points: epoch_points(run, field),
+    });
+    Chart {
+        title: format!("{}: training loss", run.name),
+        x: "epoch".to_owned(),
+        y: "loss (nats)".to_owned(),
+        whole_x: true,
+        series: series.collect(),
+        ..Chart::default()
+    }
+}

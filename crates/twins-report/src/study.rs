@@ -1,0 +1,221 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A table of a study: arms (methods, controls) by metrics, with means over seeds, or paired differences.
+///
+/// The table is plain data: whoever runs the study computes the numbers. A [`Report`](crate::Report) shows tables before
+/// everything else, JSON keeps them, and [`Display`](fmt::Display) writes them as Markdown.
+///
+/// ```
+/// use twins_report::{StudyCell, StudyColumn, StudyTable};
+///
+/// let mut table = StudyTable::new("Test accuracy over 3 seeds", [StudyColumn::new("clean (%)", 2)]);
+/// table.push("twins-at", vec![StudyCell::Mean { mean: 81.25, deviation: Some(0.4), count: 3 }]);
+/// assert!(table.to_string().contains("| twins-at | 81.25 ± 0.40 |"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyTable {
+    /// What the table shows.
+    pub caption: String,
+    /// The columns behind the names of the arms.
+    pub columns: Vec<StudyColumn>,
+    /// The arms.
+    pub rows: Vec<StudyRow>,
+    /// Explanations below the table, such as how intervals are computed.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// A column of a [`StudyTable`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StudyColumn {
+    /// The metric with its unit, such as `clean (%)`.
+    pub heading: String,
+    /// Digits behind the decimal point.
+    pub decimals: usize,
+}
+
+/// A row of a [`StudyTable`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyRow {
+    /// The arm, or the two that are compared.
+    pub name: String,
+    /// A cell for each column.
+    pub cells: Vec<StudyCell>,
+}
+
+/// A value of a [`StudyTable`], in the unit of its column. Numbers are finite: JSON has no others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum StudyCell {
+    /// Nothing was measured.
+    Missing,
+    /// A text, such as a learning rate that was chosen.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A mean over runs.
+    Mean {
+        /// The mean.
+        mean: f64,
+        /// The sample standard deviation; `None` for a single run.
+        deviation: Option<f64>,
+        /// The number of runs.
+        count: usize,
+    },
+    /// A mean of paired differences: of the same seed, with and without a change.
+    Difference {
+        /// The mean of the differences.
+        mean: f64,
+        /// The ends of its 95 % confidence interval; `None` for a single pair.
+        interval: Option<[f64; 2]>,
+        /// The number of pairs.
+        count: usize,
+    },
+}
+
+impl StudyTable {
+    /// A table without rows.
+    pub fn new(caption: impl Into<String>, columns: impl IntoIterator<Item = StudyColumn>) -> Self {
+        Self {
+            caption: caption.into(),
+            columns: columns.into_iter().collect(),
+            rows: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    ///
+    /// Where there are not as many cells as columns.
+    pub fn push(&mut self, name: impl Into<String>, cells: Vec<StudyCell>) {
+        assert_eq!(cells.len(), self.columns.len(), "a row has a cell for each column");
+        self.rows.push(StudyRow { name: name.into(), cells });
+    }
+
+    /// Adds an explanation below the table.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+impl StudyColumn {
+    /// A heading with its unit, and the digits behind the decimal point.
+    pub fn new(heading: impl Into<String>, decimals: usize) -> Self {
+        Self { heading: heading.into(), decimals }
+    }
+}
+
+impl StudyCell {
+    /// The value as text, and the detail that belongs to it.
+    pub(crate) fn texts(&self, decimals: usize) -> (String, String) {
+        let counted = |count: usize, thing: &str| match count {
+            1 => format!("1 {thing}"),
+            _ => format!("{count} {thing}s"),
+        };
+        match self {
+            StudyCell::Missing => ("–".to_owned(), String::new()),
+            StudyCell::Text { text } => (text.clone(), String::new()),
+            StudyCell::Mean { mean, deviation, count } => {
+                let deviation = deviation.map_or_else(String::new, |d| format!(" ± {d:.decimals$}"));
+                (format!("{mean:.decimals$}{deviation}"), counted(*count, "run"))
+            }
+            StudyCell::Difference { mean, interval, count } => {
+                let pairs = counted(*count, "pair");
+                let detail = interval.map_or_else(
+                    || pairs.clone(),
+                    |[low, high]| format!("{low:+.decimals$} to {high:+.decimals$} ({pairs})"),
+                );
+                (format!("{mean:+.decimals$}"), detail)
+            }
+        }
+    }
+}
+
+impl fmt::Display for StudyTable {
+    /// Markdown: the caption, the table, and the notes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A line is a row, and a bar ends a cell.
+        let cell = |text: &str| text.replace('|', "\\|").replace(['\n', '\r'], " ");
+        let headings: String =
+            self.columns.iter().map(|column| format!(" {} |", cell(&column.heading))).collect();
+        writeln!(f, "{}\n\n| |{headings}", cell(&self.caption))?;
+        writeln!(f, "|---|{}", "---:|".repeat(self.columns.len()))?;
+        for row in &self.rows {
+            write!(f, "| {} |", cell(&row.name))?;
+            for (value, column) in row.cells.iter().zip(&self.columns) {
+                let (text, detail) = value.texts(column.decimals);
+                match value {
+                    // What a difference is worth depends on its interval; how many runs there are, the caption can say.
+                    StudyCell::Difference { interval: Some(_), .. } => {
+                        write!(f, " {} [{}] |", cell(&text), cell(&detail))?;
+                    }
+                    _ => write!(f, " {} |", cell(&text))?,
+                }
+            }
+            writeln!(f)?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "\n{note}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn table() -> StudyTable {
+        let columns = [StudyColumn::new("clean (%)", 1), StudyColumn::new("rate | lr", 0)];
+        let mut table = StudyTable::new("Three seeds", columns).with_note("Intervals: t distribution.");
+        let text = |text: &str| StudyCell::Text { text: text.to_owned() };
+        table
+            .push("at", vec![StudyCell::Mean { mean: 81.26, deviation: Some(0.44), count: 3 }, text("0.01")]);
+        let interval = Some([-0.24, 1.26]);
+        table.push(
+            "twins-at − at",
+            vec![StudyCell::Difference { mean: 0.51, interval, count: 3 }, StudyCell::Missing],
+        );
+        table
+    }
+
+    #[test]
+    fn the_text_is_markdown() {
+        let lines = [
+            "Three seeds",
+            "",
+            "| | clean (%) | rate \\| lr |",
+            "|---|---:|---:|",
+            "| at | 81.3 ± 0.4 | 0.01 |",
+            "| twins-at − at | +0.5 [-0.2 to +1.3 (3 pairs)] | – |",
+            "",
+            "Intervals: t distribution.",
+        ];
+        assert_eq!(table().to_string().lines().collect::<Vec<_>>(), lines);
+    }
+
+    #[test]
+    fn json_keeps_a_table() {
+        let text = serde_json::to_string(&table()).unwrap();
+        assert_eq!(serde_json::from_str::<StudyTable>(&text).unwrap(), table());
+        assert!(text.contains(r#"{"kind":"mean","mean":81.26,"deviation":0.44,"count":3}"#), "{text}");
+    }
+
+    #[test]
+    fn single_runs_have_no_deviation() {
+        let single = StudyCell::Mean { mean: 50.0, deviation: None, count: 1 };
+        assert_eq!(single.texts(1), ("50.0".to_owned(), "1 run".to_owned()));
+        let pair = StudyCell::Difference { mean: -0.5, interval: None, count: 1 };
+        assert_eq!(pair.texts(1), ("-0.5".to_owned(), "1 pair".to_owned()));
+    }
+
+    #[test]
+    #[should_panic(expected = "a cell for each column")]
+    fn a_row_of_another_length_is_refused() {
+        table().push("x", vec![StudyCell::Missing]);
+    }
+}
