@@ -1,16 +1,8 @@
 #![doc = include_str!("../../README.md")]
 
-mod dataset_source;
-mod device;
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
-mod gpu;
-mod memory;
-mod remote;
-
-pub use dataset_source::DatasetSource;
-pub use device::{DeviceChoice, DeviceError};
-pub use memory::{BatchMemory, MemoryError, available_memory};
-pub use remote::RemoteAddress;
+pub use twins_experiment::{
+    BatchMemory, DatasetSource, DeviceChoice, DeviceError, MemoryError, RemoteAddress, available_memory,
+};
 
 /// The two-wing batch-normalisation layer.
 pub use twins_nn as nn;
@@ -26,6 +18,9 @@ pub use twins_models as models;
 
 /// Adversarial fine-tuning.
 pub use twins_train as train;
+
+/// Experiments: data, weights, method and measurement as one value.
+pub use twins_experiment as experiment;
 
 /// Reports of trainings.
 pub use twins_report as report;

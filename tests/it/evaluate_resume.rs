@@ -142,7 +142,7 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     refused(&[&killed[..], &["--devices", "0"]].concat(), "give at least 1");
     refused(
         &[&killed[..], &["--devices", "2", "--device", "wgpu"]].concat(),
-        "name every device in --device",
+        "name every device, as in --device",
     );
     refused(&[&killed[..], &["--device", "cpu,gpu"]].concat(), "unknown device `gpu`");
 

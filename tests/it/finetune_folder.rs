@@ -9,12 +9,11 @@ use std::process::{Command, Output};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_dataset::Dataset;
-use burn_twins::data::{DataSource, Framing, ImageDataset, Limit};
+use burn_twins::data::{DataSource, ImageDataset, Limit};
+use burn_twins::experiment::{DataConfig, Parts, TestImages, TestPart, silent};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, ModelConfig, Net, load_model, save_model};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
-use twins_cli::support::images::ImageArguments;
-use twins_cli::support::parts::{Parts, TestImages, open_test};
 
 fn run(name: &str, folder: &Path, arguments: &[&str]) -> Output {
     let tests = std::env::current_exe().unwrap();
@@ -50,8 +49,9 @@ fn images(folder: &Path, counts: [(&str, u8); 2]) -> DataSource {
     DataSource::Folder(folder.to_owned())
 }
 
-fn arguments() -> ImageArguments {
-    ImageArguments { framing: Framing::AsStored, skip_non_images: false, cache_mib: 1 }
+fn parts(source: &DataSource, [train_images, test_images]: [Option<Limit>; 2]) -> Result<Parts, String> {
+    let data = DataConfig { train_images, test_images, ..DataConfig::new(source.clone()) };
+    Parts::open(&data, &silent()).map_err(|error| error.to_string())
 }
 
 fn pixels(dataset: &dyn ImageDataset) -> BTreeSet<Vec<u8>> {
@@ -72,21 +72,22 @@ fn a_fifth_of_a_folder_without_parts_is_tested_on_and_never_trained_on() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("images");
     let source = images(&root, [("blue", 10), ("red", 15)]);
-    let Parts { train, test, held_out, .. } = Parts::open(&arguments(), &source, [None; 2]).unwrap();
+    let Parts { train, test, held_out, .. } = parts(&source, [None; 2]).unwrap();
     assert_eq!(held_out, Some(HeldOut { images: 25, fraction: 0.2, seed: 0 }));
     // A fifth of 10 and of 15.
     assert_eq!(test.labels().unwrap(), [0, 0, 1, 1, 1]);
     let (trained, tested) = (pixels(train.as_ref()), pixels(test.as_ref()));
     assert!(trained.is_disjoint(&tested));
     assert_eq!((trained.len(), tested.len()), (20, 5), "no two images are the same, and none is lost");
-    let limited =
-        Parts::open(&arguments(), &source, [Some(Limit::Stratified(3)), Some(Limit::Stratified(2))]).unwrap();
+    let limited = parts(&source, [Some(Limit::Stratified(3)), Some(Limit::Stratified(2))]).unwrap();
     assert!(pixels(limited.train.as_ref()).is_subset(&trained) && limited.train.len() == 3);
     assert!(pixels(limited.test.as_ref()).is_subset(&tested) && limited.test.len() == 2);
 
     // An evaluation of a model that was trained so.
     let (_, own) = model(&folder.path().join("model.safetensors"), held_out.clone());
-    let opened = |card: Option<&ModelCard>, asked| open_test(&arguments(), &source, None, card, asked);
+    let opened = |card: Option<&ModelCard>, chosen| {
+        TestPart::open(&DataConfig::new(source.clone()), None, card, chosen, &silent())
+    };
     let found = opened(Some(&own), None).unwrap();
     assert_eq!((pixels(found.images.as_ref()), found.held_out), (tested.clone(), held_out));
     // Others were not trained on it, as far as anyone knows; exported ones are told apart by the option.
@@ -110,7 +111,7 @@ fn a_fifth_of_a_folder_without_parts_is_tested_on_and_never_trained_on() {
     assert_eq!(opened(Some(&own), Some(TestImages::All)).unwrap().images.len(), 26);
 
     let few = images(&folder.path().join("few"), [("blue", 1), ("red", 1)]);
-    let message = Parts::open(&arguments(), &few, [None; 2]).err().unwrap().to_string();
+    let message = parts(&few, [None; 2]).err().unwrap().to_string();
     assert!(message.contains("too few") && message.contains("sub-folders train and test"), "{message}");
 
     // Parts of its own are taken as they are.
@@ -118,11 +119,13 @@ fn a_fifth_of_a_folder_without_parts_is_tested_on_and_never_trained_on() {
     images(&divided.join("train"), [("blue", 4), ("red", 4)]);
     images(&divided.join("val"), [("blue", 2), ("red", 3)]);
     let source = DataSource::Folder(divided);
-    let parts = Parts::open(&arguments(), &source, [None; 2]).unwrap();
+    let parts = parts(&source, [None; 2]).unwrap();
     assert_eq!((parts.train.len(), parts.test.len(), parts.held_out), (8, 5, None));
     assert!(parts.validation.is_none(), "val is the test part");
-    let message =
-        open_test(&arguments(), &source, None, None, Some(TestImages::All)).err().unwrap().to_string();
+    let message = TestPart::open(&DataConfig::new(source), None, None, Some(TestImages::All), &silent())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(message.contains("has a test part"), "{message}");
 }
 
@@ -262,7 +265,7 @@ fn a_head_for_the_same_classes_is_kept() {
     RgbImage::new(32, 32).save(here.join("images/red/new.png")).unwrap();
     assert!(warned("grown"));
     let message = fail("finetune", here, &job(own, "kept", &["--force"]));
-    assert!(message.contains("kept/at/model.safetensors is of the run that --force deletes"), "{message}");
+    assert!(message.contains("kept/at/model.safetensors are of the run that --force deletes"), "{message}");
     assert!(here.join(own).exists());
 
     // Another name, then another number of classes.
@@ -291,7 +294,7 @@ fn a_run_goes_on_with_its_own_weights_data_and_input_alone() {
     };
     let message = resumed("model.safetensors", &["--upsample", "48", "--normalisation", "cifar10"]);
     for part in
-        ["run holds a run with other settings", "model.upsampling was null and is now [48,48]", "--force"]
+        ["run/at holds a run with other settings", "model.upsampling was null and is now [48,48]", "--force"]
     {
         assert!(message.contains(part), "{part}: {message}");
     }
@@ -299,10 +302,10 @@ fn a_run_goes_on_with_its_own_weights_data_and_input_alone() {
     assert_eq!(message.lines().count(), 1, "{message}");
     let message = resumed("model.safetensors", &["--limit", "10", "--new-head", "--framing", "32/32"]);
     for part in [
-        "limit was null and is now 10",
+        "data.train_images was null and is now 10",
         "images.train was 32 and is now 10",
         "head was \"kept\" and is now \"new\"",
-        "framing was \"as-stored\" and is now \"32/32\"",
+        "data.preprocessing was \"as-stored\" and is now \"32/32\"",
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
@@ -316,9 +319,9 @@ fn a_run_goes_on_with_its_own_weights_data_and_input_alone() {
     succeed("finetune", here, &job("moved.safetensors", "run", &["--resume"]));
     assert!(fs::read(here.join("run/at/model.safetensors")).unwrap() == trained, "nothing was trained anew");
 
-    fs::remove_file(here.join("run/run.json")).unwrap();
+    fs::remove_file(here.join("run/at/experiment.json")).unwrap();
     let message = resumed("moved.safetensors", &[]);
-    assert!(message.contains("run/run.json") && message.contains("cannot be told"), "{message}");
+    assert!(message.contains("run/at/experiment.json") && message.contains("are not known"), "{message}");
     assert_eq!(
         json(here.join("run/report.json"))["results"][0]["test"],
         serde_json::from_slice::<Value>(&report).unwrap()["results"][0]["test"]

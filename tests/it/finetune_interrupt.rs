@@ -56,11 +56,11 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         std::fs::read(folder.path().join(out).join("at/model.safetensors")).unwrap()
     };
-    // Files of at most 8 blocks (512 bytes each, 1024 in some shells): the configuration fits and no weights do. With the
+    // Files of at most 256 blocks (512 bytes each, 1024 in some shells): settings and the report fit and no weights do. With the
     // signal ignored, the write fails with an error of the system.
     let full = Command::new("sh")
         .current_dir(folder.path())
-        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+        .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\""])
         .arg(binary())
         .args(tiny)
         .arg("full")
@@ -75,7 +75,8 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
     let left = std::fs::read_dir(folder.path().join("full/pretrain")).unwrap();
     let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["config.json", "metrics.jsonl"], "no temporary file is left");
+    let expected = ["config.json", "experiment.json", "lock", "metrics.jsonl", "result.json"];
+    assert_eq!(left, expected, "no temporary file is left");
     assert!(
         run("full", &["--resume"]) == run("straight", &[]),
         "the weights differ from an uninterrupted run's"
@@ -121,19 +122,20 @@ fn a_folder_with_a_run_is_not_overwritten_unasked() {
     };
     let read = |file: &str| std::fs::read(folder.path().join("run").join(file)).unwrap();
     succeed(&["--method", "at"]);
-    let kept = ["report.json", "report.html", "run.json", "at/model.safetensors"];
+    let kept = ["report.json", "report.html", "at/experiment.json", "at/model.safetensors"];
     let before = kept.map(read);
     for (arguments, parts) in [
-        (&["--method", "standard"][..], ["run holds another run (report.json)", "--resume", "--force"]),
-        (&["--method", "at"], ["run holds another run", "--resume", "another --out"]),
+        (
+            &["--method", "standard"][..],
+            ["run holds another run (at/result.json)", "add its method", "--force"],
+        ),
+        (&["--method", "at"], ["run/pretrain holds another run", "--resume", "another --out"]),
         (
             &["--method", "standard", "--resume"],
-            ["methods was [\"at\"] and is now [\"standard\"]", "--force", "another --out"],
+            ["run holds another run (at/result.json)", "--force", "another --out"],
         ),
         // A setting of the training, which the method's own folder knows.
         (&["--method", "at", "--resume", "--lr", "0.5"], ["run/at holds a run", "learning_rate", "0.5"]),
-        // Without --method, the job has both.
-        (&["--resume"], ["is now [\"at\",\"twins-at\"]", "--force", "another --out"]),
     ] {
         let output = finetune(arguments);
         let message = String::from_utf8_lossy(&output.stderr);

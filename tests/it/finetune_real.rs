@@ -359,7 +359,7 @@ fn bad_files_are_told_from_the_command_line() {
         assert!(message.contains(reason) && message.contains(name), "{name}: {message}");
     }
     let message = fail("convert", &[text(&formats.join("zip.pt"))]);
-    assert!(message.contains("give --arch, one of mnist-cnn"), "{message}");
+    assert!(message.contains("give --arch (model.arch), one of mnist-cnn"), "{message}");
     let message = fail("convert", &[text(&formats.join("zip.pt")), "--arch", "mnist_cn"]);
     assert!(message.contains("did you mean \"mnist-cnn\""), "{message}");
     let message = fail("convert", &[text(&formats.join("zip.pt")), "--arch", "mnist-cnn"]);

@@ -13,8 +13,14 @@ fn finetune(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(binary).current_dir(folder).args(arguments).output().unwrap()
 }
 
-/// The effective configuration, and the line that tells where it comes from. Nothing is read or trained.
+/// The effective settings of the training, and the lines that say where they come from. Nothing is read or trained.
 fn shown(folder: &Path, arguments: &[&str]) -> (Value, String) {
+    let (mut settings, message) = shown_whole(folder, arguments);
+    (settings["training"].take(), message)
+}
+
+/// The settings of the whole experiment.
+fn shown_whole(folder: &Path, arguments: &[&str]) -> (Value, String) {
     let output = finetune(folder, &[&["--show-config"], arguments].concat());
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{arguments:?}: {message}");
@@ -150,8 +156,8 @@ fn a_step_is_divided_by_options_and_by_the_file() {
     }
     for (arguments, part) in [
         (&["--devices", "0"][..], "give at least 1"),
-        (&["--devices", "2", "--device", "wgpu"], "name every device in --device"),
-        (&["--devices", "2", "--device", "cpu,cpu"], "--device is cpu,cpu"),
+        (&["--devices", "2", "--device", "wgpu"], "name every device, as in --device"),
+        (&["--devices", "2", "--device", "cpu,cpu"], "the devices are cpu,cpu"),
         (&["--accumulate", "0"], "accumulate is 0"),
         (
             &["--accumulate", "33"],
@@ -296,11 +302,11 @@ fn contradictions_name_both_sides() {
         ("lambda = 0.5", &["--method", "trades"], ["lambda is 0.5 (run.toml)", "trades (--method)"]),
         ("method = \"twins-at\"", &["--beta", "3"], ["beta is 3 (--beta)", "twins-at (run.toml)"]),
         ("", &["--beta", "3"], ["beta is 3", "at and twins-at"]),
-        ("batch_size = 1", &["--method", "twins-at"], ["batch size is 1 (run.toml)", "twins-at (--method)"]),
+        ("batch_size = 1", &["--method", "twins-at"], ["batch_size is 1 (run.toml)", "twins-at (--method)"]),
         (
             "batch_size = 7",
             &["--method", "twins-at"],
-            ["batch size is 7 (run.toml)", "at least 4 images each"],
+            ["batch_size is 7 (run.toml)", "at least 4 images each"],
         ),
         (
             "[schedule]\nkind = \"multi-step\"\nmilestones = [5, 30]\ngamma = 0.1",

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use burn_twins::DeviceChoice;
 use burn_twins::data::{DataSource, ImageDataset, Part};
+use burn_twins::experiment::{read_card, resolve_architecture};
 use burn_twins::models::{
     Architecture, ImportOptions, ModelCard, ModelConfig, Wings, export_weights, load_pretrained, save_model,
 };
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use crate::support::Outcome;
-use crate::support::images::{InputArguments, architecture, card};
+use crate::support::{ModelOptions, Outcome};
 
 /// Converts weights of PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack.
 #[derive(Parser)]
@@ -49,7 +49,7 @@ struct Arguments {
     classes_of: Option<DataSource>,
 
     #[command(flatten)]
-    input: InputArguments,
+    model: ModelOptions,
 }
 
 impl Arguments {
@@ -80,7 +80,7 @@ enum Format {
 fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let device = "cpu".parse::<DeviceChoice>()?.open()?;
     let mut classes = arguments.class_names()?;
-    let saved = card(&arguments.weights)?;
+    let saved = read_card(&arguments.weights)?;
     if let (true, Some(card)) = (classes.is_empty(), &saved) {
         classes = card.classes().to_vec();
     }
@@ -92,9 +92,9 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         options = options.with_allow(pattern);
     }
     // The number of classes is the file's.
-    let arch = architecture(arguments.arch, saved.as_ref(), &arguments.weights)?;
+    let arch = resolve_architecture(arguments.arch, saved.as_ref(), &arguments.weights)?;
     let config = ModelConfig::new(arch, classes.len().max(2));
-    let (config, options) = arguments.input.apply(config, options);
+    let (config, options) = arguments.model.config().apply(config, options);
     let (net, report) = load_pretrained(&config, &arguments.weights, &options, &device)?;
     print!("{report}");
     let Some(out) = arguments.out else { return Ok(()) };

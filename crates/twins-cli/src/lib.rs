@@ -13,12 +13,15 @@ mod evaluate;
 mod finetune;
 #[cfg(feature = "remote")]
 mod serve;
-#[doc(hidden)]
-pub mod support;
+mod show;
+mod support;
+mod train;
+mod training;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use burn_twins::models::Architecture;
+use clap::{Arg, ArgMatches, Command};
 use support::Outcome;
 
 /// A command of `twins`.
@@ -28,6 +31,7 @@ struct Subcommand {
 }
 
 const FINETUNE: Subcommand = Subcommand { command: finetune::command, start: finetune::start };
+const TRAIN: Subcommand = Subcommand { command: train::command, start: train::start };
 const EVALUATE: Subcommand = Subcommand { command: evaluate::command, start: evaluate::start };
 const CONVERT: Subcommand = Subcommand { command: convert::command, start: convert::start };
 #[cfg(feature = "remote")]
@@ -35,6 +39,7 @@ const SERVE: Subcommand = Subcommand { command: serve::command, start: serve::st
 
 const SUBCOMMANDS: &[Subcommand] = &[
     FINETUNE,
+    TRAIN,
     EVALUATE,
     CONVERT,
     #[cfg(feature = "remote")]
@@ -85,6 +90,13 @@ fn program() -> Command {
 
 fn only(subcommand: &Subcommand) -> ExitCode {
     exit((subcommand.start)(&(subcommand.command)().get_matches()))
+}
+
+/// The help of `--arch` with the names of the architectures behind it.
+fn arch_help(arg: Arg) -> Arg {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let names: Vec<&str> = Architecture::known_names().collect();
+    arg.help(format!("{help}: {}", names.join(", ")))
 }
 
 /// Prints an error on one line.

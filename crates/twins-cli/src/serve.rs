@@ -17,10 +17,11 @@ use std::path::PathBuf;
 use burn::server::{
     IrohIdentity, IrohRelays, IrohTransport, RemoteServer, TokenAuthorizer, Transport, WebSocketTransport,
 };
+use burn_twins::experiment::ComputeConfig;
 use burn_twins::{DeviceChoice, RemoteAddress};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
-use crate::support::{Outcome, set_threads};
+use crate::support::Outcome;
 
 /// Serves devices of this machine until Ctrl-C.
 #[derive(Parser, Debug)]
@@ -71,8 +72,9 @@ fn run(cli: &Cli) -> Outcome {
         )
         .into());
     }
-    set_threads(cli.threads)?;
-    let devices = cli.device.iter().map(DeviceChoice::open).collect::<Result<Vec<_>, _>>()?;
+    let compute =
+        ComputeConfig { devices: cli.device.clone(), threads: cli.threads, ..ComputeConfig::default() };
+    let devices = compute.open()?;
     let (transport, address) = cli.transport()?;
     let mut server = RemoteServer::new(devices);
     let clients = match token {

@@ -16,7 +16,7 @@ impl Cli {
         let evaluation = if only(CLEAN) {
             RobustnessEvaluation::clean()
         } else if only(AUTOATTACK) {
-            let config = AutoAttackConfig::new(threats[0], self.version);
+            let config = AutoAttackConfig::new(threats[0], self.aa_version);
             RobustnessEvaluation::autoattack(self.autoattack(config).with_threats(threats))?
         } else if self.attack.iter().any(|name| name == CLEAN || name == AUTOATTACK) {
             return Err(
@@ -41,9 +41,9 @@ impl Cli {
     }
 
     fn autoattack(&self, config: AutoAttackConfig) -> AutoAttackConfig {
-        let config = config.with_seed(self.common.seed);
+        let config = config.with_seed(self.compute.seed());
         let config = self.queries.into_iter().fold(config, AutoAttackConfig::with_queries);
-        let config = self.steps.into_iter().fold(config, AutoAttackConfig::with_steps);
+        let config = self.attack_steps.into_iter().fold(config, AutoAttackConfig::with_steps);
         self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts)
     }
 
@@ -71,8 +71,8 @@ impl Cli {
             attack.settings().contains(&setting)
                 || !all.iter().any(|other| other.settings().contains(&setting))
         };
-        let mut settings = AttackSettings::new(threat).with_seed(self.common.seed);
-        if let Some(steps) = self.steps.filter(|_| has(Setting::Steps)) {
+        let mut settings = AttackSettings::new(threat).with_seed(self.compute.seed());
+        if let Some(steps) = self.attack_steps.filter(|_| has(Setting::Steps)) {
             settings = settings.with_steps(steps);
         }
         if let Some(step_size) = self.step_size.filter(|_| has(Setting::StepSize)) {

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{Classifier, Coverage, Length, Norm, Precision, RegisteredAttack, Version};
-use burn_twins::data::{DataSource, Limit};
+use burn_twins::data::DataSource;
+use burn_twins::experiment::TestImages;
 use burn_twins::models::Architecture;
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::{Parser, ValueEnum};
 
-use crate::support::images::{ImageArguments, InputArguments};
-use crate::support::parts::TestImages;
-use crate::support::{Common, Outcome};
+use crate::support::{ComputeOptions, ImageOptions, ModelOptions, Outcome};
 
 /// Measures a classifier's clean and robust accuracy.
 #[derive(Parser, Debug)]
@@ -29,14 +28,10 @@ pub struct Cli {
     #[arg(long)]
     pub data: DataSource,
 
-    /// Use N images, each class in proportion, drawn with a fixed seed; first:N uses the first N.
-    #[arg(long, value_name = "N|first:N")]
-    pub limit: Option<Limit>,
-
     /// Images of a folder without sub-folders train and test [default: held-out for a model that finetune trained on such
     /// a folder, all for any other].
     #[arg(long, value_enum)]
-    pub test_images: Option<TestImages>,
+    pub test_images: Option<TestImagesChoice>,
 
     /// Images under attack at a time; on a CPU they are split into a model call for each thread.
     #[arg(long, default_value_t = 200)]
@@ -65,12 +60,12 @@ pub struct Cli {
     pub per_class: bool,
 
     /// Attacks of `--attack autoattack`: standard, plus or rand.
-    #[arg(long, help_heading = "Attacks", default_value = "standard")]
-    pub version: Version,
+    #[arg(long, help_heading = "Attacks", alias = "version", default_value = "standard")]
+    pub aa_version: Version,
 
     /// Steps of PGD [default: 20], or of APGD and FAB [default: 100].
-    #[arg(long, help_heading = "Attacks")]
-    pub steps: Option<usize>,
+    #[arg(long, help_heading = "Attacks", alias = "steps", value_name = "N")]
+    pub attack_steps: Option<usize>,
 
     /// Length of PGD's steps on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter of
     /// epsilon].
@@ -113,13 +108,31 @@ pub struct Cli {
     pub resume: bool,
 
     #[command(flatten)]
-    pub images: ImageArguments,
+    pub images: ImageOptions,
 
     #[command(flatten)]
-    pub input: InputArguments,
+    pub model: ModelOptions,
 
     #[command(flatten)]
-    pub common: Common,
+    pub compute: ComputeOptions,
+}
+
+/// Images of a folder without sub-folders train and test to measure on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TestImagesChoice {
+    /// The fifth that finetune holds out of its training.
+    HeldOut,
+    /// All: for a folder that the model was not trained on.
+    All,
+}
+
+impl From<TestImagesChoice> for TestImages {
+    fn from(choice: TestImagesChoice) -> Self {
+        match choice {
+            TestImagesChoice::HeldOut => Self::HeldOut,
+            TestImagesChoice::All => Self::All,
+        }
+    }
 }
 
 /// No attack: clean accuracy alone.
@@ -144,13 +157,13 @@ impl Cli {
         if clean && self.save_adversarial.is_some() {
             return Err("--save-adversarial writes what attacks found; leave it out with clean".into());
         }
-        if clean && self.common.shares() > 1 {
+        if clean && self.compute.config().replicas() > 1 {
             return Err(
-                "clean accuracy is measured on one device; give one --device, and no --devices, with clean"
+                "clean accuracy is measured on one device; give one --device, and no --cpu-shards, with clean"
                     .into(),
             );
         }
-        self.common.check_devices()
+        Ok(self.compute.config().check()?)
     }
 
     /// Checks that a batch of the attack fits into memory.
@@ -163,15 +176,17 @@ impl Cli {
     ) -> Outcome {
         let plain = |name: &String| name == CLEAN || name == "square";
         let gradients = !self.attack.iter().all(plain);
-        // Each share of a CPU has a batch of its own.
-        let size = self.batch_size.min(images) * self.common.cpu_shares().max(1);
-        self.common.check_memory(size, |images| {
+        let compute = self.compute.config();
+        let cpus = compute.devices.iter().filter(|device| device.is_cpu()).count() * compute.cpu_shards;
+        // Each shard of a CPU has a batch of its own.
+        let size = self.batch_size.min(images) * cpus.max(1);
+        Ok(compute.check_memory(size, |images| {
             let batch = Tensor::zeros([images, channels, height, width], device);
             if gradients {
                 drop(victim.logits(batch.autodiff().require_grad()).sum().backward());
             } else {
                 drop(victim.logits(batch).into_data());
             }
-        })
+        })?)
     }
 }

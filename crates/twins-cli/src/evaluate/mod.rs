@@ -21,6 +21,9 @@ use burn_twins::DatasetSource;
 use burn_twins::attack::{
     AtPrecision, Classifier, ExistingJournal, Journal, Precision, Replica, SampleStream, SurrogateGradients,
 };
+use burn_twins::experiment::{
+    FileHash, TestImages, TestPart, check_classes, read_card, resolve_architecture,
+};
 use burn_twins::models::Net;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use twins_files::write_whole;
@@ -28,18 +31,15 @@ use twins_files::write_whole;
 use adversarial::save_adversarial;
 use cli::{CLEAN, Cli};
 
-use crate::support::Outcome;
-use crate::support::file_hash::file_hash;
-use crate::support::images::{architecture, card, check_classes};
-use crate::support::parts::{TestPart, open_test};
 use crate::support::progress::EvaluationBar;
+use crate::support::{Outcome, printing};
 
 /// Classes of which `--per-class` prints a table; JSON has any number.
 const PRINTED_CLASSES: usize = 20;
 
 /// The command line.
 pub fn command() -> Command {
-    Cli::command().name("evaluate")
+    Cli::command().name("evaluate").mut_arg("arch", crate::arch_help)
 }
 
 /// Does what the command line asks for.
@@ -50,16 +50,19 @@ pub fn start(matches: &ArgMatches) -> Outcome {
 fn run(cli: &Cli) -> Outcome {
     cli.check()?;
     let mut evaluation = cli.evaluation()?;
-    let devices = cli.common.open()?;
+    let devices = cli.compute.config().open()?;
     let device = &devices[0];
     for device in &devices {
         cli.attack_precision.check(device)?;
     }
-    let card = card(&cli.weights)?;
+    let (card, notify) = (read_card(&cli.weights)?, printing());
+    let data = cli.images.config(&cli.data);
+    data.check("--framing")?;
+    let chosen = cli.test_images.map(TestImages::from);
     let TestPart { images: test, held_out } =
-        open_test(&cli.images, &cli.data, cli.limit, card.as_ref(), cli.test_images)?;
-    let arch = architecture(cli.arch, card.as_ref(), &cli.weights)?;
-    let net = cli.input.load(&cli.weights, arch, test.as_ref(), device)?;
+        TestPart::open(&data, data.test_images, card.as_ref(), chosen, &notify)?;
+    let arch = resolve_architecture(cli.arch, card.as_ref(), &cli.weights)?;
+    let net = cli.model.config().load(&cli.weights, arch, test.as_ref(), device, &notify)?;
     check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
     let net = net.valid();
     let nets = devices.iter().map(|device| net.clone().to_device(device));
@@ -74,7 +77,7 @@ fn run(cli: &Cli) -> Outcome {
         if cli.resume && !path.exists() {
             eprintln!("{}: no journal; starting from the beginning", path.display());
         }
-        let tag = format!("weights of SHA-256 {}", file_hash(&cli.weights)?.sha256);
+        let tag = format!("weights of SHA-256 {}", FileHash::of(&cli.weights)?.sha256);
         evaluation = evaluation.with_journal(path, tag, existing);
     }
     let names = test.classes().to_vec();

@@ -65,18 +65,19 @@ impl Cli {
         held_out: Option<HeldOut>,
         autoattack: Option<AutoAttackConfig>,
     ) -> Config<'_> {
+        let compute = self.compute.config();
         Config {
             weights: &self.weights,
             arch,
             data: &self.data,
-            limit: self.limit,
+            limit: self.images.limit,
             held_out,
             attack: self.attack.join(","),
             norm: self.norm,
             epsilon: self.epsilon.iter().copied().fold(0.0, f32::max),
             epsilons: if self.epsilon.len() > 1 { self.epsilon.clone() } else { Vec::new() },
             pgd: self.attack.iter().any(|name| name == "pgd").then(|| PgdSettings {
-                steps: self.steps.unwrap_or(PgdConfig::DEFAULT_STEPS),
+                steps: self.attack_steps.unwrap_or(PgdConfig::DEFAULT_STEPS),
                 step_size: if let [epsilon] = self.epsilon[..] {
                     Some(self.step_size.unwrap_or(PgdConfig::default_step_size(epsilon)))
                 } else {
@@ -85,9 +86,9 @@ impl Cli {
                 random_start: self.random_start,
                 restarts: self.restarts.unwrap_or(1),
             }),
-            seed: self.common.seed,
-            device: self.common.device_names(),
-            devices: self.common.devices,
+            seed: self.compute.seed(),
+            device: compute.names(),
+            devices: compute.cpu_shards,
             attack_precision: self.attack_precision,
             autoattack,
         }

@@ -1,63 +1,105 @@
-use serde_json::Value;
+use serde_json::{Map, Value};
 use twins_attack::{Norm, ThreatModel};
 
 use super::probe::ProbeConfig;
 use super::protocol::EvaluationProtocol;
+use super::settings_file::Settings;
 use super::train_config::{NonFinite, TrainConfig, ValidationConfig};
 use super::tuning::Tuning;
 use crate::optimisers::{AwpConfig, Schedule};
 
-/// A configuration in which every key is present, tables of alternatives holding the keys of all of them.
-pub(crate) fn known_keys() -> Value {
-    let threat = ThreatModel::new(Norm::Linf, 0.0).expect("a radius of 0 is allowed");
-    let protocol = EvaluationProtocol::new(threat, 1).into();
-    let full = TrainConfig {
-        gradient_clip: Some(1.0),
-        ema_decay: Some(0.5),
-        early_stopping: Some(1),
-        checkpoint_steps: Some(1),
-        awp: Some(AwpConfig::default()),
-        non_finite: NonFinite::Stop,
-        validation: ValidationConfig { protocol, ..ValidationConfig::default() },
-        ..TrainConfig::default()
-    };
-    let mut known = serde_json::to_value(full).expect("a configuration is plain data");
-    let alternatives = [
-        ("schedule", serde_json::to_value(Schedule::MultiStep { milestones: vec![], gamma: 0.1 })),
-        ("schedule", serde_json::to_value(Schedule::Cosine { final_fraction: 0.0 })),
-        ("schedule", serde_json::to_value(Schedule::RobustAccuracy { factor: 0.5, patience: 1 })),
-        ("tuning", serde_json::to_value(Tuning::ProbeThenFull(ProbeConfig::new(1).with_learning_rate(1.0)))),
-    ];
-    for (key, alternative) in alternatives {
-        if let (Some(table), Ok(Value::Object(keys))) = (known[key].as_object_mut(), alternative) {
-            table.extend(keys);
-        }
-    }
-    known["tuning"]["probe_schedule"] = known["schedule"].clone();
-    known
-}
-
-/// Names the first key that is not known, with its line and the nearest known one.
-pub(crate) fn check_keys(given: &Value, known: &Value, path: &str, text: &str) -> Result<(), String> {
-    let (Value::Object(given), Value::Object(known)) = (given, known) else { return Ok(()) };
-    for (key, value) in given {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match known.get(key) {
-            Some(known) => check_keys(value, known, &full, text)?,
-            None => {
-                let nearest = known.keys().min_by_key(|known| distance(key, known));
-                let hint =
-                    nearest.map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default();
-                let line = line_of(text, key).map(|line| format!("line {line}: ")).unwrap_or_default();
-                return Err(format!("{line}unknown key \"{full}\"{hint}"));
+impl Settings for TrainConfig {
+    fn known_keys() -> Value {
+        let threat = ThreatModel::new(Norm::Linf, 0.0).expect("a radius of 0 is allowed");
+        let protocol = EvaluationProtocol::new(threat, 1).into();
+        let full = TrainConfig {
+            gradient_clip: Some(1.0),
+            ema_decay: Some(0.5),
+            early_stopping: Some(1),
+            checkpoint_steps: Some(1),
+            awp: Some(AwpConfig::default()),
+            non_finite: NonFinite::Stop,
+            validation: ValidationConfig { protocol, ..ValidationConfig::default() },
+            ..TrainConfig::default()
+        };
+        let mut known = serde_json::to_value(full).expect("a configuration is plain data");
+        let alternatives = [
+            ("schedule", serde_json::to_value(Schedule::MultiStep { milestones: vec![], gamma: 0.1 })),
+            ("schedule", serde_json::to_value(Schedule::Cosine { final_fraction: 0.0 })),
+            ("schedule", serde_json::to_value(Schedule::RobustAccuracy { factor: 0.5, patience: 1 })),
+            (
+                "tuning",
+                serde_json::to_value(Tuning::ProbeThenFull(ProbeConfig::new(1).with_learning_rate(1.0))),
+            ),
+        ];
+        for (key, alternative) in alternatives {
+            if let (Some(table), Ok(Value::Object(keys))) = (known[key].as_object_mut(), alternative) {
+                table.extend(keys);
             }
         }
+        known["tuning"]["probe_schedule"] = known["schedule"].clone();
+        known
     }
-    Ok(())
+
+    fn alternatives() -> Vec<String> {
+        vec!["schedule".to_owned(), "tuning".to_owned()]
+    }
+
+    fn shorthands() -> Vec<(String, String)> {
+        vec![("validation".to_owned(), "fraction".to_owned())]
+    }
 }
 
-/// The first line, from 1, that has the word in it: of an unknown key the line where it stands.
-fn line_of(text: &str, key: &str) -> Option<usize> {
+/// The first key that is not known, with its line and the nearest known one. `at_top` tells which keys are at the top of the text,
+/// where the settings may be arranged in another way.
+pub(crate) fn unknown_key(
+    given: &Value,
+    known: &Value,
+    at_top: impl Fn(&str) -> bool,
+    text: &str,
+) -> Option<String> {
+    let (mut path, candidates) = find_unknown(given, known)?;
+    let key = path.last()?.clone();
+    let mut candidates: Vec<&String> = candidates.keys().collect();
+    if path.len() > 1 && !at_top(&path[0]) {
+        path.remove(0);
+        if path.len() == 1 {
+            candidates.extend(known.as_object().into_iter().flat_map(|known| known.keys()));
+        }
+    }
+    let nearest = candidates.into_iter().min_by_key(|known| distance(&key, known));
+    let hint = nearest.map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default();
+    let line = line_of_path(text, &path).map(|line| format!("line {line}: ")).unwrap_or_default();
+    Some(format!("{line}unknown key \"{}\"{hint}", path.join(".")))
+}
+
+/// The path of the first key that is not known, and the keys that are known beside it.
+fn find_unknown<'a>(given: &Value, known: &'a Value) -> Option<(Vec<String>, &'a Map<String, Value>)> {
+    let (Value::Object(given), Value::Object(known)) = (given, known) else { return None };
+    given.iter().find_map(|(key, value)| match known.get(key) {
+        Some(below) => find_unknown(value, below).map(|(mut path, candidates)| {
+            path.insert(0, key.clone());
+            (path, candidates)
+        }),
+        None => Some((vec![key.clone()], known)),
+    })
+}
+
+/// The line, from 1, of the last key of a path, each of whose keys is looked for behind the one before; `None` where it is
+/// nowhere.
+pub(crate) fn line_of_path(text: &str, path: &[String]) -> Option<usize> {
+    let mut found = (0, None);
+    for key in path {
+        found = match line_of(text, key, found.0) {
+            Some(line) => (line, Some(line + 1)),
+            None => (found.0, None),
+        };
+    }
+    found.1
+}
+
+/// The first line, from 0, at or after another, that has the word in it.
+fn line_of(text: &str, key: &str, from: usize) -> Option<usize> {
     let in_word = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
     let has = |line: &str| {
         line.match_indices(key).any(|(place, _)| {
@@ -65,7 +107,11 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
             !line[..place].ends_with(in_word) && !after.is_some_and(in_word)
         })
     };
-    text.lines().position(|line| has(line.split('#').next().unwrap_or_default())).map(|index| index + 1)
+    let lines = text.lines().enumerate().skip(from);
+    lines
+        .map(|(index, line)| (index, line.split('#').next().unwrap_or_default()))
+        .find(|(_, line)| has(line))
+        .map(|(index, _)| index)
 }
 
 /// The number of letters to insert, delete or replace (Levenshtein).

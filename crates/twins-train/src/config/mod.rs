@@ -2,7 +2,6 @@
 
 mod adversary;
 mod check;
-mod config_file;
 mod effective;
 mod frozen_from;
 mod held_out;
@@ -14,11 +13,11 @@ mod probe;
 mod protocol;
 mod resumed;
 mod setters;
+mod settings_file;
 mod train_config;
 mod tuning;
 
 pub use adversary::AdversaryConfig;
-pub use config_file::ConfigFile;
 pub(crate) use effective::read_settings;
 pub use effective::{EffectiveConfig, Resolved};
 pub use frozen_from::FrozenFrom;
@@ -26,5 +25,6 @@ pub use method::Method;
 pub use preset::Preset;
 pub use probe::ProbeConfig;
 pub use protocol::{EvaluationProtocol, ProtocolConfig};
+pub use settings_file::{ConfigFile, Settings, SettingsFile};
 pub use train_config::{NonFinite, TrainConfig, ValidationConfig};
 pub use tuning::Tuning;

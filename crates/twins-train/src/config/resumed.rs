@@ -1,9 +1,13 @@
 use super::train_config::TrainConfig;
 
 impl TrainConfig {
-    /// Checks that a run that was begun with `recorded` continues with this configuration: it may have more epochs, and
-    /// differs in nothing else. The error is the first setting that differs, in words.
-    pub(crate) fn check_resumes(&self, recorded: &Self) -> Result<(), String> {
+    /// Checks that a run that was begun with `recorded` can be resumed with this configuration: it may have more epochs, and
+    /// differs in nothing else.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that differs, in words.
+    pub fn check_resumes(&self, recorded: &Self) -> Result<(), String> {
         let epochs = if self.epochs > recorded.epochs { recorded.epochs } else { self.epochs };
         let difference = recorded.difference(&Self { epochs, ..self.clone() });
         difference.map_or(Ok(()), Err)

@@ -1,0 +1,34 @@
+//! `--show-config`.
+
+use burn_twins::experiment::{ComputeConfig, DataConfig, EvaluationConfig, Experiment, InitialModel};
+use burn_twins::train::EffectiveConfig;
+use serde::Serialize;
+
+use crate::support::Outcome;
+
+/// The settings of an experiment with what follows from them.
+#[derive(Serialize)]
+struct Settings<'a> {
+    data: &'a DataConfig,
+    model: &'a InitialModel,
+    training: EffectiveConfig,
+    evaluation: &'a EvaluationConfig,
+    compute: &'a ComputeConfig,
+}
+
+/// Prints the settings of an experiment as JSON, which `--config` reads back, and on the standard error output where they come from.
+pub fn show(experiment: &Experiment) -> Outcome {
+    let config = experiment.config();
+    let settings = Settings {
+        data: &config.data,
+        model: &config.model,
+        training: config.training.effective()?,
+        evaluation: &config.evaluation,
+        compute: &config.compute,
+    };
+    println!("{}", serde_json::to_string_pretty(&settings)?);
+    eprintln!("from {}", experiment.sources());
+    eprintln!("validation: {}", experiment.describe_validation()?);
+    eprintln!("test: {}", experiment.test_protocol()?);
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `twins train`: trains a network from scratch, with or without an adversary.
+
+use burn_twins::experiment::{Draft, Experiment, Layer};
+use burn_twins::models::Architecture;
+use burn_twins::train::Method;
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+
+use crate::support::{OptionSettings, Outcome};
+use crate::training::{Job, Results, TrainingOptions};
+
+/// Trains a network from scratch on any data: with an adversary (--method at), as a pre-training for `finetune`, or without
+/// (--method standard).
+#[derive(Parser, Debug)]
+struct Cli {
+    /// Architecture [default: tiny-resnet on the built-in data].
+    #[arg(long, help_heading = "Model")]
+    arch: Option<Architecture>,
+
+    #[command(flatten)]
+    training: TrainingOptions,
+}
+
+/// The command line.
+pub fn command() -> Command {
+    Cli::command().name("train").mut_arg("arch", crate::arch_help)
+}
+
+/// Does what the command line asks for.
+pub fn start(matches: &ArgMatches) -> Outcome {
+    Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()).run()
+}
+
+impl Cli {
+    fn run(&self) -> Outcome {
+        let experiment = self.experiment()?;
+        if self.training.show_config {
+            return crate::show::show(&experiment);
+        }
+        let out = self.training.directory("train");
+        let name = experiment.config().training.method.name();
+        let job = Job::begin(&self.training, out.clone(), &[(name.to_owned(), &experiment)])?;
+        println!("settings: {}", experiment.sources());
+        let outcome = job.run(name, &experiment)?;
+        Results::new(&experiment, &outcome, None)?.finish(&out)
+    }
+
+    fn experiment(&self) -> Result<Experiment, Box<dyn std::error::Error>> {
+        let mut own = OptionSettings::default();
+        own.add("--arch", "model.arch", self.arch)?;
+        // Without weights there are no statistics of a pre-training that a frozen wing could keep.
+        let usual = Layer::setting("train", "training.method", Method::At)?;
+        let draft = self.training.over(Draft::new().with_layer(usual), own)?;
+        let given = draft.given()?;
+        if let Some(weights) = given.model.weights {
+            return Err(format!(
+                "train starts from random weights, but model.weights is {}; leave it out, or use finetune",
+                weights.display()
+            )
+            .into());
+        }
+        if given.model.arch.is_none() && draft.is_builtin()? {
+            let draft = draft.with_layer(Layer::setting("train", "model.arch", Architecture::TinyResNet)?);
+            return Ok(draft.resolve()?);
+        }
+        Ok(draft.resolve()?)
+    }
+}

@@ -1,0 +1,9 @@
+//! What `finetune` and `train` have in common: options of a training, and running experiments one after the other.
+
+mod options;
+mod resume;
+mod run;
+mod set;
+
+pub use options::TrainingOptions;
+pub use run::{Job, Results};

@@ -1,0 +1,177 @@
+use std::sync::Arc;
+
+use twins_data::{DataError, ImageDataset, Limit, Part, Split, Subset, split};
+use twins_models::{HeldOut, ModelCard};
+
+use super::images::limited;
+use crate::error::ExperimentError;
+use crate::notice::{Notice, Notify};
+use crate::settings::DataConfig;
+
+/// The fraction of a folder without parts that is the test part.
+const TEST_FRACTION: f64 = 0.2;
+/// What chooses it. Not the training's seed: trainings with several seeds are tested on the same images.
+const TEST_SEED: u64 = 0;
+
+/// The parts of an experiment's data. No test image is among the training images.
+#[derive(Clone)]
+pub struct Parts {
+    /// Images to train on.
+    pub train: Arc<dyn ImageDataset>,
+    /// The images that the best checkpoint is chosen on, where the data has such a part; a split of the training images otherwise.
+    pub validation: Option<Arc<dyn ImageDataset>>,
+    /// Images that the result is measured on.
+    pub test: Arc<dyn ImageDataset>,
+    /// How the test images were drawn, where the data has no test part of its own.
+    pub held_out: Option<HeldOut>,
+}
+
+/// What a model is measured on.
+pub struct TestPart {
+    /// The images.
+    pub images: Arc<dyn ImageDataset>,
+    /// How they were drawn, where the data has no test part of its own and a part of it is measured.
+    pub held_out: Option<HeldOut>,
+}
+
+/// Images of a folder without sub-folders `train` and `test` to measure on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestImages {
+    /// The fifth that a training holds out.
+    HeldOut,
+    /// All: for a folder that the model was not trained on.
+    All,
+}
+
+impl Parts {
+    /// Opens the parts, each within its limit; that of the test part also limits a validation part.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the data; a folder without parts with too few images.
+    pub fn open(data: &DataConfig, notify: &Notify) -> Result<Self, ExperimentError> {
+        let source = &data.source;
+        let whole = data.open(Part::Train, None, notify)?;
+        let (train, test, held_out) = if source.has_parts() {
+            (whole, data.open(Part::Test, None, notify)?, None)
+        } else {
+            let held_out = HeldOut { images: whole.len(), fraction: TEST_FRACTION, seed: TEST_SEED };
+            let Split { train, validation: test } = divided(whole.as_ref(), &held_out)
+                .map_err(|problem| ExperimentError::HeldOut { problem, data: source.to_string() })?;
+            let how = describe(&held_out, train.len(), test.len());
+            notify(Notice::Progress(format!("{source} has no sub-folders train and test: {how}")));
+            let part = |indices| -> Result<Arc<dyn ImageDataset>, DataError> {
+                Ok(Arc::new(Subset::new(whole.clone(), indices)?))
+            };
+            (part(train)?, part(test)?, Some(held_out))
+        };
+        let validation = match source.has_validation() {
+            true => {
+                let images = data.open(Part::Validation, None, notify)?;
+                Some(limited("validation part", images, data.test_images, notify)?)
+            }
+            false => None,
+        };
+        Ok(Self {
+            train: limited("training part", train, data.train_images, notify)?,
+            validation,
+            test: limited("test part", test, data.test_images, notify)?,
+            held_out,
+        })
+    }
+
+    /// The number of images of each part, in words.
+    pub fn describe(&self) -> String {
+        let (train, test) = (self.train.len(), self.test.len());
+        let mut images = match &self.validation {
+            Some(own) => format!("{train} for training, {} for validation, {test} for the test", own.len()),
+            None => format!("{train} for training and validation, {test} for the test"),
+        };
+        if let Some(HeldOut { images: all, fraction, seed }) = &self.held_out {
+            let percent = 100.0 * fraction;
+            images += &format!(
+                "; the test images are out of {percent:.0} % of all {all}, drawn by class with seed {seed}"
+            );
+        }
+        images
+    }
+
+    /// Warns where a model that is to be trained further was trained on another division of a folder.
+    pub(crate) fn warn_of_other_split(&self, card: Option<&ModelCard>, notify: &Notify) {
+        let recorded = card.and_then(|card| card.held_out());
+        let (Some(before), Some(now)) = (recorded, &self.held_out) else { return };
+        if before != now {
+            notify(Notice::Warning(format!(
+                "the weights were fine-tuned on a folder of {} images, this one has {}: if it is the same folder, they may have \
+                 been trained on what is the test part now",
+                before.images, now.images
+            )));
+        }
+    }
+}
+
+impl TestPart {
+    /// Opens what a model is measured on: the test part; of a folder without parts what was held out of the model's training,
+    /// or all images where the model was not trained on such a folder, unless one of them is chosen.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the data; a choice for data with a test part; a folder that has changed since the model's training.
+    pub fn open(
+        data: &DataConfig,
+        limit: Option<Limit>,
+        card: Option<&ModelCard>,
+        chosen: Option<TestImages>,
+        notify: &Notify,
+    ) -> Result<Self, ExperimentError> {
+        let source = data.source.to_string();
+        let whole = data.open(Part::Test, card.and_then(|card| card.class_names()), notify)?;
+        if data.source.has_parts() {
+            return match chosen {
+                None => Ok(Self { images: limited("test part", whole, limit, notify)?, held_out: None }),
+                Some(_) => Err(ExperimentError::HasTestPart { data: source }),
+            };
+        }
+        let recorded = card.and_then(|card| card.held_out());
+        let held_out = match (chosen, recorded) {
+            (Some(TestImages::All), _) | (None, None) => None,
+            (_, Some(recorded)) if recorded.images != whole.len() => {
+                return Err(ExperimentError::OtherFolder {
+                    recorded: recorded.images,
+                    found: whole.len(),
+                    data: source,
+                });
+            }
+            (_, Some(recorded)) => Some(recorded.clone()),
+            (Some(TestImages::HeldOut), None) => {
+                Some(HeldOut { images: whole.len(), fraction: TEST_FRACTION, seed: TEST_SEED })
+            }
+        };
+        let test: Arc<dyn ImageDataset> = match &held_out {
+            None => whole,
+            Some(held_out) => {
+                let Split { train, validation: test } = divided(whole.as_ref(), held_out)?;
+                let how = describe(held_out, train.len(), test.len());
+                notify(Notice::Progress(format!(
+                    "{source} has no sub-folders train and test: {how}, and only these are measured (--test-images)"
+                )));
+                Arc::new(Subset::new(whole, test)?)
+            }
+        };
+        Ok(Self { images: limited("test part", test, limit, notify)?, held_out })
+    }
+}
+
+fn divided(whole: &dyn ImageDataset, held_out: &HeldOut) -> Result<Split, DataError> {
+    split(&whole.labels()?, held_out.fraction, held_out.seed)
+}
+
+/// How a test part was drawn, in words.
+fn describe(held_out: &HeldOut, train: usize, test: usize) -> String {
+    let HeldOut { images, fraction, seed } = held_out;
+    format!(
+        "{test} of {images} images ({:.0} % of each class, drawn with seed {seed}) are held out for the test, {train} are trained \
+         on",
+        100.0 * fraction
+    )
+}

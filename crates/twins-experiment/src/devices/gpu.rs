@@ -1,0 +1,77 @@
+//! Opening GPUs, where Burn would panic at the first operation.
+
+use burn::tensor::Device;
+
+use super::device::{DeviceChoice, DeviceError};
+
+/// Opens one through wgpu: the preferred one, or the discrete one of this number.
+#[cfg(any(feature = "wgpu", feature = "vulkan"))]
+pub(crate) fn wgpu(
+    choice: &DeviceChoice,
+    number: Option<usize>,
+    api: burn::tensor::wgpu::WgpuBackend,
+) -> Result<Device, DeviceError> {
+    use std::collections::HashMap;
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    use burn::tensor::DeviceKind;
+
+    type Opened = HashMap<DeviceChoice, Result<Device, String>>;
+    /// A runtime can be initialised once per process: the outcome is kept.
+    static OPENED: LazyLock<Mutex<Opened>> = LazyLock::new(Mutex::default);
+
+    let kind = number.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu);
+    let init = || {
+        let options = Device::wgpu_options().graphics_api(api).device_kind(kind);
+        options.init().map_err(|error| error.to_string())
+    };
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = opened.entry(choice.clone()).or_insert_with(init).clone();
+    outcome.map_err(|reason| DeviceError::Unavailable {
+        device: Box::new(choice.clone()),
+        reason,
+        remedy: match number {
+            None => {
+                "install the GPU's Vulkan driver (Mesa's software driver: mesa-vulkan-drivers and libvulkan1), or use \
+                 `--device cpu`"
+            }
+            Some(_) => "give the number of a discrete GPU, counted from 0, or leave the number out",
+        },
+    })
+}
+
+/// How many adapters there are, software ones among them.
+#[cfg(any(feature = "wgpu", feature = "vulkan"))]
+pub(crate) fn wgpu_count(api: burn::tensor::DeviceType) -> usize {
+    Device::enumerate(api).len()
+}
+
+/// Opens one of NVIDIA's, the first unless another number is given.
+#[cfg(feature = "cuda")]
+pub(crate) fn cuda(choice: &DeviceChoice, number: Option<usize>) -> Result<Device, DeviceError> {
+    let fault =
+        |reason, remedy| DeviceError::Unavailable { device: Box::new(choice.clone()), reason, remedy };
+    let count =
+        cuda_count().map_err(|reason| fault(reason, "install NVIDIA's driver, or use `--device cpu`"))?;
+    match number.unwrap_or(0) {
+        number if number < count => Ok(Device::cuda(number)),
+        _ => Err(fault(
+            format!("the driver has {count} GPUs, counted from 0"),
+            "give the number of one of them, or use `--device cpu`",
+        )),
+    }
+}
+
+/// How many GPUs the driver has, or why it cannot tell.
+///
+/// Burn panics where the driver is missing, so its trace on the system is looked for first.
+#[cfg(feature = "cuda")]
+pub(crate) fn cuda_count() -> Result<usize, String> {
+    const TRACES: [&str; 3] = ["/dev/nvidiactl", "/dev/dxg", "C:\\Windows\\System32\\nvcuda.dll"];
+    if !TRACES.iter().any(|path| std::path::Path::new(path).exists()) {
+        return Err(format!("none of {} exists", TRACES.join(", ")));
+    }
+    // A trace without a driver that works, as on WSL beside a GPU of another make.
+    let count = || Device::enumerate(burn::tensor::DeviceType::Cuda).len();
+    std::panic::catch_unwind(count).map_err(|_| "the driver could not be asked for its GPUs".to_owned())
+}

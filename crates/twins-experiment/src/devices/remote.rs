@@ -1,0 +1,228 @@
+use std::fmt;
+use std::str::FromStr;
+
+use super::device::DeviceError;
+
+/// Where another machine's device is served, as the example `serve` prints it behind `remote:`.
+///
+/// | form | transport |
+/// |---|---|
+/// | `ws://HOST:PORT` | WebSocket: unencrypted, for one machine or a trusted network |
+/// | `iroh://ID@HOST:PORT` | Iroh, straight to that UDP port without relays: encrypted, and the server is who ID says |
+///
+/// `#N` at the end asks for the server's device number N, counted from 0; without it, for the first. An IPv6 address stands
+/// in brackets.
+///
+/// ```
+/// use twins_experiment::RemoteAddress;
+///
+/// let address: RemoteAddress = "ws://gpu-box:3000#1".parse()?;
+/// assert_eq!(address.to_string(), "ws://gpu-box:3000#1");
+/// # Ok::<(), twins_experiment::DeviceError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RemoteAddress {
+    transport: Transport,
+    /// A name, an IPv4 address, or an IPv6 address in brackets.
+    host: String,
+    port: u16,
+    index: usize,
+    token: Option<Token>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Transport {
+    WebSocket,
+    Iroh { id: String },
+}
+
+impl RemoteAddress {
+    /// The environment variable with the token that the server asks its clients for, if it does; for an address without
+    /// a token of [its own](Self::with_token).
+    ///
+    /// A variable, because other users of a machine can read the command lines on it.
+    pub const TOKEN_VARIABLE: &str = "TWINS_REMOTE_TOKEN";
+
+    /// Gives the token that the server asks its clients for; it is no part of the printed address.
+    pub fn with_token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Token(token.into()));
+        self
+    }
+}
+
+impl FromStr for RemoteAddress {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let fault = |reason: &str| DeviceError::Address { text: text.to_owned(), reason: reason.to_owned() };
+        let (place, index) = match text.split_once('#') {
+            Some((place, index)) => {
+                (place, index.parse().map_err(|_| fault(&format!("`{index}` is no device number")))?)
+            }
+            None => (text, 0),
+        };
+        let (transport, place) = if let Some(place) = place.strip_prefix("ws://") {
+            (Transport::WebSocket, place)
+        } else if let Some(place) = place.strip_prefix("iroh://") {
+            let (id, place) = place.split_once('@').ok_or_else(|| fault("the server's ID is missing"))?;
+            (Transport::Iroh { id: id.to_owned() }, place)
+        } else {
+            return Err(fault("it begins with neither ws:// nor iroh://"));
+        };
+        let (host, port) = place.rsplit_once(':').ok_or_else(|| fault("the port is missing"))?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if host.is_empty() || bare.unwrap_or(host).contains(['/', '@', '[', ']']) {
+            return Err(fault(&format!("`{host}` is no host")));
+        }
+        if bare.is_none() && host.contains(':') {
+            return Err(fault("an IPv6 address must stand in brackets"));
+        }
+        let port =
+            port.parse().ok().filter(|&p| p > 0).ok_or_else(|| fault(&format!("`{port}` is no port")))?;
+        Ok(Self { transport, host: host.to_owned(), port, index, token: None })
+    }
+}
+
+impl fmt::Display for RemoteAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.transport {
+            Transport::WebSocket => f.write_str("ws://")?,
+            Transport::Iroh { id } => write!(f, "iroh://{id}@")?,
+        }
+        write!(f, "{}:{}", self.host, self.port)?;
+        if self.index == 0 { Ok(()) } else { write!(f, "#{}", self.index) }
+    }
+}
+
+#[cfg(feature = "remote")]
+mod connect {
+    use std::net::ToSocketAddrs;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use burn::remote::{ConnectError, EndpointId, IrohHost, IrohRelays, RemoteHost};
+    use burn::tensor::Device;
+
+    use super::{RemoteAddress, Transport};
+    use crate::devices::device::{DeviceChoice, DeviceError};
+
+    /// Burn tries for 16 s where the port is closed, but without an end where packets are lost or no answer comes.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    const START: &str =
+        "start the example `serve` there, see that no firewall is between, or use `--device cpu`";
+    const TOKEN: &str = "set TWINS_REMOTE_TOKEN to the token that the server was started with";
+
+    impl RemoteAddress {
+        /// Opens a session, which lasts as long as the process.
+        pub(crate) fn open(&self) -> Result<Device, DeviceError> {
+            let mut host = self.host()?;
+            let token = self.token.clone().map(|token| token.0);
+            if let Some(token) = token.or_else(|| std::env::var(Self::TOKEN_VARIABLE).ok()) {
+                host = host.with_credential(token);
+            }
+            let options = Device::remote_options(&host).device_index(self.index);
+            let (sender, receiver) = channel();
+            // The thread outlives the limit where the network does not answer: Burn's call cannot be ended.
+            thread::spawn(move || {
+                // Nobody receives it after the limit.
+                let _ = sender.send(options.init());
+            });
+            match receiver.recv_timeout(LIMIT) {
+                Ok(Ok(device)) => Ok(device),
+                Ok(Err(error)) => {
+                    let remedy = match &error {
+                        ConnectError::Unauthorized => TOKEN,
+                        ConnectError::NoSuchDevice { .. } => {
+                            "leave `#N` out, or give the number of one of the devices that the server printed"
+                        }
+                        ConnectError::IncompatibleProtocol { .. } => {
+                            "build both programs with the same version of Burn"
+                        }
+                        _ => START,
+                    };
+                    Err(self.unavailable(error.to_string(), remedy))
+                }
+                Err(_) => Err(self.unavailable(format!("no answer within {LIMIT:?}"), START)),
+            }
+        }
+
+        fn host(&self) -> Result<RemoteHost, DeviceError> {
+            let Transport::Iroh { id } = &self.transport else {
+                return Ok(RemoteHost::websocket(&format!("ws://{}:{}", self.host, self.port)));
+            };
+            let id: EndpointId = id.parse().map_err(|error| DeviceError::Address {
+                text: self.to_string(),
+                reason: format!("`{id}` is no server's ID ({error})"),
+            })?;
+            let place = format!("{}:{}", self.host, self.port);
+            let addresses = place.to_socket_addrs().map_err(|error| {
+                self.unavailable(format!("{place}: {error}"), "give the server's name or its IP address")
+            })?;
+            let host = IrohHost::new(id).with_relays(IrohRelays::Disabled);
+            Ok(RemoteHost::iroh(addresses.fold(host, IrohHost::with_address)))
+        }
+
+        fn unavailable(&self, reason: String, remedy: &'static str) -> DeviceError {
+            DeviceError::Unavailable { device: Box::new(DeviceChoice::Remote(self.clone())), reason, remedy }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_round_trip() {
+        for text in [
+            "ws://127.0.0.1:3000",
+            "ws://gpu-box.lan:80#3",
+            "ws://[::1]:3000",
+            "iroh://abc@127.0.0.1:4433#1",
+            "iroh://abc@[fe80::1]:4433",
+        ] {
+            assert_eq!(text.parse::<RemoteAddress>().expect(text).to_string(), text);
+        }
+        let first: RemoteAddress = "ws://gpu:3000#0".parse().expect("the first device");
+        assert_eq!(first.to_string(), "ws://gpu:3000");
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let address: RemoteAddress = "ws://gpu:3000".parse().expect("an address");
+        let address = address.with_token("hush");
+        assert!(!format!("{address} {address:?}").contains("hush"));
+    }
+
+    #[test]
+    fn faults_are_told_with_the_address_and_the_forms() {
+        for (text, fault) in [
+            ("gpu:3000", "neither ws:// nor iroh://"),
+            ("wss://gpu:3000", "neither ws:// nor iroh://"),
+            ("ws://gpu", "the port is missing"),
+            ("ws://:3000", "`` is no host"),
+            ("ws://gpu:3000/session", "`3000/session` is no port"),
+            ("ws://gpu:0", "`0` is no port"),
+            ("ws://gpu:70000", "`70000` is no port"),
+            ("ws://::1:3000", "in brackets"),
+            ("ws://user@gpu:3000", "`user@gpu` is no host"),
+            ("ws://gpu:3000#x", "`x` is no device number"),
+            ("iroh://gpu:4433", "the server's ID is missing"),
+        ] {
+            let error = text.parse::<RemoteAddress>().expect_err(text).to_string();
+            assert!(error.contains(&format!("`remote:{text}`")) && error.contains(fault), "{error}");
+            assert!(error.contains("remote:ws://HOST:PORT"), "{error}");
+        }
+    }
+}

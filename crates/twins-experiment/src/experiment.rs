@@ -1,0 +1,136 @@
+use std::path::PathBuf;
+
+use twins_train::{EvaluationProtocol, TrainError};
+
+use crate::builtin;
+use crate::error::ExperimentError;
+use crate::settings::{ExperimentConfig, Sources, contradiction};
+
+/// An experiment whose settings have been checked: one training with one method and one seed, and its measurement.
+///
+/// It is made by [`ExperimentConfig::check`] or [`Draft::resolve`](crate::Draft::resolve), and by nothing else, so that settings that
+/// are out of range or exclude each other never reach a training. [`run`](Self::run) runs it.
+///
+/// ```
+/// use twins_data::{DataSource, Limit, Task};
+/// use twins_experiment::{DataConfig, ExperimentConfig, InitialModel, RunOptions};
+/// use twins_models::Architecture;
+/// use twins_train::{AdversaryConfig, Method, Schedule, TrainConfig};
+/// use twins_attack::Norm;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let directory = folder.path().join("run");
+/// let config = ExperimentConfig {
+///     data: DataConfig::new(DataSource::Builtin(Task::Target)).with_limit(Some(Limit::Stratified(40))),
+///     model: InitialModel::random(Architecture::TinyResNet),
+///     training: TrainConfig::new(Method::At)
+///         .with_epochs(1)
+///         .with_schedule(Schedule::Constant)
+///         .with_batch_size(20)
+///         .with_adversary(AdversaryConfig::new(Norm::Linf, 8.0 / 255.0, 1, 8.0 / 255.0)),
+///     ..ExperimentConfig::default()
+/// };
+/// # let mut config = config;
+/// # config.evaluation.report_images = 0;
+/// let outcome = config.check()?.run(&directory, RunOptions::new())?;
+/// println!("clean accuracy {}", outcome.test.clean);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    config: ExperimentConfig,
+    sources: Sources,
+}
+
+impl ExperimentConfig {
+    /// Checks every value, and that no setting excludes another.
+    ///
+    /// # Errors
+    ///
+    /// The first value out of range, or the first two settings that exclude each other.
+    pub fn check(self) -> Result<Experiment, ExperimentError> {
+        let sources = Sources::of_program(&self);
+        contradiction(&self, &[self.training.method], &sources)?;
+        Experiment::new(self, sources)
+    }
+}
+
+impl Experiment {
+    /// Settings that do not exclude each other.
+    pub(crate) fn new(config: ExperimentConfig, sources: Sources) -> Result<Self, ExperimentError> {
+        config.compute.check()?;
+        config.evaluation.check()?;
+        config.training.validate()?;
+        config.training.check_parts(config.compute.replicas())?;
+        config.model.check()?;
+        Ok(Self { config, sources })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &ExperimentConfig {
+        &self.config
+    }
+
+    /// Where the settings come from.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// How robust accuracy is measured on the test images: PGD from the clean image in steps of epsilon / 4, within the ball of the
+    /// validation.
+    ///
+    /// # Errors
+    ///
+    /// Values out of range, which a checked experiment does not have.
+    pub fn test_protocol(&self) -> Result<EvaluationProtocol, TrainError> {
+        let threat = self.config.training.validation_protocol()?.threat;
+        Ok(EvaluationProtocol::new(threat, self.config.evaluation.steps))
+    }
+
+    /// How the best checkpoint is chosen, in words.
+    ///
+    /// # Errors
+    ///
+    /// Values out of range, which a checked experiment does not have.
+    pub fn describe_validation(&self) -> Result<String, TrainError> {
+        let training = &self.config.training;
+        let own = self.config.data.source.has_validation();
+        let part = match (training.validation.fraction, own) {
+            (Some(_), false) => "",
+            (Some(_), true) => ", on the data's own validation part instead of a split of the training part",
+            (None, false) => {
+                return Ok("none, no images are held out: the last checkpoint is the result".to_owned());
+            }
+            (None, true) => {
+                return Ok("none, the data's validation part is not used: the last checkpoint is the result"
+                    .to_owned());
+            }
+        };
+        Ok(format!("{}{part}", training.validation_protocol()?))
+    }
+
+    /// The adversarial pre-training of a small network on the built-in source task, for an experiment without weights: its
+    /// `model.safetensors` is then given to [`with_weights`](Self::with_weights).
+    ///
+    /// # Errors
+    ///
+    /// Settings that do not hold for it, such as a batch that is too small.
+    pub fn pretraining(&self) -> Result<Self, ExperimentError> {
+        let chosen = |key| self.sources.of(key).is_some();
+        let limits = [
+            self.config.data.train_images.filter(|_| chosen("data.train_images")),
+            self.config.data.test_images.filter(|_| chosen("data.test_images")),
+        ];
+        Self::new(builtin::pretraining(&self.config, limits), self.sources.clone())
+    }
+
+    /// The experiment with other initial weights: a model file of this library.
+    #[must_use]
+    pub fn with_weights(mut self, weights: impl Into<PathBuf>) -> Self {
+        self.config.model.weights = Some(weights.into());
+        self.config.model.arch = None;
+        self
+    }
+}

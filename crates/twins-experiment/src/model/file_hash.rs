@@ -1,0 +1,32 @@
+use std::fs::File;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::ExperimentError;
+
+/// Size and hash of a file, which remain when it is moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileHash {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl FileHash {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read.
+    pub fn of(path: &Path) -> Result<Self, ExperimentError> {
+        let mut hash = Sha256::new();
+        let bytes = File::open(path)
+            .and_then(|mut file| std::io::copy(&mut file, &mut hash))
+            .map_err(ExperimentError::file("read", path))?;
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { bytes, sha256 })
+    }
+}

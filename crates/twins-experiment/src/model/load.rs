@@ -1,0 +1,138 @@
+use std::path::Path;
+
+use burn::tensor::Device;
+use twins_data::ImageDataset;
+use twins_models::{Architecture, ImportOptions, ModelCard, ModelConfig, ModelError, Net, load_pretrained};
+
+use super::ChosenHead;
+use crate::data::Parts;
+use crate::error::ExperimentError;
+use crate::notice::{Notice, Notify};
+use crate::settings::InitialModel;
+
+/// The network that a training starts from.
+pub(crate) struct InitialNet {
+    pub(crate) net: Net,
+    pub(crate) head: ChosenHead,
+}
+
+impl InitialNet {
+    /// Loads or draws the network; a new head is drawn later, so that the network is still that of the file.
+    pub(crate) fn new(
+        model: &InitialModel,
+        parts: &Parts,
+        seed: u64,
+        device: &Device,
+        notify: &Notify,
+    ) -> Result<Self, ExperimentError> {
+        let Some(weights) = &model.weights else {
+            let arch = model.arch.ok_or(ExperimentError::NoModel)?;
+            let net = model.random_net(arch, parts.train.as_ref(), seed, device)?;
+            return Ok(Self { net, head: ChosenHead::Random });
+        };
+        let card = read_card(weights)?;
+        let arch = resolve_architecture(model.arch, card.as_ref(), weights)?;
+        let net = model.load(weights, arch, parts.train.as_ref(), device, notify)?;
+        let head = ChosenHead::choose(&net, card.as_ref(), parts.train.classes(), model.head);
+        parts.warn_of_other_split(card.as_ref(), notify);
+        Ok(Self { net, head })
+    }
+}
+
+impl InitialModel {
+    fn random_net(
+        &self,
+        arch: Architecture,
+        images: &dyn ImageDataset,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Net, ExperimentError> {
+        let shape @ [_, height, width] = images.image_shape();
+        let config = ModelConfig::new(arch, images.classes().len()).with_image_size([height, width]);
+        let (config, _) = self.apply(config.with_seed(seed), ImportOptions::new());
+        let net = config.init(device)?;
+        net.check_input(shape)?;
+        Ok(net)
+    }
+
+    /// Loads weights for images of the data set's shape.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, or with images of this shape for the network.
+    pub fn load(
+        &self,
+        weights: &Path,
+        arch: Architecture,
+        images: &dyn ImageDataset,
+        device: &Device,
+        notify: &Notify,
+    ) -> Result<Net, ExperimentError> {
+        let shape @ [_, height, width] = images.image_shape();
+        let config = ModelConfig::new(arch, images.classes().len()).with_image_size([height, width]);
+        let (config, options) = self.apply(config, ImportOptions::new());
+        let (net, report) = load_pretrained(&config, weights, &options, device)?;
+        net.check_input(shape)?;
+        notify(Notice::Progress(format!(
+            "{}: {} entries loaded into {arch}, {} classes",
+            weights.display(),
+            report.mapped.len(),
+            net.num_classes()
+        )));
+        Ok(net)
+    }
+}
+
+/// The architecture of weights: the one given, or the one that a model file says.
+///
+/// # Errors
+///
+/// Neither is there.
+pub fn resolve_architecture(
+    given: Option<Architecture>,
+    card: Option<&ModelCard>,
+    weights: &Path,
+) -> Result<Architecture, ExperimentError> {
+    given.or_else(|| card.map(|card| card.config().architecture())).ok_or_else(|| {
+        let known = Architecture::known_names().collect();
+        ExperimentError::NoArchitecture { weights: weights.to_owned(), known }
+    })
+}
+
+/// What a model file says about its model; `None` for weights of other programs.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn read_card(weights: &Path) -> Result<Option<ModelCard>, ModelError> {
+    match ModelCard::read(weights) {
+        Ok(card) => Ok(Some(card)),
+        Err(ModelError::NotAModelFile { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Checks that the data's labels mean what the model's logits mean.
+///
+/// # Errors
+///
+/// Other classes.
+pub fn check_classes(
+    card: Option<&ModelCard>,
+    weights: &Path,
+    net: &Net,
+    images: &dyn ImageDataset,
+) -> Result<(), ExperimentError> {
+    let classes = images.classes();
+    if let Some(card) = card {
+        return Ok(card.check_classes(weights, classes)?);
+    }
+    match net.num_classes() == classes.len() {
+        true => Ok(()),
+        false => Err(ExperimentError::OtherClasses {
+            weights: weights.to_owned(),
+            model: net.num_classes(),
+            data: classes.len(),
+        }),
+    }
+}

@@ -1,0 +1,204 @@
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use twins_train::ExistingRun;
+
+use super::identity::Identity;
+use crate::error::ExperimentError;
+
+const IDENTITY: &str = "experiment.json";
+const RESULT: &str = "result.json";
+const REPORT: &str = "report.html";
+const MODEL: &str = "model.safetensors";
+const LOCK: &str = "lock";
+/// The settings of the training: the first file that it writes.
+const CONFIG: &str = "config.json";
+/// Everything that a run leaves, in the order of deletion: a state without its settings would be resumed with any.
+const FILES: [&str; 12] = [
+    "last.safetensors",
+    "previous.safetensors",
+    "damaged.safetensors",
+    "best.safetensors",
+    MODEL,
+    "metrics.jsonl",
+    "metrics.csv",
+    "steps.jsonl",
+    REPORT,
+    RESULT,
+    CONFIG,
+    IDENTITY,
+];
+
+/// The directory of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+/// Held while a process runs the experiment of a directory.
+pub(crate) struct RunLock {
+    _file: File,
+}
+
+impl RunDirectory {
+    /// A directory, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file of the best model, for users.
+    pub fn model(&self) -> PathBuf {
+        self.path.join(MODEL)
+    }
+
+    /// A file that only a run leaves: `experiment.json` alone may be of one that never came to train.
+    pub fn holds(&self) -> Option<&'static str> {
+        [RESULT, CONFIG].into_iter().find(|file| self.path.join(file).exists())
+    }
+
+    /// Checks, before anything takes time, that a run may be written here.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError::RunExists`] where there is a run and it is neither to be resumed nor to be overwritten;
+    /// [`ExperimentError::WeightsOfRun`] where overwriting would delete the weights that the training is to start from.
+    pub fn check(&self, existing: ExistingRun, weights: Option<&Path>) -> Result<(), ExperimentError> {
+        match (existing, self.holds()) {
+            (ExistingRun::Refuse, Some(found)) => {
+                Err(ExperimentError::RunExists { directory: self.path.clone(), found: found.to_owned() })
+            }
+            (ExistingRun::Overwrite, _) => match self.file_of_run(weights) {
+                Some(weights) => Err(ExperimentError::WeightsOfRun { weights }),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn file_of_run(&self, weights: Option<&Path>) -> Option<PathBuf> {
+        let weights = weights?.canonicalize().ok()?;
+        FILES
+            .map(|file| self.path.join(file))
+            .into_iter()
+            .find(|file| file.canonicalize().is_ok_and(|file| file == weights))
+    }
+
+    /// Creates the directory, and keeps other processes out of it until the lock is dropped.
+    pub(crate) fn lock(&self) -> Result<RunLock, ExperimentError> {
+        fs::create_dir_all(&self.path).map_err(ExperimentError::file("create", &self.path))?;
+        let path = self.path.join(LOCK);
+        let file = File::create(&path).map_err(ExperimentError::file("create", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(ExperimentError::InUse { directory: self.path.clone() }),
+            // A file system without locks: nothing else can be done.
+            Err(TryLockError::Error(_)) => Ok(RunLock { _file: file }),
+        }
+    }
+
+    /// What was recorded of a run that is to be resumed.
+    pub(crate) fn resumed(&self, existing: ExistingRun) -> Result<Option<Identity>, ExperimentError> {
+        match (self.holds(), existing) {
+            (Some(found), ExistingRun::Resume) => self.recorded(found).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes what the run is of before the training; of a run that is resumed, checks it.
+    pub(crate) fn begin(
+        &self,
+        identity: &Identity,
+        recorded: Option<&Identity>,
+        existing: ExistingRun,
+    ) -> Result<(), ExperimentError> {
+        match recorded {
+            Some(recorded) => {
+                let differences = identity.differences(recorded);
+                if !differences.is_empty() {
+                    return Err(ExperimentError::OtherRun { directory: self.path.clone(), differences });
+                }
+            }
+            None if existing == ExistingRun::Overwrite => self.delete_files()?,
+            None => {}
+        }
+        if recorded == Some(identity) {
+            return Ok(());
+        }
+        let path = self.path.join(IDENTITY);
+        let text = serde_json::to_string_pretty(identity).expect("settings are plain data") + "\n";
+        twins_files::write_whole(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
+    }
+
+    fn recorded(&self, found: &str) -> Result<Identity, ExperimentError> {
+        let path = self.path.join(IDENTITY);
+        let unknown = |problem: String| ExperimentError::UnknownRun {
+            path: path.clone(),
+            problem,
+            found: found.to_owned(),
+        };
+        let text = fs::read_to_string(&path).map_err(|error| unknown(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| unknown(format!("it is damaged: {error}")))
+    }
+
+    /// Deletes what a run leaves, and nothing else that may be in its directory.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be deleted.
+    pub fn delete(&self) -> Result<(), ExperimentError> {
+        self.delete_files()?;
+        remove(&self.path.join(LOCK))?;
+        // Fails where something else is in it, which stays.
+        fs::remove_dir(&self.path).ok();
+        Ok(())
+    }
+
+    fn delete_files(&self) -> Result<(), ExperimentError> {
+        FILES.iter().try_for_each(|file| remove(&self.path.join(file)))
+    }
+}
+
+/// Deletes a file that may be missing.
+fn remove(file: &Path) -> Result<(), ExperimentError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ExperimentError::file("delete", file)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_run_and_one_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::new(folder.path().join("a/b"));
+        directory.check(ExistingRun::Refuse, None).unwrap();
+        let lock = directory.lock().unwrap();
+        let message = directory.lock().err().unwrap().to_string();
+        assert!(message.contains("in use by another process"), "{message}");
+        drop(lock);
+        drop(directory.lock().unwrap());
+
+        fs::write(directory.path().join(CONFIG), "{}").unwrap();
+        let message = directory.check(ExistingRun::Refuse, None).unwrap_err().to_string();
+        assert!(message.contains("holds another run (config.json)"), "{message}");
+        directory.check(ExistingRun::Resume, None).unwrap();
+        fs::write(directory.model(), "weights").unwrap();
+        let message =
+            directory.check(ExistingRun::Overwrite, Some(&directory.model())).unwrap_err().to_string();
+        assert!(message.contains("is of the run") || message.contains("are of the run"), "{message}");
+
+        fs::write(directory.path().join("notes.txt"), "mine").unwrap();
+        directory.delete().unwrap();
+        assert!(directory.holds().is_none() && directory.path().join("notes.txt").exists());
+    }
+}

@@ -1,0 +1,121 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use twins_models::{HeldOut, ModelConfig};
+
+use crate::data::Parts;
+use crate::error::ExperimentError;
+use crate::model::{ChosenHead, FileHash, InitialNet};
+use crate::settings::ExperimentConfig;
+
+/// `experiment.json`: the settings of a run, and what they led to when it began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) settings: ExperimentConfig,
+    /// What decides which weights come out and that the settings do not say.
+    pub(crate) resolved: ResolvedInputs,
+}
+
+/// What settings led to: files may change, or be moved, while their names remain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedInputs {
+    /// The number of images of each part.
+    pub images: ImageCounts,
+    /// Names of the classes, in the order of the labels.
+    pub classes: Vec<String>,
+    /// How the test images were drawn, where the data has no test part of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+    /// Size and hash of the file of initial weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<FileHash>,
+    /// The network before a new head.
+    pub model: ModelConfig,
+    /// What became of the head: `kept`, `new`, or `random` without weights.
+    pub head: String,
+}
+
+/// The number of images of each part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageCounts {
+    /// Of the training part, before a split for validation.
+    pub train: usize,
+    /// Of the data's own validation part, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<usize>,
+    /// Of the test part.
+    pub test: usize,
+}
+
+impl Identity {
+    pub(crate) fn new(
+        settings: &ExperimentConfig,
+        parts: &Parts,
+        InitialNet { net, head }: &InitialNet,
+    ) -> Result<Self, ExperimentError> {
+        let weights = settings.model.weights.as_deref().map(FileHash::of).transpose()?;
+        let images = ImageCounts {
+            train: parts.train.len(),
+            validation: parts.validation.as_ref().map(|images| images.len()),
+            test: parts.test.len(),
+        };
+        let resolved = ResolvedInputs {
+            images,
+            classes: parts.train.classes().to_vec(),
+            held_out: parts.held_out.clone(),
+            weights,
+            model: net.config().clone(),
+            head: ChosenHead::name(head).to_owned(),
+        };
+        Ok(Self { settings: settings.clone(), resolved })
+    }
+
+    /// Every setting in which a run that is to be resumed differs, with both values. It may have more epochs; evaluation and devices may
+    /// change.
+    pub(crate) fn differences(&self, recorded: &Self) -> Vec<String> {
+        let values = [recorded, self].map(|identity| {
+            let mut data = identity.settings.data.clone();
+            data.cache_mib = 0;
+            let plain = |value: Result<Value, serde_json::Error>| value.expect("settings are plain data");
+            let mut value = plain(serde_json::to_value(&identity.resolved));
+            value["data"] = plain(serde_json::to_value(data));
+            value["rename"] = plain(serde_json::to_value(&identity.settings.model.rename));
+            value
+        });
+        let mut found = Vec::new();
+        collect_differences("", &values[0], &values[1], &mut found);
+        found.extend(self.settings.training.check_resumes(&recorded.settings.training).err());
+        found
+    }
+
+    /// Whether a finished run with these settings need not be run again.
+    pub(crate) fn is_same_run(&self, recorded: &Self) -> bool {
+        let same = |a: &ExperimentConfig, b: &ExperimentConfig| {
+            a.training == b.training && a.evaluation == b.evaluation
+        };
+        self.differences(recorded).is_empty() && same(&self.settings, &recorded.settings)
+    }
+}
+
+fn collect_differences(path: &str, recorded: &Value, given: &Value, found: &mut Vec<String>) {
+    match (recorded, given) {
+        (Value::Object(old), Value::Object(new)) => {
+            let added = new.keys().filter(|key| !old.contains_key(*key));
+            for key in old.keys().chain(added) {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect_differences(&path, &recorded[key], &given[key], found);
+            }
+        }
+        _ if recorded == given => {}
+        _ => found.push(format!("{path} was {} and is now {}", shown(recorded), shown(given))),
+    }
+}
+
+/// A value as far as it fits into a line.
+fn shown(value: &Value) -> String {
+    const LENGTH: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

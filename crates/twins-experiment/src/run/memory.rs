@@ -1,0 +1,58 @@
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor};
+use twins_data::ImageDataset;
+use twins_models::Net;
+use twins_nn::TwinsModule;
+use twins_train::{Sgd, StepSettings, TrainConfig, TrainingBatch, step};
+
+use crate::devices::{BatchMemory, available_memory};
+use crate::error::ExperimentError;
+use crate::settings::ComputeConfig;
+
+/// Makes steps with small batches on a copy of the model, and estimates from them whether the batches of the training fit into the
+/// memory of a CPU.
+pub(super) fn check_memory(
+    compute: &ComputeConfig,
+    config: &TrainConfig,
+    net: &Net,
+    images: &dyn ImageDataset,
+    device: &Device,
+) -> Result<(), ExperimentError> {
+    let objective = config.method.objective::<Net>(config);
+    let [channels, height, width] = images.image_shape();
+    let device = device.clone().autodiff();
+    // Of the micro-batches of a step, one for each device is in memory at a time.
+    let at_a_time = config.batch_size.min(images.len()).div_ceil(config.accumulate.max(1));
+    compute.check_memory(at_a_time, |count| {
+        // Through valid(): clones share their running statistics.
+        let net = net.valid().train().with_wing(objective.wing());
+        let clean = Tensor::zeros([count, channels, height, width], &device);
+        let batch = TrainingBatch {
+            adversarial: clean.clone(),
+            clean,
+            labels: Tensor::<1, Int>::zeros([count], &device),
+        };
+        let mut optimiser = Sgd::new(config.momentum, config.weight_decay);
+        let made = step(net, objective.as_ref(), &mut optimiser, &batch, &StepSettings::new(0.0));
+        drop(made.expect("the model is in training with the objective's wing"));
+    })
+}
+
+impl ComputeConfig {
+    /// Checks by running small batches that one of so many images fits into memory: on a CPU, whose memory is the system's.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError::Memory`], with the batch that fits.
+    pub fn check_memory(&self, batch_size: usize, mut run: impl FnMut(usize)) -> Result<(), ExperimentError> {
+        let on_cpu = self.devices.first().is_some_and(|device| device.is_cpu());
+        let available = available_memory().filter(|_| on_cpu && self.memory_check);
+        let Some(available) = available else { return Ok(()) };
+        let measured = BatchMemory::measure(batch_size, |images| -> Result<(), ExperimentError> {
+            run(images);
+            Ok(())
+        })?;
+        let Some(memory) = measured else { return Ok(()) };
+        Ok(memory.check(batch_size, available)?)
+    }
+}

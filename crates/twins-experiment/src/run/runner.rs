@@ -1,0 +1,279 @@
+use std::path::Path;
+use std::time::Instant;
+
+use twins_models::{ModelCard, Net, SavedCheckpoint, load_model, save_model};
+use twins_report::{Provenance, Report, RunRecord, RunStatus, ScoreKind, TestedCheckpoint};
+use twins_train::{Accuracy, Ended, EpochMetrics, Evaluation, ExistingRun, TrainConfig, Trained, Trainer};
+
+use super::directory::RunDirectory;
+use super::identity::Identity;
+use super::measure::Measurement;
+use super::memory::check_memory;
+use super::{Outcome, RunOptions};
+use crate::data::Parts;
+use crate::error::ExperimentError;
+use crate::experiment::Experiment;
+use crate::model::InitialNet;
+use crate::notice::{Notice, Notify};
+use crate::settings::ExperimentConfig;
+
+impl Experiment {
+    /// Trains, saves the best model, measures it on the test images, and records everything in the directory:
+    ///
+    /// | file | content |
+    /// |---|---|
+    /// | `experiment.json` | the settings, and what data and weights they led to |
+    /// | `config.json`, `metrics.jsonl`, `last.safetensors`, `best.safetensors` | the trainer's |
+    /// | `model.safetensors` | the best model, for users |
+    /// | `result.json` | the record of the run: scores, curves, provenance |
+    /// | `report.html` | the report, written anew after every epoch |
+    ///
+    /// A run that is resumed continues from its last checkpoint; one that has finished with these settings is not run again.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with data, weights, devices or the directory; a training that failed. What was saved before stays.
+    pub fn run(&self, directory: impl AsRef<Path>, options: RunOptions) -> Result<Outcome, ExperimentError> {
+        let directory = RunDirectory::new(directory.as_ref());
+        directory.check(options.existing, self.config().model.weights.as_deref())?;
+        let _lock = directory.lock()?;
+        Run { experiment: self, directory: &directory, options: &options }.run()
+    }
+}
+
+/// One run of an experiment.
+struct Run<'a> {
+    experiment: &'a Experiment,
+    directory: &'a RunDirectory,
+    options: &'a RunOptions,
+}
+
+impl Run<'_> {
+    fn run(&self) -> Result<Outcome, ExperimentError> {
+        let begin = Instant::now();
+        let recorded = self.directory.resumed(self.options.existing)?;
+        let settings = &self.resumed_settings(recorded.as_ref());
+        let devices = settings.compute.open()?;
+        let notify = &self.options.notify;
+        let parts = Parts::open(&settings.data, notify)?;
+        let seed = settings.training.seed;
+        let initial = InitialNet::new(&settings.model, &parts, seed, &devices[0], notify)?;
+        let identity = Identity::new(settings, &parts, &initial)?;
+        self.directory.begin(&identity, recorded.as_ref(), self.options.existing)?;
+        if let Some(outcome) = self.finished(&identity, recorded.as_ref(), &devices[0])? {
+            return Ok(outcome);
+        }
+        let config = &settings.training;
+        self.progress(initial.head.to_string());
+        let net = initial.head.apply(initial.net, parts.train.classes().len(), seed)?;
+        check_memory(&settings.compute, config, &net, parts.train.as_ref(), &devices[0])?;
+
+        let mut record = self.new_record(config, &parts, &net, &identity)?;
+        let seconds_before = self.recorded_seconds();
+        record.write(self.directory.path())?;
+        self.progress(format!(
+            "training on {} with {}: {} images, {} epochs",
+            settings.data.source,
+            config.method,
+            parts.train.len(),
+            config.epochs
+        ));
+        self.progress(format!("  validation: {}", self.experiment.describe_validation()?));
+        let trained = self.train(config, net, &parts, &devices, &record, seconds_before)?;
+        record = record.with_history(trained.history.clone());
+        (record.status, record.best) = (trained.ended.into(), trained.best_epoch);
+        if let Some(problem) = &trained.fell_back {
+            self.progress(format!("  resumed from the checkpoint before the last one: {problem}"));
+        }
+        let mut test = Evaluation { clean: Accuracy::default(), robust: None };
+        if trained.ended != Ended::Interrupted {
+            test = self.measure(&trained, &parts, &devices, &mut record)?;
+        }
+        record.provenance.seconds = seconds_before + begin.elapsed().as_secs_f64();
+        record.write(self.directory.path())?;
+        write_report(self.directory, self.options)?;
+        Ok(Outcome {
+            record,
+            model: trained.best,
+            test,
+            inputs: identity.resolved,
+            settings: identity.settings,
+        })
+    }
+
+    /// The outcome of a run that need not be run again.
+    fn finished(
+        &self,
+        identity: &Identity,
+        recorded: Option<&Identity>,
+        device: &burn::tensor::Device,
+    ) -> Result<Option<Outcome>, ExperimentError> {
+        if !recorded.is_some_and(|recorded| identity.is_same_run(recorded))
+            || !self.directory.model().exists()
+        {
+            return Ok(None);
+        }
+        let Ok(record) = RunRecord::read(self.directory.path()) else { return Ok(None) };
+        let score = |kind| record.scores.iter().find(|score| score.kind == kind).map(|score| score.accuracy);
+        let (RunStatus::Completed | RunStatus::StoppedEarly, Some(clean)) =
+            (record.status, score(ScoreKind::Clean))
+        else {
+            return Ok(None);
+        };
+        let test = Evaluation { clean, robust: score(ScoreKind::LastIterate) };
+        let (model, _) = load_model(self.directory.model(), device)?;
+        self.progress(format!("{} has finished before", self.directory.path().display()));
+        write_report(self.directory, self.options)?;
+        Ok(Some(Outcome {
+            record,
+            model,
+            test,
+            inputs: identity.resolved.clone(),
+            settings: identity.settings.clone(),
+        }))
+    }
+
+    /// The settings with the schedule of the run that is resumed, unless another one was chosen: with more epochs than before, the
+    /// milestones that follow from the number of epochs would be others.
+    fn resumed_settings(&self, recorded: Option<&Identity>) -> ExperimentConfig {
+        let mut settings = self.experiment.config().clone();
+        if let Some(recorded) = recorded
+            && self.experiment.sources().of("training.schedule").is_none()
+        {
+            settings.training.schedule = recorded.settings.training.schedule.clone();
+        }
+        settings
+    }
+
+    fn recorded_seconds(&self) -> f64 {
+        match self.options.existing {
+            ExistingRun::Resume => {
+                RunRecord::read(self.directory.path()).map_or(0.0, |record| record.provenance.seconds)
+            }
+            ExistingRun::Refuse | ExistingRun::Overwrite => 0.0,
+        }
+    }
+
+    fn new_record(
+        &self,
+        config: &TrainConfig,
+        parts: &Parts,
+        net: &Net,
+        identity: &Identity,
+    ) -> Result<RunRecord, ExperimentError> {
+        let settings = self.experiment.config();
+        let provenance = Provenance::starting_now(config.seed)
+            .with_devices(vec![settings.compute.names()])
+            .with_command(self.options.command.as_str());
+        let weights = settings.model.weights.as_ref().map(|weights| weights.display().to_string());
+        let weights = weights.unwrap_or_else(|| "none: drawn from the seed".to_owned());
+        let record = RunRecord::new(config.method.name(), config, provenance)?
+            .with_fact("data", &settings.data.source)
+            .with_fact("images", parts.describe())
+            .with_fact("architecture", net.architecture())
+            .with_fact("initial weights", weights)
+            .with_fact("head", &identity.resolved.head)
+            .with_fact("settings", self.experiment.sources())
+            .with_classes(parts.train.classes());
+        Ok(record)
+    }
+
+    fn train(
+        &self,
+        config: &TrainConfig,
+        net: Net,
+        parts: &Parts,
+        devices: &[burn::tensor::Device],
+        record: &RunRecord,
+        seconds_before: f64,
+    ) -> Result<Trained<Net>, ExperimentError> {
+        let begin = Instant::now();
+        let (notify, directory, options) =
+            (self.options.notify.clone(), self.directory.clone(), self.options.clone());
+        let mut record = record.clone();
+        let mut trainer = Trainer::new(config.clone())?;
+        if let Some(own) = parts.validation.as_ref().filter(|_| config.validation.fraction.is_some()) {
+            trainer = trainer.with_validation_set(own.clone());
+        }
+        let trained = trainer
+            .with_devices(devices.to_vec())
+            .with_run_directory(self.directory.path(), ExistingRun::Resume)
+            .with_stop_flag(self.options.stop.clone())
+            .with_observer(move |epoch| {
+                notify(Notice::Progress(describe_epoch(epoch)));
+                record.add_epoch(epoch.clone());
+                record.provenance.seconds = seconds_before + begin.elapsed().as_secs_f64();
+                // A record that cannot be written costs no training: the trainer reports a full disk itself.
+                let written = record.write(directory.path()).map_err(ExperimentError::from);
+                if let Err(error) = written.and_then(|()| write_report(&directory, &options)) {
+                    notify(Notice::Warning(error.to_string()));
+                }
+            })
+            .fit(net, parts.train.clone())?;
+        Ok(trained)
+    }
+
+    fn measure(
+        &self,
+        trained: &Trained<Net>,
+        parts: &Parts,
+        devices: &[burn::tensor::Device],
+        record: &mut RunRecord,
+    ) -> Result<Evaluation, ExperimentError> {
+        let settings = self.experiment.config();
+        let protocol = self.experiment.test_protocol()?;
+        let measurement = Measurement {
+            config: &settings.evaluation,
+            protocol: &protocol,
+            seed: settings.training.seed,
+            test: &parts.test,
+            devices,
+        };
+        let (saved, tested) = match trained.best_epoch {
+            Some(_) => (SavedCheckpoint::Best, TestedCheckpoint::Best),
+            None => (SavedCheckpoint::Last, TestedCheckpoint::Last),
+        };
+        let card = ModelCard::new(&trained.best, parts.train.classes().to_vec())?
+            .with_held_out(parts.held_out.clone())
+            .with_checkpoint(Some(saved));
+        save_model(self.directory.model(), &trained.best, &card)?;
+        record.checkpoint = Some(tested);
+        let begin = Instant::now();
+        let test = measurement.scores(&trained.best, record)?;
+        measurement.examine(trained, record)?;
+        self.progress(format!("  measured on the test images in {:.1} s", begin.elapsed().as_secs_f64()));
+        Ok(test)
+    }
+
+    fn progress(&self, text: String) {
+        let notify: &Notify = &self.options.notify;
+        notify(Notice::Progress(text));
+    }
+}
+
+/// Writes the report of this run, or of the runs that it is one of as far as they have begun.
+fn write_report(directory: &RunDirectory, options: &RunOptions) -> Result<(), ExperimentError> {
+    let (path, runs) = match &options.report {
+        Some(shared) => (shared.path.clone(), shared.runs.clone()),
+        None => (directory.path().join("report.html"), vec![directory.path().to_owned()]),
+    };
+    let begun: Vec<_> = runs.into_iter().filter(|run| run.join(RunRecord::FILE).exists()).collect();
+    Ok(Report::of_directories(&begun)?.write(path)?)
+}
+
+/// An epoch on one line.
+fn describe_epoch(epoch: &EpochMetrics) -> String {
+    let validation = match epoch.validation() {
+        Some([clean, robust]) => {
+            format!("validation clean {:.1} %, robust {:.1} %", clean.percent(), robust.percent())
+        }
+        None => "no validation".to_owned(),
+    };
+    format!(
+        "  epoch {:>2}: loss {:.4}, {validation}, {:.0} images/s, {:.1} % of the time waiting for data",
+        epoch.epoch,
+        epoch.loss,
+        epoch.images_per_second,
+        100.0 * epoch.waiting_share()
+    )
+}

@@ -1,0 +1,274 @@
+use std::fmt;
+
+use twins_data::{DataSource, Framing};
+use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning};
+
+use super::derive::full_epochs;
+use super::layer::short;
+use super::{DataConfig, ExperimentConfig, Sources};
+
+/// A setting with its value and its source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    setting: String,
+    value: String,
+    source: String,
+}
+
+impl Given {
+    fn new(key: &str, value: impl fmt::Display, sources: &Sources) -> Self {
+        let source = sources.describe(key).to_owned();
+        Self { setting: short(key).to_owned(), value: value.to_string(), source }
+    }
+}
+
+/// For instance `lambda is 0.5 (--lambda)`.
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setting, value, source } = self;
+        write!(f, "{setting} is {value} ({source})")
+    }
+}
+
+/// Settings that exclude each other.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Contradiction {
+    /// A weight of the frozen wing's loss for a method without a frozen wing.
+    #[error(
+        "{lambda}, but the {method}, which has no frozen wing to weigh; leave lambda out, or choose twins-at or twins-trades"
+    )]
+    NoFrozenWing {
+        /// The weight.
+        lambda: Given,
+        /// The method.
+        method: Given,
+    },
+    /// A weight of the divergence for a method without a divergence.
+    #[error(
+        "{beta}, but the {method}, which has no divergence to weigh; leave beta out, or choose trades, mart or twins-trades"
+    )]
+    NoDivergence {
+        /// The weight.
+        beta: Given,
+        /// The method.
+        method: Given,
+    },
+    /// The frozen wing of a file that there is not.
+    #[error(
+        "{frozen_from}, but there are no weights (model.weights, --weights) whose file could hold a frozen wing; leave \
+         frozen_from out"
+    )]
+    NoFileOfFrozenWing {
+        /// Where the frozen wing was to come from.
+        frozen_from: Given,
+    },
+    /// A batch that is too small for two wings.
+    #[error(
+        "{batch_size}, but the {method}, which splits every batch between two wings of at least {MIN_IMAGES_PER_WING} images \
+         each; use at least {}, or a method with one wing",
+        2 * MIN_IMAGES_PER_WING
+    )]
+    BatchOfTwoWings {
+        /// The batch size.
+        batch_size: Given,
+        /// The method.
+        method: Given,
+    },
+    /// A probe that leaves no epoch for the other layers.
+    #[error(
+        "{probe_epochs}, but there are {} epochs ({}), so that only the head would be trained; probe for less, train longer, or \
+         choose the tuning linear-probe",
+        epochs.value, epochs.source
+    )]
+    NothingAfterProbe {
+        /// The epochs of the probe.
+        probe_epochs: Given,
+        /// All epochs.
+        epochs: Given,
+    },
+    /// A milestone of the learning rate that is never reached.
+    #[error(
+        "{} has {} ({}), but there are {} epochs ({}){full}, so that it is never reached; lower the milestone, or train longer",
+        milestone.setting, milestone.value, milestone.source, epochs.value, epochs.source
+    )]
+    LateMilestone {
+        /// The milestone.
+        milestone: Given,
+        /// All epochs of the phase.
+        epochs: Given,
+        /// Those that are left to it, in words, where a probe takes some.
+        full: String,
+    },
+    /// A warm-up that never ends.
+    #[error(
+        "{warmup_epochs}, but there are {} epochs ({}){full}, so that the learning rate is never reached; warm up for less, or \
+         train longer",
+        epochs.value, epochs.source
+    )]
+    LongWarmup {
+        /// The epochs of the warm-up.
+        warmup_epochs: Given,
+        /// All epochs.
+        epochs: Given,
+        /// Those that are left to it, in words, where a probe takes some.
+        full: String,
+    },
+    /// A split for validation of data that has a validation part.
+    #[error(
+        "{split}, but the data {data} has a validation part of its own, so that no split of the training part is drawn; leave \
+         {} out, or set validation to \"none\" (--validation none) to validate on nothing",
+        split.setting
+    )]
+    OwnValidationPart {
+        /// The setting of the split.
+        split: Given,
+        /// The data.
+        data: String,
+    },
+    /// A protocol for a validation that there is not.
+    #[error(
+        "{protocol}, but validation is \"none\", so that it is never used; leave it out, or validate on a fraction"
+    )]
+    NoValidation {
+        /// The setting of the protocol.
+        protocol: Given,
+    },
+    /// A preprocessing of images that are not files.
+    #[error(
+        "{preprocessing}, which only image files can be resized and cropped to (folder:DIR, cub200:DIR, list:FILE and so on), \
+         but the data is {data}; set data.preprocessing (--framing) to as-stored"
+    )]
+    NoImageFiles {
+        /// The preprocessing.
+        preprocessing: Given,
+        /// The data.
+        data: String,
+    },
+    /// Files of a folder to leave out, without a folder.
+    #[error(
+        "data.skip_non_images (--skip-non-images) is for folder:DIR, but the data is {data}; leave it out"
+    )]
+    NoFolder {
+        /// The data.
+        data: String,
+    },
+}
+
+/// Refuses settings that exclude each other, where at least one of them was chosen.
+pub(crate) fn contradiction(
+    config: &ExperimentConfig,
+    methods: &[Method],
+    sources: &Sources,
+) -> Result<(), Contradiction> {
+    let training = &config.training;
+    let chosen = |key: &str| sources.of_choice(key).is_some();
+    let given = |key: &str, value: &dyn fmt::Display| Given::new(key, value, sources);
+    let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+    let method = || given("training.method", &names.join(" and "));
+    let two_wings = methods.iter().any(|method| method.is_two_wing());
+    let divergence = |method: &Method| matches!(method, Method::Trades | Method::Mart | Method::TwinsTrades);
+    if chosen("training.lambda") && !two_wings {
+        let lambda = given("training.lambda", &training.lambda);
+        return Err(Contradiction::NoFrozenWing { lambda, method: method() });
+    }
+    if training.frozen_from == FrozenFrom::File && config.model.weights.is_none() {
+        let frozen_from = given("training.frozen_from", &"file");
+        return Err(Contradiction::NoFileOfFrozenWing { frozen_from });
+    }
+    if chosen("training.beta") && !methods.iter().any(divergence) {
+        let beta = given("training.beta", &training.beta);
+        return Err(Contradiction::NoDivergence { beta, method: method() });
+    }
+    if two_wings && training.batch_size < 2 * MIN_IMAGES_PER_WING {
+        let batch_size = given("training.batch_size", &training.batch_size);
+        return Err(Contradiction::BatchOfTwoWings { batch_size, method: method() });
+    }
+    let epochs = || given("training.epochs", &training.epochs);
+    if let Tuning::ProbeThenFull(probe) = &training.tuning {
+        let probe_epochs =
+            || Given { setting: "tuning.probe_epochs".to_owned(), ..given("training.tuning", &probe.epochs) };
+        if probe.epochs >= training.epochs {
+            return Err(Contradiction::NothingAfterProbe { probe_epochs: probe_epochs(), epochs: epochs() });
+        }
+        if let Some(late) = late_milestone(&probe.schedule, probe.epochs) {
+            let milestone = Given {
+                setting: "tuning.probe_schedule.milestones".to_owned(),
+                ..given("training.tuning", &late)
+            };
+            return Err(Contradiction::LateMilestone {
+                milestone,
+                epochs: probe_epochs(),
+                full: String::new(),
+            });
+        }
+    }
+    let left = full_epochs(training);
+    let full = match left == training.epochs {
+        true => String::new(),
+        false => format!(", {left} of them after the probe ({})", sources.describe("training.tuning")),
+    };
+    if let Some(late) = late_milestone(&training.schedule, left) {
+        let milestone =
+            Given { setting: "schedule.milestones".to_owned(), ..given("training.schedule", &late) };
+        return Err(Contradiction::LateMilestone { milestone, epochs: epochs(), full });
+    }
+    if training.warmup_epochs > left as f64 {
+        let warmup_epochs = given("training.warmup_epochs", &training.warmup_epochs);
+        return Err(Contradiction::LongWarmup { warmup_epochs, epochs: epochs(), full });
+    }
+    let data = config.data.source.to_string();
+    if config.data.source.has_validation() {
+        let fraction = training
+            .validation
+            .fraction
+            .map(|fraction| ("training.validation.fraction", fraction.to_string()));
+        let seed = ("training.validation.seed", training.validation.seed.to_string());
+        let mut split = fraction.into_iter().chain([seed]).filter(|(key, _)| {
+            let explicit = sources.of(key).is_some_and(|source| source.starts_with("--"));
+            chosen(key) || explicit
+        });
+        if let Some((key, value)) = split.next() {
+            return Err(Contradiction::OwnValidationPart { split: given(key, &value), data });
+        }
+    }
+    if training.validation.fraction.is_none() && chosen("training.validation.protocol") {
+        let protocol = given("training.validation.protocol", &"given");
+        return Err(Contradiction::NoValidation { protocol });
+    }
+    config.data.check(sources.describe("data.preprocessing"))?;
+    Ok(())
+}
+
+impl DataConfig {
+    /// Checks that the settings are for this kind of data; `source` is what the preprocessing was given by.
+    ///
+    /// # Errors
+    ///
+    /// [`Contradiction::NoImageFiles`], [`Contradiction::NoFolder`].
+    pub fn check(&self, source: &str) -> Result<(), Contradiction> {
+        let data = || self.source.to_string();
+        if self.preprocessing != Framing::AsStored && !self.source.has_image_files() {
+            let preprocessing = Given {
+                setting: "data.preprocessing".to_owned(),
+                value: self.preprocessing.to_string(),
+                source: source.to_owned(),
+            };
+            return Err(Contradiction::NoImageFiles { preprocessing, data: data() });
+        }
+        if self.skip_non_images && !matches!(self.source, DataSource::Folder(_)) {
+            return Err(Contradiction::NoFolder { data: data() });
+        }
+        Ok(())
+    }
+}
+
+/// The first milestone that is not before the end of so many epochs.
+fn late_milestone(schedule: &Schedule, epochs: usize) -> Option<usize> {
+    match schedule {
+        Schedule::MultiStep { milestones, .. } => {
+            milestones.iter().find(|milestone| **milestone >= epochs).copied()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,101 @@
+use serde::{Deserialize, Serialize};
+use twins_data::{Augmentation, DataSource, Framing, Limit, Task};
+
+/// The images of an experiment.
+///
+/// | name | default | purpose |
+/// |---|---|---|
+/// | `source` | `builtin` | where the images come from ([`DataSource`]) |
+/// | `train_images` | none: all | the training images that are used, and no more of the validation part ([`Limit`]) |
+/// | `test_images` | none: all | the test images that are used |
+/// | `preprocessing` | `as-stored` | resize and crop of image files ([`Framing`]) |
+/// | `skip_non_images` | false | whether files of a folder that are no images are left out, or refused |
+/// | `cache_mib` | 512 | memory for decoded image files, in MiB |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Where the images come from.
+    pub source: DataSource,
+    /// The training images that are used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_images: Option<Limit>,
+    /// The test images that are used, and the images of a validation part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_images: Option<Limit>,
+    /// How image files are resized and cropped.
+    pub preprocessing: Framing,
+    /// Whether files of a folder that are no images are left out.
+    pub skip_non_images: bool,
+    /// Memory for decoded image files, in MiB.
+    pub cache_mib: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            source: DataSource::Builtin(Task::Target),
+            train_images: None,
+            test_images: None,
+            preprocessing: Framing::AsStored,
+            skip_non_images: false,
+            cache_mib: 512,
+        }
+    }
+}
+
+impl DataConfig {
+    /// Images of a source.
+    pub fn new(source: DataSource) -> Self {
+        Self { source, ..Self::default() }
+    }
+
+    /// Uses so many images of each part.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Option<Limit>) -> Self {
+        (self.train_images, self.test_images) = (limit, limit);
+        self
+    }
+
+    /// With every key present.
+    pub(crate) fn full() -> Self {
+        Self::default().with_limit(Some(Limit::First(1)))
+    }
+
+    /// The augmentation of training images where none was chosen: a mirrored letter or digit is another one, images that are
+    /// cropped for the test are cropped at random for the training, and others are those of CIFAR.
+    pub(crate) fn usual_augmentation(&self) -> AugmentationName {
+        match self.source {
+            DataSource::Builtin(_) | DataSource::Mnist(_) => AugmentationName::Crop,
+            _ if self.preprocessing != Framing::AsStored => AugmentationName::Imagenet,
+            _ => AugmentationName::Cifar,
+        }
+    }
+}
+
+/// Random changes to training images by name, with torchvision's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AugmentationName {
+    /// None.
+    None,
+    /// Crops with 2 pixels of padding.
+    Crop,
+    /// Crops with 4 pixels of padding, and flips.
+    Cifar,
+    /// Resized crops of 8 % to 100 % of the stored image, and flips.
+    Imagenet,
+}
+
+impl AugmentationName {
+    /// Every name.
+    pub const ALL: [Self; 4] = [Self::None, Self::Crop, Self::Cifar, Self::Imagenet];
+
+    /// The augmentation of that name.
+    pub fn augmentation(self) -> Augmentation {
+        match self {
+            Self::None => Augmentation::new(),
+            Self::Crop => Augmentation::new().with_crop_padding(2),
+            Self::Cifar => Augmentation::cifar(),
+            Self::Imagenet => Augmentation::imagenet(),
+        }
+    }
+}

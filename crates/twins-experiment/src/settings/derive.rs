@@ -1,0 +1,30 @@
+use twins_train::{Method, Schedule, TrainConfig, Tuning, ValidationConfig};
+
+use super::{ExperimentConfig, Sources};
+
+/// Fills in what follows from other settings where no source gives it.
+pub(super) fn derive(config: &mut ExperimentConfig, base: &ExperimentConfig, sources: &Sources) {
+    let training = &mut config.training;
+    // A preset holds nothing out because its data has no validation part.
+    if config.data.source.has_validation() && sources.of("training.validation.fraction").is_none() {
+        training.validation.fraction = training.validation.fraction.or(ValidationConfig::default().fraction);
+    }
+    if sources.of("training.schedule").is_none() {
+        training.schedule = match training.method {
+            Method::AutoLora => Schedule::auto_lora(),
+            _ => Schedule::paper(full_epochs(training)),
+        };
+    }
+    if sources.of("training.adversary.step_size").is_none()
+        && sources.of("training.adversary.epsilon").is_some()
+    {
+        let usual = &base.training.adversary;
+        training.adversary.step_size = training.adversary.epsilon * (usual.step_size / usual.epsilon);
+    }
+}
+
+/// The epochs that the schedule and the warm-up are of: those after a probe.
+pub(super) fn full_epochs(training: &TrainConfig) -> usize {
+    let probe = if let Tuning::ProbeThenFull(probe) = &training.tuning { probe.epochs } else { 0 };
+    training.epochs.saturating_sub(probe)
+}

@@ -1,0 +1,185 @@
+use serde_json::Value;
+use twins_data::DataSource;
+use twins_train::{Method, Preset, TrainConfig};
+
+use super::derive::derive;
+use super::{ExperimentConfig, Layer, Sources, contradiction};
+use crate::builtin;
+use crate::error::ExperimentError;
+use crate::experiment::Experiment;
+
+/// What settings are put over.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Start {
+    /// The paper's settings; with the built-in data and no weights those of the built-in job.
+    #[default]
+    Usual,
+    /// A published setting.
+    Preset(Preset),
+}
+
+/// An experiment in the making: settings from several sources, each over the one before.
+///
+/// What follows from other settings is filled in where no source gives it: the milestones of the schedule from the number of epochs,
+/// the step size from epsilon, the augmentation from the data.
+///
+/// ```
+/// use twins_experiment::{Draft, Layer};
+///
+/// # fn main() -> Result<(), twins_experiment::ExperimentError> {
+/// let draft = Draft::new()
+///     .with_layer(Layer::from_toml("run.toml", "epochs = 12\nmodel.arch = \"tiny-resnet\"")?)
+///     .with_layer(Layer::setting("--lr", "training.learning_rate", 0.1)?);
+/// let experiment = draft.resolve()?;
+/// assert_eq!(experiment.config().training.learning_rate, 0.1);
+/// assert!(experiment.sources().to_string().contains("model.arch (run.toml), epochs (run.toml), learning_rate (--lr)"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Draft {
+    start: Start,
+    layers: Vec<Layer>,
+}
+
+impl Draft {
+    /// Nothing but the usual settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts from a published setting.
+    #[must_use]
+    pub fn with_preset(mut self, preset: Option<Preset>) -> Self {
+        self.start = preset.map_or(Start::Usual, Start::Preset);
+        self
+    }
+
+    /// Puts settings over those before.
+    #[must_use]
+    pub fn with_layer(mut self, layer: Layer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// The last source that gives a setting or anything below it.
+    pub fn source(&self, key: &str) -> Option<&str> {
+        self.layers.iter().rev().find(|layer| layer.gives(key)).map(Layer::source)
+    }
+
+    /// Whether it is of the built-in job, which needs nothing from outside: the built-in data and no weights.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot be read together.
+    pub fn is_builtin(&self) -> Result<bool, ExperimentError> {
+        self.given().map(|given| is_builtin(&given))
+    }
+
+    /// The settings as far as they were given, over the defaults: nothing has been derived or checked.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot be read together.
+    pub fn given(&self) -> Result<ExperimentConfig, ExperimentError> {
+        self.over(ExperimentConfig::default())
+    }
+
+    /// The checked experiment.
+    ///
+    /// # Errors
+    ///
+    /// A value out of range, or settings that exclude each other, with the sources of both.
+    pub fn resolve(&self) -> Result<Experiment, ExperimentError> {
+        let given = self.given()?;
+        let method = match self.source("training.method") {
+            Some(_) => given.training.method,
+            None => self.base(&given).training.method,
+        };
+        let mut experiments = self.resolve_methods(&[method])?;
+        Ok(experiments.pop().expect("one for each method"))
+    }
+
+    /// One experiment for each method; a setting is right if it fits one of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`resolve`](Self::resolve).
+    pub fn resolve_methods(&self, methods: &[Method]) -> Result<Vec<Experiment>, ExperimentError> {
+        let given = self.given()?;
+        let base = self.base(&given);
+        let mut config = self.over(base.clone())?;
+        let sources = self.sources(&base, &config);
+        let mut own = Vec::new();
+        for method in methods {
+            config.training.method = *method;
+            derive(&mut config, &base, &sources);
+            own.push(config.clone());
+        }
+        // Settings that differ between the methods exclude nothing.
+        if let Some(config) = own.first() {
+            contradiction(config, methods, &sources)?;
+        }
+        own.into_iter().map(|config| Experiment::new(config, sources.clone())).collect()
+    }
+
+    fn over(&self, base: ExperimentConfig) -> Result<ExperimentConfig, ExperimentError> {
+        self.layers.iter().try_fold(base, |config, layer| layer.apply(config))
+    }
+
+    fn base(&self, given: &ExperimentConfig) -> ExperimentConfig {
+        let usual = TrainConfig::new(Method::TwinsAt)
+            .with_augmentation(given.data.usual_augmentation().augmentation());
+        let mut base = ExperimentConfig::default();
+        match self.start {
+            Start::Preset(preset) => {
+                base.training = preset.config();
+                base.data.preprocessing = preset.framing();
+                base.model.upsample = preset.upsampling();
+            }
+            Start::Usual if is_builtin(given) => {
+                base.training = builtin::training(usual);
+                builtin::limits(&mut base.data);
+                base.evaluation.report_images = builtin::REPORT_IMAGES;
+            }
+            Start::Usual => base.training = usual,
+        }
+        base
+    }
+
+    fn base_name(&self, given: &ExperimentConfig) -> String {
+        match self.start {
+            Start::Preset(preset) => format!("preset {preset}"),
+            Start::Usual if is_builtin(given) => "the built-in job's settings".to_owned(),
+            Start::Usual => "the paper's settings".to_owned(),
+        }
+    }
+
+    fn sources(&self, base: &ExperimentConfig, config: &ExperimentConfig) -> Sources {
+        let mut given: Vec<(String, String)> = Vec::new();
+        let mut strict: Vec<String> = Vec::new();
+        for layer in &self.layers {
+            for key in layer.keys() {
+                given.retain(|(other, _)| *other != key);
+                if layer.is_strict() {
+                    strict.push(key.clone());
+                }
+                given.push((key, layer.source().to_owned()));
+            }
+        }
+        let [base_values, values] =
+            [base, config].map(|config| serde_json::to_value(config).expect("plain data"));
+        let value = |values: &Value, key: &str| -> Option<Value> {
+            key.split('.').try_fold(values, |value, part| value.get(part)).cloned()
+        };
+        let keys = || given.iter().map(|(key, _)| key.clone());
+        let unchanged = keys().filter(|key| value(&base_values, key) == value(&values, key)).collect();
+        let shared = keys().filter(|key| !strict.contains(key)).collect();
+        Sources { base: self.base_name(config), given, unchanged, shared }
+    }
+}
+
+/// Whether these are settings of the built-in job, which needs nothing from outside.
+fn is_builtin(config: &ExperimentConfig) -> bool {
+    matches!(config.data.source, DataSource::Builtin(_)) && config.model.weights.is_none()
+}

@@ -1,0 +1,171 @@
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use twins_train::SettingsFile;
+
+use super::ExperimentConfig;
+use crate::error::ExperimentError;
+
+/// The tables of [`ExperimentConfig`].
+const TABLES: [&str; 5] = ["data", "model", "training", "evaluation", "compute"];
+
+/// Settings from one source: a file, an option of a command line, a program.
+///
+/// Settings of the training may be written without their table, as in `epochs = 10` or `adversary.steps = 5`. So the
+/// `config.json` of a run, which holds nothing but those, is a layer too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// What errors and lists of sources call it, such as `run.toml` or `--lr`.
+    source: String,
+    file: SettingsFile<ExperimentConfig>,
+    /// Whether a setting that does not fit the method is a mistake: not in a base that several methods share.
+    strict: bool,
+}
+
+impl Layer {
+    /// Reads a `.toml` or `.json` file.
+    ///
+    /// # Errors
+    ///
+    /// The file and the line of an unknown key (with the nearest known one), of a value of the wrong type, or of a syntax error.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ExperimentError> {
+        let path = path.as_ref();
+        Self::of(path.display().to_string(), SettingsFile::read_with(path, in_tables)?)
+    }
+
+    /// Reads settings as a `.toml` file has them from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) but for the file's own.
+    pub fn from_toml(source: &str, text: &str) -> Result<Self, ExperimentError> {
+        Self::of(source.to_owned(), SettingsFile::from_toml_with(source, text, in_tables)?)
+    }
+
+    /// One setting by its dotted key, such as `training.learning_rate` or `data.source`.
+    ///
+    /// # Errors
+    ///
+    /// An unknown key, or a value of the wrong type.
+    pub fn setting(source: &str, key: &str, value: impl Serialize) -> Result<Self, ExperimentError> {
+        let value = serde_json::to_value(value).expect("settings are plain data");
+        let nested = key
+            .rsplit('.')
+            .fold(value, |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
+        Self::of(source.to_owned(), SettingsFile::from_value(source, in_tables(nested))?)
+    }
+
+    fn of(source: String, file: SettingsFile<ExperimentConfig>) -> Result<Self, ExperimentError> {
+        Ok(Self { source, file, strict: true })
+    }
+
+    /// Lets settings that do not fit the method pass: what several experiments have in common.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.strict = false;
+        self
+    }
+
+    /// What it is called.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it gives a setting, by its dotted key, or anything below it.
+    pub fn gives(&self, key: &str) -> bool {
+        self.file.gives(key)
+    }
+
+    /// The dotted keys of everything that it gives; a table of alternatives, such as a schedule, is one key.
+    pub fn keys(&self) -> Vec<String> {
+        self.file.keys()
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    pub(crate) fn apply(&self, base: ExperimentConfig) -> Result<ExperimentConfig, ExperimentError> {
+        Ok(self.file.apply(base)?)
+    }
+}
+
+/// A setting's key as users know it: settings of the training go without their table.
+pub(crate) fn short(key: &str) -> &str {
+    key.strip_prefix("training.").unwrap_or(key)
+}
+
+/// Puts settings of the training that are written without a table into theirs.
+fn in_tables(settings: Value) -> Value {
+    let Value::Object(mut settings) = settings else { return settings };
+    // What `--show-config` adds follows from the settings anew.
+    if let Some(Value::Object(training)) = settings.get_mut("training") {
+        training.remove("resolved");
+    }
+    let (mut tables, others): (Map<_, _>, Map<_, _>) =
+        settings.into_iter().partition(|(key, _)| TABLES.contains(&key.as_str()));
+    if !others.is_empty() {
+        match tables.entry("training").or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(training) => training.extend(others),
+            // Not a table: its type is reported.
+            _ => tables.extend(others),
+        }
+    }
+    Value::Object(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        Layer::from_toml("a.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn settings_of_the_training_need_no_table() {
+        let short = Layer::from_toml("a.toml", "epochs = 3\n[adversary]\nsteps = 5\n").unwrap();
+        let long = Layer::from_toml("a.toml", "[training]\nepochs = 3\nadversary.steps = 5\n").unwrap();
+        let mixed = Layer::from_toml(
+            "a.toml",
+            "epochs = 3\n[data]\ncache_mib = 7\n[training.adversary]\nsteps = 5\n",
+        );
+        for layer in [&short, &long, &mixed.unwrap()] {
+            let config = layer.apply(ExperimentConfig::default()).unwrap();
+            assert_eq!((config.training.epochs, config.training.adversary.steps), (3, 5));
+            assert!(layer.gives("training.epochs") && !layer.gives("training.lambda"));
+        }
+        assert_eq!(short.keys(), ["training.adversary.steps", "training.epochs"]);
+    }
+
+    #[test]
+    fn mistakes_are_reported_with_their_line() {
+        for (text, parts) in [
+            (
+                "epochs = 3\nlerning_rate = 1\n",
+                ["line 2: unknown key \"lerning_rate\"", "\"learning_rate\"?"],
+            ),
+            ("[data]\nsorce = \"builtin\"\n", ["line 2: unknown key \"data.sorce\"", "\"source\"?"]),
+            ("[modle]\narch = \"resnet20\"\n", ["line 1: unknown key \"modle\"", "\"model\"?"]),
+            ("[data]\nsource = \"mnist\"\n", ["line 2: ", "data source"]),
+            ("[model]\narch = \"resnet21\"\n", ["line 2: ", "did you mean"]),
+            ("[compute]\ndevices = [\"gpu\"]\n", ["line 2: ", "unknown device `gpu`"]),
+            ("[training]\nepochs = \"many\"\n", ["line 2: ", "invalid type: string \"many\""]),
+            ("training = 3\n", ["line 1: ", "invalid type"]),
+        ] {
+            let message = message(text);
+            for part in parts {
+                assert!(message.contains(part), "{text}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_by_its_key() {
+        let layer = Layer::setting("--lr", "training.learning_rate", 0.5).unwrap();
+        assert_eq!(layer.apply(ExperimentConfig::default()).unwrap().training.learning_rate, 0.5);
+        let message = Layer::setting("--lr", "training.learning_rate", "fast").unwrap_err().to_string();
+        assert!(message.contains("--lr") && message.contains("invalid type"), "{message}");
+    }
+}

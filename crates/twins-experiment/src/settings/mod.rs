@@ -1,0 +1,88 @@
+//! What an experiment is made of, as a user writes it: settings that have not been checked.
+
+mod compute;
+mod contradictions;
+mod data;
+mod derive;
+mod draft;
+mod evaluation;
+mod layer;
+mod model;
+mod sources;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use twins_train::{Settings, TrainConfig};
+
+pub use compute::ComputeConfig;
+pub(crate) use contradictions::contradiction;
+pub use contradictions::{Contradiction, Given};
+pub use data::{AugmentationName, DataConfig};
+pub use draft::{Draft, Start};
+pub use evaluation::{AutoAttackImages, EvaluationConfig, ReportAttack};
+pub use layer::Layer;
+pub use model::{Head, InitialModel, InputNormalisation};
+pub use sources::Sources;
+
+/// Everything that decides the result of one training and its measurement, with the devices that it runs on. Nothing has been checked:
+/// [`check`](Self::check) makes an [`Experiment`](crate::Experiment) of it.
+///
+/// | table | purpose |
+/// |---|---|
+/// | `data` | images, their parts and their size ([`DataConfig`]) |
+/// | `model` | architecture, initial weights and head ([`InitialModel`]) |
+/// | `training` | method, adversary, optimiser, schedule, validation, seed ([`TrainConfig`]) |
+/// | `evaluation` | how the result is measured on the test images ([`EvaluationConfig`]) |
+/// | `compute` | devices and threads ([`ComputeConfig`]) |
+///
+/// A TOML file has tables of these names, and leaves out what keeps its default:
+///
+/// ```
+/// use twins_experiment::{Draft, Layer};
+/// use twins_train::Method;
+///
+/// # fn main() -> Result<(), twins_experiment::ExperimentError> {
+/// let file = "[data]\nsource = \"folder:images\"\n[model]\nweights = \"resnet20.pth\"\narch = \"resnet20\"\n\
+///             [training]\nmethod = \"twins-trades\"\nepochs = 10\n";
+/// let experiment = Draft::new().with_layer(Layer::from_toml("images.toml", file)?).resolve()?;
+/// assert_eq!(experiment.config().training.method, Method::TwinsTrades);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// Images, their parts and their size.
+    pub data: DataConfig,
+    /// Architecture, initial weights and head.
+    pub model: InitialModel,
+    /// The training.
+    pub training: TrainConfig,
+    /// How the result is measured.
+    pub evaluation: EvaluationConfig,
+    /// Devices and threads.
+    pub compute: ComputeConfig,
+}
+
+impl Settings for ExperimentConfig {
+    fn known_keys() -> Value {
+        let full = Self {
+            data: DataConfig::full(),
+            model: InitialModel::full(),
+            training: TrainConfig::default(),
+            evaluation: EvaluationConfig::default(),
+            compute: ComputeConfig::full(),
+        };
+        let mut known = serde_json::to_value(full).expect("settings are plain data");
+        known["training"] = TrainConfig::known_keys();
+        known
+    }
+
+    fn alternatives() -> Vec<String> {
+        TrainConfig::alternatives().into_iter().map(|path| format!("training.{path}")).collect()
+    }
+
+    fn shorthands() -> Vec<(String, String)> {
+        TrainConfig::shorthands().into_iter().map(|(path, key)| (format!("training.{path}"), key)).collect()
+    }
+}
