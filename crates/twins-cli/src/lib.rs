@@ -11,9 +11,11 @@
 mod convert;
 mod evaluate;
 mod finetune;
+mod report;
 #[cfg(feature = "remote")]
 mod serve;
 mod show;
+mod study;
 mod support;
 mod train;
 mod training;
@@ -34,6 +36,8 @@ const FINETUNE: Subcommand = Subcommand { command: finetune::command, start: fin
 const TRAIN: Subcommand = Subcommand { command: train::command, start: train::start };
 const EVALUATE: Subcommand = Subcommand { command: evaluate::command, start: evaluate::start };
 const CONVERT: Subcommand = Subcommand { command: convert::command, start: convert::start };
+const STUDY: Subcommand = Subcommand { command: study::command, start: study::start };
+const REPORT: Subcommand = Subcommand { command: report::command, start: report::start };
 #[cfg(feature = "remote")]
 const SERVE: Subcommand = Subcommand { command: serve::command, start: serve::start };
 
@@ -42,6 +46,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
     TRAIN,
     EVALUATE,
     CONVERT,
+    STUDY,
+    REPORT,
     #[cfg(feature = "remote")]
     SERVE,
 ];

@@ -7,6 +7,7 @@ use twins_train::TrainError;
 
 use crate::devices::{DeviceError, MemoryError};
 use crate::settings::Contradiction;
+use crate::study::StudyError;
 
 /// What can go wrong with an experiment.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,18 @@ pub enum ExperimentError {
     /// Settings that exclude each other.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
+    /// A study.
+    #[error(transparent)]
+    Study(#[from] StudyError),
+    /// An arm of a study.
+    #[error("arm \"{arm}\": {problem}")]
+    Arm {
+        /// The arm.
+        arm: String,
+        /// What is wrong with its settings, or in one of its trainings.
+        #[source]
+        problem: Box<ExperimentError>,
+    },
     /// A report.
     #[error(transparent)]
     Report(#[from] twins_report::ReportError),
@@ -202,5 +215,10 @@ impl ExperimentError {
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
+    }
+
+    /// In an arm of a study.
+    pub(crate) fn of_arm(self, arm: &str) -> Self {
+        Self::Arm { arm: arm.to_owned(), problem: Box::new(self) }
     }
 }

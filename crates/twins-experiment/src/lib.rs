@@ -14,6 +14,7 @@ mod model;
 mod notice;
 mod run;
 mod settings;
+mod study;
 
 pub use data::{DatasetSource, Parts, TestImages, TestPart};
 pub use devices::{BatchMemory, DeviceChoice, DeviceError, MemoryError, RemoteAddress, available_memory};
@@ -25,4 +26,11 @@ pub use run::{ImageCounts, Outcome, ResolvedInputs, RunDirectory, RunOptions};
 pub use settings::{
     AugmentationName, AutoAttackImages, ComputeConfig, Contradiction, DataConfig, Draft, EvaluationConfig,
     ExperimentConfig, Given, Head, InitialModel, InputNormalisation, Layer, ReportAttack, Sources, Start,
+    TestMeasurement,
+};
+pub use study::{
+    ArmConfig, ArmResults, ArmSummary, BestEpoch, Divergence, LearningRate, LearningRateOf, LeftOut,
+    LeftOutReason, Metric, PairedDifference, Phase, ReportSources, RunResult, RunScore, SeedDifference,
+    SeedDifferences, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions, StudyOutcome,
+    StudyResults, Summary, TrialResult, TrialsConfig,
 };

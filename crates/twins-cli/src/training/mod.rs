@@ -3,7 +3,8 @@
 mod options;
 mod resume;
 mod run;
-mod set;
+pub mod set;
 
 pub use options::TrainingOptions;
+pub use resume::command_line;
 pub use run::{Job, Results};

@@ -134,6 +134,12 @@ impl RunDirectory {
         twins_files::write_whole(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
     }
 
+    /// What a run in the directory is of; `None` where there is none, or its file cannot be read.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        let text = fs::read_to_string(self.path.join(IDENTITY)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
     fn recorded(&self, found: &str) -> Result<Identity, ExperimentError> {
         let path = self.path.join(IDENTITY);
         let unknown = |problem: String| ExperimentError::UnknownRun {

@@ -96,12 +96,17 @@ impl Identity {
     }
 }
 
-fn collect_differences(path: &str, recorded: &Value, given: &Value, found: &mut Vec<String>) {
+/// Adds a line for every value in which two values differ, with its path and both values.
+pub(crate) fn collect_differences(path: &str, recorded: &Value, given: &Value, found: &mut Vec<String>) {
     match (recorded, given) {
         (Value::Object(old), Value::Object(new)) => {
             let added = new.keys().filter(|key| !old.contains_key(*key));
             for key in old.keys().chain(added) {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() || path.ends_with(' ') {
+                    format!("{path}{key}")
+                } else {
+                    format!("{path}.{key}")
+                };
                 collect_differences(&path, &recorded[key], &given[key], found);
             }
         }

@@ -9,6 +9,9 @@ mod outcome;
 mod runner;
 
 pub use directory::RunDirectory;
+#[cfg(test)]
+pub(crate) use identity::Identity;
+pub(crate) use identity::collect_differences;
 pub use identity::{ImageCounts, ResolvedInputs};
 pub use options::RunOptions;
 pub use outcome::Outcome;

@@ -14,6 +14,7 @@ use crate::notice::{Notify, silent};
 /// | `existing` | [`ExistingRun::Refuse`] | what is done with a run that the directory holds |
 /// | `stop` | never | ends the training after the step during which it becomes true, with the state saved |
 /// | `notify` | discards them | receives what is done and measured |
+/// | `name` | the method's | what the record and the report call the run |
 /// | `command` | the process's command line | what the record says made the run |
 /// | `report` | `report.html` in the run's directory | the report that is written after every epoch, and the runs in it |
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub struct RunOptions {
     pub(crate) existing: ExistingRun,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) notify: Notify,
+    pub(crate) name: Option<String>,
     pub(crate) command: String,
     pub(crate) report: Option<SharedReport>,
 }
@@ -38,6 +40,7 @@ impl Default for RunOptions {
             existing: ExistingRun::Refuse,
             stop: Arc::default(),
             notify: silent(),
+            name: None,
             command: std::env::args_os()
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect::<Vec<_>>()
@@ -71,6 +74,13 @@ impl RunOptions {
     #[must_use]
     pub fn with_notify(mut self, notify: Notify) -> Self {
         self.notify = notify;
+        self
+    }
+
+    /// Sets what the record and the report call the run.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
         self
     }
 

@@ -15,7 +15,10 @@ use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 use crate::model::InitialNet;
 use crate::notice::{Notice, Notify};
-use crate::settings::ExperimentConfig;
+use crate::settings::{ExperimentConfig, TestMeasurement};
+
+/// The evaluation of a training that was not tested.
+const UNTESTED: Evaluation = Evaluation { clean: Accuracy { correct: 0, total: 0 }, robust: None };
 
 impl Experiment {
     /// Trains, saves the best model, measures it on the test images, and records everything in the directory:
@@ -85,7 +88,7 @@ impl Run<'_> {
         if let Some(problem) = &trained.fell_back {
             self.progress(format!("  resumed from the checkpoint before the last one: {problem}"));
         }
-        let mut test = Evaluation { clean: Accuracy::default(), robust: None };
+        let mut test = UNTESTED;
         if trained.ended != Ended::Interrupted {
             test = self.measure(&trained, &parts, &devices, &mut record)?;
         }
@@ -115,12 +118,14 @@ impl Run<'_> {
         }
         let Ok(record) = RunRecord::read(self.directory.path()) else { return Ok(None) };
         let score = |kind| record.scores.iter().find(|score| score.kind == kind).map(|score| score.accuracy);
-        let (RunStatus::Completed | RunStatus::StoppedEarly, Some(clean)) =
-            (record.status, score(ScoreKind::Clean))
-        else {
+        if !matches!(record.status, RunStatus::Completed | RunStatus::StoppedEarly) {
             return Ok(None);
+        }
+        let test = match (score(ScoreKind::Clean), self.experiment.config().evaluation.test) {
+            (Some(clean), _) => Evaluation { clean, robust: score(ScoreKind::LastIterate) },
+            (None, TestMeasurement::Skipped) => UNTESTED,
+            (None, TestMeasurement::Measured) => return Ok(None),
         };
-        let test = Evaluation { clean, robust: score(ScoreKind::LastIterate) };
         let (model, _) = load_model(self.directory.model(), device)?;
         self.progress(format!("{} has finished before", self.directory.path().display()));
         write_report(self.directory, self.options)?;
@@ -167,7 +172,8 @@ impl Run<'_> {
             .with_command(self.options.command.as_str());
         let weights = settings.model.weights.as_ref().map(|weights| weights.display().to_string());
         let weights = weights.unwrap_or_else(|| "none: drawn from the seed".to_owned());
-        let record = RunRecord::new(config.method.name(), config, provenance)?
+        let name = self.options.name.as_deref().unwrap_or(config.method.name());
+        let record = RunRecord::new(name, config, provenance)?
             .with_fact("data", &settings.data.source)
             .with_fact("images", parts.describe())
             .with_fact("architecture", net.architecture())
@@ -237,6 +243,9 @@ impl Run<'_> {
             .with_held_out(parts.held_out.clone())
             .with_checkpoint(Some(saved));
         save_model(self.directory.model(), &trained.best, &card)?;
+        if settings.evaluation.test == TestMeasurement::Skipped {
+            return Ok(UNTESTED);
+        }
         record.checkpoint = Some(tested);
         let begin = Instant::now();
         let test = measurement.scores(&trained.best, record)?;

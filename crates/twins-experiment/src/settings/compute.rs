@@ -77,12 +77,14 @@ impl ComputeConfig {
     /// A device that cannot be opened; another number of threads after the first use of the CPU.
     pub fn open(&self) -> Result<Vec<Device>, ExperimentError> {
         self.check()?;
-        if let Some(threads) = self.threads
-            && rayon::current_num_threads() != threads
-        {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            pool.build_global()
-                .map_err(|error| ExperimentError::Threads { threads, problem: error.to_string() })?;
+        if let Some(threads) = self.threads {
+            let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+            // Only then: asking for the number of threads makes the pool. That of an experiment before may be of the right size.
+            if let Err(error) = built
+                && rayon::current_num_threads() != threads
+            {
+                return Err(ExperimentError::Threads { threads, problem: error.to_string() });
+            }
         }
         let opened = self.devices.iter().map(DeviceChoice::open).collect::<Result<Vec<_>, _>>()?;
         Ok(opened.into_iter().flat_map(|device| vec![device; self.cpu_shards]).collect())

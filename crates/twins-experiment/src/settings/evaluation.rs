@@ -11,6 +11,7 @@ use crate::error::ExperimentError;
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
+/// | `test` | `measured` | whether the result is measured on the test images ([`TestMeasurement`]) | |
 /// | `steps` | 20 | steps of PGD, from the clean image in steps of epsilon / 4 | ≥ 1 |
 /// | `autoattack` | `none` | test images that standard AutoAttack is run on ([`AutoAttackImages`]) | |
 /// | `report_images` | 200 | test images behind the report's robustness curve and its attacks; 0 leaves both out | |
@@ -18,6 +19,8 @@ use crate::error::ExperimentError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
+    /// Whether the result is measured on the test images.
+    pub test: TestMeasurement,
     /// Steps of PGD.
     pub steps: usize,
     /// Test images that AutoAttack is run on.
@@ -31,6 +34,7 @@ pub struct EvaluationConfig {
 impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
+            test: TestMeasurement::Measured,
             steps: 20,
             autoattack: AutoAttackImages::None,
             report_images: 200,
@@ -47,6 +51,17 @@ impl EvaluationConfig {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the result of a training is measured on the test images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TestMeasurement {
+    /// It is.
+    #[default]
+    Measured,
+    /// It is not: the training serves a choice of settings, which is made on validation images.
+    Skipped,
 }
 
 /// The test images that AutoAttack is run on: `none`, `all`, or some of them as a [`Limit`] says.

@@ -56,6 +56,16 @@ impl Layer {
         Self::of(source.to_owned(), SettingsFile::from_value(source, in_tables(nested))?)
     }
 
+    /// A part of the text of a `.toml` file, which `pick` finds in its value. Errors name the file, lists of sources the `source`.
+    pub(crate) fn part_of_toml(
+        source: &str,
+        path: &str,
+        text: &str,
+        pick: impl Fn(&Value) -> Value,
+    ) -> Result<Self, ExperimentError> {
+        Self::of(source.to_owned(), SettingsFile::from_toml_with(path, text, |file| in_tables(pick(&file)))?)
+    }
+
     fn of(source: String, file: SettingsFile<ExperimentConfig>) -> Result<Self, ExperimentError> {
         Ok(Self { source, file, strict: true })
     }
@@ -97,7 +107,7 @@ pub(crate) fn short(key: &str) -> &str {
 }
 
 /// Puts settings of the training that are written without a table into theirs.
-fn in_tables(settings: Value) -> Value {
+pub(crate) fn in_tables(settings: Value) -> Value {
     let Value::Object(mut settings) = settings else { return settings };
     // What `--show-config` adds follows from the settings anew.
     if let Some(Value::Object(training)) = settings.get_mut("training") {

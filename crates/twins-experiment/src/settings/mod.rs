@@ -19,8 +19,9 @@ pub(crate) use contradictions::contradiction;
 pub use contradictions::{Contradiction, Given};
 pub use data::{AugmentationName, DataConfig};
 pub use draft::{Draft, Start};
-pub use evaluation::{AutoAttackImages, EvaluationConfig, ReportAttack};
+pub use evaluation::{AutoAttackImages, EvaluationConfig, ReportAttack, TestMeasurement};
 pub use layer::Layer;
+pub(crate) use layer::in_tables;
 pub use model::{Head, InitialModel, InputNormalisation};
 pub use sources::Sources;
 

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use twins_models::{
     Architecture, ImportOptions, ModelConfig, Normalisation, NormalisationSource, Rename, Shortcuts,
 };
@@ -15,7 +15,7 @@ use crate::error::ExperimentError;
 /// | name | default | purpose |
 /// |---|---|---|
 /// | `arch` | none: that of a model file of this library | layers ([`Architecture`]) |
-/// | `weights` | none: drawn from the training's seed | file of initial weights |
+/// | `weights` | none: drawn from the training's seed | file of initial weights; `"none"` takes back those of a layer below |
 /// | `head` | `fit` | what becomes of the weights' last layer ([`Head`]) |
 /// | `rename` | none | renames entries of the weight file ([`Rename`]), in this order |
 /// | `normalisation` | none: the file's, or the architecture's | mean and standard deviation of the input ([`InputNormalisation`]) |
@@ -29,7 +29,7 @@ pub struct InitialModel {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<Architecture>,
     /// File of initial weights.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "path_or_none")]
     pub weights: Option<PathBuf>,
     /// What becomes of the weights' last layer.
     pub head: Head,
@@ -63,6 +63,12 @@ impl Default for InitialModel {
             affine: None,
         }
     }
+}
+
+/// A path, or the word `none`: a file of that name is given as `./none`.
+fn path_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = Option::<PathBuf>::deserialize(deserializer)?;
+    Ok(path.filter(|path| path.as_os_str() != "none"))
 }
 
 /// What becomes of the last layer of the initial weights.

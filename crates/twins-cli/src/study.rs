@@ -1,0 +1,148 @@
+//! `twins study`: compares methods and controls over several seeds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use burn_twins::experiment::{
+    DeviceChoice, Layer, Phase, Shard, Study, StudyConfig, StudyOptions, StudyOutcome,
+};
+use clap::builder::PossibleValue;
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+
+use crate::support::{Outcome, printing};
+use crate::training::{command_line, set};
+
+/// Compares methods and controls over several seeds, as a study file says: docs/studies.md. Started again, it resumes.
+#[derive(Parser, Debug)]
+struct Cli {
+    /// The study: a .toml file.
+    file: PathBuf,
+
+    /// Directory for trials, runs, results and the report; a study that it holds is resumed.
+    #[arg(long)]
+    out: PathBuf,
+
+    /// Do a part of the jobs: the first of four is 1/4.
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    shard: Shard,
+
+    /// Choose learning rates (trials), train and measure with them (runs), or both (all).
+    #[arg(long, default_value = "all")]
+    phase: PhaseChoice,
+
+    /// A setting for all arms by its name in a configuration file, such as epochs=2 or data.source=cifar10:data; goes over [experiment],
+    /// and an arm's own settings go over it.
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
+    settings: Vec<String>,
+
+    /// Print the runs with their settings, and do nothing else.
+    #[arg(long, help_heading = "Settings")]
+    show_config: bool,
+
+    /// Device to compute on, or several with commas between them, which divide the images [default: the study's, or cpu].
+    #[arg(long, value_delimiter = ',', help_heading = "Devices")]
+    device: Vec<DeviceChoice>,
+
+    /// Threads for the CPU backends [default: all cores].
+    #[arg(long, help_heading = "Devices")]
+    threads: Option<usize>,
+}
+
+/// The command line.
+pub fn command() -> Command {
+    Cli::command().name("study")
+}
+
+/// Does what the command line asks for.
+pub fn start(matches: &ArgMatches) -> Outcome {
+    Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()).run()
+}
+
+impl Cli {
+    fn run(&self) -> Outcome {
+        let study = self.study()?;
+        if self.show_config {
+            return show(&study);
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        // The first Ctrl-C asks for an end after the step, the second ends at once: checkpoints are written atomically.
+        flag::register_conditional_shutdown(SIGINT, 130, stop.clone())?;
+        flag::register(SIGINT, stop.clone())?;
+        let command = command_line(std::env::args_os());
+        let options = StudyOptions::new()
+            .with_shard(self.shard)
+            .with_phase(self.phase.0)
+            .with_stop_flag(stop)
+            .with_notify(printing())
+            .with_command(command.as_str());
+        let outcome = study.run(&self.out, options)?;
+        println!("\n{}\nresults and study.html are in {}", outcome.results.to_table(), self.out.display());
+        match (outcome.interrupted, problem(&outcome)) {
+            (true, _) => Err(format!("stopped, with the state saved; continue with\n    {command}").into()),
+            (false, Some(problem)) => Err(problem.into()),
+            (false, None) => Ok(()),
+        }
+    }
+
+    fn study(&self) -> Result<Study, Box<dyn std::error::Error>> {
+        let mut study = StudyConfig::read(&self.file)?;
+        study.experiment.extend(set::layer(&self.settings)?);
+        if !self.device.is_empty() {
+            study.experiment.push(Layer::setting("--device", "compute.devices", &self.device)?);
+        }
+        if let Some(threads) = self.threads {
+            study.experiment.push(Layer::setting("--threads", "compute.threads", threads)?);
+        }
+        Ok(study.check()?)
+    }
+}
+
+/// What a shard could not do, and what helps, on one line; `None` where it has done everything.
+fn problem(outcome: &StudyOutcome) -> Option<String> {
+    let missing = outcome.missing_trials();
+    let left_out = outcome.left_out.len();
+    if !missing.is_empty() {
+        let missing: Vec<String> =
+            missing.iter().map(|trial| trial.directory().display().to_string()).collect();
+        return Some(format!(
+            "{left_out} jobs were left out, because the trials that choose their learning rates are not in --out: {}; run the other shards \
+             with --phase trials, copy their trials into --out unless they share it, and repeat this command",
+            missing.join(", ")
+        ));
+    }
+    let reasons: Vec<String> = outcome.left_out.iter().map(ToString::to_string).collect();
+    (left_out > 0).then(|| format!("{left_out} jobs were left out: {}", reasons.join("; ")))
+}
+
+fn show(study: &Study) -> Outcome {
+    for job in study.runs() {
+        if let Some(experiment) = study.experiment(&job, None)? {
+            eprintln!("{job}: {}", experiment.sources());
+            println!("{}", serde_json::to_string_pretty(experiment.config())?);
+        }
+    }
+    Ok(())
+}
+
+/// A phase by name.
+#[derive(Clone, Copy, Debug)]
+struct PhaseChoice(Phase);
+
+impl ValueEnum for PhaseChoice {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [PhaseChoice; 3] =
+            [PhaseChoice(Phase::Trials), PhaseChoice(Phase::Runs), PhaseChoice(Phase::All)];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self.0 {
+            Phase::Trials => "trials",
+            Phase::Runs => "runs",
+            Phase::All => "all",
+        }))
+    }
+}

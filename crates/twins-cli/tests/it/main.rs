@@ -1,0 +1,3 @@
+//! The program `twins` as a process.
+
+mod study;

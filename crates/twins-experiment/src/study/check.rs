@@ -1,0 +1,246 @@
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::arm::{Arm, LearningRate};
+use super::{ArmConfig, Study, StudyConfig, StudyError, TrialsConfig};
+use crate::error::ExperimentError;
+use crate::experiment::Experiment;
+use crate::settings::{Draft, Layer, TestMeasurement};
+
+impl StudyConfig {
+    /// Checks every value, and that every run and every trial can be resolved.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError::Study`] for what is wrong with the study, [`ExperimentError::Arm`] for what is wrong with the settings of an arm.
+    pub fn check(self) -> Result<Study, ExperimentError> {
+        self.check_seeds()?;
+        self.check_names()?;
+        self.check_seed_settings()?;
+        let arms = self.arms.iter().map(|arm| self.arm(arm)).collect::<Result<Vec<_>, _>>()?;
+        self.check_candidates(&arms)?;
+        check_references(&arms)?;
+        let baseline = self.baseline()?;
+        let study = Study::new(self.name, self.seeds, baseline, self.trials, arms);
+        study.check_experiments()?;
+        Ok(study)
+    }
+
+    fn check_seeds(&self) -> Result<(), StudyError> {
+        let mut found = HashSet::new();
+        if let Some(&seed) = self.seeds.iter().find(|seed| !found.insert(**seed)) {
+            return Err(StudyError::DuplicateSeed { seed });
+        }
+        match &self.trials {
+            _ if self.seeds.is_empty() => Err(StudyError::NoSeeds),
+            Some(trials) if self.seeds.contains(&trials.seed) => {
+                Err(StudyError::TrialsSeed { seed: trials.seed })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_seed_settings(&self) -> Result<(), StudyError> {
+        let gives = |layers: &[Layer]| layers.iter().any(|layer| layer.gives("training.seed"));
+        if gives(&self.experiment) {
+            return Err(StudyError::SeedSetting { place: "[experiment]".to_owned() });
+        }
+        match self.arms.iter().find(|arm| gives(&arm.settings)) {
+            Some(arm) => Err(StudyError::SeedSetting { place: format!("arm \"{}\"", arm.name) }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_names(&self) -> Result<(), StudyError> {
+        if self.arms.is_empty() {
+            return Err(StudyError::NoArms);
+        }
+        let mut found = HashSet::new();
+        for (index, ArmConfig { name, .. }) in self.arms.iter().enumerate() {
+            let in_name = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+            if name.is_empty() {
+                return Err(StudyError::NoArmName { number: index + 1 });
+            }
+            if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) || !name.chars().all(in_name) {
+                return Err(StudyError::ArmName { name: name.clone() });
+            }
+            // Some file systems do not tell upper case from lower case.
+            if !found.insert(name.to_ascii_lowercase()) {
+                return Err(StudyError::DuplicateArm { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn baseline(&self) -> Result<String, StudyError> {
+        match &self.baseline {
+            Some(name) => self.known("baseline", name).map(|()| name.clone()),
+            None => Ok(self.arms[0].name.clone()),
+        }
+    }
+
+    fn known(&self, setting: &str, name: &str) -> Result<(), StudyError> {
+        match self.arms.iter().any(|arm| arm.name == name) {
+            true => Ok(()),
+            false => Err(StudyError::UnknownArm {
+                setting: setting.to_owned(),
+                name: name.to_owned(),
+                arms: self.arm_names(),
+            }),
+        }
+    }
+
+    /// An arm with its settings over the shared ones.
+    fn arm(&self, arm: &ArmConfig) -> Result<Arm, ExperimentError> {
+        let shared = self.experiment.iter().map(|layer| layer.clone().shared());
+        let draft = shared.chain(arm.settings.iter().cloned()).fold(Draft::new(), Draft::with_layer);
+        let draft = without_rename(draft)?;
+        let rate = self.learning_rate(arm, &draft)?;
+        Ok(Arm { name: arm.name.clone(), draft, rate })
+    }
+
+    fn learning_rate(&self, arm: &ArmConfig, draft: &Draft) -> Result<LearningRate, ExperimentError> {
+        let name = || arm.name.clone();
+        let several = |settings| Err(StudyError::SeveralLearningRates { arm: name(), settings }.into());
+        let given = arm.settings.iter().any(|layer| layer.gives("training.learning_rate"));
+        match (&arm.learning_rate_of, &arm.learning_rates, &self.trials) {
+            (Some(_), Some(_), _) => several("learning_rates and learning_rate_of"),
+            (Some(_), None, _) if given => several("learning_rate and learning_rate_of"),
+            (Some(of), None, _) => {
+                self.known(&format!("learning_rate_of of arm \"{}\"", arm.name), &of.arm)?;
+                match of.factor.is_finite() && of.factor > 0.0 {
+                    true => Ok(LearningRate::Of(of.clone())),
+                    false => Err(StudyError::Factor { arm: name(), factor: of.factor }.into()),
+                }
+            }
+            (None, Some(_), None) => Err(StudyError::NoTrials { arm: name() }.into()),
+            (None, _, Some(_)) if given => Err(StudyError::ChosenByTrials { arm: name() }.into()),
+            (None, own, Some(TrialsConfig { learning_rates, .. })) => {
+                Ok(LearningRate::Trials(own.as_ref().unwrap_or(learning_rates).clone()))
+            }
+            (None, None, None) => {
+                Ok(LearningRate::Given(Arm::resolve(&arm.name, draft)?.config().training.learning_rate))
+            }
+        }
+    }
+
+    fn check_candidates(&self, arms: &[Arm]) -> Result<(), StudyError> {
+        let mut first: Option<(&str, usize)> = None;
+        for Arm { name, rate, .. } in arms {
+            let LearningRate::Trials(candidates) = rate else { continue };
+            let arm = || name.clone();
+            for (index, &learning_rate) in candidates.iter().enumerate() {
+                if candidates[..index].contains(&learning_rate) {
+                    return Err(StudyError::DuplicateCandidate { arm: arm(), learning_rate });
+                }
+            }
+            match first {
+                _ if candidates.is_empty() => return Err(StudyError::NoCandidates { arm: arm() }),
+                None => first = Some((name, candidates.len())),
+                Some((other, other_count)) if other_count != candidates.len() => {
+                    return Err(StudyError::OtherNumberOfTrials {
+                        arm: arm(),
+                        count: candidates.len(),
+                        other: other.to_owned(),
+                        other_count,
+                    });
+                }
+                Some(_) => (),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that every learning rate that is taken from another arm leads to one that is not.
+fn check_references(arms: &[Arm]) -> Result<(), StudyError> {
+    for arm in arms {
+        let (mut path, mut current) = (vec![arm.name.clone()], arm);
+        while let LearningRate::Of(of) = &current.rate {
+            let begin = path.iter().position(|name| *name == of.arm);
+            path.push(of.arm.clone());
+            if let Some(begin) = begin {
+                return Err(StudyError::CyclicLearningRate { arms: path.split_off(begin) });
+            }
+            current = arms.iter().find(|other| other.name == of.arm).expect("the names have been checked");
+        }
+    }
+    Ok(())
+}
+
+/// Renaming is of the shared weights: an arm without weights has nothing to rename.
+fn without_rename(draft: Draft) -> Result<Draft, ExperimentError> {
+    let given = draft.given()?.model;
+    match given.weights.is_none() && !given.rename.is_empty() {
+        true => Ok(draft.with_layer(
+            Layer::setting("an arm without weights", "model.rename", Vec::<String>::new())?.shared(),
+        )),
+        false => Ok(draft),
+    }
+}
+
+impl Study {
+    /// Resolves every run and trial, and compares how the arms are measured.
+    fn check_experiments(&self) -> Result<(), ExperimentError> {
+        let mut first: Option<(&str, Experiment)> = None;
+        for arm in &self.arms {
+            let name = || arm.name.clone();
+            // Any rate will do: that of the trials is not known yet.
+            let experiment = arm.run(self.seeds[0], arm.rate.example())?;
+            let config = experiment.config();
+            if config.model.weights.is_none() && config.model.arch.is_none() {
+                return Err(ExperimentError::NoModel.of_arm(&arm.name));
+            }
+            if config.evaluation.test == TestMeasurement::Skipped {
+                return Err(StudyError::NoTest { arm: name() }.into());
+            }
+            if let (Some(trials), LearningRate::Trials(candidates)) = (&self.trials, &arm.rate) {
+                if config.training.validation.fraction.is_none() {
+                    return Err(StudyError::NoValidation { arm: name() }.into());
+                }
+                for &candidate in candidates {
+                    arm.trial(trials, candidate)?;
+                }
+            }
+            match &first {
+                None => first = Some((&arm.name, experiment)),
+                Some((other, other_experiment)) => {
+                    let values = |experiment: &Experiment| {
+                        measurement(experiment).map_err(|error| error.of_arm(&arm.name))
+                    };
+                    let (own, others) = (values(&experiment)?, values(other_experiment)?);
+                    if let Some(((setting, value), (_, other_value))) =
+                        own.into_iter().zip(others).find(|(a, b)| a != b)
+                    {
+                        let other = (*other).to_owned();
+                        return Err(StudyError::OtherMeasurement {
+                            arm: name(),
+                            other,
+                            setting,
+                            value,
+                            other_value,
+                        }
+                        .into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What decides whether two results can be compared: setting and value.
+fn measurement(experiment: &Experiment) -> Result<Vec<(&'static str, String)>, ExperimentError> {
+    let config = experiment.config();
+    let limit = config.data.test_images.map_or("all".to_owned(), |limit| limit.to_string());
+    let preprocessing: Value =
+        serde_json::to_value(config.data.preprocessing).expect("settings are plain data");
+    Ok(vec![
+        ("data.source", config.data.source.to_string()),
+        ("data.test_images", limit),
+        ("data.preprocessing", preprocessing.to_string()),
+        ("the attack of the test", experiment.test_protocol()?.to_string()),
+        ("evaluation.autoattack", config.evaluation.autoattack.to_string()),
+    ])
+}

@@ -1,0 +1,168 @@
+use std::path::{Path, PathBuf};
+
+use twins_report::RunRecord;
+
+use super::arm::LearningRate;
+use super::finished::{Finished, FinishedResult};
+use super::identity::StudyIdentity;
+use super::{LearningRateOf, StudyJob};
+use crate::error::ExperimentError;
+
+/// The trainings of a study that have finished, in one or several directories.
+pub(super) struct Collection<'a> {
+    pub(super) identity: &'a StudyIdentity,
+    directories: Vec<PathBuf>,
+    trials: Vec<(StudyJob, Option<Finished>)>,
+    runs: Vec<(StudyJob, Option<Finished>)>,
+}
+
+/// The learning rate of an arm, as far as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Choice {
+    /// It is known.
+    Chosen(f64),
+    /// These trials have not finished.
+    Waiting(Vec<StudyJob>),
+    /// Every trial of this arm diverged.
+    AllDiverged(String),
+}
+
+impl<'a> Collection<'a> {
+    /// Looks for the trainings of a study.
+    ///
+    /// # Errors
+    ///
+    /// A training with other settings, a training with two results, trainings that were measured on other images.
+    pub(super) fn new(identity: &'a StudyIdentity, directories: &[&Path]) -> Result<Self, ExperimentError> {
+        let unknown = |jobs: Vec<StudyJob>| jobs.into_iter().map(|job| (job, None)).collect();
+        let mut collection = Self {
+            identity,
+            directories: directories.iter().map(|directory| directory.to_path_buf()).collect(),
+            trials: unknown(identity.trials()),
+            runs: unknown(identity.runs()),
+        };
+        collection.refresh()?;
+        Ok(collection)
+    }
+
+    /// Looks again for the trainings that had not finished.
+    pub(super) fn refresh(&mut self) -> Result<(), ExperimentError> {
+        for index in 0..self.trials.len() {
+            if self.trials[index].1.is_none() {
+                self.trials[index].1 = self.find(&self.trials[index].0, 0.0)?;
+            }
+        }
+        for index in 0..self.runs.len() {
+            let (job, found) = &self.runs[index];
+            if found.is_none()
+                && let Choice::Chosen(rate) = self.choice(job.arm())
+            {
+                self.runs[index].1 = self.find(job, rate)?;
+            }
+        }
+        let mut measured = self.runs.iter().filter_map(|(_, found)| found.as_ref());
+        if let Some(first) = measured.next() {
+            measured.try_for_each(|other| first.check_same_images(other))?;
+        }
+        Ok(())
+    }
+
+    /// A job in whichever directory has it finished.
+    fn find(&self, job: &StudyJob, rate: f64) -> Result<Option<Finished>, ExperimentError> {
+        let (Some(arm), Some(expected)) = (self.identity.arm(job.arm()), self.identity.settings(job, rate))
+        else {
+            return Ok(None);
+        };
+        let mut found: Option<Finished> = None;
+        for directory in &self.directories {
+            let Some(other) = Finished::read(&directory.join(job.directory()), job, arm, &expected)? else {
+                continue;
+            };
+            match &found {
+                Some(first) => first.check_same(&other)?,
+                None => found = Some(other),
+            }
+        }
+        Ok(found)
+    }
+
+    /// A finished job.
+    pub(super) fn get(&self, job: &StudyJob) -> Option<&Finished> {
+        let all = self.trials.iter().chain(&self.runs);
+        all.filter(|(other, _)| other == job).find_map(|(_, found)| found.as_ref())
+    }
+
+    /// The jobs that have not finished. An arm whose every trial diverged has no runs.
+    pub(super) fn missing(&self) -> Vec<StudyJob> {
+        let runs =
+            self.runs.iter().filter(|(job, _)| !matches!(self.choice(job.arm()), Choice::AllDiverged(_)));
+        let all = self.trials.iter().chain(runs);
+        all.filter(|(_, found)| found.is_none()).map(|(job, _)| job.clone()).collect()
+    }
+
+    /// The directories of the runs that have finished with a result.
+    pub(super) fn run_directories(&self) -> impl Iterator<Item = PathBuf> {
+        let found = self.runs.iter().filter_map(|(_, found)| found.as_ref());
+        found
+            .filter(|found| matches!(found.result, FinishedResult::Record(_)))
+            .map(|found| found.directory.clone())
+    }
+
+    /// The seconds that finished jobs took.
+    pub(super) fn seconds(&self) -> impl Iterator<Item = (&StudyJob, f64)> {
+        let all = self.trials.iter().chain(&self.runs);
+        all.filter_map(|(job, found)| Some((job, found.as_ref()?.seconds)))
+    }
+
+    /// The trials of an arm.
+    pub(super) fn trials_of(&self, arm: &str) -> impl Iterator<Item = (&StudyJob, Option<&Finished>)> {
+        self.trials.iter().filter(move |(job, _)| job.arm() == arm).map(|(job, found)| (job, found.as_ref()))
+    }
+
+    /// The runs of an arm.
+    pub(super) fn runs_of(&self, arm: &str) -> impl Iterator<Item = (&StudyJob, Option<&Finished>)> {
+        self.runs.iter().filter(move |(job, _)| job.arm() == arm).map(|(job, found)| (job, found.as_ref()))
+    }
+
+    /// The learning rate of an arm: of its trials that with the best robust accuracy on the validation images, then the best clean accuracy,
+    /// then the lower learning rate.
+    pub(super) fn choice(&self, arm: &str) -> Choice {
+        match self.identity.arm(arm).map(|arm| &arm.learning_rate) {
+            Some(LearningRate::Given(rate)) => Choice::Chosen(*rate),
+            Some(LearningRate::Of(LearningRateOf { arm, factor })) => match self.choice(arm) {
+                Choice::Chosen(rate) => Choice::Chosen(rate * factor),
+                other => other,
+            },
+            Some(LearningRate::Trials(_)) | None => self.choice_of_trials(arm),
+        }
+    }
+
+    fn choice_of_trials(&self, arm: &str) -> Choice {
+        let waiting: Vec<StudyJob> =
+            self.trials_of(arm).filter(|(_, found)| found.is_none()).map(|(job, _)| job.clone()).collect();
+        if !waiting.is_empty() {
+            return Choice::Waiting(waiting);
+        }
+        let trials = self.trials_of(arm).filter_map(|(job, found)| match (job, &found?.result) {
+            (StudyJob::Trial { learning_rate, .. }, FinishedResult::Record(record)) => {
+                Some((*learning_rate, rank(record)?))
+            }
+            _ => None,
+        });
+        let better = |best: (f64, Rank), other: (f64, Rank)| {
+            let wins = other.1 > best.1 || (other.1 == best.1 && other.0 < best.0);
+            if wins { other } else { best }
+        };
+        match trials.reduce(better) {
+            Some((rate, _)) => Choice::Chosen(rate),
+            None => Choice::AllDiverged(arm.to_owned()),
+        }
+    }
+}
+
+/// Correct validation images, adversarial and clean.
+type Rank = (usize, usize);
+
+fn rank(record: &RunRecord) -> Option<Rank> {
+    record.best.map(|best| (best.robust.correct, best.clean.correct))
+}

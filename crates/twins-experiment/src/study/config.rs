@@ -1,0 +1,179 @@
+use serde::{Deserialize, Serialize};
+
+use crate::settings::Layer;
+
+/// A study as a user writes it: experiments that differ in a few settings, each with several seeds. Nothing has been checked:
+/// [`check`](Self::check) makes a [`Study`](super::Study) of it.
+///
+/// | setting | default | purpose |
+/// |---|---|---|
+/// | `name` | `Study` | title of the report |
+/// | `seeds` | needed | one run of each arm for each of them |
+/// | `baseline` | the first arm | paired differences are to this arm |
+/// | `experiment` | the usual settings | what all arms share, each layer over those before |
+/// | `trials` | none | choice of each arm's learning rate on validation images ([`TrialsConfig`]) |
+/// | `arms` | needed | what is compared ([`ArmConfig`]) |
+///
+/// [`read`](Self::read) makes one from a TOML file, a program from values:
+///
+/// ```
+/// use twins_experiment::{ArmConfig, Layer, StudyConfig};
+/// use twins_train::Method;
+///
+/// # fn main() -> Result<(), twins_experiment::ExperimentError> {
+/// let arm = |method: Method| -> Result<ArmConfig, twins_experiment::ExperimentError> {
+///     Ok(ArmConfig::new(method.name()).with_layer(Layer::setting("program", "training.method", method)?))
+/// };
+/// let study = StudyConfig::new("What TWINS changes", [0, 1, 2])
+///     .with_layer(Layer::setting("program", "model.arch", "tiny-resnet")?)
+///     .with_arm(arm(Method::At)?)
+///     .with_arm(arm(Method::TwinsAt)?)
+///     .check()?;
+/// assert_eq!(study.runs().len(), 6);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct StudyConfig {
+    /// Title of the report.
+    pub name: String,
+    /// Seeds of the runs.
+    pub seeds: Vec<u64>,
+    /// The arm that the others are compared with; the first one where it is `None`.
+    pub baseline: Option<String>,
+    /// What all arms share, each layer over those before.
+    pub experiment: Vec<Layer>,
+    /// Choice of the learning rates; none where it is `None`.
+    pub trials: Option<TrialsConfig>,
+    /// What is compared, in the order of the table.
+    pub arms: Vec<ArmConfig>,
+}
+
+/// The choice of each arm's learning rate: one training for each candidate, measured on validation images alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialsConfig {
+    /// Candidates of the arms that have none of their own.
+    #[serde(default)]
+    pub learning_rates: Vec<f64>,
+    /// Seed of the trainings; not one of the study's.
+    pub seed: u64,
+    /// Epochs of the trainings; those of the runs where it is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
+}
+
+/// An arm of a study: what is trained with every seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmConfig {
+    /// The name in the table, and of the arm's directory.
+    pub name: String,
+    /// Settings over the shared ones, each layer over those before.
+    pub settings: Vec<Layer>,
+    /// Candidates of the learning rate, as many as other arms have; those of the trials where it is `None`.
+    pub learning_rates: Option<Vec<f64>>,
+    /// Takes the learning rate of another arm times a factor, without trials.
+    pub learning_rate_of: Option<LearningRateOf>,
+}
+
+/// The learning rate of another arm times a factor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearningRateOf {
+    /// The other arm.
+    pub arm: String,
+    /// What its learning rate is multiplied by.
+    #[serde(default = "one")]
+    pub factor: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl StudyConfig {
+    /// The title of a study without a name.
+    pub(super) const DEFAULT_NAME: &str = "Study";
+
+    /// A study without arms.
+    pub fn new(name: impl Into<String>, seeds: impl IntoIterator<Item = u64>) -> Self {
+        Self {
+            name: name.into(),
+            seeds: seeds.into_iter().collect(),
+            baseline: None,
+            experiment: Vec::new(),
+            trials: None,
+            arms: Vec::new(),
+        }
+    }
+
+    /// Sets the arm that the others are compared with.
+    #[must_use]
+    pub fn with_baseline(mut self, baseline: impl Into<String>) -> Self {
+        self.baseline = Some(baseline.into());
+        self
+    }
+
+    /// Puts settings over those that all arms share.
+    #[must_use]
+    pub fn with_layer(mut self, layer: Layer) -> Self {
+        self.experiment.push(layer);
+        self
+    }
+
+    /// Sets how the learning rates are chosen.
+    #[must_use]
+    pub fn with_trials(mut self, trials: TrialsConfig) -> Self {
+        self.trials = Some(trials);
+        self
+    }
+
+    /// Adds an arm.
+    #[must_use]
+    pub fn with_arm(mut self, arm: ArmConfig) -> Self {
+        self.arms.push(arm);
+        self
+    }
+}
+
+impl TrialsConfig {
+    /// One training for each learning rate, with a seed that no run has.
+    pub fn new(learning_rates: impl IntoIterator<Item = f64>, seed: u64) -> Self {
+        Self { learning_rates: learning_rates.into_iter().collect(), seed, epochs: None }
+    }
+
+    /// Sets the number of epochs.
+    #[must_use]
+    pub fn with_epochs(mut self, epochs: Option<usize>) -> Self {
+        self.epochs = epochs;
+        self
+    }
+}
+
+impl ArmConfig {
+    /// An arm with nothing but the shared settings.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), settings: Vec::new(), learning_rates: None, learning_rate_of: None }
+    }
+
+    /// Puts settings over the shared ones.
+    #[must_use]
+    pub fn with_layer(mut self, layer: Layer) -> Self {
+        self.settings.push(layer);
+        self
+    }
+
+    /// Sets candidates of the learning rate.
+    #[must_use]
+    pub fn with_learning_rates(mut self, learning_rates: impl IntoIterator<Item = f64>) -> Self {
+        self.learning_rates = Some(learning_rates.into_iter().collect());
+        self
+    }
+
+    /// Takes the learning rate of another arm times a factor.
+    #[must_use]
+    pub fn with_learning_rate_of(mut self, arm: impl Into<String>, factor: f64) -> Self {
+        self.learning_rate_of = Some(LearningRateOf { arm: arm.into(), factor });
+        self
+    }
+}

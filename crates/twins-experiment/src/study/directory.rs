@@ -1,0 +1,75 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::identity::StudyIdentity;
+use super::{StudyError, StudyResults, report};
+use crate::error::ExperimentError;
+
+const REPORT: &str = "study.html";
+const LOCK: &str = "study.lock";
+
+/// The directory of a study, which several processes may share.
+pub(super) struct StudyDirectory {
+    path: PathBuf,
+}
+
+impl StudyDirectory {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Records what the study is, or checks that the directory is of the same one.
+    pub(super) fn begin(&self, identity: &StudyIdentity) -> Result<(), ExperimentError> {
+        fs::create_dir_all(&self.path).map_err(ExperimentError::file("create", &self.path))?;
+        let _lock = self.lock()?;
+        let recorded = StudyIdentity::read(&self.path)?;
+        if let Some(recorded) = &recorded {
+            let differences = identity.differences_of_resumed(recorded);
+            if !differences.is_empty() {
+                return Err(StudyError::OtherStudy { directory: self.path.clone(), differences }.into());
+            }
+        }
+        match recorded.as_ref() == Some(identity) {
+            true => Ok(()),
+            false => identity.write(&self.path),
+        }
+    }
+
+    /// Writes the results and the report. The caller has the lock.
+    pub(super) fn write_results(
+        &self,
+        results: &StudyResults,
+        runs: &[PathBuf],
+    ) -> Result<(), ExperimentError> {
+        results.write(&self.path.join(StudyResults::FILE))?;
+        report::write(&self.path.join(REPORT), Some(results), runs)
+    }
+
+    /// Waits until no other process writes, and keeps others from writing until the file is dropped.
+    pub(super) fn lock(&self) -> Result<File, ExperimentError> {
+        let path = self.path.join(LOCK);
+        let file = File::create(&path).map_err(ExperimentError::file("create", &path))?;
+        // A file system without locks: nothing else can be done.
+        let _ = file.lock();
+        Ok(file)
+    }
+}
+
+impl StudyResults {
+    /// The name of the file in the directory of a study.
+    pub const FILE: &str = "study-results.json";
+
+    /// Writes the results as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError::File`].
+    pub fn write(&self, path: &Path) -> Result<(), ExperimentError> {
+        let text = serde_json::to_string_pretty(self).expect("results are plain data") + "\n";
+        twins_files::write_whole(path, text.as_bytes()).map_err(ExperimentError::file("write", path))
+    }
+}

@@ -1,0 +1,254 @@
+use std::path::PathBuf;
+
+use super::StudyConfig;
+
+/// What can be wrong with a study.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// A shard that does not exist.
+    #[error("\"{text}\" is no shard; give I/N with 1 ≤ I ≤ N, such as 1/4 for the first of four")]
+    Shard {
+        /// What was given.
+        text: String,
+    },
+    /// No seeds.
+    #[error("the study has no seeds; give at least one, as in seeds = [0, 1, 2]")]
+    NoSeeds,
+    /// A seed that is given twice.
+    #[error("seed {seed} is given twice, which would be the same run; give every seed once")]
+    DuplicateSeed {
+        /// The seed.
+        seed: u64,
+    },
+    /// No arms.
+    #[error(
+        "the study has no arms; give at least one, as in [[arms]] with name = \"at\" and method = \"at\""
+    )]
+    NoArms,
+    /// An arm without a name.
+    #[error("arm number {number} has no name; give it one, as in name = \"at\"")]
+    NoArmName {
+        /// Its place in the list, from 1.
+        number: usize,
+    },
+    /// A name that is no name of a directory.
+    #[error(
+        "\"{name}\" cannot be the name of an arm, which is also that of a directory; use letters, digits, '-', '_' and '.', and begin with a \
+         letter or digit"
+    )]
+    ArmName {
+        /// The name.
+        name: String,
+    },
+    /// Two arms of the same name.
+    #[error("there are two arms called \"{name}\"; give every arm a name of its own")]
+    DuplicateArm {
+        /// The name.
+        name: String,
+    },
+    /// An arm that there is not.
+    #[error("{setting} names the arm \"{name}\", which the study does not have; its arms are {}", .arms.join(", "))]
+    UnknownArm {
+        /// The setting.
+        setting: String,
+        /// The name.
+        name: String,
+        /// The names of the arms.
+        arms: Vec<String>,
+    },
+    /// Arms whose learning rates are each other's.
+    #[error(
+        "the learning rate of {} would be taken from itself; give one of these arms learning rates of its own instead of learning_rate_of",
+        .arms.join(", which is that of ")
+    )]
+    CyclicLearningRate {
+        /// The arms in a circle.
+        arms: Vec<String>,
+    },
+    /// A factor that is no factor.
+    #[error("arm \"{arm}\": learning_rate_of.factor is {factor}; give a positive number")]
+    Factor {
+        /// The arm.
+        arm: String,
+        /// The factor.
+        factor: f64,
+    },
+    /// A learning rate from more than one source.
+    #[error("arm \"{arm}\" gives both {settings}; leave one of them out")]
+    SeveralLearningRates {
+        /// The arm.
+        arm: String,
+        /// The settings.
+        settings: &'static str,
+    },
+    /// A seed among the settings of experiments.
+    #[error(
+        "{place} gives seed, but a study runs every arm with each of its seeds; give seeds = [...] at the top instead"
+    )]
+    SeedSetting {
+        /// `[experiment]` or an arm.
+        place: String,
+    },
+    /// A learning rate that the trials choose.
+    #[error(
+        "arm \"{arm}\" gives learning_rate, but [trials] chooses the learning rates of all arms, with the same number of trials; give \
+         learning_rates, or learning_rate_of = {{ arm = ..., factor = ... }}"
+    )]
+    ChosenByTrials {
+        /// The arm.
+        arm: String,
+    },
+    /// Candidates of a learning rate without trials.
+    #[error(
+        "arm \"{arm}\" gives learning_rates, but there are no trials; add [trials], or give learning_rate"
+    )]
+    NoTrials {
+        /// The arm.
+        arm: String,
+    },
+    /// An arm without candidates.
+    #[error("arm \"{arm}\" has no learning rate to try; give learning_rates in [trials], or in the arm")]
+    NoCandidates {
+        /// The arm.
+        arm: String,
+    },
+    /// A candidate that is given twice.
+    #[error(
+        "arm \"{arm}\": the learning rate {learning_rate} is given twice, which would be the same trial; give every candidate once"
+    )]
+    DuplicateCandidate {
+        /// The arm.
+        arm: String,
+        /// The learning rate.
+        learning_rate: f64,
+    },
+    /// Arms with different numbers of trials.
+    #[error(
+        "arm \"{arm}\" has {count} trials and arm \"{other}\" has {other_count}; an arm with more trials has a better chance of a good \
+         learning rate, so give both the same number"
+    )]
+    OtherNumberOfTrials {
+        /// The arm.
+        arm: String,
+        /// Its number of trials.
+        count: usize,
+        /// An arm before it.
+        other: String,
+        /// Its number of trials.
+        other_count: usize,
+    },
+    /// Trials with the seed of runs.
+    #[error(
+        "the seed {seed} of the trials is one of the study's seeds, so that a trial would be a run too; give another one, such as 100"
+    )]
+    TrialsSeed {
+        /// The seed.
+        seed: u64,
+    },
+    /// Trials without validation images.
+    #[error(
+        "arm \"{arm}\" has trials, but validation is \"none\": there are no images to choose the learning rate on; set \
+         validation.fraction, such as 0.1, or leave [trials] out"
+    )]
+    NoValidation {
+        /// The arm.
+        arm: String,
+    },
+    /// A study that measures nothing.
+    #[error(
+        "arm \"{arm}\": evaluation.test is \"skipped\", but a study compares what is measured on the test images; leave it out"
+    )]
+    NoTest {
+        /// The arm.
+        arm: String,
+    },
+    /// Arms that are measured in different ways.
+    #[error(
+        "arm \"{arm}\" is measured in another way than arm \"{other}\": {setting} is {value} and {other_value}; set it in [experiment] for all \
+         arms (the threat model of the test is validation.protocol.threat)"
+    )]
+    OtherMeasurement {
+        /// The arm.
+        arm: String,
+        /// An arm before it.
+        other: String,
+        /// What differs.
+        setting: &'static str,
+        /// Its value in the arm.
+        value: String,
+        /// Its value in the other.
+        other_value: String,
+    },
+    /// A directory of another study.
+    #[error(
+        "{} holds another study: {}; give another --out, or the study file as it was (seeds and arms may be added)",
+        .directory.display(), .differences.join("; ")
+    )]
+    OtherStudy {
+        /// The directory.
+        directory: PathBuf,
+        /// Every difference.
+        differences: Vec<String>,
+    },
+    /// Studies that cannot be merged.
+    #[error(
+        "{} and {} hold different studies, which cannot be merged: {}; give the directories of the shards of one study",
+        .first.display(), .second.display(), .differences.join("; ")
+    )]
+    DifferentStudies {
+        /// A directory.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// Every difference.
+        differences: Vec<String>,
+    },
+    /// The same run with two results.
+    #[error(
+        "{} and {} are the same run with different results: {}; one of them was made by another version or on other data, so leave it out",
+        .first.display(), .second.display(), .differences.join("; ")
+    )]
+    DifferentResults {
+        /// A directory.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// Every difference.
+        differences: Vec<String>,
+    },
+    /// Runs on different test images.
+    #[error(
+        "{} and {} were not measured on the same images: {}; delete the one whose data is wrong, and run the study again",
+        .first.display(), .second.display(), .differences.join("; ")
+    )]
+    DifferentImages {
+        /// A directory.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// Every difference.
+        differences: Vec<String>,
+    },
+    /// A file that does not hold what it should.
+    #[error("{} is damaged, or of another version of this library: {problem}; run the study again so that it is written anew", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A study file of another kind.
+    #[error("{}: a study is a .toml file", .path.display())]
+    NoTomlFile {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl StudyConfig {
+    /// The names of the arms.
+    pub(super) fn arm_names(&self) -> Vec<String> {
+        self.arms.iter().map(|arm| arm.name.clone()).collect()
+    }
+}

@@ -1,0 +1,272 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use twins_train::{Settings, SettingsFile, TrainConfig};
+
+use super::{ArmConfig, LearningRateOf, StudyConfig, StudyError, TrialsConfig, sections};
+use crate::error::ExperimentError;
+use crate::settings::{
+    ComputeConfig, DataConfig, EvaluationConfig, ExperimentConfig, InitialModel, Layer, in_tables,
+};
+
+/// The keys of an arm that are not settings of its experiment.
+const ARM_KEYS: [&str; 3] = ["name", "learning_rates", "learning_rate_of"];
+
+/// A study file; the settings of experiments are read apart, each in its table.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StudySettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    seeds: Vec<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<String>,
+    experiment: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trials: Option<TrialsConfig>,
+    arms: Vec<Value>,
+}
+
+impl Settings for StudySettings {
+    fn known_keys() -> Value {
+        json!({
+            "name": "", "seeds": [], "baseline": "", "experiment": null, "arms": [],
+            "trials": { "learning_rates": [], "seed": 0, "epochs": 0 },
+        })
+    }
+}
+
+/// An arm: the settings of an experiment, and its own.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ArmSettings {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learning_rates: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learning_rate_of: Option<LearningRateOf>,
+    data: DataConfig,
+    model: InitialModel,
+    training: TrainConfig,
+    evaluation: EvaluationConfig,
+    compute: ComputeConfig,
+}
+
+impl Settings for ArmSettings {
+    fn known_keys() -> Value {
+        let mut known = ExperimentConfig::known_keys();
+        known["name"] = json!("");
+        known["learning_rates"] = json!([]);
+        known["learning_rate_of"] = json!({ "arm": "", "factor": 1.0 });
+        known
+    }
+
+    fn alternatives() -> Vec<String> {
+        ExperimentConfig::alternatives()
+    }
+
+    fn shorthands() -> Vec<(String, String)> {
+        ExperimentConfig::shorthands()
+    }
+}
+
+impl StudyConfig {
+    /// Reads a TOML file:
+    ///
+    /// ```toml
+    /// name = "What TWINS changes"
+    /// seeds = [0, 1, 2]
+    /// baseline = "at"
+    ///
+    /// [experiment]
+    /// data.source = "cifar10:data"
+    /// model.weights = "resnet20.pth"
+    /// model.arch = "resnet20"
+    /// epochs = 10
+    ///
+    /// [trials]
+    /// learning_rates = [0.001, 0.003, 0.01]
+    /// seed = 100
+    ///
+    /// [[arms]]
+    /// name = "at"
+    /// method = "at"
+    ///
+    /// [[arms]]
+    /// name = "twins-at"
+    /// method = "twins-at"
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The file and the line of an unknown key (with the nearest known one), of a value of the wrong type, or of a syntax error.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ExperimentError> {
+        let path = path.as_ref();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            return Err(StudyError::NoTomlFile { path: path.to_owned() }.into());
+        }
+        let text = std::fs::read_to_string(path).map_err(|source| ExperimentError::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_toml(&path.display().to_string(), &text)
+    }
+
+    /// Reads the text of a study file; `source` stands for the file in errors.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read) but for the file's own.
+    pub fn from_toml(source: &str, text: &str) -> Result<Self, ExperimentError> {
+        let file = SettingsFile::<StudySettings>::from_toml(source, text)?;
+        let settings = file.apply(StudySettings::default())?;
+        let mut study =
+            Self::new(settings.name.unwrap_or_else(|| Self::DEFAULT_NAME.to_owned()), settings.seeds);
+        (study.baseline, study.trials) = (settings.baseline, settings.trials);
+        if !settings.experiment.is_null() {
+            let text = sections::of_experiment(text);
+            let layer = Layer::part_of_toml(source, source, &text, |file| file["experiment"].clone())?;
+            study.experiment.push(layer);
+        }
+        for index in 0..settings.arms.len() {
+            study.arms.push(arm(source, &sections::of_arm(text, index), index)?);
+        }
+        Ok(study)
+    }
+}
+
+/// The arm at a place of the list; `text` is the file without the other arms, where the list has a single arm then.
+fn arm(source: &str, (text, index): &(String, usize), number: usize) -> Result<ArmConfig, ExperimentError> {
+    let table = |file: &Value| file["arms"][index].clone();
+    let file = SettingsFile::<ArmSettings>::from_toml_with(source, text, |file| arranged(table(&file)))?;
+    let settings = file.apply(ArmSettings::default())?;
+    if settings.name.is_empty() {
+        return Err(StudyError::NoArmName { number: number + 1 }.into());
+    }
+    let layer =
+        Layer::part_of_toml(&format!("arm {}", settings.name), source, text, |file| split(table(&file)).1)?;
+    Ok(ArmConfig {
+        name: settings.name,
+        settings: vec![layer],
+        learning_rates: settings.learning_rates,
+        learning_rate_of: settings.learning_rate_of,
+    })
+}
+
+/// An arm with the settings of its training in their table.
+fn arranged(arm: Value) -> Value {
+    let (own, experiment) = split(arm);
+    match (own, in_tables(experiment)) {
+        (Value::Object(own), Value::Object(mut tables)) => {
+            tables.extend(own);
+            Value::Object(tables)
+        }
+        (_, other) => other,
+    }
+}
+
+/// An arm's own settings, and those of its experiment.
+fn split(arm: Value) -> (Value, Value) {
+    let Value::Object(arm) = arm else { return (Value::Null, arm) };
+    let (own, experiment) = arm.into_iter().partition(|(key, _)| ARM_KEYS.contains(&key.as_str()));
+    (Value::Object(own), Value::Object(experiment))
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_train::Method;
+
+    use super::*;
+    use crate::settings::Draft;
+
+    const STUDY: &str = r#"name = "Controls"
+seeds = [3, 1]
+baseline = "twins-at"
+
+[experiment]
+data.source = "builtin"
+epochs = 3
+
+[experiment.adversary]
+steps = 2
+
+[trials]
+learning_rates = [0.01, 0.1]
+seed = 100
+
+[[arms]]
+name = "at"
+method = "at"
+learning_rates = [0.02, 0.2]
+
+[[arms]]  # a comment
+name = "twins-at"
+method = "twins-at"
+[arms.model]
+affine = "shared"
+
+[[arms]]
+name = "scaled"
+method = "at"
+learning_rate_of = { arm = "at", factor = 2.0 }
+"#;
+
+    fn message(from: &str, to: &str) -> String {
+        assert!(STUDY.contains(from), "{from}");
+        StudyConfig::from_toml("study.toml", &STUDY.replace(from, to)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_has_shared_settings_and_arms_in_order() {
+        let study = StudyConfig::from_toml("study.toml", STUDY).unwrap();
+        assert_eq!((study.name.as_str(), study.baseline.as_deref()), ("Controls", Some("twins-at")));
+        assert_eq!(study.seeds, [3, 1]);
+        assert_eq!(study.trials, Some(TrialsConfig::new([0.01, 0.1], 100)));
+        assert_eq!(study.arm_names(), ["at", "twins-at", "scaled"]);
+        assert_eq!(study.arms[0].learning_rates, Some(vec![0.02, 0.2]));
+        assert_eq!(
+            study.arms[2].learning_rate_of,
+            Some(LearningRateOf { arm: "at".to_owned(), factor: 2.0 })
+        );
+        let layers = study.experiment.iter().chain(&study.arms[1].settings).cloned();
+        let given = layers.fold(Draft::new(), Draft::with_layer).given().unwrap();
+        assert_eq!(given.training.method, Method::TwinsAt);
+        assert_eq!((given.training.epochs, given.training.adversary.steps), (3, 2));
+        assert_eq!(given.model.affine, Some(twins_nn::Affine::Shared));
+    }
+
+    #[test]
+    fn mistakes_are_reported_with_their_line() {
+        for (from, to, parts) in [
+            ("baseline", "base_line", ["line 3: unknown key \"base_line\"", "\"baseline\"?"]),
+            ("seed = 100", "sead = 100", ["line 14: unknown key \"trials.sead\"", "\"seed\"?"]),
+            ("seeds = [3, 1]", "seeds = [-1]", ["line 2: ", "invalid value"]),
+            ("epochs = 3", "epoch = 3", ["line 7: unknown key \"epoch\"", "\"epochs\"?"]),
+            ("steps = 2", "step = 2", ["line 10: unknown key", "\"steps\"?"]),
+            ("learning_rate_of", "learning_rate_off", ["line 30: unknown key", "\"learning_rate_of\"?"]),
+            ("factor = 2.0", "faktor = 2.0", ["line 30: unknown key", "\"factor\"?"]),
+            ("affine = \"shared\"", "afine = \"shared\"", ["line 25: unknown key", "\"affine\"?"]),
+            ("affine = \"shared\"", "affine = \"shard\"", ["line 25: ", "unknown variant"]),
+            ("method = \"twins-at\"", "method = \"twin\"", ["line 23: ", "twins-at"]),
+            ("name = \"scaled\"", "epochs = \"x\"", ["line 28: ", "invalid type"]),
+            ("[[arms]]  # a", "[[armes]]  # a", ["line 21: unknown key \"armes\"", "\"arms\"?"]),
+        ] {
+            let message = message(from, to);
+            for part in parts.into_iter().chain(["study.toml"]) {
+                assert!(message.contains(part), "{to}: {message}");
+            }
+        }
+        let message = message("name = \"scaled\"\n", "");
+        assert!(message.contains("arm number 3 has no name"), "{message}");
+    }
+
+    #[test]
+    fn only_toml_files_are_read() {
+        let message = StudyConfig::read("study.json").unwrap_err().to_string();
+        assert!(message.contains("study.json") && message.contains(".toml"), "{message}");
+        let message = StudyConfig::read("missing.toml").unwrap_err().to_string();
+        assert!(message.contains("cannot read missing.toml"), "{message}");
+    }
+}

@@ -1,0 +1,141 @@
+use std::path::{Path, PathBuf};
+
+use twins_report::{RunRecord, RunStatus, ScoreKind};
+
+use super::identity::{ArmIdentity, comparable};
+use super::{Divergence, StudyError, StudyJob};
+use crate::error::ExperimentError;
+use crate::run::{ResolvedInputs, RunDirectory, collect_differences};
+use crate::settings::ExperimentConfig;
+
+/// A training that need not be run again: what it left, without durations and dates.
+#[derive(Clone, Debug)]
+pub(super) struct Finished {
+    pub(super) directory: PathBuf,
+    pub(super) result: FinishedResult,
+    /// Seconds that it took, for estimates.
+    pub(super) seconds: f64,
+    /// What it was measured on; unknown of a training that diverged.
+    inputs: Option<ResolvedInputs>,
+}
+
+/// How a training ended.
+#[derive(Clone, Debug)]
+pub(super) enum FinishedResult {
+    /// With a result.
+    Record(Box<RunRecord>),
+    /// With a value that is not finite.
+    Diverged(Divergence),
+}
+
+impl Finished {
+    /// What a job left in a directory; `None` where it has not finished, or its record cannot be read, so that it has to be resumed.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError::OtherRun`] where it was trained with other settings than the job's.
+    pub(super) fn read(
+        directory: &Path,
+        job: &StudyJob,
+        arm: &ArmIdentity,
+        expected: &ExperimentConfig,
+    ) -> Result<Option<Self>, ExperimentError> {
+        let Some(identity) = RunDirectory::new(directory).identity() else { return Ok(None) };
+        let (result, seconds) = match (Divergence::read(directory), RunRecord::read(directory)) {
+            (Some(divergence), record) => {
+                (FinishedResult::Diverged(divergence), record.map_or(0.0, |record| record.provenance.seconds))
+            }
+            (None, Ok(record)) if is_finished(&record, job) => {
+                let seconds = record.provenance.seconds;
+                (FinishedResult::Record(Box::new(without_pictures(record))), seconds)
+            }
+            _ => return Ok(None),
+        };
+        let mut differences = Vec::new();
+        let plain =
+            |config: &ExperimentConfig| serde_json::to_value(config).expect("settings are plain data");
+        collect_differences("", &plain(&comparable(&identity.settings)), &plain(expected), &mut differences);
+        if identity.resolved.weights != arm.weights {
+            differences.push("the initial weights are of another file".to_owned());
+        }
+        if !differences.is_empty() {
+            return Err(ExperimentError::OtherRun { directory: directory.to_owned(), differences });
+        }
+        Ok(Some(Self { directory: directory.to_owned(), result, seconds, inputs: Some(identity.resolved) }))
+    }
+
+    /// Checks that the same training in another directory gave the same result.
+    pub(super) fn check_same(&self, other: &Self) -> Result<(), StudyError> {
+        let mut differences = Vec::new();
+        match (&self.result, &other.result) {
+            (FinishedResult::Record(a), FinishedResult::Record(b)) => {
+                let scores = |record: &RunRecord| -> Vec<String> {
+                    let scores =
+                        record.scores.iter().map(|score| format!("{}: {}", score.label, score.accuracy));
+                    scores
+                        .chain([format!(
+                            "best epoch: {:?}",
+                            record.best.map(|best| (best.epoch, best.clean, best.robust))
+                        )])
+                        .collect()
+                };
+                let (a, b) = (scores(a), scores(b));
+                let differing = a.iter().zip(&b).filter(|(a, b)| a != b);
+                differences.extend(differing.map(|(a, b)| format!("{a} and {b}")));
+                if a.len() != b.len() {
+                    differences.push(format!("{} and {} scores", a.len() - 1, b.len() - 1));
+                }
+            }
+            (FinishedResult::Diverged(a), FinishedResult::Diverged(b)) if a == b => (),
+            (a, b) => differences.push(format!("{} and {}", a.in_words(), b.in_words())),
+        }
+        match differences.is_empty() {
+            true => Ok(()),
+            false => Err(StudyError::DifferentResults {
+                first: self.directory.clone(),
+                second: other.directory.clone(),
+                differences,
+            }),
+        }
+    }
+
+    /// Checks that another training of the study was measured on the same test images.
+    pub(super) fn check_same_images(&self, other: &Self) -> Result<(), StudyError> {
+        let value = |inputs: &ResolvedInputs| serde_json::json!({ "test images": inputs.images.test, "classes": inputs.classes, "held out": inputs.held_out });
+        let (Some(own), Some(others)) = (&self.inputs, &other.inputs) else { return Ok(()) };
+        let mut differences = Vec::new();
+        collect_differences("", &value(own), &value(others), &mut differences);
+        match differences.is_empty() {
+            true => Ok(()),
+            false => Err(StudyError::DifferentImages {
+                first: self.directory.clone(),
+                second: other.directory.clone(),
+                differences,
+            }),
+        }
+    }
+}
+
+impl FinishedResult {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Record(_) => "a finished training".to_owned(),
+            Self::Diverged(divergence) => format!("a training that diverged ({divergence})"),
+        }
+    }
+}
+
+fn is_finished(record: &RunRecord, job: &StudyJob) -> bool {
+    let ended = matches!(record.status, RunStatus::Completed | RunStatus::StoppedEarly);
+    ended
+        && match job {
+            StudyJob::Trial { .. } => record.best.is_some(),
+            StudyJob::Run { .. } => record.scores.iter().any(|score| score.kind == ScoreKind::Clean),
+        }
+}
+
+/// The record without what a table does not need.
+fn without_pictures(mut record: RunRecord) -> RunRecord {
+    (record.gallery, record.curves, record.history) = (None, Vec::new(), Vec::new());
+    record
+}

@@ -1,0 +1,63 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A training of a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StudyJob {
+    /// A training that is measured on validation images, to choose a learning rate.
+    Trial {
+        /// The arm.
+        arm: String,
+        /// The candidate.
+        learning_rate: f64,
+    },
+    /// A training that is measured on the test images.
+    Run {
+        /// The arm.
+        arm: String,
+        /// The seed.
+        seed: u64,
+    },
+}
+
+impl StudyJob {
+    /// The directory below that of the study: `trials/ARM/lr-RATE` or `runs/ARM/seed-SEED`.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use twins_experiment::StudyJob;
+    ///
+    /// let run = StudyJob::Run { arm: "twins-at".to_owned(), seed: 2 };
+    /// assert_eq!(run.directory(), Path::new("runs/twins-at/seed-2"));
+    /// let trial = StudyJob::Trial { arm: "at".to_owned(), learning_rate: 0.003 };
+    /// assert_eq!(trial.directory(), Path::new("trials/at/lr-0.003"));
+    /// ```
+    pub fn directory(&self) -> PathBuf {
+        match self {
+            Self::Trial { arm, learning_rate } => {
+                PathBuf::from("trials").join(arm).join(format!("lr-{learning_rate}"))
+            }
+            Self::Run { arm, seed } => PathBuf::from("runs").join(arm).join(format!("seed-{seed}")),
+        }
+    }
+
+    /// The arm.
+    pub fn arm(&self) -> &str {
+        match self {
+            Self::Trial { arm, .. } | Self::Run { arm, .. } => arm,
+        }
+    }
+}
+
+/// For instance `twins-at, seed 2`.
+impl fmt::Display for StudyJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trial { arm, learning_rate } => write!(f, "{arm}, learning rate {learning_rate}"),
+            Self::Run { arm, seed } => write!(f, "{arm}, seed {seed}"),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Studies: methods and controls that are compared over several seeds, with the learning rate of each chosen on validation images.
+
+mod arm;
+mod check;
+mod collection;
+mod config;
+mod directory;
+mod divergence;
+mod error;
+mod estimate;
+mod file;
+mod finished;
+mod identity;
+mod job;
+mod merge;
+mod options;
+mod outcome;
+mod report;
+mod results;
+mod runner;
+mod sections;
+mod shard;
+mod statistics;
+mod study;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use arm::LearningRate;
+pub use config::{ArmConfig, LearningRateOf, StudyConfig, TrialsConfig};
+pub use divergence::Divergence;
+pub use error::StudyError;
+pub use job::StudyJob;
+pub use merge::ReportSources;
+pub use options::StudyOptions;
+pub use outcome::{LeftOut, LeftOutReason, StudyOutcome};
+pub use results::{
+    ArmResults, ArmSummary, BestEpoch, Metric, RunResult, RunScore, SeedDifference, SeedDifferences,
+    StudyResults, TrialResult,
+};
+pub use shard::{Phase, Shard};
+pub use statistics::{PairedDifference, Summary};
+pub use study::Study;

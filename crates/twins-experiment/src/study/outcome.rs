@@ -1,0 +1,74 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{StudyJob, StudyResults};
+
+/// What running a study, or a shard of it, led to.
+#[derive(Debug)]
+pub struct StudyOutcome {
+    /// The results of all shards that share the directory.
+    pub results: StudyResults,
+    /// Whether it was interrupted, with the state saved.
+    pub interrupted: bool,
+    /// The jobs of the shard that could not be done.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A job that could not be done, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftOut {
+    /// The job.
+    pub job: StudyJob,
+    /// Why.
+    pub reason: LeftOutReason,
+}
+
+/// Why a job could not be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LeftOutReason {
+    /// These trials, of other shards or of jobs that were left out, choose its learning rate and have not finished.
+    MissingTrials(Vec<StudyJob>),
+    /// Every trial of this arm diverged.
+    AllTrialsDiverged(String),
+    /// Another process has its directory.
+    InUse(PathBuf),
+}
+
+impl StudyOutcome {
+    /// The trials whose results are missing in the directory, and without which runs of the shard were left out.
+    pub fn missing_trials(&self) -> Vec<&StudyJob> {
+        let mut missing: Vec<&StudyJob> = Vec::new();
+        for left_out in &self.left_out {
+            if let LeftOutReason::MissingTrials(trials) = &left_out.reason {
+                for trial in trials {
+                    if !missing.contains(&trial) {
+                        missing.push(trial);
+                    }
+                }
+            }
+        }
+        missing
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { job, reason } = self;
+        match reason {
+            LeftOutReason::MissingTrials(trials) => {
+                let trials: Vec<String> =
+                    trials.iter().map(|trial| trial.directory().display().to_string()).collect();
+                write!(f, "{job}: waits for {}", trials.join(", "))
+            }
+            LeftOutReason::AllTrialsDiverged(arm) => {
+                write!(
+                    f,
+                    "{job}: every trial of \"{arm}\" diverged; give it lower learning_rates, or gradient_clip"
+                )
+            }
+            LeftOutReason::InUse(directory) => {
+                write!(f, "{job}: {} is in use by another process", directory.display())
+            }
+        }
+    }
+}

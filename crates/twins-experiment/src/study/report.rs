@@ -1,0 +1,87 @@
+use std::path::{Path, PathBuf};
+
+use twins_report::{Report, ScoreKind, StudyCell, StudyColumn, StudyTable};
+
+use super::results::{ArmResults, ArmSummary, StudyResults};
+use super::table::shortest;
+use crate::error::ExperimentError;
+
+/// Writes the report of runs and, where there is one, of the study that they are of.
+pub(super) fn write(
+    path: &Path,
+    study: Option<&StudyResults>,
+    runs: &[PathBuf],
+) -> Result<(), ExperimentError> {
+    let mut report = Report::of_directories(runs)?;
+    if let Some(study) = study {
+        report = study.tables().into_iter().fold(report.with_title(&study.name), Report::with_study);
+    }
+    Ok(report.write(path)?)
+}
+
+impl StudyResults {
+    /// The tables of the report: means over the seeds, and paired differences to the baseline.
+    pub fn tables(&self) -> Vec<StudyTable> {
+        let mut tables = vec![self.table_of_means()];
+        tables.extend(self.table_of_differences());
+        tables
+    }
+
+    fn table_of_means(&self) -> StudyTable {
+        let metrics =
+            self.metrics.iter().map(|metric| StudyColumn::new(format!("{} (%)", metric.heading()), 2));
+        let columns = std::iter::once(StudyColumn::new("learning rate", 0)).chain(metrics);
+        let caption = "Accuracy on the test images: mean and sample standard deviation over the seeds";
+        let mut table = StudyTable::new(caption, columns);
+        for arm in &self.arms {
+            let rate =
+                arm.learning_rate.map_or(StudyCell::Missing, |rate| StudyCell::Text { text: shortest(rate) });
+            let means = self.metrics.iter().map(|metric| arm.cell(metric.kind, ArmSummary::mean_cell));
+            table.push(arm.name.as_str(), std::iter::once(rate).chain(means).collect());
+        }
+        self.notes().into_iter().fold(table, StudyTable::with_note)
+    }
+
+    /// `None` where nothing has been compared yet.
+    fn table_of_differences(&self) -> Option<StudyTable> {
+        let columns =
+            self.metrics.iter().map(|metric| StudyColumn::new(format!("{} (points)", metric.label), 2));
+        let caption = format!(
+            "Differences to {} in percentage points: mean over the seeds that both have",
+            self.baseline
+        );
+        let mut table = StudyTable::new(caption, columns);
+        for arm in self.arms.iter().filter(|arm| arm.is_compared()) {
+            let cells = self.metrics.iter().map(|metric| arm.cell(metric.kind, ArmSummary::difference_cell));
+            table.push(format!("{} − {}", arm.name, self.baseline), cells.collect());
+        }
+        let note = "Intervals cover 95 %: Student's t distribution over the differences of runs with the same seed. They say how far the mean \
+                    over other seeds may be from this one.";
+        (!table.rows.is_empty()).then(|| table.with_note(note))
+    }
+}
+
+impl ArmResults {
+    fn cell(&self, metric: ScoreKind, cell: impl Fn(&ArmSummary) -> StudyCell) -> StudyCell {
+        self.summary(metric).map_or(StudyCell::Missing, cell)
+    }
+}
+
+impl ArmSummary {
+    fn mean_cell(&self) -> StudyCell {
+        StudyCell::Mean {
+            mean: 100.0 * self.summary.mean,
+            deviation: self.summary.standard_deviation.map(|deviation| 100.0 * deviation),
+            count: self.summary.count,
+        }
+    }
+
+    fn difference_cell(&self) -> StudyCell {
+        let Some(difference) = &self.difference else { return StudyCell::Missing };
+        StudyCell::Difference {
+            mean: 100.0 * difference.paired.summary.mean,
+            interval: difference.paired.interval.map(|ends| ends.map(|end| 100.0 * end)),
+            count: difference.paired.summary.count,
+        }
+    }
+}

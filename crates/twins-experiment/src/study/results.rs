@@ -1,0 +1,333 @@
+use serde::{Deserialize, Serialize};
+use twins_report::{RunRecord, ScoreKind};
+use twins_train::{Accuracy, Best, Method};
+
+use super::arm::LearningRate;
+use super::collection::{Choice, Collection};
+use super::finished::{Finished, FinishedResult};
+use super::identity::ArmIdentity;
+use super::{Divergence, PairedDifference, StudyJob, Summary};
+
+/// The metrics of a study's table, in its order.
+const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack];
+
+/// The results of a study, as far as its trainings have finished: the content of `study-results.json`.
+///
+/// It has no durations and no dates, so that it depends on the study alone, however often it was interrupted. Accuracies are fractions in
+/// [0, 1].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyResults {
+    /// The title.
+    pub name: String,
+    /// The arm that differences are to.
+    pub baseline: String,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// What was measured on the test images, in the order of the columns; empty before the first run has finished.
+    pub metrics: Vec<Metric>,
+    /// The arms, in the order of the rows.
+    pub arms: Vec<ArmResults>,
+    /// The trials and runs that have not finished.
+    pub missing: Vec<StudyJob>,
+}
+
+/// Something that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// How it was measured.
+    pub kind: ScoreKind,
+    /// The heading, such as `PGD-20 Linf 8/255`.
+    pub label: String,
+    /// The number of test images; `None` where runs were measured on different numbers.
+    pub images: Option<usize>,
+}
+
+/// The results of an arm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArmResults {
+    /// The name.
+    pub name: String,
+    /// The method.
+    pub method: Method,
+    /// The learning rate; `None` where it has not been chosen yet, or every trial diverged.
+    pub learning_rate: Option<f64>,
+    /// Where the learning rate comes from.
+    pub learning_rate_from: LearningRate,
+    /// The trials that have finished.
+    pub trials: Vec<TrialResult>,
+    /// The runs that have finished.
+    pub runs: Vec<RunResult>,
+    /// A summary for each metric that was measured.
+    pub summaries: Vec<ArmSummary>,
+}
+
+/// A trial of a learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The best epoch, with the accuracies on the validation images by which the learning rate is chosen; `None` where the training
+    /// diverged.
+    pub best: Option<BestEpoch>,
+    /// Where and how it diverged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged: Option<Divergence>,
+}
+
+/// The epoch with the best accuracy on the validation images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestEpoch {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Clean accuracy on the validation images.
+    pub clean: Accuracy,
+    /// Robust accuracy on the validation images.
+    pub robust: Accuracy,
+}
+
+/// A run of a seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// The seed.
+    pub seed: u64,
+    /// The best epoch; `None` without a validation, or where the training diverged.
+    pub best: Option<BestEpoch>,
+    /// Accuracies on the test images.
+    pub scores: Vec<RunScore>,
+    /// Where and how it diverged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged: Option<Divergence>,
+}
+
+/// An accuracy on test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunScore {
+    /// How it was measured.
+    pub metric: ScoreKind,
+    /// The images that remain correct.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
+}
+
+/// A metric over the seeds of an arm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArmSummary {
+    /// How it was measured.
+    pub metric: ScoreKind,
+    /// Mean and sample standard deviation over the seeds.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// What the arm has more than the baseline; `None` for the baseline, and without a seed that both have finished.
+    pub difference: Option<SeedDifferences>,
+}
+
+/// Paired differences to the baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedDifferences {
+    /// Of each seed that both arms have finished.
+    pub seeds: Vec<SeedDifference>,
+    /// Mean, standard deviation and interval.
+    #[serde(flatten)]
+    pub paired: PairedDifference,
+}
+
+/// The difference of two runs with the same seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedDifference {
+    /// The seed.
+    pub seed: u64,
+    /// The arm's accuracy minus the baseline's.
+    pub difference: f64,
+}
+
+impl StudyResults {
+    pub(super) fn new(collection: &Collection) -> Self {
+        let identity = collection.identity;
+        let mut arms: Vec<ArmResults> =
+            identity.arms.iter().map(|arm| ArmResults::new(arm, collection)).collect();
+        let baseline = arms.iter().find(|arm| arm.name == identity.baseline).map(|arm| arm.runs.clone());
+        for arm in &mut arms {
+            let baseline = baseline.as_deref().filter(|_| arm.name != identity.baseline).unwrap_or_default();
+            arm.summaries =
+                METRICS.iter().filter_map(|&metric| ArmSummary::new(metric, &arm.runs, baseline)).collect();
+        }
+        Self {
+            name: identity.name.clone(),
+            baseline: identity.baseline.clone(),
+            seeds: identity.seeds.clone(),
+            metrics: METRICS.iter().filter_map(|&kind| Metric::new(kind, collection)).collect(),
+            arms,
+            missing: collection.missing(),
+        }
+    }
+
+    /// Whether every trial and every run has finished.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+}
+
+impl Metric {
+    /// As it was measured in the runs of a study; `None` where it was not.
+    fn new(kind: ScoreKind, collection: &Collection) -> Option<Self> {
+        let runs = collection.identity.arms.iter().flat_map(|arm| collection.runs_of(&arm.name));
+        let scores = runs.filter_map(|(_, found)| match &found?.result {
+            FinishedResult::Record(record) => record.scores.iter().find(|score| score.kind == kind),
+            FinishedResult::Diverged(_) => None,
+        });
+        let scores: Vec<_> = scores.collect();
+        let first = scores.first()?;
+        let images = first.accuracy.total;
+        let same = scores.iter().all(|score| score.accuracy.total == images);
+        Some(Self { kind, label: first.label.clone(), images: same.then_some(images) })
+    }
+}
+
+impl ArmResults {
+    fn new(arm: &ArmIdentity, collection: &Collection) -> Self {
+        let trials = collection.trials_of(&arm.name).filter_map(|(job, found)| TrialResult::new(job, found?));
+        let runs = collection.runs_of(&arm.name).filter_map(|(job, found)| RunResult::new(job, found?));
+        let learning_rate = match collection.choice(&arm.name) {
+            Choice::Chosen(rate) => Some(rate),
+            Choice::Waiting(_) | Choice::AllDiverged(_) => None,
+        };
+        Self {
+            name: arm.name.clone(),
+            method: arm.method(),
+            learning_rate,
+            learning_rate_from: arm.learning_rate.clone(),
+            trials: trials.collect(),
+            runs: runs.collect(),
+            summaries: Vec::new(),
+        }
+    }
+
+    /// The summary of a metric.
+    pub fn summary(&self, metric: ScoreKind) -> Option<&ArmSummary> {
+        self.summaries.iter().find(|summary| summary.metric == metric)
+    }
+}
+
+impl TrialResult {
+    fn new(job: &StudyJob, found: &Finished) -> Option<Self> {
+        let StudyJob::Trial { learning_rate, .. } = job else { return None };
+        let (best, diverged) = found.ending();
+        Some(Self { learning_rate: *learning_rate, best, diverged })
+    }
+}
+
+impl RunResult {
+    fn new(job: &StudyJob, found: &Finished) -> Option<Self> {
+        let StudyJob::Run { seed, .. } = job else { return None };
+        let (best, diverged) = found.ending();
+        let scores = match &found.result {
+            FinishedResult::Record(record) => scores(record),
+            FinishedResult::Diverged(_) => Vec::new(),
+        };
+        Some(Self { seed: *seed, best, scores, diverged })
+    }
+
+    /// The accuracy by a metric.
+    pub fn score(&self, metric: ScoreKind) -> Option<Accuracy> {
+        self.scores.iter().find(|score| score.metric == metric).map(|score| score.accuracy)
+    }
+}
+
+fn scores(record: &RunRecord) -> Vec<RunScore> {
+    let of_metric = |&metric: &ScoreKind| {
+        let score = record.scores.iter().find(|score| score.kind == metric)?;
+        Some(RunScore { metric, accuracy: score.accuracy })
+    };
+    METRICS.iter().filter_map(of_metric).collect()
+}
+
+impl Finished {
+    fn ending(&self) -> (Option<BestEpoch>, Option<Divergence>) {
+        match &self.result {
+            FinishedResult::Record(record) => (record.best.map(BestEpoch::from), None),
+            FinishedResult::Diverged(divergence) => (None, Some(divergence.clone())),
+        }
+    }
+}
+
+impl From<Best> for BestEpoch {
+    fn from(best: Best) -> Self {
+        Self { epoch: best.epoch, clean: best.clean, robust: best.robust }
+    }
+}
+
+impl ArmSummary {
+    fn new(metric: ScoreKind, runs: &[RunResult], baseline: &[RunResult]) -> Option<Self> {
+        let fractions: Vec<f64> = runs.iter().filter_map(|run| Some(run.score(metric)?.fraction())).collect();
+        let difference = |run: &RunResult| {
+            let other = baseline.iter().find(|other| other.seed == run.seed)?;
+            let difference = run.score(metric)?.fraction() - other.score(metric)?.fraction();
+            Some(SeedDifference { seed: run.seed, difference })
+        };
+        let seeds: Vec<SeedDifference> = runs.iter().filter_map(difference).collect();
+        let differences: Vec<f64> = seeds.iter().map(|seed| seed.difference).collect();
+        let paired = PairedDifference::of(&differences);
+        Some(Self {
+            metric,
+            summary: Summary::of(&fractions)?,
+            difference: paired.map(|paired| SeedDifferences { seeds, paired }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(seed: u64, correct: usize) -> RunResult {
+        let score = |metric, correct| RunScore { metric, accuracy: Accuracy { correct, total: 100 } };
+        let scores = vec![score(ScoreKind::Clean, 90), score(ScoreKind::LastIterate, correct)];
+        RunResult { seed, best: None, scores, diverged: None }
+    }
+
+    #[test]
+    fn differences_are_of_the_same_seeds() {
+        let divergence = Divergence { what: "the loss is not finite (NaN)".to_owned(), epoch: 1, step: 2 };
+        let diverged = RunResult { scores: Vec::new(), diverged: Some(divergence), ..run(3, 0) };
+        let baseline = [run(2, 40), run(0, 50), diverged];
+        let runs = [run(0, 52), run(1, 99), run(2, 44), run(3, 60)];
+        let summary = ArmSummary::new(ScoreKind::LastIterate, &runs, &baseline).unwrap();
+        assert_eq!(summary.summary.count, 4, "the mean is over all seeds of the arm");
+        assert!((summary.summary.mean - 0.6375).abs() < 1e-15);
+        let difference = summary.difference.unwrap();
+        assert_eq!(difference.seeds.iter().map(|seed| seed.seed).collect::<Vec<_>>(), [0, 2]);
+        // 0.02 and 0.04: mean 0.03, s = 0.01 √2, half the width is 12.706 · 0.01. The differences of fractions are rounded.
+        let PairedDifference { summary, interval } = difference.paired;
+        assert!((summary.mean - 0.03).abs() < 1e-15 && summary.count == 2);
+        let [low, high] = interval.unwrap();
+        assert!((low + 0.09706).abs() < 1e-5 && (high - 0.15706).abs() < 1e-5, "{low} {high}");
+        assert_eq!(ArmSummary::new(ScoreKind::AutoAttack, &runs, &baseline), None);
+        assert_eq!(ArmSummary::new(ScoreKind::Clean, &runs, &[]).unwrap().difference, None);
+    }
+
+    #[test]
+    fn results_are_read_back() {
+        let summaries =
+            vec![ArmSummary::new(ScoreKind::Clean, &[run(0, 1), run(1, 3)], &[run(1, 5)]).unwrap()];
+        let arm = ArmResults {
+            name: "twins-at".to_owned(),
+            method: Method::TwinsAt,
+            learning_rate: Some(0.1 + 0.2),
+            learning_rate_from: LearningRate::Trials(vec![0.1 + 0.2]),
+            trials: vec![TrialResult { learning_rate: 0.1 + 0.2, best: None, diverged: None }],
+            runs: vec![run(0, 1), run(1, 3)],
+            summaries,
+        };
+        let results = StudyResults {
+            name: "x".to_owned(),
+            baseline: "at".to_owned(),
+            seeds: vec![0, 1],
+            metrics: vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images: Some(100) }],
+            arms: vec![arm],
+            missing: vec![StudyJob::Run { arm: "at".to_owned(), seed: 0 }],
+        };
+        let text = serde_json::to_string_pretty(&results).unwrap();
+        assert_eq!(serde_json::from_str::<StudyResults>(&text).unwrap(), results);
+        assert!(!results.is_complete());
+    }
+}

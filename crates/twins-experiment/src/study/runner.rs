@@ -1,0 +1,227 @@
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use twins_train::ExistingRun;
+
+use super::collection::{Choice, Collection};
+use super::directory::StudyDirectory;
+use super::estimate::Estimate;
+use super::identity::StudyIdentity;
+use super::{Divergence, LeftOut, LeftOutReason, Study, StudyJob, StudyOptions, StudyOutcome, StudyResults};
+use crate::error::ExperimentError;
+use crate::notice::Notice;
+use crate::run::RunOptions;
+
+impl Study {
+    /// Does the jobs of a shard that have not finished, each in its directory below `out`, and writes the results after each of them:
+    ///
+    /// | file | content |
+    /// |---|---|
+    /// | `study.json` | the resolved settings of the study |
+    /// | `trials/ARM/lr-RATE/`, `runs/ARM/seed-SEED/` | the directories of [`Experiment::run`](crate::Experiment::run) |
+    /// | `study-results.json` | [`StudyResults`] |
+    /// | `study.html` | the report |
+    ///
+    /// A training that was interrupted is resumed, one that has finished is not repeated, and one that diverged is recorded as such.
+    /// Several processes may share the directory, with different shards or the same one. A run whose learning rate depends on trials that
+    /// are not in the directory is left out.
+    ///
+    /// # Errors
+    ///
+    /// A directory of another study; what is wrong with the data, weights or devices of an arm. What was finished before stays.
+    pub fn run(&self, out: impl AsRef<Path>, options: StudyOptions) -> Result<StudyOutcome, ExperimentError> {
+        let directory = StudyDirectory::new(out.as_ref());
+        let identity = StudyIdentity::new(self)?;
+        directory.begin(&identity)?;
+        let collection = Collection::new(&identity, &[directory.path()])?;
+        let runner = Runner {
+            study: self,
+            directory: &directory,
+            options: &options,
+            estimate: Estimate::new(&collection),
+            collection,
+            left_out: Vec::new(),
+            interrupted: false,
+        };
+        runner.run()
+    }
+}
+
+/// A study that is being run.
+struct Runner<'a> {
+    study: &'a Study,
+    directory: &'a StudyDirectory,
+    options: &'a StudyOptions,
+    collection: Collection<'a>,
+    estimate: Estimate,
+    left_out: Vec<LeftOut>,
+    interrupted: bool,
+}
+
+/// What became of a job.
+enum Ended {
+    Finished,
+    Interrupted,
+    LeftOut(LeftOutReason),
+}
+
+impl Runner<'_> {
+    fn run(mut self) -> Result<StudyOutcome, ExperimentError> {
+        self.update()?;
+        let identity = self.collection.identity;
+        if self.options.phase.has_trials() {
+            self.phase("trial", identity.trials())?;
+        }
+        if self.options.phase.has_runs() && !self.interrupted {
+            self.phase("run", identity.runs())?;
+            if !self.interrupted {
+                self.retry()?;
+            }
+        }
+        let results = self.update()?;
+        Ok(StudyOutcome { results, interrupted: self.interrupted, left_out: self.left_out })
+    }
+
+    /// Does the runs that were left out and can be done now: other processes that share the directory may have finished their trials, or
+    /// been stopped.
+    fn retry(&mut self) -> Result<(), ExperimentError> {
+        self.collection.refresh()?;
+        let runs: Vec<LeftOut> = self
+            .left_out
+            .extract_if(.., |left_out| {
+                let is_run = matches!(left_out.job, StudyJob::Run { .. });
+                is_run && matches!(self.collection.choice(left_out.job.arm()), Choice::Chosen(_))
+            })
+            .collect();
+        let missing =
+            runs.into_iter().map(|left_out| left_out.job).filter(|job| self.collection.get(job).is_none());
+        let missing = missing.collect();
+        self.jobs("run", missing)
+    }
+
+    /// The jobs of the shard.
+    fn phase(&mut self, kind: &str, jobs: Vec<StudyJob>) -> Result<(), ExperimentError> {
+        let all = jobs.len();
+        let own: Vec<StudyJob> = jobs
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| self.options.shard.has(*index))
+            .map(|(_, job)| job)
+            .collect();
+        let count = own.len();
+        let missing: Vec<StudyJob> =
+            own.into_iter().filter(|job| self.collection.get(job).is_none()).collect();
+        if count > 0 {
+            let shard = match self.options.shard.is_whole() {
+                true => String::new(),
+                false => format!(" of shard {}", self.options.shard),
+            };
+            self.progress(format!(
+                "{count} of {all} {kind}s{shard}, {} finished before",
+                count - missing.len()
+            ));
+        }
+        self.jobs(kind, missing)
+    }
+
+    fn jobs(&mut self, kind: &str, jobs: Vec<StudyJob>) -> Result<(), ExperimentError> {
+        let count = jobs.len();
+        for (index, job) in jobs.iter().enumerate() {
+            if self.options.stop.load(Ordering::Relaxed) {
+                self.interrupted = true;
+                return Ok(());
+            }
+            let left = self
+                .estimate
+                .describe(&jobs[index..])
+                .map(|left| format!(" ({left} left)"))
+                .unwrap_or_default();
+            self.progress(format!("{kind} {} of {count}: {job}{left}", index + 1));
+            match self.job(job)? {
+                Ended::Finished => {
+                    let results = self.update()?;
+                    if kind == "run" {
+                        self.progress(format!("\n{}", results.to_table()));
+                    }
+                }
+                Ended::Interrupted => {
+                    self.interrupted = true;
+                    return Ok(());
+                }
+                Ended::LeftOut(reason) => {
+                    let left_out = LeftOut { job: job.clone(), reason };
+                    self.progress(format!("  left out: {left_out}"));
+                    self.left_out.push(left_out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn job(&mut self, job: &StudyJob) -> Result<Ended, ExperimentError> {
+        let rate = match (job, self.collection.choice(job.arm())) {
+            (StudyJob::Trial { learning_rate, .. }, _) => *learning_rate,
+            (StudyJob::Run { .. }, Choice::Chosen(rate)) => rate,
+            (StudyJob::Run { .. }, Choice::Waiting(trials)) => {
+                return Ok(Ended::LeftOut(LeftOutReason::MissingTrials(trials)));
+            }
+            (StudyJob::Run { .. }, Choice::AllDiverged(arm)) => {
+                return Ok(Ended::LeftOut(LeftOutReason::AllTrialsDiverged(arm)));
+            }
+        };
+        let Some(experiment) = self.study.experiment(job, Some(rate))? else { return Ok(Ended::Finished) };
+        let path = self.directory.path().join(job.directory());
+        let begin = Instant::now();
+        let ended = match experiment.run(&path, self.run_options(job)) {
+            Ok(outcome) if outcome.is_interrupted() => Ended::Interrupted,
+            Ok(_) => Ended::Finished,
+            Err(ExperimentError::InUse { directory }) => Ended::LeftOut(LeftOutReason::InUse(directory)),
+            Err(error) => match Divergence::of(&error) {
+                Some(divergence) => {
+                    divergence.write(&path)?;
+                    self.options.notify.as_ref()(Notice::Warning(format!("{job} diverged: {divergence}")));
+                    Ended::Finished
+                }
+                None => return Err(error.of_arm(job.arm())),
+            },
+        };
+        if let Ended::Finished = ended {
+            self.estimate.add(job, begin.elapsed().as_secs_f64());
+        }
+        Ok(ended)
+    }
+
+    fn run_options(&self, job: &StudyJob) -> RunOptions {
+        let options = RunOptions::new()
+            .with_existing(ExistingRun::Resume)
+            .with_name(match job {
+                StudyJob::Run { arm, .. } => arm.clone(),
+                StudyJob::Trial { .. } => job.to_string(),
+            })
+            .with_stop_flag(self.options.stop.clone())
+            .with_notify(self.options.notify.clone());
+        match &self.options.command {
+            Some(command) => options.with_command(command.as_str()),
+            None => options,
+        }
+    }
+
+    /// Looks for jobs that this or another process has finished, and writes the results. Those that cannot be written cost no training:
+    /// they follow from the directories of the runs at any time.
+    fn update(&mut self) -> Result<StudyResults, ExperimentError> {
+        // Whoever writes last has looked last.
+        let _lock = self.directory.lock()?;
+        self.collection.refresh()?;
+        let results = StudyResults::new(&self.collection);
+        let runs: Vec<_> = self.collection.run_directories().collect();
+        if let Err(error) = self.directory.write_results(&results, &runs) {
+            self.options.notify.as_ref()(Notice::Warning(error.to_string()));
+        }
+        Ok(results)
+    }
+
+    fn progress(&self, text: String) {
+        self.options.notify.as_ref()(Notice::Progress(text));
+    }
+}

@@ -1,0 +1,60 @@
+use super::arm::Arm;
+use super::{StudyJob, TrialsConfig};
+use crate::error::ExperimentError;
+use crate::experiment::Experiment;
+
+/// A study that has been checked: experiments that differ in a few settings, each with several seeds.
+///
+/// It is made by [`StudyConfig::check`](super::StudyConfig::check), and by nothing else; [`run`](Self::run) runs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Study {
+    pub(super) name: String,
+    pub(super) seeds: Vec<u64>,
+    pub(super) baseline: String,
+    pub(super) trials: Option<TrialsConfig>,
+    pub(super) arms: Vec<Arm>,
+}
+
+impl Study {
+    pub(super) fn new(
+        name: String,
+        seeds: Vec<u64>,
+        baseline: String,
+        trials: Option<TrialsConfig>,
+        arms: Vec<Arm>,
+    ) -> Self {
+        Self { name, seeds, baseline, trials, arms }
+    }
+
+    /// The title.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The runs that the table is made of: for each seed in order, each arm in order.
+    pub fn runs(&self) -> Vec<StudyJob> {
+        let of_seed =
+            |&seed: &u64| self.arms.iter().map(move |arm| StudyJob::Run { arm: arm.name.clone(), seed });
+        self.seeds.iter().flat_map(of_seed).collect()
+    }
+
+    /// The experiment of a run, with the learning rate of its settings unless another one is given; `None` for an arm that the study does
+    /// not have.
+    ///
+    /// # Errors
+    ///
+    /// A learning rate that is out of range.
+    pub fn experiment(
+        &self,
+        job: &StudyJob,
+        learning_rate: Option<f64>,
+    ) -> Result<Option<Experiment>, ExperimentError> {
+        let Some(arm) = self.arms.iter().find(|arm| arm.name == job.arm()) else { return Ok(None) };
+        let experiment = match (job, &self.trials) {
+            (StudyJob::Run { seed, .. }, _) => arm.run(*seed, learning_rate)?,
+            (StudyJob::Trial { learning_rate, .. }, Some(trials)) => arm.trial(trials, *learning_rate)?,
+            (StudyJob::Trial { .. }, None) => return Ok(None),
+        };
+        Ok(Some(experiment))
+    }
+}

@@ -1,0 +1,270 @@
+use twins_report::ScoreKind;
+
+use super::results::{ArmResults, ArmSummary, Metric, SeedDifferences, StudyResults};
+use super::{LearningRate, StudyJob, Summary};
+
+/// What stands for a value that is not known.
+const UNKNOWN: &str = "–";
+
+impl StudyResults {
+    /// The results as plain text: mean ± sample standard deviation over the seeds in per cent, then the paired differences to the
+    /// baseline in percentage points, each with its 95 % interval.
+    pub fn to_table(&self) -> String {
+        let mut text = format!("{}\n\n{}", self.name, grid(&self.means()));
+        let differences = self.differences();
+        if differences.len() > 1 {
+            text += &format!(
+                "\nDifferences to {} in percentage points: mean ± standard deviation over the seeds that both have, [95 % interval of \
+                 the mean]\n\n{}",
+                self.baseline,
+                grid(&differences)
+            );
+        }
+        let notes = self.notes();
+        if !notes.is_empty() {
+            text += &format!("\n{}\n", notes.join("\n"));
+        }
+        text
+    }
+
+    fn means(&self) -> Vec<Vec<String>> {
+        let heading = ["arm", "learning rate", "seeds"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(self.metrics.iter().map(Metric::heading));
+        let row = |arm: &ArmResults| {
+            let rate = arm.learning_rate.map_or(UNKNOWN.to_owned(), |rate| shortest(rate));
+            let done = arm.runs.iter().filter(|run| run.diverged.is_none()).count();
+            let values =
+                self.metrics.iter().map(|metric| cell(arm, metric.kind, |summary| spread(&summary.summary)));
+            [arm.name.clone(), rate, format!("{done} of {}", self.seeds.len())]
+                .into_iter()
+                .chain(values)
+                .collect()
+        };
+        std::iter::once(heading.collect()).chain(self.arms.iter().map(row)).collect()
+    }
+
+    fn differences(&self) -> Vec<Vec<String>> {
+        let heading =
+            std::iter::once("arm".to_owned()).chain(self.metrics.iter().map(|metric| metric.label.clone()));
+        let row = |arm: &ArmResults| -> Vec<String> {
+            let values = self.metrics.iter().map(|metric| {
+                cell(arm, metric.kind, |summary| {
+                    summary.difference.as_ref().map_or(UNKNOWN.to_owned(), SeedDifferences::in_words)
+                })
+            });
+            std::iter::once(arm.name.clone()).chain(values).collect()
+        };
+        std::iter::once(heading.collect())
+            .chain(self.arms.iter().filter(|arm| arm.is_compared()).map(row))
+            .collect()
+    }
+
+    /// What a reader of the table has to know: what diverged, and what is missing.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for arm in &self.arms {
+            for run in &arm.runs {
+                if let Some(divergence) = &run.diverged {
+                    notes.push(format!(
+                        "{}, seed {} diverged and is not in the means: {divergence}",
+                        arm.name, run.seed
+                    ));
+                }
+            }
+            for trial in &arm.trials {
+                if let Some(divergence) = &trial.diverged {
+                    notes.push(format!(
+                        "The trial {} of {} diverged: {divergence}",
+                        trial.learning_rate, arm.name
+                    ));
+                }
+            }
+            let trials = self
+                .missing
+                .iter()
+                .any(|job| matches!(job, StudyJob::Trial { arm: other, .. } if *other == arm.name));
+            if !arm.trials.is_empty() && !trials && arm.trials.iter().all(|trial| trial.diverged.is_some()) {
+                notes.push(format!("{} has no runs, because every trial diverged", arm.name));
+            }
+        }
+        notes.extend(self.arms.iter().filter_map(ArmResults::note_of_extreme_rate));
+        let is_trial = |job: &&StudyJob| matches!(job, StudyJob::Trial { .. });
+        let trials = self.missing.iter().filter(is_trial).count();
+        let missing = [("trial", trials), ("run", self.missing.len() - trials)];
+        let counted =
+            |(kind, count): &(&str, usize)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" });
+        let missing: Vec<String> = missing.iter().filter(|(_, count)| *count > 0).map(counted).collect();
+        if !missing.is_empty() {
+            notes.push(format!("Not finished: {}", missing.join(" and ")));
+        }
+        notes
+    }
+}
+
+impl Metric {
+    /// The label, with the number of images.
+    pub(super) fn heading(&self) -> String {
+        match self.images {
+            Some(images) => format!("{} ({images} images)", self.label),
+            None => self.label.clone(),
+        }
+    }
+}
+
+impl ArmResults {
+    /// Whether there are differences to the baseline.
+    pub(super) fn is_compared(&self) -> bool {
+        self.summaries.iter().any(|summary| summary.difference.is_some())
+    }
+
+    /// Where the best of several learning rates is the lowest or the highest, the best one may not have been tried.
+    fn note_of_extreme_rate(&self) -> Option<String> {
+        let (LearningRate::Trials(candidates), Some(chosen)) = (&self.learning_rate_from, self.learning_rate)
+        else {
+            return None;
+        };
+        // Of two, one is always chosen.
+        if candidates.len() < 3 {
+            return None;
+        }
+        let place = match (
+            candidates.iter().all(|rate| *rate >= chosen),
+            candidates.iter().all(|rate| *rate <= chosen),
+        ) {
+            (true, _) => "lowest",
+            (_, true) => "highest",
+            _ => return None,
+        };
+        Some(format!(
+            "The chosen learning rate of {} is the {place} of those tried; one beyond it may be better",
+            self.name
+        ))
+    }
+}
+
+impl SeedDifferences {
+    /// For instance `+0.80 ± 0.36 [-0.10, +1.70]`.
+    fn in_words(&self) -> String {
+        let mut text = format!("{:+.2}", 100.0 * self.paired.summary.mean);
+        if let Some(deviation) = self.paired.summary.standard_deviation {
+            text += &format!(" ± {:.2}", 100.0 * deviation);
+        }
+        if let Some([low, high]) = self.paired.interval {
+            text += &format!(" [{:+.2}, {:+.2}]", 100.0 * low, 100.0 * high);
+        }
+        text
+    }
+}
+
+fn cell(arm: &ArmResults, metric: ScoreKind, text: impl Fn(&ArmSummary) -> String) -> String {
+    arm.summary(metric).map_or(UNKNOWN.to_owned(), text)
+}
+
+fn spread(summary: &Summary) -> String {
+    match summary.standard_deviation {
+        Some(deviation) => format!("{:.2} ± {:.2} %", 100.0 * summary.mean, 100.0 * deviation),
+        None => format!("{:.2} %", 100.0 * summary.mean),
+    }
+}
+
+/// A number with at most six significant digits: a product such as 0.003 · 1.4 has rounding errors behind them.
+pub(super) fn shortest(value: f64) -> String {
+    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+    rounded.to_string()
+}
+
+/// Columns of equal width.
+fn grid(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_train::{Accuracy, Method};
+
+    use super::super::results::{RunResult, RunScore, TrialResult};
+    use super::super::{Divergence, PairedDifference};
+    use super::*;
+    use crate::study::results::SeedDifference;
+
+    fn summary(mean: f64, deviation: Option<f64>, difference: Option<[f64; 3]>) -> ArmSummary {
+        let difference = difference.map(|[mean, low, high]| SeedDifferences {
+            seeds: vec![SeedDifference { seed: 0, difference: mean }],
+            paired: PairedDifference {
+                summary: Summary { count: 2, mean, standard_deviation: Some(0.001) },
+                interval: Some([low, high]),
+            },
+        });
+        let summary = Summary { count: 2, mean, standard_deviation: deviation };
+        ArmSummary { metric: ScoreKind::Clean, summary, difference }
+    }
+
+    fn arm(name: &str, summary: Option<ArmSummary>) -> ArmResults {
+        let score = RunScore { metric: ScoreKind::Clean, accuracy: Accuracy { correct: 1, total: 2 } };
+        let run = |seed| RunResult { seed, best: None, scores: vec![score.clone()], diverged: None };
+        ArmResults {
+            name: name.to_owned(),
+            method: Method::At,
+            learning_rate: Some(0.003 * 1.4),
+            learning_rate_from: LearningRate::Trials(vec![0.003]),
+            trials: Vec::new(),
+            runs: (0..if summary.is_some() { 2 } else { 0 }).map(run).collect(),
+            summaries: summary.into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn the_table_says_what_is_known_and_what_is_missing() {
+        let divergence = Divergence { what: "the loss is not finite (inf)".to_owned(), epoch: 2, step: 3 };
+        let mut waiting = arm("twins-at", None);
+        waiting.learning_rate = None;
+        waiting.trials = vec![TrialResult { learning_rate: 10.0, best: None, diverged: Some(divergence) }];
+        let results = StudyResults {
+            name: "Title".to_owned(),
+            baseline: "at".to_owned(),
+            seeds: vec![0, 1],
+            metrics: vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images: Some(50) }],
+            arms: vec![
+                ArmResults {
+                    learning_rate_from: LearningRate::Trials(vec![0.003, 0.001, 0.0042]),
+                    learning_rate: Some(0.0042),
+                    ..arm("at", Some(summary(0.5, Some(0.012_345), None)))
+                },
+                arm("trades", Some(summary(0.51, None, Some([0.01, -0.002, 0.022])))),
+                waiting,
+            ],
+            missing: vec![
+                StudyJob::Trial { arm: "twins-at".to_owned(), learning_rate: 0.1 },
+                StudyJob::Run { arm: "twins-at".to_owned(), seed: 0 },
+                StudyJob::Run { arm: "twins-at".to_owned(), seed: 1 },
+            ],
+        };
+        let expected = "Title\n\n\
+            arm       learning rate  seeds   clean (50 images)\n\
+            at        0.0042         2 of 2  50.00 ± 1.23 %\n\
+            trades    0.0042         2 of 2  51.00 %\n\
+            twins-at  –              0 of 2  –\n\
+            \n\
+            Differences to at in percentage points: mean ± standard deviation over the seeds that both have, [95 % interval of the mean]\n\
+            \n\
+            arm     clean\n\
+            trades  +1.00 ± 0.10 [-0.20, +2.20]\n\
+            \n\
+            The trial 10 of twins-at diverged: the loss is not finite (inf) at step 3 of epoch 2\n\
+            The chosen learning rate of at is the highest of those tried; one beyond it may be better\n\
+            Not finished: 1 trial and 2 runs\n";
+        assert_eq!(results.to_table(), expected);
+    }
+}

@@ -1,0 +1,121 @@
+//! Every control that a comparison of TWINS needs can be written as an arm.
+
+use twins_nn::Affine;
+use twins_train::{Method, Tuning};
+
+use super::super::{LearningRate, LearningRateOf, StudyConfig, StudyJob};
+use crate::experiment::Experiment;
+
+const STUDY: &str = r#"
+seeds = [0, 1, 2]
+baseline = "at"
+
+[experiment]
+data.source = "cifar10:data"
+model.weights = "resnet20.pth"
+model.arch = "resnet20"
+model.rename = ["a=b"]
+epochs = 10
+
+[[arms]]
+name = "at"
+method = "at"
+
+[[arms]]
+name = "scaled-rate"
+method = "at"
+learning_rate_of = { arm = "at", factor = 2.0 }
+
+[[arms]]
+name = "half-batch"
+method = "at"
+accumulate = 2
+
+[[arms]]
+name = "shared-affine"
+method = "twins-at"
+model.affine = "shared"
+
+[[arms]]
+name = "frozen-only"
+method = "frozen-at"
+
+[[arms]]
+name = "random-init"
+method = "at"
+model.weights = "none"
+
+[[arms]]
+name = "probe-first"
+method = "at"
+tuning = { kind = "probe-then-full", probe_epochs = 2 }
+
+[[arms]]
+name = "auto-lora"
+method = "auto-lora"
+
+[[arms]]
+name = "lambda-half"
+method = "twins-at"
+lambda = 0.5
+
+[[arms]]
+name = "clipped"
+method = "at"
+gradient_clip = 1.0
+"#;
+
+#[test]
+fn every_control_resolves() {
+    let study = StudyConfig::from_toml("study.toml", STUDY).unwrap().check().unwrap();
+    assert_eq!(study.runs().len(), 30);
+    let arm = |arm: &str| -> Experiment {
+        let job = StudyJob::Run { arm: arm.to_owned(), seed: 2 };
+        study.experiment(&job, Some(0.25)).unwrap().unwrap()
+    };
+    for job in study.runs() {
+        let experiment = study.experiment(&job, None).unwrap().unwrap();
+        let StudyJob::Run { arm, seed } = job else { panic!("{job}") };
+        assert_eq!(experiment.config().training.seed, seed);
+        assert_eq!(experiment.config().training.epochs, 10);
+        assert_eq!(experiment.config().model.weights.is_none(), arm == "random-init");
+    }
+    let at = arm("at");
+    assert_eq!((at.config().training.method, at.config().training.learning_rate), (Method::At, 0.25));
+    assert_eq!(at.config().training.accumulate, 1);
+    let scaled = study.arms.iter().find(|arm| arm.name == "scaled-rate").unwrap();
+    assert_eq!(scaled.rate, LearningRate::Of(LearningRateOf { arm: "at".to_owned(), factor: 2.0 }));
+    assert_eq!(arm("half-batch").config().training.accumulate, 2);
+    assert_eq!(arm("shared-affine").config().model.affine, Some(Affine::Shared));
+    assert_eq!(arm("frozen-only").config().training.method, Method::FrozenAt);
+    assert!(
+        arm("random-init").config().model.rename.is_empty(),
+        "there is no file whose entries could be renamed"
+    );
+    assert!(
+        matches!(&arm("probe-first").config().training.tuning, Tuning::ProbeThenFull(probe) if probe.epochs == 2)
+    );
+    assert_eq!(arm("auto-lora").config().training.method, Method::AutoLora);
+    assert_eq!(arm("lambda-half").config().training.lambda, 0.5);
+    assert_eq!(arm("clipped").config().training.gradient_clip, Some(1.0));
+}
+
+#[test]
+fn trials_are_not_measured_on_test_images() {
+    use crate::settings::TestMeasurement;
+
+    let text = STUDY.replace(
+        "[[arms]]\nname = \"at\"",
+        "[trials]\nlearning_rates = [0.1, 0.2]\nseed = 100\nepochs = 4\n\n[[arms]]\nname = \"at\"",
+    );
+    let study = StudyConfig::from_toml("study.toml", &text).unwrap().check().unwrap();
+    let trial = StudyJob::Trial { arm: "half-batch".to_owned(), learning_rate: 0.2 };
+    let experiment = study.experiment(&trial, None).unwrap().unwrap();
+    let config = experiment.config();
+    assert_eq!(config.evaluation.test, TestMeasurement::Skipped);
+    assert_eq!((config.training.seed, config.training.epochs, config.training.learning_rate), (100, 4, 0.2));
+    assert_eq!(config.training.accumulate, 2);
+    let run = StudyJob::Run { arm: "half-batch".to_owned(), seed: 1 };
+    let config = study.experiment(&run, None).unwrap().unwrap().config().clone();
+    assert_eq!((config.evaluation.test, config.training.epochs), (TestMeasurement::Measured, 10));
+}

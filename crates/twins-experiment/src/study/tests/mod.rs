@@ -1,0 +1,5 @@
+//! Tests of whole studies, without training anything.
+
+mod checks;
+mod controls;
+mod trainings;
