@@ -19,7 +19,7 @@ pub(crate) fn epoch(number: usize, robust: usize, clean: usize) -> EpochMetrics 
         validation_clean_accuracy: Some(accuracy(clean)),
         validation_robust_accuracy: Some(accuracy(robust)),
         ema_accuracy: None,
-        natural_branch_accuracy: None,
+        objective_accuracies: BTreeMap::new(),
         gradient_norm: 1.0,
         layers: BTreeMap::new(),
         wing_drift: BTreeMap::new(),

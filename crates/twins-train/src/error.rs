@@ -1,10 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use twins_attack::AttackError;
 use twins_data::DataError;
 use twins_nn::{HeadError, StatisticsError, Wing};
 
 use crate::config::{FrozenFrom, Method, Preset};
+use crate::metrics::ObserverKind;
 
 /// What can go wrong in configuring, running or resuming a training.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,12 @@ pub enum TrainError {
     /// A start of the frozen wing is not known.
     #[error("unknown start of the frozen wing \"{name}\"; known are {}", FrozenFrom::ALL.map(FrozenFrom::name).join(", "))]
     UnknownFrozenFrom {
+        /// The name given.
+        name: String,
+    },
+    /// An observer's name is not known.
+    #[error("unknown observer \"{name}\"; known are {}", ObserverKind::ALL.map(ObserverKind::name).join(", "))]
+    UnknownObserver {
         /// The name given.
         name: String,
     },
@@ -260,6 +267,12 @@ pub enum TrainError {
         /// The objective's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A custom observer failed.
+    #[error("an observer of the training: {source}")]
+    Observer {
+        /// The observer's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A loss, a gradient or a weight is NaN or infinite.
     #[error(
         "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}): {origin}; lower the learning rate, clip \
@@ -367,6 +380,10 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
     /// Adds the checkpoint to resume from to the error of a device.
     pub(crate) fn with_checkpoint(mut self, newest: Option<PathBuf>) -> Self {
         if let Self::Device { checkpoint, .. } = &mut self {

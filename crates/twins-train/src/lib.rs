@@ -27,7 +27,10 @@ pub use config::{
 };
 pub use data_parallel::{MIN_IMAGES_PER_WING, evaluate, evaluate_on};
 pub use error::TrainError;
-pub use metrics::{Accuracy, EpochMetrics, Evaluation, LayerMetrics, StepReport};
+pub use metrics::{
+    Accuracy, Completed, CsvObserver, EpochMetrics, Evaluation, JsonLinesObserver, LayerMetrics,
+    ObserverKind, StepRecord, StepReport, TensorBoardObserver, TrainingObserver,
+};
 pub use objectives::{
     At, AutoLora, AutoLoraConfig, AutoLoraWeights, EpochStart, FrozenAt, Loss, Mart, Objective,
     ObjectiveParameters, Standard, Trades, TrainingBatch, TrainingImages, TrainingModel, TwinsAt,

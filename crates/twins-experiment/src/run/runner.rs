@@ -205,7 +205,7 @@ impl Run<'_> {
             .with_devices(devices.to_vec())
             .with_run_directory(self.directory.path(), ExistingRun::Resume)
             .with_stop_flag(self.options.stop.clone())
-            .with_observer(move |epoch| {
+            .with_observer(move |epoch: &EpochMetrics| {
                 notify(Notice::Progress(describe_epoch(epoch)));
                 record.add_epoch(epoch.clone());
                 record.provenance.seconds = seconds_before + begin.elapsed().as_secs_f64();

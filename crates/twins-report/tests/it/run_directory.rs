@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use twins_report::{Provenance, Report, RunRecord, RunStatus, Score, ScoreKind, TestedCheckpoint};
-use twins_train::{Accuracy, ExistingRun, Method, Trained};
+use twins_train::{Accuracy, EpochMetrics, ExistingRun, Method, Trained};
 
 use crate::support::{Net, accessible, config, images, trainer, well_formed};
 
@@ -27,7 +27,7 @@ fn run(directory: &Path, method: Method, stop_after: usize) -> Trained<Net> {
     let trained = trainer(config)
         .with_run_directory(directory, ExistingRun::Resume)
         .with_stop_flag(stop)
-        .with_observer(move |metrics| {
+        .with_observer(move |metrics: &EpochMetrics| {
             let mut record = observed.borrow_mut();
             record.add_epoch(metrics.clone());
             record.write(&path).unwrap();

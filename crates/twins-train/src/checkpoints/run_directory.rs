@@ -193,8 +193,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
-    let path = path.to_owned();
-    move |source| TrainError::Io { action, path, source }
+    move |source| TrainError::io(action, path, source)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Instant;
 use twins_data::ImageDataset;
 use twins_nn::{ImageClassifier, TwinsModule};
 
+use super::progress::EpochBar;
 use super::running::{MODEL_IN_VALIDATION, Session};
 use crate::checkpoints::{Best, BestSource};
 use crate::config::EvaluationProtocol;
@@ -35,7 +36,7 @@ impl<M: ImageClassifier> Session<M> {
     }
 
     /// Validates, judges, writes the epoch's metrics and the state behind it.
-    pub(super) fn finish_epoch(&mut self) -> Result<(), TrainError> {
+    pub(super) fn finish_epoch(&mut self, bar: &EpochBar) -> Result<(), TrainError> {
         let start = Instant::now();
         let epoch = self.state.epoch + 1;
         self.seed_devices(MODEL_IN_VALIDATION, epoch);
@@ -74,9 +75,7 @@ impl<M: ImageClassifier> Session<M> {
         if let Some(directory) = &self.directory {
             directory.append_metrics(&metrics)?;
         }
-        if let Some(observer) = &mut self.trainer.observer {
-            observer(&metrics);
-        }
+        bar.warn(&self.trainer.observers.notify(|observer| observer.epoch(&metrics)));
         self.history.push(metrics);
         self.state.epoch += 1;
         self.state.step = 0;

@@ -2,6 +2,7 @@
 
 mod epoch_end;
 mod epoch_start;
+mod observers;
 mod progress;
 mod running;
 mod saving;

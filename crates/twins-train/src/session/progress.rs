@@ -7,9 +7,9 @@ use crate::metrics::{EpochMetrics, EpochSums};
 /// Whether a progress bar is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressDisplay {
-    /// On standard error where that is a terminal.
+    /// On standard error where that is a terminal. Errors of observers are printed there in any case.
     Auto,
-    /// Never.
+    /// Never; nothing is printed.
     Hidden,
 }
 
@@ -17,6 +17,7 @@ pub enum ProgressDisplay {
 /// per second, time left in the epoch and in the training.
 pub(crate) struct EpochBar {
     bar: ProgressBar,
+    display: ProgressDisplay,
     epochs_left: f64,
     steps: usize,
 }
@@ -46,7 +47,7 @@ impl EpochBar {
             .with_prefix(format!("epoch {}/{epochs}{so_far}", epoch + 1))
             .with_position(done as u64);
         bar.reset_eta();
-        Self { bar, epochs_left: (epochs - epoch - 1) as f64, steps }
+        Self { bar, display, epochs_left: (epochs - epoch - 1) as f64, steps }
     }
 
     pub(crate) fn advance(&self, sums: &EpochSums) {
@@ -64,6 +65,13 @@ impl EpochBar {
 
     pub(crate) fn validating(&self) {
         self.bar.set_message("validating,");
+    }
+
+    /// Prints lines on standard error, above the bar; also where that is no terminal.
+    pub(crate) fn warn(&self, warnings: &[String]) {
+        if self.display == ProgressDisplay::Auto && !warnings.is_empty() {
+            self.bar.suspend(|| warnings.iter().for_each(|warning| eprintln!("{warning}")));
+        }
     }
 
     pub(crate) fn finish(self) {

@@ -12,7 +12,7 @@ use crate::checkpoints::{RunDirectory, State};
 use crate::config::EvaluationProtocol;
 use crate::data_parallel::{Loader, Order, Replicas, guard};
 use crate::error::TrainError;
-use crate::metrics::{EpochMetrics, EpochSums};
+use crate::metrics::{Completed, EpochMetrics, EpochSums, StepRecord};
 use crate::objectives::TrainingModel;
 use crate::optimisers::{Ema, Position, Sgd};
 use crate::parameters::Weights;
@@ -97,6 +97,8 @@ impl<M: ImageClassifier> Session<M> {
                 directory.write_config(&session.trainer.config)?;
             }
         }
+        let completed = Completed { epochs: session.state.epoch, steps: session.state.steps };
+        session.trainer.observers.begin(|observer| observer.begin(completed))?;
         Ok(session)
     }
 
@@ -134,6 +136,7 @@ impl<M: ImageClassifier> Session<M> {
             history: self.history,
             ended,
             fell_back: self.fell_back,
+            observer_errors: self.trainer.observers.into_errors(),
         })
     }
 
@@ -166,6 +169,10 @@ impl<M: ImageClassifier> Session<M> {
         let wing = self.trainer.objective.wing();
         self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
         self.begin_epoch()?;
+        // For the metrics of an epoch that was interrupted after its last step.
+        if let Some(last) = self.state.step.checked_sub(1) {
+            self.learning_rate = self.rate_at(last, steps);
+        }
         let mut loader = Loader::start(
             self.data.dataset.clone(),
             batches[self.state.step..].to_vec(),
@@ -186,16 +193,22 @@ impl<M: ImageClassifier> Session<M> {
         let mut seconds = 0.0;
         while let Some(batch) = loader.next() {
             let batch = batch?;
-            self.learning_rate = self.rate_at(steps);
+            self.learning_rate = self.rate_at(self.state.step, steps);
             self.seed_devices(MODEL_IN_STEP, self.state.steps);
-            self.train_on(batch, self.state.step + 1 == steps)?;
+            let report = self.train_on(batch, self.state.step + 1 == steps)?;
             self.state.step += 1;
             self.state.steps += 1;
-            seconds += clock.elapsed().as_secs_f64();
+            let step_seconds = clock.elapsed().as_secs_f64();
+            seconds += step_seconds;
             clock = Instant::now();
             self.sums.seconds = seconds_before + seconds;
             self.sums.waiting = waiting_before + loader.waited().as_secs_f64();
             bar.advance(&self.sums);
+            if let Some(report) = report {
+                let position = (self.state.steps, epoch + 1);
+                let record = StepRecord::new(position, self.learning_rate, &report, step_seconds);
+                bar.warn(&self.trainer.observers.notify(|observer| observer.step(&record)));
+            }
             let interrupted = self.trainer.interrupted();
             let due = config.checkpoint_steps.is_some_and(|every| self.state.steps.is_multiple_of(every));
             if interrupted || (due && self.state.step < steps) {
@@ -207,7 +220,7 @@ impl<M: ImageClassifier> Session<M> {
             }
         }
         bar.validating();
-        self.finish_epoch()?;
+        self.finish_epoch(&bar)?;
         bar.finish();
         Ok(true)
     }
@@ -217,9 +230,10 @@ impl<M: ImageClassifier> Session<M> {
         self.replicas.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
     }
 
-    fn rate_at(&self, steps: usize) -> f64 {
+    /// The learning rate of a step, from 0, of the current epoch, which has `steps`.
+    fn rate_at(&self, step: usize, steps: usize) -> f64 {
         let config = &self.trainer.config;
-        let (epoch, step, plateaus) = (self.state.epoch, self.state.step, self.state.plateaus);
+        let (epoch, plateaus) = (self.state.epoch, self.state.plateaus);
         let position = Position { epoch, epochs: config.epochs, step, steps, plateaus };
         config.phase(epoch).learning_rate(position)
     }

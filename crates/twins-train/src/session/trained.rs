@@ -18,6 +18,8 @@ pub struct Trained<M> {
     pub ended: Ended,
     /// What was wrong with the last checkpoint, where an earlier one was resumed from.
     pub fell_back: Option<TrainError>,
+    /// The errors of observers, each of which was switched off by its error.
+    pub observer_errors: Vec<TrainError>,
 }
 
 /// Why a training ended.

@@ -8,13 +8,14 @@ use burn::tensor::Device;
 use twins_data::{ImageDataset, Limit, Subset, split};
 use twins_nn::{ImageClassifier, TwinsModule, Wing};
 
+use super::observers::Observers;
 use super::progress::ProgressDisplay;
 use super::running::Session;
 use super::trained::Trained;
 use crate::checkpoints::{ExistingRun, RunDirectory};
 use crate::config::{FrozenFrom, TrainConfig};
 use crate::error::TrainError;
-use crate::metrics::EpochMetrics;
+use crate::metrics::TrainingObserver;
 use crate::objectives::{At, Objective, TrainingModel};
 use crate::random_keys::key;
 
@@ -61,13 +62,11 @@ pub struct Trainer<M> {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) display: ProgressDisplay,
-    pub(crate) observer: Option<Observer>,
+    pub(crate) observers: Observers,
     devices: Option<Vec<Device>>,
     validation: Option<Arc<dyn ImageDataset>>,
     run: Option<(PathBuf, ExistingRun)>,
 }
-
-type Observer = Box<dyn FnMut(&EpochMetrics)>;
 
 impl<M: ImageClassifier> Trainer<M> {
     /// A trainer of the configured method.
@@ -84,7 +83,7 @@ impl<M: ImageClassifier> Trainer<M> {
             metadata: BTreeMap::new(),
             stop: Arc::default(),
             display: ProgressDisplay::Auto,
-            observer: None,
+            observers: Observers::default(),
             devices: None,
             validation: None,
             run: None,
@@ -150,10 +149,11 @@ impl<M: ImageClassifier> Trainer<M> {
         self
     }
 
-    /// Calls a function with the metrics of every epoch.
+    /// Adds an observer of steps and epochs, such as [`CsvObserver`](crate::CsvObserver),
+    /// [`TensorBoardObserver`](crate::TensorBoardObserver) or a closure that takes `&EpochMetrics`. There may be several.
     #[must_use]
-    pub fn with_observer(mut self, observer: impl FnMut(&EpochMetrics) + 'static) -> Self {
-        self.observer = Some(Box::new(observer));
+    pub fn with_observer(mut self, observer: impl TrainingObserver + 'static) -> Self {
+        self.observers.add(observer);
         self
     }
 

@@ -20,8 +20,8 @@ use crate::random_keys::key;
 const ADVERSARY: u64 = 2;
 
 impl<M: ImageClassifier> Session<M> {
-    /// Takes one step; `trace` notes what it does to each weight.
-    pub(super) fn train_on(&mut self, batch: Batch, trace: bool) -> Result<(), TrainError> {
+    /// Takes one step; `trace` records the change of each weight. Returns `None` where the batch was skipped.
+    pub(super) fn train_on(&mut self, batch: Batch, trace: bool) -> Result<Option<StepReport>, TrainError> {
         let before = trace.then(|| WeightTrace::of(self.model(), &GradientsParams::new()));
         let config = &self.trainer.config;
         let phase = config.phase(self.state.epoch);
@@ -40,7 +40,7 @@ impl<M: ImageClassifier> Session<M> {
             // Losses that are looked at on the host see it before the step does.
             Err(Failure::Attack(AttackError::Logits { .. })) if self.skips() => {
                 self.sums.skipped += 1;
-                return Ok(());
+                return Ok(None);
             }
             Err(Failure::Attack(AttackError::Logits { value, .. })) => {
                 let what = format!("a logit that the adversary looked at is not finite ({value})");
@@ -102,11 +102,11 @@ impl<M: ImageClassifier> Session<M> {
         }
     }
 
-    fn take_report(&mut self, report: StepReport) -> Result<(), TrainError> {
+    fn take_report(&mut self, report: StepReport) -> Result<Option<StepReport>, TrainError> {
         if let Some(what) = report.non_finite() {
             if self.skips() {
                 self.sums.skipped += 1;
-                return Ok(());
+                return Ok(None);
             }
             return Err(self.non_finite(what, report.non_finite_origin().unwrap_or_default()));
         }
@@ -114,7 +114,7 @@ impl<M: ImageClassifier> Session<M> {
         if let (Some(ema), Some(model)) = (&mut self.ema, &self.model) {
             ema.update(model);
         }
-        Ok(())
+        Ok(Some(report))
     }
 
     fn non_finite(&self, what: String, origin: String) -> TrainError {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use safetensors::SafeTensors;
-use twins_train::{Best, ExistingRun, Method, Trained, Weights};
+use twins_train::{Best, EpochMetrics, ExistingRun, Method, Trained, Weights};
 
 use crate::support::{Net, Squares, config, cpus, trainer};
 
@@ -41,7 +41,7 @@ fn a_kill_before_the_state_of_a_better_epoch_keeps_the_best_weights_of_the_state
     // The epoch has been judged, and its state is not yet written.
     let killed = trainer(config(Method::TwinsAt))
         .with_run_directory(folder.path(), ExistingRun::Refuse)
-        .with_observer(move |metrics| assert!(metrics.epoch < best, "killed"))
+        .with_observer(move |metrics: &EpochMetrics| assert!(metrics.epoch < best, "killed"))
         .fit(Net::new(4, 1), Squares::dataset(90, 1));
     assert!(killed.unwrap_err().to_string().contains("killed"));
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{Net, Squares, config, tensors, trainer};
-use twins_train::{Ended, ExistingRun, Method, TrainConfig, TrainError, Trained};
+use twins_train::{Ended, EpochMetrics, ExistingRun, Method, TrainConfig, TrainError, Trained};
 
 const RUN: &str = "TWINS_TRAIN_FULL_DISK_RUN";
 /// So many that the metrics outgrow the checkpoints.
@@ -28,7 +28,9 @@ fn train(run: &Path, stop_after: usize) -> Result<Trained<Net>, TrainError> {
     trainer(with_checkpoints())
         .with_run_directory(run, ExistingRun::Resume)
         .with_stop_flag(stop)
-        .with_observer(move |metrics| raised.store(metrics.epoch >= stop_after, Ordering::Relaxed))
+        .with_observer(move |metrics: &EpochMetrics| {
+            raised.store(metrics.epoch >= stop_after, Ordering::Relaxed)
+        })
         .fit(Net::new(4, 1), Squares::dataset(90, 1))
 }
 

@@ -19,6 +19,7 @@ mod memory;
 mod more_epochs;
 mod no_validation;
 mod objective_parameters;
+mod observers;
 mod probe;
 mod skip_batch;
 mod training;

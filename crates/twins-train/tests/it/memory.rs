@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::process::alone;
 use crate::support::{Net, Squares, config, trainer};
-use twins_train::{AwpConfig, Method, TrainConfig};
+use twins_train::{AwpConfig, EpochMetrics, Method, TrainConfig};
 
 /// Resident memory in bytes.
 fn resident() -> u64 {
@@ -26,7 +26,7 @@ fn grows_not(config: TrainConfig) {
     let record = seen.clone();
     // 60 steps per epoch.
     trainer(config.with_epochs(21))
-        .with_observer(move |_| record.lock().unwrap().push(resident()))
+        .with_observer(move |_: &EpochMetrics| record.lock().unwrap().push(resident()))
         .fit(Net::new(4, 1), Squares::dataset(1067, 1))
         .unwrap();
     let seen = seen.lock().unwrap();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use twins_train::{
-    Ended, ExistingRun, Method, Schedule, TrainConfig, TrainError, Trained, Trainer, ValidationConfig,
-    Weights,
+    Ended, EpochMetrics, ExistingRun, Method, Schedule, TrainConfig, TrainError, Trained, Trainer,
+    ValidationConfig, Weights,
 };
 
 use crate::support::{Net, Squares, config, trainer};
@@ -56,7 +56,9 @@ fn an_interrupted_run_resumes_to_the_same_bits() {
         fit(trainer(config.clone())
             .with_run_directory(folder.path(), ExistingRun::Resume)
             .with_stop_flag(stop)
-            .with_observer(move |metrics| raised.store(metrics.epoch >= stop_after, Ordering::Relaxed)))
+            .with_observer(move |metrics: &EpochMetrics| {
+                raised.store(metrics.epoch >= stop_after, Ordering::Relaxed)
+            }))
     };
     assert_eq!(go(1).ended, Ended::Interrupted);
     let resumed = go(usize::MAX);

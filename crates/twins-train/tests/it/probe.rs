@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use twins_train::{
-    AwpConfig, Ended, ExistingRun, Method, ProbeConfig, Schedule, TrainConfig, TrainError, Trained, Tuning,
-    Weights,
+    AwpConfig, Ended, EpochMetrics, ExistingRun, Method, ProbeConfig, Schedule, TrainConfig, TrainError,
+    Trained, Tuning, Weights,
 };
 
 use crate::support::{Net, Squares, config, state, trainer};
@@ -34,7 +34,7 @@ fn one_step_after(epochs: usize, config: TrainConfig, run: &Path) -> Trained<Net
     let trained = trainer(config)
         .with_run_directory(run, ExistingRun::Resume)
         .with_stop_flag(stop)
-        .with_observer(move |metrics| raise.store(metrics.epoch == epochs, Ordering::Relaxed))
+        .with_observer(move |metrics: &EpochMetrics| raise.store(metrics.epoch == epochs, Ordering::Relaxed))
         .fit(Net::new(4, 1), Squares::dataset(90, 1))
         .unwrap();
     assert_eq!(trained.ended, Ended::Interrupted);

@@ -1,0 +1,42 @@
+use super::step_record::StepRecord;
+use crate::metrics::{Accuracy, EpochMetrics};
+
+/// A number of a step or an epoch with its name; `None` where it was not measured. Accuracies are fractions.
+pub(super) type Scalar = (&'static str, Option<f64>);
+
+/// The numbers of a step beside its position.
+pub(super) fn of_step(step: &StepRecord) -> [Scalar; 7] {
+    [
+        ("learning_rate", Some(step.learning_rate)),
+        ("loss", Some(step.loss)),
+        ("loss_frozen", step.loss_frozen),
+        ("loss_adaptive", Some(step.loss_adaptive)),
+        ("accuracy", Some(step.accuracy.fraction())),
+        ("gradient_norm", Some(step.gradient_norm)),
+        ("seconds", Some(step.seconds)),
+    ]
+}
+
+/// The numbers of an epoch beside its position. Those of single layers and of the objective, whose names depend on the
+/// model and the method, are not among them.
+pub(super) fn of_epoch(epoch: &EpochMetrics) -> [Scalar; 15] {
+    let fraction = |accuracy: Option<Accuracy>| accuracy.map(Accuracy::fraction);
+    let [ema_clean, ema_robust] = [0, 1].map(|place| epoch.ema_accuracy.map(|pair| pair[place]));
+    [
+        ("learning_rate", Some(epoch.learning_rate)),
+        ("loss", Some(epoch.loss)),
+        ("loss_frozen", epoch.loss_frozen),
+        ("loss_adaptive", Some(epoch.loss_adaptive)),
+        ("train_adversarial_accuracy", Some(epoch.train_adversarial_accuracy.fraction())),
+        ("train_clean_accuracy", fraction(epoch.train_clean_accuracy)),
+        ("validation_clean_accuracy", fraction(epoch.validation_clean_accuracy)),
+        ("validation_robust_accuracy", fraction(epoch.validation_robust_accuracy)),
+        ("ema_clean_accuracy", fraction(ema_clean)),
+        ("ema_robust_accuracy", fraction(ema_robust)),
+        ("gradient_norm", Some(epoch.gradient_norm)),
+        ("skipped_batches", Some(epoch.skipped_batches as f64)),
+        ("images_per_second", Some(epoch.images_per_second)),
+        ("seconds", Some(epoch.seconds)),
+        ("seconds_waiting", Some(epoch.seconds_waiting)),
+    ]
+}

@@ -1,0 +1,78 @@
+use std::io::{self, ErrorKind, Read};
+
+use super::crc32c::masked_crc32c;
+
+/// A record of a TFRecord file, in little-endian order: the length of the data in 8 bytes, its checksum in 4, the data, and
+/// their checksum in 4.
+pub(super) fn encode(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    let checksum = |bytes: &[u8]| masked_crc32c(bytes).to_le_bytes();
+    [&length, checksum(&length).as_slice(), data, &checksum(data)].concat()
+}
+
+/// The number of bytes of a file up to the first record that is incomplete or damaged.
+pub(super) fn whole_bytes(file: impl Read) -> io::Result<u64> {
+    let mut reader = io::BufReader::new(file);
+    let mut whole = 0;
+    while let Some(length) = whole_record(&mut reader)? {
+        whole += length;
+    }
+    Ok(whole)
+}
+
+/// Reads a record and returns its length in the file; `None` where there is no whole one.
+fn whole_record(reader: &mut impl Read) -> io::Result<Option<u64>> {
+    let (mut length, mut checksum) = ([0; 8], [0; 4]);
+    if !filled(reader, &mut length)? || !filled(reader, &mut checksum)? {
+        return Ok(None);
+    }
+    if masked_crc32c(&length) != u32::from_le_bytes(checksum) {
+        return Ok(None);
+    }
+    let length = u64::from_le_bytes(length);
+    let mut data = Vec::new();
+    reader.take(length).read_to_end(&mut data)?;
+    if data.len() as u64 != length || !filled(reader, &mut checksum)? {
+        return Ok(None);
+    }
+    let whole = masked_crc32c(&data) == u32::from_le_bytes(checksum);
+    Ok(whole.then_some(8 + 4 + length + 4))
+}
+
+/// Fills the buffer; false where the file ends before.
+fn filled(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    match reader.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_by_hand() {
+        let record = encode(b"123456789");
+        assert_eq!(record.len(), 8 + 4 + 9 + 4);
+        assert_eq!(record[..8], [9, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(record[12..21], *b"123456789");
+        // 0x2507c60d + 0xa282ead8, see the checksum's own test.
+        assert_eq!(record[21..], 0xc78a_b0e5u32.to_le_bytes());
+    }
+
+    #[test]
+    fn whole_records_end_at_every_missing_or_altered_byte() {
+        let (first, second) = (encode(b"first"), encode(b"second record"));
+        let both = [first.as_slice(), &second].concat();
+        assert_eq!(whole_bytes(both.as_slice()).unwrap(), both.len() as u64);
+        assert_eq!(whole_bytes([].as_slice()).unwrap(), 0);
+        for place in first.len()..both.len() {
+            assert_eq!(whole_bytes(&both[..place]).unwrap(), first.len() as u64, "cut at {place}");
+            let mut altered = both.clone();
+            altered[place] ^= 1;
+            assert_eq!(whole_bytes(altered.as_slice()).unwrap(), first.len() as u64, "altered at {place}");
+        }
+    }
+}
