@@ -3,9 +3,6 @@
 //! `cargo bench --bench attacks`: compare the rows of one run. The net is the MNIST one with random weights, the images
 //! are noise, and epsilon is so small that every sample withstands: the work is the same on every device.
 
-#[path = "../tests/it/support/mod.rs"]
-mod support;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::attack::{
@@ -38,7 +35,7 @@ fn attacks(norm: Norm) -> Vec<Box<dyn Attack>> {
 }
 
 fn throughput(criterion: &mut Criterion) {
-    for (name, device) in support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         let net = ModelConfig::new(Architecture::MnistCnn, 10).init(&device).unwrap().valid();
         let victim = |images: Tensor<4>| net.forward(images);
         let samples = samples(&net, &device);

@@ -3,9 +3,6 @@
 //! `cargo bench --bench layer` prints the times of every row, and then the ratios that docs/layer.md states: of times
 //! measured in turns, less what the row without a layer takes in the same turn.
 
-#[path = "../tests/it/support/mod.rs"]
-mod support;
-
 use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -39,7 +36,7 @@ fn main() {
         again.args(std::env::args_os().skip(1)).envs(ALLOCATOR.map(|name| (name, "4294967296")));
         std::process::exit(again.status().expect("the same program starts").code().unwrap_or(1));
     }
-    for (choice, device) in support::devices() {
+    for (choice, device) in burn_twins_tests::devices() {
         let device = device.autodiff();
         for shape in SHAPES {
             compare(&choice, shape, &device);

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::robust_mnist::{load, victim};
-use crate::support::shared;
 use burn::tensor::Tensor;
 use burn_twins::attack::{
     AutoAttackConfig, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
 };
 use burn_twins::models::Net;
+use twins_testing::shared;
+
+use crate::robust_mnist::{load, victim};
 
 /// By which attack each image was broken.
 type Verdicts = BTreeMap<u64, Option<String>>;

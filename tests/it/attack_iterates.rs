@@ -1,12 +1,12 @@
 //! PGD's iterates against the reference implementation, on every device of `TWINS_DEVICES`.
 
-use crate::attack_support::{Golden, difference, host};
 use burn::tensor::Tensor;
 use burn_twins::attack::{Attack, Norm, PgdConfig, ThreatModel};
+use twins_attack_testing::{Golden, difference, host};
 
 #[test]
 fn pgd_follows_the_reference_on_every_device() {
-    for (name, device) in crate::support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         let golden = Golden::read_to(device);
         let net = golden.net();
         let victim = |images: Tensor<4>| net.forward(images);

@@ -4,12 +4,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::attack_support::attacks::attacks;
-use crate::attack_support::{Golden, ROUNDING, difference, host, margins};
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
     Attack, AutoAttackConfig, Evaluation, Norm, Replica, RobustnessEvaluation, Silent, ThreatModel, Version,
 };
+use twins_attack_testing::{Golden, ROUNDING, attacks, difference, host, margins};
 
 const CLASSES: usize = 6;
 
@@ -43,7 +42,7 @@ fn run(golden: &Golden, threat: ThreatModel) -> Vec<(String, Found)> {
 
 #[test]
 fn every_attack_does_the_same_on_every_device() {
-    for (name, device) in crate::support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         let (here, cpu) = (Golden::read_to(device), Golden::read_to(Device::flex()));
         let samples = cpu.samples();
         let row = samples.image(0).len();
@@ -95,7 +94,7 @@ fn two_backends_share_an_evaluation() {
     let verdicts = |evaluation: &Evaluation| -> Vec<_> {
         evaluation.report.samples.iter().map(|sample| sample.broken_by.clone()).collect()
     };
-    for (name, device) in crate::support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         let other = Golden::read_to(device.clone());
         let (net, asked) = (other.net(), AtomicUsize::new(0));
         let there = |images: Tensor<4>| {

@@ -1,15 +1,15 @@
 //! A training that the CPU shares with each device of `TWINS_DEVICES`.
 
-use crate::train_support::{Net, Squares, difference};
 use burn::module::Module;
 use burn::tensor::Device;
 use burn_twins::DeviceChoice;
 use burn_twins::attack::Norm;
 use burn_twins::train::{AdversaryConfig, Method, TrainConfig, Trained};
+use twins_train_testing::{Net, Squares, difference};
 
 /// The steps of L2 are smooth in the gradient: a sign that rounding turns would not be.
 fn config(synchronised: bool) -> TrainConfig {
-    crate::train_support::config(Method::TwinsAt)
+    twins_train_testing::config(Method::TwinsAt)
         .with_epochs(1)
         .with_sync_statistics(synchronised)
         .with_adversary(AdversaryConfig::new(Norm::L2, 0.3, 2, 0.2))
@@ -18,7 +18,7 @@ fn config(synchronised: bool) -> TrainConfig {
 /// Three steps on 48 images in batches of 16.
 fn train(devices: [&Device; 2], synchronised: bool) -> Trained<Net> {
     let trainer =
-        crate::train_support::trainer(config(synchronised)).with_devices(devices.map(Clone::clone).to_vec());
+        twins_train_testing::trainer(config(synchronised)).with_devices(devices.map(Clone::clone).to_vec());
     let trained = trainer.fit(Net::new(4, 1), Squares::dataset(53, 1)).unwrap();
     assert!(trained.last.devices().into_iter().all(|place| place.inner() == *devices[0]));
     trained
@@ -31,7 +31,7 @@ const TOLERANCE: f32 = 1e-5;
 #[test]
 fn two_backends_share_a_training() {
     let cpu = Device::flex();
-    for (choice, device) in crate::support::devices() {
+    for (choice, device) in burn_twins_tests::devices() {
         for synchronised in [false, true] {
             let expected = train([&cpu, &cpu], synchronised);
             let pairs = match choice {

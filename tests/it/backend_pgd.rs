@@ -6,10 +6,11 @@
 
 use std::time::Instant;
 
-use crate::robust_mnist::{load_to, victim};
-use crate::support::shared;
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{Attack, Norm, PgdConfig, ThreatModel};
+use twins_testing::shared;
+
+use crate::robust_mnist::{load_to, victim};
 
 /// Logits of this network reach 40, where float32 values are 4e-6 apart, and are sums of up to 1 568 products whose order
 /// differs from backend to backend: some tens of roundings. Seen: 2e-5.
@@ -53,7 +54,7 @@ fn measure(device: &Device, images: usize) -> Option<Found> {
 
 fn compare(expected: &Expected) {
     let Some(reference) = measure(&Device::flex(), expected.images) else { return };
-    for (name, device) in crate::support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         let begin = Instant::now();
         let found = measure(&device, expected.images).expect("it was there for the reference");
         let off = found.logits.iter().zip(&reference.logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::robust_mnist::{load_to, victim};
-use crate::support::shared;
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
     AtPrecision, Attack, AttackError, Classifier, Norm, PgdConfig, Precision, Samples, SettingError,
@@ -17,6 +15,9 @@ use burn_twins::attack::{
 use burn_twins::data::{BuiltinDataset, Part, Task};
 use burn_twins::models::{Architecture, ModelConfig};
 use burn_twins::train::{ExistingRun, TrainConfig, Trainer};
+use twins_testing::shared;
+
+use crate::robust_mnist::{load_to, victim};
 
 struct Found {
     robust: Vec<bool>,
@@ -57,7 +58,7 @@ fn measure(device: &Device, images: usize, precision: Precision) -> Option<Found
 
 /// `tolerance`: by how many images robust accuracy may differ.
 fn compare(images: usize, tolerance: usize) {
-    for (name, device) in crate::support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         let Some(single) = measure(&device, images, Precision::F32) else { return };
         let count = |found: &Found| found.robust.iter().filter(|robust| **robust).count();
         println!(
@@ -104,7 +105,7 @@ fn so_it_does_on_all_test_images() {
 
 #[test]
 fn a_device_without_the_precision_says_so() {
-    for (name, device) in crate::support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         for precision in Precision::ALL {
             let supported = device.supports_dtype(precision.dtype());
             let outcome = precision.check(&device);
@@ -121,7 +122,7 @@ fn a_device_without_the_precision_says_so() {
 #[test]
 fn training_without_the_precision_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, device) in crate::support::devices() {
+    for (name, device) in burn_twins_tests::devices() {
         let missing = Precision::ALL.into_iter().find(|precision| precision.check(&device).is_err());
         let Some(precision) = missing else { continue };
         let net = ModelConfig::new(Architecture::TinyResNet, 10).init(&device).unwrap();

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::train_support::{Net, Squares, difference};
 use burn::module::Module;
 use burn::tensor::Device;
 use burn_twins::DeviceChoice;
@@ -14,6 +13,7 @@ use burn_twins::train::{
     AdversaryConfig, Ended, ExistingRun, Loss, Method, Objective, TrainConfig, Trained, TrainingBatch,
     TwinsAt, Weights,
 };
+use twins_train_testing::{Net, Squares, difference};
 
 /// Steps of the whole training: two epochs of 36 images in batches of 16, 16 and 4.
 const STEPS: usize = 6;
@@ -49,7 +49,7 @@ impl Objective<Net> for Noted {
 
 /// The steps of L2 are smooth in the gradient: a sign that rounding turns would not be.
 fn config() -> TrainConfig {
-    crate::train_support::config(Method::TwinsAt)
+    twins_train_testing::config(Method::TwinsAt)
         .with_epochs(2)
         .with_ema_decay(0.9)
         .with_adversary(AdversaryConfig::new(Norm::L2, 0.3, 2, 0.2))
@@ -59,7 +59,7 @@ fn config() -> TrainConfig {
 fn train(device: &Device, seed: u64, run: Option<&Path>, stop_at: Option<usize>) -> (Trained<Net>, Seen) {
     let (seen, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
     let objective = Noted { seen: Arc::clone(&seen), stop: stop.clone(), stop_at };
-    let trainer = crate::train_support::trainer(config()).with_objective(objective).with_stop_flag(stop);
+    let trainer = twins_train_testing::trainer(config()).with_objective(objective).with_stop_flag(stop);
     let trainer = match run {
         Some(run) => trainer.with_run_directory(run, ExistingRun::Resume),
         None => trainer,
@@ -89,7 +89,7 @@ const TOLERANCE: f32 = 1e-5;
 #[test]
 fn a_run_goes_on_with_another_backend() {
     let cpu = ("cpu".to_owned(), Device::flex());
-    for (choice, device) in crate::support::devices() {
+    for (choice, device) in burn_twins_tests::devices() {
         let other = (choice.to_string(), device);
         let pairs = match choice {
             DeviceChoice::Cpu => vec![(&cpu, &cpu)],

@@ -1,8 +1,8 @@
 //! The estimate of a batch's memory.
 #![cfg(target_os = "linux")]
 
-use crate::train_support::process::alone;
 use burn_twins::{BatchMemory, available_memory};
+use twins_testing::alone;
 
 /// 40 MiB that stay whatever the batch, and 8 MiB for each image.
 fn run(images: usize) -> Result<(), std::convert::Infallible> {

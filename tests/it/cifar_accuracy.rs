@@ -12,8 +12,8 @@ use burn_twins::models::{Architecture, ImportOptions, ModelConfig, load_weights}
 
 #[test]
 fn resnet20_sees_what_it_sees_in_pytorch() {
-    let Some(weights) = crate::support::shared("models/cifar_resnet20.th") else { return };
-    let Some(archive) = crate::support::shared("data/cifar10-jpeg-test.tar.gz") else { return };
+    let Some(weights) = twins_testing::shared("models/cifar_resnet20.th") else { return };
+    let Some(archive) = twins_testing::shared("data/cifar10-jpeg-test.tar.gz") else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(archive).unwrap()));
     archive.unpack(folder.path()).unwrap();

@@ -17,8 +17,8 @@ const EVERY_STEP: u64 = 101 + 9 * 101 + 9 * 200 + 5001;
 
 /// The evaluation of every `stride`-th image, so that all classes (which are the folders) are there.
 fn evaluate(count: usize) -> Option<Report> {
-    let weights = crate::support::shared("models/cifar_resnet20.th")?;
-    let archive = crate::support::shared("data/cifar10-jpeg-test.tar.gz")?;
+    let weights = twins_testing::shared("models/cifar_resnet20.th")?;
+    let archive = twins_testing::shared("data/cifar10-jpeg-test.tar.gz")?;
     let folder = tempfile::tempdir().unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(archive).unwrap()));
     archive.unpack(folder.path()).unwrap();

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 /// The network and its 10 000 test images, JPEG files in the folder; `None` where `TWINS_SHARED` is not set.
 fn load() -> Option<(Net, Arc<dyn ImageDataset>, TempDir)> {
-    let weights = crate::support::shared("models/cifar_resnet20_pgd.pth")?;
-    let archive = crate::support::shared("data/cifar10-jpeg-test.tar.gz")?;
+    let weights = twins_testing::shared("models/cifar_resnet20_pgd.pth")?;
+    let archive = twins_testing::shared("data/cifar10-jpeg-test.tar.gz")?;
     let folder = tempfile::tempdir().unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(archive).unwrap()));
     archive.unpack(folder.path()).unwrap();

@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use twins_testing::example;
+
 #[test]
 fn a_foreign_model_data_set_and_objective_are_trained() {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("custom_training");
+    let binary = example("custom_training");
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(&binary).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -6,11 +6,10 @@ use std::process::{Command, Output};
 use burn::tensor::Device;
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, save_model};
 use serde_json::Value;
+use twins_testing::example;
 
 fn evaluate(folder: &Path, more: &[&str]) -> Output {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("evaluate");
-    assert!(binary.exists(), "{} is missing: cargo build --example evaluate", binary.display());
+    let binary = example("evaluate");
     let fixed = ["--weights", "net.safetensors", "--arch", "tiny-resnet", "--data", "builtin"];
     let mut command = Command::new(binary);
     command.current_dir(folder).args(fixed).args(["--limit", "60", "--threads", "2"]).args(more);

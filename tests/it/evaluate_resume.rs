@@ -11,12 +11,11 @@ use burn_twins::attack::{Journal, SampleSource};
 use burn_twins::data::{DataSource, Part, Task};
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, Wings, export_weights, save_model};
 use serde_json::Value;
+use twins_testing::example;
 
 /// Cargo builds the examples along with the tests, next to their folder.
 fn evaluate(folder: &Path, more: &[&str]) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("evaluate");
-    assert!(binary.exists(), "{} is missing: cargo build --example evaluate", binary.display());
+    let binary = example("evaluate");
     let mut command = Command::new(binary);
     command.current_dir(folder).args(["--arch", "tiny-resnet", "--data", "builtin"]);
     if !more.contains(&"--attack") {

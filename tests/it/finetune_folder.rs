@@ -14,11 +14,10 @@ use burn_twins::experiment::{DataConfig, Parts, TestImages, TestPart, silent};
 use burn_twins::models::{Architecture, HeldOut, ModelCard, ModelConfig, Net, load_model, save_model};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
+use twins_testing::example;
 
 fn run(name: &str, folder: &Path, arguments: &[&str]) -> Output {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
-    assert!(binary.exists(), "{} is missing: build it with --example {name}", binary.display());
+    let binary = example(name);
     Command::new(binary).current_dir(folder).args(arguments).output().unwrap()
 }
 

@@ -6,22 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use crate::support::shared;
 use burn::tensor::Device;
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, load_model, save_model};
 use flate2::read::GzDecoder;
 use serde_json::Value;
-
-/// An example's program: Cargo builds the examples along with the tests, next to their folder.
-fn example(name: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
-    assert!(binary.exists(), "{} is missing: build it with --example {name}", binary.display());
-    Command::new(binary)
-}
+use twins_testing::{example, repository, shared};
 
 fn run(name: &str, arguments: &[&str]) -> Output {
-    example(name).args(arguments).output().unwrap()
+    Command::new(example(name)).args(arguments).output().unwrap()
 }
 
 /// What a run that must succeed printed.
@@ -328,7 +320,7 @@ fn weights_with_other_names_are_read_by_every_program() {
 
 /// A file below the crates' golden folders.
 fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(path)
+    repository().join("crates").join(path)
 }
 
 #[test]

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use twins_testing::example;
 
 fn finetune(folder: &Path, arguments: &[&str]) -> Output {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("finetune");
-    assert!(binary.exists(), "{} is missing: build it with --example finetune", binary.display());
+    let binary = example("finetune");
     Command::new(binary).current_dir(folder).args(arguments).output().unwrap()
 }
 

@@ -1,7 +1,6 @@
 //! The net, the expected values and the comparison of the golden training steps.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -72,8 +71,8 @@ impl Golden {
     }
 
     pub fn read(case: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("crates/twins-train/tests/golden/{case}.safetensors"));
+        let path =
+            twins_testing::repository().join(format!("crates/twins-train/tests/golden/{case}.safetensors"));
         let bytes = std::fs::read(path).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();

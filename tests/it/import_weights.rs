@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use crate::support::{devices, shared};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::models::{
     Architecture, ImportOptions, ModelCard, ModelConfig, ModelError, Net, WeightFormat, load_model,
     load_pretrained, load_weights, save_model,
 };
+use burn_twins_tests::devices;
 use safetensors::tensor::{Dtype, TensorView};
+use twins_testing::shared;
 
 /// Logits of the first MNIST test image as PyTorch 2.6 prints them.
 const LOGITS: [f32; 10] =
@@ -341,5 +342,5 @@ fn files_that_may_not_be_read_are_told() {
 
 #[cfg(unix)]
 fn golden_png() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/twins-data/tests/golden/jpeg/decoded/class/grey.png")
+    twins_testing::repository().join("crates/twins-data/tests/golden/jpeg/decoded/class/grey.png")
 }

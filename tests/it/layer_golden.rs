@@ -53,8 +53,7 @@ struct Golden {
 impl Golden {
     fn read() -> Self {
         let bytes =
-            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/layer/layer.safetensors"))
-                .unwrap();
+            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/layer/layer.safetensors")).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let settings = header.metadata().clone().unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -161,7 +160,7 @@ impl Golden {
 
 #[test]
 fn the_layer_computes_what_pytorch_computes() {
-    for (choice, device) in crate::support::devices() {
+    for (choice, device) in burn_twins_tests::devices() {
         let mut golden = Golden::read();
         for shape in SHAPES {
             for wing in WINGS {
@@ -186,7 +185,7 @@ fn the_layer_computes_what_pytorch_computes() {
 /// Half precision where the device has it, against float32 of the same device and the same rounded values.
 #[test]
 fn half_precision_follows_single_precision() {
-    for (choice, device) in crate::support::devices() {
+    for (choice, device) in burn_twins_tests::devices() {
         for dtype in [DType::F16, DType::BF16] {
             if !device.supports_dtype(dtype) {
                 println!("{choice}: no {dtype:?}");

@@ -35,7 +35,7 @@ fn more_channels_than_groups_of_threads() {
 }
 
 fn agrees(shape: [usize; 4], wings: &[Wing]) {
-    for (choice, device) in crate::support::devices() {
+    for (choice, device) in burn_twins_tests::devices() {
         for &wing in wings {
             for relu in [false, true] {
                 let single = run(&device, DType::F32, shape, wing, relu);

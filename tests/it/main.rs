@@ -1,15 +1,7 @@
-//! The integration tests of the whole workspace and of its examples, one module per topic.
+//! The tests of the whole workspace, of its examples and of every backend, one module per topic.
 
 mod golden_steps;
 mod robust_mnist;
-mod support;
-
-#[allow(dead_code)] // `twins-attack` uses the rest.
-#[path = "../../crates/twins-attack/tests/it/support/mod.rs"]
-mod attack_support;
-#[allow(dead_code)] // `twins-train` uses the rest.
-#[path = "../../crates/twins-train/tests/it/support/mod.rs"]
-mod train_support;
 
 mod attack_independence;
 mod attack_iterates;

@@ -6,8 +6,6 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::robust_mnist::{load, victim};
-use crate::support::shared;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::attack::{
     Apgd, ApgdConfig, Attack, AutoAttackConfig, Depth, FabConfig, L1Phases, Loss, Norm, Report, Returned,
@@ -15,6 +13,9 @@ use burn_twins::attack::{
 };
 use burn_twins::models::Net;
 use safetensors::SafeTensors;
+use twins_testing::shared;
+
+use crate::robust_mnist::{load, victim};
 
 struct Golden(Vec<u8>);
 

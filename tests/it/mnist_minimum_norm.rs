@@ -4,18 +4,19 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::robust_mnist::{load, victim};
-use crate::support::shared;
 use burn::tensor::Tensor;
 use burn_twins::attack::{
     Attack, DdnConfig, Depth, FabConfig, FmnConfig, L2Projection, Norm, Samples, SigmaZeroConfig, ThreatModel,
 };
 use burn_twins::models::Net;
 use safetensors::SafeTensors;
+use twins_testing::shared;
+
+use crate::robust_mnist::{load, victim};
 
 /// The distances that the reference found on the 200 images; infinite where it found nothing.
 fn reference(case: &str) -> Vec<f32> {
-    let file = "tests/golden/mnist_minimum_norm/mnist_minimum_norm.safetensors";
+    let file = "golden/mnist_minimum_norm/mnist_minimum_norm.safetensors";
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let words = file.tensor(case).unwrap().data().as_chunks::<4>().0;

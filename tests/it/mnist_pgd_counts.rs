@@ -3,9 +3,10 @@
 
 use std::time::Instant;
 
-use crate::robust_mnist::{load, victim};
-use crate::support::shared;
 use burn_twins::attack::{Attack, Norm, Pgd, PgdConfig, ThreatModel, accuracy};
+use twins_testing::shared;
+
+use crate::robust_mnist::{load, victim};
 
 /// Float rounding turns a few images from one machine to the next; the counts' provider found it to be at most this.
 const ROUNDING: usize = 5;

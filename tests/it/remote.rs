@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::attack_support::{Golden, difference, host};
-use crate::support::server::Server;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_twins::DeviceChoice;
@@ -17,6 +15,8 @@ use burn_twins::attack::{
 };
 use burn_twins::nn::{TwinsBatchNormConfig, TwinsModule, Wing};
 use burn_twins::train::{Sgd, StepSettings, TrainingBatch, TwinsAt, step};
+use burn_twins_tests::Server;
+use twins_attack_testing::{Golden, difference, host};
 
 /// The server runs the same kernels, on batches of another size: a few hundred roundings of a gradient whose step has at
 /// most unit length, as in `backend_attacks`.

@@ -23,7 +23,7 @@ struct Case {
 
 impl Case {
     fn three_steps(&self) {
-        for (name, device) in crate::support::devices() {
+        for (name, device) in burn_twins_tests::devices() {
             let worst = self.three_steps_on(device);
             println!("{} on {name}: largest relative error {worst:e}", self.name);
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Mutex;
 
-use crate::support::{Golden, difference, host};
 use burn::tensor::Tensor;
 use twins_attack::{Apgd, ApgdConfig, Attack, L1Phases, Loss, Norm, Returned, Targets, ThreatModel};
+use twins_attack_testing::{Golden, difference, host};
 
 fn attack(norm: Norm, loss: Loss, targets: Targets, returned: Returned) -> Apgd {
     let epsilon = match norm {

@@ -2,14 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::ensemble::{autoattack, evaluate, timeless};
-use crate::support::temporary::{Folder, Killer, resumable};
-use crate::support::{Golden, host};
 use burn::tensor::Tensor;
 use twins_attack::{
     AttackError, AutoAttackConfig, Evaluation, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel,
     Version, Warning,
 };
+use twins_attack_testing::{Folder, Golden, Killer, autoattack, evaluate, host, resumable, timeless};
 
 #[test]
 fn results_do_not_depend_on_the_batch() {
@@ -88,7 +86,7 @@ fn an_interrupted_evaluation_ends_with_the_same_report() {
     }
     let mut watcher = Killer::after_batches(usize::MAX);
     autoattack(Norm::L2).evaluate(&victim, &samples, &mut watcher).unwrap();
-    assert!(watcher.last_share > 0.99, "{}", watcher.last_share);
+    assert!(watcher.last_fraction > 0.99, "{}", watcher.last_fraction);
 }
 
 #[test]

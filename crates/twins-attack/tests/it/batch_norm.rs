@@ -1,6 +1,5 @@
 //! Attacks leave a model with stock batch normalisation as it was, to the bit.
 
-use crate::support::attacks::attacks;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
@@ -9,6 +8,7 @@ use proptest::prelude::*;
 use twins_attack::{
     AutoAttackConfig, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel, Version, predictions,
 };
+use twins_attack_testing::attacks;
 
 #[derive(Module, Debug)]
 pub(crate) struct Net {

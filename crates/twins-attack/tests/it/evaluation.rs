@@ -6,10 +6,7 @@ use twins_attack::{
     Norm, PgdConfig, Report, RobustnessEvaluation, Sample, Samples, Silent, SquareConfig, Start, Targets,
     ThreatModel, Version, Warning,
 };
-
-use crate::support::ensemble::timeless;
-use crate::support::temporary::{Folder, Killer, resumable};
-use crate::support::{Golden, host};
+use twins_attack_testing::{Folder, Golden, Killer, host, resumable, timeless};
 
 type Attacks = Vec<Box<dyn Attack>>;
 

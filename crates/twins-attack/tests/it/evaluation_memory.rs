@@ -10,6 +10,7 @@ use twins_attack::{
     ApgdConfig, ExistingJournal, Journal, Norm, Observer, Outcome, Progress, Replica, RobustnessEvaluation,
     SampleSource, SampleStream, Silent, SourceError, SquareConfig, ThreatModel,
 };
+use twins_testing::{peak_memory, resident_memory};
 
 const MIB: f64 = 1_048_576.0;
 const SIZES: &str = "TWINS_EVALUATION_MEMORY";
@@ -53,10 +54,9 @@ fn channel_means(images: Tensor<4>) -> Tensor<2> {
     images.reshape([n, channels, height * width]).mean_dim(2).reshape([n, channels]) * 10.0
 }
 
-fn status(field: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+/// In MiB.
+fn mebibytes(memory: Option<u64>) -> f64 {
+    memory.expect("Linux reports it") as f64 / MIB
 }
 
 /// Notes the memory in use.
@@ -75,7 +75,7 @@ impl Observer for Measured {
     }
 
     fn progress(&mut self, _progress: &Progress<'_>) -> ControlFlow<()> {
-        let now = status("VmRSS:");
+        let now = mebibytes(resident_memory());
         self.most = self.most.max(now);
         if self.outcomes <= self.fifth {
             self.early = self.early.max(now);
@@ -117,7 +117,7 @@ fn child() {
         "MEASURED {} {} {} {} {broken} {bytes} {seconds}",
         measured.early,
         measured.most,
-        status("VmHWM:"),
+        mebibytes(peak_memory()),
         measured.outcomes
     );
 }

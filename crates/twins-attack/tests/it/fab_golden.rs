@@ -1,8 +1,8 @@
 //! FAB-T against the reference.
 
-use crate::support::{Golden, host};
 use burn::tensor::{Device, Tensor};
 use twins_attack::{Attack, Depth, FabCandidates, FabConfig, Norm, Samples, Targets, ThreatModel};
+use twins_attack_testing::{Golden, host};
 
 /// The distances of the 8 samples, to 5 targets each, by rank.
 fn distances(golden: &Golden, norm: Norm, candidates: FabCandidates) -> Vec<f32> {

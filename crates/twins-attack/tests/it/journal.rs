@@ -5,10 +5,7 @@ use twins_attack::{
     AttackError, Classifier, Coverage, ExistingJournal, Journal, JournalError, Norm, RobustnessEvaluation,
     Samples, Silent,
 };
-
-use crate::support::Golden;
-use crate::support::ensemble::autoattack;
-use crate::support::temporary::{Folder, Killer, resumable};
+use twins_attack_testing::{Folder, Golden, Killer, autoattack, resumable};
 
 fn refused(
     evaluation: RobustnessEvaluation,

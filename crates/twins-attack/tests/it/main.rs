@@ -1,7 +1,5 @@
 //! The integration tests of `twins-attack`, one module per topic.
 
-mod support;
-
 mod apgd_golden;
 mod autoattack;
 mod bad_input;

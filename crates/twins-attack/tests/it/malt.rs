@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
-use crate::support::Golden;
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
     ApgdConfig, Attack, AttackError, Attempt, Criterion, FmnConfig, Model, Norm, PgdConfig, Sample, Targets,
     ThreatModel,
 };
+use twins_attack_testing::Golden;
 
 /// Writes down what each run aims at, and changes nothing.
 #[derive(Debug)]

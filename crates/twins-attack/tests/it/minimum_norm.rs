@@ -1,11 +1,11 @@
 //! What DDN, FMN and σ-zero promise besides the paths of their references.
 
-use crate::support::{Golden, difference, host};
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
     Attack, AttackOutput, Criterion, DdnConfig, Depth, FmnConfig, Norm, Samples, SigmaZeroConfig, Targets,
     ThreatModel,
 };
+use twins_attack_testing::{Golden, difference, host};
 
 /// FMN in every norm, with the overshoot that L2 needs, DDN and σ-zero; `scale` is a fraction of a typical distance.
 fn attacks(depth: Depth, scale: f32) -> Vec<Box<dyn Attack>> {

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use crate::support::{Golden, difference, host};
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
     Attack, AttackOutput, DdnConfig, FmnConfig, L2Projection, Norm, SigmaZeroConfig, ThreatModel,
 };
+use twins_attack_testing::{Golden, difference, host};
 
 /// Larger than any image's distance to the farthest corner of the box: every adversarial example counts.
 fn unbounded(norm: Norm) -> ThreatModel {

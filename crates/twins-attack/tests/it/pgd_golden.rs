@@ -1,8 +1,8 @@
 //! PGD against the reference, and its two forms against each other.
 
-use crate::support::{Golden, difference, host};
 use burn::tensor::{Device, Tensor};
 use twins_attack::{Attack, Loss, Norm, Pgd, PgdConfig, Returned, Samples, Start, Targets, ThreatModel};
+use twins_attack_testing::{Golden, difference, host};
 
 fn threat(norm: Norm) -> ThreatModel {
     let epsilon = match norm {

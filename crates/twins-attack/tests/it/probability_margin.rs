@@ -1,8 +1,8 @@
 //! The loss of PMA against the authors' code (see `tests/golden/minimum_norm/README.md`).
 
-use crate::support::{Golden, difference};
 use burn::tensor::Device;
 use twins_attack::{ApgdConfig, Attack, Loss, Norm, PgdConfig, Samples, Start, Targets, ThreatModel};
+use twins_attack_testing::{Golden, difference};
 
 #[test]
 fn values_and_gradients_are_those_of_the_reference() {

@@ -1,13 +1,12 @@
 //! What holds for every attack, norm, net and shape of images.
 
-use crate::support::attacks::{Repeated, attacks};
-use crate::support::{ROUNDING, margins};
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use twins_attack::{
     Attack, Draws, FabConfig, Norm, PgdConfig, Returned, RunSelection, Samples, SquareConfig, Start, Targets,
     ThreatModel, accuracy,
 };
+use twins_attack_testing::{ROUNDING, Repeated, attacks, margins};
 
 /// A net with one hidden layer, whose weights are drawn from a seed.
 struct Net {

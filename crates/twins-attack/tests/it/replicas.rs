@@ -3,11 +3,9 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::ensemble::{autoattack, evaluate, timeless};
-use crate::support::temporary::{Folder, Killer, resumable};
-use crate::support::{Golden, host};
 use burn::tensor::Tensor;
 use twins_attack::{AttackError, Evaluation, Journal, Norm, Replica, Samples, Silent};
+use twins_attack_testing::{Folder, Golden, Killer, autoattack, evaluate, host, resumable, timeless};
 
 /// Three times the images, so that every replica gets some.
 fn many(golden: &Golden) -> Samples {

@@ -6,10 +6,7 @@ use burn::tensor::{Device, Tensor};
 use twins_attack::{
     AttackError, Journal, Norm, Replica, SampleSource, SampleStream, Samples, Silent, SourceError,
 };
-
-use crate::support::ensemble::{autoattack, evaluate};
-use crate::support::temporary::{Folder, Killer, resumable};
-use crate::support::{Golden, host};
+use twins_attack_testing::{Folder, Golden, Killer, autoattack, evaluate, host, resumable};
 
 /// The synthetic images, three times, and how often they were read.
 struct Source {

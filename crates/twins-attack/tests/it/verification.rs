@@ -7,9 +7,7 @@ use twins_attack::{
     Attack, AttackError, Attempt, AutoAttackConfig, Criterion, Evaluation, Finding, Model, Norm, PgdConfig,
     Replica, RobustnessEvaluation, Sample, Samples, Silent, Targets, ThreatModel, Version,
 };
-
-use crate::support::host;
-use crate::support::temporary::{Folder, Killer, resumable};
+use twins_attack_testing::{Folder, Killer, host, resumable};
 
 /// The brighter of two pixels is the class.
 fn brighter(images: Tensor<4>) -> Tensor<2> {

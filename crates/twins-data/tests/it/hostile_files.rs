@@ -6,8 +6,6 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use crate::counting::peak;
-use crate::process::alone;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::codecs::jpeg::JpegEncoder;
@@ -18,6 +16,9 @@ use twins_data::{
     Channels, CifarDataset, CifarVariant, DataError, FolderConfig, Framing, ImageDataset, ListLayout,
     ListedDataset, MnistDataset, NonImages, Part,
 };
+use twins_testing::alone;
+
+use crate::counting::peak;
 
 /// A change to a file; positions are fractions of its length, of 2¹⁶.
 #[derive(Debug, Clone)]

@@ -1,7 +1,6 @@
 //! The integration tests of `twins-data`, one module per topic.
 
 mod counting;
-mod process;
 
 mod cifar_python;
 mod hostile_files;

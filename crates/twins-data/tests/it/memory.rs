@@ -3,13 +3,14 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use crate::counting::{live, peak};
-use crate::process::alone;
 use burn::tensor::Device;
 use burn_dataset::Dataset;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use twins_data::{Augmentation, DataError, FolderConfig, FolderDataset, Framing, ImageDataset, collate};
+use twins_testing::alone;
+
+use crate::counting::{live, peak};
 
 const MIB: usize = 1 << 20;
 

@@ -1,5 +1,3 @@
 //! The integration tests of `twins-models`, one module per topic.
 
-mod process;
-
 mod memory;

@@ -4,18 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use crate::process::alone;
 use burn::tensor::Device;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use twins_models::{Architecture, ImportOptions, ModelConfig, load_weights};
-
-/// Largest memory of this process so far, in bytes; `None` where the system does not tell.
-fn peak() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
-}
+use twins_testing::{alone, peak_memory};
 
 /// An archive whose only member is a deflated `x/data.pkl`.
 fn archive(pickle: &[u8], declared: u32) -> Vec<u8> {
@@ -88,11 +81,11 @@ fn load_bombs() {
         ("a shape that overflows", &huge_shape("[4611686018427387904,4]", 16), "safetensors header"),
         ("a shape beyond the file", &huge_shape("[1000000000]", 4_000_000_000), "safetensors header"),
     ];
-    let before = peak();
+    let before = peak_memory();
     for (what, bytes, reason) in cases {
         let message = message(&path, bytes);
         assert!(message.contains(reason), "{what}: {message}");
-        if let (Some(before), Some(now)) = (before, peak()) {
+        if let (Some(before), Some(now)) = (before, peak_memory()) {
             // The promise is four times the file's size and 64 MiB.
             let allowed = 4 * bytes.len() as u64 + (64 << 20);
             assert!(now - before <= allowed, "{what}: {} bytes", now - before);

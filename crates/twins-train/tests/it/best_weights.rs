@@ -7,8 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use safetensors::SafeTensors;
 use twins_train::{Best, EpochMetrics, ExistingRun, Method, Trained, Weights};
-
-use crate::support::{Net, Squares, config, cpus, trainer};
+use twins_train_testing::{Net, Squares, config, cpus, trainer};
 
 fn run(folder: &Path, devices: usize, stop: bool) -> Trained<Net> {
     trainer(config(Method::TwinsAt))

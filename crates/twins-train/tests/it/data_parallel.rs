@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Net, Squares, config, cpus, difference, trainer};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
@@ -15,6 +14,7 @@ use twins_train::{
     AdversaryConfig, At, AwpConfig, Ended, EvaluationProtocol, ImageClassifier, Loss, Method, Objective,
     ProgressDisplay, TrainConfig, Trained, Trainer, TrainingBatch, Weights, evaluate, evaluate_on,
 };
+use twins_train_testing::{Net, Squares, config, cpus, difference, trainer};
 
 /// A net without batch normalisation: no sample's logits depend on another's.
 #[derive(Module, Debug)]

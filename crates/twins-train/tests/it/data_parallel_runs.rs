@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::{Net, Squares, config, cpus, state, trainer};
 use twins_nn::Wing;
 use twins_train::{
     Ended, ExistingRun, Loss, Method, NonFinite, Objective, TrainConfig, Trained, TrainingBatch, TwinsAt,
     Weights,
 };
+use twins_train_testing::{Net, Squares, config, cpus, state, trainer};
 
 /// 90 images less 9 for validation in batches of 17 and 16.
 const STEPS: usize = 5;

@@ -5,16 +5,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::process::alone;
-use crate::support::{Net, Squares, config, cpus};
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use twins_nn::Wing;
+use twins_testing::alone;
 use twins_train::{
     At, Ended, ExistingRun, ImageClassifier, Loss, Method, Objective, ProbeConfig, ProgressDisplay,
     TrainConfig, Trained, Trainer, TrainingBatch, Tuning, Weights,
 };
+use twins_train_testing::{Net, Squares, config, cpus};
 
 /// Stock batch normalisation and dropout before a net.
 #[derive(Module, Debug)]

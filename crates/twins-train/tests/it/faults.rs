@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Net, Squares, config, state, trainer};
 use burn_dataset::Dataset;
 use twins_data::{DataError, ImageDataset, LabelledImage};
 use twins_nn::Wing;
@@ -12,6 +11,7 @@ use twins_train::{
     AdversaryConfig, ExistingRun, Loss, Method, Objective, TrainConfig, TrainError, TrainingBatch, TwinsAt,
     Weights, evaluate,
 };
+use twins_train_testing::{Net, Squares, config, state, trainer};
 
 /// TWINS-AT whose losses from a call on are changed.
 struct Faulty<F> {

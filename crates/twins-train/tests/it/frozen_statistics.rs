@@ -5,7 +5,7 @@ use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor};
 use twins_train::{ImageClassifier, Method, ProgressDisplay, TrainConfig, Trainer, Weights};
 
-use crate::support::{Net, Squares, config, cpus};
+use twins_train_testing::{Net, Squares, config, cpus};
 
 /// A stock batch normalisation before a net with a two-wing layer.
 #[derive(Module, Debug)]

@@ -7,8 +7,7 @@ use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use twins_nn::{TwinsBatchNorm, TwinsModule};
 use twins_train::{Ended, ExistingRun, FrozenFrom, Method, ProbeConfig, TrainConfig, Trained, Tuning};
-
-use crate::support::{Net, Squares, config, cpus, trainer};
+use twins_train_testing::{Net, Squares, config, cpus, trainer};
 
 /// Mean, variance, gamma and beta of both wings.
 fn wings(norm: &TwinsBatchNorm) -> [[Vec<f32>; 4]; 2] {

@@ -10,8 +10,8 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Net, Squares, config, tensors, trainer};
 use twins_train::{Ended, EpochMetrics, ExistingRun, Method, TrainConfig, TrainError, Trained};
+use twins_train_testing::{Net, Squares, config, tensors, trainer};
 
 const RUN: &str = "TWINS_TRAIN_FULL_DISK_RUN";
 /// So many that the metrics outgrow the checkpoints.

@@ -8,8 +8,7 @@ use twins_train::{
     AutoLora, AutoLoraConfig, ImageClassifier, Method, Objective, ProgressDisplay, TrainConfig, TrainError,
     Trainer, Tuning, Weights,
 };
-
-use crate::support::{Net, Squares, config};
+use twins_train_testing::{Net, Squares, config};
 
 /// A model whose head is declared first, and whose last linear layer, of the same size, is an auxiliary one.
 #[derive(Module, Debug)]

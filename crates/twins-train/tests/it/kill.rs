@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{Net, Squares, config, tensors, trainer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use twins_train::{ExistingRun, Method, TrainConfig};
+use twins_train_testing::{Net, Squares, config, tensors, trainer};
 
 const RUN: &str = "TWINS_TRAIN_KILLED_RUN";
 const KILLS: usize = 20;

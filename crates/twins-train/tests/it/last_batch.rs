@@ -16,8 +16,7 @@ use twins_train::{
     AdversaryConfig, EpochMetrics, ImageClassifier, Method, ProgressDisplay, Schedule, TrainConfig,
     TrainError, Trained, Trainer,
 };
-
-use crate::support::{Net, Squares, config, cpus, trainer};
+use twins_train_testing::{Net, Squares, config, cpus, trainer};
 
 const CHANNELS: usize = 8;
 const DEPTH: usize = 4;

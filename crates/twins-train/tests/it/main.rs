@@ -1,7 +1,5 @@
 //! The integration tests of `twins-train`, one module per topic.
 
-mod support;
-
 mod best_weights;
 mod data_parallel;
 mod data_parallel_runs;

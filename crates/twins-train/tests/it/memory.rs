@@ -2,16 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::process::alone;
-use crate::support::{Net, Squares, config, trainer};
+use twins_testing::{alone, resident_memory};
 use twins_train::{AwpConfig, EpochMetrics, Method, TrainConfig};
-
-/// Resident memory in bytes.
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
+use twins_train_testing::{Net, Squares, config, trainer};
 
 #[test]
 fn a_thousand_steps_do_not_grow() {
@@ -26,7 +19,9 @@ fn grows_not(config: TrainConfig) {
     let record = seen.clone();
     // 60 steps per epoch.
     trainer(config.with_epochs(21))
-        .with_observer(move |_: &EpochMetrics| record.lock().unwrap().push(resident()))
+        .with_observer(move |_: &EpochMetrics| {
+            record.lock().unwrap().push(resident_memory().expect("Linux reports it"))
+        })
         .fit(Net::new(4, 1), Squares::dataset(1067, 1))
         .unwrap();
     let seen = seen.lock().unwrap();

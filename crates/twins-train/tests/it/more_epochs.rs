@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use twins_train::{Ended, ExistingRun, Method, Schedule, TrainConfig, TrainError, Trained, Weights};
-
-use crate::support::{Net, Squares, config, state, trainer};
+use twins_train_testing::{Net, Squares, config, state, trainer};
 
 fn fit(config: TrainConfig, run: &Path) -> Result<Trained<Net>, TrainError> {
     trainer(config).with_run_directory(run, ExistingRun::Resume).fit(Net::new(4, 1), Squares::dataset(90, 1))

@@ -7,8 +7,7 @@ use twins_train::{
     Ended, EpochMetrics, ExistingRun, Method, Schedule, TrainConfig, TrainError, Trained, Trainer,
     ValidationConfig, Weights,
 };
-
-use crate::support::{Net, Squares, config, trainer};
+use twins_train_testing::{Net, Squares, config, trainer};
 
 fn without(method: Method) -> TrainConfig {
     config(method).with_validation(ValidationConfig::none())

@@ -11,7 +11,7 @@ use twins_train::{
     TrainConfig, TrainError, Trainer, TrainingBatch, Tuning, Weights,
 };
 
-use crate::support::{Net, Squares, config, cpus, state, trainer};
+use twins_train_testing::{Net, Squares, config, cpus, state, trainer};
 
 /// AT with a trained offset of every class's logit; the offset's penalty is the model's accuracy when the epoch began.
 #[derive(Clone, Default)]

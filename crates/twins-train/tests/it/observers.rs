@@ -8,8 +8,7 @@ use twins_train::{
     Completed, Ended, EpochMetrics, ExistingRun, Method, ObserverKind, StepRecord, TrainConfig, TrainError,
     Trained, Trainer, TrainingObserver,
 };
-
-use crate::support::{Net, Squares, config, state, trainer};
+use twins_train_testing::{Net, Squares, config, state, trainer};
 
 /// Five batches in an epoch of the test data.
 const STEPS: usize = 5;

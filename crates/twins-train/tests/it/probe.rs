@@ -8,8 +8,7 @@ use twins_train::{
     AwpConfig, Ended, EpochMetrics, ExistingRun, Method, ProbeConfig, Schedule, TrainConfig, TrainError,
     Trained, Tuning, Weights,
 };
-
-use crate::support::{Net, Squares, config, state, trainer};
+use twins_train_testing::{Net, Squares, config, state, trainer};
 
 /// Three epochs of probe and two of the full phase.
 fn two_phases(method: Method) -> TrainConfig {

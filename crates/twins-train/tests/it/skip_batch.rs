@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::{Net, Squares, config, state, trainer};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use twins_nn::{TwinsModule, Wing};
@@ -12,6 +11,7 @@ use twins_train::{
     AdversaryConfig, At, Ended, ExistingRun, Loss, Method, NonFinite, Objective, Sgd, StepSettings,
     TrainConfig, Trained, TrainingBatch, TwinsAt, Weights, step,
 };
+use twins_train_testing::{Net, Squares, config, state, trainer};
 
 /// 90 images less 9 for validation in batches of 17 and 16.
 const STEPS: usize = 5;

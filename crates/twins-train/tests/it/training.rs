@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::support::{Net, Squares, config, trainer};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -14,6 +13,7 @@ use twins_train::{
     ImageClassifier, Method, ProbeConfig, ProgressDisplay, Schedule, TrainConfig, TrainError, Trainer,
     Tuning, ValidationConfig, Weights, evaluate,
 };
+use twins_train_testing::{Net, Squares, config, trainer};
 
 #[test]
 fn every_method_learns() {

@@ -7,8 +7,7 @@ use twins_nn::Wing;
 use twins_train::{
     At, ImageClassifier, Loss, Method, Objective, TrainConfig, TrainingBatch, ValidationConfig,
 };
-
-use crate::support::{Net, Squares, config, trainer};
+use twins_train_testing::{Net, Squares, config, trainer};
 
 /// AT that notes the images that it trains on, to the bit.
 #[derive(Clone, Default)]

@@ -1,8 +1,7 @@
 //! The drift that a training records.
 
 use twins_train::{Method, Weights};
-
-use crate::support::{Net, Squares, config, trainer};
+use twins_train_testing::{Net, Squares, config, trainer};
 
 #[test]
 fn the_drift_is_that_of_the_weights() {

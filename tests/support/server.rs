@@ -1,11 +1,10 @@
-//! The example `serve` as a second process on this machine.
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use burn_twins::{DeviceChoice, RemoteAddress};
+use twins_testing::example;
 
-/// A server of the device `cpu`, which ends with this value.
+/// The example `serve` as a second process on this machine: a server of the device `cpu`, which ends when this is dropped.
 pub struct Server {
     process: Child,
     /// The address that it printed.
@@ -15,8 +14,7 @@ pub struct Server {
 impl Server {
     /// Starts one with these arguments, and with this token if it is not empty.
     pub fn start(arguments: &[&str], token: &str) -> Self {
-        let tests = std::env::current_exe().unwrap();
-        let binary = tests.parent().unwrap().parent().unwrap().join("examples").join("serve");
+        let binary = example("serve");
         let mut command = Command::new(&binary);
         command.args(arguments).env_remove(RemoteAddress::TOKEN_VARIABLE).env("RUST_LOG", "warn");
         if !token.is_empty() {

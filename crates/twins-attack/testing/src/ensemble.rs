@@ -1,13 +1,11 @@
-//! AutoAttack on the synthetic net, with few steps.
-
 use burn::tensor::Tensor;
 use twins_attack::{
     AutoAttackConfig, Evaluation, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
 };
 
-use super::Golden;
+use crate::golden::Golden;
 
-/// The standard ensemble with few steps.
+/// The standard ensemble with few steps, for the synthetic network.
 pub fn autoattack(norm: Norm) -> RobustnessEvaluation {
     let epsilon = match norm {
         Norm::Linf => 0.013,

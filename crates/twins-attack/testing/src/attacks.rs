@@ -1,5 +1,3 @@
-//! One of each attack, with few steps.
-
 use twins_attack::{
     ApgdConfig, Attack, Attempt, Criterion, DdnConfig, Depth, FabConfig, FmnConfig, Loss, Model, Norm,
     PgdConfig, Returned, RunSelection, Sample, SigmaZeroConfig, SquareConfig, Start, Targets, ThreatModel,

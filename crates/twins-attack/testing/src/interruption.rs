@@ -1,5 +1,3 @@
-//! Files and observers for evaluations that are interrupted.
-
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +8,8 @@ use twins_attack::{ExistingJournal, Observer, Outcome, Progress, RobustnessEvalu
 pub struct Folder(PathBuf);
 
 impl Folder {
+    /// A new folder among the temporary files.
+    #[allow(clippy::new_without_default, reason = "it touches the disk")]
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -35,20 +35,25 @@ pub fn resumable(evaluation: RobustnessEvaluation, folder: &Folder) -> Robustnes
     evaluation.with_journal(folder.journal(), "the net", ExistingJournal::Resume)
 }
 
-/// Breaks off after so many outcomes or batches.
+/// Interrupts an evaluation after a number of outcomes or batches.
 pub struct Killer {
+    /// Outcomes until the interruption.
     pub outcomes_left: usize,
+    /// Batches until the interruption.
     pub batches_left: usize,
-    pub last_share: f64,
+    /// The fraction that the last progress reported.
+    pub last_fraction: f64,
 }
 
 impl Killer {
+    /// After that many outcomes.
     pub fn after_outcomes(outcomes_left: usize) -> Self {
-        Self { outcomes_left, batches_left: usize::MAX, last_share: 0.0 }
+        Self { outcomes_left, batches_left: usize::MAX, last_fraction: 0.0 }
     }
 
+    /// After that many batches.
     pub fn after_batches(batches_left: usize) -> Self {
-        Self { outcomes_left: usize::MAX, batches_left, last_share: 0.0 }
+        Self { outcomes_left: usize::MAX, batches_left, last_fraction: 0.0 }
     }
 }
 
@@ -61,7 +66,7 @@ impl Observer for Killer {
     fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
         assert!((0.0..=1.0).contains(&progress.fraction) && progress.surviving.0 <= progress.surviving.1);
         assert!(progress.finished.0 <= progress.finished.1, "{progress:?}");
-        self.last_share = progress.fraction;
+        self.last_fraction = progress.fraction;
         self.batches_left -= 1;
         if self.batches_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

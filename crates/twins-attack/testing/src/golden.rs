@@ -1,38 +1,32 @@
-//! The synthetic net and its golden values (see `tests/golden/synthetic_attacks/README.md`).
-
-pub mod attacks;
-pub mod ensemble;
-pub mod temporary;
+use std::path::Path;
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
-use twins_attack::{Classifier, Samples};
+use twins_attack::Samples;
 
+/// The golden values of the synthetic network (see `tests/golden/synthetic_attacks/README.md`).
 pub struct Golden {
     bytes: Vec<u8>,
     device: Device,
 }
 
 impl Golden {
+    /// The values for the CPU.
     pub fn read() -> Self {
         Self::read_to(Device::flex())
     }
 
+    /// The values for a device.
     pub fn read_to(device: Device) -> Self {
         Self::open("synthetic_attacks", device)
     }
 
-    /// The values of another file that belong to the same net and images.
+    /// The values of another file that belong to the same network and images.
     pub fn open(name: &str, device: Device) -> Self {
-        // The root package's tests include this file too.
-        let crate_folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let file = format!("tests/golden/{name}/{name}.safetensors");
-        let path = [crate_folder.join(&file), crate_folder.join("crates/twins-attack").join(&file)]
-            .into_iter()
-            .find(|path| path.exists())
-            .expect("the golden file is part of the repository");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .with_file_name(format!("tests/golden/{name}/{name}.safetensors"));
         Self { bytes: std::fs::read(path).unwrap(), device }
     }
 
@@ -49,23 +43,28 @@ impl Golden {
         (view.shape().to_vec(), words)
     }
 
+    /// An entry of floats.
     pub fn values(&self, name: &str) -> Vec<f32> {
         self.words(name).1.into_iter().map(f32::from_le_bytes).collect()
     }
 
+    /// An entry of indices.
     pub fn indices(&self, name: &str) -> Vec<usize> {
         self.words(name).1.into_iter().map(|w| i32::from_le_bytes(w) as usize).collect()
     }
 
+    /// An entry of floats in its shape.
     pub fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         let shape = self.words(name).0;
         Tensor::from_data(TensorData::new(self.values(name), shape), &self.device)
     }
 
+    /// The images with their labels.
     pub fn samples(&self) -> Samples {
         Samples::new(self.tensor("images"), self.indices("label")).unwrap()
     }
 
+    /// The network.
     pub fn net(&self) -> Net {
         Net {
             conv1: (self.tensor("weights.conv1.weight"), self.tensor("weights.conv1.bias")),
@@ -75,6 +74,7 @@ impl Golden {
     }
 }
 
+/// conv, ReLU, conv with stride 2, ReLU, linear.
 pub struct Net {
     conv1: (Tensor<4>, Tensor<1>),
     conv2: (Tensor<4>, Tensor<1>),
@@ -82,6 +82,7 @@ pub struct Net {
 }
 
 impl Net {
+    /// Logits of images in [0, 1].
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let conv = |x, (weight, bias): &(Tensor<4>, Tensor<1>), stride| {
             let options = ConvOptions::new([stride, stride], [1, 1], [1, 1], 1);
@@ -90,28 +91,4 @@ impl Net {
         let features = conv(conv(images, &self.conv1, 1), &self.conv2, 2);
         features.flatten::<2>(1, 3).matmul(self.fc.0.clone()) + self.fc.1.clone().unsqueeze()
     }
-}
-
-pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.try_into_vec_as::<f32>().unwrap()
-}
-
-/// What a logit may change by when its image goes through the model in another batch: roundings at size 10.
-pub const ROUNDING: f32 = 1e-5;
-
-/// `max_{i≠y} z_i - z_y` of each image in a plain forward pass: positive where the model misclassifies it.
-pub fn margins(victim: &dyn Classifier, images: Tensor<4>, labels: &[usize]) -> Vec<f32> {
-    let logits = victim.logits(images.inner());
-    let classes = logits.dims()[1];
-    let logits = host(logits);
-    let margin = |(z, &y): (&[f32], &usize)| {
-        (0..classes).filter(|&i| i != y).map(|i| z[i] - z[y]).fold(f32::NEG_INFINITY, f32::max)
-    };
-    logits.chunks(classes).zip(labels).map(margin).collect()
-}
-
-/// The largest absolute difference.
-pub fn difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

@@ -1,0 +1,13 @@
+//! What tests of `twins-attack`, and of attacks on other backends, share. Not published.
+
+mod attacks;
+mod comparison;
+mod ensemble;
+mod golden;
+mod interruption;
+
+pub use attacks::{Repeated, attacks};
+pub use comparison::{ROUNDING, difference, host, margins};
+pub use ensemble::{autoattack, evaluate, timeless};
+pub use golden::{Golden, Net};
+pub use interruption::{Folder, Killer, resumable};

@@ -1,0 +1,40 @@
+use std::path::{Path, PathBuf};
+
+/// The root folder of the repository.
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("this crate is two folders below the root").to_owned()
+}
+
+/// The program of an example of the root package, which `cargo test --workspace` and `cargo build --examples` build.
+///
+/// # Panics
+///
+/// If it was not built.
+pub fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let folder = test.parent().and_then(Path::parent).expect("tests are in a folder of the profile's");
+    let program = folder.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        program.exists(),
+        "{} is missing: run `cargo build --release --examples` first",
+        program.display()
+    );
+    program
+}
+
+/// A file below `TWINS_SHARED`, the folder of real weights and images; `None`, with a message on standard error, where the
+/// variable is unset.
+///
+/// # Panics
+///
+/// If the variable is set and the file is missing.
+pub fn shared(file: &str) -> Option<PathBuf> {
+    let Some(root) = std::env::var_os("TWINS_SHARED") else {
+        eprintln!("skipped: TWINS_SHARED is not set, so {file} cannot be read");
+        return None;
+    };
+    let path = PathBuf::from(root).join(file);
+    assert!(path.exists(), "TWINS_SHARED is set, but {} does not exist", path.display());
+    Some(path)
+}

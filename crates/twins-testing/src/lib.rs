@@ -1,0 +1,9 @@
+//! What the tests of the workspace share: processes, memory and files. Not published.
+
+mod files;
+mod memory;
+mod process;
+
+pub use files::{example, repository, shared};
+pub use memory::{peak_memory, resident_memory};
+pub use process::alone;
