@@ -113,7 +113,12 @@ fn problem(outcome: &StudyOutcome) -> Option<String> {
             missing.join(", ")
         ));
     }
-    let reasons: Vec<String> = outcome.left_out.iter().map(ToString::to_string).collect();
+    let mut reasons: Vec<String> = Vec::new();
+    for reason in outcome.left_out.iter().map(|left_out| left_out.reason.to_string()) {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     (left_out > 0).then(|| format!("{left_out} jobs were left out: {}", reasons.join("; ")))
 }
 

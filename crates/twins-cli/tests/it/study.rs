@@ -202,6 +202,55 @@ fn kills(folder: &Path, expected: &str, duration: Duration) {
     }
 }
 
+#[test]
+fn trainings_that_diverge_are_recorded_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("study.toml"), STUDY.replace("[0.01, 0.05]", "[0.01, 1e30]")).unwrap();
+    let said = succeed(study(folder, "some", &[]));
+    assert!(table(&said).contains("twins-at  0.01           2 of 2"), "{said}");
+    let note = "of at diverged: the loss is NaN";
+    assert!(said.contains(note), "{said}");
+    let again = succeed(study(folder, "some", &[]));
+    assert!(again.contains("4 of 4 trials, 4 finished before") && again.contains(note), "{again}");
+
+    std::fs::write(folder.join("study.toml"), STUDY.replace("[0.01, 0.05]", "[1e29, 1e30]")).unwrap();
+    let output = study(folder, "all", &[]).output().unwrap();
+    let message = error_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("6 jobs were left out: every trial of \"at\" diverged; give it lower"),
+        "{message}"
+    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("at has no runs, because every trial diverged"), "{said}");
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("study.toml"), STUDY.replace("epochs = 2", "epochs = 200")).unwrap();
+    succeed(study(folder, "a study", &["--phase", "trials"]));
+    let mut command = study(folder, "a study", &["--phase", "runs"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // The configuration is written right before the first step.
+    let begin = Instant::now();
+    while !folder.join("a study/runs/at/seed-0/config.json").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the run did not start");
+        sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let message = error_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for part in ["stopped, with the state saved", "study.toml --out 'a study' --phase runs"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(folder.join("a study/runs/at/seed-0/last.safetensors").exists());
+    assert!(read(folder, "a study/study-results.json").contains("\"missing\""));
+}
+
 fn another_study(folder: &Path) {
     let fail = |arguments: &[&str], parts: &[&str]| {
         let output = twins(folder, arguments).output().unwrap();

@@ -100,9 +100,10 @@ impl<'a> Collection<'a> {
         all.filter(|(_, found)| found.is_none()).map(|(job, _)| job.clone()).collect()
     }
 
-    /// The directories of the runs that have finished with a result.
+    /// The directories of the runs that have finished with a result, those of an arm next to each other.
     pub(super) fn run_directories(&self) -> impl Iterator<Item = PathBuf> {
-        let found = self.runs.iter().filter_map(|(_, found)| found.as_ref());
+        let found =
+            self.identity.arms.iter().flat_map(|arm| self.runs_of(&arm.name)).filter_map(|(_, found)| found);
         found
             .filter(|found| matches!(found.result, FinishedResult::Record(_)))
             .map(|found| found.directory.clone())

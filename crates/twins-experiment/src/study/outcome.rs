@@ -53,22 +53,22 @@ impl StudyOutcome {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { job, reason } = self;
-        match reason {
-            LeftOutReason::MissingTrials(trials) => {
+        write!(f, "{}: {}", self.job, self.reason)
+    }
+}
+
+impl fmt::Display for LeftOutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingTrials(trials) => {
                 let trials: Vec<String> =
                     trials.iter().map(|trial| trial.directory().display().to_string()).collect();
-                write!(f, "{job}: waits for {}", trials.join(", "))
+                write!(f, "the results of {} are missing", trials.join(", "))
             }
-            LeftOutReason::AllTrialsDiverged(arm) => {
-                write!(
-                    f,
-                    "{job}: every trial of \"{arm}\" diverged; give it lower learning_rates, or gradient_clip"
-                )
+            Self::AllTrialsDiverged(arm) => {
+                write!(f, "every trial of \"{arm}\" diverged; give it lower learning_rates, or gradient_clip")
             }
-            LeftOutReason::InUse(directory) => {
-                write!(f, "{job}: {} is in use by another process", directory.display())
-            }
+            Self::InUse(directory) => write!(f, "{} is in use by another process", directory.display()),
         }
     }
 }

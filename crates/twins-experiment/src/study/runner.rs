@@ -80,6 +80,7 @@ impl Runner<'_> {
             }
         }
         let results = self.update()?;
+        self.left_out.retain(|left_out| self.collection.get(&left_out.job).is_none());
         Ok(StudyOutcome { results, interrupted: self.interrupted, left_out: self.left_out })
     }
 
