@@ -122,11 +122,9 @@ impl StudyIdentity {
         self.arms.iter().flat_map(of_arm).collect()
     }
 
-    /// Every run: for each seed in order, each arm in order, so that an unfinished study has whole comparisons.
+    /// Every run.
     pub(super) fn runs(&self) -> Vec<StudyJob> {
-        let of_seed =
-            |&seed: &u64| self.arms.iter().map(move |arm| StudyJob::Run { arm: arm.name.clone(), seed });
-        self.seeds.iter().flat_map(of_seed).collect()
+        StudyJob::runs(&self.seeds, self.arms.iter().map(|arm| arm.name.as_str()))
     }
 
     /// The settings that a job has to have; `rate` is the learning rate of a run.

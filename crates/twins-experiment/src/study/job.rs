@@ -44,6 +44,12 @@ impl StudyJob {
         }
     }
 
+    /// The runs of a study: for each seed in order, each arm in order, so that an unfinished study has whole comparisons.
+    pub(super) fn runs<'a>(seeds: &[u64], arms: impl Iterator<Item = &'a str> + Clone) -> Vec<Self> {
+        let of_seed = |&seed: &u64| arms.clone().map(move |arm| Self::Run { arm: arm.to_owned(), seed });
+        seeds.iter().flat_map(of_seed).collect()
+    }
+
     /// The arm.
     pub fn arm(&self) -> &str {
         match self {

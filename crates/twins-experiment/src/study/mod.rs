@@ -22,6 +22,7 @@ mod sections;
 mod shard;
 mod statistics;
 mod study;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,10 +35,8 @@ pub use job::StudyJob;
 pub use merge::ReportSources;
 pub use options::StudyOptions;
 pub use outcome::{LeftOut, LeftOutReason, StudyOutcome};
-pub use results::{
-    ArmResults, ArmSummary, BestEpoch, Metric, RunResult, RunScore, SeedDifference, SeedDifferences,
-    StudyResults, TrialResult,
-};
+pub use results::{ArmResults, BestEpoch, Metric, RunResult, RunScore, StudyResults, TrialResult};
 pub use shard::{Phase, Shard};
 pub use statistics::{PairedDifference, Summary};
 pub use study::Study;
+pub use summary::{ArmSummary, SeedDifference, SeedDifferences};

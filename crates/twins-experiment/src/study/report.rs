@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use twins_report::{Report, ScoreKind, StudyCell, StudyColumn, StudyTable};
 
-use super::results::{ArmResults, ArmSummary, StudyResults};
+use super::results::{ArmResults, StudyResults};
+use super::summary::ArmSummary;
 use super::table::shortest;
 use crate::error::ExperimentError;
 

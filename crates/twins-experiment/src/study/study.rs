@@ -33,9 +33,7 @@ impl Study {
 
     /// The runs that the table is made of: for each seed in order, each arm in order.
     pub fn runs(&self) -> Vec<StudyJob> {
-        let of_seed =
-            |&seed: &u64| self.arms.iter().map(move |arm| StudyJob::Run { arm: arm.name.clone(), seed });
-        self.seeds.iter().flat_map(of_seed).collect()
+        StudyJob::runs(&self.seeds, self.arms.iter().map(|arm| arm.name.as_str()))
     }
 
     /// The experiment of a run, with the learning rate of its settings unless another one is given; `None` for an arm that the study does

@@ -1,6 +1,7 @@
 use twins_report::ScoreKind;
 
-use super::results::{ArmResults, ArmSummary, Metric, SeedDifferences, StudyResults};
+use super::results::{ArmResults, Metric, StudyResults};
+use super::summary::{ArmSummary, SeedDifferences};
 use super::{LearningRate, StudyJob, Summary};
 
 /// What stands for a value that is not known.
@@ -197,7 +198,7 @@ mod tests {
     use super::super::results::{RunResult, RunScore, TrialResult};
     use super::super::{Divergence, PairedDifference};
     use super::*;
-    use crate::study::results::SeedDifference;
+    use crate::study::SeedDifference;
 
     fn summary(mean: f64, deviation: Option<f64>, difference: Option<[f64; 3]>) -> ArmSummary {
         let difference = difference.map(|[mean, low, high]| SeedDifferences {
