@@ -88,11 +88,11 @@ fn a_server_that_dies_ends_an_evaluation_with_an_error() {
 fn weights_after_a_step(device: &Device) -> Vec<Vec<f32>> {
     let golden = crate::golden_steps::Golden::read("twins_steps/twins_at_batch8");
     let device = device.clone().autodiff();
-    let batch = TrainingBatch {
-        clean: golden.tensor("step1.clean", &device),
-        adversarial: golden.tensor("step1.adversarial", &device),
-        labels: golden.labels("step1.label", &device),
-    };
+    let batch = TrainingBatch::new(
+        golden.tensor("step1.clean", &device),
+        golden.tensor("step1.adversarial", &device),
+        golden.labels("step1.label", &device),
+    );
     let mut optimiser = Sgd::new(golden.setting("momentum"), golden.setting("weight_decay"));
     let objective = TwinsAt { lambda: golden.setting("lambda") };
     let settings = StepSettings::new(golden.setting("lr"));

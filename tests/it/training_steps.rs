@@ -43,14 +43,15 @@ impl Case {
         let settings = StepSettings { awp_gamma: self.awp_gamma, ..StepSettings::new(golden.setting("lr")) };
         let expected = golden.tensors["losses"].as_slice::<f32>().unwrap().to_vec();
         for number in 1..=3 {
-            let batch = TrainingBatch {
-                clean: golden.tensor(&format!("step{number}.clean"), &device),
-                adversarial: match golden.wings {
-                    Wings::Both => golden.tensor(&format!("step{number}.adversarial"), &device),
-                    Wings::Adaptive => 1.0 - golden.tensor::<4>(&format!("step{number}.clean"), &device),
-                },
-                labels: golden.labels(&format!("step{number}.label"), &device),
+            let adversarial = match golden.wings {
+                Wings::Both => golden.tensor(&format!("step{number}.adversarial"), &device),
+                Wings::Adaptive => 1.0 - golden.tensor::<4>(&format!("step{number}.clean"), &device),
             };
+            let batch = TrainingBatch::new(
+                golden.tensor(&format!("step{number}.clean"), &device),
+                adversarial,
+                golden.labels(&format!("step{number}.label"), &device),
+            );
             // The gradients are those of a perturbed net, or of the head alone, which the weights after the step show.
             if number == 1 && self.awp_gamma.is_none() && case != PROBE {
                 // On a copy: the passes move the running statistics.

@@ -23,6 +23,7 @@ mod training;
 use std::process::ExitCode;
 
 use burn_twins::models::Architecture;
+use burn_twins::train::Method;
 use clap::{Arg, ArgMatches, Command};
 use support::Outcome;
 
@@ -96,6 +97,15 @@ fn program() -> Command {
 
 fn only(subcommand: &Subcommand) -> ExitCode {
     exit((subcommand.start)(&(subcommand.command)().get_matches()))
+}
+
+/// The help of `--method` with the methods behind it.
+fn method_help(arg: Arg) -> Arg {
+    let lines: Vec<String> =
+        Method::ALL.iter().map(|method| format!("- {method}: {}", method.description())).collect();
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+    arg.help(format!("{help}: {}", names.join(", "))).long_help(format!("{help}\n\n{}", lines.join("\n")))
 }
 
 /// The help of `--arch` with the names of the architectures behind it.

@@ -22,7 +22,7 @@ struct Cli {
 
 /// The command line.
 pub fn command() -> Command {
-    Cli::command().name("train").mut_arg("arch", crate::arch_help)
+    Cli::command().name("train").mut_arg("arch", crate::arch_help).mut_arg("method", crate::method_help)
 }
 
 /// Does what the command line asks for.

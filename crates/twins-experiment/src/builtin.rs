@@ -4,7 +4,7 @@ use twins_data::{DataSource, Limit, Task};
 use twins_models::Architecture;
 use twins_train::{AdversaryConfig, Method, Schedule, TrainConfig};
 
-use crate::settings::{DataConfig, EvaluationConfig, ExperimentConfig, InitialModel};
+use crate::settings::{AutoAttackImages, DataConfig, EvaluationConfig, ExperimentConfig, InitialModel};
 
 const PRETRAIN_IMAGES: usize = 4_000;
 const PRETRAIN_EPOCHS: usize = 5;
@@ -75,7 +75,11 @@ pub(crate) fn pretraining(
             seed: training.seed,
             ..TrainConfig::new(Method::At)
         },
-        evaluation: EvaluationConfig { report_images: 0, ..finetuning.evaluation.clone() },
+        evaluation: EvaluationConfig {
+            report_images: 0,
+            autoattack: AutoAttackImages::None,
+            ..finetuning.evaluation.clone()
+        },
         compute: finetuning.compute.clone(),
     }
 }

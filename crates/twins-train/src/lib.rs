@@ -22,8 +22,9 @@ mod two_pixels;
 
 pub use checkpoints::{Best, BestSource, ExistingRun};
 pub use config::{
-    AdversaryConfig, ConfigFile, EffectiveConfig, EvaluationProtocol, FrozenFrom, Method, NonFinite, Preset,
-    ProbeConfig, ProtocolConfig, Resolved, Settings, SettingsFile, TrainConfig, Tuning, ValidationConfig,
+    AdversaryConfig, ConfigFile, EffectiveConfig, EpsilonSchedule, EvaluationProtocol, FrozenFrom, Method,
+    NonFinite, Preset, ProbeConfig, ProtocolConfig, Resolved, Settings, SettingsFile, TrainConfig, Tuning,
+    ValidationConfig,
 };
 pub use data_parallel::{MIN_IMAGES_PER_WING, evaluate, evaluate_on};
 pub use error::TrainError;
@@ -33,10 +34,13 @@ pub use metrics::{
 };
 pub use objectives::{
     At, AutoLora, AutoLoraConfig, AutoLoraWeights, EpochStart, FrozenAt, Loss, Mart, Objective,
-    ObjectiveParameters, Standard, Trades, TrainingBatch, TrainingImages, TrainingModel, TwinsAt,
+    ObjectiveParameters, Standard, Targets, Trades, TrainingBatch, TrainingImages, TrainingModel, TwinsAt,
     TwinsTrades,
 };
-pub use optimisers::{AwpConfig, Position, Schedule, Sgd, StepSettings, step, step_with_parameters};
+pub use optimisers::{
+    AdamW, AwpConfig, Decay, GroupsConfig, Optimiser, OptimiserConfig, ParameterGroups, Position, Schedule,
+    Sgd, StepSettings, step, step_with_parameters,
+};
 pub use parameters::Weights;
 pub use session::{Ended, ProgressDisplay, Trained, Trainer};
 pub use twins_nn::ImageClassifier;

@@ -49,7 +49,7 @@ pub struct TrainingOptions {
     #[arg(long, value_name = "FRACTION", value_parser = validation_fraction, help_heading = "Images")]
     pub validation: Option<HeldOutFraction>,
 
-    /// Method; each is described in docs/training.md.
+    /// Method; docs/training.md has the equations
     #[arg(long, help_heading = "Training")]
     pub method: Option<Method>,
 

@@ -3,7 +3,7 @@ use burn::tensor::{Device, Int, Tensor};
 use twins_data::ImageDataset;
 use twins_models::Net;
 use twins_nn::TwinsModule;
-use twins_train::{Sgd, StepSettings, TrainConfig, TrainingBatch, step};
+use twins_train::{Sgd, StepSettings, TrainConfig, TrainingBatch, TrainingModel, step_with_parameters};
 
 use crate::devices::{BatchMemory, available_memory};
 use crate::error::ExperimentError;
@@ -21,19 +21,19 @@ pub(super) fn check_memory(
     let objective = config.method.objective::<Net>(config);
     let [channels, height, width] = images.image_shape();
     let device = device.clone().autodiff();
+    let parameters = objective.parameters(&net.valid().train())?;
     // Of the micro-batches of a step, one for each device is in memory at a time.
     let at_a_time = config.batch_size.min(images.len()).div_ceil(config.accumulate.max(1));
     compute.check_memory(at_a_time, |count| {
         // Through valid(): clones share their running statistics.
         let net = net.valid().train().with_wing(objective.wing());
         let clean = Tensor::zeros([count, channels, height, width], &device);
-        let batch = TrainingBatch {
-            adversarial: clean.clone(),
-            clean,
-            labels: Tensor::<1, Int>::zeros([count], &device),
-        };
+        let labels = Tensor::<1, Int>::zeros([count], &device);
+        let batch = TrainingBatch::new(clean.clone(), clean, labels);
         let mut optimiser = Sgd::new(config.momentum, config.weight_decay);
-        let made = step(net, objective.as_ref(), &mut optimiser, &batch, &StepSettings::new(0.0));
+        let model = TrainingModel { model: net, parameters: parameters.valid().train() };
+        let made =
+            step_with_parameters(model, objective.as_ref(), &mut optimiser, &batch, &StepSettings::new(0.0));
         drop(made.expect("the model is in training with the objective's wing"));
     })
 }

@@ -72,7 +72,10 @@ impl Run<'_> {
         check_memory(&settings.compute, config, &net, parts.train.as_ref(), &devices[0])?;
 
         let mut record = self.new_record(config, &parts, &net, &identity)?;
-        let seconds_before = self.recorded_seconds();
+        if let Some(before) = self.recorded_provenance() {
+            (record.provenance.started, record.provenance.seconds) = (before.started, before.seconds);
+        }
+        let seconds_before = record.provenance.seconds;
         record.write(self.directory.path())?;
         self.progress(format!(
             "training on {} with {}: {} images, {} epochs",
@@ -150,12 +153,13 @@ impl Run<'_> {
         settings
     }
 
-    fn recorded_seconds(&self) -> f64 {
+    /// Of the run that is resumed.
+    fn recorded_provenance(&self) -> Option<Provenance> {
         match self.options.existing {
             ExistingRun::Resume => {
-                RunRecord::read(self.directory.path()).map_or(0.0, |record| record.provenance.seconds)
+                RunRecord::read(self.directory.path()).ok().map(|record| record.provenance)
             }
-            ExistingRun::Refuse | ExistingRun::Overwrite => 0.0,
+            ExistingRun::Refuse | ExistingRun::Overwrite => None,
         }
     }
 

@@ -1,7 +1,7 @@
 use super::train_config::TrainConfig;
 use super::tuning::Tuning;
 use crate::error::TrainError;
-use crate::optimisers::Schedule;
+use crate::optimisers::{OptimiserConfig, Schedule};
 
 impl TrainConfig {
     /// Checks every value. Whether the parts of a step are large enough also depends on the devices and the model, and is
@@ -28,6 +28,26 @@ impl TrainConfig {
         check("lambda", self.lambda, not_negative, "at least 0 and finite")?;
         check("beta", self.beta, not_negative, "at least 0 and finite")?;
         check("warmup_epochs", self.warmup_epochs, not_negative, "at least 0 and finite")?;
+        let fraction = |value: f64| (0.0..1.0).contains(&value);
+        if let OptimiserConfig::AdamW { betas: [beta1, beta2], epsilon } = self.optimiser {
+            check("optimiser.betas[0]", beta1, fraction, "at least 0 and below 1")?;
+            check("optimiser.betas[1]", beta2, fraction, "at least 0 and below 1")?;
+            check("optimiser.epsilon", epsilon, positive, "above 0 and finite")?;
+        }
+        check("groups.head_learning_rate", self.groups.head_learning_rate, positive, "above 0 and finite")?;
+        check("label_smoothing", self.label_smoothing, fraction, "at least 0 and below 1")?;
+        if let Some(alpha) = self.mixup {
+            check("mixup", alpha, positive, "above 0 and finite")?;
+        }
+        if let Some(schedule) = self.epsilon_schedule {
+            check(
+                "epsilon_schedule.clean_epochs",
+                schedule.clean_epochs,
+                not_negative,
+                "at least 0 and finite",
+            )?;
+            check("epsilon_schedule.rise_epochs", schedule.rise_epochs, positive, "above 0 and finite")?;
+        }
         if let Some(clip) = self.gradient_clip {
             check("gradient_clip", clip, positive, "above 0 and finite")?;
         }

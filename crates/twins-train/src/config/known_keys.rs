@@ -1,12 +1,13 @@
 use serde_json::{Map, Value};
 use twins_attack::{Norm, ThreatModel};
 
+use super::epsilon_schedule::EpsilonSchedule;
 use super::probe::ProbeConfig;
 use super::protocol::EvaluationProtocol;
 use super::settings_file::Settings;
 use super::train_config::{NonFinite, TrainConfig, ValidationConfig};
 use super::tuning::Tuning;
-use crate::optimisers::{AwpConfig, Schedule};
+use crate::optimisers::{AwpConfig, OptimiserConfig, Schedule};
 
 impl Settings for TrainConfig {
     fn known_keys() -> Value {
@@ -18,6 +19,8 @@ impl Settings for TrainConfig {
             early_stopping: Some(1),
             checkpoint_steps: Some(1),
             awp: Some(AwpConfig::default()),
+            mixup: Some(1.0),
+            epsilon_schedule: Some(EpsilonSchedule::new(1.0)),
             non_finite: NonFinite::Stop,
             validation: ValidationConfig { protocol, ..ValidationConfig::default() },
             ..TrainConfig::default()
@@ -27,6 +30,7 @@ impl Settings for TrainConfig {
             ("schedule", serde_json::to_value(Schedule::MultiStep { milestones: vec![], gamma: 0.1 })),
             ("schedule", serde_json::to_value(Schedule::Cosine { final_fraction: 0.0 })),
             ("schedule", serde_json::to_value(Schedule::RobustAccuracy { factor: 0.5, patience: 1 })),
+            ("optimiser", serde_json::to_value(OptimiserConfig::adamw())),
             (
                 "tuning",
                 serde_json::to_value(Tuning::ProbeThenFull(ProbeConfig::new(1).with_learning_rate(1.0))),
@@ -42,7 +46,7 @@ impl Settings for TrainConfig {
     }
 
     fn alternatives() -> Vec<String> {
-        vec!["schedule".to_owned(), "tuning".to_owned()]
+        ["schedule", "tuning", "optimiser"].map(str::to_owned).to_vec()
     }
 
     fn shorthands() -> Vec<(String, String)> {

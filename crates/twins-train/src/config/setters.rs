@@ -2,11 +2,12 @@ use twins_attack::Precision;
 use twins_data::Augmentation;
 
 use super::adversary::AdversaryConfig;
+use super::epsilon_schedule::EpsilonSchedule;
 use super::frozen_from::FrozenFrom;
 use super::train_config::{NonFinite, TrainConfig, ValidationConfig};
 use super::tuning::Tuning;
 use crate::objectives::AutoLoraConfig;
-use crate::optimisers::{AwpConfig, Schedule};
+use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $field:ident: $type:ty,)*) => {
@@ -42,6 +43,16 @@ setters! {
     with_lambda: lambda: f64,
     /// Sets the weight of the TRADES divergence.
     with_beta: beta: f64,
+    /// Sets how gradients change the weights.
+    with_optimiser: optimiser: OptimiserConfig,
+    /// Sets the groups of parameters.
+    with_groups: groups: GroupsConfig,
+    /// Sets the label smoothing.
+    with_label_smoothing: label_smoothing: f64,
+    /// Sets alpha of mixup.
+    with_mixup: mixup: f64,
+    /// Sets the rise of the training adversary's epsilon.
+    with_epsilon_schedule: epsilon_schedule: EpsilonSchedule,
     /// Sets the schedule.
     with_schedule: schedule: Schedule,
     /// Sets the epochs of linear rise.

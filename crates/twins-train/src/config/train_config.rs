@@ -3,13 +3,14 @@ use twins_attack::Precision;
 use twins_data::Augmentation;
 
 use super::adversary::AdversaryConfig;
+use super::epsilon_schedule::EpsilonSchedule;
 use super::frozen_from::FrozenFrom;
 use super::held_out;
 use super::method::Method;
 use super::protocol::ProtocolConfig;
 use super::tuning::Tuning;
 use crate::objectives::AutoLoraConfig;
-use crate::optimisers::{AwpConfig, Schedule};
+use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 
 /// Configuration of a training.
 ///
@@ -37,6 +38,11 @@ use crate::optimisers::{AwpConfig, Schedule};
 /// | `attack_precision` | f32 | of the passes of training's adversary | [`Precision`] |
 /// | `validation` | a tenth of the images, PGD-10 on the cross-entropy from the clean image, within the adversary's ball | chooses the best checkpoint | [`ValidationConfig`] |
 /// | `augmentation` | none | of the training images | [`Augmentation`] |
+/// | `optimiser` | sgd | how gradients change the weights | [`OptimiserConfig`] |
+/// | `groups` | none | another learning rate of the head, parameters without weight decay | [`GroupsConfig`] |
+/// | `label_smoothing` | 0 | probability that every cross-entropy's target spreads over all classes | [0, 1) |
+/// | `mixup` | none | alpha of mixup's Beta distribution; images are mixed after the attack | > 0 |
+/// | `epsilon_schedule` | none | rise of the training adversary's epsilon | [`EpsilonSchedule`] |
 /// | `awp` | none | adversarial weight perturbation, with any method | [`AwpConfig`] |
 /// | `auto_lora` | rank 8, divergence 6, alpha 1 | of the method `auto-lora` alone | [`AutoLoraConfig`] |
 /// | `checkpoint_steps` | none | steps between checkpoints within an epoch | ≥ 1 |
@@ -120,6 +126,20 @@ pub struct TrainConfig {
     pub validation: ValidationConfig,
     /// Random changes to the training images.
     pub augmentation: Augmentation,
+    /// How gradients change the weights.
+    pub optimiser: OptimiserConfig,
+    /// Parameters that are trained with other settings than the rest.
+    pub groups: GroupsConfig,
+    /// Probability that the target of every cross-entropy spreads over all classes ([`Targets`](crate::Targets)). The adversary
+    /// attacks the labels themselves.
+    pub label_smoothing: f64,
+    /// Both parameters of the Beta distribution of mixup. As in interpolated adversarial training (Lamb et al., AISec 2019), images are
+    /// mixed after the attack, clean and adversarial ones alike, and so are their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<f64>,
+    /// Rise of the training adversary's epsilon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon_schedule: Option<EpsilonSchedule>,
     /// Adversarial weight perturbation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awp: Option<AwpConfig>,
@@ -202,6 +222,11 @@ impl Default for TrainConfig {
             adversary: AdversaryConfig::default(),
             validation: ValidationConfig::default(),
             augmentation: Augmentation::new(),
+            optimiser: OptimiserConfig::Sgd,
+            groups: GroupsConfig::default(),
+            label_smoothing: 0.0,
+            mixup: None,
+            epsilon_schedule: None,
             awp: None,
             auto_lora: AutoLoraConfig::default(),
         }

@@ -9,6 +9,7 @@ mod out_of_memory;
 mod replicas;
 mod running_statistics;
 mod shard;
+mod target_settings;
 
 pub(crate) use devices::{Panicked, guard};
 pub use division::MIN_IMAGES_PER_WING;
@@ -19,3 +20,4 @@ pub(crate) use order::Order;
 pub(crate) use out_of_memory::{Load, MicroBatches};
 pub(crate) use replicas::{Failure, Replicas};
 pub(crate) use shard::{MicroBatch, StepAdversary};
+pub(crate) use target_settings::TargetSettings;

@@ -11,6 +11,7 @@ use super::devices::{Devices, Panicked};
 use super::division::Division;
 use super::running_statistics::{Statistics, statistic_paths};
 use super::shard::{MicroBatch, Shard, StepAdversary};
+use super::target_settings::TargetSettings;
 use crate::checkpoints::Checkpoint;
 use crate::config::TrainConfig;
 use crate::objectives::{Measured, Objective, TrainingModel};
@@ -80,6 +81,7 @@ impl Replicas {
         model: &TrainingModel<M>,
         objective: &dyn Objective<M>,
         adversary: Option<&StepAdversary<'_>>,
+        targets: &TargetSettings,
         batch: &Batch,
         awp_gamma: Option<f64>,
     ) -> Result<Gathered, Failure> {
@@ -88,10 +90,10 @@ impl Replicas {
             self.division.divide(samples).into_iter().zip(self.devices.list()).map(|(ranges, device)| {
                 ranges.into_iter().map(|range| MicroBatch::cut(batch, range, device)).collect::<Vec<_>>()
             });
-        let (gathered, shards) = self.pass(model, objective, adversary, shards.collect())?;
+        let (gathered, shards) = self.pass(model, objective, adversary, targets, shards.collect())?;
         let Some(gamma) = awp_gamma else { return Ok(gathered) };
         let moved = ascended(model, &gathered.gradients, gamma);
-        Ok(self.pass(&moved, objective, adversary, shards)?.0)
+        Ok(self.pass(&moved, objective, adversary, targets, shards)?.0)
     }
 
     /// One pass over all micro-batches, replicas in parallel. The adversary runs for those that have no adversarial examples yet.
@@ -100,6 +102,7 @@ impl Replicas {
         model: &TrainingModel<M>,
         objective: &dyn Objective<M>,
         adversary: Option<&StepAdversary<'_>>,
+        targets: &TargetSettings,
         shards: Vec<Vec<MicroBatch>>,
     ) -> Result<(Gathered, Vec<Vec<MicroBatch>>), Failure> {
         let jobs = shards.into_iter().enumerate().map(|(place, micro_batches)| {
@@ -111,7 +114,7 @@ impl Replicas {
                     None => snapshot,
                 };
             let shard = Shard { snapshot, micro_batches };
-            move || shard.run(objective, adversary, &self.paths, self.devices.main())
+            move || shard.run(objective, adversary, targets, &self.paths, self.devices.main())
         });
         let outcomes = self.devices.run(jobs.collect()).map_err(Failure::Device)?;
         let mut gradients = GradientsAccumulator::new();

@@ -9,6 +9,7 @@ use twins_data::Batch;
 use twins_nn::ImageClassifier;
 
 use super::running_statistics::Statistics;
+use super::target_settings::TargetSettings;
 use crate::objectives::{Measured, Objective, Pass, TrainingBatch, TrainingModel};
 use crate::random_keys::key;
 
@@ -62,6 +63,7 @@ impl MicroBatch {
     pub(crate) fn prepare<M: ImageClassifier>(
         &mut self,
         replica_adversary: Option<&ReplicaAdversary<'_, M>>,
+        targets: &TargetSettings,
     ) -> Result<TrainingBatch, AttackError> {
         let adversarial = match (self.adversarial.take(), replica_adversary) {
             (Some(adversarial), _) => adversarial,
@@ -83,11 +85,12 @@ impl MicroBatch {
         self.adversarial = Some(adversarial.clone());
         let labels: Vec<i64> = self.labels.iter().map(|label| *label as i64).collect();
         let labels = Tensor::<1, Int>::from_data(labels.as_slice(), &self.clean.device());
-        Ok(TrainingBatch {
-            clean: Tensor::from_inner(self.clean.clone()),
-            adversarial: Tensor::from_inner(adversarial),
-            labels: Tensor::from_inner(labels),
-        })
+        Ok(targets.batch(
+            Tensor::from_inner(self.clean.clone()),
+            Tensor::from_inner(adversarial),
+            Tensor::from_inner(labels),
+            self.range.start,
+        ))
     }
 }
 
@@ -116,6 +119,7 @@ impl<M: ImageClassifier> Shard<M> {
         self,
         objective: &dyn Objective<M>,
         adversary: Option<&StepAdversary<'_>>,
+        targets: &TargetSettings,
         paths: &BTreeSet<String>,
         main: &Device,
     ) -> Result<ShardOutcome, AttackError> {
@@ -128,7 +132,7 @@ impl<M: ImageClassifier> Shard<M> {
             adversary.filter(|_| micro_batches.iter().any(|micro_batch| micro_batch.adversarial.is_none()));
         let replica_adversary = adversary.map(|adversary| adversary.for_replica(&snapshot.model));
         for micro_batch in &mut micro_batches {
-            let batch = micro_batch.prepare(replica_adversary.as_ref())?;
+            let batch = micro_batch.prepare(replica_adversary.as_ref(), targets)?;
             // train() gives it running statistics of its own.
             let copy = snapshot.clone().train();
             let pass = Pass::of(&copy, objective, &batch, micro_batch.weight);

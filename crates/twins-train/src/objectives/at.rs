@@ -1,6 +1,5 @@
 use twins_nn::{ImageClassifier, Wing};
 
-use super::cross_entropy::cross_entropy;
 use super::objective::{Loss, Objective, TrainingBatch};
 
 /// Adversarial training with ordinary batch normalisation for the whole batch: the baseline of TWINS.
@@ -21,7 +20,7 @@ impl<M: ImageClassifier> Objective<M> for At {
 
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
         let logits = model.logits(batch.adversarial.clone());
-        let total = cross_entropy(logits.clone(), batch.labels.clone());
+        let total = batch.targets.clone().cross_entropy(logits.clone());
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }
 }

@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 use twins_nn::{ImageClassifier, Wing};
 
-use super::cross_entropy::cross_entropy;
 use super::divergence::divergence;
 use super::epoch_start::EpochStart;
 use super::low_rank::{Branch, add_changes};
@@ -138,8 +137,8 @@ impl<M: ImageClassifier> Objective<M> for AutoLora {
         let natural = Self::natural(model, parameters).expect("the branch was made for the model's head");
         let natural = natural.logits(batch.clean.clone());
         let logits = model.logits(batch.adversarial.clone());
-        let total = cross_entropy(natural.clone(), batch.labels.clone()).mul_scalar(natural_weight)
-            + cross_entropy(logits.clone(), batch.labels.clone()).mul_scalar(1.0 - natural_weight)
+        let total = batch.targets.clone().cross_entropy(natural.clone()).mul_scalar(natural_weight)
+            + batch.targets.clone().cross_entropy(logits.clone()).mul_scalar(1.0 - natural_weight)
             + divergence(natural, logits.clone()).mul_scalar(divergence_weight);
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }

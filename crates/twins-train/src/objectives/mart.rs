@@ -2,8 +2,8 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 use twins_nn::{ImageClassifier, Wing};
 
-use super::cross_entropy::cross_entropy;
 use super::objective::{Loss, Objective, TrainingBatch};
+use super::targets::Targets;
 
 /// Keeps the logarithm of the margin finite where another class has all the probability; the value of the authors' code.
 const MARGIN_FLOOR: f64 = 1e-4;
@@ -32,20 +32,20 @@ impl<M: ImageClassifier> Objective<M> for Mart {
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
         let logits = model.logits(batch.adversarial.clone());
         let clean = model.logits(batch.clean.clone());
-        let total = boosted_cross_entropy(logits.clone(), batch.labels.clone())
+        let total = boosted_cross_entropy(logits.clone(), batch.labels.clone(), batch.targets.clone())
             + weighted_divergence(clean, logits.clone(), batch.labels.clone()).mul_scalar(self.beta);
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }
 }
 
 /// −log p_y − log(1 − max_{k≠y} p_k), averaged over the batch.
-fn boosted_cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+fn boosted_cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, targets: Targets) -> Tensor<1> {
     let probabilities = softmax(logits.clone(), 1);
     // Below every probability, so that the label's own is never the largest.
-    let label = labels.clone().one_hot::<2>(logits.dims()[1]).equal_elem(1);
+    let label = labels.one_hot::<2>(logits.dims()[1]).equal_elem(1);
     let rival = probabilities.mask_fill(label, -1.0).max_dim(1);
     let margin = rival.neg().add_scalar(1.0 + MARGIN_FLOOR).log().mean();
-    cross_entropy(logits, labels) - margin
+    targets.cross_entropy(logits) - margin
 }
 
 /// Σ_k p_k (log p_k − log p'_k) · (1 − p_y), averaged over the batch.
@@ -69,7 +69,8 @@ mod tests {
         let labels = Tensor::<1, Int>::from_ints([0], &device);
         // Probabilities ¼, ½, ¼: −ln ¼ − ln(1.0001 − ½). Float32 rounding.
         let logits = Tensor::<2>::from_floats([[0.0, 2f32.ln(), 0.0]], &device);
-        let value = boosted_cross_entropy(logits.clone(), labels.clone()).into_scalar::<f32>();
+        let value = boosted_cross_entropy(logits.clone(), labels.clone(), Targets::new(labels.clone()))
+            .into_scalar::<f32>();
         assert!((value - (4f32.ln() - 0.5001f32.ln())).abs() < 1e-6, "{value}");
         // Clean probabilities ⅓ each: (⅓ ln(4/3) + ⅓ ln(2/3) + ⅓ ln(4/3)) · ⅔.
         let clean = Tensor::<2>::zeros([1, 3], &device);
@@ -82,7 +83,8 @@ mod tests {
     fn a_hopeless_sample_has_a_finite_loss() {
         let device = Device::flex();
         let logits = Tensor::<2>::from_floats([[-100.0, 100.0]], &device);
-        let value = boosted_cross_entropy(logits, Tensor::from_ints([0], &device)).into_scalar::<f32>();
+        let labels = Tensor::<1, Int>::from_ints([0], &device);
+        let value = boosted_cross_entropy(logits, labels.clone(), Targets::new(labels)).into_scalar::<f32>();
         // The cross-entropy's 200 and −ln 1e-4, which float32 rounds from 1.0001 − 1.
         assert!((value - 200.0 - 1e4f32.ln()).abs() < 1e-2, "{value}");
     }

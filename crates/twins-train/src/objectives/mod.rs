@@ -2,7 +2,6 @@
 
 mod at;
 mod auto_lora;
-mod cross_entropy;
 mod divergence;
 mod epoch_start;
 mod frozen_at;
@@ -13,6 +12,7 @@ mod objective;
 mod parameters;
 mod pass;
 mod standard;
+mod targets;
 mod trades;
 mod training_model;
 mod twins_at;
@@ -27,6 +27,7 @@ pub use objective::{Loss, Objective, TrainingBatch, TrainingImages};
 pub use parameters::ObjectiveParameters;
 pub(crate) use pass::{Measured, Pass, SCALARS};
 pub use standard::Standard;
+pub use targets::Targets;
 pub use trades::Trades;
 pub(crate) use training_model::OBJECTIVE_PARAMETERS;
 pub use training_model::TrainingModel;

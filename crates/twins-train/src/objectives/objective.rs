@@ -3,6 +3,7 @@ use twins_nn::Wing;
 
 use super::epoch_start::EpochStart;
 use super::parameters::ObjectiveParameters;
+use super::targets::Targets;
 use crate::error::TrainError;
 
 /// One training batch as the loss sees it, on the autodiff device.
@@ -12,8 +13,18 @@ pub struct TrainingBatch {
     pub clean: Tensor<4>,
     /// Adversarial examples of the same shape; the clean images where the objective needs no adversary.
     pub adversarial: Tensor<4>,
-    /// Labels `[n]`.
+    /// Labels `[n]`; with mixed images those of the image that has the larger weight.
     pub labels: Tensor<1, Int>,
+    /// What cross-entropies are taken against: the labels, or what label smoothing and mixup make of them.
+    pub targets: Targets,
+}
+
+impl TrainingBatch {
+    /// A batch whose targets are its labels.
+    pub fn new(clean: Tensor<4>, adversarial: Tensor<4>, labels: Tensor<1, Int>) -> Self {
+        let targets = Targets::new(labels.clone());
+        Self { clean, adversarial, labels, targets }
+    }
 }
 
 /// The value of an objective on one batch.

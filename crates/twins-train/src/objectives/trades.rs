@@ -1,6 +1,5 @@
 use twins_nn::{ImageClassifier, Wing};
 
-use super::cross_entropy::cross_entropy;
 use super::divergence::divergence;
 use super::objective::{Loss, Objective, TrainingBatch};
 
@@ -28,7 +27,7 @@ impl<M: ImageClassifier> Objective<M> for Trades {
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
         let logits = model.logits(batch.adversarial.clone());
         let clean = model.logits(batch.clean.clone());
-        let total = cross_entropy(clean.clone(), batch.labels.clone())
+        let total = batch.targets.clone().cross_entropy(clean.clone())
             + divergence(clean, logits.clone()).mul_scalar(self.beta);
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }

@@ -1,7 +1,6 @@
 use twins_nn::{ImageClassifier, Wing};
 
-use super::cross_entropy::cross_entropy;
-use super::halves::{split, split_labels};
+use super::halves::split;
 use super::objective::{Loss, Objective, TrainingBatch};
 
 /// Adversarial training split between the frozen and the adaptive wing.
@@ -26,9 +25,9 @@ impl<M: ImageClassifier> Objective<M> for TwinsAt {
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
         let logits = model.logits(batch.adversarial.clone());
         let (frozen_logits, adaptive_logits) = split(logits.clone());
-        let (frozen_labels, adaptive_labels) = split_labels(batch.labels.clone());
-        let frozen = cross_entropy(frozen_logits, frozen_labels);
-        let adaptive = cross_entropy(adaptive_logits, adaptive_labels);
+        let (frozen_targets, adaptive_targets) = batch.targets.clone().split();
+        let frozen = frozen_targets.cross_entropy(frozen_logits);
+        let adaptive = adaptive_targets.cross_entropy(adaptive_logits);
         let total = frozen.clone().mul_scalar(self.lambda) + adaptive.clone();
         Loss { total, frozen: Some(frozen), adaptive, logits }
     }

@@ -1,10 +1,10 @@
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 use twins_nn::{ImageClassifier, Wing};
 
-use super::cross_entropy::cross_entropy;
 use super::divergence::divergence;
-use super::halves::{split, split_labels};
+use super::halves::split;
 use super::objective::{Loss, Objective, TrainingBatch};
+use super::targets::Targets;
 
 /// TRADES split between the frozen and the adaptive wing.
 ///
@@ -26,8 +26,8 @@ pub struct TwinsTrades {
 }
 
 impl TwinsTrades {
-    fn wing_loss(&self, clean: Tensor<2>, adversarial: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-        cross_entropy(clean.clone(), labels) + divergence(clean, adversarial).mul_scalar(self.beta)
+    fn wing_loss(&self, clean: Tensor<2>, adversarial: Tensor<2>, targets: Targets) -> Tensor<1> {
+        targets.cross_entropy(clean.clone()) + divergence(clean, adversarial).mul_scalar(self.beta)
     }
 }
 
@@ -40,9 +40,9 @@ impl<M: ImageClassifier> Objective<M> for TwinsTrades {
         let logits = model.logits(batch.adversarial.clone());
         let (frozen_adversarial, adaptive_adversarial) = split(logits.clone());
         let (frozen_clean, adaptive_clean) = split(model.logits(batch.clean.clone()));
-        let (frozen_labels, adaptive_labels) = split_labels(batch.labels.clone());
-        let frozen = self.wing_loss(frozen_clean, frozen_adversarial, frozen_labels);
-        let adaptive = self.wing_loss(adaptive_clean, adaptive_adversarial, adaptive_labels);
+        let (frozen_targets, adaptive_targets) = batch.targets.clone().split();
+        let frozen = self.wing_loss(frozen_clean, frozen_adversarial, frozen_targets);
+        let adaptive = self.wing_loss(adaptive_clean, adaptive_adversarial, adaptive_targets);
         let total = frozen.clone().mul_scalar(self.lambda) + adaptive.clone();
         Loss { total, frozen: Some(frozen), adaptive, logits }
     }

@@ -160,11 +160,7 @@ mod tests {
         net.linear.weight = Param::from_tensor(Tensor::from_floats([[3.0], [4.0]], &device));
         net.linear.bias = Some(Param::from_tensor(Tensor::from_floats([0.5], &device)));
         let images = Tensor::<4>::from_floats([[[[6.0, 8.0]]]], &device);
-        let batch = TrainingBatch {
-            clean: images.clone(),
-            adversarial: images,
-            labels: Tensor::from_ints([0], &device),
-        };
+        let batch = TrainingBatch::new(images.clone(), images, Tensor::from_ints([0], &device));
         let given = TrainingModel::from(net.clone());
         let moved = perturbed(&given, &given.valid(), &Sum, &batch, 0.1).model;
         // ‖w‖ = 5, so that the step has length 0.5 along [0.6, 0.8]; a few roundings of float32.
@@ -181,11 +177,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let net = Net { linear: LinearConfig::new(2, 1).init(&device) };
         let images = Tensor::<4>::zeros([1, 1, 1, 2], &device);
-        let batch = TrainingBatch {
-            clean: images.clone(),
-            adversarial: images,
-            labels: Tensor::from_ints([0], &device),
-        };
+        let batch = TrainingBatch::new(images.clone(), images, Tensor::from_ints([0], &device));
         let given = TrainingModel::from(net.clone());
         let moved = perturbed(&given, &given.valid(), &Sum, &batch, 0.1).model;
         assert_eq!(moved.linear.weight.val().into_data(), net.linear.weight.val().into_data());

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::trainable::trainable;
+use super::groups::ParameterGroups;
+use super::optimiser::{Optimiser, optimise};
 
-/// Stochastic gradient descent with momentum and weight decay: the update of `torch.optim.SGD` with dampening 0
-/// and without Nesterov's term, on every parameter that received a gradient.
+/// Stochastic gradient descent with momentum and weight decay: the update of `torch.optim.SGD` with dampening 0.
 ///
 /// ```text
 /// g ← clip · ∇L + weight_decay · w
@@ -15,15 +15,16 @@ use super::trainable::trainable;
 /// w ← w − learning_rate · v
 /// ```
 ///
-/// Parameters without a gradient are left alone and do not decay, as in PyTorch where their gradient is `None`:
-/// the frozen wing in ordinary adversarial training, frozen layers.
+/// With Nesterov's momentum the last line is w ← w − learning_rate · (g + momentum · v).
 ///
 /// It is not Burn's optimiser because the state of that one is read back onto the process's default device,
 /// which opens a GPU wherever a GPU backend is compiled in, and because its clipping is per parameter.
 #[derive(Clone, Debug)]
 pub struct Sgd {
     momentum: f64,
+    nesterov: bool,
     weight_decay: f64,
+    groups: ParameterGroups,
     /// By parameter path, flattened: rank does not matter to the update.
     velocity: BTreeMap<String, Tensor<1>>,
 }
@@ -32,12 +33,32 @@ impl Sgd {
     /// An optimiser that has not made a step.
     ///
     /// ```
-    /// use twins_train::Sgd;
+    /// use twins_train::{Optimiser, Sgd};
     ///
-    /// assert!(Sgd::new(0.9, 1e-5).velocity().is_empty());
+    /// assert!(Sgd::new(0.9, 1e-5).state().is_empty());
     /// ```
     pub fn new(momentum: f64, weight_decay: f64) -> Self {
-        Self { momentum, weight_decay, velocity: BTreeMap::new() }
+        Self {
+            momentum,
+            nesterov: false,
+            weight_decay,
+            groups: ParameterGroups::new(),
+            velocity: BTreeMap::new(),
+        }
+    }
+
+    /// Uses Nesterov's momentum.
+    #[must_use]
+    pub fn with_nesterov(mut self) -> Self {
+        self.nesterov = true;
+        self
+    }
+
+    /// Sets the groups of the parameters.
+    #[must_use]
+    pub fn with_groups(mut self, groups: ParameterGroups) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Returns the model after one step.
@@ -50,77 +71,56 @@ impl Sgd {
         learning_rate: f64,
         clip: f64,
     ) -> M {
-        model.map(&mut Update { optimiser: self, gradients, learning_rate, clip, path: Vec::new() })
+        optimise(self, model, gradients, learning_rate, clip)
+    }
+}
+
+impl Optimiser for Sgd {
+    fn groups(&self) -> &ParameterGroups {
+        &self.groups
+    }
+
+    fn update(
+        &mut self,
+        path: &str,
+        weight: Tensor<1>,
+        mut gradient: Tensor<1>,
+        learning_rate: f64,
+        decays: bool,
+    ) -> Tensor<1> {
+        if decays && self.weight_decay != 0.0 {
+            gradient = gradient + weight.clone().mul_scalar(self.weight_decay);
+        }
+        if self.momentum == 0.0 {
+            return weight - gradient.mul_scalar(learning_rate);
+        }
+        let velocity = match self.velocity.remove(path) {
+            Some(velocity) => velocity.mul_scalar(self.momentum) + gradient.clone(),
+            None => gradient.clone(),
+        };
+        self.velocity.insert(path.to_owned(), velocity.clone());
+        let direction = match self.nesterov {
+            true => gradient + velocity.mul_scalar(self.momentum),
+            false => velocity,
+        };
+        weight - direction.mul_scalar(learning_rate)
     }
 
     /// The momentum buffers by parameter path, flattened.
-    pub fn velocity(&self) -> BTreeMap<String, TensorData> {
+    fn state(&self) -> BTreeMap<String, TensorData> {
         self.velocity.iter().map(|(path, velocity)| (path.clone(), velocity.to_data())).collect()
     }
 
-    /// Returns the optimiser with momentum buffers as [`velocity`](Sgd::velocity) gave them.
-    #[must_use]
-    pub fn with_velocity(mut self, velocity: BTreeMap<String, TensorData>, device: &Device) -> Self {
+    fn load_state(&mut self, state: BTreeMap<String, TensorData>, device: &Device) {
         let device = device.clone().inner();
         self.velocity =
-            velocity.into_iter().map(|(path, data)| (path, Tensor::from_data(data, &device))).collect();
-        self
-    }
-}
-
-struct Update<'a> {
-    optimiser: &'a mut Sgd,
-    gradients: &'a GradientsParams,
-    learning_rate: f64,
-    clip: f64,
-    path: Vec<String>,
-}
-
-impl Update<'_> {
-    fn direction(&mut self, weight: Tensor<1>, mut gradient: Tensor<1>) -> Tensor<1> {
-        if self.clip != 1.0 {
-            gradient = gradient.mul_scalar(self.clip);
-        }
-        if self.optimiser.weight_decay != 0.0 {
-            gradient = gradient + weight.mul_scalar(self.optimiser.weight_decay);
-        }
-        if self.optimiser.momentum == 0.0 {
-            return gradient;
-        }
-        let path = self.path.join(".");
-        let velocity = match self.optimiser.velocity.remove(&path) {
-            Some(velocity) => velocity.mul_scalar(self.optimiser.momentum) + gradient,
-            None => gradient,
-        };
-        self.optimiser.velocity.insert(path, velocity.clone());
-        velocity
-    }
-}
-
-impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.get::<D>(param.id) else { return param };
-        param.map(|tensor| {
-            let (shape, checkpointing) = (tensor.dims(), tensor.gradient_checkpointing_strategy());
-            let elements = shape.iter().product::<usize>();
-            let weight = tensor.inner().reshape([elements]);
-            let direction = self.direction(weight.clone(), gradient.inner().reshape([elements]));
-            let updated = weight - direction.mul_scalar(self.learning_rate);
-            trainable(updated.reshape(shape), checkpointing)
-        })
+            state.into_iter().map(|(path, data)| (path, Tensor::from_data(data, &device))).collect();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Param;
     use burn::nn::{Linear, LinearConfig};
 
     use super::*;
@@ -157,6 +157,18 @@ mod tests {
     }
 
     #[test]
+    fn nesterov_by_hand() {
+        let device = Device::flex().autodiff();
+        let mut optimiser = Sgd::new(0.5, 0.0).with_nesterov();
+        let mut model = one_weight(2.0, &device);
+        // v = 3, w = 2 − 0.1 · (3 + 1.5); then v = 4.5, w = 1.55 − 0.1 · (3 + 2.25). A few roundings of float32.
+        for expected in [1.55, 1.025] {
+            model = step(model, &mut optimiser, 1.0);
+            assert!((weight(&model) - expected).abs() < 1e-6, "{}", weight(&model));
+        }
+    }
+
+    #[test]
     fn clip_scales_the_gradient_and_not_the_decay() {
         let device = Device::flex().autodiff();
         let model = step(one_weight(2.0, &device), &mut Sgd::new(0.0, 0.5), 0.5);
@@ -171,7 +183,7 @@ mod tests {
         let mut optimiser = Sgd::new(0.9, 0.5);
         let model = optimiser.step(model, &GradientsParams::new(), 0.1, 1.0);
         assert_eq!(weight(&model), 2.0);
-        assert!(optimiser.velocity().is_empty());
+        assert!(optimiser.state().is_empty());
     }
 
     #[test]
@@ -179,7 +191,8 @@ mod tests {
         let device = Device::flex().autodiff();
         let mut optimiser = Sgd::new(0.9, 1e-3);
         let mut model = step(one_weight(0.3, &device), &mut optimiser, 1.0);
-        let mut resumed = Sgd::new(0.9, 1e-3).with_velocity(optimiser.velocity(), &device);
+        let mut resumed = Sgd::new(0.9, 1e-3);
+        resumed.load_state(optimiser.state(), &device);
         let mut copy = one_weight(weight(&model), &device);
         for _ in 0..3 {
             model = step(model, &mut optimiser, 1.0);

@@ -5,7 +5,7 @@ use twins_nn::{TwinsModule, Wing};
 
 use super::awp::perturbed;
 use super::gradient_norms::SquaredNorms;
-use super::sgd::Sgd;
+use super::optimiser::{Optimiser, optimise};
 use crate::error::TrainError;
 use crate::metrics::StepReport;
 use crate::objectives::{Measured, Objective, Pass, SCALARS, TrainingBatch, TrainingModel};
@@ -63,7 +63,7 @@ impl StepSettings {
 pub fn step<M: Module, O: Objective<M> + ?Sized>(
     model: M,
     objective: &O,
-    optimiser: &mut Sgd,
+    optimiser: &mut dyn Optimiser,
     batch: &TrainingBatch,
     settings: &StepSettings,
 ) -> Result<(M, StepReport), TrainError> {
@@ -79,7 +79,7 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
 pub fn step_with_parameters<M: Module, O: Objective<M> + ?Sized>(
     model: TrainingModel<M>,
     objective: &O,
-    optimiser: &mut Sgd,
+    optimiser: &mut dyn Optimiser,
     batch: &TrainingBatch,
     settings: &StepSettings,
 ) -> Result<(TrainingModel<M>, StepReport), TrainError> {
@@ -130,7 +130,7 @@ fn check_wings<M: Module>(model: &M, expected: Wing) -> Result<(), TrainError> {
 pub(crate) fn checked_step<M: Module, O: Objective<M> + ?Sized>(
     model: TrainingModel<M>,
     objective: &O,
-    optimiser: &mut Sgd,
+    optimiser: &mut dyn Optimiser,
     batch: &TrainingBatch,
     settings: &StepSettings,
 ) -> (TrainingModel<M>, StepReport) {
@@ -182,13 +182,13 @@ pub(crate) fn update<M: Module>(
     model: M,
     gradients: &GradientsParams,
     report: &StepReport,
-    optimiser: &mut Sgd,
+    optimiser: &mut dyn Optimiser,
     settings: &StepSettings,
 ) -> M {
     // 1e-6 as in PyTorch.
     let clip = settings.gradient_clip;
     let scale = clip.map_or(1.0, |largest| (largest / (report.gradient_norm + 1e-6)).min(1.0));
-    optimiser.step(model, gradients, settings.learning_rate, scale)
+    optimise(optimiser, model, gradients, settings.learning_rate, scale)
 }
 
 #[cfg(test)]
@@ -199,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::objectives::{At, TwinsAt};
+    use crate::optimisers::Sgd;
     use twins_nn::ImageClassifier;
 
     #[derive(Module, Debug)]
@@ -225,11 +226,7 @@ mod tests {
         let images =
             Tensor::<1>::from_floats(std::array::from_fn::<f32, 48, _>(|i| (i * 7 % 11) as f32), device);
         let images = images.reshape([4, 3, 2, 2]);
-        TrainingBatch {
-            clean: images.clone(),
-            adversarial: images,
-            labels: Tensor::from_ints([0, 1, 1, 0], device),
-        }
+        TrainingBatch::new(images.clone(), images, Tensor::from_ints([0, 1, 1, 0], device))
     }
 
     fn refused<O: Objective<Net>>(net: Net, objective: O, batch: &TrainingBatch) -> TrainError {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -14,7 +15,7 @@ use crate::data_parallel::{Loader, Order, Replicas, guard};
 use crate::error::TrainError;
 use crate::metrics::{Completed, EpochMetrics, EpochSums, StepRecord};
 use crate::objectives::TrainingModel;
-use crate::optimisers::{Ema, Position, Sgd};
+use crate::optimisers::{Ema, Optimiser, Position};
 use crate::parameters::Weights;
 use crate::random_keys::key;
 
@@ -31,12 +32,13 @@ pub(crate) struct Session<M> {
     pub(super) order: Order,
     pub(super) data: Data,
     pub(super) directory: Option<RunDirectory>,
-    pub(super) adversary: Pgd,
+    /// Of the current step; `None` while the epsilon schedule has it at 0.
+    pub(super) adversary: Option<Pgd>,
     pub(super) protocol: EvaluationProtocol,
     /// Taken for the time of a step.
     pub(super) model: Option<TrainingModel<M>>,
     pub(super) scope: Scope,
-    pub(super) optimiser: Sgd,
+    pub(super) optimiser: Box<dyn Optimiser>,
     pub(super) ema: Option<Ema<TrainingModel<M>>>,
     pub(super) best: Option<Weights>,
     pub(super) state: State,
@@ -55,7 +57,7 @@ impl<M: ImageClassifier> Session<M> {
     ) -> Result<Self, TrainError> {
         model.check_statistics()?;
         let config = &trainer.config;
-        let (adversary, protocol) = (config.adversary.build()?, config.validation_protocol()?);
+        let protocol = config.validation_protocol()?;
         let order = Order::new(config);
         let replicas = Replicas::new(devices, &model, config, trainer.objective.wing());
         let images = data.train.len();
@@ -63,7 +65,7 @@ impl<M: ImageClassifier> Session<M> {
             return Err(TrainError::NoFullBatch { images, batch_size: config.batch_size });
         }
         replicas.division.check(config.batch_size, Some(order.smallest_batch(images)))?;
-        let optimiser = Sgd::new(config.momentum, config.weight_decay);
+        let optimiser = config.optimiser_for(&model.model)?;
         let scope = Scope::of(&model, &config.tuning, &config.freeze)?;
         let directory = trainer.open_run()?;
         let state = State::new(data.key);
@@ -73,7 +75,7 @@ impl<M: ImageClassifier> Session<M> {
             order,
             data,
             directory,
-            adversary,
+            adversary: None,
             protocol,
             model: Some(model),
             scope,
@@ -144,7 +146,7 @@ impl<M: ImageClassifier> Session<M> {
     /// here too.
     fn begin_full_phase(&mut self) {
         let config = &self.trainer.config;
-        self.optimiser = Sgd::new(config.momentum, config.weight_decay);
+        self.optimiser.load_state(BTreeMap::new(), self.replicas.devices.main());
         self.ema = config.ema_decay.map(|decay| Ema::new(self.model(), decay));
         self.state.reset_counts();
     }
@@ -171,7 +173,7 @@ impl<M: ImageClassifier> Session<M> {
         self.begin_epoch()?;
         // For the metrics of an epoch that was interrupted after its last step.
         if let Some(last) = self.state.step.checked_sub(1) {
-            self.learning_rate = self.rate_at(last, steps);
+            self.learning_rate = self.rate_at(last);
         }
         let mut loader = Loader::start(
             self.data.dataset.clone(),
@@ -193,7 +195,7 @@ impl<M: ImageClassifier> Session<M> {
         let mut seconds = 0.0;
         while let Some(batch) = loader.next() {
             let batch = batch?;
-            self.learning_rate = self.rate_at(self.state.step, steps);
+            self.learning_rate = self.rate_at(self.state.step);
             self.seed_devices(MODEL_IN_STEP, self.state.steps);
             let report = self.train_on(batch, self.state.step + 1 == steps)?;
             self.state.step += 1;
@@ -230,11 +232,15 @@ impl<M: ImageClassifier> Session<M> {
         self.replicas.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
     }
 
-    /// The learning rate of a step, from 0, of the current epoch, which has `steps`.
-    fn rate_at(&self, step: usize, steps: usize) -> f64 {
-        let config = &self.trainer.config;
+    /// The position of a step, from 0, of the current epoch.
+    pub(super) fn position(&self, step: usize) -> Position {
         let (epoch, plateaus) = (self.state.epoch, self.state.plateaus);
-        let position = Position { epoch, epochs: config.epochs, step, steps, plateaus };
-        config.phase(epoch).learning_rate(position)
+        let steps = self.order.steps(self.data.train.len());
+        Position { epoch, epochs: self.trainer.config.epochs, step, steps, plateaus }
+    }
+
+    /// The learning rate of a step, from 0, of the current epoch.
+    fn rate_at(&self, step: usize) -> f64 {
+        self.trainer.config.phase(self.state.epoch).learning_rate(self.position(step))
     }
 }

@@ -29,7 +29,7 @@ impl<M: ImageClassifier> Session<M> {
         let mut checkpoint = Checkpoint::default();
         checkpoint.metadata.insert("state".to_owned(), self.state.to_json());
         checkpoint.insert("model", &Weights::of(self.model()).0);
-        checkpoint.insert("velocity", &self.optimiser.velocity());
+        checkpoint.insert("optimiser", &self.optimiser.state());
         self.replicas.save_statistics(&mut checkpoint);
         if let Some(ema) = &self.ema {
             checkpoint.insert("ema", &Weights::of(ema.model()).0);
@@ -51,8 +51,7 @@ impl<M: ImageClassifier> Session<M> {
         self.sums = (&self.state.sums).into();
         let model = self.model.take().expect("the model is back after every step");
         self.model = Some(Weights(checkpoint.take("model")).load_into(model)?);
-        self.optimiser =
-            self.optimiser.clone().with_velocity(checkpoint.take("velocity"), self.replicas.devices.main());
+        self.optimiser.load_state(checkpoint.take("optimiser"), self.replicas.devices.main());
         self.replicas.load_statistics(&mut checkpoint);
         if let Some(ema) = &mut self.ema {
             ema.load(&Weights(checkpoint.take("ema")))?;

@@ -8,7 +8,9 @@ use twins_nn::{ImageClassifier, WeightTrace};
 use super::running::Session;
 use crate::checkpoints::RunDirectory;
 use crate::config::NonFinite;
-use crate::data_parallel::{Failure, Load, MicroBatch, MicroBatches, Panicked, StepAdversary};
+use crate::data_parallel::{
+    Failure, Load, MicroBatch, MicroBatches, Panicked, StepAdversary, TargetSettings,
+};
 use crate::error::TrainError;
 use crate::metrics::StepReport;
 use crate::objectives::TrainingImages;
@@ -18,6 +20,8 @@ use crate::random_keys::key;
 
 /// What the draws of the adversary are for, as part of their key.
 const ADVERSARY: u64 = 2;
+/// What the draws of mixup are for.
+const MIXUP: u64 = 5;
 
 impl<M: ImageClassifier> Session<M> {
     /// Takes one step; `trace` records the change of each weight. Returns `None` where the batch was skipped.
@@ -25,6 +29,7 @@ impl<M: ImageClassifier> Session<M> {
         let before = trace.then(|| WeightTrace::of(self.model(), &GradientsParams::new()));
         let config = &self.trainer.config;
         let phase = config.phase(self.state.epoch);
+        self.adversary = config.adversary_at(self.position(self.state.step))?;
         let awp = config.awp.filter(|_| !phase.is_probe);
         let settings = StepSettings {
             learning_rate: self.learning_rate,
@@ -64,27 +69,33 @@ impl<M: ImageClassifier> Session<M> {
         let adversary = self.step_adversary();
         let replica_adversary =
             adversary.as_ref().map(|adversary| adversary.for_replica(&self.model().model));
-        let batch = whole.prepare(replica_adversary.as_ref())?;
+        let batch = whole.prepare(replica_adversary.as_ref(), &self.target_settings())?;
         // Its copy need not be in memory during the training pass.
         drop(replica_adversary);
         let model = self.model.take().expect("the model is back after every step");
         let objective = self.trainer.objective_at(self.state.epoch);
-        let (model, report) = checked_step(model, objective, &mut self.optimiser, &batch, settings);
+        let (model, report) = checked_step(model, objective, self.optimiser.as_mut(), &batch, settings);
         self.model = Some(model);
         Ok(report)
     }
 
     fn parallel_step(&mut self, batch: &Batch, settings: &StepSettings) -> Result<StepReport, Failure> {
         let objective = self.trainer.objective_at(self.state.epoch);
-        let adversary = self.step_adversary();
-        let gathered =
-            self.replicas.gather(self.model(), objective, adversary.as_ref(), batch, settings.awp_gamma)?;
+        let (adversary, targets) = (self.step_adversary(), self.target_settings());
+        let gathered = self.replicas.gather(
+            self.model(),
+            objective,
+            adversary.as_ref(),
+            &targets,
+            batch,
+            settings.awp_gamma,
+        )?;
         let mut report = report(self.model(), &gathered.gradients, &gathered.measured);
         report.seek_origin(self.model());
         if report.non_finite().is_none() {
             let model = self.model.take().expect("the model is back after every step");
             let model = self.replicas.keep_statistics(model, &gathered);
-            let model = update(model, &gathered.gradients, &report, &mut self.optimiser, settings);
+            let model = update(model, &gathered.gradients, &report, self.optimiser.as_mut(), settings);
             self.model = Some(model);
         }
         Ok(report)
@@ -97,8 +108,17 @@ impl<M: ImageClassifier> Session<M> {
             TrainingImages::Clean => None,
             TrainingImages::Adversarial => {
                 let precision = self.trainer.config.attack_precision;
-                Some(StepAdversary { attack: &self.adversary, precision, key })
+                self.adversary.as_ref().map(|attack| StepAdversary { attack, precision, key })
             }
+        }
+    }
+
+    fn target_settings(&self) -> TargetSettings {
+        let config = &self.trainer.config;
+        TargetSettings {
+            label_smoothing: config.label_smoothing,
+            mixup: config.mixup,
+            key: key(config.seed, &[MIXUP, self.state.steps as u64]),
         }
     }
 

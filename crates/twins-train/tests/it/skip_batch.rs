@@ -8,8 +8,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use twins_nn::{TwinsModule, Wing};
 use twins_train::{
-    AdversaryConfig, At, Ended, ExistingRun, Loss, Method, NonFinite, Objective, Sgd, StepSettings,
-    TrainConfig, Trained, TrainingBatch, TwinsAt, Weights, step,
+    AdversaryConfig, At, Ended, ExistingRun, Loss, Method, NonFinite, Objective, Optimiser, Sgd,
+    StepSettings, TrainConfig, Trained, TrainingBatch, TwinsAt, Weights, step,
 };
 use twins_train_testing::{Net, Squares, config, state, trainer};
 
@@ -103,11 +103,7 @@ fn a_step_that_is_left_out_changes_nothing() {
     let batch = |seed: u32| {
         let values: Vec<f32> = (0..8 * 64).map(|i| ((i * 37 + seed * 11) % 97) as f32 / 97.0).collect();
         let images = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([8, 1, 8, 8]);
-        TrainingBatch {
-            clean: images.clone(),
-            adversarial: images,
-            labels: Tensor::from_ints([0, 1, 2, 3, 0, 1, 2, 3], &device),
-        }
+        TrainingBatch::new(images.clone(), images, Tensor::from_ints([0, 1, 2, 3, 0, 1, 2, 3], &device))
     };
     for settings in [StepSettings::new(0.1), StepSettings::new(0.1).with_awp_gamma(0.01)] {
         let run = |with_failure: bool| {
@@ -124,7 +120,7 @@ fn a_step_that_is_left_out_changes_nothing() {
                     model = kept;
                 }
             }
-            (Weights::of(&model), optimiser.velocity())
+            (Weights::of(&model), optimiser.state())
         };
         assert_eq!(run(true), run(false));
     }

@@ -9,9 +9,9 @@ use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
 use twins_attack::{Loss, Norm, Precision, ThreatModel};
 use twins_train::{
-    AdversaryConfig, AutoLora, AutoLoraConfig, AwpConfig, Ended, EvaluationProtocol, ExistingRun,
-    ImageClassifier, Method, ProbeConfig, ProgressDisplay, Schedule, TrainConfig, TrainError, Trainer,
-    Tuning, ValidationConfig, Weights, evaluate,
+    AdversaryConfig, AutoLora, AutoLoraConfig, AwpConfig, Decay, Ended, EpsilonSchedule, EvaluationProtocol,
+    ExistingRun, GroupsConfig, ImageClassifier, Method, OptimiserConfig, ProbeConfig, ProgressDisplay,
+    Schedule, TrainConfig, TrainError, Trainer, Tuning, ValidationConfig, Weights, evaluate,
 };
 use twins_train_testing::{Net, Squares, config, trainer};
 
@@ -133,6 +133,44 @@ fn so_does_one_with_a_branch_and_weight_perturbation() {
 #[test]
 fn so_does_one_against_an_adversary_in_half_precision() {
     resumes_to_the_same_bits(config(Method::TwinsAt).with_attack_precision(Precision::Bf16));
+}
+
+#[test]
+fn so_does_one_with_adamw_mixup_and_a_rising_epsilon() {
+    let groups = GroupsConfig { decay: Decay::Weights, ..GroupsConfig::default() };
+    let config = config(Method::TwinsTrades)
+        .with_optimiser(OptimiserConfig::adamw())
+        .with_learning_rate(0.001)
+        .with_groups(groups)
+        .with_mixup(0.5)
+        .with_label_smoothing(0.1)
+        .with_epsilon_schedule(EpsilonSchedule::new(2.0).with_clean_epochs(0.5));
+    resumes_to_the_same_bits(config);
+}
+
+#[test]
+fn each_setting_of_the_loss_and_the_optimiser_has_an_effect() {
+    let loss = |change: fn(TrainConfig) -> TrainConfig| {
+        let config = change(config(Method::At).with_epochs(1));
+        trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap().history[0].loss
+    };
+    let plain = loss(|config| config);
+    for (name, change) in [
+        (
+            "nesterov",
+            (|config| config.with_optimiser(OptimiserConfig::Nesterov)) as fn(TrainConfig) -> TrainConfig,
+        ),
+        ("adamw", |config| config.with_optimiser(OptimiserConfig::adamw())),
+        ("label smoothing", |config| config.with_label_smoothing(0.1)),
+        ("mixup", |config| config.with_mixup(1.0)),
+        ("epsilon", |config| config.with_epsilon_schedule(EpsilonSchedule::new(9.0))),
+    ] {
+        assert_ne!(loss(change), plain, "{name}");
+    }
+    // One epoch on clean images is clean training, to the bit.
+    let clean = loss(|config| config.with_epsilon_schedule(EpsilonSchedule::new(1.0).with_clean_epochs(1.0)));
+    let standard = loss(|config| TrainConfig { method: Method::Standard, ..config });
+    assert_eq!(clean, standard);
 }
 
 #[test]
