@@ -1,25 +1,17 @@
 //! A real CIFAR-10 ResNet-20 on the 10 000 test images as JPEG files in one folder per class: reading of PyTorch
 //! weights with batch normalisation and of image folders, end to end.
 
-use std::fs::File;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_dataset::Dataset;
 use burn_twins::attack::{Samples, predictions};
-use burn_twins::data::{DataSource, Part, collate};
+use burn_twins::data::collate;
 use burn_twins::models::{Architecture, ImportOptions, ModelConfig, load_weights};
 
 #[test]
 fn resnet20_sees_what_it_sees_in_pytorch() {
     let Some(weights) = twins_testing::shared("models/cifar_resnet20.th") else { return };
-    let Some(archive) = twins_testing::shared("data/cifar10-jpeg-test.tar.gz") else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(archive).unwrap()));
-    archive.unpack(folder.path()).unwrap();
-    // `test` is the test part of a folder that has both parts; here it is the whole set.
-    let source: DataSource = format!("folder:{}", folder.path().join("test").display()).parse().unwrap();
-    let images = source.open(Part::Test).unwrap();
+    let Some(images) = crate::cifar_images::open() else { return };
     assert_eq!(images.len(), 10_000);
 
     let device = Device::flex();

@@ -1,14 +1,12 @@
 //! AutoAttack on a real CIFAR-10 ResNet-20 that was not trained to be robust: most samples fall within a few steps, and
 //! what leaves at once costs nothing more.
 
-use std::fs::File;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{
     AutoAttackConfig, Norm, Report, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
 };
-use burn_twins::data::{DataSource, Part, collate};
+use burn_twins::data::collate;
 use burn_twins::models::{Architecture, ImportOptions, ModelConfig, load_weights};
 
 /// Images run through the model for a sample that withstands everything: 100 for APGD-CE and its start, as many for each
@@ -18,12 +16,7 @@ const EVERY_STEP: u64 = 101 + 9 * 101 + 9 * 200 + 5001;
 /// The evaluation of every `stride`-th image, so that all classes (which are the folders) are there.
 fn evaluate(count: usize) -> Option<Report> {
     let weights = twins_testing::shared("models/cifar_resnet20.th")?;
-    let archive = twins_testing::shared("data/cifar10-jpeg-test.tar.gz")?;
-    let folder = tempfile::tempdir().unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(archive).unwrap()));
-    archive.unpack(folder.path()).unwrap();
-    let source: DataSource = format!("folder:{}", folder.path().join("test").display()).parse().unwrap();
-    let images = source.open(Part::Test).unwrap();
+    let images = crate::cifar_images::open()?;
     let device = Device::flex();
     let net = ModelConfig::new(Architecture::ResNet20, 10).init(&device).unwrap();
     let (net, _) = load_weights(net, &weights, &ImportOptions::new()).unwrap();

@@ -1,7 +1,6 @@
 //! A real adversarially trained CIFAR-10 ResNet-20 with projection shortcuts and names of its own: accuracy on clean
 //! images, under PGD and under AutoAttack, against the reference's counts in PyTorch 2.6.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -10,25 +9,19 @@ use burn_twins::attack::{
     AutoAttackConfig, Norm, PgdConfig, Report, RobustnessEvaluation, Samples, Silent, ThreatModel, Version,
     accuracy,
 };
-use burn_twins::data::{DataSource, ImageDataset, Part, collate};
+use burn_twins::data::{ImageDataset, collate};
 use burn_twins::models::{Architecture, ImportOptions, ModelConfig, Net, Shortcuts, load_pretrained};
-use tempfile::TempDir;
 
-/// The network and its 10 000 test images, JPEG files in the folder; `None` where `TWINS_SHARED` is not set.
-fn load() -> Option<(Net, Arc<dyn ImageDataset>, TempDir)> {
+/// The network and the 10 000 test images; `None` where `TWINS_SHARED` is not set.
+fn load() -> Option<(Net, Arc<dyn ImageDataset>)> {
     let weights = twins_testing::shared("models/cifar_resnet20_pgd.pth")?;
-    let archive = twins_testing::shared("data/cifar10-jpeg-test.tar.gz")?;
-    let folder = tempfile::tempdir().unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(archive).unwrap()));
-    archive.unpack(folder.path()).unwrap();
-    let source: DataSource = format!("folder:{}", folder.path().join("test").display()).parse().unwrap();
-    let images = source.open(Part::Test).unwrap();
+    let images = crate::cifar_images::open()?;
     let config = ModelConfig::new(Architecture::ResNet20, 10);
     let (net, report) = load_pretrained(&config, &weights, &ImportOptions::new(), &Device::flex()).unwrap();
     assert_eq!(net.config().shortcuts(), Some(Shortcuts::Projected));
     // 97 entries of the padded form, and two projections of five entries.
     assert_eq!(report.mapped.len(), 107, "{report}");
-    Some((net.valid(), images, folder))
+    Some((net.valid(), images))
 }
 
 /// Every `stride`-th image.
@@ -61,7 +54,7 @@ const TURNED: usize = 5;
 
 #[test]
 fn clean_and_robust_accuracy_are_those_of_pytorch() {
-    let Some((net, images, _folder)) = load() else { return };
+    let Some((net, images)) = load() else { return };
     let report = pgd(&net, images.as_ref(), 4.0);
     assert!(report.clean.correct.abs_diff(801) <= TURNED, "{:?}", report.clean);
     assert!(report.robust.correct.abs_diff(419) <= TURNED, "{:?}", report.robust);
@@ -69,7 +62,7 @@ fn clean_and_robust_accuracy_are_those_of_pytorch() {
 
 #[test]
 fn clean_accuracy_on_all_images_and_a_smaller_ball() {
-    let Some((net, images, _folder)) = load() else { return };
+    let Some((net, images)) = load() else { return };
     let victim = |images: Tensor<4>| net.forward(images);
     let clean = (accuracy(&victim, &every(1, images.as_ref())).unwrap() * 10_000.0).round() as usize;
     // As for the other ResNet-20, 0.1 %. Found: 8 283.
@@ -81,7 +74,7 @@ fn clean_accuracy_on_all_images_and_a_smaller_ball() {
 #[test]
 #[ignore = "six minutes on two cores"]
 fn autoattack_agrees_with_the_reference() {
-    let Some((net, images, _folder)) = load() else { return };
+    let Some((net, images)) = load() else { return };
     let autoattack =
         RobustnessEvaluation::autoattack(AutoAttackConfig::new(linf(4.0), Version::Standard)).unwrap();
     let report = evaluate(&net, &every(50, images.as_ref()), autoattack);

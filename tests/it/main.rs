@@ -1,5 +1,6 @@
 //! The tests of the whole workspace, of its examples and of every backend, one module per topic.
 
+mod cifar_images;
 mod golden_steps;
 mod robust_mnist;
 

@@ -1,5 +1,6 @@
-use fast_image_resize::images::{Image as Output, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::images::image::Image;
 
@@ -32,11 +33,12 @@ pub(crate) fn resize(image: &Image, window: Window, size: [usize; 2]) -> Image {
     let mut resizer = Resizer::new();
     let mut pixels = Vec::with_capacity(channels * size[0] * size[1]);
     for plane in image.pixels.chunks_exact(height * width) {
-        let plane = ImageRef::new(width as u32, height as u32, plane, PixelType::U8)
+        // Of one pixel type: `Resizer::resize` would compile the filters of all twenty, which takes a minute and a half.
+        let plane = TypedImageRef::<U8>::from_buffer(width as u32, height as u32, plane)
             .expect("a plane holds all pixels of its shape");
-        let mut resized = Output::new(to_width, to_height, PixelType::U8);
-        resizer.resize(&plane, &mut resized, &options).expect("the window lies in the image");
-        pixels.extend_from_slice(resized.buffer());
+        let mut resized = TypedImage::<U8>::new(to_width, to_height);
+        resizer.resize_typed(&plane, &mut resized, &options).expect("the window lies in the image");
+        pixels.extend(resized.pixels().iter().map(|pixel| pixel.0));
     }
     Image { shape: [channels, size[0], size[1]], pixels }
 }
