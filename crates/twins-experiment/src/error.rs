@@ -42,7 +42,7 @@ pub enum ExperimentError {
     Memory(#[from] MemoryError),
     /// Settings that exclude each other.
     #[error(transparent)]
-    Contradiction(#[from] Contradiction),
+    Contradiction(Box<Contradiction>),
     /// A study.
     #[error(transparent)]
     Study(#[from] StudyError),
@@ -208,6 +208,12 @@ pub enum ExperimentError {
         /// What the system says.
         source: std::io::Error,
     },
+}
+
+impl From<Contradiction> for ExperimentError {
+    fn from(contradiction: Contradiction) -> Self {
+        Self::Contradiction(Box::new(contradiction))
+    }
 }
 
 impl ExperimentError {

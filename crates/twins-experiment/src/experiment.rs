@@ -52,7 +52,9 @@ impl ExperimentConfig {
     /// The first value out of range, or the first two settings that exclude each other.
     pub fn check(self) -> Result<Experiment, ExperimentError> {
         let sources = Sources::of_program(&self);
-        contradiction(&self, &[self.training.method], &sources)?;
+        if let Some(contradiction) = contradiction(&self, &[self.training.method], &sources) {
+            return Err(contradiction.into());
+        }
         Experiment::new(self, sources)
     }
 }

@@ -57,7 +57,9 @@ fn run(cli: &Cli) -> Outcome {
     }
     let (card, notify) = (read_card(&cli.weights)?, printing());
     let data = cli.images.config(&cli.data);
-    data.check("--framing")?;
+    if let Some(contradiction) = data.contradiction("--framing") {
+        return Err(contradiction.into());
+    }
     let chosen = cli.test_images.map(TestImages::from);
     let TestPart { images: test, held_out } =
         TestPart::open(&data, data.test_images, card.as_ref(), chosen, &notify)?;

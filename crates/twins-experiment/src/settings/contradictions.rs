@@ -155,12 +155,12 @@ pub enum Contradiction {
     },
 }
 
-/// Refuses settings that exclude each other, where at least one of them was chosen.
+/// The first settings that exclude each other, where at least one of them was chosen.
 pub(crate) fn contradiction(
     config: &ExperimentConfig,
     methods: &[Method],
     sources: &Sources,
-) -> Result<(), Contradiction> {
+) -> Option<Contradiction> {
     let training = &config.training;
     let chosen = |key: &str| sources.of_choice(key).is_some();
     let given = |key: &str, value: &dyn fmt::Display| Given::new(key, value, sources);
@@ -170,33 +170,33 @@ pub(crate) fn contradiction(
     let divergence = |method: &Method| matches!(method, Method::Trades | Method::Mart | Method::TwinsTrades);
     if chosen("training.lambda") && !two_wings {
         let lambda = given("training.lambda", &training.lambda);
-        return Err(Contradiction::NoFrozenWing { lambda, method: method() });
+        return Some(Contradiction::NoFrozenWing { lambda, method: method() });
     }
     if training.frozen_from == FrozenFrom::File && config.model.weights.is_none() {
         let frozen_from = given("training.frozen_from", &"file");
-        return Err(Contradiction::NoFileOfFrozenWing { frozen_from });
+        return Some(Contradiction::NoFileOfFrozenWing { frozen_from });
     }
     if chosen("training.beta") && !methods.iter().any(divergence) {
         let beta = given("training.beta", &training.beta);
-        return Err(Contradiction::NoDivergence { beta, method: method() });
+        return Some(Contradiction::NoDivergence { beta, method: method() });
     }
     if two_wings && training.batch_size < 2 * MIN_IMAGES_PER_WING {
         let batch_size = given("training.batch_size", &training.batch_size);
-        return Err(Contradiction::BatchOfTwoWings { batch_size, method: method() });
+        return Some(Contradiction::BatchOfTwoWings { batch_size, method: method() });
     }
     let epochs = || given("training.epochs", &training.epochs);
     if let Tuning::ProbeThenFull(probe) = &training.tuning {
         let probe_epochs =
             || Given { setting: "tuning.probe_epochs".to_owned(), ..given("training.tuning", &probe.epochs) };
         if probe.epochs >= training.epochs {
-            return Err(Contradiction::NothingAfterProbe { probe_epochs: probe_epochs(), epochs: epochs() });
+            return Some(Contradiction::NothingAfterProbe { probe_epochs: probe_epochs(), epochs: epochs() });
         }
         if let Some(late) = late_milestone(&probe.schedule, probe.epochs) {
             let milestone = Given {
                 setting: "tuning.probe_schedule.milestones".to_owned(),
                 ..given("training.tuning", &late)
             };
-            return Err(Contradiction::LateMilestone {
+            return Some(Contradiction::LateMilestone {
                 milestone,
                 epochs: probe_epochs(),
                 full: String::new(),
@@ -211,11 +211,11 @@ pub(crate) fn contradiction(
     if let Some(late) = late_milestone(&training.schedule, left) {
         let milestone =
             Given { setting: "schedule.milestones".to_owned(), ..given("training.schedule", &late) };
-        return Err(Contradiction::LateMilestone { milestone, epochs: epochs(), full });
+        return Some(Contradiction::LateMilestone { milestone, epochs: epochs(), full });
     }
     if training.warmup_epochs > left as f64 {
         let warmup_epochs = given("training.warmup_epochs", &training.warmup_epochs);
-        return Err(Contradiction::LongWarmup { warmup_epochs, epochs: epochs(), full });
+        return Some(Contradiction::LongWarmup { warmup_epochs, epochs: epochs(), full });
     }
     let data = config.data.source.to_string();
     if config.data.source.has_validation() {
@@ -229,24 +229,20 @@ pub(crate) fn contradiction(
             chosen(key) || explicit
         });
         if let Some((key, value)) = split.next() {
-            return Err(Contradiction::OwnValidationPart { split: given(key, &value), data });
+            return Some(Contradiction::OwnValidationPart { split: given(key, &value), data });
         }
     }
     if training.validation.fraction.is_none() && chosen("training.validation.protocol") {
         let protocol = given("training.validation.protocol", &"given");
-        return Err(Contradiction::NoValidation { protocol });
+        return Some(Contradiction::NoValidation { protocol });
     }
-    config.data.check(sources.describe("data.preprocessing"))?;
-    Ok(())
+    config.data.contradiction(sources.describe("data.preprocessing"))
 }
 
 impl DataConfig {
-    /// Checks that the settings are for this kind of data; `source` is what the preprocessing was given by.
-    ///
-    /// # Errors
-    ///
-    /// [`Contradiction::NoImageFiles`], [`Contradiction::NoFolder`].
-    pub fn check(&self, source: &str) -> Result<(), Contradiction> {
+    /// A setting that is not for this kind of data: [`Contradiction::NoImageFiles`] or [`Contradiction::NoFolder`]. `source` is what
+    /// the preprocessing was given by.
+    pub fn contradiction(&self, source: &str) -> Option<Contradiction> {
         let data = || self.source.to_string();
         if self.preprocessing != Framing::AsStored && !self.source.has_image_files() {
             let preprocessing = Given {
@@ -254,12 +250,12 @@ impl DataConfig {
                 value: self.preprocessing.to_string(),
                 source: source.to_owned(),
             };
-            return Err(Contradiction::NoImageFiles { preprocessing, data: data() });
+            return Some(Contradiction::NoImageFiles { preprocessing, data: data() });
         }
         if self.skip_non_images && !matches!(self.source, DataSource::Folder(_)) {
-            return Err(Contradiction::NoFolder { data: data() });
+            return Some(Contradiction::NoFolder { data: data() });
         }
-        Ok(())
+        None
     }
 }
 

@@ -117,8 +117,8 @@ impl Draft {
             own.push(config.clone());
         }
         // Settings that differ between the methods exclude nothing.
-        if let Some(config) = own.first() {
-            contradiction(config, methods, &sources)?;
+        if let Some(contradiction) = own.first().and_then(|config| contradiction(config, methods, &sources)) {
+            return Err(contradiction.into());
         }
         own.into_iter().map(|config| Experiment::new(config, sources.clone())).collect()
     }

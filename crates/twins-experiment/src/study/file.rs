@@ -146,7 +146,7 @@ fn arm(source: &str, (text, index): &(String, usize), number: usize) -> Result<A
         return Err(StudyError::NoArmName { number: number + 1 }.into());
     }
     let layer =
-        Layer::part_of_toml(&format!("arm {}", settings.name), source, text, |file| split(table(&file)).1)?;
+        Layer::part_of_toml(&format!("arm {}", settings.name), source, text, |file| split(table(file)).1)?;
     Ok(ArmConfig {
         name: settings.name,
         settings: vec![layer],

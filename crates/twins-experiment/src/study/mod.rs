@@ -2,6 +2,7 @@
 
 mod arm;
 mod check;
+mod checked;
 mod collection;
 mod config;
 mod directory;
@@ -21,13 +22,13 @@ mod runner;
 mod sections;
 mod shard;
 mod statistics;
-mod study;
 mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use arm::LearningRate;
+pub use checked::Study;
 pub use config::{ArmConfig, LearningRateOf, StudyConfig, TrialsConfig};
 pub use divergence::Divergence;
 pub use error::StudyError;
@@ -38,5 +39,4 @@ pub use outcome::{LeftOut, LeftOutReason, StudyOutcome};
 pub use results::{ArmResults, BestEpoch, Metric, RunResult, RunScore, StudyResults, TrialResult};
 pub use shard::{Phase, Shard};
 pub use statistics::{PairedDifference, Summary};
-pub use study::Study;
 pub use summary::{ArmSummary, SeedDifference, SeedDifferences};

@@ -34,7 +34,7 @@ impl StudyResults {
             .into_iter()
             .chain(self.metrics.iter().map(Metric::heading));
         let row = |arm: &ArmResults| {
-            let rate = arm.learning_rate.map_or(UNKNOWN.to_owned(), |rate| shortest(rate));
+            let rate = arm.learning_rate.map_or(UNKNOWN.to_owned(), shortest);
             let done = arm.runs.iter().filter(|run| run.diverged.is_none()).count();
             let values =
                 self.metrics.iter().map(|metric| cell(arm, metric.kind, |summary| spread(&summary.summary)));

@@ -51,7 +51,10 @@ impl<M: ImageClassifier> Session<M> {
         self.sums = (&self.state.sums).into();
         let model = self.model.take().expect("the model is back after every step");
         self.model = Some(Weights(checkpoint.take("model")).load_into(model)?);
-        self.optimiser.load_state(checkpoint.take("optimiser"), self.replicas.devices.main());
+        let mut optimiser = checkpoint.take("optimiser");
+        // The name in checkpoints of earlier versions, which had SGD alone.
+        optimiser.extend(checkpoint.take("velocity"));
+        self.optimiser.load_state(optimiser, self.replicas.devices.main());
         self.replicas.load_statistics(&mut checkpoint);
         if let Some(ema) = &mut self.ema {
             ema.load(&Weights(checkpoint.take("ema")))?;

@@ -86,7 +86,7 @@ fn the_batch_leaves_no_trace_and_training_goes_on() {
         .map(|(name, _)| name)
         .collect();
     assert!(altered.is_empty() && found.len() == expected.len(), "{altered:?}");
-    for name in ["model/norm.running_mean", "velocity/conv.weight", "ema/norm.running_mean"] {
+    for name in ["model/norm.running_mean", "optimiser/conv.weight", "ema/norm.running_mean"] {
         assert!(expected.contains_key(name), "{name}");
     }
 

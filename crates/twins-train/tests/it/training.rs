@@ -283,7 +283,7 @@ fn the_branch_is_kept_for_resuming_and_dropped_from_the_model() {
     };
     assert_eq!(read("best.safetensors"), names(&trained.last));
     let last = read("last.safetensors");
-    for part in ["model", "velocity"] {
+    for part in ["model", "optimiser"] {
         for factor in ["a", "b"] {
             assert!(last.contains(&format!("{part}/objective-parameters.conv.weight.{factor}")), "{last:?}");
         }

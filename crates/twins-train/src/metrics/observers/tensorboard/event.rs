@@ -84,6 +84,8 @@ mod tests {
         let expected = [time.as_slice(), &[0x10, 3, 0x2a, summary.len() as u8], &summary].concat();
         assert_eq!(scalars(1.0, 3, &[("loss".to_owned(), 0.5)]), expected);
     }
+    // The golden file's value.
+    #[allow(clippy::approx_constant)]
     #[test]
     fn the_bytes_are_those_of_tensorboard() {
         let named = |values: [(&str, f64); 2]| values.map(|(name, value)| (name.to_owned(), value));
