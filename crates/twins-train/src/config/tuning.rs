@@ -5,7 +5,7 @@ use super::probe::ProbeConfig;
 /// Which part of the model is trained.
 ///
 /// While only the head is trained, every normalisation runs in evaluation mode: the adaptive wing with its running
-/// statistics, which do not move. The model says which layer is its head: [`ImageClassifier::head`].
+/// statistics, which do not move. The model says which layer is its head: [`ImageClassifier::head`](twins_nn::ImageClassifier::head).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Tuning {
