@@ -37,17 +37,22 @@ impl Sources {
 
     /// The source that gave a setting (by its dotted key), or anything below it; `None` where it is the base's or follows from others.
     pub fn of(&self, key: &str) -> Option<&str> {
-        let below = |given: &str| {
-            given.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.given.iter().find(|(given, _)| below(given)).map(|(_, source)| source.as_str())
+        self.find(key, |_| true)
     }
 
     /// As [`of`](Self::of), for settings that exclude others: not where the value is the base's, nor from layers that several
     /// methods share.
     pub(crate) fn of_choice(&self, key: &str) -> Option<&str> {
-        let has = |keys: &[String]| keys.iter().any(|other| other == key);
-        self.of(key).filter(|_| !has(&self.unchanged) && !has(&self.shared))
+        self.find(key, |given| !self.unchanged.contains(given) && !self.shared.contains(given))
+    }
+
+    /// The source of the first setting at or below a key for which the condition holds.
+    fn find(&self, key: &str, condition: impl Fn(&String) -> bool) -> Option<&str> {
+        let below = |given: &str| {
+            given.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut found = self.given.iter().filter(|(given, _)| below(given) && condition(given));
+        found.next().map(|(_, source)| source.as_str())
     }
 
     /// Where a setting's value comes from, in words.
@@ -69,5 +74,40 @@ impl fmt::Display for Sources {
             write!(f, "{separator}{} ({source})", short(key))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_data::{DataSource, Task};
+    use twins_models::Architecture;
+    use twins_train::{Method, TrainConfig, ValidationConfig};
+
+    use super::*;
+    use crate::settings::{DataConfig, Draft, InitialModel, Layer};
+
+    fn without_validation() -> ExperimentConfig {
+        ExperimentConfig {
+            data: DataConfig::new(DataSource::Builtin(Task::Target)),
+            model: InitialModel::random(Architecture::TinyResNet),
+            training: TrainConfig::new(Method::At).with_validation(ValidationConfig::none()),
+            ..ExperimentConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_setting_of_a_table_that_is_the_base_s_was_not_chosen() {
+        // The whole protocol is given, and none of it differs from the defaults.
+        without_validation().check().unwrap();
+        let whole = serde_json::to_value(without_validation()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, whole.to_string()).unwrap();
+        Draft::new().with_layer(Layer::read(&path).unwrap()).resolve().unwrap();
+
+        let mut chosen = without_validation();
+        chosen.training.validation.protocol.steps = 3;
+        let message = chosen.check().unwrap_err().to_string();
+        assert!(message.contains("validation.protocol") && message.contains("never used"), "{message}");
     }
 }
