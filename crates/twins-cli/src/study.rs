@@ -9,10 +9,8 @@ use burn_twins::experiment::{
 };
 use clap::builder::PossibleValue;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
 
-use crate::support::{Outcome, printing};
+use crate::support::{Outcome, printing, stop_on_interrupt};
 use crate::training::{command_line, set};
 
 /// Compares methods and controls over several seeds, as a study file says: docs/studies.md. Started again, it resumes.
@@ -68,9 +66,7 @@ impl Cli {
             return show(&study);
         }
         let stop = Arc::new(AtomicBool::new(false));
-        // The first Ctrl-C asks for an end after the step, the second ends at once: checkpoints are written atomically.
-        flag::register_conditional_shutdown(SIGINT, 130, stop.clone())?;
-        flag::register(SIGINT, stop.clone())?;
+        stop_on_interrupt(&stop)?;
         let command = command_line(std::env::args_os());
         let options = StudyOptions::new()
             .with_shard(self.shard)

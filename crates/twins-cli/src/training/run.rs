@@ -6,12 +6,10 @@ use burn_twins::models::{Architecture, HeldOut};
 use burn_twins::report::{RunRecord, TestedCheckpoint};
 use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method};
 use serde::Serialize;
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
 
 use super::TrainingOptions;
 use super::resume::{command_line, resume_command};
-use crate::support::{Outcome, printing};
+use crate::support::{Outcome, printing, stop_on_interrupt};
 
 /// Experiments that are run one after the other, each in its directory below one.
 pub struct Job<'a> {
@@ -21,8 +19,8 @@ pub struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// Checks that the directories of the experiments are free, or may be resumed or overwritten, before anything takes time. The
-    /// first Ctrl-C asks for an end after the step, the second ends at once: checkpoints are written atomically.
+    /// Checks that the directories of the experiments are free, or may be resumed or overwritten, before anything takes time, and
+    /// lets Ctrl-C stop them.
     pub fn begin(
         options: &'a TrainingOptions,
         out: PathBuf,
@@ -48,8 +46,7 @@ impl<'a> Job<'a> {
         for (other, _) in &others {
             other.delete()?;
         }
-        flag::register_conditional_shutdown(SIGINT, 130, options.stop.clone())?;
-        flag::register(SIGINT, options.stop.clone())?;
+        stop_on_interrupt(&options.stop)?;
         Ok(Self { options, out, directories })
     }
 

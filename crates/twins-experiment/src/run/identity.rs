@@ -5,7 +5,7 @@ use twins_models::{HeldOut, ModelConfig};
 use crate::data::Parts;
 use crate::error::ExperimentError;
 use crate::model::{ChosenHead, FileHash, InitialNet};
-use crate::settings::ExperimentConfig;
+use crate::settings::{ExperimentConfig, plain};
 
 /// `experiment.json`: the settings of a run, and what they led to when it began.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,10 +75,9 @@ impl Identity {
         let values = [recorded, self].map(|identity| {
             let mut data = identity.settings.data.clone();
             data.cache_mib = 0;
-            let plain = |value: Result<Value, serde_json::Error>| value.expect("settings are plain data");
-            let mut value = plain(serde_json::to_value(&identity.resolved));
-            value["data"] = plain(serde_json::to_value(data));
-            value["rename"] = plain(serde_json::to_value(&identity.settings.model.rename));
+            let mut value = plain(&identity.resolved);
+            value["data"] = plain(&data);
+            value["rename"] = plain(&identity.settings.model.rename);
             value
         });
         let mut found = Vec::new();

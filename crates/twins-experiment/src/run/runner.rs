@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use twins_models::{ModelCard, Net, SavedCheckpoint, load_model, save_model};
-use twins_report::{Provenance, Report, RunRecord, RunStatus, ScoreKind, TestedCheckpoint};
+use twins_report::{Provenance, Report, RunRecord, ScoreKind, TestedCheckpoint};
 use twins_train::{Accuracy, Ended, EpochMetrics, Evaluation, ExistingRun, TrainConfig, Trained, Trainer};
 
 use super::directory::RunDirectory;
@@ -121,7 +121,7 @@ impl Run<'_> {
         }
         let Ok(record) = RunRecord::read(self.directory.path()) else { return Ok(None) };
         let score = |kind| record.scores.iter().find(|score| score.kind == kind).map(|score| score.accuracy);
-        if !matches!(record.status, RunStatus::Completed | RunStatus::StoppedEarly) {
+        if !record.status.is_finished() {
             return Ok(None);
         }
         let test = match (score(ScoreKind::Clean), self.experiment.config().evaluation.test) {

@@ -3,7 +3,7 @@ use twins_data::DataSource;
 use twins_train::{Method, Preset, TrainConfig};
 
 use super::derive::derive;
-use super::{ExperimentConfig, Layer, Sources, contradiction};
+use super::{ExperimentConfig, Layer, Sources, contradiction, plain};
 use crate::builtin;
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
@@ -91,11 +91,7 @@ impl Draft {
     ///
     /// A value out of range, or settings that exclude each other, with the sources of both.
     pub fn resolve(&self) -> Result<Experiment, ExperimentError> {
-        let given = self.given()?;
-        let method = match self.source("training.method") {
-            Some(_) => given.training.method,
-            None => self.base(&given).training.method,
-        };
+        let method = self.over(self.base(&self.given()?))?.training.method;
         let mut experiments = self.resolve_methods(&[method])?;
         Ok(experiments.pop().expect("one for each method"))
     }
@@ -167,8 +163,7 @@ impl Draft {
                 given.push((key, layer.source().to_owned()));
             }
         }
-        let [base_values, values] =
-            [base, config].map(|config| serde_json::to_value(config).expect("plain data"));
+        let [base_values, values] = [base, config].map(plain);
         let value = |values: &Value, key: &str| -> Option<Value> {
             key.split('.').try_fold(values, |value, part| value.get(part)).cloned()
         };

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use twins_train::SettingsFile;
 
-use super::ExperimentConfig;
+use super::{ExperimentConfig, plain};
 use crate::error::ExperimentError;
 
 /// The tables of [`ExperimentConfig`].
@@ -31,7 +31,7 @@ impl Layer {
     /// The file and the line of an unknown key (with the nearest known one), of a value of the wrong type, or of a syntax error.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ExperimentError> {
         let path = path.as_ref();
-        Self::of(path.display().to_string(), SettingsFile::read_with(path, in_tables)?)
+        Ok(Self::of(path.display().to_string(), SettingsFile::read_with(path, in_tables)?))
     }
 
     /// Reads settings as a `.toml` file has them from elsewhere.
@@ -40,7 +40,7 @@ impl Layer {
     ///
     /// Those of [`read`](Self::read) but for the file's own.
     pub fn from_toml(source: &str, text: &str) -> Result<Self, ExperimentError> {
-        Self::of(source.to_owned(), SettingsFile::from_toml_with(source, text, in_tables)?)
+        Ok(Self::of(source.to_owned(), SettingsFile::from_toml_with(source, text, in_tables)?))
     }
 
     /// One setting by its dotted key, such as `training.learning_rate` or `data.source`.
@@ -49,11 +49,10 @@ impl Layer {
     ///
     /// An unknown key, or a value of the wrong type.
     pub fn setting(source: &str, key: &str, value: impl Serialize) -> Result<Self, ExperimentError> {
-        let value = serde_json::to_value(value).expect("settings are plain data");
         let nested = key
             .rsplit('.')
-            .fold(value, |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
-        Self::of(source.to_owned(), SettingsFile::from_value(source, in_tables(nested))?)
+            .fold(plain(&value), |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
+        Ok(Self::of(source.to_owned(), SettingsFile::from_value(source, in_tables(nested))?))
     }
 
     /// A part of the text of a `.toml` file, which `pick` finds in its value. Errors name the file, lists of sources the `source`.
@@ -63,11 +62,12 @@ impl Layer {
         text: &str,
         pick: impl Fn(&Value) -> Value,
     ) -> Result<Self, ExperimentError> {
-        Self::of(source.to_owned(), SettingsFile::from_toml_with(path, text, |file| in_tables(pick(&file)))?)
+        let file = SettingsFile::from_toml_with(path, text, |file| in_tables(pick(&file)))?;
+        Ok(Self::of(source.to_owned(), file))
     }
 
-    fn of(source: String, file: SettingsFile<ExperimentConfig>) -> Result<Self, ExperimentError> {
-        Ok(Self { source, file, strict: true })
+    fn of(source: String, file: SettingsFile<ExperimentConfig>) -> Self {
+        Self { source, file, strict: true }
     }
 
     /// Lets settings that do not fit the method pass: what several experiments have in common.

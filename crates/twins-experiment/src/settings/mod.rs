@@ -74,7 +74,7 @@ impl Settings for ExperimentConfig {
             evaluation: EvaluationConfig::default(),
             compute: ComputeConfig::full(),
         };
-        let mut known = serde_json::to_value(full).expect("settings are plain data");
+        let mut known = plain(&full);
         known["training"] = TrainConfig::known_keys();
         known
     }
@@ -86,4 +86,9 @@ impl Settings for ExperimentConfig {
     fn shorthands() -> Vec<(String, String)> {
         TrainConfig::shorthands().into_iter().map(|(path, key)| (format!("training.{path}"), key)).collect()
     }
+}
+
+/// Settings, or what belongs to them, as a JSON value.
+pub(crate) fn plain<T: Serialize + ?Sized>(value: &T) -> Value {
+    serde_json::to_value(value).expect("settings are plain data")
 }

@@ -2,8 +2,8 @@ use std::fmt;
 
 use twins_train::SettingsFile;
 
-use super::ExperimentConfig;
 use super::layer::short;
+use super::{ExperimentConfig, plain};
 
 /// Where settings come from: what they were put over, and which source gave which.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +22,7 @@ impl Sources {
     pub(crate) fn of_program(config: &ExperimentConfig) -> Self {
         let (mut given, mut unchanged) = (Vec::new(), Vec::new());
         let layer = |config: &ExperimentConfig| {
-            let value = serde_json::to_value(config).expect("settings are plain data");
-            SettingsFile::<ExperimentConfig>::from_value("program", value).expect("its own settings")
+            SettingsFile::<ExperimentConfig>::from_value("program", plain(config)).expect("its own settings")
         };
         let [own, usual] = [config, &ExperimentConfig::default()].map(layer);
         for key in own.keys() {

@@ -1,12 +1,10 @@
 use std::collections::HashSet;
 
-use serde_json::Value;
-
 use super::arm::{Arm, LearningRate};
 use super::{ArmConfig, Study, StudyConfig, StudyError, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
-use crate::settings::{Draft, Layer, TestMeasurement};
+use crate::settings::{Draft, Layer, TestMeasurement, plain};
 
 impl StudyConfig {
     /// Checks every value, and that every run and every trial can be resolved.
@@ -234,8 +232,7 @@ impl Study {
 fn measurement(experiment: &Experiment) -> Result<Vec<(&'static str, String)>, ExperimentError> {
     let config = experiment.config();
     let limit = config.data.test_images.map_or("all".to_owned(), |limit| limit.to_string());
-    let preprocessing: Value =
-        serde_json::to_value(config.data.preprocessing).expect("settings are plain data");
+    let preprocessing = plain(&config.data.preprocessing);
     Ok(vec![
         ("data.source", config.data.source.to_string()),
         ("data.test_images", limit),

@@ -1,12 +1,12 @@
 use std::path::{Path, PathBuf};
 
-use twins_report::{RunRecord, RunStatus, ScoreKind};
+use twins_report::{RunRecord, ScoreKind};
 
 use super::identity::{ArmIdentity, comparable};
 use super::{Divergence, StudyError, StudyJob};
 use crate::error::ExperimentError;
 use crate::run::{ResolvedInputs, RunDirectory, collect_differences};
-use crate::settings::ExperimentConfig;
+use crate::settings::{ExperimentConfig, plain};
 
 /// A training that need not be run again: what it left, without durations and dates.
 #[derive(Clone, Debug)]
@@ -52,8 +52,6 @@ impl Finished {
             _ => return Ok(None),
         };
         let mut differences = Vec::new();
-        let plain =
-            |config: &ExperimentConfig| serde_json::to_value(config).expect("settings are plain data");
         collect_differences("", &plain(&comparable(&identity.settings)), &plain(expected), &mut differences);
         if identity.resolved.weights != arm.weights {
             differences.push("the initial weights are of another file".to_owned());
@@ -126,8 +124,7 @@ impl FinishedResult {
 }
 
 fn is_finished(record: &RunRecord, job: &StudyJob) -> bool {
-    let ended = matches!(record.status, RunStatus::Completed | RunStatus::StoppedEarly);
-    ended
+    record.status.is_finished()
         && match job {
             StudyJob::Trial { .. } => record.best.is_some(),
             StudyJob::Run { .. } => record.scores.iter().any(|score| score.kind == ScoreKind::Clean),

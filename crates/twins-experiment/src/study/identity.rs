@@ -12,7 +12,7 @@ use super::{Study, StudyError, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::model::FileHash;
 use crate::run::collect_differences;
-use crate::settings::{ComputeConfig, DataConfig, ExperimentConfig};
+use crate::settings::{ComputeConfig, DataConfig, ExperimentConfig, plain};
 
 /// `study.json`: what a study is, without the devices that it runs on. Its results follow from it and from the directories of its runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -196,8 +196,4 @@ fn hash(path: &Path, known: &mut HashMap<PathBuf, FileHash>) -> Result<FileHash,
     let hash = FileHash::of(path)?;
     known.insert(path.to_owned(), hash.clone());
     Ok(hash)
-}
-
-fn plain<T: Serialize>(value: &T) -> Value {
-    serde_json::to_value(value).expect("settings are plain data")
 }

@@ -228,12 +228,7 @@ impl From<Best> for BestEpoch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn run(seed: u64, correct: usize) -> RunResult {
-        let score = |metric, correct| RunScore { metric, accuracy: Accuracy { correct, total: 100 } };
-        let scores = vec![score(ScoreKind::Clean, 90), score(ScoreKind::LastIterate, correct)];
-        RunResult { seed, best: None, scores, diverged: None }
-    }
+    use crate::study::tests::run;
 
     #[test]
     fn results_are_read_back() {

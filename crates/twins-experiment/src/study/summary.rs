@@ -57,16 +57,9 @@ impl ArmSummary {
 
 #[cfg(test)]
 mod tests {
-    use twins_train::Accuracy;
-
     use super::*;
-    use crate::study::{Divergence, RunScore};
-
-    fn run(seed: u64, correct: usize) -> RunResult {
-        let score = |metric, correct| RunScore { metric, accuracy: Accuracy { correct, total: 100 } };
-        let scores = vec![score(ScoreKind::Clean, 90), score(ScoreKind::LastIterate, correct)];
-        RunResult { seed, best: None, scores, diverged: None }
-    }
+    use crate::study::Divergence;
+    use crate::study::tests::run;
 
     #[test]
     fn differences_are_of_the_same_seeds() {

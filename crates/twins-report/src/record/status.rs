@@ -16,6 +16,11 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// Whether the training has come to its end, so that there is nothing to resume.
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Completed | Self::StoppedEarly)
+    }
+
     /// The status in words, after `finished` of `planned` epochs.
     pub(crate) fn describe(self, finished: usize, planned: usize) -> String {
         let place = match finished {

@@ -1,11 +1,9 @@
 use std::collections::BTreeMap;
 
-use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::groups::ParameterGroups;
-use super::optimiser::{Optimiser, optimise};
+use super::optimiser::Optimiser;
 
 /// Adam with decoupled weight decay: the update of `torch.optim.AdamW`.
 ///
@@ -77,19 +75,6 @@ impl AdamW {
     pub fn with_groups(mut self, groups: ParameterGroups) -> Self {
         self.groups = groups;
         self
-    }
-
-    /// Returns the model after one step.
-    ///
-    /// `clip` scales the gradients; 1 leaves them as they are.
-    pub fn step<M: Module>(
-        &mut self,
-        model: M,
-        gradients: &GradientsParams,
-        learning_rate: f64,
-        clip: f64,
-    ) -> M {
-        optimise(self, model, gradients, learning_rate, clip)
     }
 }
 
@@ -167,6 +152,7 @@ impl Optimiser for AdamW {
 mod tests {
     use burn::module::Param;
     use burn::nn::{Linear, LinearConfig};
+    use burn::optim::GradientsParams;
 
     use super::*;
     use crate::optimisers::Decay;

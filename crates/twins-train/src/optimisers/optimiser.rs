@@ -33,6 +33,16 @@ pub trait Optimiser: Send {
 
     /// Replaces the state by one that [`state`](Self::state) gave.
     fn load_state(&mut self, state: BTreeMap<String, TensorData>, device: &Device);
+
+    /// Returns the model after one step.
+    ///
+    /// `clip` scales the gradients before weight decay is added; 1 leaves them as they are.
+    fn step<M: Module>(&mut self, model: M, gradients: &GradientsParams, learning_rate: f64, clip: f64) -> M
+    where
+        Self: Sized,
+    {
+        optimise(self, model, gradients, learning_rate, clip)
+    }
 }
 
 /// The model after one step of an optimiser. `clip` scales the gradients before weight decay is added; 1 leaves them as they are.

@@ -1,11 +1,9 @@
 use std::collections::BTreeMap;
 
-use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::groups::ParameterGroups;
-use super::optimiser::{Optimiser, optimise};
+use super::optimiser::Optimiser;
 
 /// Stochastic gradient descent with momentum and weight decay: the update of `torch.optim.SGD` with dampening 0.
 ///
@@ -60,19 +58,6 @@ impl Sgd {
         self.groups = groups;
         self
     }
-
-    /// Returns the model after one step.
-    ///
-    /// `clip` scales the gradients before weight decay is added; 1 leaves them as they are.
-    pub fn step<M: Module>(
-        &mut self,
-        model: M,
-        gradients: &GradientsParams,
-        learning_rate: f64,
-        clip: f64,
-    ) -> M {
-        optimise(self, model, gradients, learning_rate, clip)
-    }
 }
 
 impl Optimiser for Sgd {
@@ -122,6 +107,7 @@ impl Optimiser for Sgd {
 mod tests {
     use burn::module::Param;
     use burn::nn::{Linear, LinearConfig};
+    use burn::optim::GradientsParams;
 
     use super::*;
 
