@@ -3,6 +3,8 @@
 //! `cargo bench --bench attacks`: compare the rows of one run. The net is the MNIST one with random weights, the images
 //! are noise, and epsilon is so small that every sample withstands: the work is the same on every device.
 
+use std::time::Instant;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::attack::{
@@ -10,9 +12,11 @@ use burn_twins::attack::{
     predictions,
 };
 use burn_twins::models::{Architecture, ModelConfig, Net};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const IMAGES: usize = 128;
+
+/// Timed runs of an attack.
+const RUNS: usize = 11;
 
 /// Noise, labelled as the net sees it.
 fn samples(net: &Net, device: &Device) -> Samples {
@@ -34,30 +38,29 @@ fn attacks(norm: Norm) -> Vec<Box<dyn Attack>> {
     ]
 }
 
-fn throughput(criterion: &mut Criterion) {
+fn main() {
     for (name, device) in burn_twins_tests::devices() {
         let net = ModelConfig::new(Architecture::MnistCnn, 10).init(&device).unwrap().valid();
         let victim = |images: Tensor<4>| net.forward(images);
         let samples = samples(&net, &device);
         for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-            let mut group = criterion.benchmark_group(format!("{name} {norm} {IMAGES} images"));
-            group.sample_size(10);
+            println!("\n{name} {norm}, {IMAGES} images: median (slowest and fastest) of {RUNS} runs");
             for attack in attacks(norm) {
-                // Logits come back to the host at every step, so the device is done when the attack returns.
-                let output = attack.run(&victim, &samples).unwrap();
-                assert_eq!(
-                    output.robust_accuracy(),
-                    1.0,
-                    "{}: the work must not depend on the device",
-                    attack.name()
-                );
-                group.throughput(Throughput::Elements(output.forwards));
-                group.bench_function(attack.name(), |b| b.iter(|| attack.run(&victim, &samples).unwrap()));
+                let run = || {
+                    let start = Instant::now();
+                    // Logits come back to the host at every step, so the device is done when the attack returns.
+                    let output = attack.run(&victim, &samples).unwrap();
+                    (output, start.elapsed().as_secs_f64())
+                };
+                // The first run warms up.
+                let (output, _) = run();
+                let name = attack.name();
+                assert_eq!(output.robust_accuracy(), 1.0, "{name}: the work must not depend on the device");
+                let mut rates: Vec<f64> = (0..RUNS).map(|_| output.forwards as f64 / run().1).collect();
+                rates.sort_by(f64::total_cmp);
+                let [slowest, median, fastest] = [rates[0], rates[RUNS / 2], rates[RUNS - 1]];
+                println!("  {name:<16} {median:>9.0} images per second ({slowest:.0} to {fastest:.0})");
             }
-            group.finish();
         }
     }
 }
-
-criterion_group!(benches, throughput);
-criterion_main!(benches);
