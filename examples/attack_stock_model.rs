@@ -1,8 +1,6 @@
 //! Attacks a model of Burn's own layers that knows nothing of this library.
 //!
-//! ```sh
-//! cargo run --release --example attack_stock_model
-//! ```
+//! `cargo run --release --example attack_stock_model`
 //!
 //! A small net with stock `BatchNorm` learns to tell in which quarter of a noisy image a bright patch lies; then
 //! AutoAttack measures how robust it is. All that the attack asks of a model is a function from images to logits.
@@ -74,9 +72,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let net = net.valid();
     let (test, labels) = images(100, 1_000_000, &device);
     let samples = Samples::new(test, labels)?;
-    let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0)?;
-    let autoattack =
-        RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat, Version::Standard).with_queries(500))?;
+    let config = AutoAttackConfig::new(ThreatModel::new(Norm::Linf, 8.0 / 255.0)?, Version::Standard);
+    let autoattack = RobustnessEvaluation::autoattack(config.with_queries(500))?;
     let victim = |images: Tensor<4>| net.forward(images);
     println!("{}", autoattack.evaluate(&victim, &samples, &mut Silent)?.report);
     Ok(())

@@ -11,7 +11,6 @@ use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::Norm;
 use burn_twins::data::{DataError, ImageDataset, TensorDataset};
-use burn_twins::nn::Wing;
 use burn_twins::train::{
     AdversaryConfig, ImageClassifier, Loss, Method, Objective, TrainConfig, Trainer, TrainingBatch, evaluate,
 };
@@ -31,8 +30,7 @@ impl ImageClassifier for Net {
     }
 }
 
-/// Images in memory: stripes, across or along, with noise from a hash of the pixel. What is read as it is needed implements
-/// `ImageDataset` instead.
+/// Stripes, across or along, with noise from a hash of the pixel. Images that are read as needed implement `ImageDataset` instead.
 fn stripes(len: usize, seed: usize) -> Result<Arc<dyn ImageDataset>, DataError> {
     let pixel = |index: usize, at: usize| {
         let position = [at / 12, at % 12][index % 2] + index / 2;
@@ -50,10 +48,6 @@ fn stripes(len: usize, seed: usize) -> Result<Arc<dyn ImageDataset>, DataError> 
 struct LogitPairing(f64);
 
 impl<M: ImageClassifier> Objective<M> for LogitPairing {
-    fn wing(&self) -> Wing {
-        Wing::AdaptiveTraining
-    }
-
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
         let logits = model.logits(batch.adversarial.clone());
         let clean = model.logits(batch.clean.clone());
@@ -71,20 +65,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         norm: BatchNormConfig::new(8).init(&device),
         head: LinearConfig::new(8, 2).init(&device),
     };
-    let adversary = AdversaryConfig::new(Norm::Linf, 16.0 / 255.0, 3, 8.0 / 255.0);
-    let config = TrainConfig::new(Method::At)
-        .with_epochs(4)
-        .with_batch_size(32)
-        .with_learning_rate(0.1)
-        .with_adversary(adversary);
+    let config = TrainConfig::new(Method::At).with_epochs(4).with_batch_size(32).with_learning_rate(0.1);
+    let config = config.with_adversary(AdversaryConfig::new(Norm::Linf, 16.0 / 255.0, 3, 8.0 / 255.0));
     // The test measures what the best checkpoint is chosen by.
     let protocol = config.validation_protocol()?;
     let trainer = Trainer::new(config)?.with_objective(LogitPairing(0.5));
     let test = stripes(100, 1)?;
-    let before = evaluate(&net, &test, Some(&protocol), 50)?;
-    let trained = trainer.fit(net, stripes(400, 0)?)?;
-    let after = evaluate(&trained.best, &test, Some(&protocol), 50)?;
-    for (name, accuracy) in [("before", before), ("after", after)] {
+    let trained = trainer.fit(net.clone(), stripes(400, 0)?)?;
+    for (name, net) in [("before", &net), ("after", &trained.best)] {
+        let accuracy = evaluate(net, &test, Some(&protocol), 50)?;
         println!("{name}: clean {}, {protocol} {}", accuracy.clean, accuracy.robust.unwrap_or_default());
     }
     Ok(())

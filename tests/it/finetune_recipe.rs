@@ -375,6 +375,8 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
         "run.toml",
         "--report-images",
         "8",
+        "--log",
+        "jsonl,csv,tensorboard",
     ];
     let output =
         finetune(folder.path(), &[&arguments[..], &["--report-attacks", "fgsm", "--out", "run"]].concat());
@@ -405,6 +407,11 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
             html.contains(&score) && html.contains(&format!("<small>{correct} of {total}</small>")),
             "{score}"
         );
+        let log =
+            |file: &str| fs::read_to_string(run.join(method).join("log").join(file)).unwrap().lines().count();
+        // Two epochs of three steps each; CSV has a header.
+        assert_eq!(["steps.jsonl", "epochs.jsonl", "steps.csv", "epochs.csv"].map(log), [6, 2, 7, 3]);
+        assert!(run.join(method).join("log/events.out.tfevents.0.burn-twins").exists());
         for line in fs::read_to_string(run.join(method).join("metrics.jsonl")).unwrap().lines() {
             let metrics: Value = serde_json::from_str(line).unwrap();
             let loss = format!("<td>{:.4}</td>", metrics["loss"].as_f64().unwrap());

@@ -1,6 +1,8 @@
 //! `--show-config`.
 
-use burn_twins::experiment::{ComputeConfig, DataConfig, EvaluationConfig, Experiment, InitialModel};
+use burn_twins::experiment::{
+    ComputeConfig, DataConfig, EvaluationConfig, Experiment, InitialModel, LogConfig,
+};
 use burn_twins::train::EffectiveConfig;
 use serde::Serialize;
 
@@ -14,6 +16,7 @@ struct Settings<'a> {
     training: EffectiveConfig,
     evaluation: &'a EvaluationConfig,
     compute: &'a ComputeConfig,
+    log: &'a LogConfig,
 }
 
 /// Prints the settings of an experiment as JSON, which `--config` reads back, and on the standard error output where they come from.
@@ -25,6 +28,7 @@ pub fn show(experiment: &Experiment) -> Outcome {
         training: config.training.effective()?,
         evaluation: &config.evaluation,
         compute: &config.compute,
+        log: &config.log,
     };
     println!("{}", serde_json::to_string_pretty(&settings)?);
     eprintln!("from {}", experiment.sources());

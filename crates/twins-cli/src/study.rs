@@ -7,11 +7,12 @@ use std::sync::atomic::AtomicBool;
 use burn_twins::experiment::{
     DeviceChoice, Layer, Phase, Shard, Study, StudyConfig, StudyOptions, StudyOutcome,
 };
+use burn_twins::report::command_line;
 use clap::builder::PossibleValue;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::support::{Outcome, printing, stop_on_interrupt};
-use crate::training::{command_line, set};
+use crate::training::set;
 
 /// Compares methods and controls over several seeds, as a study file says: docs/studies.md. Started again, it resumes.
 #[derive(Parser, Debug)]
@@ -67,17 +68,18 @@ impl Cli {
         }
         let stop = Arc::new(AtomicBool::new(false));
         stop_on_interrupt(&stop)?;
-        let command = command_line(std::env::args_os());
         let options = StudyOptions::new()
             .with_shard(self.shard)
             .with_phase(self.phase.0)
             .with_stop_flag(stop)
-            .with_notify(printing())
-            .with_command(command.as_str());
+            .with_notify(printing());
         let outcome = study.run(&self.out, options)?;
         println!("\n{}\nresults and study.html are in {}", outcome.results.to_table(), self.out.display());
         match (outcome.interrupted, problem(&outcome)) {
-            (true, _) => Err(format!("stopped, with the state saved; continue with\n    {command}").into()),
+            (true, _) => {
+                let command = command_line(std::env::args_os());
+                Err(format!("stopped, with the state saved; continue with\n    {command}").into())
+            }
             (false, Some(problem)) => Err(problem.into()),
             (false, None) => Ok(()),
         }

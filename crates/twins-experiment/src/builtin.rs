@@ -81,5 +81,6 @@ pub(crate) fn pretraining(
             ..finetuning.evaluation.clone()
         },
         compute: finetuning.compute.clone(),
+        log: finetuning.log.clone(),
     }
 }

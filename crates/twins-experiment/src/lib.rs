@@ -25,8 +25,8 @@ pub use notice::{Notice, Notify, silent};
 pub use run::{ImageCounts, Outcome, ResolvedInputs, RunDirectory, RunOptions};
 pub use settings::{
     AugmentationName, AutoAttackImages, ComputeConfig, Contradiction, DataConfig, Draft, EvaluationConfig,
-    ExperimentConfig, Given, Head, InitialModel, InputNormalisation, Layer, ReportAttack, Sources, Start,
-    TestMeasurement,
+    ExperimentConfig, Given, Head, InitialModel, InputNormalisation, Layer, LogConfig, ReportAttack, Sources,
+    Start, TestMeasurement,
 };
 pub use study::{
     ArmConfig, ArmResults, ArmSummary, BestEpoch, Divergence, LearningRate, LearningRateOf, LeftOut,

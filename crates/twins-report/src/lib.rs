@@ -43,6 +43,7 @@ pub use measure::curve::RobustnessCurve;
 pub use measure::gallery::{Gallery, GalleryImage};
 pub use measure::png::{NoPngUri, PngUri};
 pub use measure::samples::stratified_samples;
+pub use record::command::command_line;
 pub use record::fact::Fact;
 pub use record::provenance::Provenance;
 pub use record::run_record::{RunRecord, TestedCheckpoint};

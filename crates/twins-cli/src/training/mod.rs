@@ -6,5 +6,4 @@ mod run;
 pub mod set;
 
 pub use options::TrainingOptions;
-pub use resume::command_line;
 pub use run::{Job, Results};

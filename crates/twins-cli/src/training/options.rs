@@ -7,7 +7,7 @@ use burn_twins::data::DataSource;
 use burn_twins::experiment::{
     AugmentationName, AutoAttackImages, Draft, ExperimentError, Layer, ReportAttack,
 };
-use burn_twins::train::{ExistingRun, Method};
+use burn_twins::train::{ExistingRun, Method, ObserverKind};
 use clap::builder::{EnumValueParser, PossibleValue};
 use clap::{Args, ValueEnum};
 use serde::{Serialize, Serializer};
@@ -138,6 +138,11 @@ pub struct TrainingOptions {
     #[arg(long, requires = "out", conflicts_with = "resume", help_heading = "Run")]
     pub force: bool,
 
+    /// Files with the values of every step and epoch, in the folder log of the run's directory: jsonl, csv, tensorboard (several
+    /// with commas between them) [default: none].
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', help_heading = "Run")]
+    pub log: Vec<ObserverKind>,
+
     /// Raised by Ctrl-C: the step in progress is finished and the state saved.
     #[arg(skip)]
     pub stop: Arc<AtomicBool>,
@@ -190,6 +195,7 @@ impl TrainingOptions {
             "evaluation.report_attacks",
             (!attacks.is_empty()).then_some(attacks),
         )?;
+        settings.add("--log", "log.formats", (!self.log.is_empty()).then_some(&self.log))?;
         self.images.settings(settings)?;
         self.model.settings(settings)?;
         self.compute.settings(settings)

@@ -1,57 +1,24 @@
-//! Command lines that can be pasted into a shell.
+//! The command line that resumes a run.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// A command line as it can be pasted into a shell.
-pub fn command_line(words: impl IntoIterator<Item = OsString>) -> String {
-    words.into_iter().map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
-}
+use burn_twins::report::command_line;
 
 /// The command line `words`, which ran in the directory `out`, with what makes it resume.
 pub fn resume_command(words: impl IntoIterator<Item = OsString>, out: &Path) -> String {
-    let words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
-    let mut words: Vec<String> = words.filter(|word| word != "--resume" && word != "--force").collect();
-    if !words.iter().any(|word| word == "--out" || word.starts_with("--out=")) {
-        words.extend(["--out".to_owned(), out.display().to_string()]);
+    let kept = words.into_iter().filter(|word| word != "--resume" && word != "--force");
+    let mut words: Vec<OsString> = kept.collect();
+    if !words.iter().any(|word| word == "--out" || word.as_encoded_bytes().starts_with(b"--out=")) {
+        words.extend(["--out".into(), out.into()]);
     }
-    words.push("--resume".to_owned());
-    command(words)
-}
-
-/// The command line of these words.
-pub fn command(words: impl IntoIterator<Item = String>) -> String {
-    words.into_iter().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a POSIX shell takes it: in single quotes where it has anything that could mean something else.
-fn quoted(word: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:,=@%+".contains(character);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
+    words.push("--resume".into());
+    command_line(words)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
-
-    #[test]
-    fn a_shell_reads_back_what_is_quoted() {
-        let words =
-            ["", "a b", "it's", "$HOME", "a\\b", "\"x\"", "*", "~", "#1", "a\nb", "ä", "a;b&c|d", "''"];
-        for word in words.into_iter().chain(["plain", "folder:my/pets_1.2", "--lr=0.1"]) {
-            let command = format!("printf %s {}", quoted(word));
-            let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), word, "{command}");
-        }
-        for word in ["plain", "folder:my/pets_1.2", "--lr=0.1"] {
-            assert_eq!(quoted(word), word, "stays readable");
-        }
-    }
 
     #[test]
     fn the_command_resumes_in_the_same_directory() {

@@ -8,7 +8,7 @@ use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationPro
 use serde::Serialize;
 
 use super::TrainingOptions;
-use super::resume::{command_line, resume_command};
+use super::resume::resume_command;
 use crate::support::{Outcome, printing, stop_on_interrupt};
 
 /// Experiments that are run one after the other, each in its directory below one.
@@ -56,7 +56,6 @@ impl<'a> Job<'a> {
             .with_existing(self.options.existing())
             .with_stop_flag(self.options.stop.clone())
             .with_notify(printing())
-            .with_command(command_line(std::env::args_os()))
             .with_report(self.out.join("report.html"), self.directories.clone());
         let outcome = experiment.run(self.out.join(name), options)?;
         if outcome.is_interrupted() {

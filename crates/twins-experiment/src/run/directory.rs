@@ -11,6 +11,9 @@ const RESULT: &str = "result.json";
 const REPORT: &str = "report.html";
 const MODEL: &str = "model.safetensors";
 const LOCK: &str = "lock";
+/// The folder of the observers' files, and what these begin with.
+const LOG: &str = "log";
+const LOG_FILES: [&str; 3] = ["steps.", "epochs.", "events.out.tfevents."];
 /// The settings of the training: the first file that it writes.
 const CONFIG: &str = "config.json";
 /// Everything that a run leaves, in the order of deletion: a state without its settings would be resumed with any.
@@ -54,6 +57,11 @@ impl RunDirectory {
     /// The file of the best model, for users.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
+    }
+
+    /// The folder of files with the values of every step and epoch.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join(LOG)
     }
 
     /// A file that only a run leaves: `experiment.json` alone may be of one that never came to train.
@@ -165,7 +173,18 @@ impl RunDirectory {
     }
 
     fn delete_files(&self) -> Result<(), ExperimentError> {
-        FILES.iter().try_for_each(|file| remove(&self.path.join(file)))
+        FILES.iter().try_for_each(|file| remove(&self.path.join(file)))?;
+        let log = self.log();
+        let Ok(files) = fs::read_dir(&log) else { return Ok(()) };
+        for file in files.flatten() {
+            let name = file.file_name();
+            if LOG_FILES.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+                remove(&file.path())?;
+            }
+        }
+        // Fails where something else is in it, which stays.
+        fs::remove_dir(&log).ok();
+        Ok(())
     }
 }
 
@@ -204,7 +223,14 @@ mod tests {
         assert!(message.contains("is of the run") || message.contains("are of the run"), "{message}");
 
         fs::write(directory.path().join("notes.txt"), "mine").unwrap();
+        fs::create_dir(directory.log()).unwrap();
+        for file in ["steps.csv", "epochs.jsonl", "events.out.tfevents.1.host", "notes.txt"] {
+            fs::write(directory.log().join(file), "").unwrap();
+        }
         directory.delete().unwrap();
         assert!(directory.holds().is_none() && directory.path().join("notes.txt").exists());
+        let left: Vec<_> =
+            fs::read_dir(directory.log()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(left, ["notes.txt"]);
     }
 }

@@ -69,8 +69,8 @@ impl Identity {
         Ok(Self { settings: settings.clone(), resolved })
     }
 
-    /// Every setting in which a run that is to be resumed differs, with both values. It may have more epochs; evaluation and devices may
-    /// change.
+    /// Every setting in which a run that is to be resumed differs, with both values. It may have more epochs; evaluation, devices and
+    /// logs may change.
     pub(crate) fn differences(&self, recorded: &Self) -> Vec<String> {
         let values = [recorded, self].map(|identity| {
             let mut data = identity.settings.data.clone();

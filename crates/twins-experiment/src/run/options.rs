@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use twins_report::command_line;
 use twins_train::ExistingRun;
 
 use crate::notice::{Notify, silent};
@@ -41,10 +42,7 @@ impl Default for RunOptions {
             stop: Arc::default(),
             notify: silent(),
             name: None,
-            command: std::env::args_os()
-                .map(|word| word.to_string_lossy().into_owned())
-                .collect::<Vec<_>>()
-                .join(" "),
+            command: command_line(std::env::args_os()),
             report: None,
         }
     }

@@ -30,6 +30,7 @@ impl Experiment {
     /// | `model.safetensors` | the best model, for users |
     /// | `result.json` | the record of the run: scores, curves, provenance |
     /// | `report.html` | the report, written anew after every epoch |
+    /// | `log/` | the values of every step and epoch, in the formats of [`LogConfig`](crate::LogConfig) |
     ///
     /// A run that is resumed continues from its last checkpoint; one that has finished with these settings is not run again.
     ///
@@ -204,6 +205,9 @@ impl Run<'_> {
         let mut trainer = Trainer::new(config.clone())?;
         if let Some(own) = parts.validation.as_ref().filter(|_| config.validation.fraction.is_some()) {
             trainer = trainer.with_validation_set(own.clone());
+        }
+        for format in &self.experiment.config().log.formats {
+            trainer = trainer.with_observer(format.observer(self.directory.log()));
         }
         let trained = trainer
             .with_devices(devices.to_vec())

@@ -8,7 +8,7 @@ use super::{ExperimentConfig, plain};
 use crate::error::ExperimentError;
 
 /// The tables of [`ExperimentConfig`].
-const TABLES: [&str; 5] = ["data", "model", "training", "evaluation", "compute"];
+const TABLES: [&str; 6] = ["data", "model", "training", "evaluation", "compute", "log"];
 
 /// Settings from one source: a file, an option of a command line, a program.
 ///

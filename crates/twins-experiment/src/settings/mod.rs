@@ -7,6 +7,7 @@ mod derive;
 mod draft;
 mod evaluation;
 mod layer;
+mod log;
 mod model;
 mod sources;
 
@@ -22,6 +23,7 @@ pub use draft::{Draft, Start};
 pub use evaluation::{AutoAttackImages, EvaluationConfig, ReportAttack, TestMeasurement};
 pub use layer::Layer;
 pub(crate) use layer::in_tables;
+pub use log::LogConfig;
 pub use model::{Head, InitialModel, InputNormalisation};
 pub use sources::Sources;
 
@@ -35,6 +37,7 @@ pub use sources::Sources;
 /// | `training` | method, adversary, optimiser, schedule, validation, seed ([`TrainConfig`]) |
 /// | `evaluation` | how the result is measured on the test images ([`EvaluationConfig`]) |
 /// | `compute` | devices and threads ([`ComputeConfig`]) |
+/// | `log` | files with the values of every step and epoch ([`LogConfig`]) |
 ///
 /// A TOML file has tables of these names, and leaves out what keeps its default:
 ///
@@ -63,6 +66,8 @@ pub struct ExperimentConfig {
     pub evaluation: EvaluationConfig,
     /// Devices and threads.
     pub compute: ComputeConfig,
+    /// Files with the values of every step and epoch.
+    pub log: LogConfig,
 }
 
 impl Settings for ExperimentConfig {
@@ -73,6 +78,7 @@ impl Settings for ExperimentConfig {
             training: TrainConfig::default(),
             evaluation: EvaluationConfig::default(),
             compute: ComputeConfig::full(),
+            log: LogConfig::default(),
         };
         let mut known = plain(&full);
         known["training"] = TrainConfig::known_keys();

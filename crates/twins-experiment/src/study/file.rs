@@ -7,7 +7,7 @@ use twins_train::{Settings, SettingsFile, TrainConfig};
 use super::{ArmConfig, LearningRateOf, StudyConfig, StudyError, TrialsConfig, sections};
 use crate::error::ExperimentError;
 use crate::settings::{
-    ComputeConfig, DataConfig, EvaluationConfig, ExperimentConfig, InitialModel, Layer, in_tables,
+    ComputeConfig, DataConfig, EvaluationConfig, ExperimentConfig, InitialModel, Layer, LogConfig, in_tables,
 };
 
 /// The keys of an arm that are not settings of its experiment.
@@ -51,6 +51,7 @@ struct ArmSettings {
     training: TrainConfig,
     evaluation: EvaluationConfig,
     compute: ComputeConfig,
+    log: LogConfig,
 }
 
 impl Settings for ArmSettings {

@@ -12,7 +12,7 @@ use super::{Study, StudyError, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::model::FileHash;
 use crate::run::collect_differences;
-use crate::settings::{ComputeConfig, DataConfig, ExperimentConfig, plain};
+use crate::settings::{ComputeConfig, DataConfig, ExperimentConfig, LogConfig, plain};
 
 /// `study.json`: what a study is, without the devices that it runs on. Its results follow from it and from the directories of its runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,10 +175,11 @@ impl StudyIdentity {
     }
 }
 
-/// Settings without what may change between runs of one study: devices, memory, and where the weights are.
+/// Settings without what may change between runs of one study: devices, memory, logs, and where the weights are.
 pub(super) fn comparable(config: &ExperimentConfig) -> ExperimentConfig {
     let mut config = config.clone();
     config.compute = ComputeConfig::default();
+    config.log = LogConfig::default();
     config.data.cache_mib = DataConfig::default().cache_mib;
     config.model.weights = None;
     config

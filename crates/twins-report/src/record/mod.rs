@@ -1,5 +1,6 @@
 //! What a run leaves for its report: `result.json`, next to the trainer's `metrics.jsonl`.
 
+pub(crate) mod command;
 pub(crate) mod date;
 pub(crate) mod fact;
 pub(crate) mod files;

@@ -51,12 +51,14 @@ pub enum TrainingImages {
 
 /// A training objective: implement it to train with your own method, see [`Trainer::with_objective`](crate::Trainer::with_objective).
 ///
-/// Most objectives implement [`wing`](Self::wing) and [`loss`](Self::loss) alone. One that trains parameters beside the
+/// Most objectives implement [`loss`](Self::loss) and perhaps [`wing`](Self::wing) alone. One that trains parameters beside the
 /// model's also implements [`parameters`](Self::parameters) and [`loss_with_parameters`](Self::loss_with_parameters); one
 /// that changes from epoch to epoch implements [`begin_epoch`](Self::begin_epoch).
 pub trait Objective<M>: Send + Sync {
-    /// The wing that the model's two-wing layers run in the loss.
-    fn wing(&self) -> Wing;
+    /// The wing that the model's two-wing layers run in the loss; ordinary batch normalisation by default.
+    fn wing(&self) -> Wing {
+        Wing::AdaptiveTraining
+    }
 
     /// Whether an adversary is needed.
     fn images(&self) -> TrainingImages {

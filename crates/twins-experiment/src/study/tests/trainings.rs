@@ -205,7 +205,7 @@ fn a_study_may_grow_and_nothing_else() {
         ("seeds = [0, 1]", "seeds = [2, 1, 0]"),
         ("[[arms]]\nname = \"at\"", arm),
         ("seeds = [0, 1]", "name = \"Title\"\nbaseline = \"twins\"\nseeds = [0, 1]"),
-        ("model.arch", "compute.threads = 3\ndata.cache_mib = 9\nmodel.arch"),
+        ("model.arch", "compute.threads = 3\ndata.cache_mib = 9\nlog.formats = [\"csv\"]\nmodel.arch"),
     ] {
         assert_eq!(changed(from, to).differences_of_resumed(&recorded), Vec::<String>::new(), "{to}");
     }
