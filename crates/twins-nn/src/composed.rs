@@ -8,6 +8,7 @@ use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
 
 pub(crate) fn two_wing_norm<const D: usize>(
     input: Tensor<D>,
+    residual: Option<Tensor<D>>,
     wings: Wings,
     epsilon: f64,
     activation: Activation,
@@ -23,10 +24,23 @@ pub(crate) fn two_wing_norm<const D: usize>(
             Normalised { output: Tensor::cat(vec![frozen, adaptive.output], 0), moments: adaptive.moments }
         }
     };
-    match activation {
-        Activation::Identity => normalised,
-        Activation::Relu => Normalised { output: relu(normalised.output), ..normalised },
+    finish(normalised, residual, activation)
+}
+
+/// What follows the wings.
+pub(crate) fn finish<const D: usize>(
+    normalised: Normalised<D>,
+    residual: Option<Tensor<D>>,
+    activation: Activation,
+) -> Normalised<D> {
+    let Normalised { mut output, moments } = normalised;
+    if let Some(residual) = residual {
+        output = output + residual;
     }
+    if activation == Activation::Relu {
+        output = relu(output);
+    }
+    Normalised { output, moments }
 }
 
 fn fixed<const D: usize>(input: Tensor<D>, wing: FixedWing, epsilon: f64) -> Tensor<D> {
@@ -70,7 +84,7 @@ mod tests {
             "batch" => Wings::Batch(batch),
             _ => Wings::Split(fixed, batch),
         };
-        let output = two_wing_norm(input.reshape([5, 2, 3]), wings, 1e-3, activation).output;
+        let output = two_wing_norm(input.reshape([5, 2, 3]), None, wings, 1e-3, activation).output;
         let weight: Vec<f64> = (0..30).map(|i| ((i * 7 % 11) as f64 - 5.0) / 4.0).collect();
         let sum = (output * tensor(&weight).reshape([5, 2, 3])).sum();
         let gradients = sum.backward();

@@ -9,6 +9,8 @@ use crate::head::only_linear;
 /// The images are in [0, 1]; normalisation by a mean and standard deviation is the model's own first step, so
 /// that epsilon means the same for every model.
 ///
+/// A model is `Sync`, as Burn's modules are: attacks call it from several threads at once.
+///
 /// ```
 /// use burn::module::Module;
 /// use burn::nn::{Linear, LinearConfig};
@@ -30,7 +32,7 @@ use crate::head::only_linear;
 /// let model = Flat { linear: LinearConfig::new(12, 5).init(&device) };
 /// assert_eq!(model.logits(Tensor::zeros([2, 3, 2, 2], &device)).dims(), [2, 5]);
 /// ```
-pub trait ImageClassifier: Module {
+pub trait ImageClassifier: Module + Sync {
     /// The logits of a batch of images.
     ///
     /// # Shapes

@@ -75,14 +75,22 @@ impl TwinsBatchNorm {
     /// If the rank is below 2, the second axis is not `num_features`, a batch is to be split on a device without autodiff
     /// or has fewer than two samples, or the batch statistics would be taken over a single value per channel.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.normalise(input, Activation::Identity)
+        self.normalise(input, None, Activation::Identity)
     }
 
     /// [`forward`](Self::forward) followed by ReLU, `max(y, 0)`, in the same pass where the backend has one.
     ///
     /// Shapes and panics are those of `forward`.
     pub fn forward_relu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.normalise(input, Activation::Relu)
+        self.normalise(input, None, Activation::Relu)
+    }
+
+    /// [`forward`](Self::forward), the sum with a residual, and ReLU, `max(y + residual, 0)`: the end of a residual block, in the same
+    /// pass where the backend has one.
+    ///
+    /// Shapes and panics are those of `forward`; the residual has the shape of the input.
+    pub fn forward_add_relu<const D: usize>(&self, input: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
+        self.normalise(input, Some(residual), Activation::Relu)
     }
 
     /// Channels of the input.
@@ -103,7 +111,12 @@ impl TwinsBatchNorm {
         }
     }
 
-    fn normalise<const D: usize>(&self, input: Tensor<D>, activation: Activation) -> Tensor<D> {
+    fn normalise<const D: usize>(
+        &self,
+        input: Tensor<D>,
+        residual: Option<Tensor<D>>,
+        activation: Activation,
+    ) -> Tensor<D> {
         let dims = input.dims();
         assert!(D >= 2, "TwinsBatchNorm: the input has rank {D}; it must be [n, channels, ...]");
         assert!(
@@ -112,8 +125,12 @@ impl TwinsBatchNorm {
             dims[1],
             self.num_features()
         );
+        if let Some(residual) = &residual {
+            let shape = residual.dims();
+            assert!(shape == dims, "TwinsBatchNorm: a residual {shape:?} cannot be added to {dims:?}");
+        }
         let wings = self.wings(&input);
-        let Normalised { output, moments } = two_wing_norm(input, wings, self.epsilon, activation);
+        let Normalised { output, moments } = two_wing_norm(input, residual, wings, self.epsilon, activation);
         if let Some([mean, variance]) = moments {
             let samples = if self.wing() == Wing::Split { dims[0] - dims[0] / 2 } else { dims[0] };
             self.accumulate(mean, variance, samples * dims[2..].iter().product::<usize>());
@@ -189,15 +206,20 @@ impl TwinsBatchNorm {
 
 fn two_wing_norm<const D: usize>(
     input: Tensor<D>,
+    residual: Option<Tensor<D>>,
     wings: Wings,
     epsilon: f64,
     activation: Activation,
 ) -> Normalised<D> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if fused::covers(&input) {
-        return fused::two_wing_norm(input, wings, epsilon, activation);
+        if residual.is_none() || fused::takes_residuals(&input) {
+            return fused::two_wing_norm(input, residual, wings, epsilon, activation);
+        }
+        let normalised = fused::two_wing_norm(input, None, wings, epsilon, Activation::Identity);
+        return composed::finish(normalised, residual, activation);
     }
-    composed::two_wing_norm(input, wings, epsilon, activation)
+    composed::two_wing_norm(input, residual, wings, epsilon, activation)
 }
 
 /// Moves a running statistic towards the batch's by `momentum`.

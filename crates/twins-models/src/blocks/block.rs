@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use twins_nn::{Affine, TwinsBatchNorm, conv2d};
 
@@ -163,14 +162,12 @@ impl ResidualBlock {
         match self {
             Self::Basic(block) => {
                 let x = block.bn1.forward_relu(conv2d(&block.conv1, input.clone()));
-                let x = block.bn2.forward(conv2d(&block.conv2, x));
-                relu(x + around(&block.shortcut, input))
+                block.bn2.forward_add_relu(conv2d(&block.conv2, x), around(&block.shortcut, input))
             }
             Self::Bottleneck(block) => {
                 let x = block.bn1.forward_relu(conv2d(&block.conv1, input.clone()));
                 let x = block.bn2.forward_relu(conv2d(&block.conv2, x));
-                let x = block.bn3.forward(conv2d(&block.conv3, x));
-                relu(x + around(&block.shortcut, input))
+                block.bn3.forward_add_relu(conv2d(&block.conv3, x), around(&block.shortcut, input))
             }
             Self::PreActivation(block) => {
                 let act = block.activation;

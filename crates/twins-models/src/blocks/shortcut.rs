@@ -69,9 +69,12 @@ impl Shortcut {
     pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Padding(padding) => {
+                // With the channels last, as convolutions on a CPU leave them.
                 let step = padding.stride as isize;
-                let thinned = if step == 1 { input } else { input.slice(s![.., .., ..;step, ..;step]) };
-                thinned.pad([(padding.before, padding.after), (0, 0), (0, 0)], PadMode::Constant(0.0))
+                let input = input.permute([0, 2, 3, 1]);
+                let thinned = if step == 1 { input } else { input.slice(s![.., ..;step, ..;step, ..]) };
+                let padded = thinned.pad([(padding.before, padding.after)], PadMode::Constant(0.0));
+                padded.permute([0, 3, 1, 2])
             }
             Self::Projection(projection) => {
                 let output = conv2d(&projection.conv, input);

@@ -32,6 +32,22 @@ pub enum Wings<B: Backend> {
     Split(#[extension_type] FixedWing<B>, #[extension_type] BatchWing<B>),
 }
 
+/// What is added before the activation, of the input's shape.
+#[derive(ExtensionType)]
+pub enum Residual<B: Backend> {
+    None,
+    Some(FloatTensor<B>),
+}
+
+impl<B: Backend> Residual<B> {
+    fn into_option(self) -> Option<FloatTensor<B>> {
+        match self {
+            Self::None => None,
+            Self::Some(residual) => Some(residual),
+        }
+    }
+}
+
 /// The output, `[n, channels, ...]`, and where there was a batch wing its mean and biased variance, `[channels]`.
 #[derive(ExtensionType)]
 pub enum Normalised<B: Backend> {
@@ -44,6 +60,7 @@ pub enum Normalised<B: Backend> {
 pub trait NormBackend: Backend {
     fn two_wing_norm(
         input: FloatTensor<Self>,
+        #[extension_type] residual: Residual<Self>,
         #[extension_type] wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
@@ -56,8 +73,11 @@ pub trait NormKernels: Backend {
     type Saved: Clone + Send + std::fmt::Debug + 'static;
 
     /// `wanted` is what the backward pass will be asked for; `None` where there will be none.
+    ///
+    /// `residual` is given on backends that take it alone: see [`takes_residuals`](super::takes_residuals).
     fn forward(
         input: FloatTensor<Self>,
+        residual: Option<FloatTensor<Self>>,
         wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
@@ -70,11 +90,12 @@ pub trait NormKernels: Backend {
 impl<B: NormKernels> NormBackend for B {
     fn two_wing_norm(
         input: FloatTensor<Self>,
+        residual: Residual<Self>,
         wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
     ) -> Normalised<Self> {
-        B::forward(input, wings, epsilon, activation, None).0
+        B::forward(input, residual.into_option(), wings, epsilon, activation, None).0
     }
 }
 
@@ -93,6 +114,7 @@ impl<B: Backend> Wings<B> {
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     pub input: bool,
+    pub residual: bool,
     /// Gamma and beta of the fixed wing.
     pub fixed: bool,
     /// Gamma and beta of the batch wing.
@@ -109,6 +131,7 @@ impl Wanted {
 /// Gradients, those that were wanted.
 pub struct InputGradients<B: Backend> {
     pub input: Option<FloatTensor<B>>,
+    pub residual: Option<FloatTensor<B>>,
     /// Of gamma and beta.
     pub fixed: Option<[FloatTensor<B>; 2]>,
     /// Of gamma and beta.
@@ -118,11 +141,13 @@ pub struct InputGradients<B: Backend> {
 impl<B: NormKernels, C: CheckpointStrategy> NormBackend for Autodiff<B, C> {
     fn two_wing_norm(
         input: FloatTensor<Self>,
+        residual: Residual<Self>,
         wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
     ) -> Normalised<Self> {
-        // The graph wants a fixed number of parents: the input stands in for those of an absent wing.
+        let residual = residual.into_option();
+        // The graph wants a fixed number of parents: the input stands in for what is absent.
         let [fixed, batch] = match &wings {
             Wings::Fixed(wing) => [Some([&wing.gamma, &wing.beta]), None],
             Wings::Batch(wing) => [None, Some([&wing.gamma, &wing.beta])],
@@ -133,19 +158,27 @@ impl<B: NormKernels, C: CheckpointStrategy> NormBackend for Autodiff<B, C> {
         let tracked = |wing: Option<[&FloatTensor<Self>; 2]>| {
             wing.is_some_and(|pair| pair.iter().any(|t| t.is_tracked()))
         };
-        let wanted = Wanted { input: input.is_tracked(), fixed: tracked(fixed), batch: tracked(batch) };
+        let wanted = Wanted {
+            input: input.is_tracked(),
+            residual: residual.as_ref().is_some_and(|residual| residual.is_tracked()),
+            fixed: tracked(fixed),
+            batch: tracked(batch),
+        };
         let [[fixed_gamma, fixed_beta], [gamma, beta]] =
             [fixed, batch].map(|wing| wing.unwrap_or([&input; 2]).map(|t| t.node()));
-        let parents = [input.node(), fixed_gamma, fixed_beta, gamma, beta];
+        let around = residual.as_ref().unwrap_or(&input).node();
+        let parents = [input.node(), around, fixed_gamma, fixed_beta, gamma, beta];
 
         let (input, wings) = (input.into_primitive(), wings.into_inner());
+        let residual = residual.map(|residual| residual.into_primitive());
         match TwoWingNorm(wanted).prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (normalised, saved) = B::forward(input, wings, epsilon, activation, Some(wanted));
+                let (normalised, saved) =
+                    B::forward(input, residual, wings, epsilon, activation, Some(wanted));
                 normalised.lift(|output| prep.finish(saved, output))
             }
             OpsKind::UnTracked(prep) => {
-                let (normalised, _) = B::forward(input, wings, epsilon, activation, None);
+                let (normalised, _) = B::forward(input, residual, wings, epsilon, activation, None);
                 normalised.lift(|output| prep.finish(output))
             }
         }
@@ -192,14 +225,14 @@ impl<B: Backend> Normalised<B> {
 #[derive(Debug)]
 struct TwoWingNorm(Wanted);
 
-impl<B: NormKernels> Backward<B, 5> for TwoWingNorm {
+impl<B: NormKernels> Backward<B, 6> for TwoWingNorm {
     type State = B::Saved;
 
-    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradients = B::backward(ops.state, grads.consume::<B>(&ops.node), self.0);
         let [fixed_gamma, fixed_beta] = gradients.fixed.map_or([None, None], |pair| pair.map(Some));
         let [gamma, beta] = gradients.batch.map_or([None, None], |pair| pair.map(Some));
-        let gradients = [gradients.input, fixed_gamma, fixed_beta, gamma, beta];
+        let gradients = [gradients.input, gradients.residual, fixed_gamma, fixed_beta, gamma, beta];
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(node.id, gradient);

@@ -40,18 +40,28 @@ fn has_kernels<const D: usize>(input: &Tensor<D>) -> bool {
     false
 }
 
+/// Whether the fused operation adds a residual to this input.
+pub(crate) fn takes_residuals<const D: usize>(input: &Tensor<D>) -> bool {
+    cfg!(feature = "flex") && D == 4 && input.device().inner() == burn::tensor::Device::flex()
+}
+
 pub(crate) fn two_wing_norm<const D: usize>(
     input: Tensor<D>,
+    residual: Option<Tensor<D>>,
     wings: Wings,
     epsilon: f64,
     activation: Activation,
 ) -> Normalised<D> {
+    let residual = match residual {
+        Some(residual) => backend::Residual::Some(residual.into_dispatch()),
+        None => backend::Residual::None,
+    };
     let wings = match wings {
         Wings::Fixed(wing) => backend::Wings::Fixed(fixed(wing)),
         Wings::Batch(wing) => backend::Wings::Batch(batch(wing)),
         Wings::Split(first, second) => backend::Wings::Split(fixed(first), batch(second)),
     };
-    match Dispatch::two_wing_norm(input.into_dispatch(), wings, epsilon, activation) {
+    match Dispatch::two_wing_norm(input.into_dispatch(), residual, wings, epsilon, activation) {
         backend::Normalised::Fixed(output) => {
             Normalised { output: Tensor::from_dispatch(output), moments: None }
         }

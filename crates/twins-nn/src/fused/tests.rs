@@ -27,8 +27,12 @@ struct Problem {
     dims: Vec<usize>,
     input: Vec<f64>,
     gradient: Vec<f64>,
+    /// Added before the activation, where there is one.
+    residual: Option<Vec<f64>>,
     /// Gamma, beta, mean, variance, gamma, beta.
     channels: [Vec<f64>; 6],
+    /// Whether a pixel's channels stand side by side: the tensors are views then.
+    channels_last: bool,
 }
 
 impl Problem {
@@ -46,14 +50,31 @@ impl Problem {
         let input = take(values, offset);
         let gradient = take(values, 0.0);
         let channels = [2.0, 0.0, offset, 1.5, 2.0, 0.0].map(|shift| take(dims[1], shift));
-        Self { dims: dims.to_vec(), input, gradient, channels }
+        Self { dims: dims.to_vec(), input, gradient, residual: None, channels, channels_last: false }
+    }
+
+    fn with_channels_last(self) -> Self {
+        Self { channels_last: true, ..self }
+    }
+
+    /// Adds what is a function of the input.
+    fn with_residual(self) -> Self {
+        let residual = self.input.iter().rev().map(|value| f64::from((0.7 * value - 0.1) as f32)).collect();
+        Self { residual: Some(residual), ..self }
     }
 
     fn run(&self, case: Case, activation: Activation, dtype: DType) -> Vec<Values> {
         let device = Device::flex().autodiff();
         let tensor = |values: &[f64]| Tensor::<1>::from_data(TensorData::from(values), (&device, dtype));
         let dims: [usize; 4] = self.dims.as_slice().try_into().expect("four axes");
-        let input = tensor(&self.input).reshape(dims).detach().require_grad();
+        let leaf = |values: &[f64]| tensor(values).detach().require_grad();
+        let [samples, channels, height, width] = dims;
+        let seen = |leaf: Tensor<1>| match self.channels_last {
+            true => leaf.reshape([samples, height, width, channels]).permute([0, 3, 1, 2]),
+            false => leaf.reshape(dims),
+        };
+        let input = leaf(&self.input);
+        let residual = self.residual.as_deref().map(leaf);
         let [gamma_f, beta_f, mean, variance, gamma, beta] = &self.channels;
         let [gamma_f, beta_f, gamma, beta] = [gamma_f, beta_f, gamma, beta].map(|v| tensor(v).require_grad());
         let fixed = || FixedWing {
@@ -69,14 +90,18 @@ impl Problem {
             Case::Split => Wings::Split(fixed(), batch()),
         };
         let op = if dtype == DType::F32 { two_wing_norm::<4> } else { composed::two_wing_norm::<4> };
-        let Normalised { output, moments } = op(input.clone(), wings, EPSILON, activation);
-        let gradients = (output.clone() * tensor(&self.gradient).reshape(dims)).sum().backward();
+        let Normalised { output, moments } =
+            op(seen(input.clone()), residual.clone().map(seen), wings, EPSILON, activation);
+        let gradients = (output.clone() * seen(tensor(&self.gradient))).sum().backward();
         let read = |data: TensorData| data.convert_dtype(DType::F64).try_into_vec::<f64>().expect("floats");
         let values = |name, tensor, size| Values { name, values: read(tensor), size };
         let mut all = vec![
             values("output", output.into_data(), 1e-3),
             values("input", input.grad(&gradients).expect("tracked").into_data(), 1e-3),
         ];
+        all.extend(
+            residual.map(|r| values("residual", r.grad(&gradients).expect("tracked").into_data(), 1e-3)),
+        );
         all.extend(moments.into_iter().flatten().map(|t| values("moment", t.into_data(), 1e-3)));
         // Sums of products of either sign: of what is added up, most cancels.
         let terms = (self.input.len() / self.dims[1]) as f64;
@@ -110,14 +135,20 @@ proptest! {
     #[test]
     fn agrees_with_double_precision(
         samples in 2usize..12,
-        channels in 1usize..6,
+        channels in 1usize..20,
         height in 4usize..40,
         width in 4usize..40,
         case in cases(),
         relu in any::<bool>(),
+        channels_last in any::<bool>(),
+        has_residual in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let problem = Problem::new(&[samples, channels, height, width], seed, 0.3);
+        let mut problem = Problem::new(&[samples, channels, height, width], seed, 0.3);
+        if has_residual {
+            problem = problem.with_residual();
+        }
+        problem.channels_last = channels_last;
         let activation = if relu { Activation::Relu } else { Activation::Identity };
         let (ours, exact) =
             (problem.run(case, activation, DType::F32), problem.run(case, activation, DType::F64));
@@ -130,60 +161,69 @@ proptest! {
     }
 }
 
+/// In both orders of the values.
+fn problems(dims: [usize; 4], seed: u64, offset: f64) -> [Problem; 2] {
+    [Problem::new(&dims, seed, offset), Problem::new(&dims, seed, offset).with_channels_last()]
+}
+
 /// More values than one job, so that the threads' part of every loop runs.
 #[test]
 fn many_planes() {
-    let problem = Problem::new(&[33, 17, 16, 16], 7, 0.3);
-    for case in [Case::Fixed, Case::Batch, Case::Split] {
-        let [ours, exact] =
-            [DType::F32, DType::F64].map(|dtype| problem.run(case, Activation::Identity, dtype));
-        assert_close(&ours, &exact, 4e-6);
+    for problem in problems([33, 17, 16, 16], 7, 0.3) {
+        for case in [Case::Fixed, Case::Batch, Case::Split] {
+            let [ours, exact] =
+                [DType::F32, DType::F64].map(|dtype| problem.run(case, Activation::Identity, dtype));
+            assert_close(&ours, &exact, 4e-6);
+        }
     }
 }
 
 #[test]
 fn the_same_bits_whatever_the_number_of_threads() {
-    let problem = Problem::new(&[33, 17, 16, 16], 8, 0.3);
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| problem.run(Case::Split, Activation::Relu, DType::F32))
-    };
-    assert_eq!(run(1), run(3));
+    for problem in problems([33, 17, 16, 16], 8, 0.3).map(Problem::with_residual) {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| problem.run(Case::Split, Activation::Relu, DType::F32))
+        };
+        assert_eq!(run(1), run(3));
+    }
 }
 
 #[test]
 fn values_far_from_their_spread() {
-    let problem = Problem::new(&[6, 2, 8, 8], 3, 1000.0);
-    let [ours, exact] =
-        [DType::F32, DType::F64].map(|dtype| problem.run(Case::Split, Activation::Identity, dtype));
-    // The values themselves are multiples of 6e-5, which no rounding of the mean adds to.
-    assert_close(&ours, &exact, 4e-6);
+    for problem in problems([6, 2, 8, 8], 3, 1000.0) {
+        let [ours, exact] =
+            [DType::F32, DType::F64].map(|dtype| problem.run(Case::Split, Activation::Identity, dtype));
+        // The values themselves are multiples of 6e-5, which no rounding of the mean adds to.
+        assert_close(&ours, &exact, 4e-6);
+    }
 }
 
 /// Variances of 1e60 are beyond single precision; the normalised values are not.
 #[test]
 fn values_whose_squares_overflow() {
-    let problem = Problem::new(&[4, 2, 4, 4], 5, 0.0);
-    let huge = Problem {
-        input: problem.input.iter().map(|v| f64::from((v * 1e30) as f32)).collect(),
-        ..Problem::new(&[4, 2, 4, 4], 5, 0.0)
-    };
-    let [ours, exact] =
-        [DType::F32, DType::F64].map(|dtype| huge.run(Case::Batch, Activation::Identity, dtype));
-    assert_close(&ours[..1], &exact[..1], 4e-6);
-    // The input's gradient is of order 1e-30.
-    let scaled = |v: &Values| Values { values: v.values.iter().map(|v| v * 1e30).collect(), ..v.clone() };
-    assert_close(&[scaled(&ours[1])], &[scaled(&exact[1])], 4e-6);
+    for problem in problems([4, 2, 4, 4], 5, 0.0) {
+        let input = problem.input.iter().map(|v| f64::from((v * 1e30) as f32)).collect();
+        let huge = Problem { input, ..problem };
+        let [ours, exact] =
+            [DType::F32, DType::F64].map(|dtype| huge.run(Case::Batch, Activation::Identity, dtype));
+        assert_close(&ours[..1], &exact[..1], 4e-6);
+        // The input's gradient is of order 1e-30.
+        let scaled = |v: &Values| Values { values: v.values.iter().map(|v| v * 1e30).collect(), ..v.clone() };
+        assert_close(&[scaled(&ours[1])], &[scaled(&exact[1])], 4e-6);
+    }
 }
 
 #[test]
 fn nan_stays_in_its_channel() {
-    let mut problem = Problem::new(&[2, 2, 4, 4], 5, 0.0);
-    problem.input[0] = f64::NAN;
-    let output = problem.run(Case::Batch, Activation::Relu, DType::F32).remove(0).values;
-    let channel = |sample: usize, channel: usize| &output[(sample * 2 + channel) * 16..][..16];
-    assert!([0, 1].iter().all(|&sample| channel(sample, 0).iter().all(|v| v.is_nan())));
-    assert!([0, 1].iter().all(|&sample| channel(sample, 1).iter().all(|v| v.is_finite())));
+    for mut problem in problems([2, 2, 4, 4], 5, 0.0) {
+        problem.input[0] = f64::NAN;
+        // Read channels first, whatever the order in memory.
+        let output = problem.run(Case::Batch, Activation::Relu, DType::F32).remove(0).values;
+        let channel = |sample: usize, channel: usize| &output[(sample * 2 + channel) * 16..][..16];
+        assert!([0, 1].iter().all(|&sample| channel(sample, 0).iter().all(|v| v.is_nan())));
+        assert!([0, 1].iter().all(|&sample| channel(sample, 1).iter().all(|v| v.is_finite())));
+    }
 }
 
 /// An input that somebody else still holds, and one that is a view, must not be written to.
@@ -197,11 +237,15 @@ fn inputs_are_left_alone() {
         mean: Tensor::zeros([2], &device),
         variance: Tensor::ones([2], &device),
     };
-    let run =
-        |x: Tensor<4>| two_wing_norm(x, Wings::Fixed(wing()), 0.0, Activation::Identity).output.into_data();
+    let run = |x: Tensor<4>| {
+        two_wing_norm(x, None, Wings::Fixed(wing()), 0.0, Activation::Identity).output.into_data()
+    };
     let expected = TensorData::from([[[[3.0f32; 4]; 4]; 2]; 6]);
     assert_eq!(run(values.clone()), expected);
     assert_eq!(run(values.clone().swap_dims(2, 3)), expected);
+    let last = Tensor::<4>::ones([6, 4, 4, 2], &device).permute([0, 3, 1, 2]);
+    assert_eq!(run(last.clone()), expected);
+    assert_eq!(last.into_data(), values.to_data());
     assert_eq!(run(values.clone().narrow(0, 1, 2)), TensorData::from([[[[3.0f32; 4]; 4]; 2]; 2]));
     assert_eq!(values.into_data(), TensorData::from([[[[1.0f32; 4]; 4]; 2]; 6]));
 }

@@ -55,11 +55,13 @@ impl NormKernels for Cube {
 
     fn forward(
         input: FloatTensor<Self>,
+        residual: Option<FloatTensor<Self>>,
         wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
         wanted: Option<Wanted>,
     ) -> (Normalised<Self>, Saved) {
+        assert!(residual.is_none(), "residuals are added apart on this backend");
         let input = contiguous(input);
         let shape = input.meta.shape().clone();
         let geometry = Geometry::new(&shape);
@@ -100,6 +102,7 @@ impl NormKernels for Cube {
         let output = wanted.input.then(|| on.backward(input, &gradient, &saved, pulls.as_ref()));
         InputGradients {
             input: output.map(wrapped),
+            residual: None,
             fixed: fixed.map(|sums| sums.affine.map(wrapped)),
             batch: batch.filter(|_| wanted.batch).map(|affine| affine.map(wrapped)),
         }

@@ -102,7 +102,8 @@ pub(super) fn forward_in_place<const RELU: bool>(x: &mut [f32], geometry: &Geome
     });
 }
 
-fn activate<const RELU: bool>(y: f32) -> f32 {
+#[inline(always)]
+pub(super) fn activate<const RELU: bool>(y: f32) -> f32 {
     // Not `max`, which would turn NaN into 0.
     if RELU && y < 0.0 { 0.0 } else { y }
 }
@@ -128,8 +129,8 @@ pub(super) fn gradient_sums<const RELU: bool>(
 /// What batch statistics take off an input gradient: `x̂ · slope + offset` of every channel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pull {
-    slope: f32,
-    offset: f32,
+    pub(super) slope: f32,
+    pub(super) offset: f32,
 }
 
 impl Pull {

@@ -1,25 +1,31 @@
 //! The operation on the CPU backend flex.
 
+mod channels_first;
+mod channels_last;
 mod kernels;
+mod pixels;
 mod planes;
 mod sums;
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
+use burn_flex_conv::format::{Format, format};
 
 use self::kernels::{Line, Lines, Pull};
 use self::sums::{GradientSums, Moments};
 use super::backend::{BatchWing, FixedWing, InputGradients, NormKernels, Normalised, Wanted, Wings};
-use super::geometry::Geometry;
 use crate::flex::{contiguous, tensor, values};
 use crate::wings::Activation;
 
 /// What the backward pass on flex needs.
 #[derive(Debug, Clone)]
 pub struct Saved {
+    format: Format,
     /// Absent where the gradients do not depend on it.
     input: Option<FlexTensor>,
+    /// Where the gradients depend on it rather than on the input.
+    output: Option<FlexTensor>,
     shape: Shape,
     lines: Lines,
     activation: Activation,
@@ -30,95 +36,62 @@ impl NormKernels for Flex {
 
     fn forward(
         input: FlexTensor,
+        residual: Option<FlexTensor>,
         wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
         wanted: Option<Wanted>,
     ) -> (Normalised<Self>, Saved) {
-        let mut input = contiguous(input);
-        let shape = input.layout().shape().clone();
-        let geometry = Geometry::new(&shape);
-        let (first, fixed, batch) = wings.share(geometry.samples);
-        let moments = batch.as_ref().map(|_| kernels::batch_moments(values(&input), &geometry, first));
-        let lines = Lines {
-            first,
-            fixed: fixed.map(|wing| fixed_lines(&wing, epsilon)).unwrap_or_default(),
-            batch: batch
-                .zip(moments.as_ref())
-                .map(|(wing, m)| batch_lines(&wing, m, epsilon))
-                .unwrap_or_default(),
-        };
-        let keep = wanted.is_some_and(|wanted| wanted.needs_input(moments.is_some(), activation));
-        let saved = Saved { input: keep.then(|| input.clone()), shape: shape.clone(), lines, activation };
-
-        let output = if let Some(input_values) = exclusive(&mut input) {
-            match activation {
-                Activation::Identity => {
-                    kernels::forward_in_place::<false>(input_values, &geometry, &saved.lines)
-                }
-                Activation::Relu => kernels::forward_in_place::<true>(input_values, &geometry, &saved.lines),
+        match format(&input) {
+            Some(Format::ChannelsFirst) if residual.is_none() => {
+                channels_first::forward(input, wings, epsilon, activation, wanted)
             }
-            input
-        } else {
-            let output = match activation {
-                Activation::Identity => kernels::forward::<false>(values(&input), &geometry, &saved.lines),
-                Activation::Relu => kernels::forward::<true>(values(&input), &geometry, &saved.lines),
-            };
-            tensor(output, shape)
-        };
-        let normalised = match moments {
-            None => Normalised::Fixed(output),
-            Some(moments) => {
-                let statistic =
-                    |of: fn(&Moments) -> f64| vector(moments.iter().map(|m| of(m) as f32).collect());
-                Normalised::Batch {
-                    output,
-                    mean: statistic(|m| m.mean),
-                    variance: statistic(Moments::variance),
-                }
+            None if residual.is_none() => {
+                channels_first::forward(contiguous(input), wings, epsilon, activation, wanted)
             }
-        };
-        (normalised, saved)
+            _ => channels_last::forward(input, residual, wings, epsilon, activation, wanted),
+        }
     }
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> InputGradients<Self> {
-        match saved.activation {
-            Activation::Identity => backward::<false>(saved, gradient, wanted),
-            Activation::Relu => backward::<true>(saved, gradient, wanted),
+        match saved.format {
+            Format::ChannelsFirst => channels_first::backward(saved, gradient, wanted),
+            Format::ChannelsLast => channels_last::backward(saved, gradient, wanted),
         }
     }
 }
 
-fn backward<const RELU: bool>(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> InputGradients<Flex> {
-    let Saved { input, shape, lines, .. } = saved;
-    let geometry = Geometry::new(&shape);
-    let input: &[f32] = input.as_ref().map(values).unwrap_or_default();
-    let mut gradient = contiguous(gradient);
+/// The lines of both wings; `moments` are those of the batch wing's samples.
+fn lines(
+    first: usize,
+    fixed: Option<FixedWing<Flex>>,
+    batch: Option<(BatchWing<Flex>, &[Moments])>,
+    epsilon: f64,
+) -> Lines {
+    Lines {
+        first,
+        fixed: fixed.map(|wing| fixed_lines(&wing, epsilon)).unwrap_or_default(),
+        batch: batch.map(|(wing, moments)| batch_lines(&wing, moments, epsilon)).unwrap_or_default(),
+    }
+}
 
-    let sums = |samples| kernels::gradient_sums::<RELU>(values(&gradient), input, &geometry, &lines, samples);
-    let fixed = wanted.fixed.then(|| sums(0..lines.first));
-    // The input's gradient needs those of the batch wing whether its gamma and beta are trained or not.
-    let batch = (!lines.batch.is_empty()).then(|| sums(lines.first..geometry.samples));
-    let affine = |sums: &[GradientSums], lines: &[Line]| {
-        let (gamma, beta) =
-            sums.iter().zip(lines).map(|(sums, line)| line.affine_gradient(sums).into()).unzip();
-        [gamma, beta].map(vector)
-    };
-    let fixed = fixed.map(|sums| affine(&sums, &lines.fixed));
-    let count = (geometry.samples - lines.first) * geometry.space;
-    let pulls: Vec<Pull> =
-        (batch.iter().flatten().zip(&lines.batch)).map(|(sums, line)| Pull::new(line, sums, count)).collect();
-    let batch = batch.filter(|_| wanted.batch).map(|sums| affine(&sums, &lines.batch));
+/// The output with the statistics of the batch wing.
+fn normalised(output: FlexTensor, moments: Option<Vec<Moments>>) -> Normalised<Flex> {
+    let Some(moments) = moments else { return Normalised::Fixed(output) };
+    let statistic = |of: fn(&Moments) -> f64| vector(moments.iter().map(|m| of(m) as f32).collect());
+    Normalised::Batch { output, mean: statistic(|m| m.mean), variance: statistic(Moments::variance) }
+}
 
-    let input = wanted.input.then(|| {
-        if exclusive(&mut gradient).is_none() {
-            gradient = tensor(values(&gradient).to_vec(), shape);
-        }
-        let written = exclusive(&mut gradient).expect("a fresh tensor is not shared");
-        kernels::backward::<RELU>(written, input, &geometry, &lines, &pulls);
-        gradient
-    });
-    InputGradients { input, fixed, batch }
+/// The gradients of gamma and beta.
+fn affine(sums: &[GradientSums], lines: &[Line]) -> [FlexTensor; 2] {
+    let (gamma, beta) = sums.iter().zip(lines).map(|(sums, line)| line.affine_gradient(sums).into()).unzip();
+    [gamma, beta].map(vector)
+}
+
+/// What the statistics of the batch wing take off the gradient of each of `count` values of a channel.
+fn pulls(sums: Option<&Vec<GradientSums>>, lines: &Lines, count: usize) -> Vec<Pull> {
+    let sums = sums.into_iter().flatten().zip(&lines.batch);
+    sums.map(|(sums, line)| Pull::new(line, sums, count)).collect()
 }
 
 fn fixed_lines(wing: &FixedWing<Flex>, epsilon: f64) -> Vec<Line> {

@@ -21,6 +21,21 @@ impl Moments {
         values.chunks(PIECE).map(piece).fold(Self::NONE, Self::merge)
     }
 
+    /// From the sums of the distances to a centre close to the mean, and of their squares.
+    pub(super) fn around(centre: f32, count: f64, [first, second]: [f64; 2]) -> Self {
+        Self {
+            count,
+            // The first sum is what rounding the centre left over.
+            mean: f64::from(centre) + first / count,
+            squares: (second - first * first / count).max(0.0),
+        }
+    }
+
+    /// Whether single precision was enough for the sums.
+    pub(super) fn is_finite(&self) -> bool {
+        self.mean.is_finite() && self.squares.is_finite()
+    }
+
     /// The moments of both sets of values (Chan, Golub, LeVeque 1979).
     pub(super) fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
@@ -43,20 +58,16 @@ fn piece(values: &[f32]) -> Moments {
     let count = values.len() as f64;
     let centre = (lanes(values, |v| [v])[0] / count) as f32;
     let [first, second] = lanes(values, |v| [v - centre, (v - centre) * (v - centre)]);
-    // The first sum is what rounding the centre left over.
-    let moments = Moments {
-        count,
-        mean: f64::from(centre) + first / count,
-        squares: (second - first * first / count).max(0.0),
-    };
-    if moments.mean.is_finite() && moments.squares.is_finite() { moments } else { wide(values) }
+    let moments = Moments::around(centre, count, [first, second]);
+    if moments.is_finite() { moments } else { wide(values.iter().copied()) }
 }
 
 /// The moments in double precision, for values whose sum or squares leave single precision's range.
-fn wide(values: &[f32]) -> Moments {
-    let count = values.len() as f64;
-    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-    Moments { count, mean, squares: values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum() }
+pub(super) fn wide(values: impl Iterator<Item = f32> + Clone) -> Moments {
+    let values = values.map(f64::from);
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    Moments { count, mean, squares: values.map(|value| (value - mean).powi(2)).sum() }
 }
 
 fn lanes<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f32; N]) -> [f64; N] {
@@ -154,7 +165,7 @@ mod tests {
             offset in -1e4f32..1e4,
         ) {
             let values: Vec<f32> = values.iter().map(|v| v + offset).collect();
-            let (ours, exact) = (Moments::of(&values), wide(&values));
+            let (ours, exact) = (Moments::of(&values), wide(values.iter().copied()));
             // A lane sums at most 64 rounded deviations, each below 200, in single precision.
             let relative = 66.0 * 2f64.powi(-24);
             prop_assert!((ours.mean - exact.mean).abs() <= relative * 200.0);

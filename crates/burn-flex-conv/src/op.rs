@@ -9,6 +9,8 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::format::Format;
+
 /// The layer's options where the kernel takes this input.
 pub(super) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2>> {
     let [_, channels, height, width] = input.dims();
@@ -48,7 +50,7 @@ pub enum Bias<B: Backend> {
 
 /// Backends with a kernel, as Burn's dispatcher calls it. `input` is `[n, channels_in, height, width]`, `weight`
 /// `[channels_out, channels_in, height, width]`.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex, Autodiff)]
 pub trait ConvBackend: Backend {
     fn convolution(
         input: FloatTensor<Self>,
@@ -58,7 +60,7 @@ pub trait ConvBackend: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The kernels of one backend. The gradients of weight and bias are left to Burn.
+/// The kernels of one backend.
 pub trait ConvKernels: Backend {
     fn forward(
         input: FloatTensor<Self>,
@@ -67,13 +69,28 @@ pub trait ConvKernels: Backend {
         options: &ConvOptions<2>,
     ) -> FloatTensor<Self>;
 
-    /// The gradient of an input of `size` pixels, height and width.
+    /// The order of a tensor's values.
+    fn format(tensor: &FloatTensor<Self>) -> Option<Format>;
+
+    /// The gradient of an input of `size` pixels, height and width, in the order of the input.
     fn input_gradient(
         size: [usize; 2],
+        format: Option<Format>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         options: &ConvOptions<2>,
     ) -> FloatTensor<Self>;
+
+    /// The gradient of a weight of these sizes.
+    fn weight_gradient(
+        input: FloatTensor<Self>,
+        sizes: [usize; 4],
+        gradient: FloatTensor<Self>,
+        options: &ConvOptions<2>,
+    ) -> FloatTensor<Self>;
+
+    /// The gradient of the bias.
+    fn bias_gradient(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl<B: ConvKernels> ConvBackend for B {
@@ -100,10 +117,10 @@ impl<B: Backend> Bias<B> {
 #[derive(Debug, Clone)]
 struct Saved<B: Backend> {
     size: [usize; 2],
-    /// For the weight's and the bias' gradient.
+    format: Option<Format>,
+    /// For the weight's gradient.
     input: Option<FloatTensor<B>>,
     weight: FloatTensor<B>,
-    bias: Option<FloatTensor<B>>,
     options: ConvOptions<2>,
 }
 
@@ -117,17 +134,18 @@ impl<B: ConvKernels, C: CheckpointStrategy> ConvBackend for Autodiff<B, C> {
         let bias = bias.into_option();
         // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
         let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
-        let keeps_input = weight.is_tracked() || bias.as_ref().is_some_and(|bias| bias.is_tracked());
+        let keeps_input = weight.is_tracked();
+        let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
         let (input, weight) = (input.into_primitive(), weight.into_primitive());
         let bias = bias.map(|bias| bias.into_primitive());
-        match Convolution.prepare::<C>(parents).compute_bound().stateful() {
+        match (Convolution { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let shape = input.shape();
                 let saved = Saved::<B> {
                     size: [shape[2], shape[3]],
+                    format: B::format(&input),
                     input: keeps_input.then(|| input.clone()),
                     weight: weight.clone(),
-                    bias: bias.clone(),
                     options: options.clone(),
                 };
                 prep.finish(saved, B::forward(input, weight, bias, &options))
@@ -138,31 +156,28 @@ impl<B: ConvKernels, C: CheckpointStrategy> ConvBackend for Autodiff<B, C> {
 }
 
 #[derive(Debug)]
-struct Convolution;
+struct Convolution {
+    /// Whether the bias asks for a gradient: the third parent is it, and not the input once more.
+    has_bias: bool,
+}
 
 impl<B: ConvKernels> Backward<B, 3> for Convolution {
     type State = Saved<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Saved { size, input, weight, bias, options } = ops.state;
+        let Saved { size, format, input, weight, options } = ops.state;
         let gradient = grads.consume::<B>(&ops.node);
         let [input_node, weight_node, bias_node] = ops.parents;
-        if let Some(input) = input {
-            if let Some(node) = weight_node {
-                let of_weight = B::conv2d_weight_backward(
-                    input.clone(),
-                    weight.clone(),
-                    gradient.clone(),
-                    options.clone(),
-                );
-                grads.register::<B>(node.id, of_weight);
-            }
-            if let (Some(node), Some(bias)) = (bias_node, bias) {
-                grads.register::<B>(node.id, B::conv2d_bias_backward(input, bias, gradient.clone()));
-            }
+        if let (Some(node), Some(input)) = (weight_node, input) {
+            let shape = weight.shape();
+            let sizes = [shape[0], shape[1], shape[2], shape[3]];
+            grads.register::<B>(node.id, B::weight_gradient(input, sizes, gradient.clone(), &options));
+        }
+        if let (Some(node), true) = (bias_node, self.has_bias) {
+            grads.register::<B>(node.id, B::bias_gradient(gradient.clone()));
         }
         if let Some(node) = input_node {
-            grads.register::<B>(node.id, B::input_gradient(size, weight, gradient, &options));
+            grads.register::<B>(node.id, B::input_gradient(size, format, weight, gradient, &options));
         }
     }
 }

@@ -1,12 +1,17 @@
 //! The kernel against Burn's own convolution, forwards and backwards.
 
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use burn::module::Param;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use proptest::prelude::*;
 
-use super::{backend, conv2d};
+use crate::format::{Format, format};
+use crate::op::ConvKernels;
+use crate::{conv2d, op};
 
 /// A convolution of random sizes and an input that it takes.
 #[derive(Debug, Clone)]
@@ -24,7 +29,7 @@ fn case() -> impl Strategy<Value = Case> {
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
     (
         1..4usize,
-        pair(1..11),
+        pair(1..40),
         pair(1..6),
         pair(1..4),
         [0..3usize, 0..3, 0..3, 0..3],
@@ -87,7 +92,7 @@ proptest! {
         let [height, width] = case.size;
         let shape = [case.samples, case.channels[0], height, width];
         let input = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        prop_assert!(backend::options(&layer, &input).is_some());
+        prop_assert!(op::options(&layer, &input).is_some());
         let ours = passes(&layer, &input, conv2d);
         let burns = passes(&layer, &input, Conv2d::forward);
         prop_assert_eq!(ours.len(), burns.len());
@@ -109,11 +114,11 @@ fn what_the_kernel_does_not_take_is_burns() {
     let plain = Conv2dConfig::new([4, 4], [3, 3]);
     for config in [plain.clone().with_dilation([2, 1]), plain.clone().with_groups(2)] {
         let layer = config.init(&device);
-        assert!(backend::options(&layer, &input).is_none());
+        assert!(op::options(&layer, &input).is_none());
         assert_eq!(conv2d(&layer, input.clone()).to_data(), layer.forward(input.clone()).to_data());
     }
     let layer = plain.init(&device);
-    assert!(backend::options(&layer, &input.clone().cast(burn::tensor::DType::F64)).is_none());
+    assert!(op::options(&layer, &input.clone().cast(burn::tensor::DType::F64)).is_none());
 }
 
 #[test]
@@ -125,6 +130,44 @@ fn a_view_is_read_as_it_is_seen() {
     let seen = input.permute([0, 3, 1, 2]);
     let copied = Tensor::<4>::from_data(seen.to_data(), &device);
     assert_eq!(conv2d(&layer, seen).to_data(), conv2d(&layer, copied).to_data());
+}
+
+/// Outputs are channels last, which the next layer takes as they are. The gradient has the order of the input: the images of an attack
+/// are channels first, and stay so.
+#[test]
+fn orders_of_outputs_and_gradients() {
+    let tensor = |shape: [usize; 4]| FlexTensor::from_data(TensorData::ones::<f32, _>(shape));
+    let options = ConvOptions::new_with_padding([1, 1], [(0, 0), (0, 0)], [1, 1], 1);
+    let (images, weight) = (tensor([2, 3, 6, 7]), tensor([5, 3, 3, 3]));
+    let output = Flex::forward(images, weight.clone(), None, &options);
+    assert_eq!(format(&output), Some(Format::ChannelsLast));
+    for order in [Format::ChannelsFirst, Format::ChannelsLast] {
+        let gradient = Flex::input_gradient([6, 7], Some(order), weight.clone(), output.clone(), &options);
+        assert_eq!(format(&gradient), Some(order));
+    }
+}
+
+#[test]
+fn an_empty_batch_has_no_outputs_and_gradients_of_zero() {
+    let device = Device::flex().autodiff();
+    let layer = Conv2dConfig::new([3, 5], [3, 3]).init(&device);
+    let [output, input, weight, bias] =
+        passes(&layer, &Tensor::zeros([0, 3, 6, 6], &device), conv2d).try_into().unwrap();
+    assert_eq!((output.len(), input.len()), (0, 0));
+    assert_eq!((weight, bias), (vec![0.0; 135], vec![0.0; 5]));
+}
+
+#[test]
+fn values_do_not_depend_on_the_number_of_threads() {
+    let device = Device::flex().autodiff();
+    device.seed(0);
+    let layer = Conv2dConfig::new([20, 40], [3, 3]).init(&device);
+    let input = Tensor::random([37, 20, 9, 11], Distribution::Normal(0.0, 1.0), &device);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| passes(&layer, &input, conv2d))
+    };
+    assert_eq!(run(1), run(3));
 }
 
 #[test]
@@ -146,7 +189,7 @@ fn nan_reaches_what_it_belongs_to_alone() {
     let layer = Conv2dConfig::new([1, 1], [3, 3]).init(&device);
     let mut values = vec![1.0f32; 100];
     values[55] = f32::NAN;
-    let input = Tensor::<4>::from_data(burn::tensor::TensorData::new(values, [1, 1, 10, 10]), &device);
+    let input = Tensor::<4>::from_data(TensorData::new(values, [1, 1, 10, 10]), &device);
     let output = conv2d(&layer, input).into_data().try_to_vec::<f32>().unwrap();
     for (place, value) in output.iter().enumerate() {
         let (y, x) = (place / 8, place % 8);

@@ -1,0 +1,134 @@
+//! What adversarial training spends its time on, on every device of `TWINS_DEVICES`: one step of PGD, PGD-10, the update of TWINS-AT, and
+//! whole steps of TWINS-AT and TRADES.
+//!
+//! `cargo bench --bench training` prints the median of several runs in milliseconds. Names of networks after `--` choose among
+//! them. `benches/compare/training.py` compares with PyTorch: it starts this program with `--serve`, writes `NETWORK WORK` lines, and reads
+//! the seconds that each took.
+
+use std::hint::black_box;
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn_twins::attack::Norm;
+use burn_twins::models::{ModelConfig, Net};
+use burn_twins::nn::TwinsModule;
+use burn_twins::train::{AdversaryConfig, Method, Sgd, StepSettings, TrainConfig, TrainingBatch, step};
+
+/// Networks with the size of their images, of the batch, and the number of classes.
+const NETWORKS: [(&str, usize, usize, usize); 5] = [
+    ("resnet8", 32, 64, 10),
+    ("resnet20", 32, 64, 10),
+    ("resnet18-cifar", 32, 64, 10),
+    ("wrn-28-10", 32, 16, 10),
+    ("resnet50", 224, 8, 100),
+];
+
+const WORKS: [&str; 6] = ["forward", "pgd-1", "pgd-10", "update", "twins-at", "trades"];
+
+/// Runs of each work; the median counts. The slow ones run less often.
+const RUNS: usize = 15;
+const PATIENCE: f64 = 20.0;
+
+struct Bench {
+    net: Net,
+    images: Tensor<4>,
+    labels: Vec<usize>,
+}
+
+impl Bench {
+    fn new(name: &str, device: &Device) -> Self {
+        let (_, size, batch, classes) =
+            *NETWORKS.iter().find(|network| network.0 == name).expect("a network");
+        device.seed(0);
+        let architecture = name.parse().expect("an architecture");
+        let net =
+            ModelConfig::new(architecture, classes).init(&device.clone().autodiff()).expect("a network");
+        let images = Tensor::random([batch, 3, size, size], Distribution::Uniform(0.0, 1.0), device);
+        Self { net, images, labels: (0..batch).map(|index| index % classes).collect() }
+    }
+
+    /// Seconds that a work takes once.
+    fn seconds(&self, work: &str) -> f64 {
+        let start = Instant::now();
+        match work {
+            "forward" => drop(self.net.valid().forward(self.images.clone()).into_data()),
+            "pgd-1" => drop(self.adversarial(1)),
+            "pgd-10" => drop(self.adversarial(10)),
+            "update" => self.update(Method::TwinsAt, self.images.clone()),
+            "twins-at" => self.update(Method::TwinsAt, self.adversarial(10)),
+            "trades" => self.update(Method::Trades, self.adversarial(10)),
+            other => panic!("unknown work {other}"),
+        }
+        start.elapsed().as_secs_f64()
+    }
+
+    fn adversarial(&self, steps: usize) -> Tensor<4> {
+        let net = self.net.valid();
+        let victim = |images: Tensor<4>| net.forward(images);
+        let keys: Vec<u64> = (0..self.labels.len() as u64).collect();
+        let adversary =
+            AdversaryConfig::new(Norm::Linf, 8.0 / 255.0, steps, 2.0 / 255.0).build().expect("an adversary");
+        let point =
+            adversary.perturb(&victim, self.images.clone(), &self.labels, &keys).expect("finite logits");
+        // Waits for the device.
+        black_box(point.clone().sum().into_data());
+        point
+    }
+
+    fn update(&self, method: Method, adversarial: Tensor<4>) {
+        let objective = method.objective::<Net>(&TrainConfig::new(method));
+        let labels: Vec<i64> = self.labels.iter().map(|label| *label as i64).collect();
+        let labels = Tensor::<1, Int>::from_data(labels.as_slice(), &self.images.device().autodiff());
+        let [clean, adversarial] = [self.images.clone(), adversarial].map(Tensor::from_inner);
+        let batch = TrainingBatch::new(clean, adversarial, labels);
+        let mut sgd = Sgd::new(0.9, 1e-4);
+        let net = self.net.clone().with_wing(objective.wing());
+        let (net, _) =
+            step(net, objective.as_ref(), &mut sgd, &batch, &StepSettings::new(1e-3)).expect("a step");
+        black_box(net);
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let (_, device) = burn_twins_tests::devices().swap_remove(0);
+    if words.iter().any(|word| word == "--serve") {
+        return serve(&device);
+    }
+    for (choice, device) in burn_twins_tests::devices() {
+        println!("{choice}: milliseconds, the median of up to {RUNS} runs");
+        for (name, size, batch, _) in NETWORKS {
+            if !words.is_empty() && !words.iter().any(|word| word == name) {
+                continue;
+            }
+            let bench = Bench::new(name, &device);
+            print!("{name}, {batch} images of {size} × {size}:");
+            for work in WORKS {
+                // Warms up.
+                let first = bench.seconds(work);
+                let runs = ((PATIENCE / first) as usize).clamp(3, RUNS);
+                let mut seconds: Vec<f64> = (0..runs).map(|_| bench.seconds(work)).collect();
+                seconds.sort_by(f64::total_cmp);
+                print!("  {work} {:.1}", 1e3 * seconds[runs / 2]);
+                std::io::stdout().flush().expect("standard output");
+            }
+            println!();
+        }
+    }
+}
+
+/// Runs what is asked for on standard input, line by line.
+fn serve(device: &Device) {
+    let mut current: Option<(String, Bench)> = None;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("standard input");
+        let (name, work) = line.split_once(' ').expect("NETWORK WORK");
+        if current.as_ref().is_none_or(|(of, _)| of != name) {
+            current = Some((name.to_owned(), Bench::new(name, device)));
+        }
+        let (_, bench) = current.as_ref().expect("set above");
+        println!("{}", bench.seconds(work));
+    }
+}

@@ -1,0 +1,99 @@
+//! The operation on flex tensors.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Shape;
+use burn::tensor::ops::ConvOptions;
+
+use crate::format::{Format, channels_last, dims, format, from_channels_last, ordered, tensor, values};
+use crate::kernels::{self, Geometry};
+use crate::op::ConvKernels;
+use crate::packed::{Pass, packed};
+
+impl ConvKernels for Flex {
+    fn forward(
+        input: FlexTensor,
+        weight: FlexTensor,
+        bias: Option<FlexTensor>,
+        options: &ConvOptions<2>,
+    ) -> FlexTensor {
+        let [samples, channels, height, width] = dims(&input);
+        let weight = contiguous(weight);
+        let geometry = geometry([channels, height, width], dims(&weight), options);
+        let bias = bias.map(contiguous);
+        let (input, format) = ordered(input);
+        let outputs = packed(&weight, Pass::Forward, &geometry);
+        let output = outputs.run(values(&input), format, bias.as_ref().map(values));
+        let [height, width] = geometry.output_size();
+        from_channels_last(output, [samples, geometry.outputs, height, width])
+    }
+
+    fn format(tensor: &FlexTensor) -> Option<Format> {
+        format(tensor)
+    }
+
+    fn input_gradient(
+        [height, width]: [usize; 2],
+        order: Option<Format>,
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        options: &ConvOptions<2>,
+    ) -> FlexTensor {
+        let weight = contiguous(weight);
+        let [_, channels, ..] = dims(&weight);
+        let geometry = geometry([channels, height, width], dims(&weight), options);
+        let (gradient, format) = ordered(gradient);
+        let outputs = packed(&weight, Pass::InputGradient, &geometry);
+        let output = outputs.run(values(&gradient), format, None);
+        let output = from_channels_last(output, [dims(&gradient)[0], channels, height, width]);
+        match order {
+            Some(Format::ChannelsLast) => output,
+            // What follows, such as the step of an attack, meets the input again: values in another order would be slow.
+            _ => output.to_contiguous(),
+        }
+    }
+
+    fn weight_gradient(
+        input: FlexTensor,
+        sizes: [usize; 4],
+        gradient: FlexTensor,
+        options: &ConvOptions<2>,
+    ) -> FlexTensor {
+        let [_, channels, height, width] = dims(&input);
+        let geometry = geometry([channels, height, width], sizes, options);
+        let [(input, input_format), (gradient, gradient_format)] = [input, gradient].map(ordered);
+        let sums = kernels::weight_gradient(
+            &geometry,
+            (values(&input), input_format),
+            (values(&gradient), gradient_format),
+        );
+        tensor(sums, Shape::new(sizes))
+    }
+
+    fn bias_gradient(gradient: FlexTensor) -> FlexTensor {
+        let channels = dims(&gradient)[1];
+        let sums = kernels::bias_gradient(values(&channels_last(gradient)), channels);
+        tensor(sums, Shape::new([channels]))
+    }
+}
+
+/// Channels first, in memory that other tensors may share.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+fn geometry(
+    [channels, height, width]: [usize; 3],
+    [outputs, _, kernel_height, kernel_width]: [usize; 4],
+    options: &ConvOptions<2>,
+) -> Geometry {
+    Geometry {
+        channels,
+        outputs,
+        input: [height, width],
+        kernel: [kernel_height, kernel_width],
+        stride: options.stride,
+        before: options.padding.map(|(before, _)| before),
+        after: options.padding.map(|(_, after)| after),
+    }
+}

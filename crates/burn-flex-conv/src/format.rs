@@ -1,0 +1,81 @@
+//! How the values of flex tensors stand in memory.
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::tensor::{Bytes, DType, Shape};
+
+/// The order of the values of a tensor `[n, channels, height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A channel after the other, as Burn makes tensors.
+    ChannelsFirst,
+    /// A pixel after the other, its channels side by side.
+    ChannelsLast,
+}
+
+/// The order of a tensor's values; `None` for other views, such as a part of a larger tensor or one that is repeated.
+///
+/// ```
+/// use burn::backend::flex::FlexTensor;
+/// use burn::tensor::TensorData;
+/// use burn_flex_conv::format::{Format, format};
+///
+/// let tensor = FlexTensor::from_data(TensorData::zeros::<f32, _>([2, 4, 5, 3]));
+/// assert_eq!(format(&tensor), Some(Format::ChannelsFirst));
+/// assert_eq!(format(&tensor.permute(&[0, 3, 1, 2])), Some(Format::ChannelsLast));
+/// ```
+pub fn format(tensor: &FlexTensor) -> Option<Format> {
+    if tensor.is_contiguous() {
+        return Some(Format::ChannelsFirst);
+    }
+    let last = tensor.layout().num_dims() == 4 && tensor.layout().permute(&[0, 2, 3, 1]).is_contiguous();
+    last.then_some(Format::ChannelsLast)
+}
+
+/// The tensor with one of both orders; other views are copied, channels first.
+pub fn ordered(tensor: FlexTensor) -> (FlexTensor, Format) {
+    match format(&tensor) {
+        Some(format) => (tensor, format),
+        None => (tensor.to_contiguous(), Format::ChannelsFirst),
+    }
+}
+
+/// The tensor with the channels last.
+pub fn channels_last(tensor: FlexTensor) -> FlexTensor {
+    match format(&tensor) {
+        Some(Format::ChannelsLast) => tensor,
+        _ => tensor.permute(&[0, 2, 3, 1]).to_contiguous().permute(&[0, 3, 1, 2]),
+    }
+}
+
+/// The values of a tensor of single precision that has a [format](Format), in its order.
+///
+/// # Panics
+///
+/// Where it has none, or another precision.
+pub fn values(tensor: &FlexTensor) -> &[f32] {
+    assert!(format(tensor).is_some(), "a view without an order");
+    let layout = tensor.layout();
+    &tensor.storage()[layout.start_offset()..][..layout.num_elements()]
+}
+
+/// A tensor `[n, channels, height, width]` of values that stand with the channels last.
+///
+/// # Panics
+///
+/// Where the number of values is another one.
+pub fn from_channels_last(values: Vec<f32>, [samples, channels, height, width]: [usize; 4]) -> FlexTensor {
+    tensor(values, Shape::new([samples, height, width, channels])).permute(&[0, 3, 1, 2])
+}
+
+/// A contiguous tensor of these values.
+pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
+    assert_eq!(values.len(), shape.num_elements());
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
+}
+
+/// The sizes of a tensor of rank 4.
+pub(crate) fn dims(tensor: &FlexTensor) -> [usize; 4] {
+    let shape = tensor.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
+}

@@ -1,0 +1,98 @@
+//! The images of a batch, on all cores.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::correlation::{Correlation, Images, Placement};
+use super::planes::{Pixel, Planes};
+use crate::format::Format;
+
+/// The outputs of a convolution, or of its input's gradient, for a batch of images.
+pub(crate) struct Outputs {
+    pub(crate) planes: Planes,
+    pub(crate) phases: Vec<Phase>,
+    /// Rows, columns and channels.
+    pub(crate) size: [usize; 3],
+}
+
+/// Every `step`-th row and column of the outputs, from the first ones on.
+pub(crate) struct Phase {
+    pub(crate) correlation: Correlation,
+    pub(crate) first: [usize; 2],
+    pub(crate) step: [usize; 2],
+}
+
+impl Outputs {
+    /// Values do not depend on the number of threads. Each takes whole images; where there are fewer, rows of one image.
+    pub(crate) fn run(&self, images: &[f32], format: Format, bias: Option<&[f32]>) -> Vec<f32> {
+        let [rows, columns, channels] = self.size;
+        let image = self.planes.values();
+        let output = rows * columns * channels;
+        let samples = images.len() / image;
+        let mut outputs = vec![0.0; samples * output];
+        let threads = rayon::current_num_threads();
+        let overrun = self.phases.iter().map(|phase| phase.correlation.overrun()).max().unwrap_or(0);
+        let step = self.planes.len();
+        let empty = |count: usize| vec![Pixel::default(); count * step + overrun];
+        if samples >= threads {
+            let share = samples.div_ceil(4 * threads);
+            let together = self.together().min(share);
+            outputs.par_chunks_mut(share * output).zip(images.par_chunks(share * image)).for_each_init(
+                || empty(together),
+                |planes, (outputs, images)| {
+                    let parts = outputs.chunks_mut(together * output).zip(images.chunks(together * image));
+                    for (output, images) in parts {
+                        let count = images.len() / image;
+                        for (planes, image) in planes.chunks_mut(step).zip(images.chunks_exact(image)) {
+                            self.planes.fill(image, format, planes);
+                        }
+                        self.rows(Images { count, planes, step }, 0..rows, bias, output);
+                    }
+                },
+            );
+        } else {
+            let mut planes = empty(1);
+            let share = rows.div_ceil(4 * threads);
+            for (output, image) in outputs.chunks_exact_mut(output).zip(images.chunks_exact(image)) {
+                self.planes.fill(image, format, &mut planes);
+                let images = Images { count: 1, planes: &planes, step };
+                let parts = output.par_chunks_mut(share * columns * channels).enumerate();
+                parts.for_each(|(number, output)| {
+                    let first = number * share;
+                    self.rows(images, first..rows.min(first + share), bias, output);
+                });
+            }
+        }
+        outputs
+    }
+
+    /// Images for which the weights are read once: several where these are more than stays in a core's cache.
+    fn together(&self) -> usize {
+        const CACHE: usize = 512 * 1024;
+        match self.bytes() > CACHE {
+            true => (CACHE / (self.planes.len() * size_of::<Pixel>())).max(1),
+            false => 1,
+        }
+    }
+
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> usize {
+        self.phases.iter().map(|phase| phase.correlation.bytes()).sum()
+    }
+
+    /// Writes some rows of the outputs of some images.
+    fn rows(&self, images: Images, rows: Range<usize>, bias: Option<&[f32]>, output: &mut [f32]) {
+        let [_, columns, channels] = self.size;
+        for Phase { correlation, first, step } in &self.phases {
+            let of = |row: usize| row.saturating_sub(first[0]).div_ceil(step[0]).min(correlation.size[0]);
+            let own = of(rows.start)..of(rows.end);
+            if own.is_empty() {
+                continue;
+            }
+            let start = ((first[0] + own.start * step[0] - rows.start) * columns + first[1]) * channels;
+            let steps = [output.len() / images.count, step[0] * columns * channels, step[1] * channels];
+            correlation.run(images, own, bias, output, Placement { start, steps });
+        }
+    }
+}

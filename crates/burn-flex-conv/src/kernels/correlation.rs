@@ -1,0 +1,302 @@
+//! Sums of shifted planes, each times a weight, for many output channels at once: what a convolution is, forwards and backwards.
+
+use std::array;
+use std::ops::Range;
+
+use macerator::{AutoArch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::planes::Pixel;
+use super::simd::{CHANNELS, Values, lanes, load, splat, store};
+
+/// `out[y][x][o] = Σ_t Σ_c Σ_k weight[o][t][c][k] · in[offset[t] + y · pitch + x · stride + k][c]`
+///
+/// Neighbouring output channels are the lanes of a vector. A tap is a block of channels in one row of the kernel; its columns `k` share
+/// the values that are read.
+pub(crate) struct Correlation {
+    pub(crate) outputs: usize,
+    /// Rows and columns of the outputs.
+    pub(crate) size: [usize; 2],
+    /// Pixels from what the first output of one row meets to what that of the next row meets.
+    pitch: usize,
+    /// The same for neighbours in a row.
+    stride: usize,
+    taps: Vec<Tap>,
+    /// Columns of a tap.
+    columns: usize,
+    /// `[group of vectors][tap][channel][column][vector][lane]`
+    weights: Vec<f32>,
+}
+
+/// A block of channels in one row of the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tap {
+    /// Where its first pixel stands for the first output.
+    pub(crate) offset: usize,
+    pub(crate) channels: usize,
+    /// Where its first weight stands for the first output.
+    pub(crate) weight: usize,
+}
+
+/// Weights in memory, with the steps from one output, channel and column to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weights<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) output: usize,
+    pub(crate) channel: usize,
+    pub(crate) column: isize,
+}
+
+/// The planes of some images, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Images<'a> {
+    pub(crate) count: usize,
+    pub(crate) planes: &'a [Pixel],
+    /// Pixels from one image to the next.
+    pub(crate) step: usize,
+}
+
+/// Where outputs go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placement {
+    /// The first value of the first row that is written.
+    pub(crate) start: usize,
+    /// Values from one image to the next, from one row to the next, and from one pixel to the next.
+    pub(crate) steps: [usize; 3],
+}
+
+/// Vectors of output channels, and neighbouring pixels, that are summed at once. Where there is one vector alone, there are twice as many
+/// pixels, so that no sum waits for itself.
+const GROUP: usize = 2;
+const PIXELS: usize = 8;
+
+impl Correlation {
+    pub(crate) fn new(
+        outputs: usize,
+        size: [usize; 2],
+        [pitch, stride]: [usize; 2],
+        taps: Vec<Tap>,
+        columns: usize,
+        weights: Weights,
+    ) -> Self {
+        let lanes = lanes();
+        let of_vector: usize = taps.iter().map(|tap| tap.channels * columns * lanes).sum();
+        let mut packed = vec![0.0; outputs.div_ceil(lanes) * of_vector];
+        packed.par_chunks_mut(GROUP * of_vector).enumerate().for_each(|(group, packed)| {
+            let first = group * GROUP * lanes;
+            let width = packed.len() / of_vector * lanes;
+            let mut rows = packed.chunks_exact_mut(width);
+            for tap in &taps {
+                for channel in 0..tap.channels {
+                    for column in 0..columns {
+                        let start = tap.weight + channel * weights.channel + first * weights.output;
+                        let start = start.wrapping_add_signed(column as isize * weights.column);
+                        let from = weights.values[start..].iter().step_by(weights.output);
+                        let row = rows.next().expect("one for each weight of an output");
+                        row.iter_mut().take(outputs - first).zip(from).for_each(|(to, from)| *to = *from);
+                    }
+                }
+            }
+        });
+        Self { outputs, size, pitch, stride, taps, columns, weights: packed }
+    }
+
+    /// Pixels that are read beyond the last one that is used; which they are does not matter.
+    pub(crate) fn overrun(&self) -> usize {
+        2 * PIXELS * self.stride
+    }
+
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> usize {
+        self.weights.len() * size_of::<f32>()
+    }
+
+    /// Writes some rows of the outputs of every image. The weights are gone through once for all images.
+    pub(crate) fn run(
+        &self,
+        images: Images,
+        rows: Range<usize>,
+        bias: Option<&[f32]>,
+        output: &mut [f32],
+        placement: Placement,
+    ) {
+        AutoArch::new().dispatch(Call { correlation: self, images, rows, bias, output, placement });
+    }
+}
+
+struct Call<'a> {
+    correlation: &'a Correlation,
+    images: Images<'a>,
+    rows: Range<usize>,
+    bias: Option<&'a [f32]>,
+    output: &'a mut [f32],
+    placement: Placement,
+}
+
+impl WithSimd for Call<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self) {
+        match (self.correlation.columns, self.correlation.stride) {
+            (3, 1) => self.pixels::<S, 3, 1>(),
+            (3, 2) => self.pixels::<S, 3, 2>(),
+            (4, 2) => self.pixels::<S, 4, 2>(),
+            (2, 1) => self.pixels::<S, 2, 1>(),
+            (1, 1) => self.pixels::<S, 1, 1>(),
+            (1, 2) => self.pixels::<S, 1, 2>(),
+            (1, _) => self.pixels::<S, 1, ANY>(),
+            (columns, stride) => unreachable!("taps of {columns} columns with stride {stride}"),
+        }
+    }
+}
+
+/// A stride that is not known beforehand.
+const ANY: usize = 0;
+
+/// The number of columns that the taps of a kernel with so many columns should have.
+pub(crate) fn tap_columns(columns: usize, stride: usize) -> usize {
+    match (columns, stride) {
+        (3, 1 | 2) | (4, 2) | (2, 1) => columns,
+        _ => 1,
+    }
+}
+
+impl Call<'_> {
+    #[inline(always)]
+    fn pixels<S: Simd, const COLUMNS: usize, const STRIDE: usize>(self) {
+        match self.correlation.size[1] {
+            _ if S::lanes32() < CHANNELS => self.groups::<S, 4, 1, COLUMNS, STRIDE>(),
+            0..=4 => self.groups::<S, 4, 1, COLUMNS, STRIDE>(),
+            5..=PIXELS => self.groups::<S, PIXELS, 1, COLUMNS, STRIDE>(),
+            _ => self.groups::<S, PIXELS, 2, COLUMNS, STRIDE>(),
+        }
+    }
+
+    /// `PARTS` is the number of pieces of a row that are summed at once where there is one vector of outputs alone.
+    #[inline(always)]
+    fn groups<S: Simd, const PIXELS: usize, const PARTS: usize, const COLUMNS: usize, const STRIDE: usize>(
+        mut self,
+    ) {
+        let Correlation { outputs, taps, weights, .. } = self.correlation;
+        let lanes = S::lanes32();
+        let of_vector: usize = taps.iter().map(|tap| tap.channels * COLUMNS * lanes).sum();
+        for (group, weights) in weights.chunks(GROUP * of_vector).enumerate() {
+            let first = group * GROUP * lanes;
+            match outputs - first <= lanes {
+                true => self.group::<S, PIXELS, PARTS, 1, COLUMNS, STRIDE>(weights, first),
+                false => self.group::<S, PIXELS, 1, GROUP, COLUMNS, STRIDE>(weights, first),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn group<
+        S: Simd,
+        const PIXELS: usize,
+        const PARTS: usize,
+        const VECTORS: usize,
+        const COLUMNS: usize,
+        const STRIDE: usize,
+    >(
+        &mut self,
+        weights: &[f32],
+        first: usize,
+    ) {
+        let lanes = S::lanes32();
+        let Correlation { outputs, size, pitch, taps, .. } = self.correlation;
+        let stride = if STRIDE == ANY { self.correlation.stride } else { STRIDE };
+        let count = (VECTORS * lanes).min(outputs - first);
+        let mut bias = [splat::<S>(0.0); VECTORS];
+        if let Some(values) = self.bias {
+            let padded: [f32; GROUP * CHANNELS] =
+                array::from_fn(|at| if at < count { values[first + at] } else { 0.0 });
+            bias = array::from_fn(|vector| load::<S>(&padded[vector * lanes..]));
+        }
+        let Placement { start, steps: [per_image, per_row, per_pixel] } = self.placement;
+        let places = (0..self.images.count).flat_map(|image| self.rows.clone().map(move |y| (image, y)));
+        for (image, y) in places {
+            let planes = &self.images.planes[image * self.images.step + y * pitch..];
+            let start = start + image * per_image + (y - self.rows.start) * per_row + first;
+            for x in (0..size[1]).step_by(PARTS * PIXELS) {
+                let mut sums = [[bias; PIXELS]; PARTS];
+                let mut rest = weights;
+                for tap in taps {
+                    let (weights, after) = rest.split_at(tap.channels * COLUMNS * VECTORS * lanes);
+                    rest = after;
+                    let pixels = &planes[x * stride + tap.offset..];
+                    sums =
+                        tap_sums::<S, PIXELS, PARTS, VECTORS, COLUMNS, STRIDE>(sums, pixels, weights, stride);
+                }
+                let written = (PARTS * PIXELS).min(size[1] - x);
+                for (pixel, sums) in sums.as_flattened()[..written].iter().enumerate() {
+                    let to = &mut self.output[start + (x + pixel) * per_pixel..][..count];
+                    if count == VECTORS * lanes {
+                        for vector in 0..VECTORS {
+                            store::<S>(sums[vector], &mut to[vector * lanes..]);
+                        }
+                    } else {
+                        to.copy_from_slice(&bytemuck::cast_slice(sums)[..count]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds one tap to the sums of neighbouring outputs. They stay in registers from the first channel to the last.
+#[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "through iterators the sums would go to memory and back in every turn"
+)]
+fn tap_sums<
+    S: Simd,
+    const PIXELS: usize,
+    const PARTS: usize,
+    const VECTORS: usize,
+    const COLUMNS: usize,
+    const STRIDE: usize,
+>(
+    mut sums: [[[Values<S>; VECTORS]; PIXELS]; PARTS],
+    pixels: &[Pixel],
+    weights: &[f32],
+    stride: usize,
+) -> [[[Values<S>; VECTORS]; PIXELS]; PARTS] {
+    let lanes = S::lanes32();
+    let stride = if STRIDE == ANY { stride } else { STRIDE };
+    let pixels = &pixels[..(PARTS * PIXELS - 1) * stride + COLUMNS];
+    for (channel, weights) in weights.chunks_exact(COLUMNS * VECTORS * lanes).enumerate().take(CHANNELS) {
+        let weights: [[Values<S>; VECTORS]; COLUMNS] = array::from_fn(|column| {
+            array::from_fn(|vector| load::<S>(&weights[(column * VECTORS + vector) * lanes..]))
+        });
+        for part in 0..PARTS {
+            let first = part * PIXELS * stride;
+            if STRIDE == 1 {
+                // Every value is met by all columns that reach it.
+                for at in 0..PIXELS - 1 + COLUMNS {
+                    let value = splat::<S>(pixels[first + at][channel]);
+                    for column in 0..COLUMNS.min(at + 1) {
+                        if at - column < PIXELS {
+                            for vector in 0..VECTORS {
+                                sums[part][at - column][vector] =
+                                    weights[column][vector].mul_add(value, sums[part][at - column][vector]);
+                            }
+                        }
+                    }
+                }
+            } else {
+                for pixel in 0..PIXELS {
+                    for column in 0..COLUMNS {
+                        let value = splat::<S>(pixels[first + pixel * stride + column][channel]);
+                        for vector in 0..VECTORS {
+                            sums[part][pixel][vector] =
+                                weights[column][vector].mul_add(value, sums[part][pixel][vector]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    sums
+}

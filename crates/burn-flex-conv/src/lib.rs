@@ -1,0 +1,52 @@
+//! Convolutions for Burn's CPU backend flex, forwards and backwards, written with SIMD through `macerator` (AVX-512, AVX2, NEON).
+//!
+//! [`conv2d`] computes what a layer of Burn's computes. The layer stays Burn's, with its record and its configuration.
+//!
+//! ```
+//! use burn::nn::conv::Conv2dConfig;
+//! use burn::tensor::{Device, Tensor};
+//! use burn_flex_conv::conv2d;
+//!
+//! let device = Device::flex();
+//! let layer = Conv2dConfig::new([3, 8], [3, 3]).with_stride([2, 2]).init(&device);
+//! assert_eq!(conv2d(&layer, Tensor::ones([4, 3, 9, 9], &device)).dims(), [4, 8, 4, 4]);
+//! ```
+//!
+//! # Memory format
+//!
+//! Outputs and gradients are tensors `[n, channels, height, width]` that stand in memory with the channels last, as PyTorch's
+//! `channels_last` tensors do: a pixel's channels side by side. Burn's operations take them like any other view. Operations that are to
+//! be fast on them keep the [order](mod@format).
+
+mod flex;
+pub mod format;
+mod kernels;
+mod op;
+mod packed;
+
+use burn::nn::conv::Conv2d;
+use burn::tensor::Tensor;
+
+/// What `layer.forward(input)` computes, on the CPU backend flex by a kernel of this crate.
+///
+/// The kernels are taken for single precision, one group, no dilation and padding that is given in numbers. Their sums are of the same
+/// products in another order, so that values differ by float rounding; a sample's values do not depend on the other samples of the
+/// batch, nor on the number of threads. Everything else, and every other backend, is left to [`Conv2d::forward`].
+///
+/// # Shapes
+///
+/// - `input`: `[n, channels_in, height, width]`
+/// - output: `[n, channels_out, height_out, width_out]`
+///
+/// # Panics
+///
+/// As [`Conv2d::forward`], where the input does not fit the layer.
+pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
+    match op::options(layer, &input) {
+        Some(options) => op::conv2d(layer, input, options),
+        None => layer.forward(input),
+    }
+}
+
+#[cfg(test)]
+mod tests;

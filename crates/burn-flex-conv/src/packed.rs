@@ -1,0 +1,109 @@
+//! Weights as the kernels read them, kept as long as the weights live: an attack makes many calls with the same ones.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Bytes;
+
+use crate::format::values;
+use crate::kernels::{self, Geometry, Outputs};
+
+/// What is computed with the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Forward,
+    InputGradient,
+}
+
+struct Kept {
+    /// The memory of the weights. While a weak pointer to it exists nobody can write to it: flex writes where `Arc::get_mut` lets it, or
+    /// moves the values to other memory first.
+    weights: Weak<Bytes>,
+    pass: Pass,
+    geometry: Geometry,
+    packed: Arc<Outputs>,
+}
+
+static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+/// Bytes of packed weights that are kept at most.
+const MOST: usize = 512 * 1024 * 1024;
+
+/// The contiguous weights `[outputs, channels, height, width]` for one pass.
+pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Arc<Outputs> {
+    let memory = weight.data_arc();
+    // A part of a larger tensor is not told from the others by its memory.
+    let whole = memory.len() == size_of_val(values(weight));
+    let is_same = |kept: &Kept| {
+        std::ptr::eq(kept.weights.as_ptr(), Arc::as_ptr(&memory))
+            && kept.pass == pass
+            && kept.geometry == *geometry
+    };
+    if whole
+        && let Ok(kept) = KEPT.lock()
+        && let Some(kept) = kept.iter().find(|kept| is_same(kept))
+    {
+        return kept.packed.clone();
+    }
+    let packed = Arc::new(match pass {
+        Pass::Forward => kernels::forward(geometry, values(weight)),
+        Pass::InputGradient => kernels::input_gradient(geometry, values(weight)),
+    });
+    if whole && let Ok(mut kept) = KEPT.lock() {
+        kept.retain(|kept| kept.weights.strong_count() > 0);
+        let bytes: usize = kept.iter().map(|kept| kept.packed.bytes()).sum();
+        if bytes + packed.bytes() <= MOST && !kept.iter().any(is_same) {
+            let weights = Arc::downgrade(&memory);
+            kept.push(Kept { weights, pass, geometry: *geometry, packed: packed.clone() });
+        }
+    }
+    packed
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+
+    const GEOMETRY: Geometry = Geometry {
+        channels: 1,
+        outputs: 1,
+        input: [2, 2],
+        kernel: [1, 1],
+        stride: [1, 1],
+        before: [0, 0],
+        after: [0, 0],
+    };
+
+    fn output(weight: &FlexTensor) -> f32 {
+        packed(weight, Pass::Forward, &GEOMETRY).run(&[1.0; 4], crate::format::Format::ChannelsFirst, None)[0]
+    }
+
+    fn weight(value: f32) -> FlexTensor {
+        FlexTensor::from_data(TensorData::new(vec![value], [1, 1, 1, 1]))
+    }
+
+    #[test]
+    fn weights_are_packed_once() {
+        let weight = weight(2.0);
+        let [first, second] = [(); 2].map(|()| packed(&weight, Pass::Forward, &GEOMETRY));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(!Arc::ptr_eq(&first, &packed(&weight, Pass::InputGradient, &GEOMETRY)));
+        let wider = Geometry { input: [2, 3], ..GEOMETRY };
+        assert!(!Arc::ptr_eq(&first, &packed(&weight, Pass::Forward, &wider)));
+    }
+
+    #[test]
+    fn weights_that_change_are_packed_anew() {
+        let mut changed = weight(2.0);
+        assert_eq!(output(&changed), 2.0);
+        assert!(changed.try_storage_mut::<f32>().is_none(), "nobody writes to what is kept");
+        changed.storage_mut::<f32>()[0] = 3.0;
+        assert_eq!(output(&changed), 3.0);
+        // Memory that is used again by other weights.
+        for value in 0..100 {
+            assert_eq!(output(&weight(value as f32)), value as f32);
+        }
+    }
+}

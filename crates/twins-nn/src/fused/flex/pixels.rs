@@ -1,0 +1,261 @@
+//! The arithmetic where the channels of a pixel stand side by side.
+//!
+//! What belongs to a channel is repeated until it is much longer than a vector, so that every loop runs over whole vectors whatever the
+//! number of channels.
+
+use std::array;
+
+use macerator::AutoArch;
+use rayon::prelude::*;
+
+use super::kernels::{Line, Pull, activate};
+use super::sums::{GradientSums, Moments, wide};
+
+/// Values of a repetition, about.
+const PERIOD: usize = 256;
+
+/// Repetitions that are summed in single precision: few enough to lose nothing that matters.
+const PIECE: usize = 32;
+
+/// Pieces that a thread takes at once; below, starting threads costs more than it saves.
+const JOB: usize = 2;
+
+/// The length of a repetition.
+fn period(channels: usize) -> usize {
+    channels * PERIOD.div_ceil(channels)
+}
+
+/// One number for each channel, repeated.
+fn repeated(numbers: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut values: Vec<f32> = numbers.collect();
+    let channels = values.len();
+    while values.len() < period(channels) {
+        values.extend_from_within(..channels);
+    }
+    values
+}
+
+/// What a channel's line has, repeated.
+fn of_lines(lines: &[Line], value: fn(&Line) -> f32) -> Vec<f32> {
+    repeated(lines.iter().map(value))
+}
+
+/// `out[i] = value(out[i], inputs[..][i], parameters[..][i])`, the parameters repeated.
+fn map<const I: usize, const P: usize>(
+    out: &mut [f32],
+    inputs: [&[f32]; I],
+    parameters: [&[f32]; P],
+    value: impl Fn(f32, [f32; I], [f32; P]) -> f32 + Sync,
+) {
+    let period = parameters[0].len();
+    let job = period * PIECE * JOB;
+    out.par_chunks_mut(job).enumerate().for_each(|(number, out)| {
+        let inputs = inputs.map(|input| &input[number * job..][..out.len()]);
+        AutoArch::new().dispatch(|| {
+            for (number, out) in out.chunks_mut(period).enumerate() {
+                let length = out.len();
+                let inputs = inputs.map(|input| &input[number * period..][..length]);
+                let parameters = parameters.map(|parameter| &parameter[..length]);
+                for at in 0..length {
+                    out[at] = value(out[at], inputs.map(|input| input[at]), parameters.map(|p| p[at]));
+                }
+            }
+        });
+    });
+}
+
+/// The sums of terms over the pixels of a piece, in single precision, repeated.
+#[inline(always)]
+fn sums<const I: usize, const P: usize, const T: usize>(
+    inputs: [&[f32]; I],
+    parameters: [&[f32]; P],
+    period: usize,
+    terms: impl Fn([f32; I], [f32; P]) -> [f32; T],
+) -> [Vec<f32>; T] {
+    let mut sums: [Vec<f32>; T] = array::from_fn(|_| vec![0.0; period]);
+    for start in (0..inputs[0].len()).step_by(period) {
+        let length = period.min(inputs[0].len() - start);
+        let inputs = inputs.map(|input| &input[start..][..length]);
+        let parameters = parameters.map(|parameter| &parameter[..length]);
+        let sums = sums.each_mut().map(|sum| &mut sum[..length]);
+        for at in 0..length {
+            let terms = terms(inputs.map(|input| input[at]), parameters.map(|p| p[at]));
+            for term in 0..T {
+                sums[term][at] += terms[term];
+            }
+        }
+    }
+    sums
+}
+
+/// The sum of a channel, in double precision.
+fn total(sums: &[f32], channel: usize, channels: usize) -> f64 {
+    sums.iter().skip(channel).step_by(channels).map(|&sum| f64::from(sum)).sum()
+}
+
+/// What `of_piece` gives for every channel, merged over all pieces in their order, whatever the number of threads.
+fn merged<T: Copy + Send + Sync, const I: usize>(
+    inputs: [&[f32]; I],
+    channels: usize,
+    none: T,
+    of_piece: impl Fn([&[f32]; I]) -> Vec<T> + Sync,
+    merge: impl Fn(T, T) -> T + Sync,
+) -> Vec<T> {
+    let piece = period(channels) * PIECE;
+    let jobs = inputs[0].len().div_ceil(piece * JOB);
+    let add = |mut all: Vec<T>, part: Vec<T>| {
+        all.iter_mut().zip(part).for_each(|(all, part)| *all = merge(*all, part));
+        all
+    };
+    let empty = || vec![none; channels];
+    let job = |number: usize| {
+        let pieces = (number * JOB..(number + 1) * JOB).map(|number| number * piece);
+        pieces.filter(|&start| start < inputs[0].len()).fold(empty(), |all, start| {
+            let of_piece = of_piece(inputs.map(|input| &input[start..input.len().min(start + piece)]));
+            add(all, of_piece)
+        })
+    };
+    let parts: Vec<Vec<T>> = (0..jobs).into_par_iter().map(job).collect();
+    parts.into_iter().fold(empty(), add)
+}
+
+/// Moments of every channel.
+pub(super) fn moments(x: &[f32], channels: usize) -> Vec<Moments> {
+    let of_piece = |[x]: [&[f32]; 1]| AutoArch::new().dispatch(|| piece_moments(x, channels));
+    merged([x], channels, Moments::NONE, of_piece, Moments::merge)
+}
+
+#[inline(always)]
+fn piece_moments(x: &[f32], channels: usize) -> Vec<Moments> {
+    let count = (x.len() / channels) as f64;
+    let [plain] = sums([x], [], period(channels), |[x], []| [x]);
+    let centre = repeated((0..channels).map(|channel| (total(&plain, channel, channels) / count) as f32));
+    let [first, second] = sums([x], [&centre], period(channels), |[x], [centre]| {
+        let distance = x - centre;
+        [distance, distance * distance]
+    });
+    let of_channel = |channel: usize| {
+        let moments = Moments::around(
+            centre[channel],
+            count,
+            [total(&first, channel, channels), total(&second, channel, channels)],
+        );
+        match moments.is_finite() {
+            true => moments,
+            false => wide(x.iter().copied().skip(channel).step_by(channels)),
+        }
+    };
+    (0..channels).map(of_channel).collect()
+}
+
+/// The pixels of one wing through their lines; in place where there is no `x`.
+pub(super) fn forward<const RELU: bool>(
+    x: Option<&[f32]>,
+    residual: Option<&[f32]>,
+    out: &mut [f32],
+    lines: &[Line],
+) {
+    let values = [|line: &Line| line.mean, |line: &Line| line.scale, |line: &Line| line.shift];
+    let parameters = values.map(|value| of_lines(lines, value));
+    let parameters = parameters.each_ref().map(Vec::as_slice);
+    let at = |x: f32, [mean, scale, shift]: [f32; 3]| (x - mean) * scale + shift;
+    match (x, residual) {
+        (None, None) => map(out, [], parameters, |x, [], line| activate::<RELU>(at(x, line))),
+        (Some(x), None) => map(out, [x], parameters, |_, [x], line| activate::<RELU>(at(x, line))),
+        (None, Some(residual)) => {
+            map(out, [residual], parameters, |x, [residual], line| activate::<RELU>(at(x, line) + residual));
+        }
+        (Some(x), Some(residual)) => map(out, [x, residual], parameters, |_, [x, residual], line| {
+            activate::<RELU>(at(x, line) + residual)
+        }),
+    }
+}
+
+/// What the activation lets through of a gradient, in place; `y` is its output.
+pub(super) fn gate(gradient: &mut [f32], y: &[f32], channels: usize) {
+    // Nothing depends on the channel here, but the length of the pieces does.
+    let none = vec![0.0; period(channels)];
+    map(gradient, [y], [&none], |g, [y], _| open(g, y));
+}
+
+/// As PyTorch: the gradient at 0 is 0, and NaN lets it through.
+#[inline(always)]
+fn open(g: f32, y: f32) -> f32 {
+    if y <= 0.0 { 0.0 } else { g }
+}
+
+/// Per channel, the sums that the gradients of one wing need; `y` is given where the activation is still to be gone through.
+pub(super) fn gradient_sums(
+    gradient: &[f32],
+    x: &[f32],
+    y: Option<&[f32]>,
+    lines: &[Line],
+) -> Vec<GradientSums> {
+    let channels = lines.len();
+    let mean = of_lines(lines, |line| line.mean);
+    let of_channels = |[plain, distance]: [Vec<f32>; 2]| {
+        let of_channel = |channel: usize| GradientSums {
+            plain: total(&plain, channel, channels),
+            distance: total(&distance, channel, channels),
+        };
+        (0..channels).map(of_channel).collect()
+    };
+    let terms = |g: f32, x: f32, mean: f32| [g, g * (x - mean)];
+    let ungated = |inputs: [&[f32]; 2]| {
+        AutoArch::new().dispatch(|| {
+            of_channels(sums(inputs, [&mean], period(channels), |[g, x], [mean]| terms(g, x, mean)))
+        })
+    };
+    let gated = |inputs: [&[f32]; 3]| {
+        AutoArch::new().dispatch(|| {
+            of_channels(sums(inputs, [&mean], period(channels), |[g, x, y], [mean]| {
+                terms(open(g, y), x, mean)
+            }))
+        })
+    };
+    match y {
+        None => merged([gradient, x], channels, GradientSums::NONE, ungated, GradientSums::merge),
+        Some(y) => merged([gradient, x, y], channels, GradientSums::NONE, gated, GradientSums::merge),
+    }
+}
+
+/// The gradient of the pixels of the fixed wing; in place where there is no `gradient`. `y` is given where the activation is still to be
+/// gone through.
+pub(super) fn backward_fixed(gradient: Option<&[f32]>, y: Option<&[f32]>, out: &mut [f32], lines: &[Line]) {
+    let scale = of_lines(lines, |line| line.scale);
+    match (gradient, y) {
+        (None, None) => map(out, [], [&scale], |g, [], [scale]| g * scale),
+        (None, Some(y)) => map(out, [y], [&scale], |g, [y], [scale]| open(g, y) * scale),
+        (Some(gradient), None) => map(out, [gradient], [&scale], |_, [g], [scale]| g * scale),
+        (Some(gradient), Some(y)) => {
+            map(out, [gradient, y], [&scale], |_, [g, y], [scale]| open(g, y) * scale);
+        }
+    }
+}
+
+/// The same for the batch wing, whose statistics depend on every input.
+pub(super) fn backward_batch(
+    gradient: Option<&[f32]>,
+    x: &[f32],
+    y: Option<&[f32]>,
+    out: &mut [f32],
+    lines: &[Line],
+    pulls: &[Pull],
+) {
+    let values = [|line: &Line| line.mean, |line: &Line| line.scale, |line: &Line| line.inv_std];
+    let [mean, scale, inv_std] = values.map(|value| of_lines(lines, value));
+    let slope = repeated(pulls.iter().map(|pull| pull.slope));
+    let offset = repeated(pulls.iter().map(|pull| pull.offset));
+    let parameters = [mean.as_slice(), &scale, &inv_std, &slope, &offset];
+    let at = |g: f32, x: f32, [mean, scale, inv_std, slope, offset]: [f32; 5]| {
+        g * scale - (x - mean) * inv_std * slope - offset
+    };
+    match (gradient, y) {
+        (None, None) => map(out, [x], parameters, |g, [x], line| at(g, x, line)),
+        (None, Some(y)) => map(out, [x, y], parameters, |g, [x, y], line| at(open(g, y), x, line)),
+        (Some(gradient), None) => map(out, [gradient, x], parameters, |_, [g, x], line| at(g, x, line)),
+        (Some(gradient), Some(y)) => {
+            map(out, [gradient, x, y], parameters, |_, [g, x, y], line| at(open(g, y), x, line));
+        }
+    }
+}
