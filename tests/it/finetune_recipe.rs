@@ -376,7 +376,7 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
         "--report-images",
         "8",
         "--log",
-        "jsonl,csv,tensorboard",
+        "jsonl,csv,tensorboard,csv",
     ];
     let output =
         finetune(folder.path(), &[&arguments[..], &["--report-attacks", "fgsm", "--out", "run"]].concat());
@@ -409,7 +409,7 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
         );
         let log =
             |file: &str| fs::read_to_string(run.join(method).join("log").join(file)).unwrap().lines().count();
-        // Two epochs of three steps each; CSV has a header.
+        // Two epochs of three steps each; CSV has a header, and no line twice though it was asked for twice.
         assert_eq!(["steps.jsonl", "epochs.jsonl", "steps.csv", "epochs.csv"].map(log), [6, 2, 7, 3]);
         assert!(run.join(method).join("log/events.out.tfevents.0.burn-twins").exists());
         for line in fs::read_to_string(run.join(method).join("metrics.jsonl")).unwrap().lines() {

@@ -3,7 +3,9 @@ use std::time::Instant;
 
 use twins_models::{ModelCard, Net, SavedCheckpoint, load_model, save_model};
 use twins_report::{Provenance, Report, RunRecord, ScoreKind, TestedCheckpoint};
-use twins_train::{Accuracy, Ended, EpochMetrics, Evaluation, ExistingRun, TrainConfig, Trained, Trainer};
+use twins_train::{
+    Accuracy, Ended, EpochMetrics, Evaluation, ExistingRun, ObserverKind, TrainConfig, Trained, Trainer,
+};
 
 use super::directory::RunDirectory;
 use super::identity::Identity;
@@ -206,7 +208,9 @@ impl Run<'_> {
         if let Some(own) = parts.validation.as_ref().filter(|_| config.validation.fraction.is_some()) {
             trainer = trainer.with_validation_set(own.clone());
         }
-        for format in &self.experiment.config().log.formats {
+        // Each once: two observers of a kind would write to the same files.
+        let formats = &self.experiment.config().log.formats;
+        for format in ObserverKind::ALL.into_iter().filter(|kind| formats.contains(kind)) {
             trainer = trainer.with_observer(format.observer(self.directory.log()));
         }
         let trained = trainer

@@ -12,7 +12,7 @@ mod flex;
 mod geometry;
 
 use burn::backend::Dispatch;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use self::backend::NormBackend;
 use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
@@ -29,8 +29,7 @@ pub(crate) fn covers<const D: usize>(input: &Tensor<D>) -> bool {
 /// Whether there are kernels for the input's device and size.
 fn has_kernels<const D: usize>(input: &Tensor<D>) -> bool {
     let device = input.device().inner();
-    #[cfg(feature = "flex")]
-    if device == burn::tensor::Device::flex() {
+    if is_flex(&device) {
         return true;
     }
     #[cfg(feature = "wgpu")]
@@ -42,7 +41,18 @@ fn has_kernels<const D: usize>(input: &Tensor<D>) -> bool {
 
 /// Whether the fused operation adds a residual to this input.
 pub(crate) fn takes_residuals<const D: usize>(input: &Tensor<D>) -> bool {
-    cfg!(feature = "flex") && D == 4 && input.device().inner() == burn::tensor::Device::flex()
+    D == 4 && is_flex(&input.device().inner())
+}
+
+/// Whether a device is the CPU backend's, which Burn names only where it is compiled in.
+fn is_flex(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return *device == Device::flex();
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
 }
 
 pub(crate) fn two_wing_norm<const D: usize>(
