@@ -5,7 +5,9 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use burn::tensor::ops::ConvOptions;
 
-use crate::format::{Format, channels_last, dims, format, from_channels_last, ordered, tensor, values};
+use crate::format::{
+    Format, channels_last, contiguous, dims, format, from_channels_last, ordered, tensor, values,
+};
 use crate::kernels::{self, Geometry};
 use crate::op::ConvKernels;
 use crate::packed::{Pass, packed};
@@ -75,11 +77,6 @@ impl ConvKernels for Flex {
         let sums = kernels::bias_gradient(values(&channels_last(gradient)), channels);
         tensor(sums, Shape::new([channels]))
     }
-}
-
-/// Channels first, in memory that other tensors may share.
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
 fn geometry(

@@ -68,8 +68,17 @@ pub fn from_channels_last(values: Vec<f32>, [samples, channels, height, width]: 
     tensor(values, Shape::new([samples, height, width, channels])).permute(&[0, 3, 1, 2])
 }
 
-/// A contiguous tensor of these values.
-pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
+/// The tensor with the channels first, in memory that other tensors may share.
+pub fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+/// A tensor of these values, contiguous.
+///
+/// # Panics
+///
+/// Where the number of values is another one.
+pub fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     assert_eq!(values.len(), shape.num_elements());
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }

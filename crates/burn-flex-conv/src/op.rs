@@ -12,7 +12,7 @@ use burn::tensor::{DType, Device, Tensor};
 use crate::format::Format;
 
 /// The layer's options where the kernel takes this input.
-pub(super) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2>> {
+pub(crate) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2>> {
     let [_, channels, height, width] = input.dims();
     let [top, left, bottom, right] = match layer.padding {
         PaddingConfig2d::Valid => [0; 4],
@@ -32,7 +32,7 @@ pub(super) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2
     covered.then(|| ConvOptions::new_with_padding(layer.stride, [(top, bottom), (left, right)], [1, 1], 1))
 }
 
-pub(super) fn conv2d(layer: &Conv2d, input: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
+pub(crate) fn conv2d(layer: &Conv2d, input: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
     let bias = match &layer.bias {
         Some(bias) => Bias::Some(bias.val().into_dispatch()),
         None => Bias::None,

@@ -29,8 +29,6 @@ mod conv;
 mod convert;
 mod diagnostics;
 mod drift;
-#[cfg(feature = "flex")]
-mod flex;
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod fused;
 mod head;

@@ -2,13 +2,12 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn_flex_conv::format::Format;
+use burn_flex_conv::format::{Format, contiguous, tensor, values};
 
 use super::super::backend::{InputGradients, Normalised, Wanted, Wings};
 use super::super::geometry::Geometry;
 use super::kernels::{self, Pull};
 use super::{Saved, affine, exclusive, lines, normalised, pulls};
-use crate::flex::{contiguous, tensor, values};
 use crate::wings::Activation;
 
 pub(super) fn forward(

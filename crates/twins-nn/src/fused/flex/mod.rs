@@ -10,12 +10,11 @@ mod sums;
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
-use burn_flex_conv::format::{Format, format};
+use burn_flex_conv::format::{Format, contiguous, format, tensor, values};
 
 use self::kernels::{Line, Lines, Pull};
 use self::sums::{GradientSums, Moments};
 use super::backend::{BatchWing, FixedWing, InputGradients, NormKernels, Normalised, Wanted, Wings};
-use crate::flex::{contiguous, tensor, values};
 use crate::wings::Activation;
 
 /// What the backward pass on flex needs.
@@ -42,14 +41,10 @@ impl NormKernels for Flex {
         activation: Activation,
         wanted: Option<Wanted>,
     ) -> (Normalised<Self>, Saved) {
-        match format(&input) {
-            Some(Format::ChannelsFirst) if residual.is_none() => {
-                channels_first::forward(input, wings, epsilon, activation, wanted)
-            }
-            None if residual.is_none() => {
-                channels_first::forward(contiguous(input), wings, epsilon, activation, wanted)
-            }
-            _ => channels_last::forward(input, residual, wings, epsilon, activation, wanted),
+        if residual.is_some() || format(&input) == Some(Format::ChannelsLast) {
+            channels_last::forward(input, residual, wings, epsilon, activation, wanted)
+        } else {
+            channels_first::forward(contiguous(input), wings, epsilon, activation, wanted)
         }
     }
 
