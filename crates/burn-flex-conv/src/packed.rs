@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Bytes;
 
 use crate::format::values;
-use crate::kernels::{self, Geometry, Outputs};
+use crate::kernels::{Convolution, Geometry};
 
 /// What is computed with the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ struct Kept {
     weights: Weak<Bytes>,
     pass: Pass,
     geometry: Geometry,
-    packed: Arc<Outputs>,
+    packed: Arc<Convolution>,
 }
 
 static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
@@ -30,7 +30,7 @@ static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 const MOST: usize = 512 * 1024 * 1024;
 
 /// The contiguous weights `[outputs, channels, height, width]` for one pass.
-pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Arc<Outputs> {
+pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Arc<Convolution> {
     let memory = weight.data_arc();
     // A part of a larger tensor is not told from the others by its memory.
     let whole = memory.len() == size_of_val(values(weight));
@@ -46,8 +46,8 @@ pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Ar
         return kept.packed.clone();
     }
     let packed = Arc::new(match pass {
-        Pass::Forward => kernels::forward(geometry, values(weight)),
-        Pass::InputGradient => kernels::input_gradient(geometry, values(weight)),
+        Pass::Forward => Convolution::forward(geometry, values(weight)),
+        Pass::InputGradient => Convolution::input_gradient(geometry, values(weight)),
     });
     if whole && let Ok(mut kept) = KEPT.lock() {
         kept.retain(|kept| kept.weights.strong_count() > 0);

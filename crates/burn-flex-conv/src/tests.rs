@@ -150,36 +150,46 @@ fn orders_of_outputs_and_gradients() {
 #[test]
 fn an_empty_batch_has_no_outputs_and_gradients_of_zero() {
     let device = Device::flex().autodiff();
-    let layer = Conv2dConfig::new([3, 5], [3, 3]).init(&device);
-    let [output, input, weight, bias] =
-        passes(&layer, &Tensor::zeros([0, 3, 6, 6], &device), conv2d).try_into().unwrap();
-    assert_eq!((output.len(), input.len()), (0, 0));
-    assert_eq!((weight, bias), (vec![0.0; 135], vec![0.0; 5]));
+    for [channels, outputs] in [[3, 5], [64, 80]] {
+        let layer = Conv2dConfig::new([channels, outputs], [3, 3]).init(&device);
+        let [output, input, weight, bias] =
+            passes(&layer, &Tensor::zeros([0, channels, 9, 9], &device), conv2d).try_into().unwrap();
+        assert_eq!((output.len(), input.len()), (0, 0));
+        assert_eq!((weight, bias), (vec![0.0; 9 * channels * outputs], vec![0.0; outputs]));
+    }
 }
 
 #[test]
 fn values_do_not_depend_on_the_number_of_threads() {
     let device = Device::flex().autodiff();
     device.seed(0);
-    let layer = Conv2dConfig::new([20, 40], [3, 3]).init(&device);
-    let input = Tensor::random([37, 20, 9, 11], Distribution::Normal(0.0, 1.0), &device);
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| passes(&layer, &input, conv2d))
-    };
-    assert_eq!(run(1), run(3));
+    for channels in [[20, 40], [64, 80]] {
+        let layer = Conv2dConfig::new(channels, [3, 3]).init(&device);
+        let input = Tensor::random([37, channels[0], 9, 11], Distribution::Normal(0.0, 1.0), &device);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| passes(&layer, &input, conv2d))
+        };
+        assert_eq!(run(1), run(3));
+    }
 }
 
 #[test]
 fn values_do_not_depend_on_the_batch() {
     let device = Device::flex();
     device.seed(0);
-    let layer = Conv2dConfig::new([3, 5], [4, 4]).with_stride([2, 2]).init(&device);
-    let input = Tensor::<4>::random([9, 3, 12, 12], Distribution::Normal(0.0, 1.0), &device);
-    let whole = conv2d(&layer, input.clone());
-    for sample in 0..9 {
-        let alone = conv2d(&layer, input.clone().narrow(0, sample, 1));
-        assert_eq!(alone.to_data(), whole.clone().narrow(0, sample, 1).to_data());
+    for config in [
+        Conv2dConfig::new([3, 5], [4, 4]).with_stride([2, 2]),
+        Conv2dConfig::new([64, 32], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)),
+    ] {
+        let layer = config.init(&device);
+        let shape = [9, layer.weight.dims()[1], 12, 13];
+        let input = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let whole = conv2d(&layer, input.clone());
+        for sample in 0..9 {
+            let alone = conv2d(&layer, input.clone().narrow(0, sample, 1));
+            assert_eq!(alone.to_data(), whole.clone().narrow(0, sample, 1).to_data());
+        }
     }
 }
 

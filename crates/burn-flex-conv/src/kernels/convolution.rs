@@ -1,0 +1,80 @@
+//! A convolution, or its input's gradient, with given weights, by the method that suits its sizes.
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+
+use super::batch::Outputs;
+use super::geometry::Geometry;
+use super::winograd::{self, Winograd};
+use super::{forward, input_gradient, weight_gradient as direct};
+use crate::format::Format;
+
+pub(crate) enum Convolution {
+    Direct(Outputs),
+    Winograd(Winograd),
+}
+
+impl Convolution {
+    /// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
+    pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
+        match winograd::takes(geometry) {
+            true => Self::Winograd(Winograd::forward(geometry, weight)),
+            false => Self::Direct(forward::forward(geometry, weight)),
+        }
+    }
+
+    /// The gradient of its input.
+    pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
+        match winograd::takes(geometry) {
+            true => Self::Winograd(Winograd::input_gradient(geometry, weight)),
+            false => Self::Direct(input_gradient::input_gradient(geometry, weight)),
+        }
+    }
+
+    /// The outputs for some images, channels last. An image's values do not depend on the others, nor on the number of threads.
+    pub(crate) fn run(&self, images: &[f32], format: Format, bias: Option<&[f32]>) -> Vec<f32> {
+        match self {
+            Self::Direct(outputs) => outputs.run(images, format, bias),
+            Self::Winograd(winograd) => winograd.run(&channels_last(images, format, winograd.image()), bias),
+        }
+    }
+
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Direct(outputs) => outputs.bytes(),
+            Self::Winograd(winograd) => winograd.bytes(),
+        }
+    }
+}
+
+/// The gradient of the weights, `[outputs, channels, kernel height, kernel width]`.
+pub(crate) fn weight_gradient(
+    geometry: &Geometry,
+    (images, image_format): (&[f32], Format),
+    (gradients, gradient_format): (&[f32], Format),
+) -> Vec<f32> {
+    if !winograd::takes_weight_gradient(geometry) {
+        return direct::weight_gradient(geometry, (images, image_format), (gradients, gradient_format));
+    }
+    let area = |size: [usize; 2]| size[0] * size[1];
+    let images = channels_last(images, image_format, [geometry.channels, area(geometry.input)]);
+    let size = [geometry.outputs, area(geometry.output_size())];
+    winograd::weight_gradient(geometry, &images, &channels_last(gradients, gradient_format, size))
+}
+
+/// Images of so many channels and pixels with the channels last.
+fn channels_last(images: &[f32], format: Format, [channels, pixels]: [usize; 2]) -> Cow<'_, [f32]> {
+    if format == Format::ChannelsLast {
+        return images.into();
+    }
+    let mut last = vec![0.0; images.len()];
+    let image = channels * pixels;
+    last.par_chunks_exact_mut(image).zip(images.par_chunks_exact(image)).for_each(|(last, image)| {
+        for (pixel, last) in last.chunks_exact_mut(channels).enumerate() {
+            last.iter_mut().zip(image[pixel..].iter().step_by(pixels)).for_each(|(to, from)| *to = *from);
+        }
+    });
+    last.into()
+}

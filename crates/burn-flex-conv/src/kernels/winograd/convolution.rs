@@ -1,0 +1,263 @@
+//! A convolution of stride 1, or its input's gradient.
+
+use std::ops::Range;
+
+use macerator::{AutoArch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::tiles::{Image, Inputs};
+use super::transform::{outputs_of_points, weights_at_points};
+use super::{PADDING, POINTS, TILE, planes};
+use crate::kernels::correlation::Weights;
+use crate::kernels::geometry::Geometry;
+use crate::kernels::product::{product, vectors};
+use crate::kernels::simd::{CHANNELS, lanes, load, splat, store};
+
+/// A convolution of stride 1, or its input's gradient.
+pub(crate) struct Winograd {
+    channels: usize,
+    outputs: usize,
+    /// Height and width of the input and of the output.
+    input: [usize; 2],
+    size: [usize; 2],
+    /// Rows and columns of zeros before the input.
+    before: [usize; 2],
+    /// The weights at the points, `[group of vectors][point][channel][vector][lane]` with [`PADDING`] after each point.
+    weights: Vec<f32>,
+}
+
+impl Winograd {
+    /// The convolution with these weights, `[outputs, channels, 3, 3]`.
+    pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
+        let &Geometry { channels, outputs, input, before, .. } = geometry;
+        let weights = Weights { values: weight, output: channels * 9, channel: 9, column: 1 };
+        let weights = at_points([channels, outputs], weights, 0);
+        Self { channels, outputs, input, size: geometry.output_size(), before, weights }
+    }
+
+    /// The input's gradient: the convolution of the output's gradient with the weights from the last to the first.
+    pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
+        let &Geometry { channels, outputs, input, before, .. } = geometry;
+        let weights = Weights { values: weight, output: 9, channel: channels * 9, column: -1 };
+        Self {
+            channels: outputs,
+            outputs: channels,
+            input: geometry.output_size(),
+            size: input,
+            before: before.map(|before| 2 - before),
+            weights: at_points([outputs, channels], weights, 8),
+        }
+    }
+
+    fn image_of<'a>(&self, values: &'a [f32]) -> Image<'a> {
+        Image { values, size: self.input, channels: self.channels }
+    }
+
+    /// Channels and pixels of an image.
+    pub(crate) fn image(&self) -> [usize; 2] {
+        [self.channels, self.input[0] * self.input[1]]
+    }
+
+    /// Bytes of the weights.
+    pub(crate) fn bytes(&self) -> usize {
+        self.weights.len() * size_of::<f32>()
+    }
+
+    /// The outputs for some images, both with the channels last. Values do not depend on the number of threads or of images.
+    pub(crate) fn run(&self, images: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let image = self.channels * self.input[0] * self.input[1];
+        let line = self.size[1] * self.outputs;
+        let mut outputs = vec![0.0; images.len() / image * self.size[0] * line];
+        let mut strips: Vec<Strip> = outputs
+            .chunks_exact_mut(self.size[0] * line)
+            .zip(images.chunks_exact(image))
+            .flat_map(|(output, image)| {
+                let lines = output.chunks_mut(TILE * line).enumerate();
+                lines.map(move |(number, output)| Strip { image, row: number * TILE, output })
+            })
+            .collect();
+        let across = self.size[1].div_ceil(TILE);
+        let together = (self.together() / across).max(1);
+        let share = strips.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, together);
+        strips.par_chunks_mut(share).for_each_init(Memory::default, |memory, strips| {
+            AutoArch::new().dispatch(Call { winograd: self, strips, bias, memory });
+        });
+        outputs
+    }
+
+    /// Tiles whose values at the points stay in a core's cache.
+    fn together(&self) -> usize {
+        const CACHE: usize = 1024 * 1024;
+        const MOST: usize = 48;
+        (CACHE / (POINTS * POINTS * self.channels * size_of::<f32>())).clamp(1, MOST)
+    }
+}
+
+/// The weights at the points; those of the first output and channel begin at `first`.
+fn at_points([channels, outputs]: [usize; 2], weights: Weights, first: usize) -> Vec<f32> {
+    let group = vectors(lanes()) * lanes();
+    let mut packed = vec![0.0; POINTS * POINTS * (channels * outputs + PADDING * outputs.div_ceil(group))];
+    packed.par_chunks_mut(POINTS * POINTS * (channels * group + PADDING)).enumerate().for_each(
+        |(number, packed)| {
+            let first = first + number * group * weights.output;
+            AutoArch::new().dispatch(Packing { channels, weights, first, packed });
+        },
+    );
+    packed
+}
+
+/// The weights of a group of vectors, `[point][channel][vector][lane]`.
+struct Packing<'a> {
+    channels: usize,
+    weights: Weights<'a>,
+    first: usize,
+    packed: &'a mut [f32],
+}
+
+impl WithSimd for Packing<'_> {
+    type Output = ();
+
+    /// G g Gᵀ for every output and channel.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self) {
+        let Self { channels, weights, first, packed } = self;
+        let plane = packed.len() / (POINTS * POINTS);
+        let width = (plane - PADDING) / channels;
+        for channel in 0..channels {
+            for output in (0..width).step_by(S::lanes32()) {
+                let start = first + channel * weights.channel + output * weights.output;
+                let mut rows = [[splat::<S>(0.0); POINTS]; 3];
+                for y in 0..3 {
+                    let mut row = [splat::<S>(0.0); 3];
+                    for x in 0..3 {
+                        let start = start.wrapping_add_signed((3 * y + x) as isize * weights.column);
+                        let mut lanes = [0.0; CHANNELS];
+                        for (lane, value) in lanes.iter_mut().enumerate().take(S::lanes32()) {
+                            *value = weights.values[start + lane * weights.output];
+                        }
+                        row[x] = load::<S>(&lanes);
+                    }
+                    rows[y] = weights_at_points::<S>(row);
+                }
+                for x in 0..POINTS {
+                    let values = weights_at_points::<S>([rows[0][x], rows[1][x], rows[2][x]]);
+                    for (y, value) in values.into_iter().enumerate() {
+                        store::<S>(value, &mut packed[(y * POINTS + x) * plane + channel * width + output..]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The outputs of a row of tiles of an image.
+struct Strip<'a> {
+    image: &'a [f32],
+    /// The first row.
+    row: usize,
+    output: &'a mut [f32],
+}
+
+/// What a thread uses again.
+#[derive(Default)]
+struct Memory {
+    /// Inputs at the points, `[point][tile][channel]`, and outputs, `[point][tile][output of a group]`.
+    inputs: Vec<f32>,
+    outputs: Vec<f32>,
+}
+
+struct Call<'a, 'b> {
+    winograd: &'a Winograd,
+    strips: &'a mut [Strip<'b>],
+    bias: Option<&'a [f32]>,
+    memory: &'a mut Memory,
+}
+
+impl WithSimd for Call<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self) {
+        let Self { winograd, strips, bias, memory } = self;
+        let &Winograd { channels, outputs, size, ref weights, .. } = winograd;
+        let across = size[1].div_ceil(TILE);
+        let tiles = strips.len() * across;
+        let (inputs, input_step) = planes(&mut memory.inputs, tiles * channels);
+        for (number, strip) in strips.iter().enumerate() {
+            for tile in 0..across {
+                let to = &mut inputs[(number * across + tile) * channels..];
+                winograd.image_of(strip.image).evaluate::<S, Inputs, POINTS>(
+                    [strip.row, tile * TILE],
+                    winograd.before,
+                    to,
+                    [input_step, CHANNELS],
+                );
+            }
+        }
+        let group = vectors(S::lanes32()) * S::lanes32();
+        for (first, weights) in
+            (0..outputs).step_by(group).zip(weights.chunks(POINTS * POINTS * (channels * group + PADDING)))
+        {
+            let width = group.min(outputs - first);
+            let (products, product_step) = planes(&mut memory.outputs, tiles * width);
+            for (point, weights) in weights.chunks_exact(channels * width + PADDING).enumerate() {
+                let weights = &weights[..channels * width];
+                let rows = &inputs[point * input_step..][..tiles * channels];
+                product::<S>(rows, channels, weights, &mut products[point * product_step..][..tiles * width]);
+            }
+            for (number, strip) in strips.iter_mut().enumerate() {
+                for tile in 0..across {
+                    let from = &products[(number * across + tile) * width..];
+                    let columns = tile * TILE..size[1].min((tile + 1) * TILE);
+                    winograd.interpolate::<S>(
+                        from,
+                        product_step,
+                        bias,
+                        first..first + width,
+                        columns,
+                        strip.output,
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl Winograd {
+    /// The tile of outputs from its values at the points, Aᵀ m A, for some channels and columns.
+    #[inline(always)]
+    fn interpolate<S: Simd>(
+        &self,
+        from: &[f32],
+        step: usize,
+        bias: Option<&[f32]>,
+        channels: Range<usize>,
+        columns: Range<usize>,
+        strip: &mut [f32],
+    ) {
+        let line = self.size[1] * self.outputs;
+        for (at, channel) in channels.step_by(S::lanes32()).enumerate() {
+            let at = at * S::lanes32();
+            let mut rows = [[splat::<S>(0.0); TILE]; POINTS];
+            for y in 0..POINTS {
+                let mut row = [splat::<S>(0.0); POINTS];
+                for x in 0..POINTS {
+                    row[x] = load::<S>(&from[(y * POINTS + x) * step + at..]);
+                }
+                rows[y] = outputs_of_points::<S>(row);
+            }
+            let bias = bias.map(|bias| load::<S>(&bias[channel..]));
+            for (x, column) in columns.clone().enumerate() {
+                let [a, b, c, d, e, f] = &rows;
+                let values = outputs_of_points::<S>([a[x], b[x], c[x], d[x], e[x], f[x]]);
+                for (value, line) in values.into_iter().zip(strip.chunks_exact_mut(line)) {
+                    let value = match bias {
+                        Some(bias) => value + bias,
+                        None => value,
+                    };
+                    store::<S>(value, &mut line[column * self.outputs + channel..]);
+                }
+            }
+        }
+    }
+}
