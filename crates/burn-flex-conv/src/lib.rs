@@ -18,6 +18,17 @@
 //! `channels_last` tensors do: a pixel's channels side by side. Burn's operations take them like any other view. Operations that are to
 //! be fast on them keep the [order](mod@format).
 
+//! # Accuracy
+//!
+//! Sums are of single precision, in an order that depends on the sizes of the layer alone: a sample's values do not depend on the other
+//! samples of the batch, nor on the number of threads.
+//!
+//! Layers with three by three kernels, stride 1 and at least 32 channels on both sides (multiples of 16) are computed by Winograd's minimal
+//! filtering, with 2.25 or 4 times fewer multiplications, in tiles of 2 × 2 or 4 × 4 outputs. Its rounding error is about twice that of
+//! direct summation: with 64 channels the root mean square is 8e-7 of the outputs', where it is 4e-7. Two things differ from direct
+//! summation: a NaN or infinite input makes every output of its tiles NaN, not only those that it reaches, and inputs beyond about 1e36
+//! overflow.
+
 mod flex;
 pub mod format;
 mod kernels;
@@ -29,9 +40,8 @@ use burn::tensor::Tensor;
 
 /// What `layer.forward(input)` computes, on the CPU backend flex by a kernel of this crate.
 ///
-/// The kernels are taken for single precision, one group, no dilation and padding that is given in numbers. Their sums are of the same
-/// products in another order, so that values differ by float rounding; a sample's values do not depend on the other samples of the
-/// batch, nor on the number of threads. Everything else, and every other backend, is left to [`Conv2d::forward`].
+/// The kernels are taken for single precision, one group, no dilation and padding that is given in numbers. Values differ from Burn's by
+/// float rounding, as the [crate's documentation](crate#accuracy) says. Everything else, and every other backend, is left to [`Conv2d::forward`].
 ///
 /// # Shapes
 ///

@@ -108,6 +108,28 @@ proptest! {
 }
 
 #[test]
+fn kernels_for_many_channels_compute_burns_convolution() {
+    let device = Device::flex().autodiff();
+    device.seed(0);
+    // Winograd's method with both sizes of tiles, and one by one weights.
+    for (kernel, padding, size) in [(3, 1, 8), (3, 1, 4), (3, 0, 9), (1, 0, 5)] {
+        let layer = Conv2dConfig::new([64, 80], [kernel; 2])
+            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+            .init(&device);
+        let input = Tensor::random([5, 64, size, size], Distribution::Normal(0.0, 1.0), &device);
+        let ours = passes(&layer, &input, conv2d);
+        let burns = passes(&layer, &input, Conv2d::forward);
+        for (ours, burns) in ours.iter().zip(&burns) {
+            let scale = burns.iter().fold(1f32, |most, value| most.max(value.abs()));
+            for (a, b) in ours.iter().zip(burns) {
+                // Sums of at most 720 products, with four times the rounding of direct summation in the worst place.
+                assert!((a - b).abs() <= 2e-5 * scale, "{a} is not {b}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_the_kernel_does_not_take_is_burns() {
     let device = Device::flex();
     let input = Tensor::<4>::ones([2, 4, 8, 8], &device);
@@ -181,6 +203,7 @@ fn values_do_not_depend_on_the_batch() {
     for config in [
         Conv2dConfig::new([3, 5], [4, 4]).with_stride([2, 2]),
         Conv2dConfig::new([64, 32], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)),
+        Conv2dConfig::new([64, 32], [1, 1]),
     ] {
         let layer = config.init(&device);
         let shape = [9, layer.weight.dims()[1], 12, 13];

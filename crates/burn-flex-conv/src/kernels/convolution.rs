@@ -6,29 +6,38 @@ use rayon::prelude::*;
 
 use super::batch::Outputs;
 use super::geometry::Geometry;
-use super::winograd::{self, Winograd};
+use super::pointwise::{self, Pointwise};
+use super::winograd::{self, Large, Small, Tiles, Winograd};
 use super::{forward, input_gradient, weight_gradient as direct};
 use crate::format::Format;
 
 pub(crate) enum Convolution {
     Direct(Outputs),
-    Winograd(Winograd),
+    Pointwise(Pointwise),
+    SmallTiles(Winograd<Small, 2, 4>),
+    LargeTiles(Winograd<Large, 4, 6>),
 }
 
 impl Convolution {
     /// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
-        match winograd::takes(geometry) {
-            true => Self::Winograd(Winograd::forward(geometry, weight)),
-            false => Self::Direct(forward::forward(geometry, weight)),
+        match winograd::tiles(geometry) {
+            None if pointwise::takes(geometry) => Self::Pointwise(Pointwise::forward(geometry, weight)),
+            None => Self::Direct(forward::forward(geometry, weight)),
+            Some(Tiles::Small) => Self::SmallTiles(Winograd::forward(geometry, weight)),
+            Some(Tiles::Large) => Self::LargeTiles(Winograd::forward(geometry, weight)),
         }
     }
 
     /// The gradient of its input.
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
-        match winograd::takes(geometry) {
-            true => Self::Winograd(Winograd::input_gradient(geometry, weight)),
-            false => Self::Direct(input_gradient::input_gradient(geometry, weight)),
+        match winograd::tiles(geometry) {
+            None if pointwise::takes(geometry) => {
+                Self::Pointwise(Pointwise::input_gradient(geometry, weight))
+            }
+            None => Self::Direct(input_gradient::input_gradient(geometry, weight)),
+            Some(Tiles::Small) => Self::SmallTiles(Winograd::input_gradient(geometry, weight)),
+            Some(Tiles::Large) => Self::LargeTiles(Winograd::input_gradient(geometry, weight)),
         }
     }
 
@@ -36,7 +45,15 @@ impl Convolution {
     pub(crate) fn run(&self, images: &[f32], format: Format, bias: Option<&[f32]>) -> Vec<f32> {
         match self {
             Self::Direct(outputs) => outputs.run(images, format, bias),
-            Self::Winograd(winograd) => winograd.run(&channels_last(images, format, winograd.image()), bias),
+            Self::Pointwise(pointwise) => {
+                pointwise.run(&channels_last(images, format, pointwise.image()), bias)
+            }
+            Self::SmallTiles(winograd) => {
+                winograd.run(&channels_last(images, format, winograd.image()), bias)
+            }
+            Self::LargeTiles(winograd) => {
+                winograd.run(&channels_last(images, format, winograd.image()), bias)
+            }
         }
     }
 
@@ -44,7 +61,9 @@ impl Convolution {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Direct(outputs) => outputs.bytes(),
-            Self::Winograd(winograd) => winograd.bytes(),
+            Self::Pointwise(pointwise) => pointwise.bytes(),
+            Self::SmallTiles(winograd) => winograd.bytes(),
+            Self::LargeTiles(winograd) => winograd.bytes(),
         }
     }
 }
@@ -55,13 +74,17 @@ pub(crate) fn weight_gradient(
     (images, image_format): (&[f32], Format),
     (gradients, gradient_format): (&[f32], Format),
 ) -> Vec<f32> {
-    if !winograd::takes_weight_gradient(geometry) {
+    let Some(tiles) = winograd::weight_gradient_tiles(geometry) else {
         return direct::weight_gradient(geometry, (images, image_format), (gradients, gradient_format));
-    }
+    };
     let area = |size: [usize; 2]| size[0] * size[1];
     let images = channels_last(images, image_format, [geometry.channels, area(geometry.input)]);
     let size = [geometry.outputs, area(geometry.output_size())];
-    winograd::weight_gradient(geometry, &images, &channels_last(gradients, gradient_format, size))
+    let gradients = channels_last(gradients, gradient_format, size);
+    match tiles {
+        Tiles::Small => winograd::weight_gradient::<Small, 2, 4>(geometry, &images, &gradients),
+        Tiles::Large => winograd::weight_gradient::<Large, 4, 6>(geometry, &images, &gradients),
+    }
 }
 
 /// Images of so many channels and pixels with the channels last.

@@ -11,6 +11,7 @@ mod forward;
 mod geometry;
 mod input_gradient;
 mod planes;
+mod pointwise;
 mod product;
 mod simd;
 mod weight_gradient;

@@ -12,18 +12,30 @@ pub(crate) fn vectors(lanes: usize) -> usize {
     if lanes < CHANNELS { 2 } else { 4 }
 }
 
-/// `out[row][output] = Σ_c rows[row][c] · weights[c][output]` for one to [`vectors`] vectors of outputs.
+/// Rows of outputs, so many values apart, of which a product writes the first few vectors.
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a mut [f32],
+    pub(crate) step: usize,
+}
+
+/// `out[row][output] = bias[output] + Σ_c rows[row][c] · weights[c][output]` for one to [`vectors`] vectors of outputs.
 ///
-/// `rows` is `[row][depth]`, `weights` `[depth][outputs]` and `out` `[row][outputs]`. Every sum goes from the first `c` to the last, so
-/// that the values of a row do not depend on the other rows.
+/// `rows` is `[row][depth]`, `weights` `[depth][outputs]`. Every sum goes from the first `c` to the last, so that the values of a row do
+/// not depend on the other rows.
 #[inline(always)]
-pub(crate) fn product<S: Simd>(rows: &[f32], depth: usize, weights: &[f32], out: &mut [f32]) {
+pub(crate) fn product<S: Simd>(
+    rows: &[f32],
+    depth: usize,
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut Rows,
+) {
     match (weights.len() / (depth * S::lanes32()), S::lanes32() < CHANNELS) {
-        (1, _) => blocks::<S, 12, 4, 1>(rows, depth, weights, out),
-        (2, true) => blocks::<S, 6, 2, 2>(rows, depth, weights, out),
-        (2, false) => blocks::<S, 12, 4, 2>(rows, depth, weights, out),
-        (3, _) => blocks::<S, 8, 4, 3>(rows, depth, weights, out),
-        (4, _) => blocks::<S, 6, 2, 4>(rows, depth, weights, out),
+        (1, _) => blocks::<S, 12, 4, 1>(rows, depth, weights, bias, out),
+        (2, true) => blocks::<S, 6, 2, 2>(rows, depth, weights, bias, out),
+        (2, false) => blocks::<S, 12, 4, 2>(rows, depth, weights, bias, out),
+        (3, _) => blocks::<S, 8, 4, 3>(rows, depth, weights, bias, out),
+        (4, _) => blocks::<S, 6, 2, 4>(rows, depth, weights, bias, out),
         (vectors, _) => unreachable!("{vectors} vectors of outputs"),
     }
 }
@@ -34,16 +46,22 @@ fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
     rows: &[f32],
     depth: usize,
     weights: &[f32],
-    out: &mut [f32],
+    bias: Option<&[f32]>,
+    out: &mut Rows,
 ) {
-    let width = VECTORS * S::lanes32();
-    let (mut row, count) = (0, out.len() / width);
+    let mut first = [splat::<S>(0.0); VECTORS];
+    if let Some(bias) = bias {
+        for vector in 0..VECTORS {
+            first[vector] = load::<S>(&bias[vector * S::lanes32()..]);
+        }
+    }
+    let (mut row, count) = (0, rows.len() / depth);
     while row < count {
-        let (rows, out) = (&rows[row * depth..], &mut out[row * width..]);
+        let (rows, out) = (&rows[row * depth..], Rows { values: &mut out.values[row * out.step..], ..*out });
         row += match count - row {
-            left if left >= MANY => block::<S, MANY, VECTORS>(rows, depth, weights, out),
-            left if left >= FEW => block::<S, FEW, VECTORS>(rows, depth, weights, out),
-            _ => block::<S, 1, VECTORS>(rows, depth, weights, out),
+            left if left >= MANY => block::<S, MANY, VECTORS>(rows, depth, weights, first, out),
+            left if left >= FEW => block::<S, FEW, VECTORS>(rows, depth, weights, first, out),
+            _ => block::<S, 1, VECTORS>(rows, depth, weights, first, out),
         };
     }
 }
@@ -54,22 +72,29 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     rows: &[f32],
     depth: usize,
     weights: &[f32],
-    out: &mut [f32],
+    first: [Values<S>; VECTORS],
+    out: Rows,
 ) -> usize {
     let lanes = S::lanes32();
     let rows: [&[f32]; ROWS] = array::from_fn(|row| &rows[row * depth..][..depth]);
-    let mut sums = [[splat::<S>(0.0); VECTORS]; ROWS];
+    let mut sums = [first; ROWS];
     for (at, weights) in weights.chunks_exact(VECTORS * lanes).enumerate().take(depth) {
-        let weights: [Values<S>; VECTORS] = array::from_fn(|vector| load::<S>(&weights[vector * lanes..]));
+        let mut factors = [splat::<S>(0.0); VECTORS];
+        for vector in 0..VECTORS {
+            factors[vector] = load::<S>(&weights[vector * lanes..]);
+        }
         for row in 0..ROWS {
             let value = splat::<S>(rows[row][at]);
             for vector in 0..VECTORS {
-                sums[row][vector] = weights[vector].mul_add(value, sums[row][vector]);
+                sums[row][vector] = factors[vector].mul_add(value, sums[row][vector]);
             }
         }
     }
-    for (to, sum) in out.chunks_exact_mut(lanes).zip(sums.as_flattened()) {
-        store::<S>(*sum, to);
+    for row in 0..ROWS {
+        let to = &mut out.values[row * out.step..];
+        for vector in 0..VECTORS {
+            store::<S>(sums[row][vector], &mut to[vector * lanes..]);
+        }
     }
     ROWS
 }

@@ -1,20 +1,25 @@
 //! A convolution of stride 1, or its input's gradient.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::tiles::{Image, Inputs};
-use super::transform::{outputs_of_points, weights_at_points};
-use super::{PADDING, POINTS, TILE, planes};
+use super::transform::Method;
+use super::{PADDING, planes};
 use crate::kernels::correlation::Weights;
 use crate::kernels::geometry::Geometry;
-use crate::kernels::product::{product, vectors};
+use crate::kernels::product::{Rows, product, vectors};
 use crate::kernels::simd::{CHANNELS, lanes, load, splat, store};
 
+/// Tiles for which the weights are read once: a multiple of the rows that are multiplied at once.
+const TOGETHER: usize = 48;
+
 /// A convolution of stride 1, or its input's gradient.
-pub(crate) struct Winograd {
+pub(crate) struct Winograd<M, const TILE: usize, const POINTS: usize> {
+    method: PhantomData<M>,
     channels: usize,
     outputs: usize,
     /// Height and width of the input and of the output.
@@ -26,13 +31,14 @@ pub(crate) struct Winograd {
     weights: Vec<f32>,
 }
 
-impl Winograd {
+#[allow(private_bounds, reason = "the methods are this module's own")]
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M, TILE, POINTS> {
     /// The convolution with these weights, `[outputs, channels, 3, 3]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
         let &Geometry { channels, outputs, input, before, .. } = geometry;
         let weights = Weights { values: weight, output: channels * 9, channel: 9, column: 1 };
-        let weights = at_points([channels, outputs], weights, 0);
-        Self { channels, outputs, input, size: geometry.output_size(), before, weights }
+        let weights = at_points::<M, TILE, POINTS>([channels, outputs], weights, 0);
+        Self { method: PhantomData, channels, outputs, input, size: geometry.output_size(), before, weights }
     }
 
     /// The input's gradient: the convolution of the output's gradient with the weights from the last to the first.
@@ -40,12 +46,13 @@ impl Winograd {
         let &Geometry { channels, outputs, input, before, .. } = geometry;
         let weights = Weights { values: weight, output: 9, channel: channels * 9, column: -1 };
         Self {
+            method: PhantomData,
             channels: outputs,
             outputs: channels,
             input: geometry.output_size(),
             size: input,
             before: before.map(|before| 2 - before),
-            weights: at_points([outputs, channels], weights, 8),
+            weights: at_points::<M, TILE, POINTS>([outputs, channels], weights, 8),
         }
     }
 
@@ -77,50 +84,56 @@ impl Winograd {
             })
             .collect();
         let across = self.size[1].div_ceil(TILE);
-        let together = (self.together() / across).max(1);
-        let share = strips.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, together);
+        let share =
+            strips.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER.div_ceil(across));
         strips.par_chunks_mut(share).for_each_init(Memory::default, |memory, strips| {
             AutoArch::new().dispatch(Call { winograd: self, strips, bias, memory });
         });
         outputs
     }
-
-    /// Tiles whose values at the points stay in a core's cache.
-    fn together(&self) -> usize {
-        const CACHE: usize = 1024 * 1024;
-        const MOST: usize = 48;
-        (CACHE / (POINTS * POINTS * self.channels * size_of::<f32>())).clamp(1, MOST)
-    }
 }
 
 /// The weights at the points; those of the first output and channel begin at `first`.
-fn at_points([channels, outputs]: [usize; 2], weights: Weights, first: usize) -> Vec<f32> {
+fn at_points<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>(
+    [channels, outputs]: [usize; 2],
+    weights: Weights,
+    first: usize,
+) -> Vec<f32> {
     let group = vectors(lanes()) * lanes();
     let mut packed = vec![0.0; POINTS * POINTS * (channels * outputs + PADDING * outputs.div_ceil(group))];
     packed.par_chunks_mut(POINTS * POINTS * (channels * group + PADDING)).enumerate().for_each(
         |(number, packed)| {
             let first = first + number * group * weights.output;
-            AutoArch::new().dispatch(Packing { channels, weights, first, packed });
+            AutoArch::new().dispatch(Packing::<M, TILE, POINTS> {
+                method: PhantomData,
+                channels,
+                weights,
+                first,
+                packed,
+            });
         },
     );
     packed
 }
 
 /// The weights of a group of vectors, `[point][channel][vector][lane]`.
-struct Packing<'a> {
+struct Packing<'a, M, const TILE: usize, const POINTS: usize> {
+    method: PhantomData<M>,
     channels: usize,
     weights: Weights<'a>,
     first: usize,
     packed: &'a mut [f32],
 }
 
-impl WithSimd for Packing<'_> {
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
+    for Packing<'_, M, TILE, POINTS>
+{
     type Output = ();
 
     /// G g Gᵀ for every output and channel.
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { channels, weights, first, packed } = self;
+        let Self { channels, weights, first, packed, .. } = self;
         let plane = packed.len() / (POINTS * POINTS);
         let width = (plane - PADDING) / channels;
         for channel in 0..channels {
@@ -137,10 +150,10 @@ impl WithSimd for Packing<'_> {
                         }
                         row[x] = load::<S>(&lanes);
                     }
-                    rows[y] = weights_at_points::<S>(row);
+                    rows[y] = M::weights_at_points::<S>(row);
                 }
                 for x in 0..POINTS {
-                    let values = weights_at_points::<S>([rows[0][x], rows[1][x], rows[2][x]]);
+                    let values = M::weights_at_points::<S>([rows[0][x], rows[1][x], rows[2][x]]);
                     for (y, value) in values.into_iter().enumerate() {
                         store::<S>(value, &mut packed[(y * POINTS + x) * plane + channel * width + output..]);
                     }
@@ -161,19 +174,21 @@ struct Strip<'a> {
 /// What a thread uses again.
 #[derive(Default)]
 struct Memory {
-    /// Inputs at the points, `[point][tile][channel]`, and outputs, `[point][tile][output of a group]`.
+    /// Inputs at the points, `[point][tile][channel]`, and outputs, `[point][group of vectors][tile][output of the group]`.
     inputs: Vec<f32>,
     outputs: Vec<f32>,
 }
 
-struct Call<'a, 'b> {
-    winograd: &'a Winograd,
+struct Call<'a, 'b, M, const TILE: usize, const POINTS: usize> {
+    winograd: &'a Winograd<M, TILE, POINTS>,
     strips: &'a mut [Strip<'b>],
     bias: Option<&'a [f32]>,
     memory: &'a mut Memory,
 }
 
-impl WithSimd for Call<'_, '_> {
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
+    for Call<'_, '_, M, TILE, POINTS>
+{
     type Output = ();
 
     #[inline(always)]
@@ -182,11 +197,11 @@ impl WithSimd for Call<'_, '_> {
         let &Winograd { channels, outputs, size, ref weights, .. } = winograd;
         let across = size[1].div_ceil(TILE);
         let tiles = strips.len() * across;
-        let (inputs, input_step) = planes(&mut memory.inputs, tiles * channels);
+        let (inputs, input_step) = planes::<POINTS>(&mut memory.inputs, tiles * channels);
         for (number, strip) in strips.iter().enumerate() {
             for tile in 0..across {
                 let to = &mut inputs[(number * across + tile) * channels..];
-                winograd.image_of(strip.image).evaluate::<S, Inputs, POINTS>(
+                winograd.image_of(strip.image).evaluate::<S, Inputs<M, TILE>, POINTS, POINTS>(
                     [strip.row, tile * TILE],
                     winograd.before,
                     to,
@@ -195,35 +210,34 @@ impl WithSimd for Call<'_, '_> {
             }
         }
         let group = vectors(S::lanes32()) * S::lanes32();
-        for (first, weights) in
-            (0..outputs).step_by(group).zip(weights.chunks(POINTS * POINTS * (channels * group + PADDING)))
-        {
-            let width = group.min(outputs - first);
-            let (products, product_step) = planes(&mut memory.outputs, tiles * width);
-            for (point, weights) in weights.chunks_exact(channels * width + PADDING).enumerate() {
-                let weights = &weights[..channels * width];
-                let rows = &inputs[point * input_step..][..tiles * channels];
-                product::<S>(rows, channels, weights, &mut products[point * product_step..][..tiles * width]);
+        let (products, product_step) = planes::<POINTS>(&mut memory.outputs, tiles * outputs);
+        let groups = weights.chunks(POINTS * POINTS * (channels * group + PADDING));
+        // A point after the other, so that its inputs stay in the cache while the weights pass by.
+        for point in 0..POINTS * POINTS {
+            let rows = &inputs[point * input_step..][..tiles * channels];
+            let products = products[point * product_step..][..tiles * outputs].chunks_mut(tiles * group);
+            for (weights, products) in groups.clone().zip(products) {
+                let width = products.len() / tiles;
+                let weights = &weights[point * (channels * width + PADDING)..][..channels * width];
+                product::<S>(rows, channels, weights, None, &mut Rows { values: products, step: width });
             }
+        }
+        for first in (0..outputs).step_by(group) {
+            let width = group.min(outputs - first);
             for (number, strip) in strips.iter_mut().enumerate() {
                 for tile in 0..across {
-                    let from = &products[(number * across + tile) * width..];
+                    let from = &products[first * tiles + (number * across + tile) * width..];
                     let columns = tile * TILE..size[1].min((tile + 1) * TILE);
-                    winograd.interpolate::<S>(
-                        from,
-                        product_step,
-                        bias,
-                        first..first + width,
-                        columns,
-                        strip.output,
-                    );
+                    let channels = first..first + width;
+                    winograd.interpolate::<S>(from, product_step, bias, channels, columns, strip.output);
                 }
             }
         }
     }
 }
 
-impl Winograd {
+#[allow(private_bounds, reason = "the methods are this module's own")]
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M, TILE, POINTS> {
     /// The tile of outputs from its values at the points, Aᵀ m A, for some channels and columns.
     #[inline(always)]
     fn interpolate<S: Simd>(
@@ -244,12 +258,15 @@ impl Winograd {
                 for x in 0..POINTS {
                     row[x] = load::<S>(&from[(y * POINTS + x) * step + at..]);
                 }
-                rows[y] = outputs_of_points::<S>(row);
+                rows[y] = M::outputs_of_points::<S>(row);
             }
             let bias = bias.map(|bias| load::<S>(&bias[channel..]));
             for (x, column) in columns.clone().enumerate() {
-                let [a, b, c, d, e, f] = &rows;
-                let values = outputs_of_points::<S>([a[x], b[x], c[x], d[x], e[x], f[x]]);
+                let mut values = [splat::<S>(0.0); POINTS];
+                for y in 0..POINTS {
+                    values[y] = rows[y][x];
+                }
+                let values = M::outputs_of_points::<S>(values);
                 for (value, line) in values.into_iter().zip(strip.chunks_exact_mut(line)) {
                     let value = match bias {
                         Some(bias) => value + bias,

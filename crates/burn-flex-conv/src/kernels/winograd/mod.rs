@@ -14,39 +14,51 @@ use super::geometry::Geometry;
 use super::simd::CHANNELS;
 
 pub(crate) use convolution::Winograd;
+pub(crate) use transform::{Large, Small};
 pub(crate) use weight_gradient::weight_gradient;
-
-/// Rows and columns of a tile's outputs, and of its inputs: as many as there are points.
-const TILE: usize = 4;
-const POINTS: usize = 6;
 
 /// Values between the planes of two points: planes a power of two apart would share few places of a cache.
 const PADDING: usize = 3 * CHANNELS;
 
-/// Whether a convolution is computed so. Depends on its sizes alone, so that the values of an image do not depend on the batch.
-pub(crate) fn takes(geometry: &Geometry) -> bool {
-    let &Geometry { channels, outputs, kernel, stride, before, .. } = geometry;
-    let tiles: usize = geometry.output_size().iter().map(|size| size.div_ceil(TILE)).product();
-    kernel == [3, 3]
-        && stride == [1, 1]
-        && before.iter().all(|before| *before <= 2)
-        && [channels, outputs].iter().all(|count| *count >= FEWEST_CHANNELS && count % CHANNELS == 0)
-        && tiles >= FEWEST_TILES
+/// Tiles of 2 × 2 or of 4 × 4 outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tiles {
+    Small,
+    Large,
 }
 
-/// Whether the weights' gradient is computed so.
-pub(crate) fn takes_weight_gradient(geometry: &Geometry) -> bool {
-    takes(geometry) && geometry.channels.min(geometry.outputs) >= 2 * FEWEST_CHANNELS
+/// The tiles by which a convolution is computed, if it is. Depends on its sizes alone, so that the values of an image do not depend on the
+/// batch.
+pub(crate) fn tiles(geometry: &Geometry) -> Option<Tiles> {
+    let &Geometry { channels, outputs, kernel, stride, before, .. } = geometry;
+    let size = geometry.output_size();
+    let tiles = |side: usize| size.iter().map(|size| size.div_ceil(side)).product::<usize>();
+    let takes = kernel == [3, 3]
+        && stride == [1, 1]
+        && before.iter().all(|before| *before <= 2)
+        && [channels, outputs].iter().all(|count| *count >= FEWEST_CHANNELS && count % CHANNELS == 0);
+    // What large tiles reach beyond the outputs is computed in vain: a fifth at most.
+    let fits = 5 * tiles(4) * 16 <= 6 * size[0] * size[1];
+    match takes {
+        true if fits && tiles(4) >= FEWEST_TILES => Some(Tiles::Large),
+        true if tiles(2) >= FEWEST_TILES => Some(Tiles::Small),
+        _ => None,
+    }
+}
+
+/// The tiles by which the weights' gradient is computed.
+pub(crate) fn weight_gradient_tiles(geometry: &Geometry) -> Option<Tiles> {
+    tiles(geometry).filter(|_| geometry.channels.min(geometry.outputs) >= 2 * FEWEST_CHANNELS)
 }
 
 /// With fewer channels the tiles' transformations take longer than the products that they save.
 const FEWEST_CHANNELS: usize = 32;
 
-/// With fewer tiles in an image the weights, of which there are four times as many at the points, are read too often.
+/// With fewer tiles in an image the weights, of which there are more at the points, are read too often.
 const FEWEST_TILES: usize = 4;
 
 /// Memory for one plane of values for each point, and the values from one plane to the next.
-fn planes(memory: &mut Vec<f32>, values: usize) -> (&mut [f32], usize) {
+fn planes<const POINTS: usize>(memory: &mut Vec<f32>, values: usize) -> (&mut [f32], usize) {
     let step = values + PADDING;
     let length = POINTS * POINTS * step;
     if memory.len() < length {
@@ -98,54 +110,77 @@ mod tests {
         (square(errors) / square(&mut exact.iter().copied())).sqrt()
     }
 
+    fn geometry(
+        [channels, outputs]: [usize; 2],
+        input: [usize; 2],
+        before: [usize; 2],
+        after: [usize; 2],
+    ) -> Geometry {
+        Geometry { channels, outputs, input, kernel: [3, 3], stride: [1, 1], before, after }
+    }
+
     /// The figures that the crate's documentation states.
     #[test]
     fn the_rounding_error_is_three_times_that_of_direct_summation_at_most() {
         for channels in [32, 64, 128, 256] {
-            let geometry = Geometry {
-                channels,
-                outputs: 32,
-                input: [11, 9],
-                kernel: [3, 3],
-                stride: [1, 1],
-                before: [1, 1],
-                after: [1, 1],
-            };
+            let geometry = geometry([channels, 32], [11, 9], [1, 1], [1, 1]);
             let image = values(channels * 11 * 9, 1);
             let weight = values(channels * 32 * 9, 2);
             let exact = exact(&geometry, &image, &weight);
-            let winograd = error(&Winograd::forward(&geometry, &weight).run(&image, None), &exact);
             let direct = forward::forward(&geometry, &weight).run(&image, Format::ChannelsLast, None);
             let direct = error(&direct, &exact);
-            eprintln!("{channels} channels: {winograd:.2e}, direct summation {direct:.2e}");
-            assert!(winograd < 3.0 * direct && winograd < 2e-6);
+            let small = Winograd::<Small, 2, 4>::forward(&geometry, &weight).run(&image, None);
+            let large = Winograd::<Large, 4, 6>::forward(&geometry, &weight).run(&image, None);
+            let [small, large] = [small, large].map(|outputs| error(&outputs, &exact));
+            eprintln!("{channels} channels: {small:.2e}, {large:.2e}, direct summation {direct:.2e}");
+            assert!(small < 1.5 * direct && large < 3.0 * direct && large < 2e-6);
         }
+    }
+
+    #[test]
+    fn tiles_suit_the_sizes() {
+        let tiles = |channels, input| tiles(&geometry(channels, input, [1, 1], [1, 1]));
+        assert_eq!(tiles([64, 64], [8, 8]), Some(Tiles::Large));
+        assert_eq!(tiles([64, 64], [7, 7]), Some(Tiles::Small));
+        assert_eq!(tiles([64, 64], [4, 4]), Some(Tiles::Small));
+        assert_eq!(tiles([64, 64], [2, 2]), None);
+        assert_eq!(tiles([16, 64], [8, 8]), None);
+        assert_eq!(tiles([64, 40], [8, 8]), None);
     }
 
     /// Rectangles, tiles that reach beyond the output, and every padding that there is.
     #[test]
-    fn both_passes_agree_with_direct_summation() {
-        for (before, after, input) in
-            [([1, 1], [1, 1], [8, 8]), ([0, 2], [1, 0], [9, 13]), ([2, 0], [2, 3], [5, 6])]
-        {
-            let geometry =
-                Geometry { channels: 48, outputs: 112, input, kernel: [3, 3], stride: [1, 1], before, after };
-            assert!(takes(&geometry));
+    fn all_passes_agree_with_direct_summation() {
+        agree::<Small, 2, 4>();
+        agree::<Large, 4, 6>();
+    }
+
+    fn agree<M: transform::Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>() {
+        let cases = [([1, 1], [1, 1], [8, 8]), ([0, 2], [1, 0], [9, 13]), ([2, 0], [2, 3], [5, 6])];
+        for (before, after, input) in cases {
+            let geometry = geometry([48, 112], input, before, after);
             let images = values(3 * 48 * input[0] * input[1], 1);
             let weight = values(48 * 112 * 9, 2);
             let bias = values(112, 3);
             let close = |winograd: &[f32], direct: &[f32]| {
                 let direct: Vec<f64> = direct.iter().map(|value| f64::from(*value)).collect();
-                assert!(error(winograd, &direct) < 2e-6, "{geometry:?}");
+                let error = error(winograd, &direct);
+                assert!(error < 2e-6, "{error} {geometry:?}");
             };
             let output = forward::forward(&geometry, &weight).run(&images, Format::ChannelsLast, Some(&bias));
-            close(&Winograd::forward(&geometry, &weight).run(&images, Some(&bias)), &output);
+            close(
+                &Winograd::<M, TILE, POINTS>::forward(&geometry, &weight).run(&images, Some(&bias)),
+                &output,
+            );
             let gradient = input_gradient::input_gradient(&geometry, &weight);
             let gradient = gradient.run(&output, Format::ChannelsLast, None);
-            close(&Winograd::input_gradient(&geometry, &weight).run(&output, None), &gradient);
-            let [images, output] = [&images, &output].map(|values| (&values[..], Format::ChannelsLast));
-            let direct = direct::weight_gradient(&geometry, images, output);
-            close(&weight_gradient(&geometry, images.0, output.0), &direct);
+            close(
+                &Winograd::<M, TILE, POINTS>::input_gradient(&geometry, &weight).run(&output, None),
+                &gradient,
+            );
+            let [x, y] = [&images, &output].map(|values| (&values[..], Format::ChannelsLast));
+            let gradient = direct::weight_gradient(&geometry, x, y);
+            close(&weight_gradient::<M, TILE, POINTS>(&geometry, &images, &output), &gradient);
         }
     }
 }

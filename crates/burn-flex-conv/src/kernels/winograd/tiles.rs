@@ -1,12 +1,11 @@
 //! Tiles of images at the points.
 
 use std::array;
+use std::marker::PhantomData;
 
 use macerator::Simd;
 
-use super::POINTS;
-use super::TILE;
-use super::transform::{gradients_at_points, inputs_at_points};
+use super::transform::Method;
 use crate::kernels::simd::{CHANNELS, Values, load, splat, store};
 
 /// An image with the channels last.
@@ -18,28 +17,30 @@ pub(super) struct Image<'a> {
     pub(super) channels: usize,
 }
 
-/// Tiles of `SIDE` rows and columns.
-pub(super) trait Tile<const SIDE: usize> {
+/// What is computed of a tile of `SIDE` rows and columns: its values at the points, along one axis.
+pub(super) trait Tile<const SIDE: usize, const POINTS: usize> {
     fn at_points<S: Simd>(values: [Values<S>; SIDE]) -> [Values<S>; POINTS];
 }
 
 /// The inputs that the outputs of a tile are computed from: Bᵀ d B.
-pub(super) struct Inputs;
+pub(super) struct Inputs<M, const TILE: usize>(PhantomData<M>);
 
-impl Tile<POINTS> for Inputs {
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Tile<POINTS, POINTS>
+    for Inputs<M, TILE>
+{
     #[inline(always)]
     fn at_points<S: Simd>(values: [Values<S>; POINTS]) -> [Values<S>; POINTS] {
-        inputs_at_points::<S>(values)
+        M::inputs_at_points::<S>(values)
     }
 }
 
 /// The gradients of the outputs of a tile: A y Aᵀ.
-pub(super) struct Gradients;
+pub(super) struct Gradients<M>(PhantomData<M>);
 
-impl Tile<TILE> for Gradients {
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Tile<TILE, POINTS> for Gradients<M> {
     #[inline(always)]
     fn at_points<S: Simd>(values: [Values<S>; TILE]) -> [Values<S>; POINTS] {
-        gradients_at_points::<S>(values)
+        M::gradients_at_points::<S>(values)
     }
 }
 
@@ -47,7 +48,7 @@ impl Image<'_> {
     /// Writes all channels of the tile that begins so many pixels after the zeros `before` the image. `steps` are the values from one
     /// point, and one block of [`CHANNELS`] channels, to the next.
     #[inline(always)]
-    pub(super) fn evaluate<S: Simd, T: Tile<SIDE>, const SIDE: usize>(
+    pub(super) fn evaluate<S: Simd, T: Tile<SIDE, POINTS>, const SIDE: usize, const POINTS: usize>(
         &self,
         [row, column]: [usize; 2],
         before: [usize; 2],

@@ -1,11 +1,13 @@
 //! The weights' gradient: Gᵀ (Σ Bᵀ d B ⊙ A y Aᵀ) G, the sum over all tiles.
 
+use std::marker::PhantomData;
+
 use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::tiles::{Gradients, Image, Inputs};
-use super::transform::weights_of_points;
-use super::{PADDING, POINTS, TILE, planes};
+use super::transform::Method;
+use super::{PADDING, planes};
 use crate::kernels::geometry::Geometry;
 use crate::kernels::planes::Pixel;
 use crate::kernels::product::{accumulate, vectors};
@@ -14,7 +16,12 @@ use crate::kernels::simd::{CHANNELS, lanes, load, splat, store};
 /// The gradient of the weights, `[outputs, channels, 3, 3]`, from images and gradients with the channels last.
 ///
 /// Every sum goes from the first tile to the last, so that it does not depend on the number of threads.
-pub(crate) fn weight_gradient(geometry: &Geometry, images: &[f32], gradients: &[f32]) -> Vec<f32> {
+#[allow(private_bounds, reason = "the methods are this module's own")]
+pub(crate) fn weight_gradient<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>(
+    geometry: &Geometry,
+    images: &[f32],
+    gradients: &[f32],
+) -> Vec<f32> {
     let &Geometry { channels, outputs, .. } = geometry;
     let size = geometry.output_size();
     let group = vectors(lanes()) * lanes();
@@ -36,7 +43,13 @@ pub(crate) fn weight_gradient(geometry: &Geometry, images: &[f32], gradients: &[
     for (round, strips) in strips.chunks(at_once).enumerate() {
         blocks.resize_with(strips.len().div_ceil(together), Block::default);
         blocks.par_iter_mut().zip(strips.par_chunks(together)).for_each(|(block, strips)| {
-            AutoArch::new().dispatch(Evaluation { geometry, across, strips, block });
+            AutoArch::new().dispatch(Evaluation::<M, TILE, POINTS> {
+                method: PhantomData,
+                geometry,
+                across,
+                strips,
+                block,
+            });
         });
         let groups = sums.par_chunks_mut(POINTS * POINTS * (channels * group + PADDING)).enumerate();
         groups.for_each(|(number, sums)| {
@@ -56,7 +69,14 @@ pub(crate) fn weight_gradient(geometry: &Geometry, images: &[f32], gradients: &[
     weights
         .par_chunks_mut(group * channels * 9)
         .zip(sums.par_chunks(POINTS * POINTS * (channels * group + PADDING)))
-        .for_each(|(weights, sums)| AutoArch::new().dispatch(Interpolation { channels, sums, weights }));
+        .for_each(|(weights, sums)| {
+            AutoArch::new().dispatch(Interpolation::<M, TILE, POINTS> {
+                method: PhantomData,
+                channels,
+                sums,
+                weights,
+            })
+        });
     weights
 }
 
@@ -90,24 +110,27 @@ impl Block {
     }
 }
 
-struct Evaluation<'a, 'b> {
+struct Evaluation<'a, 'b, M, const TILE: usize, const POINTS: usize> {
+    method: PhantomData<M>,
     geometry: &'a Geometry,
     across: usize,
     strips: &'a [Strip<'b>],
     block: &'a mut Block,
 }
 
-impl WithSimd for Evaluation<'_, '_> {
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
+    for Evaluation<'_, '_, M, TILE, POINTS>
+{
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { geometry, across, strips, block } = self;
+        let Self { geometry, across, strips, block, .. } = self;
         let &Geometry { channels, outputs, input, before, .. } = geometry;
         let size = geometry.output_size();
         block.tiles = strips.len() * across;
-        let (inputs, input_step) = planes(&mut block.inputs, block.tiles * channels);
-        let (gradients, gradient_step) = planes(&mut block.gradients, block.tiles * outputs);
+        let (inputs, input_step) = planes::<POINTS>(&mut block.inputs, block.tiles * channels);
+        let (gradients, gradient_step) = planes::<POINTS>(&mut block.gradients, block.tiles * outputs);
         for (number, strip) in strips.iter().enumerate() {
             let image = Image { values: strip.image, size: input, channels };
             let gradient = Image { values: strip.gradient, size, channels: outputs };
@@ -115,9 +138,9 @@ impl WithSimd for Evaluation<'_, '_> {
                 let (tile, first) = (number * across + column, [strip.row, column * TILE]);
                 let block = block.tiles * CHANNELS;
                 let to = &mut inputs[tile * CHANNELS..];
-                image.evaluate::<S, Inputs, POINTS>(first, before, to, [input_step, block]);
+                image.evaluate::<S, Inputs<M, TILE>, POINTS, POINTS>(first, before, to, [input_step, block]);
                 let to = &mut gradients[tile * CHANNELS..];
-                gradient.evaluate::<S, Gradients, TILE>(first, [0, 0], to, [gradient_step, block]);
+                gradient.evaluate::<S, Gradients<M>, TILE, POINTS>(first, [0, 0], to, [gradient_step, block]);
             }
         }
     }
@@ -152,18 +175,21 @@ impl WithSimd for Products<'_> {
 }
 
 /// The weights of a group of vectors of outputs.
-struct Interpolation<'a> {
+struct Interpolation<'a, M, const TILE: usize, const POINTS: usize> {
+    method: PhantomData<M>,
     channels: usize,
     sums: &'a [f32],
     weights: &'a mut [f32],
 }
 
-impl WithSimd for Interpolation<'_> {
+impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
+    for Interpolation<'_, M, TILE, POINTS>
+{
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { channels, sums, weights } = self;
+        let Self { channels, sums, weights, .. } = self;
         let width = weights.len() / (channels * 9);
         let plane = channels * width + PADDING;
         for channel in 0..channels {
@@ -174,11 +200,14 @@ impl WithSimd for Interpolation<'_> {
                     for x in 0..POINTS {
                         row[x] = load::<S>(&sums[(y * POINTS + x) * plane + channel * width + output..]);
                     }
-                    rows[y] = weights_of_points::<S>(row);
+                    rows[y] = M::weights_of_points::<S>(row);
                 }
                 for x in 0..3 {
-                    let [a, b, c, d, e, f] = &rows;
-                    let column = weights_of_points::<S>([a[x], b[x], c[x], d[x], e[x], f[x]]);
+                    let mut column = [splat::<S>(0.0); POINTS];
+                    for y in 0..POINTS {
+                        column[y] = rows[y][x];
+                    }
+                    let column = M::weights_of_points::<S>(column);
                     for (y, value) in column.into_iter().enumerate() {
                         let mut lanes = [0.0; CHANNELS];
                         store::<S>(value, &mut lanes);
