@@ -112,11 +112,17 @@ fn kernels_for_many_channels_compute_burns_convolution() {
     let device = Device::flex().autodiff();
     device.seed(0);
     // Winograd's method with both sizes of tiles, and one by one weights.
-    for (kernel, padding, size) in [(3, 1, 8), (3, 1, 4), (3, 0, 9), (1, 0, 5)] {
-        let layer = Conv2dConfig::new([64, 80], [kernel; 2])
+    for (channels, kernel, padding, size) in [
+        ([64, 80], 3, 1, 8),
+        ([64, 80], 3, 1, 4),
+        ([64, 80], 3, 0, 9),
+        ([64, 80], 1, 0, 5),
+        ([144, 208], 1, 0, 9),
+    ] {
+        let layer = Conv2dConfig::new(channels, [kernel; 2])
             .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
             .init(&device);
-        let input = Tensor::random([5, 64, size, size], Distribution::Normal(0.0, 1.0), &device);
+        let input = Tensor::random([5, channels[0], size, size], Distribution::Normal(0.0, 1.0), &device);
         let ours = passes(&layer, &input, conv2d);
         let burns = passes(&layer, &input, Conv2d::forward);
         for (ours, burns) in ours.iter().zip(&burns) {

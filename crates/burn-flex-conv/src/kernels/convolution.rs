@@ -74,16 +74,18 @@ pub(crate) fn weight_gradient(
     (images, image_format): (&[f32], Format),
     (gradients, gradient_format): (&[f32], Format),
 ) -> Vec<f32> {
-    let Some(tiles) = winograd::weight_gradient_tiles(geometry) else {
+    let tiles = winograd::weight_gradient_tiles(geometry);
+    if tiles.is_none() && !pointwise::takes_weight_gradient(geometry) {
         return direct::weight_gradient(geometry, (images, image_format), (gradients, gradient_format));
-    };
+    }
     let area = |size: [usize; 2]| size[0] * size[1];
     let images = channels_last(images, image_format, [geometry.channels, area(geometry.input)]);
     let size = [geometry.outputs, area(geometry.output_size())];
     let gradients = channels_last(gradients, gradient_format, size);
     match tiles {
-        Tiles::Small => winograd::weight_gradient::<Small, 2, 4>(geometry, &images, &gradients),
-        Tiles::Large => winograd::weight_gradient::<Large, 4, 6>(geometry, &images, &gradients),
+        None => pointwise::weight_gradient(geometry, &images, &gradients),
+        Some(Tiles::Small) => winograd::weight_gradient::<Small, 2, 4>(geometry, &images, &gradients),
+        Some(Tiles::Large) => winograd::weight_gradient::<Large, 4, 6>(geometry, &images, &gradients),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Images are copied, a few at a time, into blocks of channels with zeros around ([`planes`]); from there every value is multiplied by
 //! the weights of as many outputs as the registers hold ([`correlation`]). Kernels of three by three weights with many channels take
-//! fewer multiplications ([`winograd`]). Results are channels last.
+//! fewer multiplications ([`winograd`]), and those of one weight are products of matrices ([`pointwise`]). Results are channels last.
 
 mod batch;
 mod convolution;
@@ -14,6 +14,7 @@ mod planes;
 mod pointwise;
 mod product;
 mod simd;
+mod sums;
 mod weight_gradient;
 mod winograd;
 

@@ -4,8 +4,9 @@ use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use super::product::{Rows, product, vectors};
+use super::product::{OutputRows, product, vectors};
 use super::simd::{CHANNELS, lanes};
+use super::sums::{PADDING, ROWS, Rows, Sums};
 
 /// A convolution of stride 1, or its input's gradient.
 pub(crate) struct Pointwise {
@@ -23,6 +24,11 @@ pub(crate) fn takes(geometry: &Geometry) -> bool {
     [kernel, stride] == [[1, 1]; 2]
         && [before, after] == [[0, 0]; 2]
         && [channels, outputs].iter().all(|count| count % CHANNELS == 0)
+}
+
+/// Whether the weights' gradient is computed so: with fewer channels the copies take longer than what they save.
+pub(crate) fn takes_weight_gradient(geometry: &Geometry) -> bool {
+    takes(geometry) && geometry.channels.min(geometry.outputs) >= 128
 }
 
 /// Pixels for which the weights are read once: a multiple of the rows that are multiplied at once.
@@ -101,8 +107,49 @@ impl WithSimd for Call<'_> {
         let group = vectors(S::lanes32()) * S::lanes32();
         for (first, weights) in (0..step).step_by(group).zip(weights.chunks(channels * group)) {
             let bias = self.bias.map(|bias| &bias[first..]);
-            let mut rows = Rows { values: &mut self.outputs[first..], step };
+            let mut rows = OutputRows { values: &mut self.outputs[first..], step };
             product::<S>(self.pixels, channels, weights, bias, &mut rows);
+        }
+    }
+}
+
+/// The gradient of the weights, `[outputs, channels]`, from pixels and gradients with the channels last.
+///
+/// Every sum goes from the first pixel to the last, so that it does not depend on the number of threads.
+pub(crate) fn weight_gradient(geometry: &Geometry, pixels: &[f32], gradients: &[f32]) -> Vec<f32> {
+    let &Geometry { channels, outputs, .. } = geometry;
+    let mut sums = Sums::new([channels, outputs], 1);
+    let at_once = sums.rows_at_once().next_multiple_of(ROWS);
+    let mut rows: Vec<Rows> = Vec::new();
+    for (pixels, gradients) in pixels.chunks(at_once * channels).zip(gradients.chunks(at_once * outputs)) {
+        rows.resize_with((pixels.len() / channels).div_ceil(ROWS), Rows::default);
+        rows.par_iter_mut()
+            .zip(pixels.par_chunks(ROWS * channels).zip(gradients.par_chunks(ROWS * outputs)))
+            .for_each(|(rows, (pixels, gradients))| {
+                rows.count = pixels.len() / channels;
+                in_blocks(pixels, channels, &mut rows.inputs);
+                in_blocks(gradients, outputs, &mut rows.gradients);
+            });
+        sums.add(&rows);
+    }
+    sums.weights(channels, |sums, weights| {
+        let sums = &sums[..sums.len() - PADDING];
+        let width = sums.len() / channels;
+        for (output, weights) in weights.chunks_exact_mut(channels).enumerate() {
+            weights.iter_mut().zip(sums[output..].iter().step_by(width)).for_each(|(to, from)| *to = *from);
+        }
+    })
+}
+
+/// Pixels as `[block of channels][pixel][channel]`, in memory that is used again.
+fn in_blocks(pixels: &[f32], channels: usize, blocks: &mut Vec<f32>) {
+    if blocks.len() < pixels.len() {
+        blocks.resize(pixels.len(), 0.0);
+    }
+    let count = pixels.len() / channels;
+    for (block, to) in blocks.chunks_exact_mut(count * CHANNELS).enumerate().take(channels / CHANNELS) {
+        for (to, pixel) in to.chunks_exact_mut(CHANNELS).zip(pixels.chunks_exact(channels)) {
+            to.copy_from_slice(&pixel[block * CHANNELS..][..CHANNELS]);
         }
     }
 }

@@ -12,8 +12,8 @@ pub(crate) fn vectors(lanes: usize) -> usize {
     if lanes < CHANNELS { 2 } else { 4 }
 }
 
-/// Rows of outputs, so many values apart, of which a product writes the first few vectors.
-pub(crate) struct Rows<'a> {
+/// OutputRows of outputs, so many values apart, of which a product writes the first few vectors.
+pub(crate) struct OutputRows<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) step: usize,
 }
@@ -28,7 +28,7 @@ pub(crate) fn product<S: Simd>(
     depth: usize,
     weights: &[f32],
     bias: Option<&[f32]>,
-    out: &mut Rows,
+    out: &mut OutputRows,
 ) {
     match (weights.len() / (depth * S::lanes32()), S::lanes32() < CHANNELS) {
         (1, _) => blocks::<S, 12, 4, 1>(rows, depth, weights, bias, out),
@@ -47,7 +47,7 @@ fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
     depth: usize,
     weights: &[f32],
     bias: Option<&[f32]>,
-    out: &mut Rows,
+    out: &mut OutputRows,
 ) {
     let mut first = [splat::<S>(0.0); VECTORS];
     if let Some(bias) = bias {
@@ -57,7 +57,8 @@ fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
     }
     let (mut row, count) = (0, rows.len() / depth);
     while row < count {
-        let (rows, out) = (&rows[row * depth..], Rows { values: &mut out.values[row * out.step..], ..*out });
+        let (rows, out) =
+            (&rows[row * depth..], OutputRows { values: &mut out.values[row * out.step..], ..*out });
         row += match count - row {
             left if left >= MANY => block::<S, MANY, VECTORS>(rows, depth, weights, first, out),
             left if left >= FEW => block::<S, FEW, VECTORS>(rows, depth, weights, first, out),
@@ -73,7 +74,7 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     depth: usize,
     weights: &[f32],
     first: [Values<S>; VECTORS],
-    out: Rows,
+    out: OutputRows,
 ) -> usize {
     let lanes = S::lanes32();
     let rows: [&[f32]; ROWS] = array::from_fn(|row| &rows[row * depth..][..depth]);

@@ -6,13 +6,14 @@ use std::ops::Range;
 use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::planes;
 use super::tiles::{Image, Inputs};
 use super::transform::Method;
-use super::{PADDING, planes};
 use crate::kernels::correlation::Weights;
 use crate::kernels::geometry::Geometry;
-use crate::kernels::product::{Rows, product, vectors};
+use crate::kernels::product::{OutputRows, product, vectors};
 use crate::kernels::simd::{CHANNELS, lanes, load, splat, store};
+use crate::kernels::sums::PADDING;
 
 /// Tiles for which the weights are read once: a multiple of the rows that are multiplied at once.
 const TOGETHER: usize = 48;
@@ -25,7 +26,7 @@ pub(crate) struct Winograd<M, const TILE: usize, const POINTS: usize> {
     /// Height and width of the input and of the output.
     input: [usize; 2],
     size: [usize; 2],
-    /// Rows and columns of zeros before the input.
+    /// OutputRows and columns of zeros before the input.
     before: [usize; 2],
     /// The weights at the points, `[group of vectors][point][channel][vector][lane]` with [`PADDING`] after each point.
     weights: Vec<f32>,
@@ -219,7 +220,13 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
             for (weights, products) in groups.clone().zip(products) {
                 let width = products.len() / tiles;
                 let weights = &weights[point * (channels * width + PADDING)..][..channels * width];
-                product::<S>(rows, channels, weights, None, &mut Rows { values: products, step: width });
+                product::<S>(
+                    rows,
+                    channels,
+                    weights,
+                    None,
+                    &mut OutputRows { values: products, step: width },
+                );
             }
         }
         for first in (0..outputs).step_by(group) {

@@ -12,13 +12,11 @@ mod weight_gradient;
 
 use super::geometry::Geometry;
 use super::simd::CHANNELS;
+use super::sums::PADDING;
 
 pub(crate) use convolution::Winograd;
 pub(crate) use transform::{Large, Small};
 pub(crate) use weight_gradient::weight_gradient;
-
-/// Values between the planes of two points: planes a power of two apart would share few places of a cache.
-const PADDING: usize = 3 * CHANNELS;
 
 /// Tiles of 2 × 2 or of 4 × 4 outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,12 @@ use std::marker::PhantomData;
 use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::planes;
 use super::tiles::{Gradients, Image, Inputs};
 use super::transform::Method;
-use super::{PADDING, planes};
 use crate::kernels::geometry::Geometry;
-use crate::kernels::planes::Pixel;
-use crate::kernels::product::{accumulate, vectors};
-use crate::kernels::simd::{CHANNELS, lanes, load, splat, store};
+use crate::kernels::simd::{CHANNELS, load, splat, store};
+use crate::kernels::sums::{PADDING, ROWS, Rows, Sums};
 
 /// The gradient of the weights, `[outputs, channels, 3, 3]`, from images and gradients with the channels last.
 ///
@@ -24,8 +23,7 @@ pub(crate) fn weight_gradient<M: Method<TILE, POINTS>, const TILE: usize, const 
 ) -> Vec<f32> {
     let &Geometry { channels, outputs, .. } = geometry;
     let size = geometry.output_size();
-    let group = vectors(lanes()) * lanes();
-    let mut sums = vec![0.0; POINTS * POINTS * (channels * outputs + PADDING * outputs.div_ceil(group))];
+    let mut sums = Sums::new([channels, outputs], POINTS * POINTS);
     let across = size[1].div_ceil(TILE);
     let images = images.chunks_exact(channels * geometry.input[0] * geometry.input[1]);
     let gradients = gradients.chunks_exact(outputs * size[0] * size[1]);
@@ -35,57 +33,29 @@ pub(crate) fn weight_gradient<M: Method<TILE, POINTS>, const TILE: usize, const 
             (0..size[0]).step_by(TILE).map(move |row| Strip { image, gradient, row })
         })
         .collect();
-    let of_strip = POINTS * POINTS * across * (channels + outputs) * size_of::<f32>();
     let threads = rayon::current_num_threads();
-    let at_once = (ROUND.max(2 * size_of_val(&*sums)) / of_strip).max(threads);
-    let together = (TOGETHER.div_ceil(across)).min(at_once.min(strips.len()).div_ceil(threads)).max(1);
-    let mut blocks: Vec<Block> = Vec::new();
-    for (round, strips) in strips.chunks(at_once).enumerate() {
-        blocks.resize_with(strips.len().div_ceil(together), Block::default);
-        blocks.par_iter_mut().zip(strips.par_chunks(together)).for_each(|(block, strips)| {
+    let at_once = (sums.rows_at_once() / across).max(threads);
+    let together = (ROWS.div_ceil(across)).min(at_once.min(strips.len()).div_ceil(threads)).max(1);
+    let mut tiles: Vec<Rows> = Vec::new();
+    for strips in strips.chunks(at_once) {
+        tiles.resize_with(strips.len().div_ceil(together), Rows::default);
+        tiles.par_iter_mut().zip(strips.par_chunks(together)).for_each(|(tiles, strips)| {
+            let method = PhantomData;
             AutoArch::new().dispatch(Evaluation::<M, TILE, POINTS> {
-                method: PhantomData,
+                method,
                 geometry,
                 across,
                 strips,
-                block,
+                tiles,
             });
         });
-        let groups = sums.par_chunks_mut(POINTS * POINTS * (channels * group + PADDING)).enumerate();
-        groups.for_each(|(number, sums)| {
-            let first = number * group;
-            let width = group.min(outputs - first);
-            sums.par_chunks_mut(channels * width + PADDING).enumerate().for_each(|(point, sums)| {
-                let sums = &mut sums[..channels * width];
-                if round == 0 {
-                    // Written before it is read, so that the system need not map every page of new memory twice.
-                    sums.fill(0.0);
-                }
-                AutoArch::new().dispatch(Products { geometry, blocks: &blocks, point, first, width, sums });
-            });
-        });
+        sums.add(&tiles);
     }
-    let mut weights = vec![0.0; outputs * channels * 9];
-    weights
-        .par_chunks_mut(group * channels * 9)
-        .zip(sums.par_chunks(POINTS * POINTS * (channels * group + PADDING)))
-        .for_each(|(weights, sums)| {
-            AutoArch::new().dispatch(Interpolation::<M, TILE, POINTS> {
-                method: PhantomData,
-                channels,
-                sums,
-                weights,
-            })
-        });
-    weights
+    sums.weights(9 * channels, |sums, weights| {
+        let method = PhantomData;
+        AutoArch::new().dispatch(Interpolation::<M, TILE, POINTS> { method, channels, sums, weights });
+    })
 }
-
-/// Bytes of tiles at the points that are computed before they are multiplied: they stay in the cache that the cores share. More where
-/// there are so many sums that reading and writing these would take longer.
-const ROUND: usize = 16 * 1024 * 1024;
-
-/// Tiles that are multiplied with what stays in a core's first cache.
-const TOGETHER: usize = 128;
 
 /// A row of tiles of an image and its output's gradient.
 struct Strip<'a> {
@@ -94,28 +64,12 @@ struct Strip<'a> {
     row: usize,
 }
 
-/// Tiles at the points, `[point][block of channels][tile][channel]`.
-#[derive(Default)]
-struct Block {
-    tiles: usize,
-    inputs: Vec<f32>,
-    gradients: Vec<f32>,
-}
-
-impl Block {
-    /// What there is of one point.
-    fn plane<'a>(&self, memory: &'a [f32], channels: usize, point: usize) -> &'a [Pixel] {
-        let values = self.tiles * channels;
-        memory[point * (values + PADDING)..][..values].as_chunks().0
-    }
-}
-
 struct Evaluation<'a, 'b, M, const TILE: usize, const POINTS: usize> {
     method: PhantomData<M>,
     geometry: &'a Geometry,
     across: usize,
     strips: &'a [Strip<'b>],
-    block: &'a mut Block,
+    tiles: &'a mut Rows,
 }
 
 impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
@@ -125,50 +79,22 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { geometry, across, strips, block, .. } = self;
+        let Self { geometry, across, strips, tiles, .. } = self;
         let &Geometry { channels, outputs, input, before, .. } = geometry;
         let size = geometry.output_size();
-        block.tiles = strips.len() * across;
-        let (inputs, input_step) = planes::<POINTS>(&mut block.inputs, block.tiles * channels);
-        let (gradients, gradient_step) = planes::<POINTS>(&mut block.gradients, block.tiles * outputs);
+        tiles.count = strips.len() * across;
+        let (inputs, input_step) = planes::<POINTS>(&mut tiles.inputs, tiles.count * channels);
+        let (gradients, gradient_step) = planes::<POINTS>(&mut tiles.gradients, tiles.count * outputs);
         for (number, strip) in strips.iter().enumerate() {
             let image = Image { values: strip.image, size: input, channels };
             let gradient = Image { values: strip.gradient, size, channels: outputs };
             for column in 0..across {
                 let (tile, first) = (number * across + column, [strip.row, column * TILE]);
-                let block = block.tiles * CHANNELS;
+                let block = tiles.count * CHANNELS;
                 let to = &mut inputs[tile * CHANNELS..];
                 image.evaluate::<S, Inputs<M, TILE>, POINTS, POINTS>(first, before, to, [input_step, block]);
                 let to = &mut gradients[tile * CHANNELS..];
                 gradient.evaluate::<S, Gradients<M>, TILE, POINTS>(first, [0, 0], to, [gradient_step, block]);
-            }
-        }
-    }
-}
-
-/// The sums of one point for a group of vectors, `[channel][vector][lane]`.
-struct Products<'a> {
-    geometry: &'a Geometry,
-    blocks: &'a [Block],
-    point: usize,
-    first: usize,
-    width: usize,
-    sums: &'a mut [f32],
-}
-
-impl WithSimd for Products<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self) {
-        let &Geometry { channels, outputs, .. } = self.geometry;
-        for block in self.blocks {
-            let inputs = block.plane(&block.inputs, channels, self.point);
-            let gradients = block.plane(&block.gradients, outputs, self.point);
-            let gradients = &gradients[self.first / CHANNELS * block.tiles..];
-            let sums = self.sums.chunks_exact_mut(CHANNELS * self.width);
-            for (inputs, sums) in inputs.chunks_exact(block.tiles).zip(sums) {
-                accumulate::<S>(inputs, gradients, self.first % CHANNELS, sums, self.width);
             }
         }
     }

@@ -1,0 +1,133 @@
+//! Sums of products of all pairs of an input's and an output's channel, at one or several points: what weights' gradients are.
+
+use macerator::{AutoArch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::planes::Pixel;
+use super::product::{accumulate, vectors};
+use super::simd::{CHANNELS, lanes};
+
+/// Values between the planes of two points: planes a power of two apart would share few places of a cache.
+pub(crate) const PADDING: usize = 3 * CHANNELS;
+
+/// Rows that are multiplied with what stays in a core's first cache.
+pub(crate) const ROWS: usize = 128;
+
+/// Both factors for some rows, `[point][block of channels][row][channel]` with [`PADDING`] after each point.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) count: usize,
+    pub(crate) inputs: Vec<f32>,
+    pub(crate) gradients: Vec<f32>,
+}
+
+/// The sums, `[group of vectors][point][channel][vector][lane]` with [`PADDING`] after each point.
+pub(crate) struct Sums {
+    channels: usize,
+    outputs: usize,
+    points: usize,
+    values: Vec<f32>,
+    is_empty: bool,
+}
+
+impl Sums {
+    /// Multiples of [`CHANNELS`] of channels and outputs.
+    pub(crate) fn new([channels, outputs]: [usize; 2], points: usize) -> Self {
+        let padding = PADDING * outputs.div_ceil(group());
+        let values = vec![0.0; points * (channels * outputs + padding)];
+        Self { channels, outputs, points, values, is_empty: true }
+    }
+
+    /// Rows of both factors that are made before they are multiplied: as many as stay in the cache that the cores share, and more where
+    /// there are so many sums that reading and writing these would take longer.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        const BYTES: usize = 16 * 1024 * 1024;
+        let of_row = self.points * (self.channels + self.outputs) * size_of::<f32>();
+        (BYTES.max(2 * size_of_val(&*self.values)) / of_row).max(1)
+    }
+
+    /// Adds some rows. Every sum goes from the first row to the last, so that it does not depend on the number of threads.
+    pub(crate) fn add(&mut self, rows: &[Rows]) {
+        let Self { channels, outputs, points, is_empty, .. } = *self;
+        // Jobs for the threads. In one of them all channels meet the gradients of some rows while these are in the first cache.
+        const JOBS: usize = 16;
+        let parts = JOBS.div_ceil(points * outputs.div_ceil(group()));
+        let blocks = (channels / CHANNELS).div_ceil(parts);
+        let groups = self.values.par_chunks_mut(points * (channels * group() + PADDING)).enumerate();
+        groups.for_each(|(number, sums)| {
+            let first = number * group();
+            let width = group().min(outputs - first);
+            sums.par_chunks_mut(channels * width + PADDING).enumerate().for_each(|(point, sums)| {
+                let parts = sums[..channels * width].par_chunks_mut(blocks * CHANNELS * width).enumerate();
+                parts.for_each(|(part, sums)| {
+                    if is_empty {
+                        // Written before it is read, so that the system need not map every page of new memory twice.
+                        sums.fill(0.0);
+                    }
+                    let (sizes, block) = ([channels, outputs], part * blocks);
+                    AutoArch::new().dispatch(Products { rows, sizes, point, block, first, width, sums });
+                });
+            });
+        });
+        self.is_empty = false;
+    }
+
+    /// Calls a function with the sums of every group of outputs and the part of the weights, of so many values for an output, that belongs
+    /// to them.
+    pub(crate) fn weights(
+        &self,
+        values_of_output: usize,
+        write: impl Fn(&[f32], &mut [f32]) + Sync + Send,
+    ) -> Vec<f32> {
+        let mut weights = vec![0.0; self.outputs * values_of_output];
+        weights
+            .par_chunks_mut(group() * values_of_output)
+            .zip(self.values.par_chunks(self.points * (self.channels * group() + PADDING)))
+            .for_each(|(weights, sums)| write(sums, weights));
+        weights
+    }
+}
+
+/// Outputs that are summed together.
+fn group() -> usize {
+    vectors(lanes()) * lanes()
+}
+
+/// The sums of a point for the channels from a block on and for a group of outputs.
+struct Products<'a> {
+    rows: &'a [Rows],
+    /// Channels and outputs.
+    sizes: [usize; 2],
+    point: usize,
+    block: usize,
+    /// The first output of the group, and how many there are.
+    first: usize,
+    width: usize,
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self) {
+        let [channels, outputs] = self.sizes;
+        for rows in self.rows {
+            let inputs = rows.plane(&rows.inputs, channels, self.point);
+            let gradients = rows.plane(&rows.gradients, outputs, self.point);
+            let gradients = &gradients[self.first / CHANNELS * rows.count..];
+            let sums = self.sums.chunks_exact_mut(CHANNELS * self.width);
+            for (inputs, sums) in inputs.chunks_exact(rows.count).skip(self.block).zip(sums) {
+                accumulate::<S>(inputs, gradients, self.first % CHANNELS, sums, self.width);
+            }
+        }
+    }
+}
+
+impl Rows {
+    /// What there is of one point.
+    fn plane<'a>(&self, memory: &'a [f32], channels: usize, point: usize) -> &'a [Pixel] {
+        let values = self.count * channels;
+        memory[point * (values + PADDING)..][..values].as_chunks().0
+    }
+}
