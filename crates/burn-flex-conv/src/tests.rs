@@ -25,17 +25,32 @@ struct Case {
     bias: bool,
 }
 
+fn pair<T: Clone>(of: T) -> [T; 2] {
+    [of.clone(), of]
+}
+
+/// Few channels and kernels of all sizes.
 fn case() -> impl Strategy<Value = Case> {
-    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
-    (
-        1..4usize,
-        pair(1..40),
-        pair(1..6),
-        pair(1..4),
-        [0..3usize, 0..3, 0..3, 0..3],
-        pair(1..20),
-        any::<bool>(),
-    )
+    case_of(pair(1..40usize), pair(1..6usize), 3, 20)
+}
+
+/// Many channels and the kernels that have methods of their own.
+fn case_of_many_channels() -> impl Strategy<Value = Case> {
+    let channels = pair(prop::sample::select(vec![32, 48, 64, 80, 128]));
+    prop::sample::select(vec![1usize, 3])
+        .prop_flat_map(move |kernel| case_of(channels.clone(), pair(Just(kernel)), 4, 14))
+}
+
+fn case_of(
+    channels: [impl Strategy<Value = usize>; 2],
+    kernel: [impl Strategy<Value = usize>; 2],
+    padding: usize,
+    size: usize,
+) -> impl Strategy<Value = Case> {
+    // Most layers have a stride of 1.
+    let stride = pair(prop_oneof![3 => Just(1), 1 => 2..4usize]);
+    let padding = [0..padding, 0..padding, 0..padding, 0..padding];
+    (1..4usize, channels, kernel, stride, padding, pair(1..size), any::<bool>())
         .prop_filter("the kernel fits", |(_, _, kernel, _, padding, size, _)| {
             size[0] + padding[0] + padding[2] >= kernel[0] && size[1] + padding[1] + padding[3] >= kernel[1]
         })
@@ -81,59 +96,55 @@ fn passes(
     found
 }
 
+/// Both of Burn's convolution and ours on a case, whose input is channels last if so asked.
+fn agrees(case: &Case, is_channels_last: bool, tolerance: f32) -> Result<(), TestCaseError> {
+    let device = Device::flex().autodiff();
+    device.seed(0);
+    let layer = layer(case, &device);
+    let [height, width] = case.size;
+    let mut input = Tensor::random(
+        [case.samples, case.channels[0], height, width],
+        Distribution::Normal(0.0, 1.0),
+        &device,
+    );
+    if is_channels_last {
+        input =
+            Tensor::<4>::from_data(input.permute([0, 2, 3, 1]).into_data(), &device).permute([0, 3, 1, 2]);
+    }
+    prop_assert!(op::options(&layer, &input).is_some());
+    let ours = passes(&layer, &input, conv2d);
+    let burns = passes(&layer, &input, Conv2d::forward);
+    prop_assert_eq!(ours.len(), burns.len());
+    for (ours, burns) in ours.iter().zip(&burns) {
+        prop_assert_eq!(ours.len(), burns.len());
+        let scale = burns.iter().fold(1f32, |most, value| most.max(value.abs()));
+        for (a, b) in ours.iter().zip(burns) {
+            prop_assert!((a - b).abs() <= tolerance * scale, "{} is not {}", a, b);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn the_kernel_computes_burns_convolution(case in case()) {
-        let device = Device::flex().autodiff();
-        device.seed(0);
-        let layer = layer(&case, &device);
-        let [height, width] = case.size;
-        let shape = [case.samples, case.channels[0], height, width];
-        let input = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        prop_assert!(op::options(&layer, &input).is_some());
-        let ours = passes(&layer, &input, conv2d);
-        let burns = passes(&layer, &input, Conv2d::forward);
-        prop_assert_eq!(ours.len(), burns.len());
-        for (ours, burns) in ours.iter().zip(&burns) {
-            prop_assert_eq!(ours.len(), burns.len());
-            // At most 250 summands of size 1, and rounding of 6e-8 for each.
-            let scale = burns.iter().fold(1f32, |most, value| most.max(value.abs()));
-            for (a, b) in ours.iter().zip(burns) {
-                prop_assert!((a - b).abs() <= 1e-5 * scale, "{} is not {}", a, b);
-            }
-        }
+        // At most 250 summands of size 1, and rounding of 6e-8 for each.
+        agrees(&case, false, 1e-5)?;
+    }
+
+    #[test]
+    fn kernels_for_many_channels_compute_burns_convolution(case in case_of_many_channels(), last in any::<bool>()) {
+        // At most 1152 summands, and tiles with four times the rounding of direct summation in the worst place.
+        agrees(&case, last, 3e-5)?;
     }
 }
 
-#[test]
-fn kernels_for_many_channels_compute_burns_convolution() {
-    let device = Device::flex().autodiff();
-    device.seed(0);
-    // Winograd's method with both sizes of tiles, and one by one weights.
-    for (channels, kernel, padding, size) in [
-        ([64, 80], 3, 1, 8),
-        ([64, 80], 3, 1, 4),
-        ([64, 80], 3, 0, 9),
-        ([64, 80], 1, 0, 5),
-        ([144, 208], 1, 0, 9),
-    ] {
-        let layer = Conv2dConfig::new(channels, [kernel; 2])
-            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-            .init(&device);
-        let input = Tensor::random([5, channels[0], size, size], Distribution::Normal(0.0, 1.0), &device);
-        let ours = passes(&layer, &input, conv2d);
-        let burns = passes(&layer, &input, Conv2d::forward);
-        for (ours, burns) in ours.iter().zip(&burns) {
-            let scale = burns.iter().fold(1f32, |most, value| most.max(value.abs()));
-            for (a, b) in ours.iter().zip(burns) {
-                // Sums of at most 720 products, with four times the rounding of direct summation in the worst place.
-                assert!((a - b).abs() <= 2e-5 * scale, "{a} is not {b}");
-            }
-        }
-    }
-}
+/// Layers of every method, with the size of their images: small and large tiles that reach beyond the outputs, products of matrices, direct
+/// summation.
+const LAYERS: [([usize; 2], usize, usize); 4] =
+    [([64, 80], 3, 7), ([64, 80], 3, 13), ([144, 208], 1, 9), ([20, 40], 3, 11)];
 
 #[test]
 fn what_the_kernel_does_not_take_is_burns() {
@@ -178,12 +189,12 @@ fn orders_of_outputs_and_gradients() {
 #[test]
 fn an_empty_batch_has_no_outputs_and_gradients_of_zero() {
     let device = Device::flex().autodiff();
-    for [channels, outputs] in [[3, 5], [64, 80]] {
-        let layer = Conv2dConfig::new([channels, outputs], [3, 3]).init(&device);
+    for ([channels, outputs], kernel, size) in LAYERS {
+        let layer = Conv2dConfig::new([channels, outputs], [kernel; 2]).init(&device);
         let [output, input, weight, bias] =
-            passes(&layer, &Tensor::zeros([0, channels, 9, 9], &device), conv2d).try_into().unwrap();
+            passes(&layer, &Tensor::zeros([0, channels, size, size], &device), conv2d).try_into().unwrap();
         assert_eq!((output.len(), input.len()), (0, 0));
-        assert_eq!((weight, bias), (vec![0.0; 9 * channels * outputs], vec![0.0; outputs]));
+        assert_eq!((weight, bias), (vec![0.0; kernel * kernel * channels * outputs], vec![0.0; outputs]));
     }
 }
 
@@ -191,9 +202,9 @@ fn an_empty_batch_has_no_outputs_and_gradients_of_zero() {
 fn values_do_not_depend_on_the_number_of_threads() {
     let device = Device::flex().autodiff();
     device.seed(0);
-    for channels in [[20, 40], [64, 80]] {
-        let layer = Conv2dConfig::new(channels, [3, 3]).init(&device);
-        let input = Tensor::random([37, channels[0], 9, 11], Distribution::Normal(0.0, 1.0), &device);
+    for (channels, kernel, size) in LAYERS {
+        let layer = Conv2dConfig::new(channels, [kernel; 2]).init(&device);
+        let input = Tensor::random([37, channels[0], size, size], Distribution::Normal(0.0, 1.0), &device);
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| passes(&layer, &input, conv2d))
@@ -204,20 +215,27 @@ fn values_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn values_do_not_depend_on_the_batch() {
-    let device = Device::flex();
+    let device = Device::flex().autodiff();
     device.seed(0);
-    for config in [
-        Conv2dConfig::new([3, 5], [4, 4]).with_stride([2, 2]),
-        Conv2dConfig::new([64, 32], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)),
-        Conv2dConfig::new([64, 32], [1, 1]),
-    ] {
+    let strided = Conv2dConfig::new([3, 5], [4, 4]).with_stride([2, 2]);
+    let layers =
+        LAYERS.map(|(channels, kernel, size)| (Conv2dConfig::new(channels, [kernel; 2]), channels[0], size));
+    for (config, channels, size) in layers.into_iter().chain([(strided, 3, 12)]) {
         let layer = config.init(&device);
-        let shape = [9, layer.weight.dims()[1], 12, 13];
-        let input = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        let whole = conv2d(&layer, input.clone());
+        let input = Tensor::<4>::random([9, channels, size, size], Distribution::Normal(0.0, 1.0), &device);
+        // Output and the input's gradient, under the square of the outputs.
+        let passes = |input: Tensor<4>| {
+            let input = input.require_grad();
+            let output = conv2d(&layer, input.clone());
+            let gradients = output.clone().powi_scalar(2).sum().backward();
+            [output.inner(), input.grad(&gradients).unwrap()]
+        };
+        let whole = passes(input.clone());
         for sample in 0..9 {
-            let alone = conv2d(&layer, input.clone().narrow(0, sample, 1));
-            assert_eq!(alone.to_data(), whole.clone().narrow(0, sample, 1).to_data());
+            let alone = passes(input.clone().narrow(0, sample, 1).detach());
+            for (alone, whole) in alone.into_iter().zip(&whole) {
+                assert_eq!(alone.into_data(), whole.clone().narrow(0, sample, 1).into_data());
+            }
         }
     }
 }

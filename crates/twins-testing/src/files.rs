@@ -1,9 +1,12 @@
+use std::env;
 use std::path::{Path, PathBuf};
 
-/// The root folder of the repository.
+/// The root folder of the repository: that of the package whose tests Cargo runs, or where this crate was compiled if they run without
+/// Cargo. Several checkouts may share a folder of compiled crates, so that this one need not have been compiled where the tests are.
 pub fn repository() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).expect("this crate is two folders below the root").to_owned()
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&here).ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    root.expect("the root of the workspace has a Cargo.lock").to_owned()
 }
 
 /// The program of an example of the root package, which `cargo test --workspace` and `cargo build --examples` build.
@@ -12,7 +15,7 @@ pub fn repository() -> PathBuf {
 ///
 /// If it was not built.
 pub fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a running program has a path");
+    let test = env::current_exe().expect("a running program has a path");
     let folder = test.parent().and_then(Path::parent).expect("tests are in a folder of the profile's");
     let program = folder.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
     assert!(
@@ -30,7 +33,7 @@ pub fn example(name: &str) -> PathBuf {
 ///
 /// If the variable is set and the file is missing.
 pub fn shared(file: &str) -> Option<PathBuf> {
-    let Some(root) = std::env::var_os("TWINS_SHARED") else {
+    let Some(root) = env::var_os("TWINS_SHARED") else {
         eprintln!("skipped: TWINS_SHARED is not set, so {file} cannot be read");
         return None;
     };

@@ -11,6 +11,31 @@ use super::winograd::{self, Large, Small, Tiles, Winograd};
 use super::{forward, input_gradient, weight_gradient as direct};
 use crate::format::Format;
 
+/// How a convolution is computed.
+enum Method {
+    Direct,
+    Pointwise,
+    Winograd(Tiles),
+}
+
+/// The method for the outputs and the input's gradient.
+fn method(geometry: &Geometry) -> Method {
+    match winograd::tiles(geometry) {
+        Some(tiles) => Method::Winograd(tiles),
+        None if pointwise::takes(geometry) => Method::Pointwise,
+        None => Method::Direct,
+    }
+}
+
+/// The method for the weights' gradient.
+fn weight_gradient_method(geometry: &Geometry) -> Method {
+    match winograd::weight_gradient_tiles(geometry) {
+        Some(tiles) => Method::Winograd(tiles),
+        None if pointwise::takes_weight_gradient(geometry) => Method::Pointwise,
+        None => Method::Direct,
+    }
+}
+
 pub(crate) enum Convolution {
     Direct(Outputs),
     Pointwise(Pointwise),
@@ -21,39 +46,32 @@ pub(crate) enum Convolution {
 impl Convolution {
     /// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
-        match winograd::tiles(geometry) {
-            None if pointwise::takes(geometry) => Self::Pointwise(Pointwise::forward(geometry, weight)),
-            None => Self::Direct(forward::forward(geometry, weight)),
-            Some(Tiles::Small) => Self::SmallTiles(Winograd::forward(geometry, weight)),
-            Some(Tiles::Large) => Self::LargeTiles(Winograd::forward(geometry, weight)),
+        match method(geometry) {
+            Method::Direct => Self::Direct(forward::forward(geometry, weight)),
+            Method::Pointwise => Self::Pointwise(Pointwise::forward(geometry, weight)),
+            Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::forward(geometry, weight)),
+            Method::Winograd(Tiles::Large) => Self::LargeTiles(Winograd::forward(geometry, weight)),
         }
     }
 
     /// The gradient of its input.
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
-        match winograd::tiles(geometry) {
-            None if pointwise::takes(geometry) => {
-                Self::Pointwise(Pointwise::input_gradient(geometry, weight))
-            }
-            None => Self::Direct(input_gradient::input_gradient(geometry, weight)),
-            Some(Tiles::Small) => Self::SmallTiles(Winograd::input_gradient(geometry, weight)),
-            Some(Tiles::Large) => Self::LargeTiles(Winograd::input_gradient(geometry, weight)),
+        match method(geometry) {
+            Method::Direct => Self::Direct(input_gradient::input_gradient(geometry, weight)),
+            Method::Pointwise => Self::Pointwise(Pointwise::input_gradient(geometry, weight)),
+            Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::input_gradient(geometry, weight)),
+            Method::Winograd(Tiles::Large) => Self::LargeTiles(Winograd::input_gradient(geometry, weight)),
         }
     }
 
     /// The outputs for some images, channels last. An image's values do not depend on the others, nor on the number of threads.
     pub(crate) fn run(&self, images: &[f32], format: Format, bias: Option<&[f32]>) -> Vec<f32> {
+        let last = |image| channels_last(images, format, image);
         match self {
             Self::Direct(outputs) => outputs.run(images, format, bias),
-            Self::Pointwise(pointwise) => {
-                pointwise.run(&channels_last(images, format, pointwise.image()), bias)
-            }
-            Self::SmallTiles(winograd) => {
-                winograd.run(&channels_last(images, format, winograd.image()), bias)
-            }
-            Self::LargeTiles(winograd) => {
-                winograd.run(&channels_last(images, format, winograd.image()), bias)
-            }
+            Self::Pointwise(pointwise) => pointwise.run(&last(pointwise.image()), bias),
+            Self::SmallTiles(winograd) => winograd.run(&last(winograd.image()), bias),
+            Self::LargeTiles(winograd) => winograd.run(&last(winograd.image()), bias),
         }
     }
 
@@ -74,22 +92,30 @@ pub(crate) fn weight_gradient(
     (images, image_format): (&[f32], Format),
     (gradients, gradient_format): (&[f32], Format),
 ) -> Vec<f32> {
-    let tiles = winograd::weight_gradient_tiles(geometry);
-    if tiles.is_none() && !pointwise::takes_weight_gradient(geometry) {
-        return direct::weight_gradient(geometry, (images, image_format), (gradients, gradient_format));
-    }
     let area = |size: [usize; 2]| size[0] * size[1];
-    let images = channels_last(images, image_format, [geometry.channels, area(geometry.input)]);
-    let size = [geometry.outputs, area(geometry.output_size())];
-    let gradients = channels_last(gradients, gradient_format, size);
-    match tiles {
-        None => pointwise::weight_gradient(geometry, &images, &gradients),
-        Some(Tiles::Small) => winograd::weight_gradient::<Small, 2, 4>(geometry, &images, &gradients),
-        Some(Tiles::Large) => winograd::weight_gradient::<Large, 4, 6>(geometry, &images, &gradients),
+    let image = [geometry.channels, area(geometry.input)];
+    let gradient = [geometry.outputs, area(geometry.output_size())];
+    let last =
+        || (channels_last(images, image_format, image), channels_last(gradients, gradient_format, gradient));
+    match weight_gradient_method(geometry) {
+        Method::Direct => {
+            direct::weight_gradient(geometry, (images, image_format), (gradients, gradient_format))
+        }
+        Method::Pointwise => {
+            let (images, gradients) = last();
+            pointwise::weight_gradient(geometry, &images, &gradients)
+        }
+        Method::Winograd(tiles) => {
+            let (images, gradients) = last();
+            match tiles {
+                Tiles::Small => winograd::weight_gradient::<Small, 2, 4>(geometry, &images, &gradients),
+                Tiles::Large => winograd::weight_gradient::<Large, 4, 6>(geometry, &images, &gradients),
+            }
+        }
     }
 }
 
-/// Images of so many channels and pixels with the channels last.
+/// The images, of so many channels and pixels, with the channels last; copied unless they already are.
 fn channels_last(images: &[f32], format: Format, [channels, pixels]: [usize; 2]) -> Cow<'_, [f32]> {
     if format == Format::ChannelsLast {
         return images.into();

@@ -4,7 +4,7 @@ use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use super::product::{OutputRows, product, vectors};
+use super::product::{OutputRows, group, product};
 use super::simd::{CHANNELS, lanes};
 use super::sums::{PADDING, ROWS, Rows, Sums};
 
@@ -18,7 +18,7 @@ pub(crate) struct Pointwise {
     weights: Vec<f32>,
 }
 
-/// Whether a convolution is computed so.
+/// Whether a convolution of these sizes is computed by this module.
 pub(crate) fn takes(geometry: &Geometry) -> bool {
     let &Geometry { channels, outputs, kernel, stride, before, after, .. } = geometry;
     [kernel, stride] == [[1, 1]; 2]
@@ -26,7 +26,7 @@ pub(crate) fn takes(geometry: &Geometry) -> bool {
         && [channels, outputs].iter().all(|count| count % CHANNELS == 0)
 }
 
-/// Whether the weights' gradient is computed so: with fewer channels the copies take longer than what they save.
+/// Whether its weights' gradient is: with fewer channels the copies take longer than what they save.
 pub(crate) fn takes_weight_gradient(geometry: &Geometry) -> bool {
     takes(geometry) && geometry.channels.min(geometry.outputs) >= 128
 }
@@ -76,7 +76,7 @@ impl Pointwise {
 
 /// The weights of all channels and outputs; `steps` are the values from one output, and from one channel, to the next.
 fn packed([channels, outputs]: [usize; 2], weight: &[f32], steps: [usize; 2]) -> Vec<f32> {
-    let group = vectors(lanes()) * lanes();
+    let group = group(lanes());
     let mut packed = vec![0.0; channels * outputs];
     packed.par_chunks_mut(channels * group).enumerate().for_each(|(number, packed)| {
         let width = packed.len() / channels;
@@ -104,7 +104,7 @@ impl WithSimd for Call<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
         let &Pointwise { channels, outputs: step, ref weights, .. } = self.pointwise;
-        let group = vectors(S::lanes32()) * S::lanes32();
+        let group = group(S::lanes32());
         for (first, weights) in (0..step).step_by(group).zip(weights.chunks(channels * group)) {
             let bias = self.bias.map(|bias| &bias[first..]);
             let mut rows = OutputRows { values: &mut self.outputs[first..], step };

@@ -7,18 +7,18 @@ use macerator::Simd;
 use super::planes::Pixel;
 use super::simd::{CHANNELS, Values, load, splat, store};
 
-/// Vectors of outputs that are summed at once: as many as leave registers for several rows.
-pub(crate) fn vectors(lanes: usize) -> usize {
-    if lanes < CHANNELS { 2 } else { 4 }
+/// Outputs that are summed at once: as many vectors as leave registers for several rows.
+pub(crate) fn group(lanes: usize) -> usize {
+    if lanes < CHANNELS { 2 * lanes } else { 4 * lanes }
 }
 
-/// OutputRows of outputs, so many values apart, of which a product writes the first few vectors.
+/// Rows of outputs, of which a product writes the first few vectors; `step` is the number of values from one row to the next.
 pub(crate) struct OutputRows<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) step: usize,
 }
 
-/// `out[row][output] = bias[output] + Σ_c rows[row][c] · weights[c][output]` for one to [`vectors`] vectors of outputs.
+/// `out[row][output] = bias[output] + Σ_c rows[row][c] · weights[c][output]` for at most a [`group`] of outputs, in whole vectors.
 ///
 /// `rows` is `[row][depth]`, `weights` `[depth][outputs]`. Every sum goes from the first `c` to the last, so that the values of a row do
 /// not depend on the other rows.
@@ -79,6 +79,7 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     let lanes = S::lanes32();
     let rows: [&[f32]; ROWS] = array::from_fn(|row| &rows[row * depth..][..depth]);
     let mut sums = [first; ROWS];
+    // `take` tells the compiler that `at` is inside the rows.
     for (at, weights) in weights.chunks_exact(VECTORS * lanes).enumerate().take(depth) {
         let mut factors = [splat::<S>(0.0); VECTORS];
         for vector in 0..VECTORS {
@@ -100,82 +101,83 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     ROWS
 }
 
-/// `sums[row][output] += Σ_t rows[t][row] · weights[t][output]`, for [`CHANNELS`] rows and `width` outputs, which are one to [`vectors`]
-/// vectors.
+/// `sums[channel][output] += Σ_t inputs[t][channel] · gradients[t][output]`, for [`CHANNELS`] channels and `width` outputs: at most a
+/// [`group`], in whole vectors.
 ///
-/// `weights` begins with the outputs' block and goes on with the next ones, `count` pixels each, of which the first vector stands at
-/// `lane`. Every sum goes from the first `t` to the last.
+/// `gradients` starts at the outputs' first block of channels. Every block has as many pixels as `inputs`, and the first vector starts at
+/// `lane` of its pixels. Every sum goes from the first `t` to the last.
 #[inline(always)]
 pub(crate) fn accumulate<S: Simd>(
-    rows: &[Pixel],
-    weights: &[Pixel],
+    inputs: &[Pixel],
+    gradients: &[Pixel],
     lane: usize,
     sums: &mut [f32],
     width: usize,
 ) {
     match (width / S::lanes32(), S::lanes32() < CHANNELS) {
-        (1, _) => sum_blocks::<S, 16, 16, 1>(rows, weights, lane, sums),
-        (2, true) => sum_blocks::<S, 6, 4, 2>(rows, weights, lane, sums),
-        (2, false) => sum_blocks::<S, 8, 8, 2>(rows, weights, lane, sums),
-        (3, _) => sum_blocks::<S, 8, 8, 3>(rows, weights, lane, sums),
-        (4, _) => sum_blocks::<S, 6, 4, 4>(rows, weights, lane, sums),
+        (1, _) => accumulate_blocks::<S, 16, 16, 1>(inputs, gradients, lane, sums),
+        (2, true) => accumulate_blocks::<S, 6, 4, 2>(inputs, gradients, lane, sums),
+        (2, false) => accumulate_blocks::<S, 8, 8, 2>(inputs, gradients, lane, sums),
+        (3, _) => accumulate_blocks::<S, 8, 8, 3>(inputs, gradients, lane, sums),
+        (4, _) => accumulate_blocks::<S, 6, 4, 4>(inputs, gradients, lane, sums),
         (vectors, _) => unreachable!("{vectors} vectors of outputs"),
     }
 }
 
-/// `MANY` rows at a time, and `FEW` in the end.
+/// `MANY` channels at a time, and `FEW` in the end.
 #[inline(always)]
-fn sum_blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
-    rows: &[Pixel],
-    weights: &[Pixel],
+fn accumulate_blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
+    inputs: &[Pixel],
+    gradients: &[Pixel],
     lane: usize,
     sums: &mut [f32],
 ) {
-    let weights: [(&[Pixel], usize); VECTORS] = array::from_fn(|vector| {
+    const { assert!(CHANNELS % MANY % FEW == 0) };
+    let gradients: [(&[Pixel], usize); VECTORS] = array::from_fn(|vector| {
         let lane = lane + vector * S::lanes32();
-        (&weights[lane / CHANNELS * rows.len()..][..rows.len()], lane % CHANNELS)
+        (&gradients[lane / CHANNELS * inputs.len()..][..inputs.len()], lane % CHANNELS)
     });
-    let mut row = 0;
-    while row < CHANNELS {
-        let sums = &mut sums[row * VECTORS * S::lanes32()..];
-        row += match CHANNELS - row {
-            left if left >= MANY => sum_block::<S, MANY, VECTORS>(rows, row, weights, sums),
-            _ => sum_block::<S, FEW, VECTORS>(rows, row, weights, sums),
+    let mut channel = 0;
+    while channel < CHANNELS {
+        let sums = &mut sums[channel * VECTORS * S::lanes32()..];
+        channel += match CHANNELS - channel {
+            left if left >= MANY => accumulate_block::<S, MANY, VECTORS>(inputs, channel, gradients, sums),
+            _ => accumulate_block::<S, FEW, VECTORS>(inputs, channel, gradients, sums),
         };
     }
 }
 
-/// `ROWS` rows from the `first` on; returns how many these are.
+/// So many channels from the `first` on; returns how many these are.
 #[inline(always)]
-fn sum_block<S: Simd, const ROWS: usize, const VECTORS: usize>(
-    rows: &[Pixel],
+fn accumulate_block<S: Simd, const CHANNELS_AT_ONCE: usize, const VECTORS: usize>(
+    inputs: &[Pixel],
     first: usize,
-    weights: [(&[Pixel], usize); VECTORS],
+    gradients: [(&[Pixel], usize); VECTORS],
     to: &mut [f32],
 ) -> usize {
     let lanes = S::lanes32();
-    let mut sums = [[splat::<S>(0.0); VECTORS]; ROWS];
-    for row in 0..ROWS {
+    let mut sums = [[splat::<S>(0.0); VECTORS]; CHANNELS_AT_ONCE];
+    for channel in 0..CHANNELS_AT_ONCE {
         for vector in 0..VECTORS {
-            sums[row][vector] = load::<S>(&to[(row * VECTORS + vector) * lanes..]);
+            sums[channel][vector] = load::<S>(&to[(channel * VECTORS + vector) * lanes..]);
         }
     }
-    for (at, rows) in rows.iter().enumerate() {
-        let rows = &rows[first..][..ROWS];
+    for (at, input) in inputs.iter().enumerate() {
+        let input = &input[first..][..CHANNELS_AT_ONCE];
         let mut factors = [splat::<S>(0.0); VECTORS];
         for vector in 0..VECTORS {
-            let (weights, lane) = weights[vector];
-            factors[vector] = load::<S>(&weights[at][lane..]);
+            let (gradients, lane) = gradients[vector];
+            factors[vector] = load::<S>(&gradients[at][lane..]);
         }
-        for row in 0..ROWS {
-            let value = splat::<S>(rows[row]);
+        for channel in 0..CHANNELS_AT_ONCE {
+            let value = splat::<S>(input[channel]);
             for vector in 0..VECTORS {
-                sums[row][vector] = factors[vector].mul_add(value, sums[row][vector]);
+                sums[channel][vector] = factors[vector].mul_add(value, sums[channel][vector]);
             }
         }
     }
     for (to, sum) in to.chunks_exact_mut(lanes).zip(sums.as_flattened()) {
         store::<S>(*sum, to);
     }
-    ROWS
+    CHANNELS_AT_ONCE
 }

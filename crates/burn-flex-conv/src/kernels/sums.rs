@@ -4,10 +4,10 @@ use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::planes::Pixel;
-use super::product::{accumulate, vectors};
+use super::product::{self, accumulate};
 use super::simd::{CHANNELS, lanes};
 
-/// Values between the planes of two points: planes a power of two apart would share few places of a cache.
+/// Values between the planes of two points: planes a power of two apart would fall into the same few sets of a cache.
 pub(crate) const PADDING: usize = 3 * CHANNELS;
 
 /// Rows that are multiplied with what stays in a core's first cache.
@@ -72,8 +72,8 @@ impl Sums {
         self.is_empty = false;
     }
 
-    /// Calls a function with the sums of every group of outputs and the part of the weights, of so many values for an output, that belongs
-    /// to them.
+    /// The weights, `values_of_output` for each output: `write` gets the sums of a group of outputs and the part of the weights that they
+    /// make up.
     pub(crate) fn weights(
         &self,
         values_of_output: usize,
@@ -90,7 +90,7 @@ impl Sums {
 
 /// Outputs that are summed together.
 fn group() -> usize {
-    vectors(lanes()) * lanes()
+    product::group(lanes())
 }
 
 /// The sums of a point for the channels from a block on and for a group of outputs.
@@ -129,5 +129,62 @@ impl Rows {
     fn plane<'a>(&self, memory: &'a [f32], channels: usize, point: usize) -> &'a [Pixel] {
         let values = self.count * channels;
         memory[point * (values + PADDING)..][..values].as_chunks().0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: [usize; 2] = [48, 112];
+    const POINTS: usize = 2;
+
+    /// A factor of small whole numbers, whose sums are exact.
+    fn factor(point: usize, row: usize, channel: usize) -> f32 {
+        ((7 * point + 5 * row + 3 * channel) % 11) as f32 - 5.0
+    }
+
+    /// Writes rows over what is there; what stands beyond them must not be read.
+    fn write(rows: &mut Rows, first: usize, count: usize) {
+        rows.count = count;
+        for (memory, channels) in [(&mut rows.inputs, SIZES[0]), (&mut rows.gradients, SIZES[1])] {
+            let plane = count * channels + PADDING;
+            memory.fill(f32::NAN);
+            memory.resize(memory.len().max(POINTS * plane), f32::NAN);
+            for point in 0..POINTS {
+                for (channel, row) in
+                    (0..channels).flat_map(|channel| (0..count).map(move |row| (channel, row)))
+                {
+                    let at = (channel / CHANNELS * count + row) * CHANNELS + channel % CHANNELS;
+                    memory[point * plane + at] = factor(point, first + row, channel);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_come_in_parts_are_all_summed() {
+        let mut sums = Sums::new(SIZES, POINTS);
+        let mut rows = [Rows::default(), Rows::default()];
+        write(&mut rows[0], 0, 5);
+        write(&mut rows[1], 5, 3);
+        sums.add(&rows);
+        write(&mut rows[0], 8, 2);
+        sums.add(&rows[..1]);
+        let [channels, outputs] = SIZES;
+        let found = sums.weights(channels * POINTS, |sums, weights| {
+            let plane = sums.len() / POINTS;
+            let width = (plane - PADDING) / channels;
+            for (at, weight) in weights.iter_mut().enumerate() {
+                let [output, channel, point] = [at / POINTS / channels, at / POINTS % channels, at % POINTS];
+                *weight = sums[point * plane + channel * width + output];
+            }
+        });
+        assert_eq!(found.len(), outputs * channels * POINTS);
+        for (at, found) in found.into_iter().enumerate() {
+            let [output, channel, point] = [at / POINTS / channels, at / POINTS % channels, at % POINTS];
+            let sum: f32 = (0..10).map(|row| factor(point, row, channel) * factor(point, row, output)).sum();
+            assert_eq!(found, sum, "{output} {channel} {point}");
+        }
     }
 }

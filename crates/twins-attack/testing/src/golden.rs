@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -25,8 +23,8 @@ impl Golden {
 
     /// The values of another file that belong to the same network and images.
     pub fn open(name: &str, device: Device) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .with_file_name(format!("tests/golden/{name}/{name}.safetensors"));
+        let folder = twins_testing::repository().join("crates/twins-attack/tests/golden").join(name);
+        let path = folder.join(name).with_extension("safetensors");
         Self { bytes: std::fs::read(path).unwrap(), device }
     }
 

@@ -11,11 +11,11 @@ use super::tiles::{Image, Inputs};
 use super::transform::Method;
 use crate::kernels::correlation::Weights;
 use crate::kernels::geometry::Geometry;
-use crate::kernels::product::{OutputRows, product, vectors};
+use crate::kernels::product::{OutputRows, group, product};
 use crate::kernels::simd::{CHANNELS, lanes, load, splat, store};
 use crate::kernels::sums::PADDING;
 
-/// Tiles for which the weights are read once: a multiple of the rows that are multiplied at once.
+/// Tiles for which the weights are read once, about: whole rows of tiles are taken.
 const TOGETHER: usize = 48;
 
 /// A convolution of stride 1, or its input's gradient.
@@ -26,13 +26,12 @@ pub(crate) struct Winograd<M, const TILE: usize, const POINTS: usize> {
     /// Height and width of the input and of the output.
     input: [usize; 2],
     size: [usize; 2],
-    /// OutputRows and columns of zeros before the input.
+    /// Rows and columns of zeros before the input.
     before: [usize; 2],
     /// The weights at the points, `[group of vectors][point][channel][vector][lane]` with [`PADDING`] after each point.
     weights: Vec<f32>,
 }
 
-#[allow(private_bounds, reason = "the methods are this module's own")]
 impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M, TILE, POINTS> {
     /// The convolution with these weights, `[outputs, channels, 3, 3]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
@@ -68,7 +67,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
 
     /// Bytes of the weights.
     pub(crate) fn bytes(&self) -> usize {
-        self.weights.len() * size_of::<f32>()
+        size_of_val(&*self.weights)
     }
 
     /// The outputs for some images, both with the channels last. Values do not depend on the number of threads or of images.
@@ -100,7 +99,7 @@ fn at_points<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>(
     weights: Weights,
     first: usize,
 ) -> Vec<f32> {
-    let group = vectors(lanes()) * lanes();
+    let group = group(lanes());
     let mut packed = vec![0.0; POINTS * POINTS * (channels * outputs + PADDING * outputs.div_ceil(group))];
     packed.par_chunks_mut(POINTS * POINTS * (channels * group + PADDING)).enumerate().for_each(
         |(number, packed)| {
@@ -145,11 +144,11 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
                     let mut row = [splat::<S>(0.0); 3];
                     for x in 0..3 {
                         let start = start.wrapping_add_signed((3 * y + x) as isize * weights.column);
-                        let mut lanes = [0.0; CHANNELS];
-                        for (lane, value) in lanes.iter_mut().enumerate().take(S::lanes32()) {
+                        let mut values = [0.0; CHANNELS];
+                        for (lane, value) in values.iter_mut().enumerate().take(S::lanes32()) {
                             *value = weights.values[start + lane * weights.output];
                         }
-                        row[x] = load::<S>(&lanes);
+                        row[x] = load::<S>(&values);
                     }
                     rows[y] = M::weights_at_points::<S>(row);
                 }
@@ -210,7 +209,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
                 );
             }
         }
-        let group = vectors(S::lanes32()) * S::lanes32();
+        let group = group(S::lanes32());
         let (products, product_step) = planes::<POINTS>(&mut memory.outputs, tiles * outputs);
         let groups = weights.chunks(POINTS * POINTS * (channels * group + PADDING));
         // A point after the other, so that its inputs stay in the cache while the weights pass by.
@@ -243,7 +242,6 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
     }
 }
 
-#[allow(private_bounds, reason = "the methods are this module's own")]
 impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M, TILE, POINTS> {
     /// The tile of outputs from its values at the points, Aᵀ m A, for some channels and columns.
     #[inline(always)]

@@ -45,8 +45,8 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Tile<TILE,
 }
 
 impl Image<'_> {
-    /// Writes all channels of the tile that begins so many pixels after the zeros `before` the image. `steps` are the values from one
-    /// point, and one block of [`CHANNELS`] channels, to the next.
+    /// Writes all channels of the tile whose first pixel is `[row, column]` of the image with `before` rows and columns of zeros in front.
+    /// `steps` are the values from one point, and from one block of [`CHANNELS`] channels, to the next.
     #[inline(always)]
     pub(super) fn evaluate<S: Simd, T: Tile<SIDE, POINTS>, const SIDE: usize, const POINTS: usize>(
         &self,

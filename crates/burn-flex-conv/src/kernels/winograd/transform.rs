@@ -4,8 +4,8 @@ use macerator::Simd;
 
 use crate::kernels::simd::{Values, splat};
 
-/// A method: `TILE` outputs along an axis from as many values at `POINTS` points, `TILE + 2`.
-pub(super) trait Method<const TILE: usize, const POINTS: usize>: Send + Sync {
+/// A method: `TILE` outputs along an axis, from values at `POINTS` = `TILE` + 2 points.
+pub(crate) trait Method<const TILE: usize, const POINTS: usize>: Send + Sync {
     /// Three weights at the points: the rows of G.
     fn weights_at_points<S: Simd>(weights: [Values<S>; 3]) -> [Values<S>; POINTS];
 
@@ -62,7 +62,7 @@ pub(crate) struct Large;
 const NEAR: f32 = 0.75;
 const FAR: f32 = 1.5;
 
-/// The factors by which weights at `±NEAR` and `±FAR`, and at 0, are divided.
+/// What weights at `±NEAR`, at `±FAR` and at 0 are multiplied by.
 const NEAR_SCALE: f32 = 0.5 / (NEAR * NEAR * (NEAR * NEAR - FAR * FAR));
 const FAR_SCALE: f32 = 0.5 / (FAR * FAR * (FAR * FAR - NEAR * NEAR));
 const ZERO_SCALE: f32 = 1.0 / (NEAR * NEAR * FAR * FAR);

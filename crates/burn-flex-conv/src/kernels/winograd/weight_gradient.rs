@@ -15,7 +15,6 @@ use crate::kernels::sums::{PADDING, ROWS, Rows, Sums};
 /// The gradient of the weights, `[outputs, channels, 3, 3]`, from images and gradients with the channels last.
 ///
 /// Every sum goes from the first tile to the last, so that it does not depend on the number of threads.
-#[allow(private_bounds, reason = "the methods are this module's own")]
 pub(crate) fn weight_gradient<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>(
     geometry: &Geometry,
     images: &[f32],
@@ -135,9 +134,9 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
                     }
                     let column = M::weights_of_points::<S>(column);
                     for (y, value) in column.into_iter().enumerate() {
-                        let mut lanes = [0.0; CHANNELS];
-                        store::<S>(value, &mut lanes);
-                        for (lane, value) in lanes.into_iter().enumerate().take(S::lanes32()) {
+                        let mut values = [0.0; CHANNELS];
+                        store::<S>(value, &mut values);
+                        for (lane, value) in values.into_iter().enumerate().take(S::lanes32()) {
                             weights[((output + lane) * channels + channel) * 9 + 3 * y + x] = value;
                         }
                     }
