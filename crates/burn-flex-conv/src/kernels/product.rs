@@ -69,6 +69,7 @@ fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
 
 /// The first `ROWS` rows; returns how many these are.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "through iterators the sums would go to memory and back")]
 fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     rows: &[f32],
     depth: usize,
@@ -132,7 +133,7 @@ fn accumulate_blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS
     lane: usize,
     sums: &mut [f32],
 ) {
-    const { assert!(CHANNELS % MANY % FEW == 0) };
+    const { assert!((CHANNELS % MANY).is_multiple_of(FEW)) };
     let gradients: [(&[Pixel], usize); VECTORS] = array::from_fn(|vector| {
         let lane = lane + vector * S::lanes32();
         (&gradients[lane / CHANNELS * inputs.len()..][..inputs.len()], lane % CHANNELS)

@@ -140,17 +140,17 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
             for output in (0..width).step_by(S::lanes32()) {
                 let start = first + channel * weights.channel + output * weights.output;
                 let mut rows = [[splat::<S>(0.0); POINTS]; 3];
-                for y in 0..3 {
+                for (y, row_at_points) in rows.iter_mut().enumerate() {
                     let mut row = [splat::<S>(0.0); 3];
-                    for x in 0..3 {
+                    for (x, at) in row.iter_mut().enumerate() {
                         let start = start.wrapping_add_signed((3 * y + x) as isize * weights.column);
                         let mut values = [0.0; CHANNELS];
                         for (lane, value) in values.iter_mut().enumerate().take(S::lanes32()) {
                             *value = weights.values[start + lane * weights.output];
                         }
-                        row[x] = load::<S>(&values);
+                        *at = load::<S>(&values);
                     }
-                    rows[y] = M::weights_at_points::<S>(row);
+                    *row_at_points = M::weights_at_points::<S>(row);
                 }
                 for x in 0..POINTS {
                     let values = M::weights_at_points::<S>([rows[0][x], rows[1][x], rows[2][x]]);
