@@ -120,11 +120,16 @@ fn channels_last(images: &[f32], format: Format, [channels, pixels]: [usize; 2])
     if format == Format::ChannelsLast {
         return images.into();
     }
+    // Pixels at a time, so that the lines of the cache that are written are full before others are.
+    const TOGETHER: usize = 16;
     let mut last = vec![0.0; images.len()];
     let image = channels * pixels;
     last.par_chunks_exact_mut(image).zip(images.par_chunks_exact(image)).for_each(|(last, image)| {
-        for (pixel, last) in last.chunks_exact_mut(channels).enumerate() {
-            last.iter_mut().zip(image[pixel..].iter().step_by(pixels)).for_each(|(to, from)| *to = *from);
+        for (number, last) in last.chunks_mut(TOGETHER * channels).enumerate() {
+            for (channel, plane) in image.chunks_exact(pixels).enumerate() {
+                let to = last[channel..].iter_mut().step_by(channels);
+                to.zip(&plane[number * TOGETHER..]).for_each(|(to, from)| *to = *from);
+            }
         }
     });
     last.into()
