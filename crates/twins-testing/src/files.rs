@@ -17,7 +17,7 @@ pub fn repository() -> PathBuf {
 pub fn example(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
     let folder = test.parent().and_then(Path::parent).expect("tests are in a folder of the profile's");
-    let program = folder.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    let program = folder.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION);
     assert!(
         program.exists(),
         "{} is missing: run `cargo build --release --examples` first",
