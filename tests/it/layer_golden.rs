@@ -52,8 +52,8 @@ struct Golden {
 
 impl Golden {
     fn read() -> Self {
-        let bytes =
-            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/layer/layer.safetensors")).unwrap();
+        let file = twins_testing::repository().join("tests/golden/layer/layer.safetensors");
+        let bytes = std::fs::read(file).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let settings = header.metadata().clone().unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();

@@ -1,7 +1,6 @@
 //! The minimum-norm attacks on the real adversarially trained MNIST network, sample by sample against the references
 //! (see `tests/golden/mnist_minimum_norm/README.md`).
 
-use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
@@ -10,14 +9,14 @@ use burn_twins::attack::{
 };
 use burn_twins::models::Net;
 use safetensors::SafeTensors;
-use twins_testing::shared;
+use twins_testing::{repository, shared};
 
 use crate::robust_mnist::{load, victim};
 
 /// The distances that the reference found on the 200 images; infinite where it found nothing.
 fn reference(case: &str) -> Vec<f32> {
-    let file = "golden/mnist_minimum_norm/mnist_minimum_norm.safetensors";
-    let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let file = "tests/golden/mnist_minimum_norm/mnist_minimum_norm.safetensors";
+    let bytes = std::fs::read(repository().join(file)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let words = file.tensor(case).unwrap().data().as_chunks::<4>().0;
     words.iter().map(|word| f32::from_le_bytes(*word)).collect()

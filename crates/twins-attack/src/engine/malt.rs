@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn scores_and_orders_are_those_of_the_reference() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/minimum_norm/minimum_norm.safetensors");
-        let bytes = std::fs::read(path).unwrap();
+        let folder = twins_testing::repository().join("crates/twins-attack/tests/golden/minimum_norm");
+        let bytes = std::fs::read(folder.join("minimum_norm.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let words = |name: &str| file.tensor(name).unwrap().data().as_chunks::<4>().0.to_vec();
         let values = |name: &str| words(name).into_iter().map(f32::from_le_bytes).collect::<Vec<_>>();

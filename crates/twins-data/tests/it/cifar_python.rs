@@ -6,7 +6,7 @@ use burn_dataset::Dataset;
 use twins_data::{CifarDataset, CifarVariant, DataError, DataSource, ImageDataset, Part, PickleFault};
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cifar_python")
+    twins_testing::repository().join("crates/twins-data/tests/golden/cifar_python")
 }
 
 /// The generator's image of that number.

@@ -1,13 +1,11 @@
 //! JPEG decoding against Pillow; `golden/jpeg` says how the files were made.
 
-use std::path::Path;
-
 use burn_dataset::Dataset;
 use twins_data::FolderDataset;
 
 #[test]
 fn jpeg_is_decoded_as_by_pillow() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/jpeg");
+    let golden = twins_testing::repository().join("crates/twins-data/tests/golden/jpeg");
     let open = |folder: &str| FolderDataset::open(golden.join(folder)).unwrap();
     let (decoded, expected) = (open("encoded"), open("decoded"));
     assert_eq!(decoded.len(), 5);

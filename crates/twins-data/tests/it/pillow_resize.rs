@@ -1,13 +1,11 @@
 //! Resizing and cropping against Pillow; `golden/pillow_resize` says how the images were made.
 
-use std::path::Path;
-
 use burn_dataset::Dataset;
 use twins_data::{FolderConfig, FolderDataset, Framing};
 
 #[test]
 fn resizing_and_cropping_agree_with_pillow() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pillow_resize");
+    let golden = twins_testing::repository().join("crates/twins-data/tests/golden/pillow_resize");
     for (resize, crop) in [(32, 28), (256, 224)] {
         let framing = Framing::ResizeCrop { resize, crop };
         let input = golden.join(format!("input_{resize}_{crop}"));

@@ -24,7 +24,7 @@ use crate::network::upsample::upsample_nearest;
 
 /// A path below `tests/golden`.
 pub(crate) fn golden(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+    twins_testing::repository().join("crates/twins-models/tests/golden").join(path)
 }
 
 fn stages(sizes: &[(usize, usize, usize)]) -> Vec<Stage> {

@@ -15,7 +15,8 @@ enum Case {
     Split,
 }
 
-/// A result and the size that its rounding errors are measured against, beside its own.
+/// A result, and the size of the terms it is a sum of: where they cancel, rounding errors are
+/// small against the terms, not against the result.
 #[derive(Debug, Clone, PartialEq)]
 struct Values {
     name: &'static str,
@@ -96,14 +97,14 @@ impl Problem {
         let read = |data: TensorData| data.convert_dtype(DType::F64).try_into_vec::<f64>().expect("floats");
         let values = |name, tensor, size| Values { name, values: read(tensor), size };
         let mut all = vec![
-            values("output", output.into_data(), 1e-3),
-            values("input", input.grad(&gradients).expect("tracked").into_data(), 1e-3),
+            values("output", output.into_data(), 1.0),
+            values("input", input.grad(&gradients).expect("tracked").into_data(), 1.0),
         ];
         all.extend(
-            residual.map(|r| values("residual", r.grad(&gradients).expect("tracked").into_data(), 1e-3)),
+            residual.map(|r| values("residual", r.grad(&gradients).expect("tracked").into_data(), 1.0)),
         );
-        all.extend(moments.into_iter().flatten().map(|t| values("moment", t.into_data(), 1e-3)));
-        // Sums of products of either sign: of what is added up, most cancels.
+        all.extend(moments.into_iter().flatten().map(|t| values("moment", t.into_data(), 1.0)));
+        // Sums of many products of either sign.
         let terms = (self.input.len() / self.dims[1]) as f64;
         let affine = [gamma_f, beta_f, gamma, beta].map(|t| t.grad(&gradients));
         all.extend(affine.into_iter().flatten().map(|t| values("affine", t.into_data(), terms.sqrt())));

@@ -1,7 +1,5 @@
 //! The update rule against the authors' code (see `tests/golden/minimum_norm/README.md`).
 
-use std::path::Path;
-
 use safetensors::SafeTensors;
 
 use super::attack::Descent;
@@ -13,7 +11,7 @@ use crate::norms::threat_model::ThreatModel;
 const ROW: usize = 360;
 
 fn values(file: &str, name: &str) -> Vec<f32> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let folder = twins_testing::repository().join("crates/twins-attack/tests/golden").join(file);
     let bytes = std::fs::read(folder.join(format!("{file}.safetensors"))).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let words = file.tensor(name).unwrap().data().as_chunks::<4>().0;

@@ -21,8 +21,11 @@ struct Golden {
 
 impl Golden {
     fn read(norm: Norm, size: &str) -> Self {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/square/square.safetensors");
-        Self { bytes: std::fs::read(path).unwrap(), case: format!("{norm}_{size}") }
+        let path = "crates/twins-attack/tests/golden/square/square.safetensors";
+        Self {
+            bytes: std::fs::read(twins_testing::repository().join(path)).unwrap(),
+            case: format!("{norm}_{size}"),
+        }
     }
 
     fn words(&self, name: &str) -> Vec<[u8; 4]> {
