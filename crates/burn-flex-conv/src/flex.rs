@@ -6,9 +6,9 @@ use burn::tensor::Shape;
 use burn::tensor::ops::ConvOptions;
 
 use crate::format::{
-    Format, channels_last, contiguous, dims, format, from_channels_last, ordered, tensor, values,
+    Format, channels_last, contiguous, dims, format, from_channels_last, ordered, tensor, values, values_mut,
 };
-use crate::kernels::{self, Geometry};
+use crate::kernels::{self, Addend, Geometry};
 use crate::op::ConvKernels;
 use crate::packed::{Pass, packed};
 
@@ -24,9 +24,10 @@ impl ConvKernels for Flex {
         let geometry = geometry([channels, height, width], dims(&weight), options);
         let bias = bias.map(contiguous);
         let (input, format) = ordered(input);
-        let outputs = packed(&weight, Pass::Forward, &geometry);
-        let output = outputs.run(values(&input), format, bias.as_ref().map(values));
+        let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
         let [height, width] = geometry.output_size();
+        let mut output = vec![0.0; samples * geometry.outputs * height * width];
+        packed(&weight, Pass::Forward, &geometry).run(values(&input), format, bias, &mut output);
         from_channels_last(output, [samples, geometry.outputs, height, width])
     }
 
@@ -39,15 +40,25 @@ impl ConvKernels for Flex {
         order: Option<Format>,
         weight: FlexTensor,
         gradient: FlexTensor,
+        others: Option<FlexTensor>,
         options: &ConvOptions<2>,
     ) -> FlexTensor {
         let weight = contiguous(weight);
         let [_, channels, ..] = dims(&weight);
         let geometry = geometry([channels, height, width], dims(&weight), options);
         let (gradient, format) = ordered(gradient);
-        let outputs = packed(&weight, Pass::InputGradient, &geometry);
-        let output = outputs.run(values(&gradient), format, None);
-        let output = from_channels_last(output, [dims(&gradient)[0], channels, height, width]);
+        let sizes = [dims(&gradient)[0], channels, height, width];
+        let addend = if others.is_some() { Addend::Outputs } else { Addend::Nothing };
+        let mut output = others.map_or_else(
+            || from_channels_last(vec![0.0; sizes.iter().product()], sizes),
+            |others| channels_last(others),
+        );
+        packed(&weight, Pass::InputGradient, &geometry).run(
+            values(&gradient),
+            format,
+            addend,
+            values_mut(&mut output),
+        );
         match order {
             Some(Format::ChannelsLast) => output,
             // What follows, such as the step of an attack, meets the input again: values in another order would be slow.

@@ -59,6 +59,17 @@ pub fn values(tensor: &FlexTensor) -> &[f32] {
     &tensor.storage()[layout.start_offset()..][..layout.num_elements()]
 }
 
+/// The same, to be written; moved to other memory first where other tensors share it.
+///
+/// # Panics
+///
+/// As [`values`].
+pub fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    assert!(format(tensor).is_some(), "a view without an order");
+    let (start, count) = (tensor.layout().start_offset(), tensor.layout().num_elements());
+    &mut tensor.storage_mut()[start..][..count]
+}
+
 /// A tensor `[n, channels, height, width]` of values that stand with the channels last.
 ///
 /// # Panics

@@ -61,5 +61,31 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     }
 }
 
+/// [`conv2d`], and the input once more for what else is computed from it, such as the shortcut of a residual block.
+///
+/// The second tensor is the input. In a backward pass the kernel adds its gradient to that of the convolution's input as it computes it,
+/// where Burn would add the two afterwards, on one core. Elsewhere, the input is only cloned.
+///
+/// ```
+/// use burn::nn::conv::Conv2dConfig;
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flex_conv::conv2d_and_input;
+///
+/// let device = Device::flex();
+/// let layer = Conv2dConfig::new([8, 8], [1, 1]).init(&device);
+/// let (output, input) = conv2d_and_input(&layer, Tensor::ones([4, 8, 9, 9], &device));
+/// assert_eq!((output + input).dims(), [4, 8, 9, 9]);
+/// ```
+///
+/// # Panics
+///
+/// As [`conv2d`]; and in a backward pass that starts from what was computed with the input alone, not from the output.
+pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    match op::options(layer, &input) {
+        Some(options) => op::conv2d_and_input(layer, input, options),
+        None => (layer.forward(input.clone()), input),
+    }
+}
+
 #[cfg(test)]
 mod tests;

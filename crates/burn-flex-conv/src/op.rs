@@ -1,3 +1,5 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -33,12 +35,27 @@ pub(crate) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2
 }
 
 pub(crate) fn conv2d(layer: &Conv2d, input: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
+    let (weight, bias) = parameters(layer);
+    Tensor::from_dispatch(Dispatch::convolution(input.into_dispatch(), weight, bias, options))
+}
+
+pub(crate) fn conv2d_and_input(
+    layer: &Conv2d,
+    input: Tensor<4>,
+    options: ConvOptions<2>,
+) -> (Tensor<4>, Tensor<4>) {
+    let (weight, bias) = parameters(layer);
+    let OutputAndInput { output, input } =
+        Dispatch::convolution_and_input(input.into_dispatch(), weight, bias, options);
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(input))
+}
+
+fn parameters(layer: &Conv2d) -> (FloatTensor<Dispatch>, Bias<Dispatch>) {
     let bias = match &layer.bias {
         Some(bias) => Bias::Some(bias.val().into_dispatch()),
         None => Bias::None,
     };
-    let weight = layer.weight.val().into_dispatch();
-    Tensor::from_dispatch(Dispatch::convolution(input.into_dispatch(), weight, bias, options))
+    (layer.weight.val().into_dispatch(), bias)
 }
 
 /// The bias, `[channels_out]`, where the layer has one.
@@ -46,6 +63,13 @@ pub(crate) fn conv2d(layer: &Conv2d, input: Tensor<4>, options: ConvOptions<2>) 
 pub enum Bias<B: Backend> {
     None,
     Some(FloatTensor<B>),
+}
+
+/// A convolution's output, and its input for what else is computed from it.
+#[derive(ExtensionType)]
+pub struct OutputAndInput<B: Backend> {
+    pub output: FloatTensor<B>,
+    pub input: FloatTensor<B>,
 }
 
 /// Backends with a kernel, as Burn's dispatcher calls it. `input` is `[n, channels_in, height, width]`, `weight`
@@ -58,6 +82,13 @@ pub trait ConvBackend: Backend {
         #[extension_type] bias: Bias<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self>;
+
+    fn convolution_and_input(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Bias<Self>,
+        options: ConvOptions<2>,
+    ) -> OutputAndInput<Self>;
 }
 
 /// The kernels of one backend.
@@ -72,12 +103,13 @@ pub trait ConvKernels: Backend {
     /// The order of a tensor's values.
     fn format(tensor: &FloatTensor<Self>) -> Option<Format>;
 
-    /// The gradient of an input of `size` pixels, height and width, in the order of the input.
+    /// The gradient of an input of `size` pixels, height and width, in the order of the input, with `others` added.
     fn input_gradient(
         size: [usize; 2],
         format: Option<Format>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
+        others: Option<FloatTensor<Self>>,
         options: &ConvOptions<2>,
     ) -> FloatTensor<Self>;
 
@@ -102,6 +134,15 @@ impl<B: ConvKernels> ConvBackend for B {
     ) -> FloatTensor<Self> {
         B::forward(input, weight, bias.into_option(), &options)
     }
+
+    fn convolution_and_input(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Bias<Self>,
+        options: ConvOptions<2>,
+    ) -> OutputAndInput<Self> {
+        OutputAndInput { output: B::forward(input.clone(), weight, bias.into_option(), &options), input }
+    }
 }
 
 impl<B: Backend> Bias<B> {
@@ -122,7 +163,12 @@ struct Saved<B: Backend> {
     input: Option<FloatTensor<B>>,
     weight: FloatTensor<B>,
     options: ConvOptions<2>,
+    others: Others<B>,
 }
+
+/// The part of the gradient of a convolution's input that comes from what else is computed from it; written in the backward pass, before
+/// the convolution's turn.
+type Others<B> = Arc<Mutex<Option<FloatTensor<B>>>>;
 
 impl<B: ConvKernels, C: CheckpointStrategy> ConvBackend for Autodiff<B, C> {
     fn convolution(
@@ -131,27 +177,58 @@ impl<B: ConvKernels, C: CheckpointStrategy> ConvBackend for Autodiff<B, C> {
         bias: Bias<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
-        let bias = bias.into_option();
-        // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
-        let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
-        let keeps_input = weight.is_tracked();
-        let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
-        let (input, weight) = (input.into_primitive(), weight.into_primitive());
-        let bias = bias.map(|bias| bias.into_primitive());
-        match (Convolution { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let shape = input.shape();
-                let saved = Saved::<B> {
-                    size: [shape[2], shape[3]],
-                    format: B::format(&input),
-                    input: keeps_input.then(|| input.clone()),
-                    weight: weight.clone(),
-                    options: options.clone(),
-                };
-                prep.finish(saved, B::forward(input, weight, bias, &options))
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::forward(input, weight, bias, &options)),
+        record(input, weight, bias, options, Others::<B>::default())
+    }
+
+    fn convolution_and_input(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Bias<Self>,
+        options: ConvOptions<2>,
+    ) -> OutputAndInput<Self> {
+        let others = Others::<B>::default();
+        let output = record(input.clone(), weight, bias, options, others.clone());
+        if !input.is_tracked() {
+            return OutputAndInput { output, input };
         }
+        // As a child of the output too, it has its turn before the convolution.
+        let parents = [input.node(), output.node()];
+        let input = match Input.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(others, input.into_primitive()),
+            OpsKind::UnTracked(prep) => prep.finish(input.into_primitive()),
+        };
+        OutputAndInput { output, input }
+    }
+}
+
+fn record<B: ConvKernels, C: CheckpointStrategy>(
+    input: FloatTensor<Autodiff<B, C>>,
+    weight: FloatTensor<Autodiff<B, C>>,
+    bias: Bias<Autodiff<B, C>>,
+    options: ConvOptions<2>,
+    others: Others<B>,
+) -> FloatTensor<Autodiff<B, C>> {
+    let bias = bias.into_option();
+    // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
+    let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
+    let keeps_input = weight.is_tracked();
+    let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
+    let (input, weight) = (input.into_primitive(), weight.into_primitive());
+    let bias = bias.map(|bias| bias.into_primitive());
+    match (Convolution { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let shape = input.shape();
+            let saved = Saved::<B> {
+                size: [shape[2], shape[3]],
+                format: B::format(&input),
+                input: keeps_input.then(|| input.clone()),
+                weight: weight.clone(),
+                options: options.clone(),
+                others,
+            };
+            prep.finish(saved, B::forward(input, weight, bias, &options))
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::forward(input, weight, bias, &options)),
     }
 }
 
@@ -165,7 +242,7 @@ impl<B: ConvKernels> Backward<B, 3> for Convolution {
     type State = Saved<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Saved { size, format, input, weight, options } = ops.state;
+        let Saved { size, format, input, weight, options, others } = ops.state;
         let gradient = grads.consume::<B>(&ops.node);
         let [input_node, weight_node, bias_node] = ops.parents;
         if let (Some(node), Some(input)) = (weight_node, input) {
@@ -177,7 +254,21 @@ impl<B: ConvKernels> Backward<B, 3> for Convolution {
             grads.register::<B>(node.id, B::bias_gradient(gradient.clone()));
         }
         if let Some(node) = input_node {
-            grads.register::<B>(node.id, B::input_gradient(size, format, weight, gradient, &options));
+            let others = others.lock().unwrap_or_else(PoisonError::into_inner).take();
+            grads.register::<B>(node.id, B::input_gradient(size, format, weight, gradient, others, &options));
         }
+    }
+}
+
+/// The input of a convolution, for what else is computed from it: the convolution adds this gradient to its own.
+#[derive(Debug)]
+struct Input;
+
+impl<B: ConvKernels> Backward<B, 2> for Input {
+    type State = Others<B>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        *ops.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient);
     }
 }

@@ -65,6 +65,8 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
+    use crate::format::Format;
+    use crate::kernels::Addend;
 
     const GEOMETRY: Geometry = Geometry {
         channels: 1,
@@ -77,7 +79,10 @@ mod tests {
     };
 
     fn output(weight: &FlexTensor) -> f32 {
-        packed(weight, Pass::Forward, &GEOMETRY).run(&[1.0; 4], crate::format::Format::ChannelsFirst, None)[0]
+        let mut outputs = [0.0; 4];
+        let convolution = packed(weight, Pass::Forward, &GEOMETRY);
+        convolution.run(&[1.0; 4], Format::ChannelsFirst, Addend::Nothing, &mut outputs);
+        outputs[0]
     }
 
     fn weight(value: f32) -> FlexTensor {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::format::{Format, format};
 use crate::op::ConvKernels;
-use crate::{conv2d, op};
+use crate::{conv2d, conv2d_and_input, op};
 
 /// A convolution of random sizes and an input that it takes.
 #[derive(Debug, Clone)]
@@ -181,8 +181,40 @@ fn orders_of_outputs_and_gradients() {
     let output = Flex::forward(images, weight.clone(), None, &options);
     assert_eq!(format(&output), Some(Format::ChannelsLast));
     for order in [Format::ChannelsFirst, Format::ChannelsLast] {
-        let gradient = Flex::input_gradient([6, 7], Some(order), weight.clone(), output.clone(), &options);
+        let gradient =
+            Flex::input_gradient([6, 7], Some(order), weight.clone(), output.clone(), None, &options);
         assert_eq!(format(&gradient), Some(order));
+    }
+}
+
+/// The sum of the gradients of a residual block's two ways is Burn's sum of them, to the bit.
+#[test]
+fn the_gradient_of_a_shortcut_is_added() {
+    let device = Device::flex().autodiff();
+    device.seed(0);
+    let strided = Conv2dConfig::new([20, 40], [1, 1]).with_stride([2, 2]);
+    let layers =
+        LAYERS.map(|(channels, kernel, size)| (Conv2dConfig::new(channels, [kernel; 2]), channels[0], size));
+    for (config, channels, size) in layers.into_iter().chain([(strided, 20, 9)]) {
+        let layer = config.init(&device);
+        for (samples, is_channels_last) in [(1, false), (1, true), (7, false), (7, true)] {
+            let input =
+                Tensor::<4>::random([samples, size, size, channels], Distribution::Normal(0.0, 1.0), &device);
+            let input = match is_channels_last {
+                true => input.permute([0, 3, 1, 2]),
+                false => input.reshape([samples, channels, size, size]),
+            };
+            let gradients = |forward: &dyn Fn(Tensor<4>) -> (Tensor<4>, Tensor<4>)| {
+                let input = input.clone().detach().require_grad();
+                let (output, shortcut) = forward(input.clone());
+                assert_eq!(shortcut.to_data(), input.to_data());
+                let gradients = (output.powi_scalar(2).sum() + shortcut.powi_scalar(3).sum()).backward();
+                [input.grad(&gradients), layer.weight.grad(&gradients)].map(|g| g.unwrap().into_data())
+            };
+            let ours = gradients(&|input| conv2d_and_input(&layer, input));
+            let burns = gradients(&|input| (conv2d(&layer, input.clone()), input));
+            assert_eq!(ours, burns);
+        }
     }
 }
 

@@ -30,3 +30,29 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     #[cfg(not(feature = "flex"))]
     layer.forward(input)
 }
+
+/// [`conv2d`], and the input once more for what else is computed from it, such as the shortcut of a residual block.
+///
+/// The second tensor is the input. On the CPU backend flex its gradient is added to that of the convolution's input by the kernel that
+/// computes the latter; elsewhere the input is only cloned.
+///
+/// # Panics
+///
+/// As [`conv2d`]; and in a backward pass that starts from what was computed with the input alone, not from the output.
+///
+/// ```
+/// use burn::nn::conv::Conv2dConfig;
+/// use burn::tensor::{Device, Tensor};
+/// use twins_nn::conv2d_and_input;
+///
+/// let device = Device::flex();
+/// let layer = Conv2dConfig::new([8, 8], [1, 1]).init(&device);
+/// let (output, input) = conv2d_and_input(&layer, Tensor::ones([4, 8, 9, 9], &device));
+/// assert_eq!((output + input).dims(), [4, 8, 9, 9]);
+/// ```
+pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    #[cfg(feature = "flex")]
+    return burn_flex_conv::conv2d_and_input(layer, input);
+    #[cfg(not(feature = "flex"))]
+    (layer.forward(input.clone()), input)
+}

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::addend::Addend;
 use super::correlation::{Correlation, Images, Placement};
 use super::planes::{Pixel, Planes};
 use crate::format::Format;
@@ -25,12 +26,11 @@ pub(crate) struct Phase {
 
 impl Outputs {
     /// Values do not depend on the number of threads. Each takes whole images; where there are fewer, rows of one image.
-    pub(crate) fn run(&self, images: &[f32], format: Format, bias: Option<&[f32]>) -> Vec<f32> {
+    pub(crate) fn run(&self, images: &[f32], format: Format, addend: Addend, outputs: &mut [f32]) {
         let [rows, columns, channels] = self.size;
         let image = self.planes.values();
         let output = rows * columns * channels;
         let samples = images.len() / image;
-        let mut outputs = vec![0.0; samples * output];
         let threads = rayon::current_num_threads();
         let overrun = self.phases.iter().map(|phase| phase.correlation.overrun()).max().unwrap_or(0);
         let step = self.planes.len();
@@ -47,7 +47,7 @@ impl Outputs {
                         for (planes, image) in planes.chunks_mut(step).zip(images.chunks_exact(image)) {
                             self.planes.fill(image, format, planes);
                         }
-                        self.rows(Images { count, planes, step }, 0..rows, bias, output);
+                        self.rows(Images { count, planes, step }, 0..rows, addend, output);
                     }
                 },
             );
@@ -60,11 +60,10 @@ impl Outputs {
                 let parts = output.par_chunks_mut(share * columns * channels).enumerate();
                 parts.for_each(|(number, output)| {
                     let first = number * share;
-                    self.rows(images, first..rows.min(first + share), bias, output);
+                    self.rows(images, first..rows.min(first + share), addend, output);
                 });
             }
         }
-        outputs
     }
 
     /// Images for which the weights are read once: several where these are more than stays in a core's cache.
@@ -82,7 +81,7 @@ impl Outputs {
     }
 
     /// Writes some rows of the outputs of some images.
-    fn rows(&self, images: Images, rows: Range<usize>, bias: Option<&[f32]>, output: &mut [f32]) {
+    fn rows(&self, images: Images, rows: Range<usize>, addend: Addend, output: &mut [f32]) {
         let [_, columns, channels] = self.size;
         for Phase { correlation, first, step } in &self.phases {
             let of = |row: usize| row.saturating_sub(first[0]).div_ceil(step[0]).min(correlation.size[0]);
@@ -92,7 +91,7 @@ impl Outputs {
             }
             let start = ((first[0] + own.start * step[0] - rows.start) * columns + first[1]) * channels;
             let steps = [output.len() / images.count, step[0] * columns * channels, step[1] * channels];
-            correlation.run(images, own, bias, output, Placement { start, steps });
+            correlation.run(images, own, addend, output, Placement { start, steps });
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
+use super::addend::Addend;
 use super::batch::Outputs;
 use super::geometry::Geometry;
 use super::pointwise::{self, Pointwise};
@@ -64,14 +65,14 @@ impl Convolution {
         }
     }
 
-    /// The outputs for some images, channels last. An image's values do not depend on the others, nor on the number of threads.
-    pub(crate) fn run(&self, images: &[f32], format: Format, bias: Option<&[f32]>) -> Vec<f32> {
+    /// Writes the outputs for some images, channels last. An image's values do not depend on the others, nor on the number of threads.
+    pub(crate) fn run(&self, images: &[f32], format: Format, addend: Addend, outputs: &mut [f32]) {
         let last = |image| channels_last(images, format, image);
         match self {
-            Self::Direct(outputs) => outputs.run(images, format, bias),
-            Self::Pointwise(pointwise) => pointwise.run(&last(pointwise.image()), bias),
-            Self::SmallTiles(winograd) => winograd.run(&last(winograd.image()), bias),
-            Self::LargeTiles(winograd) => winograd.run(&last(winograd.image()), bias),
+            Self::Direct(direct) => direct.run(images, format, addend, outputs),
+            Self::Pointwise(pointwise) => pointwise.run(&last(pointwise.image()), addend, outputs),
+            Self::SmallTiles(winograd) => winograd.run(&last(winograd.image()), addend, outputs),
+            Self::LargeTiles(winograd) => winograd.run(&last(winograd.image()), addend, outputs),
         }
     }
 

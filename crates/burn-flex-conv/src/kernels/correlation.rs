@@ -6,6 +6,7 @@ use std::ops::Range;
 use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::addend::Addend;
 use super::planes::Pixel;
 use super::simd::{CHANNELS, Values, lanes, load, splat, store};
 
@@ -116,11 +117,11 @@ impl Correlation {
         &self,
         images: Images,
         rows: Range<usize>,
-        bias: Option<&[f32]>,
+        addend: Addend,
         output: &mut [f32],
         placement: Placement,
     ) {
-        AutoArch::new().dispatch(Call { correlation: self, images, rows, bias, output, placement });
+        AutoArch::new().dispatch(Call { correlation: self, images, rows, addend, output, placement });
     }
 }
 
@@ -128,7 +129,7 @@ struct Call<'a> {
     correlation: &'a Correlation,
     images: Images<'a>,
     rows: Range<usize>,
-    bias: Option<&'a [f32]>,
+    addend: Addend<'a>,
     output: &'a mut [f32],
     placement: Placement,
 }
@@ -208,11 +209,12 @@ impl Call<'_> {
         let stride = if STRIDE == ANY { self.correlation.stride } else { STRIDE };
         let count = (VECTORS * lanes).min(outputs - first);
         let mut bias = [splat::<S>(0.0); VECTORS];
-        if let Some(values) = self.bias {
+        if let Some(values) = self.addend.bias() {
             let padded: [f32; GROUP * CHANNELS] =
                 array::from_fn(|at| if at < count { values[first + at] } else { 0.0 });
             bias = array::from_fn(|vector| load::<S>(&padded[vector * lanes..]));
         }
+        let adds = self.addend.is_outputs();
         let Placement { start, steps: [per_image, per_row, per_pixel] } = self.placement;
         let places = (0..self.images.count).flat_map(|image| self.rows.clone().map(move |y| (image, y)));
         for (image, y) in places {
@@ -233,10 +235,14 @@ impl Call<'_> {
                     let to = &mut self.output[start + (x + pixel) * per_pixel..][..count];
                     if count == VECTORS * lanes {
                         for vector in 0..VECTORS {
-                            store::<S>(sums[vector], &mut to[vector * lanes..]);
+                            let to = &mut to[vector * lanes..];
+                            store::<S>(if adds { sums[vector] + load::<S>(to) } else { sums[vector] }, to);
                         }
                     } else {
-                        to.copy_from_slice(&bytemuck::cast_slice(sums)[..count]);
+                        let sums = bytemuck::cast_slice::<_, f32>(sums);
+                        to.iter_mut()
+                            .zip(sums)
+                            .for_each(|(to, sum)| *to = if adds { sum + *to } else { *sum });
                     }
                 }
             }

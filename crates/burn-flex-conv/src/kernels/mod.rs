@@ -4,6 +4,7 @@
 //! the weights of as many outputs as the registers hold ([`correlation`]). Kernels of three by three weights with many channels take
 //! fewer multiplications ([`winograd`]), and those of one weight are products of matrices ([`pointwise`]). Results are channels last.
 
+mod addend;
 mod batch;
 mod convolution;
 mod correlation;
@@ -18,6 +19,7 @@ mod sums;
 mod weight_gradient;
 mod winograd;
 
+pub(crate) use addend::Addend;
 pub(crate) use convolution::{Convolution, weight_gradient};
 pub(crate) use geometry::Geometry;
 pub(crate) use weight_gradient::bias_gradient;

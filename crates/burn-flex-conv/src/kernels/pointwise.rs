@@ -3,6 +3,7 @@
 use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::addend::Addend;
 use super::geometry::Geometry;
 use super::product::{OutputRows, group, product};
 use super::simd::{CHANNELS, lanes};
@@ -60,17 +61,15 @@ impl Pointwise {
         size_of_val(&*self.weights)
     }
 
-    /// The outputs for some pixels, both with the channels last.
-    pub(crate) fn run(&self, pixels: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    /// Writes the outputs for some pixels, both with the channels last.
+    pub(crate) fn run(&self, pixels: &[f32], addend: Addend, outputs: &mut [f32]) {
         let count = pixels.len() / self.channels;
-        let mut outputs = vec![0.0; count * self.outputs];
         let share = count.div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER);
         outputs.par_chunks_mut(share * self.outputs).zip(pixels.par_chunks(share * self.channels)).for_each(
             |(outputs, pixels)| {
-                AutoArch::new().dispatch(Call { pointwise: self, pixels, bias, outputs });
+                AutoArch::new().dispatch(Call { pointwise: self, pixels, addend, outputs });
             },
         );
-        outputs
     }
 }
 
@@ -94,7 +93,7 @@ fn packed([channels, outputs]: [usize; 2], weight: &[f32], steps: [usize; 2]) ->
 struct Call<'a> {
     pointwise: &'a Pointwise,
     pixels: &'a [f32],
-    bias: Option<&'a [f32]>,
+    addend: Addend<'a>,
     outputs: &'a mut [f32],
 }
 
@@ -106,9 +105,8 @@ impl WithSimd for Call<'_> {
         let &Pointwise { channels, outputs: step, ref weights, .. } = self.pointwise;
         let group = group(S::lanes32());
         for (first, weights) in (0..step).step_by(group).zip(weights.chunks(channels * group)) {
-            let bias = self.bias.map(|bias| &bias[first..]);
             let mut rows = OutputRows { values: &mut self.outputs[first..], step };
-            product::<S>(self.pixels, channels, weights, bias, &mut rows);
+            product::<S>(self.pixels, channels, weights, self.addend.from(first), &mut rows);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::array;
 
 use macerator::Simd;
 
+use super::addend::Addend;
 use super::planes::Pixel;
 use super::simd::{CHANNELS, Values, load, splat, store};
 
@@ -18,7 +19,7 @@ pub(crate) struct OutputRows<'a> {
     pub(crate) step: usize,
 }
 
-/// `out[row][output] = bias[output] + Σ_c rows[row][c] · weights[c][output]` for at most a [`group`] of outputs, in whole vectors.
+/// `out[row][output] = addend + Σ_c rows[row][c] · weights[c][output]` for at most a [`group`] of outputs, in whole vectors.
 ///
 /// `rows` is `[row][depth]`, `weights` `[depth][outputs]`. Every sum goes from the first `c` to the last, so that the values of a row do
 /// not depend on the other rows.
@@ -27,15 +28,15 @@ pub(crate) fn product<S: Simd>(
     rows: &[f32],
     depth: usize,
     weights: &[f32],
-    bias: Option<&[f32]>,
+    addend: Addend,
     out: &mut OutputRows,
 ) {
     match (weights.len() / (depth * S::lanes32()), S::lanes32() < CHANNELS) {
-        (1, _) => blocks::<S, 12, 4, 1>(rows, depth, weights, bias, out),
-        (2, true) => blocks::<S, 6, 2, 2>(rows, depth, weights, bias, out),
-        (2, false) => blocks::<S, 12, 4, 2>(rows, depth, weights, bias, out),
-        (3, _) => blocks::<S, 8, 4, 3>(rows, depth, weights, bias, out),
-        (4, _) => blocks::<S, 6, 2, 4>(rows, depth, weights, bias, out),
+        (1, _) => blocks::<S, 12, 4, 1>(rows, depth, weights, addend, out),
+        (2, true) => blocks::<S, 6, 2, 2>(rows, depth, weights, addend, out),
+        (2, false) => blocks::<S, 12, 4, 2>(rows, depth, weights, addend, out),
+        (3, _) => blocks::<S, 8, 4, 3>(rows, depth, weights, addend, out),
+        (4, _) => blocks::<S, 6, 2, 4>(rows, depth, weights, addend, out),
         (vectors, _) => unreachable!("{vectors} vectors of outputs"),
     }
 }
@@ -46,11 +47,11 @@ fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
     rows: &[f32],
     depth: usize,
     weights: &[f32],
-    bias: Option<&[f32]>,
+    addend: Addend,
     out: &mut OutputRows,
 ) {
     let mut first = [splat::<S>(0.0); VECTORS];
-    if let Some(bias) = bias {
+    if let Some(bias) = addend.bias() {
         for vector in 0..VECTORS {
             first[vector] = load::<S>(&bias[vector * S::lanes32()..]);
         }
@@ -60,9 +61,13 @@ fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
         let (rows, out) =
             (&rows[row * depth..], OutputRows { values: &mut out.values[row * out.step..], ..*out });
         row += match count - row {
-            left if left >= MANY => block::<S, MANY, VECTORS>(rows, depth, weights, first, out),
-            left if left >= FEW => block::<S, FEW, VECTORS>(rows, depth, weights, first, out),
-            _ => block::<S, 1, VECTORS>(rows, depth, weights, first, out),
+            left if left >= MANY => {
+                block::<S, MANY, VECTORS>(rows, depth, weights, (first, addend.is_outputs()), out)
+            }
+            left if left >= FEW => {
+                block::<S, FEW, VECTORS>(rows, depth, weights, (first, addend.is_outputs()), out)
+            }
+            _ => block::<S, 1, VECTORS>(rows, depth, weights, (first, addend.is_outputs()), out),
         };
     }
 }
@@ -74,7 +79,7 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     rows: &[f32],
     depth: usize,
     weights: &[f32],
-    first: [Values<S>; VECTORS],
+    (first, adds): ([Values<S>; VECTORS], bool),
     out: OutputRows,
 ) -> usize {
     let lanes = S::lanes32();
@@ -96,7 +101,8 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     for row in 0..ROWS {
         let to = &mut out.values[row * out.step..];
         for vector in 0..VECTORS {
-            store::<S>(sums[row][vector], &mut to[vector * lanes..]);
+            let to = &mut to[vector * lanes..];
+            store::<S>(if adds { sums[row][vector] + load::<S>(to) } else { sums[row][vector] }, to);
         }
     }
     ROWS

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
-use twins_nn::{Affine, TwinsBatchNorm, conv2d};
+use twins_nn::{Affine, TwinsBatchNorm, conv2d, conv2d_and_input};
 
 use crate::blocks::activation::Activation;
 use crate::blocks::layers::{conv, conv_same, norm};
@@ -161,12 +161,14 @@ impl ResidualBlock {
         };
         match self {
             Self::Basic(block) => {
-                let x = block.bn1.forward_relu(conv2d(&block.conv1, input.clone()));
-                block.bn2.forward_add_relu(conv2d(&block.conv2, x), around(&block.shortcut, input))
+                let (x, input) = conv2d_and_input(&block.conv1, input);
+                let x = conv2d(&block.conv2, block.bn1.forward_relu(x));
+                block.bn2.forward_add_relu(x, around(&block.shortcut, input))
             }
             Self::Bottleneck(block) => {
-                let x = block.bn1.forward_relu(conv2d(&block.conv1, input.clone()));
-                let x = block.bn2.forward_relu(conv2d(&block.conv2, x));
+                let (x, input) = conv2d_and_input(&block.conv1, input);
+                let x = conv2d(&block.conv2, block.bn1.forward_relu(x));
+                let x = block.bn2.forward_relu(x);
                 block.bn3.forward_add_relu(conv2d(&block.conv3, x), around(&block.shortcut, input))
             }
             Self::PreActivation(block) => {

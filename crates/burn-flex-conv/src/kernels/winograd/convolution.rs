@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::planes;
 use super::tiles::{Image, Inputs};
 use super::transform::Method;
+use crate::kernels::addend::Addend;
 use crate::kernels::correlation::Weights;
 use crate::kernels::geometry::Geometry;
 use crate::kernels::product::{OutputRows, group, product};
@@ -70,11 +71,10 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
         size_of_val(&*self.weights)
     }
 
-    /// The outputs for some images, both with the channels last. Values do not depend on the number of threads or of images.
-    pub(crate) fn run(&self, images: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    /// Writes the outputs for some images, both with the channels last. Values do not depend on the number of threads or of images.
+    pub(crate) fn run(&self, images: &[f32], addend: Addend, outputs: &mut [f32]) {
         let image = self.channels * self.input[0] * self.input[1];
         let line = self.size[1] * self.outputs;
-        let mut outputs = vec![0.0; images.len() / image * self.size[0] * line];
         let mut strips: Vec<Strip> = outputs
             .chunks_exact_mut(self.size[0] * line)
             .zip(images.chunks_exact(image))
@@ -87,9 +87,8 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
         let share =
             strips.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER.div_ceil(across));
         strips.par_chunks_mut(share).for_each_init(Memory::default, |memory, strips| {
-            AutoArch::new().dispatch(Call { winograd: self, strips, bias, memory });
+            AutoArch::new().dispatch(Call { winograd: self, strips, addend, memory });
         });
-        outputs
     }
 }
 
@@ -182,7 +181,7 @@ struct Memory {
 struct Call<'a, 'b, M, const TILE: usize, const POINTS: usize> {
     winograd: &'a Winograd<M, TILE, POINTS>,
     strips: &'a mut [Strip<'b>],
-    bias: Option<&'a [f32]>,
+    addend: Addend<'a>,
     memory: &'a mut Memory,
 }
 
@@ -193,7 +192,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { winograd, strips, bias, memory } = self;
+        let Self { winograd, strips, addend, memory } = self;
         let &Winograd { channels, outputs, size, ref weights, .. } = winograd;
         let across = size[1].div_ceil(TILE);
         let tiles = strips.len() * across;
@@ -223,7 +222,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
                     rows,
                     channels,
                     weights,
-                    None,
+                    Addend::Nothing,
                     &mut OutputRows { values: products, step: width },
                 );
             }
@@ -235,7 +234,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
                     let from = &products[first * tiles + (number * across + tile) * width..];
                     let columns = tile * TILE..size[1].min((tile + 1) * TILE);
                     let channels = first..first + width;
-                    winograd.interpolate::<S>(from, product_step, bias, channels, columns, strip.output);
+                    winograd.interpolate::<S>(from, product_step, addend, channels, columns, strip.output);
                 }
             }
         }
@@ -249,7 +248,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
         &self,
         from: &[f32],
         step: usize,
-        bias: Option<&[f32]>,
+        addend: Addend,
         channels: Range<usize>,
         columns: Range<usize>,
         strip: &mut [f32],
@@ -265,7 +264,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
                 }
                 rows[y] = M::outputs_of_points::<S>(row);
             }
-            let bias = bias.map(|bias| load::<S>(&bias[channel..]));
+            let bias = addend.bias().map(|bias| load::<S>(&bias[channel..]));
             for (x, column) in columns.clone().enumerate() {
                 let mut values = [splat::<S>(0.0); POINTS];
                 for y in 0..POINTS {
@@ -273,11 +272,13 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
                 }
                 let values = M::outputs_of_points::<S>(values);
                 for (value, line) in values.into_iter().zip(strip.chunks_exact_mut(line)) {
-                    let value = match bias {
-                        Some(bias) => value + bias,
-                        None => value,
+                    let to = &mut line[column * self.outputs + channel..];
+                    let value = match (bias, addend) {
+                        (Some(bias), _) => value + bias,
+                        (None, Addend::Outputs) => value + load::<S>(to),
+                        (None, _) => value,
                     };
-                    store::<S>(value, &mut line[column * self.outputs + channel..]);
+                    store::<S>(value, to);
                 }
             }
         }

@@ -80,6 +80,7 @@ mod tests {
 
     use super::*;
     use crate::format::Format;
+    use crate::kernels::addend::Addend;
     use crate::kernels::{forward, input_gradient, weight_gradient as direct};
 
     /// Values between -1 and 1 that repeat after a long time only.
@@ -118,6 +119,12 @@ mod tests {
         (square(errors) / square(&mut exact.iter().copied())).sqrt()
     }
 
+    fn written(count: usize, run: impl FnOnce(&mut [f32])) -> Vec<f32> {
+        let mut outputs = vec![0.0; count];
+        run(&mut outputs);
+        outputs
+    }
+
     fn geometry(
         [channels, outputs]: [usize; 2],
         input: [usize; 2],
@@ -135,11 +142,13 @@ mod tests {
             let image = values(channels * 11 * 9, 1);
             let weight = values(channels * 32 * 9, 2);
             let exact = exact(&geometry, &image, &weight);
-            let direct = forward::forward(&geometry, &weight).run(&image, Format::ChannelsLast, None);
-            let direct = error(&direct, &exact);
-            let small = Winograd::<Small, 2, 4>::forward(&geometry, &weight).run(&image, None);
-            let large = Winograd::<Large, 4, 6>::forward(&geometry, &weight).run(&image, None);
-            let [small, large] = [small, large].map(|outputs| error(&outputs, &exact));
+            let direct = forward::forward(&geometry, &weight);
+            let small = Winograd::<Small, 2, 4>::forward(&geometry, &weight);
+            let large = Winograd::<Large, 4, 6>::forward(&geometry, &weight);
+            let error = |run: &dyn Fn(&mut [f32])| error(&written(exact.len(), run), &exact);
+            let direct = error(&|to| direct.run(&image, Format::ChannelsLast, Addend::Nothing, to));
+            let small = error(&|to| small.run(&image, Addend::Nothing, to));
+            let large = error(&|to| large.run(&image, Addend::Nothing, to));
             eprintln!("{channels} channels: {small:.2e}, {large:.2e}, direct summation {direct:.2e}");
             assert!(small < 1.5 * direct && large < 3.0 * direct && large < 2e-6);
         }
@@ -179,17 +188,18 @@ mod tests {
                 let error = error(winograd, &direct);
                 assert!(error < 2e-6, "{error} {geometry:?}");
             };
-            let output = forward::forward(&geometry, &weight).run(&images, Format::ChannelsLast, Some(&bias));
-            close(
-                &Winograd::<M, TILE, POINTS>::forward(&geometry, &weight).run(&images, Some(&bias)),
-                &output,
-            );
-            let gradient = input_gradient::input_gradient(&geometry, &weight);
-            let gradient = gradient.run(&output, Format::ChannelsLast, None);
-            close(
-                &Winograd::<M, TILE, POINTS>::input_gradient(&geometry, &weight).run(&output, None),
-                &gradient,
-            );
+            let size = geometry.output_size();
+            let direct = forward::forward(&geometry, &weight);
+            let winograd = Winograd::<M, TILE, POINTS>::forward(&geometry, &weight);
+            let count = 3 * 112 * size[0] * size[1];
+            let addend = Addend::Bias(&bias);
+            let output = written(count, |to| direct.run(&images, Format::ChannelsLast, addend, to));
+            close(&written(count, |to| winograd.run(&images, addend, to)), &output);
+            let direct = input_gradient::input_gradient(&geometry, &weight);
+            let winograd = Winograd::<M, TILE, POINTS>::input_gradient(&geometry, &weight);
+            let (count, addend) = (images.len(), Addend::Nothing);
+            let gradient = written(count, |to| direct.run(&output, Format::ChannelsLast, addend, to));
+            close(&written(count, |to| winograd.run(&output, addend, to)), &gradient);
             let [x, y] = [&images, &output].map(|values| (&values[..], Format::ChannelsLast));
             let gradient = direct::weight_gradient(&geometry, x, y);
             close(&weight_gradient::<M, TILE, POINTS>(&geometry, &images, &output), &gradient);
