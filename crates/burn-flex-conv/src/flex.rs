@@ -6,9 +6,10 @@ use burn::tensor::Shape;
 use burn::tensor::ops::ConvOptions;
 
 use crate::format::{
-    Format, channels_last, contiguous, dims, format, from_channels_last, ordered, tensor, values, values_mut,
+    Format, channels_last, contiguous, dims, format, ordered, recycled, tensor, values, values_mut,
 };
 use crate::kernels::{self, Addend, Geometry};
+use crate::memory::give_back;
 use crate::op::ConvKernels;
 use crate::packed::{Pass, packed};
 
@@ -26,9 +27,10 @@ impl ConvKernels for Flex {
         let (input, format) = ordered(input);
         let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
         let [height, width] = geometry.output_size();
-        let mut output = vec![0.0; samples * geometry.outputs * height * width];
-        packed(&weight, Pass::Forward, &geometry).run(values(&input), format, bias, &mut output);
-        from_channels_last(output, [samples, geometry.outputs, height, width])
+        let mut output = recycled([samples, geometry.outputs, height, width]);
+        packed(&weight, Pass::Forward, &geometry).run(values(&input), format, bias, values_mut(&mut output));
+        give_back(input);
+        output
     }
 
     fn format(tensor: &FlexTensor) -> Option<Format> {
@@ -49,16 +51,14 @@ impl ConvKernels for Flex {
         let (gradient, format) = ordered(gradient);
         let sizes = [dims(&gradient)[0], channels, height, width];
         let addend = if others.is_some() { Addend::Outputs } else { Addend::Nothing };
-        let mut output = others.map_or_else(
-            || from_channels_last(vec![0.0; sizes.iter().product()], sizes),
-            |others| channels_last(others),
-        );
+        let mut output = others.map_or_else(|| recycled(sizes), channels_last);
         packed(&weight, Pass::InputGradient, &geometry).run(
             values(&gradient),
             format,
             addend,
             values_mut(&mut output),
         );
+        give_back(gradient);
         match order {
             Some(Format::ChannelsLast) => output,
             // What follows, such as the step of an attack, meets the input again: values in another order would be slow.

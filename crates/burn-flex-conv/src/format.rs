@@ -4,6 +4,8 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 
+use crate::memory;
+
 /// The order of the values of a tensor `[n, channels, height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -70,13 +72,10 @@ pub fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     &mut tensor.storage_mut()[start..][..count]
 }
 
-/// A tensor `[n, channels, height, width]` of values that stand with the channels last.
-///
-/// # Panics
-///
-/// Where the number of values is another one.
-pub fn from_channels_last(values: Vec<f32>, [samples, channels, height, width]: [usize; 4]) -> FlexTensor {
-    tensor(values, Shape::new([samples, height, width, channels])).permute(&[0, 3, 1, 2])
+/// A tensor `[n, channels, height, width]` with the channels last, for results: its values are whatever stood in its
+/// [memory](crate::memory) before.
+pub fn recycled([samples, channels, height, width]: [usize; 4]) -> FlexTensor {
+    memory::recycled(Shape::new([samples, height, width, channels])).permute(&[0, 3, 1, 2])
 }
 
 /// The tensor with the channels first, in memory that other tensors may share.

@@ -34,6 +34,7 @@
 mod flex;
 pub mod format;
 mod kernels;
+pub mod memory;
 mod op;
 mod packed;
 

@@ -66,6 +66,12 @@ impl Outputs {
         }
     }
 
+    /// Whether every output is written: a stride beyond the kernel leaves some out of an input's gradient, which are zeros.
+    pub(crate) fn covers(&self) -> bool {
+        let written = |phase: &Phase| phase.correlation.size.iter().product::<usize>();
+        self.phases.iter().map(written).sum::<usize>() == self.size[0] * self.size[1]
+    }
+
     /// Images for which the weights are read once: several where these are more than stays in a core's cache.
     fn together(&self) -> usize {
         const CACHE: usize = 512 * 1024;

@@ -1,5 +1,6 @@
 //! A convolution of stride 1, or its input's gradient.
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -86,8 +87,10 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
         let across = self.size[1].div_ceil(TILE);
         let share =
             strips.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER.div_ceil(across));
-        strips.par_chunks_mut(share).for_each_init(Memory::default, |memory, strips| {
-            AutoArch::new().dispatch(Call { winograd: self, strips, addend, memory });
+        strips.par_chunks_mut(share).for_each(|strips| {
+            MEMORY.with_borrow_mut(|memory| {
+                AutoArch::new().dispatch(Call { winograd: self, strips, addend, memory });
+            });
         });
     }
 }
@@ -168,6 +171,10 @@ struct Strip<'a> {
     /// The first row.
     row: usize,
     output: &'a mut [f32],
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
 /// What a thread uses again.

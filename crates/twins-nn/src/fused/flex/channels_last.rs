@@ -2,7 +2,8 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn_flex_conv::format::{Format, channels_last, from_channels_last, values};
+use burn_flex_conv::format::{Format, channels_last, recycled, values, values_mut};
+use burn_flex_conv::memory::give_back;
 
 use super::super::backend::{InputGradients, Normalised, Wanted, Wings};
 use super::super::geometry::Geometry;
@@ -47,9 +48,9 @@ pub(super) fn forward(
         write(None, input_values);
         input
     } else {
-        let mut output = vec![0.0; geometry.samples * geometry.space * geometry.channels];
-        write(Some(values(&input)), &mut output);
-        from_channels_last(output, [shape[0], shape[1], shape[2], shape[3]])
+        let mut output = recycled([shape[0], shape[1], shape[2], shape[3]]);
+        write(Some(values(&input)), values_mut(&mut output));
+        output
     };
     let gates = wanted.is_some() && activation == Activation::Relu;
     let saved = Saved {
@@ -64,21 +65,21 @@ pub(super) fn forward(
 }
 
 pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> InputGradients<Flex> {
-    let Saved { input, output, shape, lines, .. } = saved;
+    let Saved { input: kept_input, output: kept_output, shape, lines, .. } = saved;
     let geometry = Geometry::new(&shape);
     let begin = lines.first * geometry.space * geometry.channels;
-    let input: &[f32] = input.as_ref().map(values).unwrap_or_default();
-    let mut y = output.as_ref().map(values);
+    let input: &[f32] = kept_input.as_ref().map(values).unwrap_or_default();
+    let mut y = kept_output.as_ref().map(values);
     let mut gradient = channels_last(gradient);
-    let copy = |gradient: &FlexTensor| {
-        from_channels_last(values(gradient).to_vec(), [shape[0], shape[1], shape[2], shape[3]])
-    };
+    let empty = || recycled([shape[0], shape[1], shape[2], shape[3]]);
 
     // What goes around the normalisation asks for the gradient behind the activation as it is.
     let residual = wanted.residual.then(|| {
         if let Some(y) = y.take() {
             if exclusive(&mut gradient).is_none() {
-                gradient = copy(&gradient);
+                let mut copy = empty();
+                values_mut(&mut copy).copy_from_slice(values(&gradient));
+                gradient = copy;
             }
             let gated = exclusive(&mut gradient).expect("a fresh tensor is not shared");
             pixels::gate(gated, y, geometry.channels);
@@ -116,9 +117,10 @@ pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> In
             write(None, written);
             return gradient;
         }
-        let mut output = vec![0.0; geometry.samples * geometry.space * geometry.channels];
-        write(Some(values(&gradient)), &mut output);
-        from_channels_last(output, [shape[0], shape[1], shape[2], shape[3]])
+        let mut written = empty();
+        write(Some(values(&gradient)), values_mut(&mut written));
+        written
     });
+    [kept_input, kept_output].into_iter().flatten().for_each(give_back);
     InputGradients { input, residual, fixed, batch }
 }
