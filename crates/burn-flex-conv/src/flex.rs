@@ -1,15 +1,17 @@
 //! The operation on flex tensors.
 
-use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::Shape;
 use burn::tensor::ops::ConvOptions;
 
+use crate::activation;
 use crate::format::{
     Format, channels_last, contiguous, dims, format, ordered, recycled, tensor, values, values_mut,
 };
 use crate::kernels::{self, Addend, Geometry};
-use crate::memory::give_back;
+use crate::memory::{self, give_back};
 use crate::op::ConvKernels;
 use crate::packed::{Pass, packed};
 
@@ -59,11 +61,7 @@ impl ConvKernels for Flex {
             values_mut(&mut output),
         );
         give_back(gradient);
-        match order {
-            Some(Format::ChannelsLast) => output,
-            // What follows, such as the step of an attack, meets the input again: values in another order would be slow.
-            _ => output.to_contiguous(),
-        }
+        in_order(output, order)
     }
 
     fn weight_gradient(
@@ -84,10 +82,81 @@ impl ConvKernels for Flex {
     }
 
     fn bias_gradient(gradient: FlexTensor) -> FlexTensor {
-        let channels = dims(&gradient)[1];
-        let sums = kernels::bias_gradient(values(&channels_last(gradient)), channels);
-        tensor(sums, Shape::new([channels]))
+        let shape = gradient.shape();
+        let gradient = if shape.num_dims() == 4 { channels_last(gradient) } else { contiguous(gradient) };
+        let sums = kernels::bias_gradient(values(&gradient), shape[1]);
+        tensor(sums, Shape::new([shape[1]]))
     }
+
+    fn dense_forward(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+        let [samples, channels, height, width] = dims(&input);
+        let weight = contiguous(weight);
+        let geometry = dense([channels, height, width], &weight);
+        let bias = bias.map(contiguous);
+        let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
+        let (input, format) = ordered(input);
+        let mut output = memory::recycled(Shape::new([samples, geometry.outputs]));
+        packed(&weight, Pass::Dense, &geometry).run(values(&input), format, bias, values_mut(&mut output));
+        give_back(input);
+        output
+    }
+
+    fn dense_input_gradient(
+        [channels, height, width]: [usize; 3],
+        order: Option<Format>,
+        weight: FlexTensor,
+        gradient: FlexTensor,
+    ) -> FlexTensor {
+        let weight = contiguous(weight);
+        let geometry = dense([channels, height, width], &weight);
+        let gradient = contiguous(gradient);
+        let mut output = recycled([gradient.shape()[0], channels, height, width]);
+        packed(&weight, Pass::DenseInputGradient, &geometry).run(
+            values(&gradient),
+            Format::ChannelsLast,
+            Addend::Nothing,
+            values_mut(&mut output),
+        );
+        in_order(output, order)
+    }
+
+    fn dense_weight_gradient(input: FlexTensor, gradient: FlexTensor) -> FlexTensor {
+        let [samples, channels, height, width] = dims(&input);
+        let rows = contiguous(input).reshape(Shape::new([samples, channels * height * width]));
+        Self::float_matmul(rows.transpose(0, 1), contiguous(gradient))
+    }
+
+    fn rectify(input: FlexTensor) -> FlexTensor {
+        let (mut values, _) = ordered(input);
+        activation::relu(values_mut(&mut values));
+        values
+    }
+
+    fn rectify_gradient(output: FlexTensor, gradient: FlexTensor) -> FlexTensor {
+        let mut gradient = match format(&output) {
+            Some(Format::ChannelsLast) => channels_last(gradient),
+            _ => contiguous(gradient),
+        };
+        activation::gate(values_mut(&mut gradient), values(&output));
+        give_back(output);
+        gradient
+    }
+}
+
+/// A tensor with the channels last, or first again where the input's were: what follows, such as the step of an attack, meets the input
+/// again, and values in another order would be slow.
+fn in_order(tensor: FlexTensor, order: Option<Format>) -> FlexTensor {
+    match order {
+        Some(Format::ChannelsLast) => tensor,
+        _ => contiguous(tensor),
+    }
+}
+
+/// A dense layer is a convolution whose kernel is as large as its images.
+fn dense(image: [usize; 3], weight: &FlexTensor) -> Geometry {
+    let [channels, height, width] = image;
+    let outputs = weight.shape()[1];
+    geometry(image, [outputs, channels, height, width], &ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
 }
 
 fn geometry(

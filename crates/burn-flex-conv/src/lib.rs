@@ -31,6 +31,7 @@
 //! reaches; inputs beyond about 1e36 overflow; and an output that only zeros reach may be about 1e-7 of what stands in its tile, and not
 //! exactly zero.
 
+pub mod activation;
 mod flex;
 pub mod format;
 mod kernels;
@@ -38,6 +39,7 @@ pub mod memory;
 mod op;
 mod packed;
 
+use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
@@ -85,6 +87,58 @@ pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<
     match op::options(layer, &input) {
         Some(options) => op::conv2d_and_input(layer, input, options),
         None => (layer.forward(input.clone()), input),
+    }
+}
+
+/// What `layer.forward(input.flatten(1, D - 1))` computes, on the CPU backend flex by a kernel of this crate: images that stand in memory
+/// with the channels last are not copied, and a sample's values do not depend on the other samples.
+///
+/// The kernel is taken for single precision. Everything else, and every other backend, is left to [`Linear::forward`].
+///
+/// ```
+/// use burn::nn::LinearConfig;
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flex_conv::linear;
+///
+/// let device = Device::flex();
+/// let layer = LinearConfig::new(3 * 5 * 5, 10).init(&device);
+/// assert_eq!(linear(&layer, Tensor::<4>::ones([4, 3, 5, 5], &device)).dims(), [4, 10]);
+/// ```
+///
+/// # Shapes
+///
+/// - `input`: `[n, ...]`, with as many values of a sample as the layer has inputs
+/// - output: `[n, outputs]`
+///
+/// # Panics
+///
+/// As [`Linear::forward`], where the input does not fit the layer.
+pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
+    let samples = input.dims()[0];
+    if !op::takes_linear(layer, &input) {
+        return layer.forward(input.reshape([samples as i32, -1]));
+    }
+    let mut shape = [1; 4];
+    match D {
+        4 => shape.copy_from_slice(&input.dims()),
+        _ => shape = [samples, input.dims()[1..].iter().product(), 1, 1],
+    }
+    op::linear(layer, input.reshape(shape))
+}
+
+/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex in place, on all cores and in any
+/// [order](mod@format) of the values.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+///
+/// let x = Tensor::<1>::from_data([-1.0, 2.0], &Device::flex());
+/// assert_eq!(burn_flex_conv::relu(x).into_data(), [0.0f32, 2.0].into());
+/// ```
+pub fn relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    match op::takes(&input) {
+        true => op::relu(input),
+        false => burn::tensor::activation::relu(input),
     }
 }
 

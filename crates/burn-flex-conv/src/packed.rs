@@ -13,6 +13,8 @@ use crate::kernels::{Convolution, Geometry};
 pub(crate) enum Pass {
     Forward,
     InputGradient,
+    Dense,
+    DenseInputGradient,
 }
 
 struct Kept {
@@ -29,7 +31,7 @@ static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 /// Bytes of packed weights that are kept at most.
 const MOST: usize = 512 * 1024 * 1024;
 
-/// The contiguous weights `[outputs, channels, height, width]` for one pass.
+/// The contiguous weights `[outputs, channels, height, width]`, of dense layers `[channels · height · width, outputs]`, for one pass.
 pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Arc<Convolution> {
     let memory = weight.data_arc();
     // A part of a larger tensor is not told from the others by its memory.
@@ -48,6 +50,8 @@ pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Ar
     let packed = Arc::new(match pass {
         Pass::Forward => Convolution::forward(geometry, values(weight)),
         Pass::InputGradient => Convolution::input_gradient(geometry, values(weight)),
+        Pass::Dense => Convolution::dense(geometry, values(weight)),
+        Pass::DenseInputGradient => Convolution::dense_input_gradient(geometry, values(weight)),
     });
     if whole && let Ok(mut kept) = KEPT.lock() {
         kept.retain(|kept| kept.weights.strong_count() > 0);

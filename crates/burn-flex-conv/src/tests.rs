@@ -3,15 +3,15 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::module::Param;
-use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{LinearConfig, PaddingConfig2d};
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData, Tolerance};
 use proptest::prelude::*;
 
 use crate::format::{Format, format};
 use crate::op::ConvKernels;
-use crate::{conv2d, conv2d_and_input, op};
+use crate::{conv2d, conv2d_and_input, linear, op, relu};
 
 /// A convolution of random sizes and an input that it takes.
 #[derive(Debug, Clone)]
@@ -198,12 +198,7 @@ fn the_gradient_of_a_shortcut_is_added() {
     for (config, channels, size) in layers.into_iter().chain([(strided, 20, 9)]) {
         let layer = config.init(&device);
         for (samples, is_channels_last) in [(1, false), (1, true), (7, false), (7, true)] {
-            let input =
-                Tensor::<4>::random([samples, size, size, channels], Distribution::Normal(0.0, 1.0), &device);
-            let input = match is_channels_last {
-                true => input.permute([0, 3, 1, 2]),
-                false => input.reshape([samples, channels, size, size]),
-            };
+            let input = images([samples, channels, size, size], is_channels_last, &device);
             let gradients = |forward: &dyn Fn(Tensor<4>) -> (Tensor<4>, Tensor<4>)| {
                 let input = input.clone().detach().require_grad();
                 let (output, shortcut) = forward(input.clone());
@@ -270,6 +265,76 @@ fn values_do_not_depend_on_the_batch() {
             }
         }
     }
+}
+
+/// Random images, with the channels last in memory or first.
+fn images(sizes: [usize; 4], is_channels_last: bool, device: &Device) -> Tensor<4> {
+    let [samples, channels, height, width] = sizes;
+    let images = Tensor::random([samples, height, width, channels], Distribution::Normal(0.0, 1.0), device);
+    if is_channels_last { images.permute([0, 3, 1, 2]) } else { images.reshape(sizes) }
+}
+
+#[test]
+fn dense_layers_are_burns_and_do_not_depend_on_the_batch() {
+    let device = Device::flex().autodiff();
+    device.seed(0);
+    for (outputs, is_channels_last, bias) in
+        [(10, true, true), (64, false, false), (100, true, false), (3, false, true)]
+    {
+        let layer = LinearConfig::new(20 * 5 * 3, outputs).with_bias(bias).init(&device);
+        let input = images([53, 20, 5, 3], is_channels_last, &device);
+        let passes = |input: Tensor<4>, forward: &dyn Fn(Tensor<4>) -> Tensor<2>| {
+            let input = input.detach().require_grad();
+            let output = forward(input.clone());
+            let gradients = output.clone().powi_scalar(2).sum().backward();
+            let bias = layer.bias.as_ref().map(|bias| bias.grad(&gradients).unwrap());
+            let parameters = (layer.weight.grad(&gradients).unwrap(), bias);
+            (output.inner(), input.grad(&gradients).unwrap(), parameters)
+        };
+        let ours = passes(input.clone(), &|input| linear(&layer, input));
+        let burns = passes(input.clone(), &|input| layer.forward(input.flatten(1, 3)));
+        // Sums of at most 300 products of size 1.
+        let close = Tolerance::absolute(1e-4);
+        ours.0.to_data().assert_approx_eq::<f32>(&burns.0.into_data(), close);
+        ours.1.to_data().assert_approx_eq::<f32>(&burns.1.into_data(), close);
+        ours.2.0.to_data().assert_approx_eq::<f32>(&burns.2.0.into_data(), Tolerance::rel_abs(1e-4, 1e-3));
+        if let (Some(ours), Some(burns)) = (ours.2.1, burns.2.1) {
+            ours.into_data().assert_approx_eq::<f32>(&burns.into_data(), Tolerance::rel_abs(1e-4, 1e-3));
+        }
+        let alone = passes(input.narrow(0, 7, 1), &|input| linear(&layer, input));
+        assert_eq!(alone.0.into_data(), ours.0.narrow(0, 7, 1).into_data());
+        assert_eq!(alone.1.into_data(), ours.1.narrow(0, 7, 1).into_data());
+    }
+    // Other ranks, and what is left to Burn.
+    let layer = LinearConfig::new(6, 2).init(&device);
+    let rows = Tensor::<2>::ones([3, 6], &device);
+    let expected = layer.forward(rows.clone()).into_data();
+    linear(&layer, rows.clone()).into_data().assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-6));
+    linear(&layer, rows.reshape([3, 2, 3]))
+        .into_data()
+        .assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-6));
+    assert_eq!(linear(&layer, Tensor::<2>::ones([0, 6], &device)).dims(), [0, 2]);
+}
+
+#[test]
+fn the_rectifier_is_burns() {
+    let device = Device::flex().autodiff();
+    device.seed(0);
+    for (sizes, is_channels_last) in [([3, 5, 7, 2], true), ([3, 5, 7, 2], false), ([20, 16, 32, 32], true)] {
+        let input = images(sizes, is_channels_last, &device);
+        let passes = |forward: &dyn Fn(Tensor<4>) -> Tensor<4>| {
+            let input = input.clone().detach().require_grad();
+            let output = forward(input.clone());
+            let gradients = output.clone().powi_scalar(3).sum().backward();
+            [output.inner().into_data(), input.grad(&gradients).unwrap().into_data()]
+        };
+        let before = input.to_data();
+        assert_eq!(passes(&relu), passes(&burn::tensor::activation::relu));
+        assert_eq!(input.into_data(), before);
+    }
+    let x = Tensor::<1>::from_data([f32::NAN, -0.0, f32::INFINITY], &device.inner());
+    let [first, second, third] = relu(x).into_data().try_to_vec::<f32>().unwrap().try_into().unwrap();
+    assert!(first.is_nan() && second == 0.0 && third == f32::INFINITY);
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
@@ -55,4 +56,47 @@ pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<
     return burn_flex_conv::conv2d_and_input(layer, input);
     #[cfg(not(feature = "flex"))]
     (layer.forward(input.clone()), input)
+}
+
+/// What `layer.forward(input.flatten(1, D - 1))` computes, on the CPU backend flex by a kernel of `burn-flex-conv`, which reads the outputs
+/// of [`conv2d`] as they stand in memory.
+///
+/// # Shapes
+///
+/// - `input`: `[n, ...]`, with as many values of a sample as the layer has inputs
+/// - output: `[n, outputs]`
+///
+/// # Panics
+///
+/// As [`Linear::forward`], where the input does not fit the layer.
+///
+/// ```
+/// use burn::nn::LinearConfig;
+/// use burn::tensor::{Device, Tensor};
+/// use twins_nn::linear;
+///
+/// let device = Device::flex();
+/// let layer = LinearConfig::new(3 * 5 * 5, 10).init(&device);
+/// assert_eq!(linear(&layer, Tensor::<4>::ones([4, 3, 5, 5], &device)).dims(), [4, 10]);
+/// ```
+pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    return burn_flex_conv::linear(layer, input);
+    #[cfg(not(feature = "flex"))]
+    layer.forward(input.flatten::<2>(1, D - 1))
+}
+
+/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex in place and on all cores.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+///
+/// let x = Tensor::<1>::from_data([-1.0, 2.0], &Device::flex());
+/// assert_eq!(twins_nn::relu(x).into_data(), [0.0f32, 2.0].into());
+/// ```
+pub fn relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    return burn_flex_conv::relu(input);
+    #[cfg(not(feature = "flex"))]
+    burn::tensor::activation::relu(input)
 }

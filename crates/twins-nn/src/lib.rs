@@ -41,7 +41,7 @@ mod wing;
 mod wings;
 
 pub use config::{Affine, RunningVariance, TwinsBatchNormConfig, UnknownAffine};
-pub use conv::{conv2d, conv2d_and_input};
+pub use conv::{conv2d, conv2d_and_input, linear, relu};
 pub use diagnostics::{WeightChange, WeightTrace};
 pub use drift::WingDrift;
 pub use head::HeadError;

@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use super::addend::Addend;
 use super::batch::Outputs;
 use super::geometry::Geometry;
-use super::pointwise::{self, Pointwise};
+use super::matrix::Matrix;
+use super::pointwise;
 use super::winograd::{self, Large, Small, Tiles, Winograd};
-use super::{forward, input_gradient, weight_gradient as direct};
+use super::{dense, forward, input_gradient, weight_gradient as direct};
 use crate::format::Format;
 
 /// How a convolution is computed.
@@ -39,7 +40,7 @@ fn weight_gradient_method(geometry: &Geometry) -> Method {
 
 pub(crate) enum Convolution {
     Direct(Outputs),
-    Pointwise(Pointwise),
+    Matrix(Matrix),
     SmallTiles(Winograd<Small, 2, 4>),
     LargeTiles(Winograd<Large, 4, 6>),
 }
@@ -49,7 +50,7 @@ impl Convolution {
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
         match method(geometry) {
             Method::Direct => Self::Direct(forward::forward(geometry, weight)),
-            Method::Pointwise => Self::Pointwise(Pointwise::forward(geometry, weight)),
+            Method::Pointwise => Self::Matrix(pointwise::forward(geometry, weight)),
             Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::forward(geometry, weight)),
             Method::Winograd(Tiles::Large) => Self::LargeTiles(Winograd::forward(geometry, weight)),
         }
@@ -59,10 +60,20 @@ impl Convolution {
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
         match method(geometry) {
             Method::Direct => Self::Direct(input_gradient::input_gradient(geometry, weight)),
-            Method::Pointwise => Self::Pointwise(Pointwise::input_gradient(geometry, weight)),
+            Method::Pointwise => Self::Matrix(pointwise::input_gradient(geometry, weight)),
             Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::input_gradient(geometry, weight)),
             Method::Winograd(Tiles::Large) => Self::LargeTiles(Winograd::input_gradient(geometry, weight)),
         }
+    }
+
+    /// The dense layer with these weights, `[channels · height · width, outputs]`.
+    pub(crate) fn dense(geometry: &Geometry, weight: &[f32]) -> Self {
+        Self::Matrix(dense::forward(geometry, weight))
+    }
+
+    /// The gradient of its input.
+    pub(crate) fn dense_input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
+        Self::Matrix(dense::input_gradient(geometry, weight))
     }
 
     /// Writes the outputs for some images, channels last, over whatever stood there. An image's values do not depend on the others, nor on
@@ -77,7 +88,7 @@ impl Convolution {
         let last = |image| channels_last(images, format, image);
         match self {
             Self::Direct(direct) => direct.run(images, format, addend, outputs),
-            Self::Pointwise(pointwise) => pointwise.run(&last(pointwise.image()), addend, outputs),
+            Self::Matrix(matrix) => matrix.run(&last(matrix.image()), addend, outputs),
             Self::SmallTiles(winograd) => winograd.run(&last(winograd.image()), addend, outputs),
             Self::LargeTiles(winograd) => winograd.run(&last(winograd.image()), addend, outputs),
         }
@@ -87,7 +98,7 @@ impl Convolution {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Direct(outputs) => outputs.bytes(),
-            Self::Pointwise(pointwise) => pointwise.bytes(),
+            Self::Matrix(matrix) => matrix.bytes(),
             Self::SmallTiles(winograd) => winograd.bytes(),
             Self::LargeTiles(winograd) => winograd.bytes(),
         }
@@ -125,7 +136,7 @@ pub(crate) fn weight_gradient(
 
 /// The images, of so many channels and pixels, with the channels last; copied unless they already are.
 fn channels_last(images: &[f32], format: Format, [channels, pixels]: [usize; 2]) -> Cow<'_, [f32]> {
-    if format == Format::ChannelsLast {
+    if format == Format::ChannelsLast || pixels == 1 {
         return images.into();
     }
     // Pixels at a time, so that the lines of the cache that are written are full before others are.

@@ -1,23 +1,11 @@
 //! Kernels of one by one weights: the product of all pixels and the weights.
 
-use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::addend::Addend;
 use super::geometry::Geometry;
-use super::product::{OutputRows, group, product};
-use super::simd::{CHANNELS, lanes};
+use super::matrix::Matrix;
+use super::simd::CHANNELS;
 use super::sums::{PADDING, ROWS, Rows, Sums};
-
-/// A convolution of stride 1, or its input's gradient.
-pub(crate) struct Pointwise {
-    channels: usize,
-    outputs: usize,
-    /// Pixels of an image.
-    pixels: usize,
-    /// `[group of vectors][channel][vector][lane]`
-    weights: Vec<f32>,
-}
 
 /// Whether a convolution of these sizes is computed by this module.
 pub(crate) fn takes(geometry: &Geometry) -> bool {
@@ -32,83 +20,19 @@ pub(crate) fn takes_weight_gradient(geometry: &Geometry) -> bool {
     takes(geometry) && geometry.channels.min(geometry.outputs) >= 128
 }
 
-/// Pixels for which the weights are read once: a multiple of the rows that are multiplied at once.
-const TOGETHER: usize = 48;
-
-impl Pointwise {
-    /// The convolution with these weights, `[outputs, channels]`.
-    pub(crate) fn forward(&Geometry { channels, outputs, input, .. }: &Geometry, weight: &[f32]) -> Self {
-        let weights = packed([channels, outputs], weight, [channels, 1]);
-        Self { channels, outputs, pixels: input[0] * input[1], weights }
-    }
-
-    /// The input's gradient.
-    pub(crate) fn input_gradient(
-        &Geometry { channels, outputs, input, .. }: &Geometry,
-        weight: &[f32],
-    ) -> Self {
-        let weights = packed([outputs, channels], weight, [1, channels]);
-        Self { channels: outputs, outputs: channels, pixels: input[0] * input[1], weights }
-    }
-
-    /// Channels and pixels of an image.
-    pub(crate) fn image(&self) -> [usize; 2] {
-        [self.channels, self.pixels]
-    }
-
-    /// Bytes of the weights.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.weights)
-    }
-
-    /// Writes the outputs for some pixels, both with the channels last.
-    pub(crate) fn run(&self, pixels: &[f32], addend: Addend, outputs: &mut [f32]) {
-        let count = pixels.len() / self.channels;
-        let share = count.div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER);
-        outputs.par_chunks_mut(share * self.outputs).zip(pixels.par_chunks(share * self.channels)).for_each(
-            |(outputs, pixels)| {
-                AutoArch::new().dispatch(Call { pointwise: self, pixels, addend, outputs });
-            },
-        );
-    }
+/// The convolution with these weights, `[outputs, channels]`.
+pub(crate) fn forward(&Geometry { channels, outputs, input, .. }: &Geometry, weight: &[f32]) -> Matrix {
+    let image = [channels, input[0] * input[1]];
+    Matrix::new(image, [channels, outputs], |channel, output| weight[output * channels + channel])
 }
 
-/// The weights of all channels and outputs; `steps` are the values from one output, and from one channel, to the next.
-fn packed([channels, outputs]: [usize; 2], weight: &[f32], steps: [usize; 2]) -> Vec<f32> {
-    let group = group(lanes());
-    let mut packed = vec![0.0; channels * outputs];
-    packed.par_chunks_mut(channels * group).enumerate().for_each(|(number, packed)| {
-        let width = packed.len() / channels;
-        for (channel, packed) in packed.chunks_exact_mut(width).enumerate() {
-            let start = number * group * steps[0] + channel * steps[1];
-            packed
-                .iter_mut()
-                .zip(weight[start..].iter().step_by(steps[0]))
-                .for_each(|(to, from)| *to = *from);
-        }
-    });
-    packed
-}
-
-struct Call<'a> {
-    pointwise: &'a Pointwise,
-    pixels: &'a [f32],
-    addend: Addend<'a>,
-    outputs: &'a mut [f32],
-}
-
-impl WithSimd for Call<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self) {
-        let &Pointwise { channels, outputs: step, ref weights, .. } = self.pointwise;
-        let group = group(S::lanes32());
-        for (first, weights) in (0..step).step_by(group).zip(weights.chunks(channels * group)) {
-            let mut rows = OutputRows { values: &mut self.outputs[first..], step };
-            product::<S>(self.pixels, channels, weights, self.addend.from(first), &mut rows);
-        }
-    }
+/// The gradient of its input.
+pub(crate) fn input_gradient(
+    &Geometry { channels, outputs, input, .. }: &Geometry,
+    weight: &[f32],
+) -> Matrix {
+    let image = [outputs, input[0] * input[1]];
+    Matrix::new(image, [outputs, channels], |output, channel| weight[output * channels + channel])
 }
 
 /// The gradient of the weights, `[outputs, channels]`, from pixels and gradients with the channels last.

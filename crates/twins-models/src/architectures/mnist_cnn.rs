@@ -3,9 +3,8 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use twins_nn::conv2d;
+use twins_nn::{conv2d, linear, relu};
 
 /// Sizes of the network; only tests use others than the published ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl MnistCnnSpec {
 impl MnistCnn {
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = relu(conv2d(&self.conv1, images));
-        let x = relu(conv2d(&self.conv2, x)).flatten::<2>(1, 3);
-        self.fc2.forward(relu(self.fc1.forward(x)))
+        let x = relu(conv2d(&self.conv2, x));
+        linear(&self.fc2, relu(linear(&self.fc1, x)))
     }
 }

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
-use twins_nn::{Affine, TwinsBatchNorm, conv2d};
+use twins_nn::{Affine, TwinsBatchNorm, conv2d, linear};
 
 use crate::blocks::activation::Activation;
 use crate::blocks::block::{BlockKind, BlockSpec, ResidualBlock};
@@ -119,6 +119,6 @@ impl ResNet {
         }
         let [batch, channels, height, width] = x.dims();
         let features = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
-        self.head.forward(features)
+        linear(&self.head, features)
     }
 }

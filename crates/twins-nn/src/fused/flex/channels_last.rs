@@ -2,6 +2,7 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn_flex_conv::activation::gate;
 use burn_flex_conv::format::{Format, channels_last, recycled, values, values_mut};
 use burn_flex_conv::memory::give_back;
 
@@ -82,7 +83,7 @@ pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> In
                 gradient = copy;
             }
             let gated = exclusive(&mut gradient).expect("a fresh tensor is not shared");
-            pixels::gate(gated, y, geometry.channels);
+            gate(gated, y);
         }
         gradient.clone()
     });

@@ -171,13 +171,6 @@ pub(super) fn forward<const RELU: bool>(
     }
 }
 
-/// What the activation lets through of a gradient, in place; `y` is its output.
-pub(super) fn gate(gradient: &mut [f32], y: &[f32], channels: usize) {
-    // Nothing depends on the channel here, but the length of the pieces does.
-    let none = vec![0.0; period(channels)];
-    map(gradient, [y], [&none], |g, [y], _| open(g, y));
-}
-
 /// As PyTorch: the gradient at 0 is 0, and NaN lets it through.
 #[inline(always)]
 fn open(g: f32, y: f32) -> f32 {

@@ -1,13 +1,14 @@
-use std::sync::{Arc, Mutex, PoisonError};
+//! The operations as Burn's graph and dispatcher know them.
 
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
+mod convolution;
+mod dense;
+mod relu;
+
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, TensorMetadata, backend_extension};
-use burn::nn::PaddingConfig2d;
+use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, backend_extension};
 use burn::nn::conv::Conv2d;
+use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor};
 
@@ -25,9 +26,8 @@ pub(crate) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2
     let covered = height * width > 0
         && layer.groups == 1
         && layer.dilation == [1, 1]
-        && input.dtype() == DType::F32
         && layer.weight.dtype() == DType::F32
-        && input.device().inner() == Device::flex()
+        && takes(input)
         && layer.weight.dims()[1] == channels
         && fits(height, top + bottom, 0)
         && fits(width, left + right, 1);
@@ -56,6 +56,30 @@ fn parameters(layer: &Conv2d) -> (FloatTensor<Dispatch>, Bias<Dispatch>) {
         None => Bias::None,
     };
     (layer.weight.val().into_dispatch(), bias)
+}
+
+/// Whether the kernel takes this input, of any rank.
+pub(crate) fn takes_linear<const D: usize>(layer: &Linear, input: &Tensor<D>) -> bool {
+    let values = input.dims()[1..].iter().product::<usize>();
+    values > 0 && layer.weight.dtype() == DType::F32 && takes(input) && layer.weight.dims()[0] == values
+}
+
+/// `input` is `[n, channels, height, width]`.
+pub(crate) fn linear(layer: &Linear, input: Tensor<4>) -> Tensor<2> {
+    let bias = match &layer.bias {
+        Some(bias) => Bias::Some(bias.val().into_dispatch()),
+        None => Bias::None,
+    };
+    Tensor::from_dispatch(Dispatch::dense(input.into_dispatch(), layer.weight.val().into_dispatch(), bias))
+}
+
+/// Whether there are kernels for the device and precision.
+pub(crate) fn takes<const D: usize>(input: &Tensor<D>) -> bool {
+    input.dtype() == DType::F32 && input.device().inner() == Device::flex()
+}
+
+pub(crate) fn relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::rectified(input.into_dispatch()))
 }
 
 /// The bias, `[channels_out]`, where the layer has one.
@@ -89,6 +113,16 @@ pub trait ConvBackend: Backend {
         #[extension_type] bias: Bias<Self>,
         options: ConvOptions<2>,
     ) -> OutputAndInput<Self>;
+
+    /// A dense layer with weights `[channels_in · height · width, outputs]`.
+    fn dense(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Bias<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// For tensors of any rank.
+    fn rectified(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// The kernels of one backend.
@@ -121,8 +155,30 @@ pub trait ConvKernels: Backend {
         options: &ConvOptions<2>,
     ) -> FloatTensor<Self>;
 
-    /// The gradient of the bias.
+    /// The gradient of the bias, from that of outputs `[n, channels_out, height, width]` or `[n, outputs]`.
     fn bias_gradient(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `[n, outputs]`
+    fn dense_forward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self>;
+
+    /// The gradient of an input of these channels, rows and columns, in the order of the input.
+    fn dense_input_gradient(
+        size: [usize; 3],
+        format: Option<Format>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn dense_weight_gradient(input: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn rectify(input: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The gradient of the input, from the output and its gradient.
+    fn rectify_gradient(output: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl<B: ConvKernels> ConvBackend for B {
@@ -143,6 +199,14 @@ impl<B: ConvKernels> ConvBackend for B {
     ) -> OutputAndInput<Self> {
         OutputAndInput { output: B::forward(input.clone(), weight, bias.into_option(), &options), input }
     }
+
+    fn dense(input: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Bias<Self>) -> FloatTensor<Self> {
+        B::dense_forward(input, weight, bias.into_option())
+    }
+
+    fn rectified(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        B::rectify(input)
+    }
 }
 
 impl<B: Backend> Bias<B> {
@@ -154,22 +218,6 @@ impl<B: Backend> Bias<B> {
     }
 }
 
-/// What the backward pass needs of the forward one: what the wanted gradients depend on.
-#[derive(Debug, Clone)]
-struct Saved<B: Backend> {
-    size: [usize; 2],
-    format: Option<Format>,
-    /// For the weight's gradient.
-    input: Option<FloatTensor<B>>,
-    weight: FloatTensor<B>,
-    options: ConvOptions<2>,
-    others: Others<B>,
-}
-
-/// The part of the gradient of a convolution's input that comes from what else is computed from it; written in the backward pass, before
-/// the convolution's turn.
-type Others<B> = Arc<Mutex<Option<FloatTensor<B>>>>;
-
 impl<B: ConvKernels, C: CheckpointStrategy> ConvBackend for Autodiff<B, C> {
     fn convolution(
         input: FloatTensor<Self>,
@@ -177,7 +225,7 @@ impl<B: ConvKernels, C: CheckpointStrategy> ConvBackend for Autodiff<B, C> {
         bias: Bias<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
-        record(input, weight, bias, options, Others::<B>::default())
+        convolution::record(input, weight, bias, options, None)
     }
 
     fn convolution_and_input(
@@ -186,89 +234,14 @@ impl<B: ConvKernels, C: CheckpointStrategy> ConvBackend for Autodiff<B, C> {
         bias: Bias<Self>,
         options: ConvOptions<2>,
     ) -> OutputAndInput<Self> {
-        let others = Others::<B>::default();
-        let output = record(input.clone(), weight, bias, options, others.clone());
-        if !input.is_tracked() {
-            return OutputAndInput { output, input };
-        }
-        // As a child of the output too, it has its turn before the convolution.
-        let parents = [input.node(), output.node()];
-        let input = match Input.prepare::<C>(parents).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(others, input.into_primitive()),
-            OpsKind::UnTracked(prep) => prep.finish(input.into_primitive()),
-        };
-        OutputAndInput { output, input }
+        convolution::record_with_input(input, weight, bias, options)
     }
-}
 
-fn record<B: ConvKernels, C: CheckpointStrategy>(
-    input: FloatTensor<Autodiff<B, C>>,
-    weight: FloatTensor<Autodiff<B, C>>,
-    bias: Bias<Autodiff<B, C>>,
-    options: ConvOptions<2>,
-    others: Others<B>,
-) -> FloatTensor<Autodiff<B, C>> {
-    let bias = bias.into_option();
-    // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
-    let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
-    let keeps_input = weight.is_tracked();
-    let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
-    let (input, weight) = (input.into_primitive(), weight.into_primitive());
-    let bias = bias.map(|bias| bias.into_primitive());
-    match (Convolution { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => {
-            let shape = input.shape();
-            let saved = Saved::<B> {
-                size: [shape[2], shape[3]],
-                format: B::format(&input),
-                input: keeps_input.then(|| input.clone()),
-                weight: weight.clone(),
-                options: options.clone(),
-                others,
-            };
-            prep.finish(saved, B::forward(input, weight, bias, &options))
-        }
-        OpsKind::UnTracked(prep) => prep.finish(B::forward(input, weight, bias, &options)),
+    fn dense(input: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Bias<Self>) -> FloatTensor<Self> {
+        dense::record(input, weight, bias)
     }
-}
 
-#[derive(Debug)]
-struct Convolution {
-    /// Whether the bias asks for a gradient: the third parent is it, and not the input once more.
-    has_bias: bool,
-}
-
-impl<B: ConvKernels> Backward<B, 3> for Convolution {
-    type State = Saved<B>;
-
-    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Saved { size, format, input, weight, options, others } = ops.state;
-        let gradient = grads.consume::<B>(&ops.node);
-        let [input_node, weight_node, bias_node] = ops.parents;
-        if let (Some(node), Some(input)) = (weight_node, input) {
-            let shape = weight.shape();
-            let sizes = [shape[0], shape[1], shape[2], shape[3]];
-            grads.register::<B>(node.id, B::weight_gradient(input, sizes, gradient.clone(), &options));
-        }
-        if let (Some(node), true) = (bias_node, self.has_bias) {
-            grads.register::<B>(node.id, B::bias_gradient(gradient.clone()));
-        }
-        if let Some(node) = input_node {
-            let others = others.lock().unwrap_or_else(PoisonError::into_inner).take();
-            grads.register::<B>(node.id, B::input_gradient(size, format, weight, gradient, others, &options));
-        }
-    }
-}
-
-/// The input of a convolution, for what else is computed from it: the convolution adds this gradient to its own.
-#[derive(Debug)]
-struct Input;
-
-impl<B: ConvKernels> Backward<B, 2> for Input {
-    type State = Others<B>;
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        *ops.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient);
+    fn rectified(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        relu::record::<B, C>(input)
     }
 }

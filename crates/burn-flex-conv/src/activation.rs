@@ -1,0 +1,35 @@
+//! The rectifier on slices, on all cores.
+
+use macerator::AutoArch;
+use rayon::prelude::*;
+
+/// Values that a thread takes at once.
+const JOB: usize = 16 * 1024;
+
+/// `max(x, 0)`, which passes NaN on.
+pub(crate) fn relu(values: &mut [f32]) {
+    values.par_chunks_mut(JOB).for_each(|values| {
+        AutoArch::new().dispatch(|| {
+            for value in values.iter_mut() {
+                *value = if *value <= 0.0 { 0.0 } else { *value };
+            }
+        });
+    });
+}
+
+/// What a rectifier lets through of a gradient, in place, from its outputs. As PyTorch: the gradient at 0 is 0, and NaN lets it through.
+///
+/// ```
+/// let mut gradient = [1.0, 2.0, 3.0];
+/// burn_flex_conv::activation::gate(&mut gradient, &[0.5, 0.0, f32::NAN]);
+/// assert_eq!(gradient, [1.0, 0.0, 3.0]);
+/// ```
+pub fn gate(gradient: &mut [f32], outputs: &[f32]) {
+    gradient.par_chunks_mut(JOB).zip(outputs.par_chunks(JOB)).for_each(|(gradient, outputs)| {
+        AutoArch::new().dispatch(|| {
+            for (gradient, output) in gradient.iter_mut().zip(outputs) {
+                *gradient = if *output <= 0.0 { 0.0 } else { *gradient };
+            }
+        });
+    });
+}

@@ -1,0 +1,27 @@
+//! Dense layers: the product of whole images with a matrix.
+
+use super::geometry::Geometry;
+use super::matrix::Matrix;
+
+/// The layer with these weights, `[channels · height · width, outputs]`: a convolution whose kernel is as large as the image.
+pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Matrix {
+    let &Geometry { channels, outputs, .. } = geometry;
+    let (pixels, place) = places(geometry);
+    let value = |at, output| weight[place(at) * outputs + output];
+    Matrix::new([channels, pixels], [channels * pixels, outputs], value)
+}
+
+/// The gradient of its input, with the channels last.
+pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Matrix {
+    let &Geometry { channels, outputs, .. } = geometry;
+    let (pixels, place) = places(geometry);
+    let value = |output, at| weight[place(at) * outputs + output];
+    Matrix::new([outputs, 1], [outputs, channels * pixels], value)
+}
+
+/// The number of pixels, and the place among the channels first of what stands somewhere with the channels last.
+fn places(geometry: &Geometry) -> (usize, impl Fn(usize) -> usize + Sync) {
+    let &Geometry { channels, input: [height, width], .. } = geometry;
+    let pixels = height * width;
+    (pixels, move |at| at % channels * pixels + at / channels)
+}

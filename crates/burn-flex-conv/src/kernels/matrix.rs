@@ -1,0 +1,113 @@
+//! Products of many rows with one matrix.
+
+use std::cell::RefCell;
+
+use macerator::{AutoArch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::addend::Addend;
+use super::product::{OutputRows, group, product};
+use super::simd::lanes;
+
+/// A matrix of weights, by which rows are multiplied: pixels with their channels, or whole images.
+pub(crate) struct Matrix {
+    /// Channels and pixels of an image.
+    image: [usize; 2],
+    depth: usize,
+    outputs: usize,
+    /// `[group of vectors][row of the matrix][vector][lane]`; there are zeros beyond the outputs.
+    weights: Vec<f32>,
+}
+
+/// Rows for which the weights are read once: a multiple of those that are multiplied at once.
+const TOGETHER: usize = 48;
+
+thread_local! {
+    /// Outputs with the zeros beyond them.
+    static WIDE: RefCell<Vec<f32>> = RefCell::default();
+}
+
+impl Matrix {
+    /// The matrix `[depth, outputs]` of these values.
+    pub(crate) fn new(
+        image: [usize; 2],
+        [depth, outputs]: [usize; 2],
+        value: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let (group, padded) = (group(lanes()), outputs.next_multiple_of(lanes()));
+        let mut weights = vec![0.0; depth * padded];
+        weights.par_chunks_mut(depth * group).enumerate().for_each(|(number, weights)| {
+            let (first, width) = (number * group, weights.len() / depth);
+            for (row, weights) in weights.chunks_exact_mut(width).enumerate() {
+                let own = first..outputs.min(first + width);
+                weights.iter_mut().zip(own).for_each(|(to, output)| *to = value(row, output));
+            }
+        });
+        Self { image, depth, outputs, weights }
+    }
+
+    pub(crate) fn image(&self) -> [usize; 2] {
+        self.image
+    }
+
+    /// Bytes of the weights.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.weights)
+    }
+
+    /// Writes the outputs for some rows. Values do not depend on the number of threads or of rows.
+    pub(crate) fn run(&self, rows: &[f32], addend: Addend, outputs: &mut [f32]) {
+        let count = rows.len() / self.depth;
+        let share = count.div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER);
+        let parts = outputs.par_chunks_mut(share * self.outputs).zip(rows.par_chunks(share * self.depth));
+        if self.outputs.is_multiple_of(lanes()) {
+            parts.for_each(|(outputs, rows)| {
+                let to = OutputRows { values: outputs, step: self.outputs };
+                AutoArch::new().dispatch(Call { matrix: self, rows, addend, to });
+            });
+            return;
+        }
+        let padded = self.outputs.next_multiple_of(lanes());
+        let bias = addend.bias().map(|bias| {
+            let mut wide = bias.to_vec();
+            wide.resize(padded, 0.0);
+            wide
+        });
+        let start = bias.as_deref().map_or(Addend::Nothing, Addend::Bias);
+        parts.for_each(|(outputs, rows)| {
+            WIDE.with_borrow_mut(|wide| {
+                wide.resize(share * padded, 0.0);
+                let to = OutputRows { values: wide, step: padded };
+                AutoArch::new().dispatch(Call { matrix: self, rows, addend: start, to });
+                for (outputs, wide) in outputs.chunks_exact_mut(self.outputs).zip(wide.chunks_exact(padded)) {
+                    match addend {
+                        Addend::Outputs => outputs.iter_mut().zip(wide).for_each(|(to, value)| *to += value),
+                        _ => outputs.copy_from_slice(&wide[..self.outputs]),
+                    }
+                }
+            });
+        });
+    }
+}
+
+struct Call<'a> {
+    matrix: &'a Matrix,
+    rows: &'a [f32],
+    addend: Addend<'a>,
+    to: OutputRows<'a>,
+}
+
+impl WithSimd for Call<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self) {
+        let Self { matrix: &Matrix { depth, ref weights, .. }, rows, addend, to } = self;
+        let group = group(S::lanes32());
+        for (number, weights) in weights.chunks(depth * group).enumerate() {
+            let first = number * group;
+            let mut to = OutputRows { values: &mut to.values[first..], ..to };
+            product::<S>(rows, depth, weights, addend.from(first), &mut to);
+        }
+    }
+}

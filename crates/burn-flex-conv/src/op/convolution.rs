@@ -1,0 +1,125 @@
+//! The convolution in Burn's graph.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, TensorMetadata};
+use burn::tensor::ops::ConvOptions;
+
+use super::{Bias, ConvKernels, OutputAndInput};
+use crate::format::Format;
+
+/// What the backward pass needs of the forward one: what the wanted gradients depend on.
+#[derive(Debug, Clone)]
+struct Saved<B: Backend> {
+    size: [usize; 2],
+    format: Option<Format>,
+    /// For the weight's gradient.
+    input: Option<FloatTensor<B>>,
+    weight: FloatTensor<B>,
+    options: ConvOptions<2>,
+    others: Option<Others<B>>,
+}
+
+/// The part of the gradient of a convolution's input that comes from what else is computed from it; written in the backward pass, before
+/// the convolution's turn.
+type Others<B> = Arc<Mutex<Option<FloatTensor<B>>>>;
+
+/// The convolution, and its input once more, whose gradient it adds to its own.
+pub(super) fn record_with_input<B: ConvKernels, C: CheckpointStrategy>(
+    input: FloatTensor<Autodiff<B, C>>,
+    weight: FloatTensor<Autodiff<B, C>>,
+    bias: Bias<Autodiff<B, C>>,
+    options: ConvOptions<2>,
+) -> OutputAndInput<Autodiff<B, C>> {
+    let others = Others::<B>::default();
+    let output = record(input.clone(), weight, bias, options, Some(others.clone()));
+    if !input.is_tracked() {
+        return OutputAndInput { output, input };
+    }
+    // As a child of the output too, it has its turn before the convolution.
+    let parents = [input.node(), output.node()];
+    let input = match Input.prepare::<C>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(others, input.into_primitive()),
+        OpsKind::UnTracked(prep) => prep.finish(input.into_primitive()),
+    };
+    OutputAndInput { output, input }
+}
+
+/// With `others`, the part of the input's gradient that is to be added.
+pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
+    input: FloatTensor<Autodiff<B, C>>,
+    weight: FloatTensor<Autodiff<B, C>>,
+    bias: Bias<Autodiff<B, C>>,
+    options: ConvOptions<2>,
+    others: Option<Others<B>>,
+) -> FloatTensor<Autodiff<B, C>> {
+    let bias = bias.into_option();
+    // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
+    let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
+    let keeps_input = weight.is_tracked();
+    let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
+    let (input, weight) = (input.into_primitive(), weight.into_primitive());
+    let bias = bias.map(|bias| bias.into_primitive());
+    match (Convolution { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let shape = input.shape();
+            let saved = Saved::<B> {
+                size: [shape[2], shape[3]],
+                format: B::format(&input),
+                input: keeps_input.then(|| input.clone()),
+                weight: weight.clone(),
+                options: options.clone(),
+                others,
+            };
+            prep.finish(saved, B::forward(input, weight, bias, &options))
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::forward(input, weight, bias, &options)),
+    }
+}
+
+#[derive(Debug)]
+struct Convolution {
+    /// Whether the bias asks for a gradient: the third parent is it, and not the input once more.
+    has_bias: bool,
+}
+
+impl<B: ConvKernels> Backward<B, 3> for Convolution {
+    type State = Saved<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let Saved { size, format, input, weight, options, others } = ops.state;
+        let gradient = grads.consume::<B>(&ops.node);
+        let [input_node, weight_node, bias_node] = ops.parents;
+        if let (Some(node), Some(input)) = (weight_node, input) {
+            let shape = weight.shape();
+            let sizes = [shape[0], shape[1], shape[2], shape[3]];
+            grads.register::<B>(node.id, B::weight_gradient(input, sizes, gradient.clone(), &options));
+        }
+        if let (Some(node), true) = (bias_node, self.has_bias) {
+            grads.register::<B>(node.id, B::bias_gradient(gradient.clone()));
+        }
+        if let Some(node) = input_node {
+            let others =
+                others.and_then(|others| others.lock().unwrap_or_else(PoisonError::into_inner).take());
+            grads.register::<B>(node.id, B::input_gradient(size, format, weight, gradient, others, &options));
+        }
+    }
+}
+
+/// The input of a convolution, for what else is computed from it: the convolution adds this gradient to its own.
+#[derive(Debug)]
+struct Input;
+
+impl<B: ConvKernels> Backward<B, 2> for Input {
+    type State = Others<B>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        *ops.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient);
+    }
+}
