@@ -118,12 +118,14 @@ pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
     if !op::takes_linear(layer, &input) {
         return layer.forward(input.reshape([samples as i32, -1]));
     }
-    let mut shape = [1; 4];
-    match D {
-        4 => shape.copy_from_slice(&input.dims()),
-        _ => shape = [samples, input.dims()[1..].iter().product(), 1, 1],
-    }
-    op::linear(layer, input.reshape(shape))
+    let values = input.dims()[1..].iter().product();
+    op::linear(
+        layer,
+        match D {
+            4 => input.into_dispatch(),
+            _ => input.reshape([samples, values, 1, 1]).into_dispatch(),
+        },
+    )
 }
 
 /// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex in place, on all cores and in any

@@ -142,9 +142,9 @@ proptest! {
 }
 
 /// Layers of every method, with the size of their images: small and large tiles that reach beyond the outputs, products of matrices, direct
-/// summation.
-const LAYERS: [([usize; 2], usize, usize); 4] =
-    [([64, 80], 3, 7), ([64, 80], 3, 13), ([144, 208], 1, 9), ([20, 40], 3, 11)];
+/// summation, few channels.
+const LAYERS: [([usize; 2], usize, usize); 5] =
+    [([64, 80], 3, 7), ([64, 80], 3, 13), ([144, 208], 1, 9), ([20, 40], 3, 11), ([3, 20], 3, 11)];
 
 #[test]
 fn what_the_kernel_does_not_take_is_burns() {

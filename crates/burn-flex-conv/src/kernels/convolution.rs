@@ -9,6 +9,7 @@ use super::batch::Outputs;
 use super::geometry::Geometry;
 use super::matrix::Matrix;
 use super::pointwise;
+use super::scatter::{self, Scatter};
 use super::winograd::{self, Large, Small, Tiles, Winograd};
 use super::{dense, forward, input_gradient, weight_gradient as direct};
 use crate::format::Format;
@@ -41,6 +42,7 @@ fn weight_gradient_method(geometry: &Geometry) -> Method {
 pub(crate) enum Convolution {
     Direct(Outputs),
     Matrix(Matrix),
+    Scatter(Scatter),
     SmallTiles(Winograd<Small, 2, 4>),
     LargeTiles(Winograd<Large, 4, 6>),
 }
@@ -59,6 +61,7 @@ impl Convolution {
     /// The gradient of its input.
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
         match method(geometry) {
+            _ if scatter::takes(geometry) => Self::Scatter(Scatter::input_gradient(geometry, weight)),
             Method::Direct => Self::Direct(input_gradient::input_gradient(geometry, weight)),
             Method::Pointwise => Self::Matrix(pointwise::input_gradient(geometry, weight)),
             Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::input_gradient(geometry, weight)),
@@ -89,6 +92,7 @@ impl Convolution {
         match self {
             Self::Direct(direct) => direct.run(images, format, addend, outputs),
             Self::Matrix(matrix) => matrix.run(&last(matrix.image()), addend, outputs),
+            Self::Scatter(scatter) => scatter.run(&last(scatter.image()), addend, outputs),
             Self::SmallTiles(winograd) => winograd.run(&last(winograd.image()), addend, outputs),
             Self::LargeTiles(winograd) => winograd.run(&last(winograd.image()), addend, outputs),
         }
@@ -99,6 +103,7 @@ impl Convolution {
         match self {
             Self::Direct(outputs) => outputs.bytes(),
             Self::Matrix(matrix) => matrix.bytes(),
+            Self::Scatter(scatter) => scatter.bytes(),
             Self::SmallTiles(winograd) => winograd.bytes(),
             Self::LargeTiles(winograd) => winograd.bytes(),
         }

@@ -90,6 +90,20 @@ impl Matrix {
     }
 }
 
+impl Matrix {
+    /// The same for a matrix of whole vectors, on one core.
+    #[inline(always)]
+    pub(crate) fn multiply<S: Simd>(&self, rows: &[f32], addend: Addend, to: OutputRows) {
+        let &Self { depth, ref weights, .. } = self;
+        let group = group(S::lanes32());
+        for (number, weights) in weights.chunks(depth * group).enumerate() {
+            let first = number * group;
+            let mut to = OutputRows { values: &mut to.values[first..], ..to };
+            product::<S>(rows, depth, weights, addend.from(first), &mut to);
+        }
+    }
+}
+
 struct Call<'a> {
     matrix: &'a Matrix,
     rows: &'a [f32],
@@ -102,12 +116,6 @@ impl WithSimd for Call<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
-        let Self { matrix: &Matrix { depth, ref weights, .. }, rows, addend, to } = self;
-        let group = group(S::lanes32());
-        for (number, weights) in weights.chunks(depth * group).enumerate() {
-            let first = number * group;
-            let mut to = OutputRows { values: &mut to.values[first..], ..to };
-            product::<S>(rows, depth, weights, addend.from(first), &mut to);
-        }
+        self.matrix.multiply::<S>(self.rows, self.addend, self.to);
     }
 }

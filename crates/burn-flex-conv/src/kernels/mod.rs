@@ -16,6 +16,7 @@ mod matrix;
 mod planes;
 mod pointwise;
 mod product;
+mod scatter;
 mod simd;
 mod sums;
 mod weight_gradient;

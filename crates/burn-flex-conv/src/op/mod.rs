@@ -65,12 +65,12 @@ pub(crate) fn takes_linear<const D: usize>(layer: &Linear, input: &Tensor<D>) ->
 }
 
 /// `input` is `[n, channels, height, width]`.
-pub(crate) fn linear(layer: &Linear, input: Tensor<4>) -> Tensor<2> {
+pub(crate) fn linear(layer: &Linear, input: FloatTensor<Dispatch>) -> Tensor<2> {
     let bias = match &layer.bias {
         Some(bias) => Bias::Some(bias.val().into_dispatch()),
         None => Bias::None,
     };
-    Tensor::from_dispatch(Dispatch::dense(input.into_dispatch(), layer.weight.val().into_dispatch(), bias))
+    Tensor::from_dispatch(Dispatch::dense(input, layer.weight.val().into_dispatch(), bias))
 }
 
 /// Whether there are kernels for the device and precision.
