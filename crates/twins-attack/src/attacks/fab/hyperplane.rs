@@ -51,17 +51,11 @@ fn multiplier(room: &[f32], normal: &[f32], gap: f64, rate: impl Fn(f32) -> f32)
     let mut lambda = 0.0_f64;
     // Each round but the last saturates at least one more value; in practice a handful of rounds are made.
     for _ in 0..=room.len() {
-        let (mut fixed, mut slope) = (0.0_f64, 0.0_f64);
-        for (&room, &w) in room.iter().zip(normal) {
-            if room != 0.0 {
-                let (reach, rate) = (f64::from(room.abs() * w.abs()), f64::from(rate(w.abs())));
-                if lambda * rate >= reach {
-                    fixed += reach;
-                } else {
-                    slope += rate;
-                }
-            }
-        }
+        let [fixed, slope] = sums(room, normal, |room, w| {
+            let reach = f64::from(room.abs() * w.abs());
+            let rate = if room == 0.0 { 0.0 } else { f64::from(rate(w.abs())) };
+            if lambda * rate >= reach { [reach, 0.0] } else { [0.0, rate] }
+        });
         if slope == 0.0 {
             return if fixed < gap { f32::INFINITY } else { lambda as f32 };
         }
@@ -72,6 +66,26 @@ fn multiplier(room: &[f32], normal: &[f32], gap: f64, rate: impl Fn(f32) -> f32)
         lambda = next;
     }
     lambda as f32
+}
+
+/// The sums of two terms, several at a time, so that no addition waits for the one before.
+fn sums(room: &[f32], normal: &[f32], terms: impl Fn(f32, f32) -> [f64; 2]) -> [f64; 2] {
+    const LANES: usize = 16;
+    let mut sums = [[0.0; LANES]; 2];
+    let (rooms, normals) = (room.as_chunks::<LANES>(), normal.as_chunks::<LANES>());
+    for (room, normal) in rooms.0.iter().zip(normals.0) {
+        for lane in 0..LANES {
+            let [first, second] = terms(room[lane], normal[lane]);
+            sums[0][lane] += first;
+            sums[1][lane] += second;
+        }
+    }
+    for (lane, (&room, &w)) in rooms.1.iter().zip(normals.1).enumerate() {
+        let [first, second] = terms(room, w);
+        sums[0][lane] += first;
+        sums[1][lane] += second;
+    }
+    sums.map(|lanes| lanes.iter().sum())
 }
 
 /// Keeps the room of the values with the largest `|w|` until the gap is closed, and nothing of the rest.
