@@ -1,8 +1,8 @@
 //! What adversarial training spends its time on, on every device of `TWINS_DEVICES`: one step of PGD, PGD-10, the update of TWINS-AT, and
 //! whole steps of TWINS-AT and TRADES.
 //!
-//! `cargo bench --bench training` prints the median of several runs in milliseconds. Names of networks after `--` choose among
-//! them. `benches/compare/training.py` compares with PyTorch: it starts this program with `--serve`, writes `NETWORK WORK` lines, and reads
+//! `cargo bench --bench training` prints the median of several runs in milliseconds, and on the CPU the share of the time that is not spent in
+//! the layers. Names of networks after `--` choose among them, and `--layers` lists what each kind of layer takes. `benches/compare/training.py` compares with PyTorch: it starts this program with `--serve`, writes `NETWORK WORK` lines, and reads
 //! the seconds that each took.
 
 use std::hint::black_box;
@@ -13,7 +13,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use burn_twins::attack::Norm;
 use burn_twins::models::{ModelConfig, Net};
-use burn_twins::nn::TwinsModule;
+use burn_twins::nn::profile::Total;
+use burn_twins::nn::{TwinsModule, profile};
 use burn_twins::train::{AdversaryConfig, Method, Sgd, StepSettings, TrainConfig, TrainingBatch, step};
 
 /// Networks with the size of their images, of the batch, and the number of classes.
@@ -64,6 +65,24 @@ impl Bench {
         start.elapsed().as_secs_f64()
     }
 
+    /// What a work spends outside the layers, and in each kind of layer.
+    fn layers(&self, work: &str, lists: bool) {
+        let (seconds, totals) = profile::measure(|| self.seconds(work));
+        let available = seconds * std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        let share = |core_seconds: f64| 100.0 * core_seconds / available;
+        let layers: f64 = totals.values().map(|total| total.core_seconds).sum();
+        println!("  {work}: {:.0} % outside the layers", share(available - layers).max(0.0));
+        let mut totals: Vec<_> = totals.into_iter().filter(|_| lists).collect();
+        totals.sort_by(|(_, a), (_, b)| b.core_seconds.total_cmp(&a.core_seconds));
+        for (name, Total { calls, core_seconds }) in totals {
+            println!(
+                "    {:5.1} % {:9.2} ms, {calls:4} calls  {name}",
+                share(core_seconds),
+                1e3 * core_seconds
+            );
+        }
+    }
+
     fn adversarial(&self, steps: usize) -> Tensor<4> {
         let net = self.net.valid();
         let victim = |images: Tensor<4>| net.forward(images);
@@ -100,7 +119,8 @@ fn main() {
     for (choice, device) in burn_twins_tests::devices() {
         println!("{choice}: milliseconds, the median of up to {RUNS} runs");
         for (name, size, batch, _) in NETWORKS {
-            if !words.is_empty() && !words.iter().any(|word| word == name) {
+            let mut chosen = words.iter().filter(|word| !word.starts_with("--")).peekable();
+            if chosen.peek().is_some() && !chosen.any(|word| word == name) {
                 continue;
             }
             let bench = Bench::new(name, &device);
@@ -115,6 +135,11 @@ fn main() {
                 std::io::stdout().flush().expect("standard output");
             }
             println!();
+            if device == Device::flex() {
+                for work in ["pgd-10", "update"] {
+                    bench.layers(work, words.iter().any(|word| word == "--layers"));
+                }
+            }
         }
     }
 }

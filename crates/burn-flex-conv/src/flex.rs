@@ -14,6 +14,7 @@ use crate::kernels::{self, Addend, Geometry};
 use crate::memory::{self, give_back};
 use crate::op::ConvKernels;
 use crate::packed::{Pass, packed};
+use crate::profile;
 
 impl ConvKernels for Flex {
     fn forward(
@@ -26,13 +27,16 @@ impl ConvKernels for Flex {
         let weight = contiguous(weight);
         let geometry = geometry([channels, height, width], dims(&weight), options);
         let bias = bias.map(contiguous);
-        let (input, format) = ordered(input);
-        let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
-        let [height, width] = geometry.output_size();
-        let mut output = recycled([samples, geometry.outputs, height, width]);
-        packed(&weight, Pass::Forward, &geometry).run(values(&input), format, bias, values_mut(&mut output));
-        give_back(input);
-        output
+        timed("convolution", &geometry, || {
+            let (input, format) = ordered(input);
+            let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
+            let [height, width] = geometry.output_size();
+            let mut output = recycled([samples, geometry.outputs, height, width]);
+            let outputs = values_mut(&mut output);
+            packed(&weight, Pass::Forward, &geometry).run(values(&input), format, bias, outputs);
+            give_back(input);
+            output
+        })
     }
 
     fn format(tensor: &FlexTensor) -> Option<Format> {
@@ -50,18 +54,16 @@ impl ConvKernels for Flex {
         let weight = contiguous(weight);
         let [_, channels, ..] = dims(&weight);
         let geometry = geometry([channels, height, width], dims(&weight), options);
-        let (gradient, format) = ordered(gradient);
-        let sizes = [dims(&gradient)[0], channels, height, width];
-        let addend = if others.is_some() { Addend::Outputs } else { Addend::Nothing };
-        let mut output = others.map_or_else(|| recycled(sizes), channels_last);
-        packed(&weight, Pass::InputGradient, &geometry).run(
-            values(&gradient),
-            format,
-            addend,
-            values_mut(&mut output),
-        );
-        give_back(gradient);
-        in_order(output, order)
+        timed("its input's gradient", &geometry, || {
+            let (gradient, format) = ordered(gradient);
+            let sizes = [dims(&gradient)[0], channels, height, width];
+            let addend = if others.is_some() { Addend::Outputs } else { Addend::Nothing };
+            let mut output = others.map_or_else(|| recycled(sizes), channels_last);
+            let outputs = values_mut(&mut output);
+            packed(&weight, Pass::InputGradient, &geometry).run(values(&gradient), format, addend, outputs);
+            give_back(gradient);
+            in_order(output, order)
+        })
     }
 
     fn weight_gradient(
@@ -72,13 +74,15 @@ impl ConvKernels for Flex {
     ) -> FlexTensor {
         let [_, channels, height, width] = dims(&input);
         let geometry = geometry([channels, height, width], sizes, options);
-        let [(input, input_format), (gradient, gradient_format)] = [input, gradient].map(ordered);
-        let sums = kernels::weight_gradient(
-            &geometry,
-            (values(&input), input_format),
-            (values(&gradient), gradient_format),
-        );
-        tensor(sums, Shape::new(sizes))
+        timed("its weights' gradient", &geometry, || {
+            let [(input, input_format), (gradient, gradient_format)] = [input, gradient].map(ordered);
+            let sums = kernels::weight_gradient(
+                &geometry,
+                (values(&input), input_format),
+                (values(&gradient), gradient_format),
+            );
+            tensor(sums, Shape::new(sizes))
+        })
     }
 
     fn bias_gradient(gradient: FlexTensor) -> FlexTensor {
@@ -94,11 +98,14 @@ impl ConvKernels for Flex {
         let geometry = dense([channels, height, width], &weight);
         let bias = bias.map(contiguous);
         let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
-        let (input, format) = ordered(input);
-        let mut output = memory::recycled(Shape::new([samples, geometry.outputs]));
-        packed(&weight, Pass::Dense, &geometry).run(values(&input), format, bias, values_mut(&mut output));
-        give_back(input);
-        output
+        timed("dense layer", &geometry, || {
+            let (input, format) = ordered(input);
+            let mut output = memory::recycled(Shape::new([samples, geometry.outputs]));
+            let outputs = values_mut(&mut output);
+            packed(&weight, Pass::Dense, &geometry).run(values(&input), format, bias, outputs);
+            give_back(input);
+            output
+        })
     }
 
     fn dense_input_gradient(
@@ -109,15 +116,17 @@ impl ConvKernels for Flex {
     ) -> FlexTensor {
         let weight = contiguous(weight);
         let geometry = dense([channels, height, width], &weight);
-        let gradient = contiguous(gradient);
-        let mut output = recycled([gradient.shape()[0], channels, height, width]);
-        packed(&weight, Pass::DenseInputGradient, &geometry).run(
-            values(&gradient),
-            Format::ChannelsLast,
-            Addend::Nothing,
-            values_mut(&mut output),
-        );
-        in_order(output, order)
+        timed("its input's gradient", &geometry, || {
+            let gradient = contiguous(gradient);
+            let mut output = recycled([gradient.shape()[0], channels, height, width]);
+            packed(&weight, Pass::DenseInputGradient, &geometry).run(
+                values(&gradient),
+                Format::ChannelsLast,
+                Addend::Nothing,
+                values_mut(&mut output),
+            );
+            in_order(output, order)
+        })
     }
 
     fn dense_weight_gradient(input: FlexTensor, gradient: FlexTensor) -> FlexTensor {
@@ -127,20 +136,38 @@ impl ConvKernels for Flex {
     }
 
     fn rectify(input: FlexTensor) -> FlexTensor {
-        let (mut values, _) = ordered(input);
-        activation::relu(values_mut(&mut values));
-        values
+        profile::time(
+            || "rectifier".to_owned(),
+            || {
+                let (mut values, _) = ordered(input);
+                activation::relu(values_mut(&mut values));
+                values
+            },
+        )
     }
 
     fn rectify_gradient(output: FlexTensor, gradient: FlexTensor) -> FlexTensor {
-        let mut gradient = match format(&output) {
-            Some(Format::ChannelsLast) => channels_last(gradient),
-            _ => contiguous(gradient),
-        };
-        activation::gate(values_mut(&mut gradient), values(&output));
-        give_back(output);
-        gradient
+        profile::time(
+            || "rectifier's gradient".to_owned(),
+            || {
+                let mut gradient = match format(&output) {
+                    Some(Format::ChannelsLast) => channels_last(gradient),
+                    _ => contiguous(gradient),
+                };
+                activation::gate(values_mut(&mut gradient), values(&output));
+                give_back(output);
+                gradient
+            },
+        )
     }
+}
+
+/// An operation with these sizes, counted where somebody [measures](profile::measure).
+fn timed<T>(what: &str, geometry: &Geometry, work: impl FnOnce() -> T) -> T {
+    let Geometry { channels, outputs, kernel: [height, width], .. } = geometry;
+    let [rows, columns] = geometry.output_size();
+    let name = || format!("{channels} → {outputs}, {height} × {width}, {rows} × {columns}: {what}");
+    profile::time(name, work)
 }
 
 /// A tensor with the channels last, or first again where the input's were: what follows, such as the step of an attack, meets the input

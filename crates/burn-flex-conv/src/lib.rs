@@ -38,6 +38,7 @@ mod kernels;
 pub mod memory;
 mod op;
 mod packed;
+pub mod profile;
 
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;

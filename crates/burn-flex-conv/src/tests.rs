@@ -34,6 +34,13 @@ fn case() -> impl Strategy<Value = Case> {
     case_of(pair(1..40usize), pair(1..6usize), 3, 20)
 }
 
+/// Images, and as many outputs as vectors hold.
+fn case_of_images() -> impl Strategy<Value = Case> {
+    let outputs = prop::sample::select(vec![16, 32, 48, 64]);
+    (1..5usize, outputs)
+        .prop_flat_map(|(images, outputs)| case_of([Just(images), Just(outputs)], pair(1..6usize), 3, 20))
+}
+
 /// Many channels and the kernels that have methods of their own.
 fn case_of_many_channels() -> impl Strategy<Value = Case> {
     let channels = pair(prop::sample::select(vec![32, 48, 64, 80, 128]));
@@ -135,6 +142,12 @@ proptest! {
     }
 
     #[test]
+    fn kernels_for_images_compute_burns_convolution(case in case_of_images(), last in any::<bool>()) {
+        // At most 1600 summands, of the input's gradient.
+        agrees(&case, last, 3e-5)?;
+    }
+
+    #[test]
     fn kernels_for_many_channels_compute_burns_convolution(case in case_of_many_channels(), last in any::<bool>()) {
         // At most 1152 summands, and tiles with four times the rounding of direct summation in the worst place.
         agrees(&case, last, 3e-5)?;
@@ -143,8 +156,14 @@ proptest! {
 
 /// Layers of every method, with the size of their images: small and large tiles that reach beyond the outputs, products of matrices, direct
 /// summation, few channels.
-const LAYERS: [([usize; 2], usize, usize); 5] =
-    [([64, 80], 3, 7), ([64, 80], 3, 13), ([144, 208], 1, 9), ([20, 40], 3, 11), ([3, 20], 3, 11)];
+const LAYERS: [([usize; 2], usize, usize); 6] = [
+    ([2, 48], 4, 10),
+    ([64, 80], 3, 7),
+    ([64, 80], 3, 13),
+    ([144, 208], 1, 9),
+    ([20, 40], 3, 11),
+    ([3, 20], 3, 11),
+];
 
 #[test]
 fn what_the_kernel_does_not_take_is_burns() {

@@ -40,6 +40,8 @@ mod twins_module;
 mod wing;
 mod wings;
 
+#[cfg(feature = "flex")]
+pub use burn_flex_conv::profile;
 pub use config::{Affine, RunningVariance, TwinsBatchNormConfig, UnknownAffine};
 pub use conv::{conv2d, conv2d_and_input, linear, relu};
 pub use diagnostics::{WeightChange, WeightTrace};

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::addend::Addend;
 use super::batch::Outputs;
+use super::few::{self, FewChannels};
 use super::geometry::Geometry;
 use super::matrix::Matrix;
 use super::pointwise;
@@ -41,6 +42,7 @@ fn weight_gradient_method(geometry: &Geometry) -> Method {
 
 pub(crate) enum Convolution {
     Direct(Outputs),
+    FewChannels(FewChannels),
     Matrix(Matrix),
     Scatter(Scatter),
     SmallTiles(Winograd<Small, 2, 4>),
@@ -51,6 +53,7 @@ impl Convolution {
     /// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
         match method(geometry) {
+            _ if few::takes(geometry) => Self::FewChannels(FewChannels::forward(geometry, weight)),
             Method::Direct => Self::Direct(forward::forward(geometry, weight)),
             Method::Pointwise => Self::Matrix(pointwise::forward(geometry, weight)),
             Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::forward(geometry, weight)),
@@ -91,6 +94,7 @@ impl Convolution {
         let last = |image| channels_last(images, format, image);
         match self {
             Self::Direct(direct) => direct.run(images, format, addend, outputs),
+            Self::FewChannels(few) => few.run(images, format, addend, outputs),
             Self::Matrix(matrix) => matrix.run(&last(matrix.image()), addend, outputs),
             Self::Scatter(scatter) => scatter.run(&last(scatter.image()), addend, outputs),
             Self::SmallTiles(winograd) => winograd.run(&last(winograd.image()), addend, outputs),
@@ -102,6 +106,7 @@ impl Convolution {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Direct(outputs) => outputs.bytes(),
+            Self::FewChannels(few) => few.bytes(),
             Self::Matrix(matrix) => matrix.bytes(),
             Self::Scatter(scatter) => scatter.bytes(),
             Self::SmallTiles(winograd) => winograd.bytes(),

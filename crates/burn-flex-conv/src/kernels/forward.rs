@@ -37,11 +37,7 @@ pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Outputs {
 
 /// The input with the zeros that the kernel meets.
 pub(crate) fn input_planes(geometry: &Geometry) -> Planes {
-    let size = geometry.output_size();
-    let [rows, columns] = [0, 1].map(|axis| {
-        let met = (size[axis] - 1) * geometry.stride[axis] + geometry.kernel[axis];
-        met.max(geometry.before[axis] + geometry.input[axis])
-    });
+    let [rows, columns] = geometry.with_padding();
     Planes {
         channels: geometry.channels,
         height: geometry.input[0],

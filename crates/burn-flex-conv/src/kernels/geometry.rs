@@ -13,6 +13,15 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
+    /// Height and width of the input with the zeros that the kernel meets.
+    pub(crate) fn with_padding(&self) -> [usize; 2] {
+        let size = self.output_size();
+        [0, 1].map(|axis| {
+            let met = (size[axis] - 1) * self.stride[axis] + self.kernel[axis];
+            met.max(self.before[axis] + self.input[axis])
+        })
+    }
+
     /// Height and width of the output.
     pub(crate) fn output_size(&self) -> [usize; 2] {
         [0, 1].map(|axis| {

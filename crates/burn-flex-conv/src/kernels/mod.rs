@@ -9,6 +9,7 @@ mod batch;
 mod convolution;
 mod correlation;
 mod dense;
+mod few;
 mod forward;
 mod geometry;
 mod input_gradient;

@@ -8,13 +8,11 @@ use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::addend::Addend;
+use super::few::FEW;
 use super::geometry::Geometry;
 use super::matrix::Matrix;
 use super::product::OutputRows;
 use super::simd::lanes;
-
-/// Channels of an input whose gradient is computed by this module, at most.
-const FEW: usize = 4;
 
 /// The gradient of the input of a convolution.
 pub(crate) struct Scatter {
@@ -77,17 +75,10 @@ impl Scatter {
         });
     }
 
-    /// Columns of an image with the zeros that outputs reach, and rows.
-    fn around(&self) -> [usize; 2] {
-        let &Geometry { input, kernel, stride, before, .. } = &self.geometry;
-        let size = self.geometry.output_size();
-        [0, 1].map(|axis| ((size[axis] - 1) * stride[axis] + kernel[axis]).max(before[axis] + input[axis]))
-    }
-
     /// Copies an image without what is around.
     fn cut(&self, image: &[f32], addend: Addend, output: &mut [f32]) {
         let &Geometry { channels, input: [_, width], before: [top, left], .. } = &self.geometry;
-        let [_, columns] = self.around();
+        let [_, columns] = self.geometry.with_padding();
         let lines = image.chunks_exact(columns * channels).skip(top);
         for (to, from) in output.chunks_exact_mut(width * channels).zip(lines) {
             let from = &from[left * channels..][..width * channels];
@@ -114,7 +105,7 @@ impl WithSimd for Call<'_> {
         let Scatter { geometry, matrix, taps } = scatter;
         let &Geometry { channels, outputs, kernel, stride, .. } = geometry;
         let [_, across] = geometry.output_size();
-        let [rows, columns] = scatter.around();
+        let [rows, columns] = geometry.with_padding();
         image.clear();
         image.resize(rows * columns * channels, 0.0);
         additions.resize(across * taps, 0.0);

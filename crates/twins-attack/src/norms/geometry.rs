@@ -30,8 +30,18 @@ pub(crate) trait Geometry: Sync {
     /// Moves the point into the ball and the box.
     fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32);
 
+    /// An offset drawn uniformly from the ball; `None` where it depends on the point that it starts from.
+    fn random_offset(&self, _values: usize, _epsilon: f32, _draws: &mut Draws) -> Option<Vec<f32>> {
+        None
+    }
+
     /// A point drawn uniformly from the ball, inside the box.
-    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32>;
+    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
+        let offset = self.random_offset(origin.len(), epsilon, draws);
+        let mut point = offset.expect("norms whose offsets depend on the origin draw starts themselves");
+        point.iter_mut().zip(origin).for_each(|(offset, &x)| *offset = (x + *offset).clamp(0.0, 1.0));
+        point
+    }
 
     /// One value of noise without preferred length, from which attacks make directions.
     fn noise(&self, draws: &mut Draws) -> f32 {
@@ -72,12 +82,6 @@ pub(crate) trait Geometry: Sync {
 /// The length of a row; at least 1, since a slice has no chunks of length 0.
 fn values_per_image([_, channels, height, width]: [usize; 4]) -> usize {
     (channels * height * width).max(1)
-}
-
-/// `origin + scale · offset`, clipped to the box.
-pub(super) fn clipped_sum(origin: &[f32], mut offset: Vec<f32>, scale: f32) -> Vec<f32> {
-    offset.iter_mut().zip(origin).for_each(|(o, &x)| *o = (x + *o * scale).clamp(0.0, 1.0));
-    offset
 }
 
 /// The sign, with `sign(0) = 0` (Rust's `signum` gives one).

@@ -1,6 +1,6 @@
 use crate::draws::Draws;
 use crate::error::AttackError;
-use crate::norms::geometry::{Geometry, clipped_sum, sign};
+use crate::norms::geometry::{Geometry, sign};
 use crate::norms::norm::Norm;
 
 /// The sum of the absolute values.
@@ -38,11 +38,12 @@ impl Geometry for L1 {
     }
 
     /// Laplace values over their sum and one more exponential are uniform in the ball.
-    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
-        let offset: Vec<f32> = origin.iter().map(|_| draws.sign() * draws.exponential()).collect();
+    fn random_offset(&self, values: usize, epsilon: f32, draws: &mut Draws) -> Option<Vec<f32>> {
+        let mut offset: Vec<f32> = (0..values).map(|_| draws.sign() * draws.exponential()).collect();
         let length = length(offset.iter().copied()) + draws.exponential();
         let scale = if length > 0.0 { epsilon / length } else { 0.0 };
-        clipped_sum(origin, offset, scale)
+        offset.iter_mut().for_each(|value| *value *= scale);
+        Some(offset)
     }
 
     /// `sign(g)` on the `support` values with the largest `|g|` (ties included), divided by their number.

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::draws::Draws;
 use crate::error::AttackError;
-use crate::norms::geometry::{Geometry, clipped_sum};
+use crate::norms::geometry::Geometry;
 use crate::norms::norm::Norm;
 
 /// The Euclidean length.
@@ -52,12 +52,13 @@ impl Geometry for L2 {
     }
 
     /// Normal values have a uniform direction, and the n-th root of a uniform number is the length.
-    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
-        let offset: Vec<f32> = origin.iter().map(|_| draws.gaussian()).collect();
-        let root = draws.uniform().powf((origin.len() as f32).recip());
+    fn random_offset(&self, values: usize, epsilon: f32, draws: &mut Draws) -> Option<Vec<f32>> {
+        let mut offset: Vec<f32> = (0..values).map(|_| draws.gaussian()).collect();
+        let root = draws.uniform().powf((values as f32).recip());
         let length = length(offset.iter().copied()) / root;
         let scale = if length > 0.0 { epsilon / length } else { 0.0 };
-        clipped_sum(origin, offset, scale)
+        offset.iter_mut().for_each(|value| *value *= scale);
+        Some(offset)
     }
 
     /// `g / (‖g‖₂ + 1e-12)`.

@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use crate::draws::Draws;
 use crate::error::AttackError;
 use crate::error::setting::SettingError;
-use crate::norms::geometry::{Geometry, clipped_sum, sign};
+use crate::norms::geometry::{Geometry, sign};
 use crate::norms::norm::Norm;
 
 /// The largest absolute value.
@@ -43,8 +43,8 @@ impl Geometry for Linf {
         }
     }
 
-    fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
-        clipped_sum(origin, origin.iter().map(|_| draws.symmetric()).collect(), epsilon)
+    fn random_offset(&self, values: usize, epsilon: f32, draws: &mut Draws) -> Option<Vec<f32>> {
+        Some((0..values).map(|_| draws.symmetric() * epsilon).collect())
     }
 
     fn noise(&self, draws: &mut Draws) -> f32 {

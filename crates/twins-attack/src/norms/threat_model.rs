@@ -132,6 +132,11 @@ impl ThreatModel {
         self.norm.geometry().random_start(origin, self.epsilon, draws)
     }
 
+    /// What a random start adds to a point before it is clipped to the box; `None` in L0, where it depends on the point.
+    pub(crate) fn random_offset(&self, values: usize, draws: &mut Draws) -> Option<Vec<f32>> {
+        self.norm.geometry().random_offset(values, self.epsilon, draws)
+    }
+
     /// Writes the direction of steepest ascent of length one.
     ///
     /// | norm | direction |

@@ -1,4 +1,4 @@
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::augmentation::augment::Augmentation;
@@ -55,17 +55,25 @@ pub fn collate(
         ids.par_iter().map(|&index| sample(dataset, index, augmentation)).collect();
     let samples = samples.into_iter().collect::<Result<Vec<_>, _>>()?;
 
-    let mut values = Vec::with_capacity(ids.len() * shape.iter().product::<usize>());
-    for LabelledImage { image, .. } in &samples {
-        // A division, not a multiplication by 1/255, which would differ from PyTorch's in the last bit.
-        values.extend(image.pixels.iter().map(|&pixel| f32::from(pixel) / 255.0));
-    }
-    let data = TensorData::new(values, [ids.len(), channels, height, width]);
+    let mut bytes = Vec::with_capacity(ids.len() * shape.iter().product::<usize>());
+    samples.iter().for_each(|LabelledImage { image, .. }| bytes.extend_from_slice(&image.pixels));
     Ok(Batch {
-        images: Tensor::from_data(data, device),
+        images: floats(bytes, [ids.len(), channels, height, width], device),
         labels: samples.iter().map(|sample| sample.label).collect(),
         ids: ids.iter().map(|&id| id as u64).collect(),
     })
+}
+
+/// The images that travel to the device as bytes, where it knows bytes, and become floats there.
+///
+/// A division, not a multiplication by 1/255, which would differ from PyTorch's in the last bit.
+fn floats(bytes: Vec<u8>, shape: [usize; 4], device: &Device) -> Tensor<4> {
+    if device.supports_dtype(DType::U8) {
+        let images = Tensor::<4, Int>::from_data(TensorData::new(bytes, shape), (device, DType::U8));
+        return images.float().cast(DType::F32) / 255.0;
+    }
+    let values: Vec<f32> = bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect();
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
 fn sample(

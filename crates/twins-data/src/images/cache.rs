@@ -1,5 +1,6 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::images::image::Image;
 
@@ -10,14 +11,14 @@ use crate::images::image::Image;
 #[derive(Debug)]
 pub(crate) struct Cache {
     capacity: usize,
-    content: Mutex<Content>,
+    bytes: AtomicUsize,
+    /// Readers do not wait for each other, and seldom for a writer: each shelf has a lock of its own.
+    shelves: [RwLock<Shelf>; SHELVES],
 }
 
-#[derive(Debug, Default)]
-struct Content {
-    bytes: usize,
-    images: HashMap<(usize, View), Image>,
-}
+type Shelf = HashMap<(usize, View), Arc<Image>>;
+
+const SHELVES: usize = 64;
 
 /// Which form of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +32,7 @@ const OVERHEAD: usize = 128;
 
 impl Cache {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, content: Mutex::default() }
+        Self { capacity, bytes: AtomicUsize::new(0), shelves: [(); SHELVES].map(|()| RwLock::default()) }
     }
 
     /// The image of a sample, made by `decode` unless it is remembered.
@@ -45,29 +46,43 @@ impl Cache {
             return decode();
         }
         let key = (index, view);
-        if let Some(image) = self.lock().images.get(&key) {
-            return Ok(image.clone());
+        let shelf = &self.shelves[index % SHELVES];
+        // Pixels are copied, and images decoded, without the lock.
+        let known = read(shelf).get(&key).cloned();
+        if let Some(image) = known {
+            return Ok(Image::clone(&image));
         }
-        // Not under the lock: images are decoded in parallel.
         let image = decode()?;
-        let mut content = self.lock();
-        let bytes = content.bytes + image.pixels.len() + OVERHEAD;
-        if bytes <= self.capacity && !content.images.contains_key(&key) {
-            content.bytes = bytes;
-            content.images.insert(key, image.clone());
+        if self.claim(image.pixels.len() + OVERHEAD) {
+            let replaced = write(shelf).insert(key, Arc::new(image.clone()));
+            // Somebody else was first.
+            if let Some(image) = replaced {
+                self.bytes.fetch_sub(image.pixels.len() + OVERHEAD, Ordering::Relaxed);
+            }
         }
         Ok(image)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Content> {
-        // Nothing is ever half done under the lock.
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether there is room for so many bytes, which is taken.
+    fn claim(&self, bytes: usize) -> bool {
+        let with = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.capacity);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
     }
+}
+
+// Nothing is ever half done under a lock.
+fn read(shelf: &RwLock<Shelf>) -> RwLockReadGuard<'_, Shelf> {
+    shelf.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(shelf: &RwLock<Shelf>) -> RwLockWriteGuard<'_, Shelf> {
+    shelf.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::thread;
 
     use super::*;
 
@@ -90,7 +105,7 @@ mod tests {
         }
         // Three at first, and the third again.
         assert_eq!(decoded, 4);
-        assert_eq!(cache.lock().bytes, 2 * (OVERHEAD + 100));
+        assert_eq!(cache.bytes.into_inner(), 2 * (OVERHEAD + 100));
     }
 
     #[test]
@@ -103,9 +118,30 @@ mod tests {
     }
 
     #[test]
+    fn threads_share_what_one_has_decoded() {
+        let cache = Cache::new(50 * (OVERHEAD + 100));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for index in 0..100 {
+                        let got = cache.get::<Infallible>(index, View::Framed, || Ok(image(100)));
+                        assert_eq!(got, Ok(image(100)));
+                    }
+                });
+            }
+        });
+        let kept: usize = cache.shelves.iter().map(|shelf| read(shelf).len()).sum();
+        assert_eq!(cache.bytes.into_inner(), kept * (OVERHEAD + 100));
+        assert!(
+            (46..=50).contains(&kept),
+            "{kept}: at most one thread's images are counted twice for a moment"
+        );
+    }
+
+    #[test]
     fn without_capacity_nothing_is_kept() {
         let cache = Cache::new(0);
         assert_eq!(cache.get::<Infallible>(0, View::Framed, || Ok(image(1))), Ok(image(1)));
-        assert!(cache.lock().images.is_empty());
+        assert!(cache.shelves.iter().all(|shelf| read(shelf).is_empty()));
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Session<M> {
     pub(super) history: Vec<EpochMetrics>,
     pub(super) fell_back: Option<TrainError>,
     pub(super) learning_rate: f64,
+    /// What prepares the batches of the epoch with this number, from its beginning.
+    ahead: Option<(usize, Loader)>,
 }
 
 impl<M: ImageClassifier> Session<M> {
@@ -87,6 +89,7 @@ impl<M: ImageClassifier> Session<M> {
             history: Vec::new(),
             fell_back: None,
             learning_rate: 0.0,
+            ahead: None,
         };
         session.ema = session.trainer.config.ema_decay.map(|decay| Ema::new(session.model(), decay));
         let resumed = session.resume()?;
@@ -167,7 +170,6 @@ impl<M: ImageClassifier> Session<M> {
         let config = self.trainer.config.clone();
         let epoch = self.state.epoch;
         let steps = self.order.steps(self.data.train.len());
-        let batches = self.order.batches(&self.data.train, config.seed, epoch);
         let wing = self.trainer.objective.wing();
         self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
         self.begin_epoch()?;
@@ -175,13 +177,10 @@ impl<M: ImageClassifier> Session<M> {
         if let Some(last) = self.state.step.checked_sub(1) {
             self.learning_rate = self.rate_at(last);
         }
-        let mut loader = Loader::start(
-            self.data.dataset.clone(),
-            batches[self.state.step..].to_vec(),
-            Some(config.augmentation.clone()),
-            key(config.seed, &[AUGMENTATION, epoch as u64]),
-            self.replicas.devices.main().clone(),
-        );
+        let mut loader = match self.ahead.take() {
+            Some((of, loader)) if (of, self.state.step) == (epoch, 0) => loader,
+            _ => self.load(epoch, self.state.step),
+        };
         let bar = EpochBar::start(
             self.trainer.display,
             epoch,
@@ -221,10 +220,26 @@ impl<M: ImageClassifier> Session<M> {
                 return Ok(false);
             }
         }
+        // While this epoch is validated.
+        if epoch + 1 < config.epochs {
+            self.ahead = Some((epoch + 1, self.load(epoch + 1, 0)));
+        }
         bar.validating();
         self.finish_epoch(&bar)?;
         bar.finish();
         Ok(true)
+    }
+
+    /// Starts to prepare the batches of an epoch from a step on.
+    fn load(&self, epoch: usize, step: usize) -> Loader {
+        let config = &self.trainer.config;
+        Loader::start(
+            self.data.dataset.clone(),
+            self.order.batches(&self.data.train, config.seed, epoch).split_off(step),
+            Some(config.augmentation.clone()),
+            key(config.seed, &[AUGMENTATION, epoch as u64]),
+            self.replicas.devices.main().clone(),
+        )
     }
 
     /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.

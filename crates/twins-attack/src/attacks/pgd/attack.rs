@@ -94,11 +94,22 @@ impl Pgd {
         match self.config.start {
             Start::Clean => image.to_vec(),
             Start::Uniform => self.config.threat.random_start(image, draws),
-            Start::Gaussian(deviation) => {
-                let mut point: Vec<f32> = image.iter().map(|&x| x + deviation * draws.gaussian()).collect();
+            Start::Gaussian(_) => {
+                let mut point = self.offset(image.len(), draws).expect("noise does not depend on the image");
+                point.iter_mut().zip(image).for_each(|(point, &x)| *point += x);
                 self.config.threat.project(image, &mut point);
                 point
             }
+        }
+    }
+
+    /// What the first point adds to a clean image of so many values, before it is brought into ball and box; `None` where it depends on
+    /// the image.
+    pub(super) fn offset(&self, values: usize, draws: &mut Draws) -> Option<Vec<f32>> {
+        match self.config.start {
+            Start::Clean => Some(vec![0.0; values]),
+            Start::Uniform => self.config.threat.random_offset(values, draws),
+            Start::Gaussian(deviation) => Some((0..values).map(|_| deviation * draws.gaussian()).collect()),
         }
     }
 

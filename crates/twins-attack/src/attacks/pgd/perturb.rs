@@ -167,13 +167,24 @@ impl Pgd {
         }
         let (shape, device) = (images.dims(), images.device());
         let row: usize = shape[1..].iter().product();
+        let on_device = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), &device);
+        let draws = |key: u64| Draws::new(self.config.seed, key, DRAWS, 0);
+        // What is drawn does not depend on the images, which stay where they are.
+        let offsets: Option<Vec<Vec<f32>>> =
+            keys.par_iter().map(|&key| self.offset(row, &mut draws(key))).collect();
+        if let Some(offsets) = offsets {
+            let points = images.clone() + on_device(offsets.concat());
+            return match self.config.start {
+                Start::Gaussian(_) => self.config.threat.project_batch(images, points),
+                _ => Ok(points.clamp(0.0, 1.0)),
+            };
+        }
         let mut pixels = images.clone().try_into_vec_as::<f32>()?;
         pixels.par_chunks_mut(row).zip(keys).for_each(|(image, &key)| {
-            let draws = &mut Draws::new(self.config.seed, key, DRAWS, 0);
-            let start = self.start(image, draws);
+            let start = self.start(image, &mut draws(key));
             image.copy_from_slice(&start);
         });
-        Ok(Tensor::from_data(TensorData::new(pixels, shape), &device))
+        Ok(on_device(pixels))
     }
 }
 

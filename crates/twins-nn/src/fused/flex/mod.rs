@@ -41,19 +41,30 @@ impl NormKernels for Flex {
         activation: Activation,
         wanted: Option<Wanted>,
     ) -> (Normalised<Self>, Saved) {
-        if residual.is_some() || format(&input) == Some(Format::ChannelsLast) {
-            channels_last::forward(input, residual, wings, epsilon, activation, wanted)
-        } else {
-            channels_first::forward(contiguous(input), wings, epsilon, activation, wanted)
-        }
+        timed("normalisation", input.layout().shape().clone(), || {
+            if residual.is_some() || format(&input) == Some(Format::ChannelsLast) {
+                channels_last::forward(input, residual, wings, epsilon, activation, wanted)
+            } else {
+                channels_first::forward(contiguous(input), wings, epsilon, activation, wanted)
+            }
+        })
     }
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> InputGradients<Self> {
-        match saved.format {
+        timed("its gradient", gradient.layout().shape().clone(), || match saved.format {
             Format::ChannelsFirst => channels_first::backward(saved, gradient, wanted),
             Format::ChannelsLast => channels_last::backward(saved, gradient, wanted),
-        }
+        })
     }
+}
+
+/// An operation on a tensor of this shape, counted where somebody [measures](burn_flex_conv::profile::measure).
+fn timed<T>(what: &str, shape: Shape, work: impl FnOnce() -> T) -> T {
+    let name = || {
+        let sizes: Vec<String> = shape[1..].iter().map(usize::to_string).collect();
+        format!("{}: {what}", sizes.join(" × "))
+    };
+    burn_flex_conv::profile::time(name, work)
 }
 
 /// The lines of both wings; `moments` are those of the batch wing's samples.
