@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench training` prints the median of several runs in milliseconds, and on the CPU the share of the time that is not spent in
 //! the layers. Names of networks after `--` choose among them, and `--layers` lists what each kind of layer takes. `benches/compare/training.py` compares with PyTorch: it starts this program with `--serve`, writes `NETWORK WORK` lines, and reads
-//! the seconds that each took.
+//! the seconds that each took. `benches/compare/scaling.py` does so with other sizes.
 
 use std::hint::black_box;
 use std::io::{BufRead, Write};
@@ -39,9 +39,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(name: &str, device: &Device) -> Self {
-        let (_, size, batch, classes) =
-            *NETWORKS.iter().find(|network| network.0 == name).expect("a network");
+    /// For one of [`NETWORKS`], or `ARCHITECTURE:SIZE:BATCH:CLASSES`.
+    fn new(network: &str, device: &Device) -> Self {
+        let known = NETWORKS.iter().find(|(name, ..)| *name == network).copied();
+        let (name, size, batch, classes) = known.unwrap_or_else(|| {
+            let (name, sizes) = network.split_once(':').expect("a network");
+            let sizes: Vec<usize> = sizes.split(':').map(|size| size.parse().expect("a size")).collect();
+            (name, sizes[0], sizes[1], sizes[2])
+        });
         device.seed(0);
         let architecture = name.parse().expect("an architecture");
         let net =
@@ -55,12 +60,13 @@ impl Bench {
         let start = Instant::now();
         match work {
             "forward" => drop(self.net.valid().forward(self.images.clone()).into_data()),
-            "pgd-1" => drop(self.adversarial(1)),
-            "pgd-10" => drop(self.adversarial(10)),
             "update" => self.update(Method::TwinsAt, self.images.clone()),
             "twins-at" => self.update(Method::TwinsAt, self.adversarial(10)),
             "trades" => self.update(Method::Trades, self.adversarial(10)),
-            other => panic!("unknown work {other}"),
+            other => match other.strip_prefix("pgd-").map(str::parse) {
+                Some(Ok(steps)) => drop(self.adversarial(steps)),
+                _ => panic!("unknown work {other}"),
+            },
         }
         start.elapsed().as_secs_f64()
     }

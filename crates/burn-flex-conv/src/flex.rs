@@ -12,20 +12,20 @@ use crate::format::{
 };
 use crate::kernels::{self, Addend, Geometry};
 use crate::memory::{self, give_back};
-use crate::op::ConvKernels;
+use crate::op::{ConvKernels, Weights};
 use crate::packed::{Pass, packed};
 use crate::profile;
 
 impl ConvKernels for Flex {
     fn forward(
         input: FlexTensor,
-        weight: FlexTensor,
+        weight: Weights<Self>,
         bias: Option<FlexTensor>,
         options: &ConvOptions<2>,
     ) -> FlexTensor {
         let [samples, channels, height, width] = dims(&input);
-        let weight = contiguous(weight);
-        let geometry = geometry([channels, height, width], dims(&weight), options);
+        let weight = weight.map(contiguous);
+        let geometry = geometry([channels, height, width], dims(&weight.values), options);
         let bias = bias.map(contiguous);
         timed("convolution", &geometry, || {
             let (input, format) = ordered(input);
@@ -46,14 +46,14 @@ impl ConvKernels for Flex {
     fn input_gradient(
         [height, width]: [usize; 2],
         order: Option<Format>,
-        weight: FlexTensor,
+        weight: Weights<Self>,
         gradient: FlexTensor,
         others: Option<FlexTensor>,
         options: &ConvOptions<2>,
     ) -> FlexTensor {
-        let weight = contiguous(weight);
-        let [_, channels, ..] = dims(&weight);
-        let geometry = geometry([channels, height, width], dims(&weight), options);
+        let weight = weight.map(contiguous);
+        let [_, channels, ..] = dims(&weight.values);
+        let geometry = geometry([channels, height, width], dims(&weight.values), options);
         timed("its input's gradient", &geometry, || {
             let (gradient, format) = ordered(gradient);
             let sizes = [dims(&gradient)[0], channels, height, width];
@@ -92,10 +92,10 @@ impl ConvKernels for Flex {
         tensor(sums, Shape::new([shape[1]]))
     }
 
-    fn dense_forward(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+    fn dense_forward(input: FlexTensor, weight: Weights<Self>, bias: Option<FlexTensor>) -> FlexTensor {
         let [samples, channels, height, width] = dims(&input);
-        let weight = contiguous(weight);
-        let geometry = dense([channels, height, width], &weight);
+        let weight = weight.map(contiguous);
+        let geometry = dense([channels, height, width], &weight.values);
         let bias = bias.map(contiguous);
         let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
         timed("dense layer", &geometry, || {
@@ -111,11 +111,11 @@ impl ConvKernels for Flex {
     fn dense_input_gradient(
         [channels, height, width]: [usize; 3],
         order: Option<Format>,
-        weight: FlexTensor,
+        weight: Weights<Self>,
         gradient: FlexTensor,
     ) -> FlexTensor {
-        let weight = contiguous(weight);
-        let geometry = dense([channels, height, width], &weight);
+        let weight = weight.map(contiguous);
+        let geometry = dense([channels, height, width], &weight.values);
         timed("its input's gradient", &geometry, || {
             let gradient = contiguous(gradient);
             let mut output = recycled([gradient.shape()[0], channels, height, width]);

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use burn::backend::flex::FlexTensor;
+use burn::backend::Flex;
 use burn::tensor::Bytes;
 
 use crate::format::values;
 use crate::kernels::{Convolution, Geometry};
+use crate::op::Weights;
 
 /// What is computed with the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +30,14 @@ struct Kept {
 static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
 /// Bytes of packed weights that are kept at most.
-const MOST: usize = 512 * 1024 * 1024;
+const MOST: usize = 256 * 1024 * 1024;
 
 /// The contiguous weights `[outputs, channels, height, width]`, of dense layers `[channels · height · width, outputs]`, for one pass.
-pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Arc<Convolution> {
+pub(crate) fn packed(
+    Weights { values: weight, are_constant }: &Weights<Flex>,
+    pass: Pass,
+    geometry: &Geometry,
+) -> Arc<Convolution> {
     let memory = weight.data_arc();
     // A part of a larger tensor is not told from the others by its memory.
     let whole = memory.len() == size_of_val(values(weight));
@@ -53,7 +58,10 @@ pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Ar
         Pass::Dense => Convolution::dense(geometry, values(weight)),
         Pass::DenseInputGradient => Convolution::dense_input_gradient(geometry, values(weight)),
     });
-    if whole && let Ok(mut kept) = KEPT.lock() {
+    if whole
+        && *are_constant
+        && let Ok(mut kept) = KEPT.lock()
+    {
         kept.retain(|kept| kept.weights.strong_count() > 0);
         let bytes: usize = kept.iter().map(|kept| kept.packed.bytes()).sum();
         if bytes + packed.bytes() <= MOST && !kept.iter().any(is_same) {
@@ -66,6 +74,7 @@ pub(crate) fn packed(weight: &FlexTensor, pass: Pass, geometry: &Geometry) -> Ar
 
 #[cfg(test)]
 mod tests {
+    use burn::backend::flex::FlexTensor;
     use burn::tensor::TensorData;
 
     use super::*;
@@ -82,9 +91,13 @@ mod tests {
         after: [0, 0],
     };
 
+    fn of(values: &FlexTensor) -> Weights<Flex> {
+        Weights { values: values.clone(), are_constant: true }
+    }
+
     fn output(weight: &FlexTensor) -> f32 {
         let mut outputs = [0.0; 4];
-        let convolution = packed(weight, Pass::Forward, &GEOMETRY);
+        let convolution = packed(&of(weight), Pass::Forward, &GEOMETRY);
         convolution.run(&[1.0; 4], Format::ChannelsFirst, Addend::Nothing, &mut outputs);
         outputs[0]
     }
@@ -96,11 +109,19 @@ mod tests {
     #[test]
     fn weights_are_packed_once() {
         let weight = weight(2.0);
-        let [first, second] = [(); 2].map(|()| packed(&weight, Pass::Forward, &GEOMETRY));
+        let [first, second] = [(); 2].map(|()| packed(&of(&weight), Pass::Forward, &GEOMETRY));
         assert!(Arc::ptr_eq(&first, &second));
-        assert!(!Arc::ptr_eq(&first, &packed(&weight, Pass::InputGradient, &GEOMETRY)));
+        assert!(!Arc::ptr_eq(&first, &packed(&of(&weight), Pass::InputGradient, &GEOMETRY)));
         let wider = Geometry { input: [2, 3], ..GEOMETRY };
-        assert!(!Arc::ptr_eq(&first, &packed(&weight, Pass::Forward, &wider)));
+        assert!(!Arc::ptr_eq(&first, &packed(&of(&weight), Pass::Forward, &wider)));
+    }
+
+    #[test]
+    fn weights_that_are_trained_are_not_kept() {
+        let weight = weight(2.0);
+        let trained = Weights { are_constant: false, ..of(&weight) };
+        let [first, second] = [(); 2].map(|()| packed(&trained, Pass::Forward, &GEOMETRY));
+        assert!(!Arc::ptr_eq(&first, &second));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData, Tolerance};
 use proptest::prelude::*;
 
 use crate::format::{Format, format};
-use crate::op::ConvKernels;
+use crate::op::{ConvKernels, Weights};
 use crate::{conv2d, conv2d_and_input, linear, op, relu};
 
 /// A convolution of random sizes and an input that it takes.
@@ -197,6 +197,7 @@ fn orders_of_outputs_and_gradients() {
     let tensor = |shape: [usize; 4]| FlexTensor::from_data(TensorData::ones::<f32, _>(shape));
     let options = ConvOptions::new_with_padding([1, 1], [(0, 0), (0, 0)], [1, 1], 1);
     let (images, weight) = (tensor([2, 3, 6, 7]), tensor([5, 3, 3, 3]));
+    let weight = Weights { values: weight, are_constant: true };
     let output = Flex::forward(images, weight.clone(), None, &options);
     assert_eq!(format(&output), Some(Format::ChannelsLast));
     for order in [Format::ChannelsFirst, Format::ChannelsLast] {

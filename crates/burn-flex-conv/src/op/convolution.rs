@@ -10,7 +10,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
 
-use super::{Bias, ConvKernels, OutputAndInput};
+use super::{Bias, ConvKernels, OutputAndInput, Weights};
 use crate::format::Format;
 
 /// What the backward pass needs of the forward one: what the wanted gradients depend on.
@@ -20,7 +20,7 @@ struct Saved<B: Backend> {
     format: Option<Format>,
     /// For the weight's gradient.
     input: Option<FloatTensor<B>>,
-    weight: FloatTensor<B>,
+    weight: Weights<B>,
     options: ConvOptions<2>,
     others: Option<Others<B>>,
 }
@@ -61,9 +61,9 @@ pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
     let bias = bias.into_option();
     // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
     let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
-    let keeps_input = weight.is_tracked();
+    let are_constant = !weight.is_tracked();
     let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
-    let (input, weight) = (input.into_primitive(), weight.into_primitive());
+    let (input, weight) = (input.into_primitive(), Weights { values: weight.into_primitive(), are_constant });
     let bias = bias.map(|bias| bias.into_primitive());
     match (Convolution { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
@@ -71,7 +71,7 @@ pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
             let saved = Saved::<B> {
                 size: [shape[2], shape[3]],
                 format: B::format(&input),
-                input: keeps_input.then(|| input.clone()),
+                input: (!are_constant).then(|| input.clone()),
                 weight: weight.clone(),
                 options: options.clone(),
                 others,
@@ -96,7 +96,7 @@ impl<B: ConvKernels> Backward<B, 3> for Convolution {
         let gradient = grads.consume::<B>(&ops.node);
         let [input_node, weight_node, bias_node] = ops.parents;
         if let (Some(node), Some(input)) = (weight_node, input) {
-            let shape = weight.shape();
+            let shape = weight.values.shape();
             let sizes = [shape[0], shape[1], shape[2], shape[3]];
             grads.register::<B>(node.id, B::weight_gradient(input, sizes, gradient.clone(), &options));
         }

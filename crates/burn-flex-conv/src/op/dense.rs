@@ -7,7 +7,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
 
-use super::{Bias, ConvKernels};
+use super::{Bias, ConvKernels, Weights};
 use crate::format::Format;
 
 /// What the backward pass needs of the forward one.
@@ -17,7 +17,7 @@ struct Saved<B: Backend> {
     format: Option<Format>,
     /// For the weight's gradient.
     input: Option<FloatTensor<B>>,
-    weight: FloatTensor<B>,
+    weight: Weights<B>,
 }
 
 pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
@@ -28,9 +28,9 @@ pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
     let bias = bias.into_option();
     // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
     let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
-    let keeps_input = weight.is_tracked();
+    let are_constant = !weight.is_tracked();
     let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
-    let (input, weight) = (input.into_primitive(), weight.into_primitive());
+    let (input, weight) = (input.into_primitive(), Weights { values: weight.into_primitive(), are_constant });
     let bias = bias.map(|bias| bias.into_primitive());
     match (Dense { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
@@ -38,7 +38,7 @@ pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
             let saved = Saved::<B> {
                 size: [shape[1], shape[2], shape[3]],
                 format: B::format(&input),
-                input: keeps_input.then(|| input.clone()),
+                input: (!are_constant).then(|| input.clone()),
                 weight: weight.clone(),
             };
             prep.finish(saved, B::dense_forward(input, weight, bias))

@@ -125,11 +125,18 @@ pub trait ConvBackend: Backend {
     fn rectified(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
+/// Weights, and whether they stay as they are: those that are trained are not worth keeping in the order of the kernels.
+#[derive(Clone, Debug)]
+pub struct Weights<B: Backend> {
+    pub values: FloatTensor<B>,
+    pub are_constant: bool,
+}
+
 /// The kernels of one backend.
 pub trait ConvKernels: Backend {
     fn forward(
         input: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
+        weight: Weights<Self>,
         bias: Option<FloatTensor<Self>>,
         options: &ConvOptions<2>,
     ) -> FloatTensor<Self>;
@@ -141,7 +148,7 @@ pub trait ConvKernels: Backend {
     fn input_gradient(
         size: [usize; 2],
         format: Option<Format>,
-        weight: FloatTensor<Self>,
+        weight: Weights<Self>,
         gradient: FloatTensor<Self>,
         others: Option<FloatTensor<Self>>,
         options: &ConvOptions<2>,
@@ -161,7 +168,7 @@ pub trait ConvKernels: Backend {
     /// `[n, outputs]`
     fn dense_forward(
         input: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
+        weight: Weights<Self>,
         bias: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self>;
 
@@ -169,7 +176,7 @@ pub trait ConvKernels: Backend {
     fn dense_input_gradient(
         size: [usize; 3],
         format: Option<Format>,
-        weight: FloatTensor<Self>,
+        weight: Weights<Self>,
         gradient: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
@@ -181,6 +188,16 @@ pub trait ConvKernels: Backend {
     fn rectify_gradient(output: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
+impl<B: Backend> Weights<B> {
+    fn constant(values: FloatTensor<B>) -> Self {
+        Self { values, are_constant: true }
+    }
+
+    pub(crate) fn map(self, change: impl FnOnce(FloatTensor<B>) -> FloatTensor<B>) -> Self {
+        Self { values: change(self.values), ..self }
+    }
+}
+
 impl<B: ConvKernels> ConvBackend for B {
     fn convolution(
         input: FloatTensor<Self>,
@@ -188,7 +205,7 @@ impl<B: ConvKernels> ConvBackend for B {
         bias: Bias<Self>,
         options: ConvOptions<2>,
     ) -> FloatTensor<Self> {
-        B::forward(input, weight, bias.into_option(), &options)
+        B::forward(input, Weights::constant(weight), bias.into_option(), &options)
     }
 
     fn convolution_and_input(
@@ -197,11 +214,14 @@ impl<B: ConvKernels> ConvBackend for B {
         bias: Bias<Self>,
         options: ConvOptions<2>,
     ) -> OutputAndInput<Self> {
-        OutputAndInput { output: B::forward(input.clone(), weight, bias.into_option(), &options), input }
+        OutputAndInput {
+            output: B::forward(input.clone(), Weights::constant(weight), bias.into_option(), &options),
+            input,
+        }
     }
 
     fn dense(input: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Bias<Self>) -> FloatTensor<Self> {
-        B::dense_forward(input, weight, bias.into_option())
+        B::dense_forward(input, Weights::constant(weight), bias.into_option())
     }
 
     fn rectified(input: FloatTensor<Self>) -> FloatTensor<Self> {
