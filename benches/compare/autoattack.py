@@ -6,7 +6,9 @@
     python3 benches/compare/autoattack.py --reference reference --data MNIST_DIR --weights mnist_pgd_robust.pth
 
 Prints what each stage leaves standing, the images run through the model with and without a gradient, and wall and CPU
-time of both. The model is the MNIST network of the architecture `mnist-cnn`.
+time of both. The model is the MNIST network of the architecture `mnist-cnn`, or with `--arch resnet20` the robust CIFAR
+network of EhanW/advrob-cifar10; `--data` is then a folder with a folder of images per class, of which every so many-th
+is taken, as PNG, so that both read the same pixels.
 
 The reference is a folder that holds the module `pyautoattack` (0.2.0, the authors' package) or `autoattack` (a checkout
 of their repository). `torchattacks` is no reference: its APGD and FAB make 10 steps in place of the published 100, and
@@ -32,7 +34,8 @@ def arguments():
     parser.add_argument("--reference", help="folder to import the reference from [default: what is installed]")
     parser.add_argument("--evaluate", default="target/release/examples/evaluate", help="this library's example")
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--data", required=True, help="folder with MNIST's test files, plain or .gz")
+    parser.add_argument("--arch", default="mnist-cnn", choices=["mnist-cnn", "resnet20"])
+    parser.add_argument("--data", required=True, help="folder with MNIST's test files, plain or .gz, or with images")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--norm", default="linf", choices=["linf", "l2", "l1"])
     parser.add_argument("--epsilon", type=float, default=0.3)
@@ -56,10 +59,70 @@ def idx(folder, name):
     return numpy.frombuffer(data, numpy.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-def network(path):
+def samples(folder, count):
+    """The images, [n, channels, height, width] in [0, 1], and labels of a folder of images."""
+    import numpy
+    from PIL import Image
+
+    classes = sorted(path for path in Path(folder).iterdir() if path.is_dir())
+    files = [(file, label) for label, path in enumerate(classes) for file in sorted(path.iterdir())]
+    images = numpy.stack([numpy.asarray(Image.open(file).convert("RGB")) for file, _ in files[:count]])
+    return images.transpose(0, 3, 1, 2), numpy.array([label for _, label in files[:count]])
+
+
+def thinned(folder, count, to):
+    """Writes `count` of the images of a folder, evenly spread, as PNG to another one."""
+    from PIL import Image
+
+    files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
+    for file in files[:: len(files) // count][:count]:
+        path = Path(to) / file.parent.name / f"{file.stem}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.open(file).convert("RGB").save(path)
+
+
+def network(arch, path):
     import torch
     from torch import nn
 
+    class Block(nn.Module):
+        def __init__(self, inputs, width, stride):
+            super().__init__()
+            self.conv_1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+            self.bn_1 = nn.BatchNorm2d(width)
+            self.conv_2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+            self.bn_2 = nn.BatchNorm2d(width)
+            self.downsample = nn.Identity()
+            if stride != 1:
+                conv = nn.Conv2d(inputs, width, 1, stride, bias=False)
+                self.downsample = nn.Sequential(conv, nn.BatchNorm2d(width))
+
+        def forward(self, x):
+            y = self.bn_2(self.conv_2(self.bn_1(self.conv_1(x)).relu()))
+            return (y + self.downsample(x)).relu()
+
+    class ResNet20(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv_1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+            self.bn_1 = nn.BatchNorm2d(16)
+            inputs = 16
+            for stage, width in enumerate([16, 32, 64], 1):
+                blocks = [Block(inputs if i == 0 else width, width, 2 if i == 0 and stage > 1 else 1) for i in range(3)]
+                self.add_module(f"stage_{stage}", nn.Sequential(*blocks))
+                inputs = width
+            self.fc = nn.Linear(64, 10)
+            self.mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+            self.std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+        def forward(self, x):
+            x = self.bn_1(self.conv_1((x - self.mean) / self.std)).relu()
+            return self.fc(self.stage_3(self.stage_2(self.stage_1(x))).mean((2, 3)))
+
+    if arch == "resnet20":
+        net = ResNet20()
+        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        return net.eval().requires_grad_(False)
     layers = [
         nn.Conv2d(1, 16, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 4, stride=2, padding=1), nn.ReLU(),
         nn.Flatten(), nn.Linear(1568, 100), nn.ReLU(), nn.Linear(100, 10),
@@ -116,10 +179,14 @@ def run_reference(options):
     import torch
 
     torch.set_num_threads(options.threads)
-    images = torch.from_numpy(idx(options.data, "t10k-images-idx3-ubyte")[: options.images].copy())
-    images = images.float().div(255).unsqueeze(1)
-    labels = torch.from_numpy(idx(options.data, "t10k-labels-idx1-ubyte")[: options.images].copy()).long()
-    counted = Counted(network(options.weights))
+    if options.arch == "mnist-cnn":
+        images = idx(options.data, "t10k-images-idx3-ubyte")[: options.images, None]
+        labels = idx(options.data, "t10k-labels-idx1-ubyte")[: options.images]
+    else:
+        images, labels = samples(options.data, options.images)
+    images = torch.from_numpy(images.copy()).float().div(255)
+    labels = torch.from_numpy(labels.copy()).long()
+    counted = Counted(network(options.arch, options.weights))
     reference, name = published(options.reference)
     norm = {"linf": "Linf", "l2": "L2", "l1": "L1"}[options.norm]
     attack = reference(counted, norm=norm, eps=options.epsilon, version="standard", seed=options.seed, device="cpu")
@@ -182,7 +249,8 @@ def run_ours(options):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "report.json")
         command = [
-            options.evaluate, "--weights", options.weights, "--arch", "mnist-cnn", "--data", f"mnist:{options.data}",
+            options.evaluate, "--weights", options.weights, "--arch", options.arch,
+            "--data", f"{'mnist' if options.arch == 'mnist-cnn' else 'folder'}:{options.data}",
             "--limit", f"first:{options.images}", "--attack", "autoattack", "--norm", options.norm, "--epsilon", options.epsilon,
             "--threads", options.threads, "--seed", options.seed, "--json", path,
         ]
@@ -221,8 +289,12 @@ def table(options, reference, ours):
 
 def main():
     options = arguments()
-    ours = run_ours(options)
-    reference = run_reference(options)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.arch == "resnet20":
+            thinned(options.data, options.images, folder)
+            options.data = folder
+        ours = run_ours(options)
+        reference = run_reference(options)
     table(options, reference, ours)
     if options.json:
         Path(options.json).write_text(json.dumps({"reference": reference, "ours": ours}, indent=1))

@@ -21,7 +21,11 @@ import time
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", required=True, help="this library's benchmark, the program that cargo bench runs")
-    parser.add_argument("--networks", default="resnet8,resnet20,resnet18-cifar", help="comma-separated")
+    parser.add_argument(
+        "--networks",
+        default="resnet8,resnet20,resnet18-cifar",
+        help="comma-separated; NAME:SIZE:BATCH:CLASSES for other sizes than those of benches/training.rs",
+    )
     parser.add_argument("--works", default="forward,pgd-10,update,twins-at,trades", help="comma-separated")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
@@ -37,6 +41,14 @@ SIZES = {
     "wrn-28-10": (16, 32, 10),
     "resnet50": (8, 224, 100),
 }
+
+
+def sizes(network):
+    """The network's name, the number of images, their size and the classes."""
+    if ":" not in network:
+        return network, *SIZES[network]
+    name, size, batch, classes = network.split(":")
+    return name, int(batch), int(size), int(classes)
 
 
 def networks():
@@ -148,8 +160,7 @@ def networks():
         def forward(self, x):
             return self.head(self.layers(self.stem(x)).mean((2, 3)))
 
-    def build(name):
-        classes = SIZES[name][2]
+    def build(name, classes):
         torch.manual_seed(0)
         return {
             "resnet8": lambda: Net(Basic, [16, 32, 64], 1, classes, padded=True),
@@ -171,9 +182,9 @@ class Reference:
         torch.set_num_threads(threads)
         self.torch = torch
         build, self.norm = networks()
-        batch, size, classes = SIZES[name]
+        name, batch, size, classes = sizes(name)
         self.format = torch.channels_last if last else torch.contiguous_format
-        self.net = build(name).to(memory_format=self.format)
+        self.net = build(name, classes).to(memory_format=self.format)
         self.images = torch.rand(batch, 3, size, size).contiguous(memory_format=self.format)
         self.labels = torch.arange(batch) % classes
 

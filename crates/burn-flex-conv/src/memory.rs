@@ -3,6 +3,7 @@
 //! The steps of an attack or of a training need tensors of the same sizes over and over. Filling fresh memory with zeros takes up to a tenth
 //! of a step, on one core.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use burn::backend::flex::{FlexTensor, Layout};
@@ -11,9 +12,6 @@ use burn::tensor::{Bytes, DType, Shape};
 use crate::format::tensor;
 
 /// A contiguous tensor of single precision for results: its values are whatever stood in its memory before.
-///
-/// Where no memory of that size was given back, as much as is asked for is returned to the system first: what is kept here does not add to
-/// the peak.
 ///
 /// ```
 /// use burn::tensor::Shape;
@@ -28,18 +26,18 @@ pub fn recycled(shape: Shape) -> FlexTensor {
     let bytes = shape.num_elements() * size_of::<f32>();
     let found = match FREE.lock() {
         Ok(mut free) if bytes >= LEAST => free.take(bytes),
-        _ => Found::Nothing(Vec::new()),
+        _ => None,
     };
     match found {
-        Found::Memory(memory) => FlexTensor::from_arc(memory, Layout::contiguous(shape), DType::F32),
-        Found::Nothing(others) => {
-            drop(others);
-            tensor(vec![0.0; shape.num_elements()], shape)
-        }
+        Some(memory) => FlexTensor::from_arc(memory, Layout::contiguous(shape), DType::F32),
+        None => tensor(vec![0.0; shape.num_elements()], shape),
     }
 }
 
 /// Gives the memory of a tensor back, unless other tensors share it.
+///
+/// Of each size no more is kept than were in use at the same time, of all together 256 MiB, and what is not used for long is returned to
+/// the system.
 pub fn give_back(mut tensor: FlexTensor) {
     let is_worth_it = tensor.dtype() == DType::F32
         && tensor.try_storage_mut::<f32>().is_some_and(|values| size_of_val(values) >= LEAST);
@@ -56,7 +54,7 @@ pub fn give_back(mut tensor: FlexTensor) {
     }
 }
 
-static FREE: Mutex<Free> = Mutex::new(Free(Vec::new()));
+static FREE: Mutex<Free> = Mutex::new(Free { memory: VecDeque::new(), made: BTreeMap::new(), requests: 0 });
 
 /// Bytes that are kept at most.
 const MOST: usize = 256 * 1024 * 1024;
@@ -64,34 +62,42 @@ const MOST: usize = 256 * 1024 * 1024;
 /// Bytes below which the allocator is as good.
 const LEAST: usize = if cfg!(test) { 0 } else { 32 * 1024 };
 
-/// Memory that nobody uses, the oldest first.
-struct Free(Vec<Arc<Bytes>>);
+/// Requests after which memory that none of them took is returned: those of a few steps with a large network.
+const LONG: usize = 4096;
 
-enum Found {
-    Memory(Arc<Bytes>),
-    /// With memory of other sizes that is to be dropped.
-    Nothing(Vec<Arc<Bytes>>),
+struct Free {
+    /// What nobody uses, the oldest first, with the number of requests before it came.
+    memory: VecDeque<(Arc<Bytes>, usize)>,
+    /// How much memory of each size was allocated here and not returned. Tensors that come from elsewhere would pile up.
+    made: BTreeMap<usize, usize>,
+    requests: usize,
 }
 
 impl Free {
-    fn take(&mut self, bytes: usize) -> Found {
+    fn take(&mut self, bytes: usize) -> Option<Arc<Bytes>> {
+        self.requests += 1;
         // The latest is the likeliest to be in a cache.
-        if let Some(place) = self.0.iter().rposition(|memory| memory.len() == bytes) {
-            return Found::Memory(self.0.remove(place));
+        match self.memory.iter().rposition(|(memory, _)| memory.len() == bytes) {
+            Some(place) => self.memory.remove(place).map(|(memory, _)| memory),
+            None => {
+                *self.made.entry(bytes).or_default() += 1;
+                None
+            }
         }
-        let mut returned = 0;
-        let others = self.0.iter().take_while(|memory| {
-            let is_short = returned < bytes;
-            returned += memory.len();
-            is_short
-        });
-        let count = others.count();
-        Found::Nothing(self.0.drain(..count).collect())
     }
 
     fn give_back(&mut self, memory: Arc<Bytes>) {
-        if self.0.iter().map(|memory| memory.len()).sum::<usize>() + memory.len() <= MOST {
-            self.0.push(memory);
+        let kept = self.memory.iter().filter(|(kept, _)| kept.len() == memory.len()).count();
+        if kept < self.made.get(&memory.len()).copied().unwrap_or(0) {
+            self.memory.push_back((memory, self.requests));
+        }
+        let mut bytes: usize = self.memory.iter().map(|(memory, _)| memory.len()).sum();
+        while let Some((memory, since)) = self.memory.front()
+            && (bytes > MOST || since + LONG < self.requests)
+        {
+            bytes -= memory.len();
+            self.made.entry(memory.len()).and_modify(|made| *made -= 1);
+            self.memory.pop_front();
         }
     }
 }
@@ -104,23 +110,41 @@ mod tests {
         Arc::new(Bytes::from_elems(vec![0u8; bytes]))
     }
 
-    #[test]
-    fn the_latest_of_a_size_is_used_again() {
-        let [old, new, other] = [8, 8, 16].map(memory);
-        let mut free = Free(vec![old, new.clone(), other]);
-        assert!(matches!(free.take(8), Found::Memory(found) if Arc::ptr_eq(&found, &new)));
-        assert_eq!(free.0.len(), 2);
+    /// Asks once for every size, and gives that back.
+    fn after(sizes: &[usize]) -> Free {
+        let mut free = Free { memory: VecDeque::new(), made: BTreeMap::new(), requests: 0 };
+        sizes.iter().for_each(|&bytes| assert!(free.take(bytes).is_none()));
+        sizes.iter().for_each(|&bytes| free.give_back(memory(bytes)));
+        free
     }
 
     #[test]
-    fn what_is_kept_makes_room_for_what_is_not_found() {
-        let mut free = Free(vec![memory(8), memory(16), memory(24)]);
-        assert!(matches!(free.take(20), Found::Nothing(others) if others.len() == 2));
-        assert_eq!(free.0.len(), 1);
-        free.give_back(memory(32));
-        assert_eq!(free.0.len(), 2);
-        free.give_back(Arc::new(Bytes::from_elems(vec![0u8; MOST])));
-        assert_eq!(free.0.len(), 2);
+    fn the_latest_of_a_size_is_used_again() {
+        let mut free = after(&[8, 8, 16]);
+        let latest = free.memory[1].0.clone();
+        assert!(free.take(8).is_some_and(|found| Arc::ptr_eq(&found, &latest)));
+        assert_eq!(free.memory.len(), 2);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_was_asked_for() {
+        let mut free = after(&[8, 16]);
+        [8, 16, 24].into_iter().for_each(|bytes| free.give_back(memory(bytes)));
+        assert_eq!(free.memory.len(), 2);
+        let mut free = after(&[MOST / 2, MOST / 2, 8]);
+        assert_eq!(free.memory.iter().map(|(memory, _)| memory.len()).collect::<Vec<_>>(), [MOST / 2, 8]);
+        assert!(free.take(MOST / 2).is_some());
+    }
+
+    #[test]
+    fn what_is_not_used_for_long_is_returned() {
+        let mut free = after(&[8, 16]);
+        for _ in 0..=LONG {
+            let memory = free.take(16).expect("just given back");
+            free.give_back(memory);
+        }
+        assert_eq!(free.memory.len(), 1);
+        assert!(free.take(8).is_none());
     }
 
     #[test]
