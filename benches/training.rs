@@ -2,8 +2,9 @@
 //! whole steps of TWINS-AT and TRADES.
 //!
 //! `cargo bench --bench training` prints the median of several runs in milliseconds, and on the CPU the share of the time that is not spent in
-//! the layers. Names of networks after `--` choose among them, and `--layers` lists what each kind of layer takes. `benches/compare/training.py` compares with PyTorch: it starts this program with `--serve`, writes `NETWORK WORK` lines, and reads
-//! the seconds that each took. `benches/compare/scaling.py` does so with other sizes.
+//! the layers. Names of networks after `--` choose among them, and `--layers` lists what each kind of layer takes.
+//! `benches/compare/training.py` compares with PyTorch: it starts this program with `--serve`, writes `NETWORK WORK` lines, and reads the
+//! seconds that each took. `benches/compare/scaling.py` does so with other sizes.
 
 use std::hint::black_box;
 use std::io::{BufRead, Write};
@@ -74,7 +75,7 @@ impl Bench {
     /// What a work spends outside the layers, and in each kind of layer.
     fn layers(&self, work: &str, lists: bool) {
         let (seconds, totals) = profile::measure(|| self.seconds(work));
-        let available = seconds * std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        let available = seconds * rayon::current_num_threads() as f64;
         let share = |core_seconds: f64| 100.0 * core_seconds / available;
         let layers: f64 = totals.values().map(|total| total.core_seconds).sum();
         println!("  {work}: {:.0} % outside the layers", share(available - layers).max(0.0));

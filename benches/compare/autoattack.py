@@ -60,7 +60,7 @@ def idx(folder, name):
 
 
 def samples(folder, count):
-    """The images, [n, channels, height, width] in [0, 1], and labels of a folder of images."""
+    """The images, [n, channels, height, width] in bytes, and labels of a folder of images."""
     import numpy
     from PIL import Image
 
@@ -75,7 +75,9 @@ def thinned(folder, count, to):
     from PIL import Image
 
     files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
-    for file in files[:: len(files) // count][:count]:
+    if len(files) < count:
+        sys.exit(f"{folder} has {len(files)} images in folders of classes, fewer than --images {count}")
+    for file in [files[number * len(files) // count] for number in range(count)]:
         path = Path(to) / file.parent.name / f"{file.stem}.png"
         path.parent.mkdir(exist_ok=True)
         Image.open(file).convert("RGB").save(path)

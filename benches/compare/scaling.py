@@ -28,6 +28,9 @@ AXES = {
     "classes, update": ([10, 100, 1000, 10000], lambda n: (f"resnet8:32:64:{n}", "update")),
 }
 
+# What the time should be proportional to.
+LINEAR = ["batch", "pixels", "steps"]
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,29 +54,32 @@ def measured(options, network, work):
 def plot(path, results):
     import matplotlib
 
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "scaling"
+    matplotlib.use("agg")
+    matplotlib.rcParams.update({"svg.hashsalt": "scaling", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
     axes = [axis for axis in results if ", " not in axis]
-    figure, panels = pyplot.subplots(2, len(axes), figsize=(3 * len(axes), 5.5), sharex="col")
+    figure, panels = pyplot.subplots(2, len(axes), figsize=(3 * len(axes), 5.5), sharex="col", sharey="row")
     for column, axis in enumerate(axes):
-        for name, style in [(axis, "o-"), (f"{axis}, update", "s--")]:
-            if name not in results:
-                continue
-            sizes, seconds, peaks = zip(*results[name])
-            label = "update" if ", " in name else "attack"
-            for row, values in enumerate([seconds, peaks]):
-                panels[row][column].loglog(sizes, values, style, label=label)
-        panels[1][column].set_xlabel(axis)
+        above, below = panels[0][column], panels[1][column]
+        for name, label, style in [(axis, "attack", "o-"), (f"{axis}, update", "update", "s--")]:
+            if name in results:
+                sizes, seconds, peaks = zip(*results[name])
+                above.loglog(sizes, seconds, style, label=label)
+                below.loglog(sizes, peaks, style, label=label)
         sizes, seconds, _ = zip(*results[axis])
-        line = [seconds[-1] * size / sizes[-1] for size in sizes]
-        panels[0][column].loglog(sizes, line, ":", color="grey", label="linear")
+        if axis in LINEAR:
+            above.loglog(sizes, [seconds[-1] * size / sizes[-1] for size in sizes], ":", color="grey", label="linear")
+        below.set_xlabel(axis)
+        below.set_xticks(sizes, [str(size) for size in sizes], rotation=45)
+    for panel in panels.flat:
+        panel.minorticks_off()
+        panel.grid(axis="y", alpha=0.4)
     panels[0][0].set_ylabel("seconds")
     panels[1][0].set_ylabel("peak memory, MiB")
     panels[0][0].legend()
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if str(path).endswith("svg") else None)
 
 
 def main():

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use burn_twins::DeviceChoice;
 use burn_twins::attack::Norm;
+use burn_twins::data::{TensorDataset, collate};
 use burn_twins::train::{AdversaryConfig, Method, TrainConfig, Trained};
 use twins_train_testing::{Net, Squares, difference};
 
@@ -22,6 +23,19 @@ fn train(devices: [&Device; 2], synchronised: bool) -> Trained<Net> {
     let trained = trainer.fit(Net::new(4, 1), Squares::dataset(53, 1)).unwrap();
     assert!(trained.last.devices().into_iter().all(|place| place.inner() == *devices[0]));
     trained
+}
+
+/// Images may travel as bytes and become floats on the device: to the bit what PyTorch divides.
+#[test]
+fn bytes_become_the_same_floats_everywhere() {
+    let pixels: Vec<u8> = (0..=255).collect();
+    let data = TensorDataset::from_bytes([1, 16, 16], pixels.clone(), vec![0]).unwrap();
+    let expected: Vec<f32> = pixels.into_iter().map(|byte| f32::from(byte) / 255.0).collect();
+    for (choice, device) in burn_twins_tests::devices() {
+        let images = collate(&data, &[0], None, &device).unwrap().images;
+        let found = images.into_data_as::<f32>().try_into_vec::<f32>().unwrap();
+        assert_eq!(found, expected, "{choice}");
+    }
 }
 
 /// Float32 roundings (6e-8) of each step's sums in another order, carried through the remaining steps; a GPU's

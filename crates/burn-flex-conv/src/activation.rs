@@ -19,12 +19,17 @@ pub(crate) fn relu(values: &mut [f32]) {
 
 /// What a rectifier lets through of a gradient, in place, from its outputs. As PyTorch: the gradient at 0 is 0, and NaN lets it through.
 ///
+/// # Panics
+///
+/// Where there are not as many outputs as values of the gradient.
+///
 /// ```
 /// let mut gradient = [1.0, 2.0, 3.0];
 /// burn_flex_conv::activation::gate(&mut gradient, &[0.5, 0.0, f32::NAN]);
 /// assert_eq!(gradient, [1.0, 0.0, 3.0]);
 /// ```
 pub fn gate(gradient: &mut [f32], outputs: &[f32]) {
+    assert_eq!(gradient.len(), outputs.len(), "values of the gradient and of the outputs");
     gradient.par_chunks_mut(JOB).zip(outputs.par_chunks(JOB)).for_each(|(gradient, outputs)| {
         AutoArch::new().dispatch(|| {
             for (gradient, output) in gradient.iter_mut().zip(outputs) {

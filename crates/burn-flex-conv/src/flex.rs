@@ -8,7 +8,8 @@ use burn::tensor::ops::ConvOptions;
 
 use crate::activation;
 use crate::format::{
-    Format, channels_last, contiguous, dims, format, ordered, recycled, tensor, values, values_mut,
+    Format, channels_last, contiguous, dims, format, ordered, recycled_channels_last, tensor, values,
+    values_mut,
 };
 use crate::kernels::{self, Addend, Geometry};
 use crate::memory::{self, give_back};
@@ -31,7 +32,7 @@ impl ConvKernels for Flex {
             let (input, format) = ordered(input);
             let bias = bias.as_ref().map_or(Addend::Nothing, |bias| Addend::Bias(values(bias)));
             let [height, width] = geometry.output_size();
-            let mut output = recycled([samples, geometry.outputs, height, width]);
+            let mut output = recycled_channels_last([samples, geometry.outputs, height, width]);
             let outputs = values_mut(&mut output);
             packed(&weight, Pass::Forward, &geometry).run(values(&input), format, bias, outputs);
             give_back(input);
@@ -54,11 +55,11 @@ impl ConvKernels for Flex {
         let weight = weight.map(contiguous);
         let [_, channels, ..] = dims(&weight.values);
         let geometry = geometry([channels, height, width], dims(&weight.values), options);
-        timed("its input's gradient", &geometry, || {
+        timed("convolution, its input's gradient", &geometry, || {
             let (gradient, format) = ordered(gradient);
             let sizes = [dims(&gradient)[0], channels, height, width];
             let addend = if others.is_some() { Addend::Outputs } else { Addend::Nothing };
-            let mut output = others.map_or_else(|| recycled(sizes), channels_last);
+            let mut output = others.map_or_else(|| recycled_channels_last(sizes), channels_last);
             let outputs = values_mut(&mut output);
             packed(&weight, Pass::InputGradient, &geometry).run(values(&gradient), format, addend, outputs);
             give_back(gradient);
@@ -74,13 +75,14 @@ impl ConvKernels for Flex {
     ) -> FlexTensor {
         let [_, channels, height, width] = dims(&input);
         let geometry = geometry([channels, height, width], sizes, options);
-        timed("its weights' gradient", &geometry, || {
+        timed("convolution, its weights' gradient", &geometry, || {
             let [(input, input_format), (gradient, gradient_format)] = [input, gradient].map(ordered);
             let sums = kernels::weight_gradient(
                 &geometry,
                 (values(&input), input_format),
                 (values(&gradient), gradient_format),
             );
+            [input, gradient].into_iter().for_each(give_back);
             tensor(sums, Shape::new(sizes))
         })
     }
@@ -116,9 +118,9 @@ impl ConvKernels for Flex {
     ) -> FlexTensor {
         let weight = weight.map(contiguous);
         let geometry = dense([channels, height, width], &weight.values);
-        timed("its input's gradient", &geometry, || {
+        timed("dense layer, its input's gradient", &geometry, || {
             let gradient = contiguous(gradient);
-            let mut output = recycled([gradient.shape()[0], channels, height, width]);
+            let mut output = recycled_channels_last([gradient.shape()[0], channels, height, width]);
             packed(&weight, Pass::DenseInputGradient, &geometry).run(
                 values(&gradient),
                 Format::ChannelsLast,
@@ -148,7 +150,7 @@ impl ConvKernels for Flex {
 
     fn rectify_gradient(output: FlexTensor, gradient: FlexTensor) -> FlexTensor {
         profile::time(
-            || "rectifier's gradient".to_owned(),
+            || "rectifier, its gradient".to_owned(),
             || {
                 let mut gradient = match format(&output) {
                     Some(Format::ChannelsLast) => channels_last(gradient),
@@ -166,17 +168,23 @@ impl ConvKernels for Flex {
 fn timed<T>(what: &str, geometry: &Geometry, work: impl FnOnce() -> T) -> T {
     let Geometry { channels, outputs, kernel: [height, width], .. } = geometry;
     let [rows, columns] = geometry.output_size();
-    let name = || format!("{channels} → {outputs}, {height} × {width}, {rows} × {columns}: {what}");
+    let name = || {
+        let [down, across] = geometry.stride;
+        let stride = if [down, across] == [1, 1] { String::new() } else { format!(" / {down} × {across}") };
+        format!("{channels} → {outputs}, {height} × {width}{stride}, {rows} × {columns}: {what}")
+    };
     profile::time(name, work)
 }
 
 /// A tensor with the channels last, or first again where the input's were: what follows, such as the step of an attack, meets the input
 /// again, and values in another order would be slow.
 fn in_order(tensor: FlexTensor, order: Option<Format>) -> FlexTensor {
-    match order {
-        Some(Format::ChannelsLast) => tensor,
-        _ => contiguous(tensor),
+    if order == Some(Format::ChannelsLast) || tensor.is_contiguous() {
+        return tensor;
     }
+    let first = tensor.to_contiguous();
+    give_back(tensor);
+    first
 }
 
 /// A dense layer is a convolution whose kernel is as large as its images.

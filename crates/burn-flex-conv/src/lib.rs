@@ -1,4 +1,4 @@
-//! Convolutions for Burn's CPU backend flex, forwards and backwards, written with SIMD through `macerator` (AVX-512, AVX2, NEON).
+//! Convolutions, dense layers and rectifiers for Burn's CPU backend flex, forwards and backwards, written with SIMD through `macerator` (AVX-512, AVX2, NEON).
 //!
 //! [`conv2d`] computes what a layer of Burn's computes. The layer stays Burn's, with its record and its configuration.
 //!
@@ -67,6 +67,11 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
 
 /// [`conv2d`], and the input once more for what else is computed from it, such as the shortcut of a residual block.
 ///
+/// # Shapes
+///
+/// - `input`: `[n, channels_in, height, width]`
+/// - output: `[n, channels_out, height_out, width_out]`, and that of the input
+///
 /// The second tensor is the input. In a backward pass the kernel adds its gradient to that of the convolution's input as it computes it,
 /// where Burn would add the two afterwards, on one core. Elsewhere, the input is only cloned.
 ///
@@ -83,7 +88,7 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
 ///
 /// # Panics
 ///
-/// As [`conv2d`]; and in a backward pass that starts from what was computed with the input alone, not from the output.
+/// As [`conv2d`]; and in a backward pass that reaches the second tensor and not the output too.
 pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     match op::options(layer, &input) {
         Some(options) => op::conv2d_and_input(layer, input, options),
@@ -92,7 +97,7 @@ pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<
 }
 
 /// What `layer.forward(input.flatten(1, D - 1))` computes, on the CPU backend flex by a kernel of this crate: images that stand in memory
-/// with the channels last are not copied, and a sample's values do not depend on the other samples.
+/// with the channels last are not copied in the forward pass, and a sample's values do not depend on the other samples.
 ///
 /// The kernel is taken for single precision. Everything else, and every other backend, is left to [`Linear::forward`].
 ///
@@ -117,7 +122,7 @@ pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<
 pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
     let samples = input.dims()[0];
     if !op::takes_linear(layer, &input) {
-        return layer.forward(input.reshape([samples as i32, -1]));
+        return layer.forward(input.flatten::<2>(1, D - 1));
     }
     let values = input.dims()[1..].iter().product();
     op::linear(
@@ -129,8 +134,8 @@ pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
     )
 }
 
-/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex in place, on all cores and in any
-/// [order](mod@format) of the values.
+/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex on all cores, in any [order](mod@format) of the values, and
+/// in place where nobody else holds the tensor.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -28,25 +28,30 @@ pub fn recycled(shape: Shape) -> FlexTensor {
         Ok(mut free) if bytes >= LEAST => free.take(bytes),
         _ => None,
     };
-    match found {
+    let made = match found {
         Some(memory) => FlexTensor::from_arc(memory, Layout::contiguous(shape), DType::F32),
         None => tensor(vec![0.0; shape.num_elements()], shape),
-    }
+    };
+    // Whatever reads it before it is written fails the tests.
+    #[cfg(test)]
+    let made = {
+        let mut made = made;
+        made.storage_mut::<f32>().fill(f32::NAN);
+        made
+    };
+    made
 }
 
 /// Gives the memory of a tensor back, unless other tensors share it.
 ///
-/// Of each size no more is kept than were in use at the same time, of all together 256 MiB, and what is not used for long is returned to
-/// the system.
+/// Memory of sizes that were never asked for is not kept, nor more than 256 MiB altogether. While calls go on, what none of some thousand
+/// requests took is returned to the system.
 pub fn give_back(mut tensor: FlexTensor) {
     let is_worth_it = tensor.dtype() == DType::F32
         && tensor.try_storage_mut::<f32>().is_some_and(|values| size_of_val(values) >= LEAST);
     if !is_worth_it {
         return;
     }
-    // Whatever reads it before it is written fails the tests.
-    #[cfg(test)]
-    tensor.storage_mut::<f32>().fill(f32::NAN);
     let memory = tensor.data_arc();
     drop(tensor);
     if let Ok(mut free) = FREE.lock() {
@@ -68,7 +73,8 @@ const LONG: usize = 4096;
 struct Free {
     /// What nobody uses, the oldest first, with the number of requests before it came.
     memory: VecDeque<(Arc<Bytes>, usize)>,
-    /// How much memory of each size was allocated here and not returned. Tensors that come from elsewhere would pile up.
+    /// How many requests for each size found nothing, less what was returned: no more of a size is kept. Tensors that come from elsewhere
+    /// would pile up.
     made: BTreeMap<usize, usize>,
     requests: usize,
 }
@@ -88,7 +94,7 @@ impl Free {
 
     fn give_back(&mut self, memory: Arc<Bytes>) {
         let kept = self.memory.iter().filter(|(kept, _)| kept.len() == memory.len()).count();
-        if kept < self.made.get(&memory.len()).copied().unwrap_or(0) {
+        if memory.len() <= MOST && kept < self.made.get(&memory.len()).copied().unwrap_or(0) {
             self.memory.push_back((memory, self.requests));
         }
         let mut bytes: usize = self.memory.iter().map(|(memory, _)| memory.len()).sum();
@@ -134,6 +140,8 @@ mod tests {
         let mut free = after(&[MOST / 2, MOST / 2, 8]);
         assert_eq!(free.memory.iter().map(|(memory, _)| memory.len()).collect::<Vec<_>>(), [MOST / 2, 8]);
         assert!(free.take(MOST / 2).is_some());
+        let mut free = after(&[8, MOST + 4]);
+        assert!(free.take(8).is_some());
     }
 
     #[test]

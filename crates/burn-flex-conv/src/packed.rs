@@ -1,4 +1,4 @@
-//! Weights as the kernels read them, kept as long as the weights live: an attack makes many calls with the same ones.
+//! Weights as the kernels read them, kept as long as weights that are not trained live: an attack makes many calls with the same ones.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -58,13 +58,10 @@ pub(crate) fn packed(
         Pass::Dense => Convolution::dense(geometry, values(weight)),
         Pass::DenseInputGradient => Convolution::dense_input_gradient(geometry, values(weight)),
     });
-    if whole
-        && *are_constant
-        && let Ok(mut kept) = KEPT.lock()
-    {
+    if let Ok(mut kept) = KEPT.lock() {
         kept.retain(|kept| kept.weights.strong_count() > 0);
         let bytes: usize = kept.iter().map(|kept| kept.packed.bytes()).sum();
-        if bytes + packed.bytes() <= MOST && !kept.iter().any(is_same) {
+        if whole && *are_constant && bytes + packed.bytes() <= MOST && !kept.iter().any(is_same) {
             let weights = Arc::downgrade(&memory);
             kept.push(Kept { weights, pass, geometry: *geometry, packed: packed.clone() });
         }

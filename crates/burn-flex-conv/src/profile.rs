@@ -19,7 +19,7 @@ static TOTALS: Mutex<BTreeMap<String, Total>> = Mutex::new(BTreeMap::new());
 
 /// Runs `work` and returns what the operations of this crate, and those that call [`time`], took in it, by their names and sizes.
 ///
-/// It is of the whole process: what other threads compute at the same time is counted too.
+/// It is of the whole process: what other threads compute at the same time is counted too, and two calls at a time disturb each other.
 ///
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
@@ -36,9 +36,19 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, BTreeMap<String, Total>) {
     let take = || std::mem::take(&mut *TOTALS.lock().unwrap_or_else(PoisonError::into_inner));
     take();
     IS_ON.store(true, Ordering::Relaxed);
+    let off = Off;
     let result = work();
-    IS_ON.store(false, Ordering::Relaxed);
+    drop(off);
     (result, take())
+}
+
+/// Ends a measurement, even where the work panics.
+struct Off;
+
+impl Drop for Off {
+    fn drop(&mut self) {
+        IS_ON.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Runs `work`, and counts its time under a name where [`measure`] asks for it.

@@ -37,9 +37,14 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
 /// The second tensor is the input. On the CPU backend flex its gradient is added to that of the convolution's input by the kernel that
 /// computes the latter; elsewhere the input is only cloned.
 ///
+/// # Shapes
+///
+/// - `input`: `[n, channels_in, height, width]`
+/// - output: `[n, channels_out, height_out, width_out]`, and that of the input
+///
 /// # Panics
 ///
-/// As [`conv2d`]; and in a backward pass that starts from what was computed with the input alone, not from the output.
+/// As [`conv2d`]; and in a backward pass that reaches the second tensor and not the output too.
 ///
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
@@ -86,7 +91,8 @@ pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
     layer.forward(input.flatten::<2>(1, D - 1))
 }
 
-/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex in place and on all cores.
+/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex on all cores, and in place where nobody else
+/// holds the tensor.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -52,8 +52,10 @@ pub(crate) enum Convolution {
 impl Convolution {
     /// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
+        if few::takes(geometry) {
+            return Self::FewChannels(FewChannels::forward(geometry, weight));
+        }
         match method(geometry) {
-            _ if few::takes(geometry) => Self::FewChannels(FewChannels::forward(geometry, weight)),
             Method::Direct => Self::Direct(forward::forward(geometry, weight)),
             Method::Pointwise => Self::Matrix(pointwise::forward(geometry, weight)),
             Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::forward(geometry, weight)),
@@ -63,8 +65,10 @@ impl Convolution {
 
     /// The gradient of its input.
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
+        if scatter::takes(geometry) {
+            return Self::Scatter(Scatter::input_gradient(geometry, weight));
+        }
         match method(geometry) {
-            _ if scatter::takes(geometry) => Self::Scatter(Scatter::input_gradient(geometry, weight)),
             Method::Direct => Self::Direct(input_gradient::input_gradient(geometry, weight)),
             Method::Pointwise => Self::Matrix(pointwise::input_gradient(geometry, weight)),
             Method::Winograd(Tiles::Small) => Self::SmallTiles(Winograd::input_gradient(geometry, weight)),

@@ -88,10 +88,8 @@ impl Matrix {
             });
         });
     }
-}
 
-impl Matrix {
-    /// The same for a matrix of whole vectors, on one core.
+    /// The outputs of a matrix of whole vectors for some rows, on one core.
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(&self, rows: &[f32], addend: Addend, to: OutputRows) {
         let &Self { depth, ref weights, .. } = self;

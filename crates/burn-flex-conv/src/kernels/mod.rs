@@ -2,7 +2,8 @@
 //!
 //! Images are copied, a few at a time, into blocks of channels with zeros around ([`planes`]); from there every value is multiplied by
 //! the weights of as many outputs as the registers hold ([`correlation`]). Kernels of three by three weights with many channels take
-//! fewer multiplications ([`winograd`]), and those of one weight are products of matrices ([`pointwise`]). Results are channels last.
+//! fewer multiplications ([`winograd`]), and those of one weight are products of matrices ([`pointwise`]), as are dense layers ([`dense`],
+//! [`matrix`]). Images of few channels stay in compact planes ([`few`]), and so does their gradient ([`scatter`]). Results are channels last.
 
 mod addend;
 mod batch;

@@ -84,7 +84,8 @@ impl Scatter {
             let from = &from[left * channels..][..width * channels];
             match addend {
                 Addend::Outputs => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),
-                Addend::Nothing | Addend::Bias(_) => to.copy_from_slice(from),
+                Addend::Nothing => to.copy_from_slice(from),
+                Addend::Bias(_) => unreachable!("the gradient of an input has no bias"),
             }
         }
     }

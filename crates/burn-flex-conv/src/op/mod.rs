@@ -7,6 +7,7 @@ mod relu;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, backend_extension};
+use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::ops::ConvOptions;
@@ -51,11 +52,7 @@ pub(crate) fn conv2d_and_input(
 }
 
 fn parameters(layer: &Conv2d) -> (FloatTensor<Dispatch>, Bias<Dispatch>) {
-    let bias = match &layer.bias {
-        Some(bias) => Bias::Some(bias.val().into_dispatch()),
-        None => Bias::None,
-    };
-    (layer.weight.val().into_dispatch(), bias)
+    (layer.weight.val().into_dispatch(), Bias::of(&layer.bias))
 }
 
 /// Whether the kernel takes this input, of any rank.
@@ -66,11 +63,8 @@ pub(crate) fn takes_linear<const D: usize>(layer: &Linear, input: &Tensor<D>) ->
 
 /// `input` is `[n, channels, height, width]`.
 pub(crate) fn linear(layer: &Linear, input: FloatTensor<Dispatch>) -> Tensor<2> {
-    let bias = match &layer.bias {
-        Some(bias) => Bias::Some(bias.val().into_dispatch()),
-        None => Bias::None,
-    };
-    Tensor::from_dispatch(Dispatch::dense(input, layer.weight.val().into_dispatch(), bias))
+    let weight = layer.weight.val().into_dispatch();
+    Tensor::from_dispatch(Dispatch::dense(input, weight, Bias::of(&layer.bias)))
 }
 
 /// Whether there are kernels for the device and precision.
@@ -226,6 +220,12 @@ impl<B: ConvKernels> ConvBackend for B {
 
     fn rectified(input: FloatTensor<Self>) -> FloatTensor<Self> {
         B::rectify(input)
+    }
+}
+
+impl Bias<Dispatch> {
+    fn of(bias: &Option<Param<Tensor<1>>>) -> Self {
+        bias.as_ref().map_or(Self::None, |bias| Self::Some(bias.val().into_dispatch()))
     }
 }
 

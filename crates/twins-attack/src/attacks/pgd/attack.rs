@@ -104,10 +104,10 @@ impl Pgd {
     }
 
     /// What the first point adds to a clean image of so many values, before it is brought into ball and box; `None` where it depends on
-    /// the image.
+    /// the image or nothing is drawn.
     pub(super) fn offset(&self, values: usize, draws: &mut Draws) -> Option<Vec<f32>> {
         match self.config.start {
-            Start::Clean => Some(vec![0.0; values]),
+            Start::Clean => None,
             Start::Uniform => self.config.threat.random_offset(values, draws),
             Start::Gaussian(deviation) => Some((0..values).map(|_| deviation * draws.gaussian()).collect()),
         }

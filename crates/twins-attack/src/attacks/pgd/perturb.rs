@@ -15,6 +15,7 @@ use crate::model::caller_device::computes_in_caller;
 use crate::model::classifier::Classifier;
 use crate::model::clean::read_logits;
 use crate::model::gradient::Tracked;
+use crate::norms::norm::Norm;
 
 impl Pgd {
     /// The last iterate for a training batch: the same steps as [`Attack::run`](crate::Attack::run), for every sample,
@@ -169,15 +170,18 @@ impl Pgd {
         let row: usize = shape[1..].iter().product();
         let on_device = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), &device);
         let draws = |key: u64| Draws::new(self.config.seed, key, DRAWS, 0);
-        // What is drawn does not depend on the images, which stay where they are.
-        let offsets: Option<Vec<Vec<f32>>> =
-            keys.par_iter().map(|&key| self.offset(row, &mut draws(key))).collect();
-        if let Some(offsets) = offsets {
-            let points = images.clone() + on_device(offsets.concat());
-            return match self.config.start {
-                Start::Gaussian(_) => self.config.threat.project_batch(images, points),
-                _ => Ok(points.clamp(0.0, 1.0)),
-            };
+        // What is drawn does not depend on the images, which stay where they are if the projection needs no look at them.
+        let threat = &self.config.threat;
+        if self.config.start == Start::Uniform || threat.norm() == Norm::Linf {
+            let offsets: Option<Vec<Vec<f32>>> =
+                keys.par_iter().map(|&key| self.offset(row, &mut draws(key))).collect();
+            if let Some(offsets) = offsets {
+                let points = images.clone() + on_device(offsets.concat());
+                return match self.config.start {
+                    Start::Uniform => Ok(points.clamp(0.0, 1.0)),
+                    _ => threat.project_batch(images, points),
+                };
+            }
         }
         let mut pixels = images.clone().try_into_vec_as::<f32>()?;
         pixels.par_chunks_mut(row).zip(keys).for_each(|(image, &key)| {

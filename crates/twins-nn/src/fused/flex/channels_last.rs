@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn_flex_conv::activation::gate;
-use burn_flex_conv::format::{Format, channels_last, recycled, values, values_mut};
+use burn_flex_conv::format::{Format, channels_last, recycled_channels_last, values, values_mut};
 use burn_flex_conv::memory::give_back;
 
 use super::super::backend::{InputGradients, Normalised, Wanted, Wings};
@@ -49,7 +49,7 @@ pub(super) fn forward(
         write(None, input_values);
         input
     } else {
-        let mut output = recycled([shape[0], shape[1], shape[2], shape[3]]);
+        let mut output = recycled_channels_last([shape[0], shape[1], shape[2], shape[3]]);
         write(Some(values(&input)), values_mut(&mut output));
         output
     };
@@ -72,13 +72,13 @@ pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> In
     let input: &[f32] = kept_input.as_ref().map(values).unwrap_or_default();
     let mut y = kept_output.as_ref().map(values);
     let mut gradient = channels_last(gradient);
-    let empty = || recycled([shape[0], shape[1], shape[2], shape[3]]);
+    let fresh = || recycled_channels_last([shape[0], shape[1], shape[2], shape[3]]);
 
     // What goes around the normalisation asks for the gradient behind the activation as it is.
     let residual = wanted.residual.then(|| {
         if let Some(y) = y.take() {
             if exclusive(&mut gradient).is_none() {
-                let mut copy = empty();
+                let mut copy = fresh();
                 values_mut(&mut copy).copy_from_slice(values(&gradient));
                 gradient = copy;
             }
@@ -118,7 +118,7 @@ pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> In
             write(None, written);
             return gradient;
         }
-        let mut written = empty();
+        let mut written = fresh();
         write(Some(values(&gradient)), values_mut(&mut written));
         written
     });
