@@ -7,6 +7,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
 
+use super::parents::Parents;
 use super::{Bias, ConvKernels, Weights};
 use crate::format::Format;
 
@@ -25,20 +26,16 @@ pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
     weight: FloatTensor<Autodiff<B, C>>,
     bias: Bias<Autodiff<B, C>>,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let bias = bias.into_option();
-    // The graph wants a fixed number of parents: the input stands in for a bias that is absent.
-    let parents = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
-    let are_constant = !weight.is_tracked();
-    let has_bias = bias.as_ref().is_some_and(|bias| bias.is_tracked());
-    let (input, weight) = (input.into_primitive(), Weights { values: weight.into_primitive(), are_constant });
-    let bias = bias.map(|bias| bias.into_primitive());
-    match (Dense { has_bias }).prepare::<C>(parents).compute_bound().stateful() {
+    let parents = Parents::<B>::new(input, weight, bias);
+    let kept = parents.input_for_weight();
+    let Parents { nodes, has_bias, input, weight, bias } = parents;
+    match (Dense { has_bias }).prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
             let shape = input.shape();
             let saved = Saved::<B> {
                 size: [shape[1], shape[2], shape[3]],
                 format: B::format(&input),
-                input: (!are_constant).then(|| input.clone()),
+                input: kept,
                 weight: weight.clone(),
             };
             prep.finish(saved, B::dense_forward(input, weight, bias))
@@ -49,7 +46,7 @@ pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
 
 #[derive(Debug)]
 struct Dense {
-    /// Whether the bias asks for a gradient: the third parent is it, and not the input once more.
+    /// See [`Parents::has_bias`].
     has_bias: bool,
 }
 

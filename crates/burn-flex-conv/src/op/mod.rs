@@ -2,6 +2,7 @@
 
 mod convolution;
 mod dense;
+mod parents;
 mod relu;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

@@ -1,0 +1,41 @@
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::ops::NodeGuard;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend};
+
+use super::{Bias, Weights};
+
+/// What a layer is computed from, in Burn's graph and on the backend.
+pub(super) struct Parents<B: Backend> {
+    /// Input, weight and bias. The graph wants a fixed number of them: the input stands in for a bias that is absent.
+    pub(super) nodes: [NodeGuard; 3],
+    /// Whether the bias asks for a gradient: the third node is it, and not the input once more.
+    pub(super) has_bias: bool,
+    pub(super) input: FloatTensor<B>,
+    pub(super) weight: Weights<B>,
+    pub(super) bias: Option<FloatTensor<B>>,
+}
+
+impl<B: Backend> Parents<B> {
+    pub(super) fn new<C: CheckpointStrategy>(
+        input: FloatTensor<Autodiff<B, C>>,
+        weight: FloatTensor<Autodiff<B, C>>,
+        bias: Bias<Autodiff<B, C>>,
+    ) -> Self {
+        let bias = bias.into_option();
+        let nodes = [input.node(), weight.node(), bias.as_ref().unwrap_or(&input).node()];
+        let are_constant = !weight.is_tracked();
+        Self {
+            nodes,
+            has_bias: bias.as_ref().is_some_and(|bias| bias.is_tracked()),
+            input: input.into_primitive(),
+            weight: Weights { values: weight.into_primitive(), are_constant },
+            bias: bias.map(|bias| bias.into_primitive()),
+        }
+    }
+
+    /// The input where the weight's gradient is asked for.
+    pub(super) fn input_for_weight(&self) -> Option<FloatTensor<B>> {
+        (!self.weight.are_constant).then(|| self.input.clone())
+    }
+}
