@@ -65,7 +65,7 @@ static FREE: Mutex<Free> = Mutex::new(Free { memory: VecDeque::new(), made: BTre
 const MOST: usize = 256 * 1024 * 1024;
 
 /// Bytes below which the allocator is as good.
-const LEAST: usize = if cfg!(test) { 0 } else { 32 * 1024 };
+const LEAST: usize = if cfg!(test) { 1 } else { 32 * 1024 };
 
 /// Requests after which memory that none of them took is returned: those of a few steps with a large network.
 const LONG: usize = 4096;
