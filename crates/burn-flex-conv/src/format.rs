@@ -73,7 +73,7 @@ pub fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
 }
 
 /// A tensor `[n, channels, height, width]` with the channels last, for results: its values are whatever stood in its
-/// [memory](crate::memory) before.
+/// [memory] before.
 pub fn recycled_channels_last([samples, channels, height, width]: [usize; 4]) -> FlexTensor {
     memory::recycled(Shape::new([samples, height, width, channels])).permute(&[0, 3, 1, 2])
 }
