@@ -27,6 +27,9 @@ pub(crate) struct Phase {
 impl Outputs {
     /// Values do not depend on the number of threads. Each takes whole images; where there are fewer, rows of one image.
     pub(crate) fn run(&self, images: &[f32], format: Format, addend: Addend, outputs: &mut [f32]) {
+        if !addend.is_outputs() && !self.covers() {
+            outputs.fill(0.0);
+        }
         let [rows, columns, channels] = self.size;
         let image = self.planes.values();
         let output = rows * columns * channels;
@@ -67,7 +70,7 @@ impl Outputs {
     }
 
     /// Whether every output is written: a stride beyond the kernel leaves some out of an input's gradient, which are zeros.
-    pub(crate) fn covers(&self) -> bool {
+    fn covers(&self) -> bool {
         let written = |phase: &Phase| phase.correlation.size.iter().product::<usize>();
         self.phases.iter().map(written).sum::<usize>() == self.size[0] * self.size[1]
     }

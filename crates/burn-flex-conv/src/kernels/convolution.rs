@@ -89,12 +89,6 @@ impl Convolution {
     /// Writes the outputs for some images, channels last, over whatever stood there. An image's values do not depend on the others, nor on
     /// the number of threads.
     pub(crate) fn run(&self, images: &[f32], format: Format, addend: Addend, outputs: &mut [f32]) {
-        if let Self::Direct(direct) = self
-            && !addend.is_outputs()
-            && !direct.covers()
-        {
-            outputs.fill(0.0);
-        }
         let last = |image| channels_last(images, format, image);
         match self {
             Self::Direct(direct) => direct.run(images, format, addend, outputs),

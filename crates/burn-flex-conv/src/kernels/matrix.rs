@@ -89,7 +89,7 @@ impl Matrix {
         });
     }
 
-    /// The outputs of a matrix of whole vectors for some rows, on one core.
+    /// Writes whole vectors of outputs for some rows, with zeros beyond the outputs, on one core.
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(&self, rows: &[f32], addend: Addend, to: OutputRows) {
         let &Self { depth, ref weights, .. } = self;

@@ -17,8 +17,9 @@ use super::simd::lanes;
 /// The gradient of the input of a convolution.
 pub(crate) struct Scatter {
     geometry: Geometry,
-    /// `[output channel][row, column and channel of the kernel]`, with zeros up to whole vectors.
+    /// `[output channel][row, column and channel of the kernel]`
     matrix: Matrix,
+    /// Rows, columns and channels of the kernel, up to whole vectors.
     taps: usize,
 }
 
@@ -44,13 +45,12 @@ impl Scatter {
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
         let &Geometry { channels, outputs, kernel: [height, width], .. } = geometry;
         let count = height * width * channels;
-        let taps = count.next_multiple_of(lanes());
         let size = geometry.output_size();
-        let matrix = Matrix::new([outputs, size[0] * size[1]], [outputs, taps], |output, tap| {
+        let matrix = Matrix::new([outputs, size[0] * size[1]], [outputs, count], |output, tap| {
             let [at, channel] = [tap / channels, tap % channels];
-            if tap < count { weight[(output * channels + channel) * height * width + at] } else { 0.0 }
+            weight[(output * channels + channel) * height * width + at]
         });
-        Self { geometry: *geometry, matrix, taps }
+        Self { geometry: *geometry, matrix, taps: count.next_multiple_of(lanes()) }
     }
 
     /// Channels and pixels of the gradient of an output.

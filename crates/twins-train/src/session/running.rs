@@ -46,8 +46,8 @@ pub(crate) struct Session<M> {
     pub(super) history: Vec<EpochMetrics>,
     pub(super) fell_back: Option<TrainError>,
     pub(super) learning_rate: f64,
-    /// What prepares the batches of the epoch with this number, from its beginning.
-    ahead: Option<(usize, Loader)>,
+    /// What prepares the batches of the epoch that begins next.
+    ahead: Option<Loader>,
 }
 
 impl<M: ImageClassifier> Session<M> {
@@ -177,10 +177,8 @@ impl<M: ImageClassifier> Session<M> {
         if let Some(last) = self.state.step.checked_sub(1) {
             self.learning_rate = self.rate_at(last);
         }
-        let mut loader = match self.ahead.take() {
-            Some((of, loader)) if (of, self.state.step) == (epoch, 0) => loader,
-            _ => self.load(epoch, self.state.step),
-        };
+        let ahead = self.ahead.take();
+        let mut loader = ahead.unwrap_or_else(|| self.load(epoch, self.state.step));
         let bar = EpochBar::start(
             self.trainer.display,
             epoch,
@@ -222,7 +220,7 @@ impl<M: ImageClassifier> Session<M> {
         }
         // While this epoch is validated.
         if epoch + 1 < config.epochs {
-            self.ahead = Some((epoch + 1, self.load(epoch + 1, 0)));
+            self.ahead = Some(self.load(epoch + 1, 0));
         }
         bar.validating();
         self.finish_epoch(&bar)?;
