@@ -2,6 +2,7 @@ use crate::draws::Draws;
 use crate::error::AttackError;
 use crate::norms::geometry::{Geometry, sign};
 use crate::norms::norm::Norm;
+use crate::norms::shrinkage::{Magnitude, shrinkage};
 
 /// The sum of the absolute values.
 pub(super) struct L1;
@@ -69,8 +70,8 @@ fn largest_magnitude(values: &[f32], rank: usize) -> f32 {
 ///
 /// The minimiser shrinks every deviation `y = point - origin` by a common amount `α ≥ 0`, but at least into the box:
 /// `|z - origin| = min(room, max(0, |y| - α))`, where `room` is the distance from the origin to the box's wall in the
-/// direction of `y`. The left side of `Σ min(room, max(0, |y| - α)) = epsilon` falls piecewise linearly in `α`, so
-/// sorting its kinks gives `α` exactly (Croce & Hein 2021, "Mind the box", Sec. 3.1, arXiv 2103.01208).
+/// direction of `y` (Croce & Hein 2021, "Mind the box", Sec. 3.1, arXiv 2103.01208). `α` is found in expected linear time by
+/// [selection](shrinkage).
 fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
     let mut inside = 0.0_f64;
     for (p, &x) in point.iter_mut().zip(origin) {
@@ -80,7 +81,7 @@ fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
         point.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
         return;
     }
-    let alpha = shrinkage(origin, point, f64::from(epsilon), inside);
+    let alpha = alpha(origin, point, f64::from(epsilon));
     for (p, &x) in point.iter_mut().zip(origin) {
         let deviation = f64::from(*p) - f64::from(x);
         let shrunk = (deviation.abs() - alpha).max(0.0) * deviation.signum();
@@ -89,27 +90,14 @@ fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
 }
 
 /// The `α` for which the shrunk deviations sum up to `epsilon`, given that at `α = 0` they sum up to more.
-fn shrinkage(origin: &[f32], point: &[f32], epsilon: f64, inside: f64) -> f64 {
-    // A deviation falls with slope -1 from the kink |y| - room (where the wall stops mattering) to the kink |y|.
-    let mut kinks = Vec::with_capacity(2 * point.len());
-    for (&p, &x) in point.iter().zip(origin) {
+fn alpha(origin: &[f32], point: &[f32], epsilon: f64) -> f64 {
+    let of = |(&p, &x): (&f32, &f32)| {
         let deviation = f64::from(p) - f64::from(x);
-        if deviation != 0.0 {
-            let room = if deviation > 0.0 { 1.0 - f64::from(x) } else { f64::from(x) };
-            kinks.push(((deviation.abs() - room).max(0.0), 1.0));
-            kinks.push((deviation.abs(), -1.0));
-        }
-    }
-    kinks.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut alpha, mut sum, mut falling) = (0.0, inside, 0.0);
-    for (kink, change) in kinks {
-        let next = sum - falling * (kink - alpha);
-        if next <= epsilon {
-            break;
-        }
-        (alpha, sum, falling) = (kink, next, falling + change);
-    }
-    if falling > 0.0 { alpha + (sum - epsilon) / falling } else { alpha }
+        let room = if deviation > 0.0 { 1.0 - f64::from(x) } else { f64::from(x) };
+        // A sparse step leaves most values as they are.
+        (deviation != 0.0).then(|| Magnitude { length: deviation.abs(), room })
+    };
+    shrinkage(point.iter().zip(origin).filter_map(of).collect(), epsilon)
 }
 
 #[cfg(test)]

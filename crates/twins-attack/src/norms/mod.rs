@@ -12,4 +12,5 @@ pub(crate) mod length;
 mod linf;
 pub(crate) mod norm;
 pub(crate) mod position;
+pub(crate) mod shrinkage;
 pub(crate) mod threat_model;

@@ -3,6 +3,7 @@
 
 use super::config::L2Projection;
 use crate::norms::norm::Norm;
+use crate::norms::shrinkage::{Magnitude, shrinkage};
 
 /// Moves the offset into the ball of this radius, or in L2 onto its surface if so chosen.
 pub(super) fn project(norm: Norm, in_l2: L2Projection, offset: &mut [f32], radius: f32) {
@@ -29,18 +30,8 @@ fn soft_threshold(values: &[f32], radius: f32) -> f32 {
     if Norm::L1.length(values.iter().copied()) <= radius {
         return 0.0;
     }
-    let mut magnitudes: Vec<f32> = values.iter().map(|v| v.abs()).collect();
-    magnitudes.sort_unstable_by(|a, b| b.total_cmp(a));
-    let (mut sum, mut threshold) = (0.0_f64, 0.0);
-    for (place, &magnitude) in magnitudes.iter().enumerate() {
-        sum += f64::from(magnitude);
-        let candidate = (sum - f64::from(radius)) / (place + 1) as f64;
-        if f64::from(magnitude) <= candidate {
-            break;
-        }
-        threshold = candidate;
-    }
-    threshold as f32
+    let magnitudes = values.iter().map(|v| Magnitude { length: f64::from(v.abs()), room: f64::INFINITY });
+    shrinkage(magnitudes.collect(), f64::from(radius)) as f32
 }
 
 /// Keeps the `count` largest magnitudes, at least one, and those that are as large as the smallest of them.
