@@ -57,32 +57,36 @@ impl Stage<'_> {
         Ok(asking.len() as u64 * repeats)
     }
 
-    /// Logits and input gradients, the gradients averaged over the repeated passes and the logits those of the last. The
-    /// gradients are added up on the device.
+    /// Logits and input gradients, the gradients averaged over the repeated passes and the logits those of the last.
+    ///
+    /// The gradients are added up on the device and read once. The logits of several passes are read together, because the
+    /// device has nothing to do while the host turns them into cotangents.
     fn gradients(
         &self,
         asking: &mut [&mut Slot<'_>],
         images: Tensor<4>,
         ids: &[u64],
     ) -> Result<(Vec<f32>, Vec<f32>), AttackError> {
-        let classes = self.clean.classes();
         let repeats = self.attack.eot();
         let mut logits = Vec::new();
         let mut sum: Option<Tensor<4>> = None;
-        for _ in 0..repeats {
-            let tracked = Tracked::forward(self.victim, images.clone())?;
-            logits = read_logits(tracked.logits(), ids)?;
-            let mut cotangents = vec![0.0; logits.len()];
-            let rows = asking.par_iter_mut().with_min_len(ATTACKS_PER_THREAD);
-            rows.zip(logits.par_chunks(classes))
-                .zip(cotangents.par_chunks_mut(classes))
-                .for_each(|((slot, logits), cotangent)| slot.cotangent(logits, cotangent));
-            let cotangents = TensorData::new(cotangents, [asking.len(), classes]);
-            let gradient = tracked.gradient(Tensor::from_data(cotangents, self.device))?;
-            sum = Some(match sum {
-                Some(sum) => sum + gradient,
-                None => gradient,
-            });
+        for first in (0..repeats).step_by(self.passes_per_read()) {
+            let passes = self.passes_per_read().min(repeats - first);
+            let forward = |_| Tracked::forward(self.victim, images.clone());
+            let tracked = (0..passes).map(forward).collect::<Result<Vec<_>, _>>()?;
+            let outputs = match &tracked[..] {
+                [single] => single.logits(),
+                several => Tensor::cat(several.iter().map(Tracked::logits).collect(), 0),
+            };
+            let several = read_logits(outputs, &ids.repeat(passes))?;
+            for (tracked, one) in tracked.into_iter().zip(several.chunks(several.len() / passes)) {
+                let gradient = tracked.gradient(self.cotangents(asking, one))?;
+                sum = Some(match sum {
+                    Some(sum) => sum + gradient,
+                    None => gradient,
+                });
+                logits = one.to_vec();
+            }
         }
         let mut mean = match sum {
             Some(sum) => sum.try_into_vec_as::<f32>()?,
@@ -94,5 +98,16 @@ impl Stage<'_> {
         // Where the model is not differentiable the gradient may be NaN: such a value tells nothing.
         mean.iter_mut().filter(|g| !g.is_finite()).for_each(|g| *g = 0.0);
         Ok((logits, mean))
+    }
+
+    /// The derivatives of the attacks' objectives with respect to these logits, on the device.
+    fn cotangents(&self, asking: &mut [&mut Slot<'_>], logits: &[f32]) -> Tensor<2> {
+        let classes = self.clean.classes();
+        let mut cotangents = vec![0.0; logits.len()];
+        let rows = asking.par_iter_mut().with_min_len(ATTACKS_PER_THREAD);
+        rows.zip(logits.par_chunks(classes))
+            .zip(cotangents.par_chunks_mut(classes))
+            .for_each(|((slot, logits), cotangent)| slot.cotangent(logits, cotangent));
+        Tensor::from_data(TensorData::new(cotangents, [asking.len(), classes]), self.device)
     }
 }

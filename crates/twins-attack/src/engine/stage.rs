@@ -38,8 +38,20 @@ impl<'a> Stage<'a> {
         self.drive_waiting(&Waiting::new(standing), self.samples.batch_size(), calls, results)
     }
 
-    /// How many calls of the model are made at the same time where `wanted` are possible. One, if passes are repeated for
-    /// the sake of a randomised model, so that its random numbers come in the same order each time.
+    /// How many batches are in flight on the device. One, if passes are repeated for the sake of a randomised model, so that
+    /// its random numbers come in the same order each time.
+    pub(super) fn batches_in_flight(&self) -> usize {
+        if self.attack.eot() > 1 { 1 } else { self.samples.batches_in_flight(self.device) }
+    }
+
+    /// How many of the repeated passes over a batch are on the device before their logits are read. They take the memory of
+    /// as many batches in flight, of which there is only one then.
+    pub(super) fn passes_per_read(&self) -> usize {
+        self.samples.batches_in_flight(self.device)
+    }
+
+    /// How many calls of the model are made at the same time where `wanted` are possible. One, if passes are repeated, for
+    /// the same reason.
     pub(crate) fn concurrent_calls(&self, wanted: usize) -> usize {
         if self.attack.eot() > 1 { 1 } else { wanted }
     }

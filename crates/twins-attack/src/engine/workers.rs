@@ -7,24 +7,19 @@ use rayon::ThreadPoolBuilder;
 use super::stage::Stage;
 use super::task::{Completed, Results, Waiting};
 use crate::error::AttackError;
-use crate::model::caller_device::computes_in_caller;
-
-/// How many batches are in flight on a device with a queue of its own: it computes one while the host is busy with the
-/// other.
-const BATCHES_IN_FLIGHT: usize = 2;
 
 /// Drives one attack on several replicas of the model at a time, which take up the standing samples as they have room;
 /// `results` is called in the caller's thread.
 ///
-/// Each replica has a worker: a thread, and a pool with its part of the cores. A thread that waits for its own work
-/// must not take up another replica's, which could wait for a lock that it holds. A replica on a device that computes
-/// asynchronously has two workers, unless passes are repeated for the sake of a randomised model.
+/// Each batch in flight has a worker: a thread, and a pool with its part of the cores. A thread that waits for its own
+/// work must not take up another worker's, which could wait for a lock that it holds. A replica on a GPU has two workers,
+/// so that the host prepares and evaluates one batch while the device computes the other.
 pub(crate) fn drive(
     replicas: &[Stage<'_>],
     standing: &[usize],
     results: &mut dyn Results,
 ) -> Result<(), AttackError> {
-    let stages: Vec<&Stage<'_>> = replicas.iter().flat_map(|stage| vec![stage; batches(stage)]).collect();
+    let stages = workers_in_turns(replicas, Stage::batches_in_flight);
     let first = &replicas[0];
     let workers = stages.len().min(standing.len());
     if workers < 2 {
@@ -78,9 +73,13 @@ pub(crate) fn drive(
     })
 }
 
-/// How many batches of this stage are in flight.
-fn batches(stage: &Stage<'_>) -> usize {
-    if computes_in_caller(stage.device) || stage.attack.eot() > 1 { 1 } else { BATCHES_IN_FLIGHT }
+/// A worker's replica for each batch in flight: first one for every replica, then a second one, and so on, so that a few
+/// samples are spread over all replicas.
+fn workers_in_turns<R>(replicas: &[R], batches_in_flight: impl Fn(&R) -> usize) -> Vec<&R> {
+    let batches_in_flight = &batches_in_flight;
+    let most = replicas.iter().map(batches_in_flight).max().unwrap_or(0);
+    let turn = |turn| replicas.iter().filter(move |replica| turn < batches_in_flight(replica));
+    (0..most).flat_map(turn).collect()
 }
 
 /// What a worker reports.
@@ -128,5 +127,19 @@ impl Drop for Reporter<'_> {
         if thread::panicking() {
             self.stop.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_replica_has_a_worker_before_one_has_two() {
+        // A CPU between two GPUs.
+        assert_eq!(workers_in_turns(&[2, 1, 2], |&batches| batches), [&2, &1, &2, &2, &2]);
+        let replicas = [("a", 2), ("b", 2)];
+        let names: Vec<&str> = workers_in_turns(&replicas, |r| r.1).into_iter().map(|r| r.0).collect();
+        assert_eq!(names, ["a", "b", "a", "b"]);
     }
 }

@@ -10,10 +10,13 @@ pub(super) struct Batching {
     pub(super) batch_size: usize,
     /// `None`: as the device needs it.
     concurrent_calls: Option<usize>,
+    /// `None`: as the device needs it.
+    batches_in_flight: Option<usize>,
 }
 
 impl Batching {
-    pub(super) const DEFAULT: Self = Self { batch_size: 100, concurrent_calls: None };
+    pub(super) const DEFAULT: Self =
+        Self { batch_size: 100, concurrent_calls: None, batches_in_flight: None };
 
     /// # Errors
     /// [`SettingError::BatchSize`] if the batch size is 0.
@@ -25,12 +28,39 @@ impl Batching {
         Self { concurrent_calls: Some(concurrent_calls.max(1)), ..self }
     }
 
+    pub(super) fn with_batches_in_flight(self, batches_in_flight: usize) -> Self {
+        Self { batches_in_flight: Some(batches_in_flight.max(1)), ..self }
+    }
+
     /// Into how many calls of a model on this device a batch is split.
     ///
-    /// Unless it was said, one for each thread of Rayon's pool on a device that computes in the caller's thread, and else
-    /// one.
+    /// The default is one for each thread of Rayon's pool on a device that computes in the caller's thread, and one on
+    /// every other device.
     pub(super) fn concurrent_calls(&self, device: &Device) -> usize {
         let by_device = || if computes_in_caller(device) { rayon::current_num_threads() } else { 1 };
         self.concurrent_calls.unwrap_or_else(by_device)
+    }
+
+    /// How many batches are in flight on this device.
+    ///
+    /// The default is one on a device that computes in the caller's thread. A device with a queue of its own has two: it
+    /// computes one while the host is busy with the other.
+    pub(super) fn batches_in_flight(&self, device: &Device) -> usize {
+        let by_device = || if computes_in_caller(device) { 1 } else { 2 };
+        self.batches_in_flight.unwrap_or_else(by_device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_has_one_batch_in_flight_unless_told_otherwise() {
+        let device = Device::flex();
+        let in_flight = |batching: Batching| batching.batches_in_flight(&device);
+        assert_eq!(in_flight(Batching::DEFAULT), 1);
+        assert_eq!(in_flight(Batching::DEFAULT.with_batches_in_flight(3)), 3);
+        assert_eq!(in_flight(Batching::DEFAULT.with_batches_in_flight(0)), 1);
     }
 }

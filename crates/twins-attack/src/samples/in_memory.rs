@@ -96,9 +96,9 @@ impl Samples {
         Ok(self)
     }
 
-    /// How many samples are under attack at a time, in [`Attack::run`](crate::Attack::run) and on each replica of an evaluation; a device that
-    /// computes asynchronously, such as a GPU, has two batches of this size. Results do not depend on it, but speed and
-    /// memory do.
+    /// How many samples a batch has, in [`Attack::run`](crate::Attack::run) and on each replica of an evaluation. A CPU has one
+    /// batch under attack at a time, a GPU two ([`with_batches_in_flight`](Self::with_batches_in_flight)). Results do not
+    /// depend on it, but speed and memory do.
     ///
     /// # Errors
     /// [`SettingError::BatchSize`](crate::SettingError::BatchSize) if it is 0.
@@ -114,6 +114,31 @@ impl Samples {
     /// always 1 for attacks that average over [repeated passes](crate::Attack::eot)).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
         self.batching = self.batching.with_concurrent_calls(concurrent_calls);
+        self
+    }
+
+    /// How many batches are in flight on each device; at least 1. Results do not depend on it.
+    ///
+    /// By default one on Burn's CPU backends and two on every other device, which computes one batch while the host is busy
+    /// with the other. Each has a thread, a part of the cores and up to [`batch_size`](Self::with_batch_size) samples, so that
+    /// two take the memory of two batches on the device; 1 saves that.
+    ///
+    /// Attacks that average over [repeated passes](crate::Attack::eot) have one batch in flight, because a randomised model
+    /// draws its random numbers in the order of the passes. They make this many forward passes over it before
+    /// they wait for their logits.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use twins_attack::{Attack, Norm, PgdConfig, Samples, ThreatModel};
+    /// let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+    /// let images = Tensor::from_floats([[[[0.6, 0.5]]], [[[0.9, 0.1]]]], &Device::flex());
+    /// let samples = Samples::new(images, vec![0, 0])?.with_batches_in_flight(2);
+    /// let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.1)?, 5, 0.05).build()?;
+    /// assert_eq!(pgd.run(&victim, &samples)?.fooled, [true, false]);
+    /// # Ok::<(), twins_attack::AttackError>(())
+    /// ```
+    pub fn with_batches_in_flight(mut self, batches_in_flight: usize) -> Self {
+        self.batching = self.batching.with_batches_in_flight(batches_in_flight);
         self
     }
 
@@ -138,7 +163,7 @@ impl Samples {
         &self.ids
     }
 
-    /// How many samples are under attack at a time.
+    /// How many samples a batch has.
     pub fn batch_size(&self) -> usize {
         self.batching.batch_size
     }

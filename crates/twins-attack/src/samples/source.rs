@@ -115,6 +115,12 @@ impl<'a> SampleStream<'a> {
         self
     }
 
+    /// As [`Samples::with_batches_in_flight`](crate::Samples::with_batches_in_flight).
+    pub fn with_batches_in_flight(mut self, batches_in_flight: usize) -> Self {
+        self.batching = self.batching.with_batches_in_flight(batches_in_flight);
+        self
+    }
+
     /// Where the images come from.
     pub fn source(&self) -> &'a dyn SampleSource {
         self.source
@@ -151,6 +157,11 @@ impl<'a> SampleStream<'a> {
     /// Into how many calls a batch for a model on this device is split.
     pub(crate) fn concurrent_calls(&self, device: &Device) -> usize {
         self.batching.concurrent_calls(device)
+    }
+
+    /// How many batches are in flight on this device.
+    pub(crate) fn batches_in_flight(&self, device: &Device) -> usize {
+        self.batching.batches_in_flight(device)
     }
 
     /// The same samples for a model on another device.

@@ -4,6 +4,7 @@ mod apgd_golden;
 mod autoattack;
 mod bad_input;
 mod batch_norm;
+mod batches_in_flight;
 mod evaluation;
 mod evaluation_memory;
 mod fab_golden;
