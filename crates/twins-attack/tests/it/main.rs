@@ -16,6 +16,7 @@ mod minimum_norm_golden;
 mod pgd_golden;
 mod probability_margin;
 mod properties;
+mod queries;
 mod replicas;
 mod stream;
 mod verification;
