@@ -34,3 +34,5 @@ mod mnist_pgd_counts;
 mod remote;
 mod training_mode;
 mod training_steps;
+#[cfg(feature = "wgpu")]
+mod transfers;

@@ -68,6 +68,7 @@ pub(crate) fn pretraining(
             accumulate: training.accumulate,
             sync_statistics: training.sync_statistics,
             adversary: training.adversary.clone(),
+            precision: training.precision,
             attack_precision: training.attack_precision,
             validation: training.validation.clone(),
             augmentation: training.augmentation.clone(),

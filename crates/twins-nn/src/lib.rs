@@ -29,7 +29,7 @@ mod conv;
 mod convert;
 mod diagnostics;
 mod drift;
-#[cfg(any(feature = "flex", feature = "wgpu"))]
+#[cfg(any(feature = "flex", feature = "_cube"))]
 mod fused;
 mod head;
 mod image_classifier;

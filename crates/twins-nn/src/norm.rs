@@ -1,7 +1,7 @@
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
-#[cfg(any(feature = "flex", feature = "wgpu"))]
+#[cfg(any(feature = "flex", feature = "_cube"))]
 use crate::fused;
 use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
 use crate::{Affine, RunningVariance, Wing, composed};
@@ -60,6 +60,9 @@ pub struct TwinsBatchNorm {
 
 impl TwinsBatchNorm {
     /// Normalises a batch with the selected [`Wing`].
+    ///
+    /// The output has the precision of the input, which may be lower than that of the parameters: the statistics are then computed in the
+    /// parameters' precision, so that a model in half precision may keep its batch normalisation in single precision.
     ///
     /// In [`Wing::Split`] the first ⌊n/2⌋ samples go through the frozen wing and the rest through the adaptive
     /// one: of an odd batch the frozen wing gets the smaller part. This is a training pass, so the input must be on a
@@ -211,15 +214,24 @@ fn two_wing_norm<const D: usize>(
     epsilon: f64,
     activation: Activation,
 ) -> Normalised<D> {
-    #[cfg(any(feature = "flex", feature = "wgpu"))]
-    if fused::covers(&input) {
+    #[cfg(any(feature = "flex", feature = "_cube"))]
+    if fused::covers(&input, &wings) {
         if residual.is_none() || fused::takes_residuals(&input) {
             return fused::two_wing_norm(input, residual, wings, epsilon, activation);
         }
         let normalised = fused::two_wing_norm(input, None, wings, epsilon, Activation::Identity);
         return composed::finish(normalised, residual, activation);
     }
-    composed::two_wing_norm(input, residual, wings, epsilon, activation)
+    let maps = input.dtype();
+    match wings.dtype() {
+        Some(parameters) if parameters != maps => {
+            let residual = residual.map(|residual| residual.cast(parameters));
+            let Normalised { output, moments } =
+                composed::two_wing_norm(input.cast(parameters), residual, wings, epsilon, activation);
+            Normalised { output: output.cast(maps), moments }
+        }
+        _ => composed::two_wing_norm(input, residual, wings, epsilon, activation),
+    }
 }
 
 /// Moves a running statistic towards the batch's by `momentum`.

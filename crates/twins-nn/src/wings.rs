@@ -1,4 +1,4 @@
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 /// A wing with given statistics; all `[channels]`.
 pub(crate) struct FixedWing {
@@ -21,6 +21,23 @@ pub(crate) enum Wings {
     Batch(BatchWing),
     /// The first ⌊n/2⌋ samples through the first wing, the rest through the second.
     Split(FixedWing, BatchWing),
+}
+
+impl Wings {
+    /// Precision of the parameters and statistics; `None` where they differ.
+    pub(crate) fn dtype(&self) -> Option<DType> {
+        let fixed = |wing: &FixedWing| {
+            let [gamma, others @ ..] =
+                [&wing.gamma, &wing.beta, &wing.mean, &wing.variance].map(Tensor::dtype);
+            (others == [gamma; 3]).then_some(gamma)
+        };
+        let batch = |wing: &BatchWing| Some(wing.gamma.dtype()).filter(|dtype| *dtype == wing.beta.dtype());
+        match self {
+            Self::Fixed(wing) => fixed(wing),
+            Self::Batch(wing) => batch(wing),
+            Self::Split(first, second) => fixed(first).filter(|dtype| Some(*dtype) == batch(second)),
+        }
+    }
 }
 
 /// What follows the normalisation in the same operation.

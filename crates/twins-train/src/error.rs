@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use twins_attack::AttackError;
+use twins_attack::{AttackError, Precision};
 use twins_data::DataError;
 use twins_nn::{HeadError, StatisticsError, Wing};
 
@@ -220,6 +220,23 @@ pub enum TrainError {
         one_wing_methods()
     )]
     NoTwinsLayers,
+    /// Training in a precision of which the smallest numbers are too large for gradients.
+    #[error(
+        "precision = \"f16\": gradients below 6e-8 would vanish, since losses are not scaled; train with `bf16`, which has the \
+         range of f32, and leave f16 to `attack_precision`"
+    )]
+    TrainingInF16,
+    /// Half precision for a model with Burn's own batch normalisation.
+    #[error(
+        "precision = \"{precision}\": the layer \"{layer}\" is Burn's BatchNorm, which would keep its statistics in {precision}; \
+         use TwinsBatchNorm in its place, which keeps them in f32 and is the same layer otherwise, or train in f32"
+    )]
+    StockBatchNorm {
+        /// The layer's path.
+        layer: String,
+        /// The precision asked for.
+        precision: Precision,
+    },
     /// A training step on a device without autodiff.
     #[error(
         "{what} is on a device without autodiff, where layers use running statistics and nothing can be differentiated; \

@@ -33,9 +33,9 @@ pub use metrics::{
     ObserverKind, StepRecord, StepReport, TensorBoardObserver, TrainingObserver,
 };
 pub use objectives::{
-    At, AutoLora, AutoLoraConfig, AutoLoraWeights, EpochStart, FrozenAt, Loss, Mart, Objective,
-    ObjectiveParameters, Standard, Targets, Trades, TrainingBatch, TrainingImages, TrainingModel, TwinsAt,
-    TwinsTrades,
+    At, AutoLora, AutoLoraConfig, AutoLoraWeights, EpochStart, FrozenAt, Loss, Mart, MixedPrecision,
+    Objective, ObjectiveParameters, Standard, Targets, Trades, TrainingBatch, TrainingImages, TrainingModel,
+    TwinsAt, TwinsTrades,
 };
 pub use optimisers::{
     AdamW, AwpConfig, Decay, GroupsConfig, Optimiser, OptimiserConfig, ParameterGroups, Position, Schedule,

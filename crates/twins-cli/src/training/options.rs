@@ -109,6 +109,11 @@ pub struct TrainingOptions {
     #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f64::from), help_heading = "Training's adversary")]
     pub step_size: Option<f64>,
 
+    /// Precision of the training passes: f32, or bf16 where the device has it; weights, batch normalisation and losses stay in f32
+    /// [default: f32].
+    #[arg(long, help_heading = "Training")]
+    pub precision: Option<Precision>,
+
     /// Precision of the adversary's passes: f32, bf16 or f16, where the device has it [default: f32].
     #[arg(long, help_heading = "Training's adversary")]
     pub attack_precision: Option<Precision>,
@@ -186,6 +191,7 @@ impl TrainingOptions {
         settings.add("--epsilon", "training.adversary.epsilon", self.epsilon)?;
         settings.add("--attack-steps", "training.adversary.steps", self.attack_steps)?;
         settings.add("--step-size", "training.adversary.step_size", self.step_size)?;
+        settings.add("--precision", "training.precision", self.precision)?;
         settings.add("--attack-precision", "training.attack_precision", self.attack_precision)?;
         settings.add("--autoattack", "evaluation.autoattack", self.autoattack)?;
         settings.add("--report-images", "evaluation.report_images", self.report_images)?;

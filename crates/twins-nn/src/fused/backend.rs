@@ -8,7 +8,8 @@ use burn::backend::{Autodiff, Backend, ExtensionType, backend_extension};
 use crate::wings::Activation;
 
 /// A wing with given statistics; all `[channels]`. Mean and variance are constants.
-#[derive(ExtensionType)]
+#[derive(Clone, Debug, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub struct FixedWing<B: Backend> {
     pub gamma: FloatTensor<B>,
     pub beta: FloatTensor<B>,
@@ -18,6 +19,7 @@ pub struct FixedWing<B: Backend> {
 
 /// A wing with the batch's own statistics; both `[channels]`.
 #[derive(ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub struct BatchWing<B: Backend> {
     pub gamma: FloatTensor<B>,
     pub beta: FloatTensor<B>,
@@ -25,6 +27,7 @@ pub struct BatchWing<B: Backend> {
 
 /// Which wings a batch goes through.
 #[derive(ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Wings<B: Backend> {
     Fixed(#[extension_type] FixedWing<B>),
     Batch(#[extension_type] BatchWing<B>),
@@ -32,35 +35,41 @@ pub enum Wings<B: Backend> {
     Split(#[extension_type] FixedWing<B>, #[extension_type] BatchWing<B>),
 }
 
-/// What is added before the activation, of the input's shape.
-#[derive(ExtensionType)]
-pub enum Residual<B: Backend> {
+/// A tensor that may be absent.
+#[derive(Clone, Debug, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub enum Optional<B: Backend> {
     None,
     Some(FloatTensor<B>),
 }
 
-impl<B: Backend> Residual<B> {
-    fn into_option(self) -> Option<FloatTensor<B>> {
+impl<B: Backend> Optional<B> {
+    pub fn new(tensor: Option<FloatTensor<B>>) -> Self {
+        tensor.map_or(Self::None, Self::Some)
+    }
+
+    pub fn into_option(self) -> Option<FloatTensor<B>> {
         match self {
             Self::None => None,
-            Self::Some(residual) => Some(residual),
+            Self::Some(tensor) => Some(tensor),
         }
     }
 }
 
 /// The output, `[n, channels, ...]`, and where there was a batch wing its mean and biased variance, `[channels]`.
 #[derive(ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Normalised<B: Backend> {
     Fixed(FloatTensor<B>),
     Batch { output: FloatTensor<B>, mean: FloatTensor<B>, variance: FloatTensor<B> },
 }
 
 /// Backends that compute both wings in one operation, as Burn's dispatcher calls it.
-#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "wgpu"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "_cube"), Autodiff)]
 pub trait NormBackend: Backend {
     fn two_wing_norm(
         input: FloatTensor<Self>,
-        #[extension_type] residual: Residual<Self>,
+        #[extension_type] residual: Optional<Self>,
         #[extension_type] wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
@@ -73,8 +82,6 @@ pub trait NormKernels: Backend {
     type Saved: Clone + Send + std::fmt::Debug + 'static;
 
     /// `wanted` is what the backward pass will be asked for; `None` where there will be none.
-    ///
-    /// `residual` is given on backends that take it alone: see [`takes_residuals`](super::takes_residuals).
     fn forward(
         input: FloatTensor<Self>,
         residual: Option<FloatTensor<Self>>,
@@ -90,7 +97,7 @@ pub trait NormKernels: Backend {
 impl<B: NormKernels> NormBackend for B {
     fn two_wing_norm(
         input: FloatTensor<Self>,
-        residual: Residual<Self>,
+        residual: Optional<Self>,
         wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
@@ -129,19 +136,45 @@ impl Wanted {
 }
 
 /// Gradients, those that were wanted.
+#[derive(ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub struct InputGradients<B: Backend> {
-    pub input: Option<FloatTensor<B>>,
-    pub residual: Option<FloatTensor<B>>,
-    /// Of gamma and beta.
-    pub fixed: Option<[FloatTensor<B>; 2]>,
-    /// Of gamma and beta.
-    pub batch: Option<[FloatTensor<B>; 2]>,
+    #[extension_type]
+    pub input: Optional<B>,
+    #[extension_type]
+    pub residual: Optional<B>,
+    #[extension_type]
+    pub fixed: AffineGradients<B>,
+    #[extension_type]
+    pub batch: AffineGradients<B>,
+}
+
+/// The gradients of a wing's gamma and beta, `[channels]`.
+#[derive(ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub enum AffineGradients<B: Backend> {
+    None,
+    Some { gamma: FloatTensor<B>, beta: FloatTensor<B> },
+}
+
+impl<B: Backend> AffineGradients<B> {
+    /// From the gradients of gamma and beta.
+    pub fn new(pair: Option<[FloatTensor<B>; 2]>) -> Self {
+        pair.map_or(Self::None, |[gamma, beta]| Self::Some { gamma, beta })
+    }
+
+    fn into_options(self) -> [Option<FloatTensor<B>>; 2] {
+        match self {
+            Self::None => [None, None],
+            Self::Some { gamma, beta } => [Some(gamma), Some(beta)],
+        }
+    }
 }
 
 impl<B: NormKernels, C: CheckpointStrategy> NormBackend for Autodiff<B, C> {
     fn two_wing_norm(
         input: FloatTensor<Self>,
-        residual: Residual<Self>,
+        residual: Optional<Self>,
         wings: Wings<Self>,
         epsilon: f64,
         activation: Activation,
@@ -206,6 +239,13 @@ impl<B: Backend, C: CheckpointStrategy> Wings<Autodiff<B, C>> {
 }
 
 impl<B: Backend> Normalised<B> {
+    #[cfg(feature = "_cube")]
+    pub fn output(&self) -> &FloatTensor<B> {
+        match self {
+            Self::Fixed(output) | Self::Batch { output, .. } => output,
+        }
+    }
+
     /// Registers the output with the graph; the statistics are constants.
     fn lift<C: CheckpointStrategy>(
         self,
@@ -230,9 +270,10 @@ impl<B: NormKernels> Backward<B, 6> for TwoWingNorm {
 
     fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradients = B::backward(ops.state, grads.consume::<B>(&ops.node), self.0);
-        let [fixed_gamma, fixed_beta] = gradients.fixed.map_or([None, None], |pair| pair.map(Some));
-        let [gamma, beta] = gradients.batch.map_or([None, None], |pair| pair.map(Some));
-        let gradients = [gradients.input, gradients.residual, fixed_gamma, fixed_beta, gamma, beta];
+        let [fixed_gamma, fixed_beta] = gradients.fixed.into_options();
+        let [gamma, beta] = gradients.batch.into_options();
+        let [input, residual] = [gradients.input, gradients.residual].map(Optional::into_option);
+        let gradients = [input, residual, fixed_gamma, fixed_beta, gamma, beta];
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(node.id, gradient);

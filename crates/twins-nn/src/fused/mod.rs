@@ -1,11 +1,12 @@
 //! Both wings as one operation with its own backward pass: forwards one pass for the statistics of the batch and one
 //! that writes, backwards one that sums and one that writes. Burn's own batch norm takes a pass per arithmetic operation.
 //!
-//! Written for the CPU backend flex and for CubeCL, with wgpu. Elsewhere, in other precisions than single, and for feature
-//! maps so small that nothing is gained, the [composed](crate::composed) form computes the same.
+//! Written for the CPU backend flex in single precision and for CubeCL (wgpu, Vulkan, CUDA), where feature maps may also have half
+//! precision. Elsewhere, in other precisions, and for feature maps so small that nothing is gained, the [composed](crate::composed) form
+//! computes the same.
 
 mod backend;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_cube")]
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
@@ -17,23 +18,19 @@ use burn::tensor::{DType, Device, Tensor};
 use self::backend::NormBackend;
 use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
 
-/// Values of a feature map below which the composed form is used: such a plane does not fill the vector registers.
+/// Values of a feature map below which the CPU takes the composed form: such a plane does not fill the vector registers.
 const SMALLEST_PLANE: usize = 16;
 
-/// Whether the fused operation takes this input.
-pub(crate) fn covers<const D: usize>(input: &Tensor<D>) -> bool {
-    let space: usize = input.dims()[2..].iter().product();
-    input.dtype() == DType::F32 && space >= SMALLEST_PLANE && has_kernels(input)
-}
-
-/// Whether there are kernels for the input's device and size.
-fn has_kernels<const D: usize>(input: &Tensor<D>) -> bool {
+/// Whether the fused operation takes this input through these wings.
+pub(crate) fn covers<const D: usize>(input: &Tensor<D>, wings: &Wings) -> bool {
     let device = input.device().inner();
+    let (maps, Some(parameters)) = (input.dtype(), wings.dtype()) else { return false };
     if is_flex(&device) {
-        return true;
+        let space: usize = input.dims()[2..].iter().product();
+        return [maps, parameters] == [DType::F32; 2] && space >= SMALLEST_PLANE;
     }
-    #[cfg(feature = "wgpu")]
-    if cube::has_kernels(&device) {
+    #[cfg(feature = "_cube")]
+    if cube::has_kernels(&device, [maps, parameters]) {
         return cube::fits(&geometry::Geometry::new(&input.dims()));
     }
     false
@@ -41,7 +38,7 @@ fn has_kernels<const D: usize>(input: &Tensor<D>) -> bool {
 
 /// Whether the fused operation adds a residual to this input.
 pub(crate) fn takes_residuals<const D: usize>(input: &Tensor<D>) -> bool {
-    D == 4 && is_flex(&input.device().inner())
+    D == 4 || !is_flex(&input.device().inner())
 }
 
 /// Whether a device is the CPU backend's, which Burn names only where it is compiled in.
@@ -63,8 +60,8 @@ pub(crate) fn two_wing_norm<const D: usize>(
     activation: Activation,
 ) -> Normalised<D> {
     let residual = match residual {
-        Some(residual) => backend::Residual::Some(residual.into_dispatch()),
-        None => backend::Residual::None,
+        Some(residual) => backend::Optional::Some(residual.into_dispatch()),
+        None => backend::Optional::None,
     };
     let wings = match wings {
         Wings::Fixed(wing) => backend::Wings::Fixed(fixed(wing)),

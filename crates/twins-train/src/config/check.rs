@@ -1,3 +1,5 @@
+use twins_attack::Precision;
+
 use super::train_config::TrainConfig;
 use super::tuning::Tuning;
 use crate::error::TrainError;
@@ -19,6 +21,9 @@ impl TrainConfig {
         }
         if self.accumulate == 0 {
             return Err(TrainError::Zero { name: "accumulate" });
+        }
+        if self.precision == Precision::F16 {
+            return Err(TrainError::TrainingInF16);
         }
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();

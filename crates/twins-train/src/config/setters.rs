@@ -79,6 +79,8 @@ setters! {
     with_seed: seed: u64,
     /// Sets the adversary of training.
     with_adversary: adversary: AdversaryConfig,
+    /// Sets the precision of the training passes.
+    with_precision: precision: Precision,
     /// Sets the precision of the passes of training's adversary.
     with_attack_precision: attack_precision: Precision,
     /// Sets the validation.

@@ -35,6 +35,7 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 /// | `ema_decay` | none | decay of averaged weights, evaluated beside the raw ones | (0, 1) |
 /// | `early_stopping` | none | epochs without a better validation robust accuracy | ≥ 1 |
 /// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | of training | [`AdversaryConfig`] |
+/// | `precision` | f32 | of the training passes; weights, statistics and losses stay in f32 | f32, bf16 |
 /// | `attack_precision` | f32 | of the passes of training's adversary | [`Precision`] |
 /// | `validation` | a tenth of the images, PGD-10 on the cross-entropy from the clean image, within the adversary's ball | chooses the best checkpoint | [`ValidationConfig`] |
 /// | `augmentation` | none | of the training images | [`Augmentation`] |
@@ -115,8 +116,11 @@ pub struct TrainConfig {
     /// Whether the running statistics of several devices are averaged after every step. Each device has its own otherwise,
     /// and the main one's are the model's. The statistics of a batch are each device's own in any case.
     pub sync_statistics: bool,
+    /// What the training passes are computed in ([`MixedPrecision`](crate::MixedPrecision)): the weights that are trained, batch
+    /// normalisation, the loss and the optimiser stay in single precision.
+    pub precision: Precision,
     /// What the passes of training's adversary are computed in, by a copy of the model that is cast once per step. Its
-    /// iterates, the training pass, weights and validation stay in single precision.
+    /// iterates and the validation stay in single precision.
     pub attack_precision: Precision,
     /// Seed of everything random.
     pub seed: u64,
@@ -217,6 +221,7 @@ impl Default for TrainConfig {
             checkpoint_steps: None,
             non_finite: NonFinite::Stop,
             sync_statistics: false,
+            precision: Precision::F32,
             attack_precision: Precision::F32,
             seed: 0,
             adversary: AdversaryConfig::default(),

@@ -1,5 +1,6 @@
 use twins_nn::{ImageClassifier, Wing};
 
+use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 
 /// Adversarial training with ordinary batch normalisation for the whole batch: the baseline of TWINS.
@@ -19,7 +20,7 @@ impl<M: ImageClassifier> Objective<M> for At {
     }
 
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
-        let logits = model.logits(batch.adversarial.clone());
+        let logits = logits_of(model, batch.adversarial.clone());
         let total = batch.targets.clone().cross_entropy(logits.clone());
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }

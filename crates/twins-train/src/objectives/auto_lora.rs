@@ -4,6 +4,7 @@ use twins_nn::{ImageClassifier, Wing};
 use super::divergence::divergence;
 use super::epoch_start::EpochStart;
 use super::low_rank::{Branch, add_changes};
+use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 use super::parameters::ObjectiveParameters;
 use crate::error::TrainError;
@@ -135,8 +136,8 @@ impl<M: ImageClassifier> Objective<M> for AutoLora {
     ) -> Loss {
         let AutoLoraWeights { natural: natural_weight, divergence: divergence_weight } = self.weights;
         let natural = Self::natural(model, parameters).expect("the branch was made for the model's head");
-        let natural = natural.logits(batch.clean.clone());
-        let logits = model.logits(batch.adversarial.clone());
+        let natural = logits_of(&natural, batch.clean.clone());
+        let logits = logits_of(model, batch.adversarial.clone());
         let total = batch.targets.clone().cross_entropy(natural.clone()).mul_scalar(natural_weight)
             + batch.targets.clone().cross_entropy(logits.clone()).mul_scalar(1.0 - natural_weight)
             + divergence(natural, logits.clone()).mul_scalar(divergence_weight);

@@ -2,6 +2,7 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 use twins_nn::{ImageClassifier, Wing};
 
+use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 use super::targets::Targets;
 
@@ -30,8 +31,8 @@ impl<M: ImageClassifier> Objective<M> for Mart {
     }
 
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
-        let logits = model.logits(batch.adversarial.clone());
-        let clean = model.logits(batch.clean.clone());
+        let logits = logits_of(model, batch.adversarial.clone());
+        let clean = logits_of(model, batch.clean.clone());
         let total = boosted_cross_entropy(logits.clone(), batch.labels.clone(), batch.targets.clone())
             + weighted_divergence(clean, logits.clone(), batch.labels.clone()).mul_scalar(self.beta);
         Loss { adaptive: total.clone(), total, frozen: None, logits }

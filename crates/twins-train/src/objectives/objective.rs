@@ -93,6 +93,9 @@ pub trait Objective<M>: Send + Sync {
     /// that is never differentiated keeps its memory. It is computed once per step, twice with adversarial weight
     /// perturbation ([`AwpConfig`](crate::AwpConfig)), and once per micro-batch, by several threads, where a step is divided
     /// into micro-batches or among devices.
+    ///
+    /// With [`MixedPrecision`](crate::MixedPrecision) images and logits are in half precision here; cast the logits to
+    /// [`FloatDType::F32`](burn::tensor::FloatDType::F32) before you compute a loss.
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss;
 
     /// The loss of an objective with parameters of its own; [`loss`](Self::loss) by default.
@@ -104,5 +107,37 @@ pub trait Objective<M>: Send + Sync {
     ) -> Loss {
         let _ = parameters;
         self.loss(model, batch)
+    }
+}
+
+/// Any objective, as the trainer holds it.
+impl<M> Objective<M> for Box<dyn Objective<M>> {
+    fn wing(&self) -> Wing {
+        self.as_ref().wing()
+    }
+
+    fn images(&self) -> TrainingImages {
+        self.as_ref().images()
+    }
+
+    fn parameters(&self, model: &M) -> Result<ObjectiveParameters, TrainError> {
+        self.as_ref().parameters(model)
+    }
+
+    fn begin_epoch(&mut self, epoch: &mut EpochStart<'_, M>) -> Result<(), TrainError> {
+        self.as_mut().begin_epoch(epoch)
+    }
+
+    fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
+        self.as_ref().loss(model, batch)
+    }
+
+    fn loss_with_parameters(
+        &self,
+        model: &M,
+        parameters: &ObjectiveParameters,
+        batch: &TrainingBatch,
+    ) -> Loss {
+        self.as_ref().loss_with_parameters(model, parameters, batch)
     }
 }

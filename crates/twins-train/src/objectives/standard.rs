@@ -1,5 +1,6 @@
 use twins_nn::{ImageClassifier, Wing};
 
+use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch, TrainingImages};
 
 /// Clean training with ordinary batch normalisation: no robustness, the upper bound of clean accuracy.
@@ -20,7 +21,7 @@ impl<M: ImageClassifier> Objective<M> for Standard {
     }
 
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
-        let logits = model.logits(batch.clean.clone());
+        let logits = logits_of(model, batch.clean.clone());
         let total = batch.targets.clone().cross_entropy(logits.clone());
         Loss { adaptive: total.clone(), total, frozen: None, logits }
     }

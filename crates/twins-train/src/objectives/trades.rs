@@ -1,6 +1,7 @@
 use twins_nn::{ImageClassifier, Wing};
 
 use super::divergence::divergence;
+use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 
 /// TRADES with ordinary batch normalisation for the whole batch.
@@ -25,8 +26,8 @@ impl<M: ImageClassifier> Objective<M> for Trades {
     }
 
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
-        let logits = model.logits(batch.adversarial.clone());
-        let clean = model.logits(batch.clean.clone());
+        let logits = logits_of(model, batch.adversarial.clone());
+        let clean = logits_of(model, batch.clean.clone());
         let total = batch.targets.clone().cross_entropy(clean.clone())
             + divergence(clean, logits.clone()).mul_scalar(self.beta);
         Loss { adaptive: total.clone(), total, frozen: None, logits }

@@ -1,6 +1,7 @@
 use twins_nn::{ImageClassifier, Wing};
 
 use super::halves::split;
+use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 
 /// Adversarial training split between the frozen and the adaptive wing.
@@ -23,7 +24,7 @@ impl<M: ImageClassifier> Objective<M> for TwinsAt {
     }
 
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
-        let logits = model.logits(batch.adversarial.clone());
+        let logits = logits_of(model, batch.adversarial.clone());
         let (frozen_logits, adaptive_logits) = split(logits.clone());
         let (frozen_targets, adaptive_targets) = batch.targets.clone().split();
         let frozen = frozen_targets.cross_entropy(frozen_logits);

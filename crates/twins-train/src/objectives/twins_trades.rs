@@ -3,6 +3,7 @@ use twins_nn::{ImageClassifier, Wing};
 
 use super::divergence::divergence;
 use super::halves::split;
+use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 use super::targets::Targets;
 
@@ -37,9 +38,9 @@ impl<M: ImageClassifier> Objective<M> for TwinsTrades {
     }
 
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
-        let logits = model.logits(batch.adversarial.clone());
+        let logits = logits_of(model, batch.adversarial.clone());
         let (frozen_adversarial, adaptive_adversarial) = split(logits.clone());
-        let (frozen_clean, adaptive_clean) = split(model.logits(batch.clean.clone()));
+        let (frozen_clean, adaptive_clean) = split(logits_of(model, batch.clean.clone()));
         let (frozen_targets, adaptive_targets) = batch.targets.clone().split();
         let frozen = self.wing_loss(frozen_clean, frozen_adversarial, frozen_targets);
         let adaptive = self.wing_loss(adaptive_clean, adaptive_adversarial, adaptive_targets);

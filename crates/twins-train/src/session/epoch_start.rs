@@ -7,7 +7,7 @@ use twins_nn::ImageClassifier;
 use super::running::{MODEL_IN_VALIDATION, Session};
 use crate::data_parallel::evaluate_with;
 use crate::error::TrainError;
-use crate::objectives::EpochStart;
+use crate::objectives::{EpochStart, Objective};
 use crate::random_keys::key;
 
 impl<M: ImageClassifier> Session<M> {

@@ -14,7 +14,7 @@ use crate::config::EvaluationProtocol;
 use crate::data_parallel::{Loader, Order, Replicas, guard};
 use crate::error::TrainError;
 use crate::metrics::{Completed, EpochMetrics, EpochSums, StepRecord};
-use crate::objectives::TrainingModel;
+use crate::objectives::{Objective, TrainingModel};
 use crate::optimisers::{Ema, Optimiser, Position};
 use crate::parameters::Weights;
 use crate::random_keys::key;

@@ -16,7 +16,7 @@ use crate::checkpoints::{ExistingRun, RunDirectory};
 use crate::config::{FrozenFrom, TrainConfig};
 use crate::error::TrainError;
 use crate::metrics::TrainingObserver;
-use crate::objectives::{At, Objective, TrainingModel};
+use crate::objectives::{At, MixedPrecision, Objective, TrainingModel, check_precision};
 use crate::random_keys::key;
 
 /// Fine-tunes a classifier.
@@ -58,7 +58,9 @@ use crate::random_keys::key;
 /// ```
 pub struct Trainer<M> {
     pub(crate) config: TrainConfig,
-    pub(crate) objective: Box<dyn Objective<M>>,
+    pub(crate) objective: MixedPrecision<Box<dyn Objective<M>>>,
+    /// The objective of a probe.
+    probe: MixedPrecision<At>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) display: ProgressDisplay,
@@ -76,10 +78,12 @@ impl<M: ImageClassifier> Trainer<M> {
     /// Those of [`TrainConfig::validate`].
     pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
         config.validate()?;
-        let objective = config.method.objective(&config);
+        let objective = MixedPrecision::new(config.method.objective(&config), config.precision);
+        let probe = MixedPrecision::new(At, config.precision);
         Ok(Self {
             config,
             objective,
+            probe,
             metadata: BTreeMap::new(),
             stop: Arc::default(),
             display: ProgressDisplay::Auto,
@@ -94,7 +98,7 @@ impl<M: ImageClassifier> Trainer<M> {
     /// [`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull) keeps its own.
     #[must_use]
     pub fn with_objective(mut self, objective: impl Objective<M> + 'static) -> Self {
-        self.objective = Box::new(objective);
+        self.objective.objective = Box::new(objective);
         self
     }
 
@@ -183,7 +187,9 @@ impl<M: ImageClassifier> Trainer<M> {
         }
         for device in self.devices.as_deref().unwrap_or(std::slice::from_ref(&device)) {
             self.config.attack_precision.check(device)?;
+            self.config.precision.check(device)?;
         }
+        check_precision(&model, self.config.precision)?;
         let data = self.split_data(dataset)?;
         check_labels(&model, &device, &data)?;
 
@@ -256,7 +262,7 @@ impl<M: ImageClassifier> Trainer<M> {
 
     /// The objective of an epoch, from 0: the configured one, or the probe's.
     pub(crate) fn objective_at(&self, epoch: usize) -> &dyn Objective<M> {
-        if self.config.phase(epoch).is_probe { &At } else { self.objective.as_ref() }
+        if self.config.phase(epoch).is_probe { &self.probe } else { &self.objective }
     }
 
     pub(crate) fn open_run(&self) -> Result<Option<RunDirectory>, TrainError> {

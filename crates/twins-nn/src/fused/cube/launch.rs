@@ -1,23 +1,30 @@
+//! Launches the kernels.
+
+use std::array;
+
 use burn::tensor::{DType, Shape};
-use burn_cubecl::Cube;
-use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim};
+use burn_cubecl::cubecl;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::{ElemType, FloatKind, VectorSize};
+use cubecl::prelude::*;
 
-use super::kernels::{self, Tiling};
-use super::{Saved, contiguous};
-use crate::fused::backend::{BatchWing, FixedWing};
+use super::kernels::{self, Units};
+use super::rows::Rows;
 use crate::fused::geometry::Geometry;
 use crate::wings::Activation;
 
 /// Units of a cube, within what every device allows.
 const UNITS: u32 = 256;
 
-/// Values of a channel that a cube reduces: they fit a core's first-level cache, since they are read twice.
-const TILE: usize = 4096;
+/// Units of a cube with neighbouring channels, at most: they read whole cache lines together.
+const MOST_ALONG: u32 = 32;
 
-/// Values of a plane that a unit writes: enough for what it looks up for the plane to be worth it.
-const VALUES: u32 = 8;
+/// Rows that a unit adds up: few enough for a cube's to fit a core's first-level cache, since they are read twice.
+const SUMMED_ROWS: usize = 16;
+
+/// Rows that a unit writes: enough for what it looks up for its channels to be worth it.
+const WRITTEN_ROWS: usize = 4;
 
 /// Cubes that a dimension of a launch may have on every device.
 const MOST_CUBES: usize = 65_535;
@@ -25,94 +32,174 @@ const MOST_CUBES: usize = 65_535;
 /// Numbers that a line has.
 const LINE: usize = 5;
 
-/// Whether the kernels can be launched for an input of these sizes: values are counted in 32 bits, and there is a row of
-/// cubes for each channel. Planes and samples may be any number.
+/// A short row is spread out in memory to this many times its length at most.
+const MOST_SPREAD: usize = 8;
+
+/// Whether the kernels can be launched for an input of these sizes: values are counted in 32 bits. Rows may be any number.
 pub(in crate::fused) fn fits(geometry: &Geometry) -> bool {
     let Geometry { samples, channels, space } = *geometry;
-    u32::try_from(samples * channels * space).is_ok()
-        && channels <= MOST_CUBES
-        && space.div_ceil((UNITS * VALUES) as usize) <= MOST_CUBES
+    u32::try_from(samples * channels * space * MOST_SPREAD).is_ok() && channels / UNITS as usize <= MOST_CUBES
 }
 
-pub(super) struct AffineGradients {
-    /// Of gamma and beta.
-    pub(super) affine: [CubeTensor; 2],
-    pub(super) pulls: CubeTensor,
+/// The shape of a wing's lines.
+pub(super) fn lines_shape(channels: usize) -> Shape {
+    Shape::new([LINE, channels])
 }
 
-/// Launches kernels for one input.
+/// The fixed wing's parameters, contiguous.
+pub(super) struct Fixed {
+    pub(super) gamma: CubeTensor,
+    pub(super) beta: CubeTensor,
+    pub(super) mean: CubeTensor,
+    pub(super) variance: CubeTensor,
+}
+
+/// The lines of the wings that there are; at least one.
+pub(super) struct Lines {
+    pub(super) fixed: Option<CubeTensor>,
+    pub(super) batch: Option<CubeTensor>,
+}
+
+impl Lines {
+    /// What to bind for both: a kernel does not read those of a wing that no sample goes through.
+    fn bound(&self) -> [BufferArg; 2] {
+        let any = self.fixed.as_ref().or(self.batch.as_ref()).expect("there is at least one wing");
+        [&self.fixed, &self.batch].map(|lines| argument(lines.as_ref().unwrap_or(any)))
+    }
+}
+
+/// Gradients of gamma and beta of both wings, and what batch statistics take off an input's gradient.
+pub(super) struct Sums {
+    pub(super) fixed: Option<[CubeTensor; 2]>,
+    pub(super) batch: Option<[CubeTensor; 2]>,
+    pub(super) pulls: Option<CubeTensor>,
+}
+
+/// Launches kernels for the batches of one pass, all of the same sizes and precision.
 pub(super) struct Launch<'a> {
-    /// A tensor of the device in question.
-    pub(super) like: &'a CubeTensor,
-    pub(super) geometry: Geometry,
-    pub(super) first: usize,
+    like: &'a Rows,
+    /// Precision of gamma, beta and the statistics.
+    parameters: DType,
+    /// Rows of the fixed wing.
+    first: usize,
+    epsilon: f64,
+    activation: Activation,
+    /// Channels that a unit reads at a time.
+    vector: VectorSize,
 }
 
-impl Launch<'_> {
-    fn empty(&self, shape: impl Into<Shape>) -> CubeTensor {
-        let CubeTensor { client, device, .. } = self.like;
-        empty_device_contiguous_dtype(client.clone(), device.clone(), shape.into(), DType::F32)
+impl<'a> Launch<'a> {
+    /// `batches` are all that the pass will read; the first `first` samples are the fixed wing's.
+    pub(super) fn new(
+        batches: &[&'a Rows],
+        parameters: DType,
+        first: usize,
+        epsilon: f64,
+        activation: Activation,
+    ) -> Self {
+        let like = batches[0];
+        // What a pass writes may be spaced as the device likes, which depends on the sizes alone.
+        let written = like.empty_like();
+        let divides = |size: &VectorSize| {
+            let steps = batches.iter().copied().chain([&written]).map(Rows::step);
+            steps.chain([like.channels()]).all(|length| length.is_multiple_of(*size))
+        };
+        // Vectors of single precision, in which everything is computed, are the widest.
+        let sizes = like.tensor().client.io_optimized_vector_sizes(size_of::<f32>());
+        let vector = sizes.filter(divides).max().unwrap_or(1);
+        let first = like.count() / like.samples() * first;
+        Self { like, parameters, first, epsilon, activation, vector }
     }
 
+    pub(super) fn with_activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    fn client(&self) -> &Client {
+        &self.like.tensor().client
+    }
+
+    fn empty(&self, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+        let CubeTensor { client, device, .. } = self.like.tensor();
+        empty_device_contiguous_dtype(client.clone(), device.clone(), shape.into(), dtype)
+    }
+
+    fn per_channel(&self) -> CubeTensor {
+        self.empty([self.like.channels()], self.parameters)
+    }
+
+    fn dtype(&self) -> ElemType {
+        element(self.like.dtype())
+    }
+
+    /// Precisions of the batch and of the parameters.
+    fn dtypes(&self) -> [ElemType; 2] {
+        [self.dtype(), element(self.parameters)]
+    }
+
+    /// Vectors from one row to the next.
+    fn step(&self, rows: &Rows) -> u32 {
+        (rows.step() / self.vector) as u32
+    }
+
+    /// Vectors of channels.
     fn channels(&self) -> u32 {
-        self.geometry.channels as u32
+        (self.like.channels() / self.vector) as u32
     }
 
-    fn space(&self) -> u32 {
-        self.geometry.space as u32
+    /// Rows of the fixed wing, and all.
+    fn rows(&self) -> [u32; 2] {
+        [self.first, self.like.count()].map(|rows| rows as u32)
     }
 
-    /// One unit per channel.
-    fn per_channel(&self) -> (CubeCount, CubeDim) {
-        (CubeCount::Static(self.channels().div_ceil(UNITS), 1, 1), CubeDim::new_1d(UNITS))
+    fn has_relu(&self) -> bool {
+        self.activation == Activation::Relu
     }
 
-    /// Units along a plane and across planes: all of them busy, whatever the size of a plane.
-    fn units(&self) -> [u32; 2] {
-        let along = (self.space() / VALUES).next_power_of_two().clamp(32, UNITS);
-        let along = along.min(self.space().next_power_of_two());
-        [along, UNITS / along]
+    fn units(&self) -> Units {
+        let along = self.channels().next_power_of_two().min(MOST_ALONG);
+        Units { along, across: UNITS / along }
     }
 
-    /// Units that write: each has some values of a plane, or of several where there are too many planes.
-    fn per_value(&self) -> (CubeCount, CubeDim) {
-        let [along, across] = self.units();
-        let planes = self.geometry.samples * self.geometry.channels;
-        let cubes = planes.div_ceil(across as usize).min(MOST_CUBES) as u32;
-        (CubeCount::Static(self.space().div_ceil(along * VALUES), cubes, 1), CubeDim::new_2d(along, across))
+    fn dim(&self) -> CubeDim {
+        let Units { along, across } = self.units();
+        CubeDim::new_2d(along, across)
     }
 
-    /// How so many samples of a channel are reduced, and the number of parts that they leave.
-    fn reduction(&self, samples: usize) -> (CubeCount, CubeDim, Tiling, usize) {
-        let space = self.geometry.space;
-        let segments = space.div_ceil(TILE).min(MOST_CUBES);
-        let least = samples.div_ceil(MOST_CUBES);
-        let planes = (TILE / space).clamp(1, samples).max(least);
-        let chunks = samples.div_ceil(planes);
-        let units = self.units();
-        let tiling = Tiling { planes: planes as u32, segment: space.div_ceil(segments) as u32, units };
-        let count = CubeCount::Static(chunks as u32, self.channels(), segments as u32);
-        (count, CubeDim::new_2d(units[0], units[1]), tiling, chunks * segments)
+    /// So many cubes across, for all channels.
+    fn count(&self, across: usize) -> CubeCount {
+        CubeCount::Static(self.channels().div_ceil(self.units().along), across as u32, 1)
     }
 
-    pub(super) fn fixed_lines(&self, wing: FixedWing<Cube>, epsilon: f64) -> CubeTensor {
-        let lines = self.empty([LINE, self.geometry.channels]);
-        let (count, dim) = self.per_channel();
+    /// Units that write: each has some rows, or more of them where there are too many.
+    fn writing(&self) -> CubeCount {
+        let rows = self.units().across as usize * WRITTEN_ROWS;
+        self.count(self.like.count().div_ceil(rows).min(MOST_CUBES))
+    }
+
+    /// Rows that a cube adds up, where the wings have so many in all.
+    fn chunk(&self, rows: usize) -> usize {
+        let chunk = self.units().across as usize * SUMMED_ROWS;
+        chunk.max(rows.div_ceil(MOST_CUBES - 1))
+    }
+
+    pub(super) fn fixed_lines(&self, wing: &Fixed) -> CubeTensor {
+        let lines = self.empty(lines_shape(self.like.channels()), DType::F32);
         let [gamma, beta, mean, variance] =
-            [wing.gamma, wing.beta, wing.mean, wing.variance].map(|t| contiguous(t).into_buffer_arg());
-        let client = &self.like.client;
-        let written = lines.clone().into_buffer_arg();
+            [&wing.gamma, &wing.beta, &wing.mean, &wing.variance].map(argument);
         kernels::fixed_lines::launch(
-            client,
-            count,
-            dim,
+            self.client(),
+            CubeCount::Static(self.channels().div_ceil(UNITS), 1, 1),
+            CubeDim::new_1d(UNITS),
+            self.vector,
             gamma,
             beta,
             mean,
             variance,
-            written,
+            argument(&lines),
             self.channels(),
-            epsilon as f32,
+            self.epsilon as f32,
+            element(self.parameters),
         );
         lines
     }
@@ -120,174 +207,275 @@ impl Launch<'_> {
     /// The batch wing's lines, with mean and biased variance.
     pub(super) fn batch_lines(
         &self,
-        input: &CubeTensor,
-        wing: BatchWing<Cube>,
-        epsilon: f64,
+        input: &Rows,
+        gamma: &CubeTensor,
+        beta: &CubeTensor,
     ) -> (CubeTensor, [CubeTensor; 2]) {
-        let client = &self.like.client;
-        let (first, samples) = (self.first as u32, self.geometry.samples as u32);
-        let (count, dim, tiling, parts) = self.reduction(self.geometry.samples - self.first);
-        let channels = self.geometry.channels;
-        let partial: [CubeTensor; 3] = std::array::from_fn(|_| self.empty([parts, channels]));
-        let [counts, means, squares] = partial.clone().map(CubeTensor::into_buffer_arg);
+        let [first, rows] = self.rows();
+        let count = self.like.count() - self.first;
+        let chunk = self.chunk(count);
+        let parts = count.div_ceil(chunk);
+        let partial = self.empty([2, parts, self.like.channels()], DType::F32);
         kernels::moments::launch(
-            client,
-            count,
-            dim,
-            input.clone().into_buffer_arg(),
-            counts,
-            means,
-            squares,
+            self.client(),
+            self.count(parts),
+            self.dim(),
+            self.vector,
+            argument(input.tensor()),
+            argument(&partial),
+            self.step(input),
             self.channels(),
-            self.space(),
             first,
-            samples,
-            tiling,
+            rows,
+            chunk as u32,
+            self.units(),
+            self.dtype(),
         );
-        let [mean, variance]: [CubeTensor; 2] = std::array::from_fn(|_| self.empty([channels]));
-        let lines = self.empty([LINE, channels]);
-        let (count, dim) = self.per_channel();
-        let [counts, means, squares] = partial.map(CubeTensor::into_buffer_arg);
-        let [gamma, beta] = [wing.gamma, wing.beta].map(|t| contiguous(t).into_buffer_arg());
-        let [mean_out, variance_out, written] =
-            [&mean, &variance, &lines].map(|t| t.clone().into_buffer_arg());
+        let statistics: [CubeTensor; 2] = array::from_fn(|_| self.per_channel());
+        let lines = self.empty(lines_shape(self.like.channels()), DType::F32);
+        let [mean, variance] = statistics.each_ref().map(argument);
         kernels::batch_lines::launch(
-            client,
-            count,
-            dim,
-            input.clone().into_buffer_arg(),
-            counts,
-            means,
-            squares,
-            gamma,
-            beta,
-            mean_out,
-            variance_out,
-            written,
+            self.client(),
+            self.count(1),
+            self.dim(),
+            self.vector,
+            argument(input.tensor()),
+            argument(&partial),
+            argument(gamma),
+            argument(beta),
+            mean,
+            variance,
+            argument(&lines),
+            self.step(input),
             self.channels(),
-            self.space(),
             first,
+            rows,
+            chunk as u32,
             parts as u32,
-            epsilon as f32,
+            self.epsilon as f32,
+            self.units(),
+            self.dtypes(),
         );
-        (lines, [mean, variance])
+        (lines, statistics)
     }
 
-    pub(super) fn forward(
-        &self,
-        input: &CubeTensor,
-        fixed: Option<&CubeTensor>,
-        batch: Option<&CubeTensor>,
-        activation: Activation,
-    ) -> CubeTensor {
-        let output = self.empty(input.meta.shape().clone());
-        let (count, dim) = self.per_value();
-        let [fixed, batch] = present(fixed, batch).map(|t| t.clone().into_buffer_arg());
+    pub(super) fn forward(&self, input: &Rows, residual: Option<&Rows>, lines: &Lines) -> Rows {
+        let output = self.like.empty_like();
+        let added = residual.unwrap_or(input);
+        let [fixed, batch] = lines.bound();
+        let [first, rows] = self.rows();
         kernels::forward::launch(
-            &self.like.client,
-            count,
-            dim,
-            input.clone().into_buffer_arg(),
+            self.client(),
+            self.writing(),
+            self.dim(),
+            self.vector,
+            argument(input.tensor()),
+            argument(added.tensor()),
             fixed,
             batch,
-            output.clone().into_buffer_arg(),
+            argument(output.tensor()),
+            self.step(input),
+            self.step(added),
+            self.step(&output),
             self.channels(),
-            self.space(),
-            self.first as u32,
-            self.geometry.samples as u32,
-            activation == Activation::Relu,
+            first,
+            rows,
+            residual.is_some(),
+            self.has_relu(),
+            self.dtype(),
         );
         output
     }
 
-    /// Gradients of one wing's gamma and beta, from its samples.
-    pub(super) fn affine_gradients(
-        &self,
-        input: &CubeTensor,
-        gradient: &CubeTensor,
-        lines: &CubeTensor,
-        samples: std::ops::Range<usize>,
-        activation: Activation,
-    ) -> AffineGradients {
-        let client = &self.like.client;
-        let channels = self.geometry.channels;
-        let (count, dim, tiling, parts) = self.reduction(samples.len());
-        let partial: [CubeTensor; 2] = std::array::from_fn(|_| self.empty([parts, channels]));
-        let [plain, distant] = partial.clone().map(CubeTensor::into_buffer_arg);
-        let [x, g, line] = [input, gradient, lines].map(|t| t.clone().into_buffer_arg());
-        kernels::gradient_sums::launch(
-            client,
-            count,
-            dim,
-            x,
-            g,
-            line,
-            plain,
-            distant,
-            self.channels(),
-            self.space(),
-            samples.start as u32,
-            samples.end as u32,
-            activation == Activation::Relu,
-            tiling,
-        );
-        let affine: [CubeTensor; 2] = std::array::from_fn(|_| self.empty([channels]));
-        let pulls = self.empty([2, channels]);
-        let (count, dim) = self.per_channel();
-        let [plain, distant] = partial.map(CubeTensor::into_buffer_arg);
-        let [gamma, beta] = affine.clone().map(CubeTensor::into_buffer_arg);
-        let values = (samples.len() * self.geometry.space) as f32;
-        kernels::affine_gradients::launch(
-            client,
-            count,
-            dim,
-            plain,
-            distant,
-            lines.clone().into_buffer_arg(),
+    /// [`forward`](Self::forward) through the fixed wing alone.
+    pub(super) fn fixed_forward(&self, input: &Rows, residual: Option<&Rows>, wing: &Fixed) -> Rows {
+        let output = self.like.empty_like();
+        let added = residual.unwrap_or(input);
+        let [gamma, beta, mean, variance] =
+            [&wing.gamma, &wing.beta, &wing.mean, &wing.variance].map(argument);
+        let [_, rows] = self.rows();
+        kernels::fixed_forward::launch(
+            self.client(),
+            self.writing(),
+            self.dim(),
+            self.vector,
+            argument(input.tensor()),
+            argument(added.tensor()),
             gamma,
             beta,
-            pulls.clone().into_buffer_arg(),
+            mean,
+            variance,
+            argument(output.tensor()),
+            self.step(input),
+            self.step(added),
+            self.step(&output),
             self.channels(),
-            parts as u32,
-            values,
+            rows,
+            self.epsilon as f32,
+            residual.is_some(),
+            self.has_relu(),
+            self.dtypes(),
         );
-        AffineGradients { affine, pulls }
+        output
+    }
+
+    /// What ReLU lets through of the gradient, by the sign of its output.
+    pub(super) fn relu_gradient(&self, gradient: &Rows, output: &Rows) -> Rows {
+        let written = self.like.empty_like();
+        let [_, rows] = self.rows();
+        kernels::relu_gradient::launch(
+            self.client(),
+            self.writing(),
+            self.dim(),
+            self.vector,
+            argument(gradient.tensor()),
+            argument(output.tensor()),
+            argument(written.tensor()),
+            self.step(gradient),
+            self.step(output),
+            self.step(&written),
+            self.channels(),
+            rows,
+            self.dtype(),
+        );
+        written
+    }
+
+    /// Sums over the rows of the wings that have lines.
+    pub(super) fn sums(&self, input: &Rows, gradient: &Rows, lines: &Lines) -> Sums {
+        let [first, rows] = self.rows();
+        let counts = [
+            if lines.fixed.is_some() { self.first } else { 0 },
+            if lines.batch.is_some() { self.like.count() - self.first } else { 0 },
+        ];
+        let chunk = self.chunk(counts[0] + counts[1]);
+        let [fixed_parts, batch_parts] = counts.map(|count| count.div_ceil(chunk));
+        let parts = fixed_parts + batch_parts;
+        let partial = self.empty([2, parts, self.like.channels()], DType::F32);
+        let [fixed, batch] = lines.bound();
+        kernels::gradient_sums::launch(
+            self.client(),
+            self.count(parts),
+            self.dim(),
+            self.vector,
+            argument(input.tensor()),
+            argument(gradient.tensor()),
+            fixed,
+            batch,
+            argument(&partial),
+            self.step(input),
+            self.step(gradient),
+            self.channels(),
+            first,
+            rows,
+            chunk as u32,
+            fixed_parts as u32,
+            self.has_relu(),
+            self.units(),
+            self.dtype(),
+        );
+        let merged = |lines: &CubeTensor, [from, to]: [usize; 2], count: usize| {
+            let affine: [CubeTensor; 2] = array::from_fn(|_| self.per_channel());
+            let pulls = self.empty([2, self.like.channels()], DType::F32);
+            let [gamma, beta] = affine.each_ref().map(argument);
+            kernels::affine_gradients::launch(
+                self.client(),
+                self.count(1),
+                self.dim(),
+                self.vector,
+                argument(&partial),
+                argument(lines),
+                gamma,
+                beta,
+                argument(&pulls),
+                self.channels(),
+                parts as u32,
+                from as u32,
+                to as u32,
+                count as f32,
+                self.units(),
+                element(self.parameters),
+            );
+            (affine, pulls)
+        };
+        let fixed = lines.fixed.as_ref().map(|lines| merged(lines, [0, fixed_parts], counts[0]).0);
+        let batch = lines.batch.as_ref().map(|lines| merged(lines, [fixed_parts, parts], counts[1]));
+        let (batch, pulls) = batch.unzip();
+        Sums { fixed, batch, pulls }
     }
 
     pub(super) fn backward(
         &self,
-        input: &CubeTensor,
-        gradient: &CubeTensor,
-        saved: &Saved,
+        input: &Rows,
+        gradient: &Rows,
+        lines: &Lines,
         pulls: Option<&CubeTensor>,
-    ) -> CubeTensor {
-        let output = self.empty(saved.shape.clone());
-        let (count, dim) = self.per_value();
-        let [fixed, batch] = present(saved.fixed.as_ref(), saved.batch.as_ref());
-        let [x, g, fixed, batch, pulls] =
-            [input, gradient, fixed, batch, pulls.unwrap_or(fixed)].map(|t| t.clone().into_buffer_arg());
+    ) -> Rows {
+        let written = self.like.empty_like();
+        let [fixed, batch] = lines.bound();
+        // Not read without a batch wing.
+        let [_, any] = lines.bound();
+        let [first, rows] = self.rows();
         kernels::backward::launch(
-            &self.like.client,
-            count,
-            dim,
-            x,
-            g,
+            self.client(),
+            self.writing(),
+            self.dim(),
+            self.vector,
+            argument(input.tensor()),
+            argument(gradient.tensor()),
             fixed,
             batch,
-            pulls,
-            output.clone().into_buffer_arg(),
+            pulls.map_or(any, argument),
+            argument(written.tensor()),
+            self.step(input),
+            self.step(gradient),
+            self.step(&written),
             self.channels(),
-            self.space(),
-            self.first as u32,
-            self.geometry.samples as u32,
-            saved.activation == Activation::Relu,
+            first,
+            rows,
+            self.has_relu(),
+            self.dtype(),
         );
-        output
+        written
+    }
+
+    /// [`backward`](Self::backward) through the fixed wing alone; `output` is where ReLU's gradient is read off.
+    pub(super) fn fixed_backward(&self, gradient: &Rows, output: Option<&Rows>, wing: &Fixed) -> Rows {
+        let written = self.like.empty_like();
+        let read = output.unwrap_or(gradient);
+        let [_, rows] = self.rows();
+        kernels::fixed_backward::launch(
+            self.client(),
+            self.writing(),
+            self.dim(),
+            self.vector,
+            argument(gradient.tensor()),
+            argument(read.tensor()),
+            argument(&wing.gamma),
+            argument(&wing.variance),
+            argument(written.tensor()),
+            self.step(gradient),
+            self.step(read),
+            self.step(&written),
+            self.channels(),
+            rows,
+            self.epsilon as f32,
+            output.is_some(),
+            self.dtypes(),
+        );
+        written
     }
 }
 
-/// Lines to bind for both wings: a kernel does not read those of a wing that no sample goes through.
-fn present<'a>(fixed: Option<&'a CubeTensor>, batch: Option<&'a CubeTensor>) -> [&'a CubeTensor; 2] {
-    let any = fixed.or(batch).expect("there is at least one wing");
-    [fixed.unwrap_or(any), batch.unwrap_or(any)]
+fn argument(tensor: &CubeTensor) -> BufferArg {
+    tensor.clone().into_buffer_arg()
+}
+
+/// What CubeCL calls a precision that the kernels take.
+fn element(dtype: DType) -> ElemType {
+    ElemType::Float(match dtype {
+        DType::F16 => FloatKind::F16,
+        DType::BF16 => FloatKind::BF16,
+        _ => FloatKind::F32,
+    })
 }

@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn_flex_conv::format::{Format, contiguous, tensor, values};
 
-use super::super::backend::{InputGradients, Normalised, Wanted, Wings};
+use super::super::backend::{AffineGradients, InputGradients, Normalised, Optional, Wanted, Wings};
 use super::super::geometry::Geometry;
 use super::kernels::{self, Pull};
 use super::{Saved, affine, exclusive, lines, normalised, pulls};
@@ -77,5 +77,6 @@ fn backward_of<const RELU: bool>(saved: Saved, gradient: FlexTensor, wanted: Wan
         kernels::backward::<RELU>(written, input, &geometry, &lines, &pulls);
         gradient
     });
-    InputGradients { input, residual: None, fixed, batch }
+    let [fixed, batch] = [fixed, batch].map(AffineGradients::new);
+    InputGradients { input: Optional::new(input), residual: Optional::None, fixed, batch }
 }

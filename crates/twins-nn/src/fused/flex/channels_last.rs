@@ -6,7 +6,7 @@ use burn_flex_conv::activation::gate;
 use burn_flex_conv::format::{Format, channels_last, recycled_channels_last, values, values_mut};
 use burn_flex_conv::memory::give_back;
 
-use super::super::backend::{InputGradients, Normalised, Wanted, Wings};
+use super::super::backend::{AffineGradients, InputGradients, Normalised, Optional, Wanted, Wings};
 use super::super::geometry::Geometry;
 use super::{Saved, affine, exclusive, lines, normalised, pixels, pulls};
 use crate::wings::Activation;
@@ -123,5 +123,7 @@ pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> In
         written
     });
     [kept_input, kept_output].into_iter().flatten().for_each(give_back);
+    let [input, residual] = [input, residual].map(Optional::new);
+    let [fixed, batch] = [fixed, batch].map(AffineGradients::new);
     InputGradients { input, residual, fixed, batch }
 }

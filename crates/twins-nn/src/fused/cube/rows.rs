@@ -1,0 +1,83 @@
+//! A batch as a matrix: a row for every pixel of every sample.
+
+use burn::tensor::DType;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
+use burn_cubecl::tensor::CubeTensor;
+
+/// A batch whose values of a pixel lie side by side.
+#[derive(Clone)]
+pub(super) struct Rows {
+    /// `[samples, ..., channels]`.
+    tensor: CubeTensor,
+}
+
+impl Rows {
+    /// A batch `[samples, channels, ...]`. It is copied if it lies in memory otherwise.
+    pub(super) fn new(batch: CubeTensor) -> Self {
+        let tensor = permute_nchw_to_nhwc(batch);
+        Self { tensor: if are_rows(&tensor) { tensor } else { into_contiguous(tensor) } }
+    }
+
+    /// Memory for a batch of the same sizes and precision.
+    pub(super) fn empty_like(&self) -> Self {
+        let CubeTensor { client, device, meta, dtype, .. } = &self.tensor;
+        let tensor = empty_device_dtype(client.clone(), device.clone(), meta.shape().clone(), *dtype);
+        Self { tensor }
+    }
+
+    /// The batch, `[samples, channels, ...]`.
+    pub(super) fn into_batch(self) -> CubeTensor {
+        permute_nhwc_to_nchw(self.tensor)
+    }
+
+    pub(super) fn tensor(&self) -> &CubeTensor {
+        &self.tensor
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        self.tensor.dtype
+    }
+
+    pub(super) fn samples(&self) -> usize {
+        self.tensor.meta.shape()[0]
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.tensor.meta.shape()[self.last_axis()]
+    }
+
+    /// Pixels of all samples.
+    pub(super) fn count(&self) -> usize {
+        self.tensor.meta.shape()[..self.last_axis()].iter().product()
+    }
+
+    /// Values from one row to the next.
+    pub(super) fn step(&self) -> usize {
+        // The axis before the channels may have one element, of which the stride says nothing.
+        let (shape, strides) = (self.tensor.meta.shape(), self.tensor.meta.strides());
+        let axis = (0..self.last_axis()).rev().find(|axis| shape[*axis] > 1);
+        axis.map_or(self.channels(), |axis| {
+            strides[axis] / shape[axis + 1..self.last_axis()].iter().product::<usize>()
+        })
+    }
+
+    fn last_axis(&self) -> usize {
+        self.tensor.meta.shape().num_dims() - 1
+    }
+}
+
+/// Whether the last axis is contiguous and the others are evenly spaced.
+fn are_rows(tensor: &CubeTensor) -> bool {
+    let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
+    let last = shape.num_dims() - 1;
+    let mut expected = None;
+    for axis in (0..last).rev().filter(|axis| shape[*axis] > 1) {
+        if strides[axis] < shape[last] || expected.is_some_and(|expected| strides[axis] != expected) {
+            return false;
+        }
+        expected = Some(strides[axis] * shape[axis]);
+    }
+    shape[last] == 1 || strides[last] == 1
+}
