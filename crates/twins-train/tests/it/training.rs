@@ -208,7 +208,7 @@ fn mixed_precision_trains_weights_in_single_precision() {
         };
         let (single, half) = (fit(Precision::F32), fit(Precision::Bf16));
         let weights = |trained: &Trained<Net>| trained.last.conv.weight.val().into_data();
-        assert_eq!(weights(&half).dtype, DType::F32);
+        assert_eq!(weights(&half).dtype(), DType::F32);
         assert_ne!(weights(&half), weights(&single), "{method}");
         let (half, single) = (half.history[0].loss, single.history[0].loss);
         // bf16 has 8 bits: every value of a pass is off by up to 0.4 %.
