@@ -12,6 +12,8 @@ use burn_twins::attack::{
     predictions,
 };
 use burn_twins::models::{Architecture, ModelConfig, Net};
+use burn_twins_tests::record;
+use serde_json::json;
 
 const IMAGES: usize = 128;
 
@@ -38,13 +40,14 @@ fn attacks(norm: Norm) -> Vec<Box<dyn Attack>> {
     ]
 }
 
-fn main() {
-    for (name, device) in burn_twins_tests::devices() {
+/// Runs the benchmark.
+pub fn main() {
+    for (choice, device) in burn_twins_tests::devices() {
         let net = ModelConfig::new(Architecture::MnistCnn, 10).init(&device).unwrap().valid();
         let victim = |images: Tensor<4>| net.forward(images);
         let samples = samples(&net, &device);
         for norm in [Norm::Linf, Norm::L2, Norm::L1] {
-            println!("\n{name} {norm}, {IMAGES} images: median (slowest and fastest) of {RUNS} runs");
+            println!("\n{choice} {norm}, {IMAGES} images: median (slowest and fastest) of {RUNS} runs");
             for attack in attacks(norm) {
                 let run = || {
                     let start = Instant::now();
@@ -60,6 +63,10 @@ fn main() {
                 rates.sort_by(f64::total_cmp);
                 let [slowest, median, fastest] = [rates[0], rates[RUNS / 2], rates[RUNS - 1]];
                 println!("  {name:<16} {median:>9.0} images per second ({slowest:.0} to {fastest:.0})");
+                record(&json!({
+                    "bench": "attacks", "device": choice, "norm": norm.to_string(), "attack": name, "images": IMAGES,
+                    "images_per_second": median, "slowest": slowest, "fastest": fastest,
+                }));
             }
         }
     }

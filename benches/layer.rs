@@ -14,6 +14,8 @@ use burn::tensor::module::batch_norm;
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_twins::DeviceChoice;
 use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
+use burn_twins_tests::record;
+use serde_json::json;
 
 const SHAPES: [[usize; 4]; 2] = [[64, 32, 32, 32], [64, 64, 32, 32]];
 
@@ -29,10 +31,11 @@ const ALLOCATOR: [&str; 2] = ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"
 
 type Row<'a> = (&'static str, Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>);
 
-fn main() {
+/// Runs the benchmark.
+pub fn main() {
     if ALLOCATOR.iter().any(|name| std::env::var_os(name).is_none()) {
-        // The allocator reads its settings when a process starts.
-        let mut again = Command::new(std::env::current_exe().expect("a running program has a path"));
+        // The allocator reads its settings when a process starts. By the name that this one was called with: see benches/gpu.rs.
+        let mut again = Command::new(std::env::args_os().next().expect("a running program has a name"));
         again.args(std::env::args_os().skip(1)).envs(ALLOCATOR.map(|name| (name, "4294967296")));
         std::process::exit(again.status().expect("the same program starts").code().unwrap_or(1));
     }
@@ -72,6 +75,10 @@ fn compare(choice: &DeviceChoice, shape: [usize; 4], device: &Device) {
     for (name, _) in &rows {
         let time = median(row(name).iter().copied());
         println!("  {name:<28} {:>8.2} ms, the layer {:>8.2} ms", time * 1e3, layer(name) * 1e3);
+        record(&json!({
+            "bench": "layer", "device": choice, "shape": shape, "row": name, "turns": times[0].len(),
+            "milliseconds": time * 1e3, "layer_milliseconds": layer(name) * 1e3,
+        }));
     }
     // What the device's memory allows is measured from here only where it is this machine's.
     let copy = (*choice == DeviceChoice::Cpu).then(|| copy_bandwidth(shape.iter().product()));

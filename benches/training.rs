@@ -17,6 +17,8 @@ use burn_twins::models::{ModelConfig, Net};
 use burn_twins::nn::profile::Total;
 use burn_twins::nn::{TwinsModule, profile};
 use burn_twins::train::{AdversaryConfig, Method, Sgd, StepSettings, TrainConfig, TrainingBatch, step};
+use burn_twins_tests::record;
+use serde_json::json;
 
 /// Networks with the size of their images, of the batch, and the number of classes.
 const NETWORKS: [(&str, usize, usize, usize); 5] = [
@@ -69,6 +71,7 @@ impl Bench {
                 _ => panic!("unknown work {other}"),
             },
         }
+        self.images.device().sync().expect("the device computes");
         start.elapsed().as_secs_f64()
     }
 
@@ -96,11 +99,9 @@ impl Bench {
         let keys: Vec<u64> = (0..self.labels.len() as u64).collect();
         let adversary =
             AdversaryConfig::new(Norm::Linf, 8.0 / 255.0, steps, 2.0 / 255.0).build().expect("an adversary");
-        let point =
-            adversary.perturb(&victim, self.images.clone(), &self.labels, &keys).expect("finite logits");
-        // Waits for the device.
-        black_box(point.clone().sum().into_data());
-        point
+        black_box(
+            adversary.perturb(&victim, self.images.clone(), &self.labels, &keys).expect("finite logits"),
+        )
     }
 
     fn update(&self, method: Method, adversarial: Tensor<4>) {
@@ -117,7 +118,8 @@ impl Bench {
     }
 }
 
-fn main() {
+/// Runs the benchmark.
+pub fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let (_, device) = burn_twins_tests::devices().swap_remove(0);
     if words.iter().any(|word| word == "--serve") {
@@ -133,12 +135,16 @@ fn main() {
             let bench = Bench::new(name, &device);
             print!("{name}, {batch} images of {size} × {size}:");
             for work in WORKS {
-                // Warms up.
-                let first = bench.seconds(work);
-                let runs = ((PATIENCE / first) as usize).clamp(3, RUNS);
+                // Warms up: on a GPU, the first run compiles the kernels.
+                bench.seconds(work);
+                let runs = ((PATIENCE / bench.seconds(work)) as usize).clamp(3, RUNS);
                 let mut seconds: Vec<f64> = (0..runs).map(|_| bench.seconds(work)).collect();
                 seconds.sort_by(f64::total_cmp);
                 print!("  {work} {:.1}", 1e3 * seconds[runs / 2]);
+                record(&json!({
+                    "bench": "training", "device": choice, "network": name, "image_size": size, "batch": batch,
+                    "work": work, "milliseconds": 1e3 * seconds[runs / 2], "runs": runs,
+                }));
                 std::io::stdout().flush().expect("standard output");
             }
             println!();
