@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench throughput --features cuda -- [NETWORK:SIZE:BATCH:CLASSES...] [--precisions f32,bf16] [--seconds 3]`. The
 //! precision is that of the adversary's passes; the update is in f32. A step of TWINS-AT trains on the weights that the step before
-//! left, as in a training, and the device is waited for only at the end of a block of steps. `benches/compare/gpu.py` does the same in
-//! PyTorch.
+//! left, as in a training, and the device is waited for only at the end of a block of steps. With 0 seconds everything runs once, to see
+//! that it works. `benches/compare/gpu.py` does the same in PyTorch.
 
 use std::hint::black_box;
 use std::str::FromStr;
@@ -185,14 +185,16 @@ fn measure(
 ) {
     let mut training = Training::new(case, precision, device);
     let begin = Instant::now();
-    for _ in 0..WARM_UPS {
+    let (warm_ups, blocks) = if seconds > 0.0 { (WARM_UPS, BLOCKS) } else { (0, 1) };
+    for _ in 0..warm_ups {
         training.seconds(work, 1);
     }
     let warm_up = begin.elapsed().as_secs_f64();
-    let runs = (seconds / BLOCKS as f64 / training.seconds(work, 1)).clamp(1.0, 1000.0) as usize;
-    let mut blocks: Vec<f64> = (0..BLOCKS).map(|_| training.seconds(work, runs)).collect();
-    blocks.sort_by(f64::total_cmp);
-    let [fastest, median, slowest] = [blocks[0], blocks[BLOCKS / 2], blocks[BLOCKS - 1]];
+    let once = if seconds > 0.0 { training.seconds(work, 1) } else { 1.0 };
+    let runs = (seconds / blocks as f64 / once).clamp(1.0, 1000.0) as usize;
+    let mut times: Vec<f64> = (0..blocks).map(|_| training.seconds(work, runs)).collect();
+    times.sort_by(f64::total_cmp);
+    let [fastest, median, slowest] = [times[0], times[blocks / 2], times[blocks - 1]];
     let Case { network, image_size, batch, .. } = case;
     let rate = |seconds: f64| *batch as f64 / seconds;
     println!(
@@ -207,7 +209,7 @@ fn measure(
     record(&json!({
         "bench": "throughput", "implementation": "burn-twins", "device": choice, "network": network, "image_size": image_size,
         "batch": batch, "work": work.name(), "precision": precision, "images_per_second": rate(median),
-        "slowest": rate(slowest), "fastest": rate(fastest), "milliseconds": 1e3 * median, "runs": BLOCKS * runs,
+        "slowest": rate(slowest), "fastest": rate(fastest), "milliseconds": 1e3 * median, "runs": blocks * runs,
         "warm_up_seconds": warm_up,
     }));
 }

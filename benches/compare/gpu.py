@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--device", default="cuda", help="as PyTorch names it")
     parser.add_argument("--precisions", default="f32,bf16", help="comma-separated")
     parser.add_argument("--modes", default="eager,compile", help="comma-separated")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement; 0 runs everything once, to see that it works")
     return parser.parse_args()
 
 
@@ -127,18 +127,20 @@ def measure(case, work, device, precision, mode, last, seconds):
     autocast = precision == "bf16-autocast"
     training = Training(case, device, "f32" if precision == "f32" else "bf16", autocast, mode == "compile", last)
     begin = time.perf_counter()
-    for _ in range(WARM_UPS):
+    warm_ups, turns = (WARM_UPS, BLOCKS) if seconds > 0 else (0, 1)
+    for _ in range(warm_ups):
         training.seconds(work, 1)
     warm_up = time.perf_counter() - begin
-    runs = max(1, min(1000, int(seconds / BLOCKS / training.seconds(work, 1))))
-    blocks = [training.seconds(work, runs) for _ in range(BLOCKS)]
+    once = training.seconds(work, 1) if seconds > 0 else 1
+    runs = max(1, min(1000, int(seconds / turns / once)))
+    blocks = [training.seconds(work, runs) for _ in range(turns)]
     name, size, batch, _ = case.split(":")
     rate = int(batch) / statistics.median(blocks)
     return {
         "bench": "throughput", "implementation": f"PyTorch {mode}", "device": device, "network": name,
         "image_size": int(size), "batch": int(batch), "work": work, "precision": precision, "images_per_second": rate,
         "slowest": int(batch) / max(blocks), "fastest": int(batch) / min(blocks),
-        "milliseconds": 1e3 * statistics.median(blocks), "runs": BLOCKS * runs, "warm_up_seconds": warm_up,
+        "milliseconds": 1e3 * statistics.median(blocks), "runs": turns * runs, "warm_up_seconds": warm_up,
         "memory_format": "channels last" if last else "channels first",
     }
 

@@ -48,8 +48,12 @@ def suites(records):
 
 
 def finetunes(records):
-    rows = [[one["finetune"], one["precision"], f"{one['seconds']:.1f}"] for one in records]
-    return table(["finetune on", "precision", "seconds"], rows)
+    rows = [
+        [one["finetune"], one["precision"], method["method"], method["clean"], method["robust"], method["seconds"]]
+        for one in records
+        for method in one["methods"]
+    ]
+    return table(["finetune on", "precision", "method", "clean, %", "robust, %", "seconds"], rows)
 
 
 def autoattacks(records):
