@@ -1,7 +1,7 @@
 //! Images per second of PGD-10 and of whole steps of TWINS-AT, at sizes that keep a GPU busy, on every device of `TWINS_DEVICES`.
 //!
 //! `cargo bench --bench throughput --features cuda -- [NETWORK:SIZE:BATCH:CLASSES...] [--precisions f32,bf16] [--seconds 3]`. The
-//! precision is that of the adversary's passes; the update is in f32. A step of TWINS-AT trains on the weights that the step before
+//! precision is that of the adversary's passes, and as `bf16-mixed` that of the update as well. A step of TWINS-AT trains on the weights that the step before
 //! left, as in a training, and the device is waited for only at the end of a block of steps. With 0 seconds everything runs once, to see
 //! that it works. `benches/compare/gpu.py` does the same in PyTorch.
 
@@ -15,7 +15,7 @@ use burn_twins::attack::{AtPrecision, Norm, Pgd, Precision};
 use burn_twins::models::{ModelConfig, Net};
 use burn_twins::nn::TwinsModule;
 use burn_twins::train::{
-    AdversaryConfig, Method, Objective, Sgd, StepSettings, TrainConfig, TrainingBatch, step,
+    AdversaryConfig, Method, MixedPrecision, Objective, Sgd, StepSettings, TrainConfig, TrainingBatch, step,
 };
 use burn_twins_tests::record;
 use serde_json::json;
@@ -54,17 +54,19 @@ impl FromStr for Case {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Work {
     Pgd10,
     TwinsAt,
+    /// With an update in the precision of the adversary.
+    MixedTwinsAt,
 }
 
 impl Work {
     fn name(self) -> &'static str {
         match self {
             Self::Pgd10 => "pgd-10",
-            Self::TwinsAt => "twins-at",
+            Self::TwinsAt | Self::MixedTwinsAt => "twins-at",
         }
     }
 }
@@ -82,12 +84,14 @@ struct Training {
 }
 
 impl Training {
-    fn new(case: &Case, precision: Precision, device: &Device) -> Self {
+    fn new(case: &Case, precision: Precision, work: Work, device: &Device) -> Self {
         device.seed(0);
         let architecture = case.network.parse().expect("an architecture");
         let net =
             ModelConfig::new(architecture, case.classes).init(&device.clone().autodiff()).expect("a network");
+        let update = if work == Work::MixedTwinsAt { precision } else { Precision::F32 };
         let objective = Method::TwinsAt.objective::<Net>(&TrainConfig::new(Method::TwinsAt));
+        let objective: Box<dyn Objective<Net>> = Box::new(MixedPrecision::new(objective, update));
         let shape = [case.batch, 3, case.image_size, case.image_size];
         Self {
             net: Some(net.with_wing(objective.wing())),
@@ -110,7 +114,7 @@ impl Training {
         for _ in 0..runs {
             match work {
                 Work::Pgd10 => drop(black_box(self.adversarial())),
-                Work::TwinsAt => self.step(),
+                Work::TwinsAt | Work::MixedTwinsAt => self.step(),
             }
         }
         device.sync().expect("the device computes");
@@ -167,7 +171,8 @@ pub fn main() {
                     continue;
                 }
                 // A training of its own for each work, so that neither finds the memory of the other.
-                for work in [Work::Pgd10, Work::TwinsAt] {
+                let works = [Work::Pgd10, Work::TwinsAt, Work::MixedTwinsAt];
+                for work in works.into_iter().take(if *precision == Precision::F32 { 2 } else { 3 }) {
                     measure(&choice, case, *precision, work, seconds, &device);
                 }
             }
@@ -183,7 +188,7 @@ fn measure(
     seconds: f64,
     device: &Device,
 ) {
-    let mut training = Training::new(case, precision, device);
+    let mut training = Training::new(case, precision, work, device);
     let begin = Instant::now();
     let (warm_ups, blocks) = if seconds > 0.0 { (WARM_UPS, BLOCKS) } else { (0, 1) };
     for _ in 0..warm_ups {
@@ -197,6 +202,10 @@ fn measure(
     let [fastest, median, slowest] = [times[0], times[blocks / 2], times[blocks - 1]];
     let Case { network, image_size, batch, .. } = case;
     let rate = |seconds: f64| *batch as f64 / seconds;
+    let precision = match work {
+        Work::MixedTwinsAt => format!("{precision}-mixed"),
+        _ => precision.to_string(),
+    };
     println!(
         "{choice}: {network}, {batch} images of {image_size} × {image_size}, {}, {precision}: {:.1} images per second ({:.1} to {:.1}), \
          {:.2} ms; warm-up {warm_up:.1} s",

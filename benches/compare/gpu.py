@@ -5,7 +5,7 @@
 
 Eager and with torch.compile, in the faster of the two memory formats. Matrix products and convolutions in f32 may use TF32. The
 precision is that of the adversary's passes, which are made on a copy of the network in it; the update is in f32, and, as
-`bf16-autocast`, with the adversary's copy in bf16 and the update under torch.autocast. A network is compiled once for each of its
+`bf16-mixed`, with the adversary's copy in bf16 and the update under torch.autocast. A network is compiled once for each of its
 modes; the loops of the attack and the optimiser are not.
 
 Prints a line for each measurement, and appends it as JSON to the file that the variable TWINS_RECORDS names. Without PyTorch, or
@@ -124,7 +124,7 @@ class Training:
 
 def measure(case, work, device, precision, mode, last, seconds):
     """Images per second with the rest of a record."""
-    autocast = precision == "bf16-autocast"
+    autocast = precision == "bf16-mixed"
     training = Training(case, device, "f32" if precision == "f32" else "bf16", autocast, mode == "compile", last)
     begin = time.perf_counter()
     warm_ups, turns = (WARM_UPS, BLOCKS) if seconds > 0 else (0, 1)
@@ -163,7 +163,7 @@ def main():
         precisions = options.precisions.split(",")
         for work, precision in [
             *((work, precision) for precision in precisions for work in ["pgd-10", "twins-at"]),
-            *([("twins-at", "bf16-autocast")] if "bf16" in precisions else []),
+            *([("twins-at", "bf16-mixed")] if "bf16" in precisions else []),
         ]:
             last = True
             for mode in options.modes.split(","):
