@@ -42,7 +42,7 @@ fn merge_moments<N: Size>(
             let share = counts[other] / f32::max(total, 1.0);
             let between = distance * distance * Vector::new(count * share);
             squares[unit] = squares[unit] + squares[other] + between;
-            means[unit] = means[unit] + distance * Vector::new(share);
+            means[unit] += distance * Vector::new(share);
             counts[unit] = total;
         }
         sync_cube();
@@ -63,8 +63,9 @@ fn merge_sums<N: Size>(
     while step > 0 {
         if UNIT_POS_Y < step {
             let other = unit + (step * units.along) as usize;
-            first[unit] = first[unit] + first[other];
-            second[unit] = second[unit] + second[other];
+            let (more, further) = (first[other], second[other]);
+            first[unit] += more;
+            second[unit] += further;
         }
         sync_cube();
         step /= 2;

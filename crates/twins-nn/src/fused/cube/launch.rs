@@ -98,10 +98,9 @@ impl<'a> Launch<'a> {
         activation: Activation,
     ) -> Self {
         let like = batches[0];
-        // What a pass writes may be spaced as the device likes, which depends on the sizes alone.
-        let written = like.empty_like();
+        // What a pass writes has no gaps between its rows.
         let divides = |size: &VectorSize| {
-            let steps = batches.iter().copied().chain([&written]).map(Rows::step);
+            let steps = batches.iter().copied().map(Rows::step);
             steps.chain([like.channels()]).all(|length| length.is_multiple_of(*size))
         };
         // Vectors of single precision, in which everything is computed, are the widest.

@@ -2,7 +2,7 @@
 
 use burn::tensor::DType;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
 use burn_cubecl::tensor::CubeTensor;
 
@@ -20,10 +20,11 @@ impl Rows {
         Self { tensor: if are_rows(&tensor) { tensor } else { into_contiguous(tensor) } }
     }
 
-    /// Memory for a batch of the same sizes and precision.
+    /// Memory for a batch of the same sizes and precision, without gaps.
     pub(super) fn empty_like(&self) -> Self {
         let CubeTensor { client, device, meta, dtype, .. } = &self.tensor;
-        let tensor = empty_device_dtype(client.clone(), device.clone(), meta.shape().clone(), *dtype);
+        let tensor =
+            empty_device_contiguous_dtype(client.clone(), device.clone(), meta.shape().clone(), *dtype);
         Self { tensor }
     }
 
