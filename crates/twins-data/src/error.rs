@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use crate::datasets::part::Part;
 use crate::formats::listed::fault::ListFault;
 use crate::formats::pickle::fault::PickleFault;
+use crate::splits::grouping::Grouping;
 
 /// What can be wrong with data on disk, and with what is asked of a data set.
 ///
@@ -371,6 +372,55 @@ pub enum DataError {
     TooFewToSplit {
         /// The number of samples.
         samples: usize,
+        /// The number of classes that have samples.
+        classes: usize,
+    },
+
+    /// Groups of samples were to be formed from file names, but a sample has none.
+    #[error(
+        "validation.groups is {grouping}, but sample {index} has no file name to form a group of; use data of image files \
+         (folder:DIR, gtsrb:DIR, list:FILE and so on; a custom data set implements ImageDataset::name), or set \
+         validation.groups to \"none\""
+    )]
+    NoSampleName {
+        /// The grouping.
+        grouping: Grouping,
+        /// The first sample without a name.
+        index: usize,
+    },
+
+    /// Every sample is alone in its group, so that a split of groups would be one of samples.
+    #[error(
+        "validation.groups is {grouping}, but it leaves each of the {samples} images alone in its group, the first being \
+         {name}; give what follows the part of a file name that related images have in common, or set validation.groups to \
+         \"none\""
+    )]
+    GroupsOfOne {
+        /// The grouping.
+        grouping: Grouping,
+        /// The number of samples, and of groups.
+        samples: usize,
+        /// The name of the first sample's file.
+        name: String,
+    },
+
+    /// A class has a single group, which cannot be both trained and validated on.
+    #[error(
+        "validation.groups is {grouping}, but all {samples} images of class \"{class}\" are in one group, \"{group}\" (so it is \
+         in {affected} of {classes} classes); a class needs a group to train on and one to validate on: give other text, add \
+         images from other recordings, leave the class out, or set validation.groups to \"none\""
+    )]
+    OneGroup {
+        /// The grouping.
+        grouping: Grouping,
+        /// The name of the first such class.
+        class: String,
+        /// The name of its group.
+        group: String,
+        /// The number of its samples.
+        samples: usize,
+        /// The number of classes with a single group.
+        affected: usize,
         /// The number of classes that have samples.
         classes: usize,
     },

@@ -62,6 +62,7 @@ pub use images::decode::Channels;
 pub use images::framing::Framing;
 pub use images::image::{Image, LabelledImage};
 pub use source::data_source::DataSource;
+pub use splits::grouping::Grouping;
 pub use splits::limit::Limit;
 pub use splits::split::{Split, split};
 pub use splits::subset::Subset;

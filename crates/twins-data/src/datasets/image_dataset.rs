@@ -88,6 +88,17 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
         index
     }
 
+    /// The name of a sample's file with its extension, without folders: what [`Grouping`](crate::Grouping) forms groups of.
+    ///
+    /// The default is `None`, for data sets whose samples are not files of their own.
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples; the default does not.
+    fn name(&self, index: usize) -> Option<String> {
+        let _ = index;
+        None
+    }
+
     /// The label of a sample.
     ///
     /// The default decodes the image for it; readers that know their labels do not.
@@ -139,6 +150,10 @@ impl ImageDataset for Arc<dyn ImageDataset> {
 
     fn source_index(&self, index: usize) -> usize {
         self.as_ref().source_index(index)
+    }
+
+    fn name(&self, index: usize) -> Option<String> {
+        self.as_ref().name(index)
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {

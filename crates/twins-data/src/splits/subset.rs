@@ -62,6 +62,10 @@ impl ImageDataset for Subset {
         self.dataset.source_index(self.indices[index])
     }
 
+    fn name(&self, index: usize) -> Option<String> {
+        self.dataset.name(self.indices[index])
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         self.dataset.label(self.indices[index])
     }

@@ -86,6 +86,10 @@ impl ImageDataset for FolderDataset {
         &self.skipped
     }
 
+    fn name(&self, index: usize) -> Option<String> {
+        Some(self.files[index].1.to_string_lossy().into_owned())
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         Ok(self.files[index].0 as usize)
     }

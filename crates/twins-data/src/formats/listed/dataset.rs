@@ -96,6 +96,11 @@ impl ImageDataset for ListedDataset {
         Ok(LabelledImage { image, label: self.images[index].0 as usize })
     }
 
+    fn name(&self, index: usize) -> Option<String> {
+        let path = &*self.images[index].1;
+        Some(path.rsplit('/').next().unwrap_or(path).to_owned())
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         Ok(self.images[index].0 as usize)
     }
