@@ -1,8 +1,8 @@
 //! The built-in job: its network and lengths, chosen to take a few minutes on two cores.
 
-use twins_data::{DataSource, Limit, Task};
+use twins_data::{DataSource, Grouping, Limit, Task};
 use twins_models::Architecture;
-use twins_train::{AdversaryConfig, Method, Schedule, TrainConfig};
+use twins_train::{AdversaryConfig, Method, Schedule, TrainConfig, ValidationConfig};
 
 use crate::settings::{AutoAttackImages, DataConfig, EvaluationConfig, ExperimentConfig, InitialModel};
 
@@ -70,7 +70,8 @@ pub(crate) fn pretraining(
             adversary: training.adversary.clone(),
             precision: training.precision,
             attack_precision: training.attack_precision,
-            validation: training.validation.clone(),
+            // The letters are no files whose names could form groups.
+            validation: ValidationConfig { groups: Grouping::None, ..training.validation.clone() },
             augmentation: training.augmentation.clone(),
             checkpoint_steps: training.checkpoint_steps,
             seed: training.seed,

@@ -44,8 +44,9 @@ pub struct TrainingOptions {
     pub augmentation: Option<AugmentationChoice>,
 
     /// Fraction of the training images that is held out to choose the best checkpoint, or none: the last checkpoint is then
-    /// the result. Data with a validation part of its own is validated on that instead, unless none is given [default: 0.1;
-    /// none with a --preset].
+    /// the result. Data with a validation part of its own is validated on that instead, unless none is given. With
+    /// --set validation.groups=prefix:_, images of a class whose file names are equal up to the first _, such as the frames of one
+    /// recording, stay on one side [default: 0.1; none with a --preset].
     #[arg(long, value_name = "FRACTION", value_parser = validation_fraction, help_heading = "Images")]
     pub validation: Option<HeldOutFraction>,
 

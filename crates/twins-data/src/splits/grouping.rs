@@ -58,8 +58,8 @@ impl Grouping {
     /// m_c = min{ m ≥ 1 : (s_1 + … + s_m) / n_c ≥ fraction  or  m = k_c − 1 }
     /// ```
     ///
-    /// So a class holds out its share or more, by less than a group, and one group stays in training in any case, although the share may
-    /// not be reached then. The share of a class depends on the sizes of its groups. The draw does not depend on the order of the samples.
+    /// So a class holds out its share or more, by less than a group, unless that would leave no group to train on: the last group stays in
+    /// training. The draw does not depend on the order of the samples.
     ///
     /// `labels` are those of [`ImageDataset::labels`].
     ///

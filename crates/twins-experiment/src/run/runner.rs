@@ -8,6 +8,7 @@ use twins_train::{
 };
 
 use super::directory::RunDirectory;
+use super::held_out::{describe_held_out, warn_of_ungrouped_test};
 use super::identity::Identity;
 use super::measure::Measurement;
 use super::memory::check_memory;
@@ -62,6 +63,10 @@ impl Run<'_> {
         let devices = settings.compute.open()?;
         let notify = &self.options.notify;
         let parts = Parts::open(&settings.data, notify)?;
+        let held_out = match &parts.validation {
+            Some(_) => None,
+            None => describe_held_out(&settings.training.validation, parts.train.as_ref())?,
+        };
         let seed = settings.training.seed;
         let initial = InitialNet::new(&settings.model, &parts, seed, &devices[0], notify)?;
         let identity = Identity::new(settings, &parts, &initial)?;
@@ -75,6 +80,9 @@ impl Run<'_> {
         check_memory(&settings.compute, config, &net, parts.train.as_ref(), &devices[0])?;
 
         let mut record = self.new_record(config, &parts, &net, &identity)?;
+        if let Some(held_out) = &held_out {
+            record = record.with_fact("validation images", held_out);
+        }
         if let Some(before) = self.recorded_provenance() {
             (record.provenance.started, record.provenance.seconds) = (before.started, before.seconds);
         }
@@ -88,6 +96,15 @@ impl Run<'_> {
             config.epochs
         ));
         self.progress(format!("  validation: {}", self.experiment.describe_validation()?));
+        if let Some(held_out) = held_out {
+            self.progress(format!("  {held_out}"));
+        }
+        let ungrouped = parts.held_out.as_ref();
+        if let Some(warning) =
+            ungrouped.and_then(|_| warn_of_ungrouped_test(&config.validation, &settings.data.source))
+        {
+            notify(Notice::Warning(warning));
+        }
         let trained = self.train(config, net, &parts, &devices, &record, seconds_before)?;
         record = record.with_history(trained.history.clone());
         (record.status, record.best) = (trained.ended.into(), trained.best_epoch);

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use twins_data::{DataSource, Framing};
+use twins_data::{DataSource, Framing, Grouping};
 use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning};
 
 use super::derive::full_epochs;
@@ -126,13 +126,24 @@ pub enum Contradiction {
         /// The data.
         data: String,
     },
-    /// A protocol for a validation that there is not.
+    /// A setting of a validation that there is not.
     #[error(
-        "{protocol}, but validation is \"none\", so that it is never used; leave it out, or validate on a fraction"
+        "{setting}, but validation is \"none\", so that it is never used; leave it out, or validate on a fraction"
     )]
     NoValidation {
-        /// The setting of the protocol.
-        protocol: Given,
+        /// The protocol or the groups.
+        setting: Given,
+    },
+    /// Groups of images that are not files.
+    #[error(
+        "{groups}, which forms groups from the names of image files (folder:DIR, gtsrb:DIR, list:FILE and so on), but the data \
+         is {data}; leave validation.groups out"
+    )]
+    NoFileNames {
+        /// The groups.
+        groups: Given,
+        /// The data.
+        data: String,
     },
     /// A preprocessing of images that are not files.
     #[error(
@@ -223,8 +234,9 @@ pub(crate) fn contradiction(
             .validation
             .fraction
             .map(|fraction| ("training.validation.fraction", fraction.to_string()));
+        let groups = ("training.validation.groups", training.validation.groups.to_string());
         let seed = ("training.validation.seed", training.validation.seed.to_string());
-        let mut split = fraction.into_iter().chain([seed]).filter(|(key, _)| {
+        let mut split = fraction.into_iter().chain([groups, seed]).filter(|(key, _)| {
             let explicit = sources.of(key).is_some_and(|source| source.starts_with("--"));
             chosen(key) || explicit
         });
@@ -232,9 +244,18 @@ pub(crate) fn contradiction(
             return Some(Contradiction::OwnValidationPart { split: given(key, &value), data });
         }
     }
-    if training.validation.fraction.is_none() && chosen("training.validation.protocol") {
+    let groups = given("training.validation.groups", &training.validation.groups);
+    if training.validation.fraction.is_none() {
         let protocol = given("training.validation.protocol", &"given");
-        return Some(Contradiction::NoValidation { protocol });
+        for (key, setting) in
+            [("training.validation.protocol", protocol), ("training.validation.groups", groups)]
+        {
+            if chosen(key) {
+                return Some(Contradiction::NoValidation { setting });
+            }
+        }
+    } else if training.validation.groups != Grouping::None && !config.data.source.has_image_files() {
+        return Some(Contradiction::NoFileNames { groups, data });
     }
     config.data.contradiction(sources.describe("data.preprocessing"))
 }
@@ -266,5 +287,31 @@ fn late_milestone(schedule: &Schedule, epochs: usize) -> Option<usize> {
             milestones.iter().find(|milestone| **milestone >= epochs).copied()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::{Draft, Layer};
+
+    #[test]
+    fn groups_need_file_names_and_a_validation() {
+        let message = |text: &str| {
+            let draft = Draft::new().with_layer(Layer::from_toml("run.toml", text).unwrap());
+            draft.resolve().map(|_| ()).map_err(|error| error.to_string())
+        };
+        let groups = "model.arch = \"tiny-resnet\"\nvalidation.groups = \"prefix:_\"\n";
+        assert_eq!(message(&format!("{groups}data.source = \"folder:x\"")), Ok(()));
+        let nameless = message(&format!("{groups}data.source = \"cifar10:x\"")).unwrap_err();
+        assert!(
+            nameless.contains("validation.groups is prefix:_ (run.toml)") && nameless.contains("cifar10:x"),
+            "{nameless}"
+        );
+        let none = format!("{groups}data.source = \"folder:x\"\nvalidation.fraction = \"none\"");
+        let unused = message(&none).unwrap_err();
+        assert!(
+            unused.contains("validation.groups is prefix:_ (run.toml)") && unused.contains("never used"),
+            "{unused}"
+        );
     }
 }

@@ -237,6 +237,7 @@ fn measurement(experiment: &Experiment) -> Result<Vec<(&'static str, String)>, E
         ("data.source", config.data.source.to_string()),
         ("data.test_images", limit),
         ("data.preprocessing", preprocessing.to_string()),
+        ("training.validation.groups", config.training.validation.groups.to_string()),
         ("the attack of the test", experiment.test_protocol()?.to_string()),
         ("evaluation.autoattack", config.evaluation.autoattack.to_string()),
     ])

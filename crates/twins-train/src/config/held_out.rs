@@ -112,6 +112,9 @@ mod tests {
         assert_eq!((both.fraction, both.protocol.steps), (None, 33));
         let given = ConfigFile::from_toml("run.toml", "[validation]\nfraction = 0.25\n").unwrap();
         assert_eq!(given.apply(Preset::PaperCifar.config()).unwrap().validation.fraction, Some(0.25));
+        let given = ConfigFile::from_toml("run.toml", "validation.groups = \"prefix:_\"\n").unwrap();
+        let grouped = given.apply(TrainConfig::default()).unwrap().validation;
+        assert_eq!((grouped.fraction, grouped.groups.to_string()), (Some(0.1), "prefix:_".to_owned()));
         for (text, part) in [
             ("epochs = 1\nvalidation = \"nothing\"", "line 2: unknown variant `nothing`"),
             ("[validation]\nfraction = \"some\"", "line 2: unknown variant `some`"),
@@ -119,6 +122,7 @@ mod tests {
                 "epochs = 1\nvalidation = true",
                 "line 2: invalid type: boolean `true`, expected a table, or \"none\"",
             ),
+            ("[validation]\ngroups = \"prefix\"", "line 2: the grouping (validation.groups) is \"prefix\""),
             ("[validation]\nfractoin = 0.1", "did you mean \"fraction\"?"),
         ] {
             let message = ConfigFile::from_toml("run.toml", text).unwrap_err().to_string();

@@ -18,6 +18,7 @@ mod setters;
 mod settings_file;
 mod train_config;
 mod tuning;
+mod validation_split;
 
 pub use adversary::AdversaryConfig;
 pub(crate) use effective::read_settings;

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use twins_attack::Precision;
-use twins_data::Augmentation;
+use twins_data::{Augmentation, Grouping};
 
 use super::adversary::AdversaryConfig;
 use super::epsilon_schedule::EpsilonSchedule;
@@ -156,6 +156,7 @@ pub struct TrainConfig {
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `fraction` | 0.1 | of the training images, each class in proportion | (0, 1), or none |
+/// | `groups` | none | images that stay together, in training or in validation | [`Grouping`]: `none`, `prefix:TEXT` |
 /// | `seed` | 0 | which images are held out; the training's seed has no influence | |
 /// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the training adversary's ball | of the robust accuracy | [`ProtocolConfig`] |
 ///
@@ -167,6 +168,11 @@ pub struct ValidationConfig {
     /// Fraction of the training images; `None` to hold none out.
     #[serde(with = "held_out::fraction")]
     pub fraction: Option<f64>,
+    /// Images that stay together, such as the frames of one recording: with `prefix:_`, the images of a class whose file names are
+    /// equal up to the first `_`. A random split puts frames of a recording on both sides, and its accuracy then overestimates that
+    /// on new recordings. Every class holds out whole groups until `fraction` is reached or passed ([`Grouping::split`] has the formula);
+    /// [`split`](Self::split) says which images these are.
+    pub groups: Grouping,
     /// Chooses the images. It is not the seed of the training, so that trainings with several seeds share their validation
     /// images, and the variance between them is that of the training.
     pub seed: u64,
@@ -176,7 +182,7 @@ pub struct ValidationConfig {
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { fraction: Some(0.1), seed: 0, protocol: ProtocolConfig::default() }
+        Self { fraction: Some(0.1), groups: Grouping::None, seed: 0, protocol: ProtocolConfig::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use twins_data::{ImageDataset, Limit, Subset, split};
+use twins_data::{ImageDataset, Limit, Subset};
 use twins_nn::{ImageClassifier, TwinsModule, Wing};
 
 use super::observers::Observers;
@@ -102,8 +102,8 @@ impl<M: ImageClassifier> Trainer<M> {
         self
     }
 
-    /// Validates on a data set of its own and trains on all training images, whatever `validation.fraction` is. It must not
-    /// be the test set: the best checkpoint is chosen on it.
+    /// Validates on a separate data set and trains on all training images, whatever `validation.fraction` and `validation.groups` are. It
+    /// must not be the test set: the best checkpoint is chosen on it.
     #[must_use]
     pub fn with_validation_set(mut self, validation: Arc<dyn ImageDataset>) -> Self {
         self.validation = Some(validation);
@@ -213,30 +213,19 @@ impl<M: ImageClassifier> Trainer<M> {
     fn split_data(&self, dataset: Arc<dyn ImageDataset>) -> Result<Data, TrainError> {
         let labels = dataset.labels()?;
         let all = || (0..dataset.len()).collect();
-        let (train, validation, validation_labels) = match (&self.validation, self.config.validation.fraction)
-        {
-            (Some(validation), fraction) => {
-                let labels = validation.labels()?;
-                if labels.is_empty() {
-                    let fraction = fraction.unwrap_or_default();
-                    return Err(TrainError::EmptyValidation { fraction, images: 0 });
-                }
-                (all(), Some(validation.clone()), labels)
+        let (train, validation, validation_labels) = if let Some(validation) = &self.validation {
+            let labels = validation.labels()?;
+            if labels.is_empty() {
+                let fraction = self.config.validation.fraction.unwrap_or_default();
+                return Err(TrainError::EmptyValidation { fraction, images: 0 });
             }
-            (None, None) => (all(), None, Vec::new()),
-            (None, Some(fraction)) => {
-                let empty = TrainError::EmptyValidation { fraction, images: labels.len() };
-                if labels.len() < 2 {
-                    return Err(empty);
-                }
-                let split = split(&labels, fraction, self.config.validation.seed)?;
-                if split.validation.is_empty() {
-                    return Err(empty);
-                }
-                let held_out = split.validation.iter().map(|id| labels[*id]).collect();
-                let subset: Arc<dyn ImageDataset> = Arc::new(Subset::new(dataset.clone(), split.validation)?);
-                (split.train, Some(subset), held_out)
-            }
+            (all(), Some(validation.clone()), labels)
+        } else if let Some(split) = self.config.validation.split(&dataset, &labels)? {
+            let held_out = split.validation.iter().map(|id| labels[*id]).collect();
+            let subset: Arc<dyn ImageDataset> = Arc::new(Subset::new(dataset.clone(), split.validation)?);
+            (split.train, Some(subset), held_out)
+        } else {
+            (all(), None, Vec::new())
         };
         if train.len() < 2 {
             return Err(TrainError::TooFewImages { images: train.len() });

@@ -136,3 +136,12 @@ fn shared_settings_need_not_fit_every_arm() {
     let text = STUDY.replacen("model.arch", "lambda = 0.5\nbeta = 3.0\nmodel.arch", 1);
     StudyConfig::from_toml("study.toml", &text).unwrap().check().unwrap();
 }
+
+#[test]
+fn arms_hold_out_the_same_groups() {
+    let folder = ("[experiment]", "[experiment]\ndata.source = \"folder:x\"");
+    let grouped = ("method = \"twins-at\"", "method = \"twins-at\"\nvalidation.groups = \"prefix:_\"");
+    let message = message(&[folder, grouped]);
+    assert!(message.contains("\"twins\" is measured in another way than arm \"at\""), "{message}");
+    assert!(message.contains("training.validation.groups is prefix:_ and none"), "{message}");
+}
