@@ -29,8 +29,8 @@ pub use settings::{
     Start, TestMeasurement,
 };
 pub use study::{
-    ArmConfig, ArmResults, ArmSummary, BestEpoch, Divergence, LearningRate, LearningRateOf, LeftOut,
-    LeftOutReason, Metric, PairedDifference, Phase, ReportSources, RunResult, RunScore, SeedDifference,
-    SeedDifferences, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions, StudyOutcome,
-    StudyResults, Summary, TrialResult, TrialsConfig,
+    ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Divergence, LearningRate, LearningRateOf,
+    LeftOut, LeftOutReason, Metric, PairedDifference, Phase, ReportSources, RunResult, RunScore,
+    SeedDifference, SeedDifferences, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions,
+    StudyOutcome, StudyResults, Summary, TrialResult, TrialsConfig,
 };

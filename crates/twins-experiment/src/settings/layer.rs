@@ -92,6 +92,16 @@ impl Layer {
         self.file.keys()
     }
 
+    /// Everything that it gives: dotted keys and values.
+    pub(crate) fn values(&self) -> Vec<(String, Value)> {
+        let value = |key: &str| {
+            // A table that is given as a string, such as validation = "none", has its key and no table.
+            let table = || self.file.value(key.rsplit_once('.')?.0);
+            self.file.value(key).or_else(table).cloned().unwrap_or_default()
+        };
+        self.keys().into_iter().map(|key| (key.clone(), value(&key))).collect()
+    }
+
     pub(crate) fn is_strict(&self) -> bool {
         self.strict
     }

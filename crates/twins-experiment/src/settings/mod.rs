@@ -22,7 +22,7 @@ pub use data::{AugmentationName, DataConfig};
 pub use draft::{Draft, Start};
 pub use evaluation::{AutoAttackImages, EvaluationConfig, ReportAttack, TestMeasurement};
 pub use layer::Layer;
-pub(crate) use layer::in_tables;
+pub(crate) use layer::{in_tables, short};
 pub use log::LogConfig;
 pub use model::{Head, InitialModel, InputNormalisation};
 pub use sources::Sources;

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{LearningRateOf, TrialsConfig};
+use super::{Candidate, LearningRateOf, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 use crate::settings::{Draft, Layer, TestMeasurement};
@@ -19,53 +19,52 @@ pub(super) struct Arm {
 pub enum LearningRate {
     /// The settings.
     Given(f64),
-    /// The best of these in a trial.
-    Trials(Vec<f64>),
+    /// The best of these in a trial, with its other settings.
+    Trials(Vec<Candidate>),
     /// Another arm.
     Of(LearningRateOf),
 }
 
 impl LearningRate {
-    /// A rate that the arm may have.
-    pub(super) fn example(&self) -> Option<f64> {
+    /// What trials try.
+    pub(super) fn candidates(&self) -> &[Candidate] {
         match self {
-            Self::Given(rate) => Some(*rate),
-            Self::Trials(candidates) => candidates.first().copied(),
-            Self::Of(_) => None,
+            Self::Trials(candidates) => candidates,
+            Self::Given(_) | Self::Of(_) => &[],
         }
     }
 }
 
 impl Arm {
-    /// The run of a seed, with a learning rate or that of the settings.
-    pub(super) fn run(&self, seed: u64, learning_rate: Option<f64>) -> Result<Experiment, ExperimentError> {
-        self.experiment("the study", seed, learning_rate, [])
+    /// The run of a seed, with the settings that were chosen over the arm's.
+    pub(super) fn run(&self, seed: u64, chosen: &Candidate) -> Result<Experiment, ExperimentError> {
+        self.experiment("the study", seed, chosen, [])
     }
 
-    /// The trial of a learning rate.
+    /// The trial of a candidate.
     pub(super) fn trial(
         &self,
         trials: &TrialsConfig,
-        learning_rate: f64,
+        candidate: &Candidate,
     ) -> Result<Experiment, ExperimentError> {
         let source = "[trials]";
         let unmeasured = Layer::setting(source, "evaluation.test", TestMeasurement::Skipped)?;
         let epochs =
             trials.epochs.map(|epochs| Layer::setting(source, "training.epochs", epochs)).transpose()?;
-        self.experiment(source, trials.seed, Some(learning_rate), std::iter::once(unmeasured).chain(epochs))
+        self.experiment(source, trials.seed, candidate, std::iter::once(unmeasured).chain(epochs))
     }
 
     fn experiment(
         &self,
         source: &str,
         seed: u64,
-        learning_rate: Option<f64>,
+        candidate: &Candidate,
         layers: impl IntoIterator<Item = Layer>,
     ) -> Result<Experiment, ExperimentError> {
-        let rate =
-            learning_rate.map(|rate| Layer::setting(source, "training.learning_rate", rate)).transpose()?;
+        let candidate = candidate.layers(source).map_err(|error| error.of_arm(&self.name))?;
         let seed = Layer::setting(source, "training.seed", seed)?;
-        let draft = layers.into_iter().chain(rate).chain([seed]).fold(self.draft.clone(), Draft::with_layer);
+        let draft =
+            candidate.into_iter().chain(layers).chain([seed]).fold(self.draft.clone(), Draft::with_layer);
         Self::resolve(&self.name, &draft)
     }
 

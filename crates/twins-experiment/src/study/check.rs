@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 
 use super::arm::{Arm, LearningRate};
-use super::{ArmConfig, Study, StudyConfig, StudyError, TrialsConfig};
+use super::identity::comparable;
+use super::{ArmConfig, Candidate, Study, StudyConfig, StudyError, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 use crate::settings::{Draft, Layer, TestMeasurement, plain};
@@ -44,8 +45,19 @@ impl StudyConfig {
         if gives(&self.experiment) {
             return Err(StudyError::SeedSetting { place: "[experiment]".to_owned() });
         }
-        match self.arms.iter().find(|arm| gives(&arm.settings)) {
-            Some(arm) => Err(StudyError::SeedSetting { place: format!("arm \"{}\"", arm.name) }),
+        if let Some(arm) = self.arms.iter().find(|arm| gives(&arm.settings)) {
+            return Err(StudyError::SeedSetting { place: format!("arm \"{}\"", arm.name) });
+        }
+        let tried = |candidates: &[Candidate]| {
+            candidates.iter().any(|candidate| candidate.settings().contains_key("seed"))
+        };
+        if self.trials.as_ref().is_some_and(|trials| tried(&trials.candidates)) {
+            return Err(StudyError::SeedSetting { place: "a candidate of [trials]".to_owned() });
+        }
+        match self.arms.iter().find(|arm| arm.candidates.as_deref().is_some_and(tried)) {
+            Some(arm) => {
+                Err(StudyError::SeedSetting { place: format!("a candidate of arm \"{}\"", arm.name) })
+            }
             None => Ok(()),
         }
     }
@@ -102,8 +114,11 @@ impl StudyConfig {
         let name = || arm.name.clone();
         let several = |settings| Err(StudyError::SeveralLearningRates { arm: name(), settings }.into());
         let given = arm.settings.iter().any(|layer| layer.gives("training.learning_rate"));
-        match (&arm.learning_rate_of, &arm.learning_rates, &self.trials) {
-            (Some(_), Some(_), _) => several("learning_rates and learning_rate_of"),
+        match (&arm.learning_rate_of, &arm.candidates, &self.trials) {
+            (Some(_), Some(own), _) => several(match key(own) {
+                LEARNING_RATES => "learning_rates and learning_rate_of",
+                _ => "candidates and learning_rate_of",
+            }),
             (Some(_), None, _) if given => several("learning_rate and learning_rate_of"),
             (Some(of), None, _) => {
                 self.known(&format!("learning_rate_of of arm \"{}\"", arm.name), &of.arm)?;
@@ -112,10 +127,13 @@ impl StudyConfig {
                     false => Err(StudyError::Factor { arm: name(), factor: of.factor }.into()),
                 }
             }
-            (None, Some(_), None) => Err(StudyError::NoTrials { arm: name() }.into()),
-            (None, _, Some(_)) if given => Err(StudyError::ChosenByTrials { arm: name() }.into()),
-            (None, own, Some(TrialsConfig { learning_rates, .. })) => {
-                Ok(LearningRate::Trials(own.as_ref().unwrap_or(learning_rates).clone()))
+            (None, Some(own), None) => Err(StudyError::NoTrials { arm: name(), key: key(own) }.into()),
+            (None, own, Some(TrialsConfig { candidates, .. })) => {
+                let candidates = own.as_ref().unwrap_or(candidates);
+                match chosen_setting(arm, candidates) {
+                    Some(setting) => Err(StudyError::ChosenByTrials { arm: name(), setting }.into()),
+                    None => Ok(LearningRate::Trials(candidates.clone())),
+                }
             }
             (None, None, None) => {
                 Ok(LearningRate::Given(Arm::resolve(&arm.name, draft)?.config().training.learning_rate))
@@ -123,14 +141,18 @@ impl StudyConfig {
         }
     }
 
+    /// Every arm has the same number of candidates, each with settings of its own.
     fn check_candidates(&self, arms: &[Arm]) -> Result<(), StudyError> {
         let mut first: Option<(&str, usize)> = None;
         for Arm { name, rate, .. } in arms {
             let LearningRate::Trials(candidates) = rate else { continue };
             let arm = || name.clone();
-            for (index, &learning_rate) in candidates.iter().enumerate() {
-                if candidates[..index].contains(&learning_rate) {
-                    return Err(StudyError::DuplicateCandidate { arm: arm(), learning_rate });
+            for (index, candidate) in candidates.iter().enumerate() {
+                if candidate.is_empty() {
+                    return Err(StudyError::EmptyCandidate { arm: arm(), number: index + 1 });
+                }
+                if candidates[..index].contains(candidate) {
+                    return Err(StudyError::DuplicateCandidate { arm: arm(), candidate: candidate.clone() });
                 }
             }
             match first {
@@ -149,6 +171,24 @@ impl StudyConfig {
         }
         Ok(())
     }
+}
+
+const LEARNING_RATES: &str = "learning_rates";
+
+/// How a study file gives candidates.
+fn key(candidates: &[Candidate]) -> &'static str {
+    let others = |candidate: &Candidate| !candidate.without_learning_rate().is_empty();
+    if candidates.iter().any(others) { "candidates" } else { LEARNING_RATES }
+}
+
+/// A setting that an arm gives although its trials choose it.
+fn chosen_setting(arm: &ArmConfig, candidates: &[Candidate]) -> Option<String> {
+    let mut tried = candidates.iter().flat_map(|candidate| candidate.settings().keys());
+    let given = |key: &&String| {
+        let long = format!("training.{key}");
+        arm.settings.iter().any(|layer| layer.gives(key) || layer.gives(&long))
+    };
+    tried.find(given).cloned()
 }
 
 /// Checks that every learning rate that is taken from another arm leads to one that is not.
@@ -179,57 +219,130 @@ fn without_rename(draft: Draft) -> Result<Draft, ExperimentError> {
 }
 
 impl Study {
-    /// Resolves every run and trial, and compares how the arms are measured.
+    /// Resolves every run and trial, and compares how they are measured.
     fn check_experiments(&self) -> Result<(), ExperimentError> {
         let mut first: Option<(&str, Experiment)> = None;
         for arm in &self.arms {
-            let name = || arm.name.clone();
-            // Any rate will do: that of the trials is not known yet.
-            let experiment = arm.run(self.seeds[0], arm.rate.example())?;
-            let config = experiment.config();
-            if config.model.weights.is_none() && config.model.arch.is_none() {
-                return Err(ExperimentError::NoModel.of_arm(&arm.name));
-            }
-            if config.evaluation.test == TestMeasurement::Skipped {
-                return Err(StudyError::NoTest { arm: name() }.into());
-            }
-            if let (Some(trials), LearningRate::Trials(candidates)) = (&self.trials, &arm.rate) {
-                if config.training.validation.fraction.is_none() {
-                    return Err(StudyError::NoValidation { arm: name() }.into());
-                }
-                for &candidate in candidates {
-                    arm.trial(trials, candidate)?;
-                }
-            }
-            match &first {
-                None => first = Some((&arm.name, experiment)),
-                Some((other, other_experiment)) => {
-                    let values = |experiment: &Experiment| {
-                        measurement(experiment).map_err(|error| error.of_arm(&arm.name))
-                    };
-                    let (own, others) = (values(&experiment)?, values(other_experiment)?);
-                    if let Some(((setting, value), (_, other_value))) =
-                        own.into_iter().zip(others).find(|(a, b)| a != b)
-                    {
-                        let other = (*other).to_owned();
-                        return Err(StudyError::OtherMeasurement {
-                            arm: name(),
-                            other,
-                            setting,
-                            value,
-                            other_value,
-                        }
-                        .into());
+            self.check_trials(arm)?;
+            // Any of the candidates may be chosen.
+            let usual = [Candidate::new()];
+            let candidates = match arm.rate.candidates() {
+                [] => &usual,
+                candidates => candidates,
+            };
+            for candidate in candidates {
+                let experiment = arm.run(self.seeds[0], candidate)?;
+                check_measured(arm, &experiment)?;
+                match &first {
+                    None => first = Some((&arm.name, experiment)),
+                    Some((other, other_experiment)) => {
+                        check_same_measurement(arm, &experiment, other, other_experiment)?;
                     }
                 }
             }
         }
         Ok(())
     }
+
+    /// Checks that the trials of an arm differ, and that their accuracies can be compared.
+    fn check_trials(&self, arm: &Arm) -> Result<(), ExperimentError> {
+        let (Some(trials), LearningRate::Trials(candidates)) = (&self.trials, &arm.rate) else {
+            return Ok(());
+        };
+        let mut before: Vec<(&Candidate, Experiment)> = Vec::new();
+        for candidate in candidates {
+            let experiment = arm.trial(trials, candidate)?;
+            let config = experiment.config();
+            if config.training.validation.fraction.is_none() {
+                return Err(StudyError::NoValidation { arm: arm.name.clone() }.into());
+            }
+            let name = || arm.name.clone();
+            let same = |other: &Experiment| {
+                comparable(other.config()) == comparable(config)
+                    && other.config().model.weights == config.model.weights
+            };
+            if let Some((other, _)) = before.iter().find(|(_, other)| same(other)) {
+                let (candidate, other) = (candidate.clone(), (*other).clone());
+                return Err(StudyError::SameTrial { arm: name(), candidate, other }.into());
+            }
+            if let Some((other, first)) = before.first() {
+                let values =
+                    |experiment: &Experiment| validation(experiment).map_err(|error| error.of_arm(&arm.name));
+                if let Some((setting, value, other_value)) =
+                    first_difference(values(&experiment)?, values(first)?)
+                {
+                    let (candidate, other) = (candidate.clone(), (*other).clone());
+                    return Err(StudyError::OtherValidation {
+                        arm: name(),
+                        candidate,
+                        other,
+                        setting,
+                        value,
+                        other_value,
+                    }
+                    .into());
+                }
+            }
+            before.push((candidate, experiment));
+        }
+        Ok(())
+    }
 }
 
-/// What decides whether two results can be compared: setting and value.
-fn measurement(experiment: &Experiment) -> Result<Vec<(&'static str, String)>, ExperimentError> {
+/// Checks that an arm has a model and is measured on the test images.
+fn check_measured(arm: &Arm, experiment: &Experiment) -> Result<(), ExperimentError> {
+    let config = experiment.config();
+    if config.model.weights.is_none() && config.model.arch.is_none() {
+        return Err(ExperimentError::NoModel.of_arm(&arm.name));
+    }
+    match config.evaluation.test {
+        TestMeasurement::Skipped => Err(StudyError::NoTest { arm: arm.name.clone() }.into()),
+        TestMeasurement::Measured => Ok(()),
+    }
+}
+
+fn check_same_measurement(
+    arm: &Arm,
+    experiment: &Experiment,
+    other: &str,
+    other_experiment: &Experiment,
+) -> Result<(), ExperimentError> {
+    let values = |experiment: &Experiment| measurement(experiment).map_err(|error| error.of_arm(&arm.name));
+    match first_difference(values(experiment)?, values(other_experiment)?) {
+        Some((setting, value, other_value)) => {
+            let (arm, other) = (arm.name.clone(), other.to_owned());
+            Err(StudyError::OtherMeasurement { arm, other, setting, value, other_value }.into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// A setting with its value in words.
+type Value = (&'static str, String);
+
+/// The first setting that differs, with both values.
+fn first_difference(own: Vec<Value>, others: Vec<Value>) -> Option<(&'static str, String, String)> {
+    let mut pairs = own.into_iter().zip(others);
+    pairs.find(|(own, other)| own != other).map(|((setting, value), (_, other))| (setting, value, other))
+}
+
+/// What decides whether the validation accuracies of two trainings can be compared.
+fn validation(experiment: &Experiment) -> Result<Vec<Value>, ExperimentError> {
+    let config = experiment.config();
+    let validation = &config.training.validation;
+    let limit = config.data.train_images.map_or("all".to_owned(), |limit| limit.to_string());
+    Ok(vec![
+        ("data.source", config.data.source.to_string()),
+        ("data.train_images", limit),
+        ("data.preprocessing", plain(&config.data.preprocessing).to_string()),
+        ("validation.fraction", plain(&validation.fraction).to_string()),
+        ("validation.seed", validation.seed.to_string()),
+        ("the attack of the validation", config.training.validation_protocol()?.to_string()),
+    ])
+}
+
+/// What decides whether two results can be compared: settings and values.
+fn measurement(experiment: &Experiment) -> Result<Vec<Value>, ExperimentError> {
     let config = experiment.config();
     let limit = config.data.test_images.map_or("all".to_owned(), |limit| limit.to_string());
     let preprocessing = plain(&config.data.preprocessing);

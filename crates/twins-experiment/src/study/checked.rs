@@ -1,5 +1,5 @@
 use super::arm::Arm;
-use super::{StudyJob, TrialsConfig};
+use super::{Candidate, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 
@@ -36,21 +36,21 @@ impl Study {
         StudyJob::runs(&self.seeds, self.arms.iter().map(|arm| arm.name.as_str()))
     }
 
-    /// The experiment of a run, with the learning rate of its settings unless another one is given; `None` for an arm that the study does
-    /// not have.
+    /// The experiment of a job. The settings of a run are the arm's, with those over them that its trials chose, or a learning rate that
+    /// is another arm's times a factor. `None` for an arm that the study does not have.
     ///
     /// # Errors
     ///
-    /// A learning rate that is out of range.
+    /// A setting that is out of range.
     pub fn experiment(
         &self,
         job: &StudyJob,
-        learning_rate: Option<f64>,
+        chosen: Option<&Candidate>,
     ) -> Result<Option<Experiment>, ExperimentError> {
         let Some(arm) = self.arms.iter().find(|arm| arm.name == job.arm()) else { return Ok(None) };
         let experiment = match (job, &self.trials) {
-            (StudyJob::Run { seed, .. }, _) => arm.run(*seed, learning_rate)?,
-            (StudyJob::Trial { learning_rate, .. }, Some(trials)) => arm.trial(trials, *learning_rate)?,
+            (StudyJob::Run { seed, .. }, _) => arm.run(*seed, chosen.unwrap_or(&Candidate::new()))?,
+            (StudyJob::Trial { candidate, .. }, Some(trials)) => arm.trial(trials, candidate)?,
             (StudyJob::Trial { .. }, None) => return Ok(None),
         };
         Ok(Some(experiment))

@@ -5,7 +5,7 @@ use twins_report::RunRecord;
 use super::arm::LearningRate;
 use super::finished::{Finished, FinishedResult};
 use super::identity::StudyIdentity;
-use super::{LearningRateOf, StudyJob};
+use super::{Candidate, LearningRateOf, StudyJob};
 use crate::error::ExperimentError;
 
 /// The trainings of a study that have finished, in one or several directories.
@@ -16,11 +16,11 @@ pub(super) struct Collection<'a> {
     runs: Vec<(StudyJob, Option<Finished>)>,
 }
 
-/// The learning rate of an arm, as far as it is known.
+/// The settings that trials or another arm choose for an arm, as far as they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Choice {
-    /// It is known.
-    Chosen(f64),
+    /// They are known; none where the arm has no trials.
+    Chosen(Candidate),
     /// These trials have not finished.
     Waiting(Vec<StudyJob>),
     /// Every trial of this arm diverged.
@@ -49,15 +49,15 @@ impl<'a> Collection<'a> {
     pub(super) fn refresh(&mut self) -> Result<(), ExperimentError> {
         for index in 0..self.trials.len() {
             if self.trials[index].1.is_none() {
-                self.trials[index].1 = self.find(&self.trials[index].0, 0.0)?;
+                self.trials[index].1 = self.find(&self.trials[index].0, &Candidate::new())?;
             }
         }
         for index in 0..self.runs.len() {
             let (job, found) = &self.runs[index];
             if found.is_none()
-                && let Choice::Chosen(rate) = self.choice(job.arm())
+                && let Choice::Chosen(chosen) = self.choice(job.arm())
             {
-                self.runs[index].1 = self.find(job, rate)?;
+                self.runs[index].1 = self.find(job, &chosen)?;
             }
         }
         let mut measured = self.runs.iter().filter_map(|(_, found)| found.as_ref());
@@ -68,14 +68,11 @@ impl<'a> Collection<'a> {
     }
 
     /// A job in whichever directory has it finished.
-    fn find(&self, job: &StudyJob, rate: f64) -> Result<Option<Finished>, ExperimentError> {
-        let (Some(arm), Some(expected)) = (self.identity.arm(job.arm()), self.identity.settings(job, rate))
-        else {
-            return Ok(None);
-        };
+    fn find(&self, job: &StudyJob, chosen: &Candidate) -> Result<Option<Finished>, ExperimentError> {
+        let Some(expected) = self.identity.expected(job, chosen) else { return Ok(None) };
         let mut found: Option<Finished> = None;
         for directory in &self.directories {
-            let Some(other) = Finished::read(&directory.join(job.directory()), job, arm, &expected)? else {
+            let Some(other) = Finished::read(&directory.join(job.directory()), job, &expected)? else {
                 continue;
             };
             match &found {
@@ -125,17 +122,26 @@ impl<'a> Collection<'a> {
         self.runs.iter().filter(move |(job, _)| job.arm() == arm).map(|(job, found)| (job, found.as_ref()))
     }
 
-    /// The learning rate of an arm: of its trials that with the best robust accuracy on the validation images, then the best clean accuracy,
-    /// then the lower learning rate.
+    /// The settings of an arm: of its trials those with the best robust accuracy on the validation images, then the best clean accuracy,
+    /// then the lower learning rate, then the first in the list.
     pub(super) fn choice(&self, arm: &str) -> Choice {
         match self.identity.arm(arm).map(|arm| &arm.learning_rate) {
-            Some(LearningRate::Given(rate)) => Choice::Chosen(*rate),
-            Some(LearningRate::Of(LearningRateOf { arm, factor })) => match self.choice(arm) {
-                Choice::Chosen(rate) => Choice::Chosen(rate * factor),
-                other => other,
+            Some(LearningRate::Given(_)) => Choice::Chosen(Candidate::new()),
+            Some(LearningRate::Of(LearningRateOf { arm: other, factor })) => match self.choice(other) {
+                Choice::Chosen(chosen) => {
+                    let rate = self.learning_rate(other, &chosen) * factor;
+                    Choice::Chosen(Candidate::of_learning_rate(rate))
+                }
+                unknown => unknown,
             },
             Some(LearningRate::Trials(_)) | None => self.choice_of_trials(arm),
         }
+    }
+
+    /// The learning rate of an arm with the settings that were chosen.
+    pub(super) fn learning_rate(&self, arm: &str, chosen: &Candidate) -> f64 {
+        let rate = self.identity.arm(arm).and_then(|arm| arm.learning_rate(chosen));
+        rate.expect("arms and candidates are those of the study")
     }
 
     fn choice_of_trials(&self, arm: &str) -> Choice {
@@ -145,17 +151,17 @@ impl<'a> Collection<'a> {
             return Choice::Waiting(waiting);
         }
         let trials = self.trials_of(arm).filter_map(|(job, found)| match (job, &found?.result) {
-            (StudyJob::Trial { learning_rate, .. }, FinishedResult::Record(record)) => {
-                Some((*learning_rate, rank(record)?))
+            (StudyJob::Trial { candidate, .. }, FinishedResult::Record(record)) => {
+                Some((candidate, self.learning_rate(arm, candidate), rank(record)?))
             }
             _ => None,
         });
-        let better = |best: (f64, Rank), other: (f64, Rank)| {
-            let wins = other.1 > best.1 || (other.1 == best.1 && other.0 < best.0);
+        let best = trials.reduce(|best, other| {
+            let wins = other.2 > best.2 || (other.2 == best.2 && other.1 < best.1);
             if wins { other } else { best }
-        };
-        match trials.reduce(better) {
-            Some((rate, _)) => Choice::Chosen(rate),
+        });
+        match best {
+            Some((candidate, ..)) => Choice::Chosen(candidate.clone()),
             None => Choice::AllDiverged(arm.to_owned()),
         }
     }

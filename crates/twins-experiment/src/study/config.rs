@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::Candidate;
 use crate::settings::Layer;
 
 /// A study as a user writes it: experiments that differ in a few settings, each with several seeds. Nothing has been checked:
@@ -11,7 +12,7 @@ use crate::settings::Layer;
 /// | `seeds` | needed | one run of each arm for each of them |
 /// | `baseline` | the first arm | paired differences are to this arm |
 /// | `experiment` | the usual settings | what all arms share, each layer over those before |
-/// | `trials` | none | choice of each arm's learning rate on validation images ([`TrialsConfig`]) |
+/// | `trials` | none | choice of each arm's learning rate, and of other settings, on validation images ([`TrialsConfig`]) |
 /// | `arms` | needed | what is compared ([`ArmConfig`]) |
 ///
 /// [`read`](Self::read) makes one from a TOML file, a program from values:
@@ -43,23 +44,20 @@ pub struct StudyConfig {
     pub baseline: Option<String>,
     /// What all arms share, each layer over those before.
     pub experiment: Vec<Layer>,
-    /// Choice of the learning rates; none where it is `None`.
+    /// Choice among the candidates of the arms; none where it is `None`.
     pub trials: Option<TrialsConfig>,
     /// What is compared, in the order of the table.
     pub arms: Vec<ArmConfig>,
 }
 
-/// The choice of each arm's learning rate: one training for each candidate, measured on validation images alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The choice of each arm's learning rate and of other settings: one training for each candidate, measured on validation images alone.
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrialsConfig {
     /// Candidates of the arms that have none of their own.
-    #[serde(default)]
-    pub learning_rates: Vec<f64>,
+    pub candidates: Vec<Candidate>,
     /// Seed of the trainings; not one of the study's.
     pub seed: u64,
     /// Epochs of the trainings; those of the runs where it is `None`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
 }
 
@@ -70,8 +68,8 @@ pub struct ArmConfig {
     pub name: String,
     /// Settings over the shared ones, each layer over those before.
     pub settings: Vec<Layer>,
-    /// Candidates of the learning rate, as many as other arms have; those of the trials where it is `None`.
-    pub learning_rates: Option<Vec<f64>>,
+    /// What its trials try, as many as those of other arms; the candidates of the trials where it is `None`.
+    pub candidates: Option<Vec<Candidate>>,
     /// Takes the learning rate of another arm times a factor, without trials.
     pub learning_rate_of: Option<LearningRateOf>,
 }
@@ -121,7 +119,7 @@ impl StudyConfig {
         self
     }
 
-    /// Sets how the learning rates are chosen.
+    /// Sets how learning rates and other settings are chosen.
     #[must_use]
     pub fn with_trials(mut self, trials: TrialsConfig) -> Self {
         self.trials = Some(trials);
@@ -139,7 +137,12 @@ impl StudyConfig {
 impl TrialsConfig {
     /// One training for each learning rate, with a seed that no run has.
     pub fn new(learning_rates: impl IntoIterator<Item = f64>, seed: u64) -> Self {
-        Self { learning_rates: learning_rates.into_iter().collect(), seed, epochs: None }
+        Self::of_candidates(learning_rates.into_iter().map(Candidate::of_learning_rate), seed)
+    }
+
+    /// One training for each candidate, with a seed that no run has.
+    pub fn of_candidates(candidates: impl IntoIterator<Item = Candidate>, seed: u64) -> Self {
+        Self { candidates: candidates.into_iter().collect(), seed, epochs: None }
     }
 
     /// Sets the number of epochs.
@@ -153,7 +156,7 @@ impl TrialsConfig {
 impl ArmConfig {
     /// An arm with nothing but the shared settings.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), settings: Vec::new(), learning_rates: None, learning_rate_of: None }
+        Self { name: name.into(), settings: Vec::new(), candidates: None, learning_rate_of: None }
     }
 
     /// Puts settings over the shared ones.
@@ -163,10 +166,16 @@ impl ArmConfig {
         self
     }
 
-    /// Sets candidates of the learning rate.
+    /// Sets learning rates to try.
     #[must_use]
-    pub fn with_learning_rates(mut self, learning_rates: impl IntoIterator<Item = f64>) -> Self {
-        self.learning_rates = Some(learning_rates.into_iter().collect());
+    pub fn with_learning_rates(self, learning_rates: impl IntoIterator<Item = f64>) -> Self {
+        self.with_candidates(learning_rates.into_iter().map(Candidate::of_learning_rate))
+    }
+
+    /// Sets what to try: learning rates, or any other settings.
+    #[must_use]
+    pub fn with_candidates(mut self, candidates: impl IntoIterator<Item = Candidate>) -> Self {
+        self.candidates = Some(candidates.into_iter().collect());
         self
     }
 

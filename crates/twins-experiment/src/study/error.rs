@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::StudyConfig;
+use super::{Candidate, StudyConfig};
 
 /// What can be wrong with a study.
 #[derive(Debug, thiserror::Error)]
@@ -90,43 +90,99 @@ pub enum StudyError {
         /// `[experiment]` or an arm.
         place: String,
     },
-    /// A learning rate that the trials choose.
+    /// Candidates in both of their forms.
     #[error(
-        "arm \"{arm}\" gives learning_rate, but [trials] chooses the learning rates of all arms, with the same number of trials; give \
-         learning_rates, or learning_rate_of = {{ arm = ..., factor = ... }}"
+        "{place} gives both learning_rates and candidates; write every learning rate as a candidate, such as {{ learning_rate = 0.01 }}, and \
+         leave learning_rates out"
+    )]
+    TwoFormsOfCandidates {
+        /// The file, and `[trials]` or an arm.
+        place: String,
+    },
+    /// A setting that the trials choose.
+    #[error(
+        "arm \"{arm}\" gives {setting}, but [trials] chooses it, with the same number of trials for all arms; give the arm learning_rates or \
+         candidates of its own, or learning_rate_of = {{ arm = ..., factor = ... }}"
     )]
     ChosenByTrials {
         /// The arm.
         arm: String,
+        /// The setting.
+        setting: String,
     },
-    /// Candidates of a learning rate without trials.
-    #[error(
-        "arm \"{arm}\" gives learning_rates, but there are no trials; add [trials], or give learning_rate"
-    )]
+    /// Candidates without trials.
+    #[error("arm \"{arm}\" gives {key}, but there are no trials; add [trials], or give the arm its settings")]
     NoTrials {
         /// The arm.
         arm: String,
+        /// How it gives them: `learning_rates` or `candidates`.
+        key: &'static str,
     },
     /// An arm without candidates.
-    #[error("arm \"{arm}\" has no learning rate to try; give learning_rates in [trials], or in the arm")]
+    #[error(
+        "arm \"{arm}\" has no learning rate to try; give learning_rates or candidates in [trials], or in the arm"
+    )]
     NoCandidates {
         /// The arm.
         arm: String,
     },
+    /// A candidate that gives nothing.
+    #[error(
+        "arm \"{arm}\": candidate number {number} gives no settings; give those that the trial is to try, even where they are the usual ones, such \
+         as {{ lambda = 1.0 }}"
+    )]
+    EmptyCandidate {
+        /// The arm.
+        arm: String,
+        /// Its place in the list, from 1.
+        number: usize,
+    },
     /// A candidate that is given twice.
     #[error(
-        "arm \"{arm}\": the learning rate {learning_rate} is given twice, which would be the same trial; give every candidate once"
+        "arm \"{arm}\": {candidate} is given twice, which would be the same trial; give every candidate once"
     )]
     DuplicateCandidate {
         /// The arm.
         arm: String,
-        /// The learning rate.
-        learning_rate: f64,
+        /// The candidate.
+        candidate: Candidate,
+    },
+    /// Two candidates that lead to the same training.
+    #[error(
+        "arm \"{arm}\": the candidates {other} and {candidate} are the same trial; give settings that differ from each other, and from those of \
+         the arm and of [trials], which gives the epochs of all trials"
+    )]
+    SameTrial {
+        /// The arm.
+        arm: String,
+        /// A candidate.
+        candidate: Candidate,
+        /// A candidate before it.
+        other: Candidate,
+    },
+    /// Candidates that are validated in different ways.
+    #[error(
+        "arm \"{arm}\": the candidate {candidate} is validated in another way than {other}: {setting} is {value} and {other_value}, so that \
+         their accuracies cannot be compared; set it for all of them (the threat model is validation.protocol.threat)"
+    )]
+    OtherValidation {
+        /// The arm.
+        arm: String,
+        /// A candidate.
+        candidate: Candidate,
+        /// The first candidate.
+        other: Candidate,
+        /// What differs.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// Its value for the first candidate.
+        other_value: String,
     },
     /// Arms with different numbers of trials.
     #[error(
-        "arm \"{arm}\" has {count} trials and arm \"{other}\" has {other_count}; an arm with more trials has a better chance of a good \
-         learning rate, so give both the same number"
+        "arm \"{arm}\" has {count} trials and arm \"{other}\" has {other_count}; an arm with more trials has a better chance of good \
+         settings, so give both the same number"
     )]
     OtherNumberOfTrials {
         /// The arm.
@@ -231,7 +287,11 @@ pub enum StudyError {
         differences: Vec<String>,
     },
     /// A file that does not hold what it should.
-    #[error("{} is damaged, or of another version of this library: {problem}; run the study again so that it is written anew", .path.display())]
+    #[error(
+        "{} is damaged, or of another version of this library: {problem}; give another --out, or delete this file: what has been trained is \
+         kept as far as its settings are the study's",
+        .path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -53,6 +53,7 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::Candidate;
 
     #[test]
     fn durations_have_two_units() {
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn jobs_take_as_long_as_those_of_their_arm_or_kind() {
         let run = |arm: &str, seed| StudyJob::Run { arm: arm.to_owned(), seed };
-        let trial = StudyJob::Trial { arm: "at".to_owned(), learning_rate: 0.1 };
+        let trial = StudyJob::Trial { arm: "at".to_owned(), candidate: Candidate::of_learning_rate(0.1) };
         let mut estimate = Estimate { known: vec![(trial.clone(), 1.0)] };
         assert_eq!(estimate.describe(&[run("at", 0)]), None, "a trial says nothing about a run");
         estimate.add(&run("at", 0), 10.0);

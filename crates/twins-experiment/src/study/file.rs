@@ -1,17 +1,18 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use twins_train::{Settings, SettingsFile, TrainConfig};
 
-use super::{ArmConfig, LearningRateOf, StudyConfig, StudyError, TrialsConfig, sections};
+use super::sections::{self, Owner};
+use super::{ArmConfig, Candidate, LearningRateOf, StudyConfig, StudyError, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::settings::{
     ComputeConfig, DataConfig, EvaluationConfig, ExperimentConfig, InitialModel, Layer, LogConfig, in_tables,
 };
 
 /// The keys of an arm that are not settings of its experiment.
-const ARM_KEYS: [&str; 3] = ["name", "learning_rates", "learning_rate_of"];
+const ARM_KEYS: [&str; 4] = ["name", "learning_rates", "candidates", "learning_rate_of"];
 
 /// A study file; the settings of experiments are read apart, each in its table.
 #[derive(Default, Serialize, Deserialize)]
@@ -24,15 +25,28 @@ struct StudySettings {
     baseline: Option<String>,
     experiment: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trials: Option<TrialsConfig>,
+    trials: Option<TrialsSettings>,
     arms: Vec<Value>,
+}
+
+/// How candidates are tried; the settings of each are read apart.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrialsSettings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    learning_rates: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    candidates: Option<Vec<Map<String, Value>>>,
+    seed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<usize>,
 }
 
 impl Settings for StudySettings {
     fn known_keys() -> Value {
         json!({
             "name": "", "seeds": [], "baseline": "", "experiment": null, "arms": [],
-            "trials": { "learning_rates": [], "seed": 0, "epochs": 0 },
+            "trials": { "learning_rates": [], "candidates": [], "seed": 0, "epochs": 0 },
         })
     }
 }
@@ -44,6 +58,8 @@ struct ArmSettings {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     learning_rates: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidates: Option<Vec<Map<String, Value>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     learning_rate_of: Option<LearningRateOf>,
     data: DataConfig,
@@ -59,6 +75,7 @@ impl Settings for ArmSettings {
         let mut known = ExperimentConfig::known_keys();
         known["name"] = json!("");
         known["learning_rates"] = json!([]);
+        known["candidates"] = json!([]);
         known["learning_rate_of"] = json!({ "arm": "", "factor": 1.0 });
         known
     }
@@ -125,35 +142,65 @@ impl StudyConfig {
         let settings = file.apply(StudySettings::default())?;
         let mut study =
             Self::new(settings.name.unwrap_or_else(|| Self::DEFAULT_NAME.to_owned()), settings.seeds);
-        (study.baseline, study.trials) = (settings.baseline, settings.trials);
+        study.baseline = settings.baseline;
+        if let Some(TrialsSettings { learning_rates, candidates, seed, epochs }) = settings.trials {
+            let number = candidates.map(|candidates| candidates.len());
+            let candidates = self::candidates(source, text, Owner::Trials, learning_rates, number)?;
+            study.trials = Some(TrialsConfig { candidates: candidates.unwrap_or_default(), seed, epochs });
+        }
         if !settings.experiment.is_null() {
             let text = sections::of_experiment(text);
             let layer = Layer::part_of_toml(source, source, &text, |file| file["experiment"].clone())?;
             study.experiment.push(layer);
         }
         for index in 0..settings.arms.len() {
-            study.arms.push(arm(source, &sections::of_arm(text, index), index)?);
+            study.arms.push(arm(source, text, index)?);
         }
         Ok(study)
     }
 }
 
-/// The arm at a place of the list; `text` is the file without the other arms, where the list has a single arm then.
-fn arm(source: &str, (text, index): &(String, usize), number: usize) -> Result<ArmConfig, ExperimentError> {
+/// The arm at a place of the list.
+fn arm(source: &str, whole: &str, place: usize) -> Result<ArmConfig, ExperimentError> {
+    let (text, index) = sections::of_arm(whole, place);
     let table = |file: &Value| file["arms"][index].clone();
-    let file = SettingsFile::<ArmSettings>::from_toml_with(source, text, |file| arranged(table(&file)))?;
+    let file = SettingsFile::<ArmSettings>::from_toml_with(source, &text, |file| arranged(table(&file)))?;
     let settings = file.apply(ArmSettings::default())?;
     if settings.name.is_empty() {
-        return Err(StudyError::NoArmName { number: number + 1 }.into());
+        return Err(StudyError::NoArmName { number: place + 1 }.into());
     }
     let layer =
-        Layer::part_of_toml(&format!("arm {}", settings.name), source, text, |file| split(table(file)).1)?;
+        Layer::part_of_toml(&format!("arm {}", settings.name), source, &text, |file| split(table(file)).1)?;
+    let number = settings.candidates.map(|candidates| candidates.len());
     Ok(ArmConfig {
+        candidates: candidates(source, whole, Owner::Arm(place), settings.learning_rates, number)?,
         name: settings.name,
         settings: vec![layer],
-        learning_rates: settings.learning_rates,
         learning_rate_of: settings.learning_rate_of,
     })
+}
+
+/// Candidates in whichever of their two forms they are given: learning rates, or a number of tables.
+fn candidates(
+    source: &str,
+    text: &str,
+    owner: Owner,
+    learning_rates: Option<Vec<f64>>,
+    number: Option<usize>,
+) -> Result<Option<Vec<Candidate>>, ExperimentError> {
+    match (learning_rates, number) {
+        (Some(_), Some(_)) => Err(StudyError::TwoFormsOfCandidates { place: owner.describe(source) }.into()),
+        (Some(rates), None) => Ok(Some(rates.into_iter().map(Candidate::of_learning_rate).collect())),
+        (None, Some(number)) => {
+            let candidate = |index| {
+                let part = sections::of_candidate(text, owner, index);
+                let layer = Layer::part_of_toml("a candidate", source, part.text(), |file| part.pick(file))?;
+                Ok(Candidate::from(&layer))
+            };
+            (0..number).map(candidate).collect::<Result<_, ExperimentError>>().map(Some)
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 /// An arm with the settings of its training in their table.
@@ -226,7 +273,7 @@ learning_rate_of = { arm = "at", factor = 2.0 }
         assert_eq!(study.seeds, [3, 1]);
         assert_eq!(study.trials, Some(TrialsConfig::new([0.01, 0.1], 100)));
         assert_eq!(study.arm_names(), ["at", "twins-at", "scaled"]);
-        assert_eq!(study.arms[0].learning_rates, Some(vec![0.02, 0.2]));
+        assert_eq!(study.arms[0].candidates, Some([0.02, 0.2].map(Candidate::of_learning_rate).to_vec()));
         assert_eq!(
             study.arms[2].learning_rate_of,
             Some(LearningRateOf { arm: "at".to_owned(), factor: 2.0 })
@@ -236,6 +283,79 @@ learning_rate_of = { arm = "at", factor = 2.0 }
         assert_eq!(given.training.method, Method::TwinsAt);
         assert_eq!((given.training.epochs, given.training.adversary.steps), (3, 2));
         assert_eq!(given.model.affine, Some(twins_nn::Affine::Shared));
+    }
+
+    #[test]
+    fn candidates_are_any_settings() {
+        let text = STUDY
+            .replace("learning_rates = [0.01, 0.1]", "candidates = [{ learning_rate = 0.01 }, { beta = 3 }]")
+            .replace(
+                "learning_rates = [0.02, 0.2]",
+                "candidates = [\n  { learning_rate = 0.02, adversary.steps = 3 },\n  { model = { affine = \"shared\" } },\n]",
+            );
+        let study = StudyConfig::from_toml("study.toml", &text).unwrap();
+        let shared = [Candidate::of_learning_rate(0.01), Candidate::new().with_setting("beta", 3)];
+        assert_eq!(study.trials, Some(TrialsConfig::of_candidates(shared, 100)));
+        let own = [
+            Candidate::of_learning_rate(0.02).with_setting("adversary.steps", 3),
+            Candidate::new().with_setting("model.affine", "shared"),
+        ];
+        assert_eq!(study.arms[0].candidates, Some(own.to_vec()));
+        assert_eq!(study.arms[1].candidates, None);
+    }
+
+    #[test]
+    fn mistakes_in_candidates_are_reported_with_their_line() {
+        let trials = "learning_rates = [0.01, 0.1]";
+        let arm = "learning_rates = [0.02, 0.2]";
+        for (from, to, parts) in [
+            (
+                trials,
+                "candidates = [{ learning_rate = 0.1 }, { lerning_rate = 1.0 }]",
+                ["line 13: unknown key \"lerning_rate\"", "\"learning_rate\"?"],
+            ),
+            (
+                trials,
+                "candidates = [{ learning_rate = 0.1 },\n{ learning_rate = \"x\" }]",
+                ["line 14: invalid type: string \"x\"", "correct it"],
+            ),
+            (
+                trials,
+                "candidates = [{ learning_rates = [0.1] }]",
+                ["line 13: unknown key \"learning_rates\"", "\"learning_rate\"?"],
+            ),
+            (
+                trials,
+                "candidates = [0.1, 0.2]",
+                ["line 13: invalid type: floating point `0.1`", "expected a map"],
+            ),
+            (
+                trials,
+                "candidate = [{ beta = 3.0 }]",
+                ["line 13: unknown key \"trials.candidate\"", "\"candidates\"?"],
+            ),
+            (
+                trials,
+                "candidates = [{ beta = 3.0 }]\nlearning_rates = [0.1]",
+                ["[trials] gives both learning_rates and candidates", "{ learning_rate = 0.01 }"],
+            ),
+            (
+                arm,
+                "candidates = [{ beta = 3.0 },\n{ adversary.step = 3 }]",
+                ["line 20: unknown key \"adversary.step\"", "\"steps\"?"],
+            ),
+            (
+                arm,
+                "candidates = [{ beta = 3.0 }]\nlearning_rates = [0.1]",
+                ["arm number 1 gives both learning_rates and candidates", "leave learning_rates out"],
+            ),
+            (arm, "candidates = { beta = 3.0 }", ["line 19: invalid type: map", "expected a sequence"]),
+        ] {
+            let message = message(from, to);
+            for part in parts.into_iter().chain(["study.toml"]) {
+                assert!(message.contains(part), "{to}: {message}");
+            }
+        }
     }
 
     #[test]

@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 
 use twins_report::{RunRecord, ScoreKind};
 
-use super::identity::{ArmIdentity, comparable};
+use super::identity::{Expected, comparable};
 use super::{Divergence, StudyError, StudyJob};
 use crate::error::ExperimentError;
 use crate::run::{ResolvedInputs, RunDirectory, collect_differences};
-use crate::settings::{ExperimentConfig, plain};
+use crate::settings::plain;
 
 /// A training that need not be run again: what it left, without durations and dates.
 #[derive(Clone, Debug)]
@@ -37,8 +37,7 @@ impl Finished {
     pub(super) fn read(
         directory: &Path,
         job: &StudyJob,
-        arm: &ArmIdentity,
-        expected: &ExperimentConfig,
+        expected: &Expected,
     ) -> Result<Option<Self>, ExperimentError> {
         let Some(identity) = RunDirectory::new(directory).identity() else { return Ok(None) };
         let (result, seconds) = match (Divergence::read(directory), RunRecord::read(directory)) {
@@ -52,8 +51,13 @@ impl Finished {
             _ => return Ok(None),
         };
         let mut differences = Vec::new();
-        collect_differences("", &plain(&comparable(&identity.settings)), &plain(expected), &mut differences);
-        if identity.resolved.weights != arm.weights {
+        collect_differences(
+            "",
+            &plain(&comparable(&identity.settings)),
+            &plain(&expected.settings),
+            &mut differences,
+        );
+        if identity.resolved.weights.as_ref() != expected.weights {
             differences.push("the initial weights are of another file".to_owned());
         }
         if !differences.is_empty() {

@@ -4,11 +4,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use twins_train::Method;
 
-use super::arm::LearningRate;
-use super::{Study, StudyError, StudyJob, TrialsConfig};
+use super::arm::{Arm, LearningRate};
+use super::{Candidate, Study, StudyError, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::model::FileHash;
 use crate::run::collect_differences;
@@ -21,8 +21,16 @@ pub(super) struct StudyIdentity {
     pub(super) seeds: Vec<u64>,
     pub(super) baseline: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) trials: Option<TrialsConfig>,
+    trials: Option<TrialsIdentity>,
     pub(super) arms: Vec<ArmIdentity>,
+}
+
+/// What all trials share; their candidates are those of the arms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct TrialsIdentity {
+    seed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<usize>,
 }
 
 /// An arm with its resolved settings.
@@ -30,20 +38,93 @@ pub(super) struct StudyIdentity {
 pub(super) struct ArmIdentity {
     pub(super) name: String,
     pub(super) learning_rate: LearningRate,
+    /// One for each candidate in order, or a single one.
+    resolved: Vec<ResolvedSettings>,
+}
+
+/// The settings of an arm with those of a candidate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ResolvedSettings {
     /// Size and hash of the initial weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) weights: Option<FileHash>,
-    /// The settings of a run but for seed and learning rate.
+    weights: Option<FileHash>,
+    /// The settings of a run but for the seed.
     run: ExperimentConfig,
-    /// The settings of a trial but for the learning rate.
+    /// The settings of a trial but for the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trial: Option<ExperimentConfig>,
 }
 
+/// What a job has to be trained with.
+pub(super) struct Expected<'a> {
+    pub(super) settings: ExperimentConfig,
+    pub(super) weights: Option<&'a FileHash>,
+}
+
 impl ArmIdentity {
-    /// The method.
-    pub(super) fn method(&self) -> Method {
-        self.run.training.method
+    fn new(
+        study: &Study,
+        arm: &Arm,
+        hashes: &mut HashMap<PathBuf, FileHash>,
+    ) -> Result<Self, ExperimentError> {
+        let mut resolve = |candidate: &Candidate, trials: Option<&TrialsConfig>| {
+            let run = arm.run(study.seeds[0], candidate)?;
+            let trial = trials.map(|trials| arm.trial(trials, candidate)).transpose()?;
+            let weights = match &run.config().model.weights {
+                Some(path) => Some(hash(path, hashes).map_err(|error| error.of_arm(&arm.name))?),
+                None => None,
+            };
+            let template = |config: &ExperimentConfig| with_seed(comparable(config), 0);
+            let (run, trial) = (template(run.config()), trial.map(|trial| template(trial.config())));
+            Ok::<_, ExperimentError>(ResolvedSettings { weights, run, trial })
+        };
+        let resolved = match &arm.rate {
+            LearningRate::Trials(candidates) => candidates
+                .iter()
+                .map(|candidate| resolve(candidate, study.trials.as_ref()))
+                .collect::<Result<_, _>>()?,
+            LearningRate::Given(_) | LearningRate::Of(_) => vec![resolve(&Candidate::new(), None)?],
+        };
+        Ok(Self { name: arm.name.clone(), learning_rate: arm.rate.clone(), resolved })
+    }
+
+    /// The settings that a candidate leads to; those of the arm where there are no candidates.
+    fn resolved(&self, candidate: &Candidate) -> Option<&ResolvedSettings> {
+        match &self.learning_rate {
+            LearningRate::Trials(candidates) => {
+                self.resolved.get(candidates.iter().position(|other| other == candidate)?)
+            }
+            LearningRate::Given(_) | LearningRate::Of(_) => self.resolved.first(),
+        }
+    }
+
+    /// The method with the settings that were chosen, or that of the first candidate.
+    pub(super) fn method(&self, chosen: Option<&Candidate>) -> Method {
+        let resolved = chosen.and_then(|chosen| self.resolved(chosen)).unwrap_or(&self.resolved[0]);
+        resolved.run.training.method
+    }
+
+    /// The learning rate with the settings that were chosen.
+    pub(super) fn learning_rate(&self, chosen: &Candidate) -> Option<f64> {
+        let given = chosen.learning_rate();
+        given.or_else(|| Some(self.resolved(chosen)?.run.training.learning_rate))
+    }
+
+    /// In what the settings of an arm differ that is resumed, each difference once.
+    fn differences(&self, recorded: &Self, found: &mut Vec<String>) {
+        let place = format!("arm \"{}\": ", self.name);
+        let rate = |arm: &Self| json!({ "learning_rate": arm.learning_rate });
+        let before = found.len();
+        collect_differences(&place, &rate(recorded), &rate(self), found);
+        if found.len() > before && self.resolved.len() != recorded.resolved.len() {
+            return;
+        }
+        for (own, recorded) in self.resolved.iter().zip(&recorded.resolved) {
+            let mut differences = Vec::new();
+            collect_differences(&place, &plain(recorded), &plain(own), &mut differences);
+            differences.retain(|difference| !found.contains(difference));
+            found.extend(differences);
+        }
     }
 }
 
@@ -54,31 +135,16 @@ impl StudyIdentity {
     /// Reads the files of initial weights.
     pub(super) fn new(study: &Study) -> Result<Self, ExperimentError> {
         let mut hashes = HashMap::new();
-        let arms = study.arms.iter().map(|arm| {
-            let run = arm.run(study.seeds[0], arm.rate.example())?;
-            let trial = match (&study.trials, &arm.rate) {
-                (Some(trials), LearningRate::Trials(candidates)) => Some(arm.trial(trials, candidates[0])?),
-                _ => None,
-            };
-            let weights = match &run.config().model.weights {
-                Some(path) => Some(hash(path, &mut hashes).map_err(|error| error.of_arm(&arm.name))?),
-                None => None,
-            };
-            let template = |config: &ExperimentConfig| with_seed_and_rate(comparable(config), 0, 0.0);
-            Ok(ArmIdentity {
-                name: arm.name.clone(),
-                learning_rate: arm.rate.clone(),
-                weights,
-                run: template(run.config()),
-                trial: trial.map(|trial| template(trial.config())),
-            })
-        });
+        let arms = study.arms.iter().map(|arm| ArmIdentity::new(study, arm, &mut hashes));
         Ok(Self {
             name: study.name.clone(),
             seeds: study.seeds.clone(),
             baseline: study.baseline.clone(),
-            trials: study.trials.clone(),
             arms: arms.collect::<Result<_, ExperimentError>>()?,
+            trials: study
+                .trials
+                .as_ref()
+                .map(|trials| TrialsIdentity { seed: trials.seed, epochs: trials.epochs }),
         })
     }
 
@@ -109,15 +175,10 @@ impl StudyIdentity {
 
     /// Every trial: for each arm in order, each candidate in order.
     pub(super) fn trials(&self) -> Vec<StudyJob> {
-        let candidates = |arm: &ArmIdentity| match &arm.learning_rate {
-            LearningRate::Trials(candidates) => candidates.clone(),
-            LearningRate::Given(_) | LearningRate::Of(_) => Vec::new(),
-        };
-        let of_arm = |arm: &ArmIdentity| {
+        let of_arm = |arm: &'_ ArmIdentity| {
             let name = arm.name.clone();
-            candidates(arm)
-                .into_iter()
-                .map(move |learning_rate| StudyJob::Trial { arm: name.clone(), learning_rate })
+            let candidates = arm.learning_rate.candidates().to_vec().into_iter();
+            candidates.map(move |candidate| StudyJob::Trial { arm: name.clone(), candidate })
         };
         self.arms.iter().flat_map(of_arm).collect()
     }
@@ -127,16 +188,22 @@ impl StudyIdentity {
         StudyJob::runs(&self.seeds, self.arms.iter().map(|arm| arm.name.as_str()))
     }
 
-    /// The settings that a job has to have; `rate` is the learning rate of a run.
-    pub(super) fn settings(&self, job: &StudyJob, rate: f64) -> Option<ExperimentConfig> {
+    /// What a job has to be trained with; `chosen` are the settings of a run that trials or another arm chose.
+    pub(super) fn expected(&self, job: &StudyJob, chosen: &Candidate) -> Option<Expected<'_>> {
         let arm = self.arm(job.arm())?;
-        match job {
-            StudyJob::Trial { learning_rate, .. } => {
-                let seed = self.trials.as_ref()?.seed;
-                Some(with_seed_and_rate(arm.trial.clone()?, seed, *learning_rate))
+        let (resolved, settings) = match job {
+            StudyJob::Trial { candidate, .. } => {
+                let resolved = arm.resolved(candidate)?;
+                (resolved, with_seed(resolved.trial.clone()?, self.trials.as_ref()?.seed))
             }
-            StudyJob::Run { seed, .. } => Some(with_seed_and_rate(arm.run.clone(), *seed, rate)),
-        }
+            StudyJob::Run { seed, .. } => {
+                let resolved = arm.resolved(chosen)?;
+                let mut settings = with_seed(resolved.run.clone(), *seed);
+                settings.training.learning_rate = arm.learning_rate(chosen)?;
+                (resolved, settings)
+            }
+        };
+        Some(Expected { settings, weights: resolved.weights.as_ref() })
     }
 
     /// In what a study that is resumed differs from this one. Seeds and arms may be added; name and baseline are of the report alone.
@@ -148,12 +215,7 @@ impl StudyIdentity {
         for arm in &recorded.arms {
             match self.arm(&arm.name) {
                 None => found.push(format!("arm \"{}\" is missing now", arm.name)),
-                Some(own) => collect_differences(
-                    &format!("arm \"{}\": ", arm.name),
-                    &plain(arm),
-                    &plain(own),
-                    &mut found,
-                ),
+                Some(own) => own.differences(arm, &mut found),
             }
         }
         found
@@ -161,16 +223,22 @@ impl StudyIdentity {
 
     /// In what two studies differ that are to be merged.
     pub(super) fn differences(&self, other: &Self) -> Vec<String> {
-        let by_name = |identity: &Self| {
-            let mut value = plain(identity);
-            let arms = identity.arms.iter().map(|arm| (format!("\"{}\"", arm.name), plain(arm))).collect();
-            value["arms"] = Value::Object(arms);
-            value["order of the arms"] =
-                plain(&identity.arms.iter().map(|arm| &arm.name).collect::<Vec<_>>());
-            value
+        let without_arms = |identity: &Self| {
+            json!({
+                "name": identity.name,
+                "seeds": identity.seeds,
+                "baseline": identity.baseline,
+                "trials": identity.trials,
+                "arms": identity.arms.iter().map(|arm| &arm.name).collect::<Vec<_>>(),
+            })
         };
         let mut found = Vec::new();
-        collect_differences("", &by_name(self), &by_name(other), &mut found);
+        collect_differences("", &without_arms(self), &without_arms(other), &mut found);
+        for arm in &self.arms {
+            if let Some(other) = other.arm(&arm.name) {
+                other.differences(arm, &mut found);
+            }
+        }
         found
     }
 }
@@ -185,8 +253,8 @@ pub(super) fn comparable(config: &ExperimentConfig) -> ExperimentConfig {
     config
 }
 
-fn with_seed_and_rate(mut config: ExperimentConfig, seed: u64, learning_rate: f64) -> ExperimentConfig {
-    (config.training.seed, config.training.learning_rate) = (seed, learning_rate);
+fn with_seed(mut config: ExperimentConfig, seed: u64) -> ExperimentConfig {
+    config.training.seed = seed;
     config
 }
 

@@ -3,16 +3,18 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Candidate;
+
 /// A training of a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StudyJob {
-    /// A training that is measured on validation images, to choose a learning rate.
+    /// A training that is measured on validation images, to choose among the candidates of an arm.
     Trial {
         /// The arm.
         arm: String,
-        /// The candidate.
-        learning_rate: f64,
+        /// What it tries.
+        candidate: Candidate,
     },
     /// A training that is measured on the test images.
     Run {
@@ -24,22 +26,20 @@ pub enum StudyJob {
 }
 
 impl StudyJob {
-    /// The directory below that of the study: `trials/ARM/lr-RATE` or `runs/ARM/seed-SEED`.
+    /// The directory below that of the study: `trials/ARM/CANDIDATE` or `runs/ARM/seed-SEED`.
     ///
     /// ```
     /// use std::path::Path;
-    /// use twins_experiment::StudyJob;
+    /// use twins_experiment::{Candidate, StudyJob};
     ///
     /// let run = StudyJob::Run { arm: "twins-at".to_owned(), seed: 2 };
     /// assert_eq!(run.directory(), Path::new("runs/twins-at/seed-2"));
-    /// let trial = StudyJob::Trial { arm: "at".to_owned(), learning_rate: 0.003 };
+    /// let trial = StudyJob::Trial { arm: "at".to_owned(), candidate: Candidate::of_learning_rate(0.003) };
     /// assert_eq!(trial.directory(), Path::new("trials/at/lr-0.003"));
     /// ```
     pub fn directory(&self) -> PathBuf {
         match self {
-            Self::Trial { arm, learning_rate } => {
-                PathBuf::from("trials").join(arm).join(format!("lr-{learning_rate}"))
-            }
+            Self::Trial { arm, candidate } => PathBuf::from("trials").join(arm).join(candidate.directory()),
             Self::Run { arm, seed } => PathBuf::from("runs").join(arm).join(format!("seed-{seed}")),
         }
     }
@@ -62,7 +62,7 @@ impl StudyJob {
 impl fmt::Display for StudyJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Trial { arm, learning_rate } => write!(f, "{arm}, learning rate {learning_rate}"),
+            Self::Trial { arm, candidate } => write!(f, "{arm}, {candidate}"),
             Self::Run { arm, seed } => write!(f, "{arm}, seed {seed}"),
         }
     }

@@ -1,6 +1,7 @@
 //! Studies: methods and controls that are compared over several seeds, with the learning rate of each chosen on validation images.
 
 mod arm;
+mod candidate;
 mod check;
 mod checked;
 mod collection;
@@ -28,6 +29,7 @@ mod table;
 mod tests;
 
 pub use arm::LearningRate;
+pub use candidate::Candidate;
 pub use checked::Study;
 pub use config::{ArmConfig, LearningRateOf, StudyConfig, TrialsConfig};
 pub use divergence::Divergence;

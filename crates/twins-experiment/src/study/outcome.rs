@@ -66,7 +66,7 @@ impl fmt::Display for LeftOutReason {
                 write!(f, "the results of {} are missing", trials.join(", "))
             }
             Self::AllTrialsDiverged(arm) => {
-                write!(f, "every trial of \"{arm}\" diverged; give it lower learning_rates, or gradient_clip")
+                write!(f, "every trial of \"{arm}\" diverged; give it lower learning rates, or gradient_clip")
             }
             Self::InUse(directory) => write!(f, "{} is in use by another process", directory.display()),
         }

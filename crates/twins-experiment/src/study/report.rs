@@ -31,14 +31,18 @@ impl StudyResults {
     fn table_of_means(&self) -> StudyTable {
         let metrics =
             self.metrics.iter().map(|metric| StudyColumn::new(format!("{} (%)", metric.heading()), 2));
-        let columns = std::iter::once(StudyColumn::new("learning rate", 0)).chain(metrics);
+        let others = self.has_other_settings().then(|| StudyColumn::new("other settings", 0));
+        let columns = std::iter::once(StudyColumn::new("learning rate", 0)).chain(others).chain(metrics);
         let caption = "Accuracy on the test images: mean and sample standard deviation over the seeds";
         let mut table = StudyTable::new(caption, columns);
         for arm in &self.arms {
-            let rate =
-                arm.learning_rate.map_or(StudyCell::Missing, |rate| StudyCell::Text { text: shortest(rate) });
+            let text =
+                |text: Option<String>| text.map_or(StudyCell::Missing, |text| StudyCell::Text { text });
+            let rate = text(arm.learning_rate.map(shortest));
+            let others = arm.other_settings().map(|others| others.to_string());
+            let others = self.has_other_settings().then(|| text(others));
             let means = self.metrics.iter().map(|metric| arm.cell(metric.kind, ArmSummary::mean_cell));
-            table.push(arm.name.as_str(), std::iter::once(rate).chain(means).collect());
+            table.push(arm.name.as_str(), std::iter::once(rate).chain(others).chain(means).collect());
         }
         self.notes().into_iter().fold(table, StudyTable::with_note)
     }

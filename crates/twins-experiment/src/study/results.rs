@@ -6,7 +6,7 @@ use super::arm::LearningRate;
 use super::collection::{Choice, Collection};
 use super::finished::{Finished, FinishedResult};
 use super::identity::ArmIdentity;
-use super::{ArmSummary, Divergence, StudyJob};
+use super::{ArmSummary, Candidate, Divergence, StudyJob};
 
 /// The metrics of a study's table, in its order.
 const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack];
@@ -47,10 +47,13 @@ pub struct Metric {
 pub struct ArmResults {
     /// The name.
     pub name: String,
-    /// The method.
+    /// The method: with the settings that were chosen, or of the first candidate where none has been chosen.
     pub method: Method,
     /// The learning rate; `None` where it has not been chosen yet, or every trial diverged.
     pub learning_rate: Option<f64>,
+    /// The settings of the best trial; `None` without trials, where they have not finished, or where all of them diverged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Candidate>,
     /// Where the learning rate comes from.
     pub learning_rate_from: LearningRate,
     /// The trials that have finished.
@@ -61,12 +64,12 @@ pub struct ArmResults {
     pub summaries: Vec<ArmSummary>,
 }
 
-/// A trial of a learning rate.
+/// A trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
-    /// The learning rate.
-    pub learning_rate: f64,
-    /// The best epoch, with the accuracies on the validation images by which the learning rate is chosen; `None` where the training
+    /// The settings that it tried.
+    pub candidate: Candidate,
+    /// The best epoch, with the accuracies on the validation images by which the candidate is chosen; `None` where the training
     /// diverged.
     pub best: Option<BestEpoch>,
     /// Where and how it diverged.
@@ -156,15 +159,16 @@ impl ArmResults {
     fn new(arm: &ArmIdentity, collection: &Collection) -> Self {
         let trials = collection.trials_of(&arm.name).filter_map(|(job, found)| TrialResult::new(job, found?));
         let runs = collection.runs_of(&arm.name).filter_map(|(job, found)| RunResult::new(job, found?));
-        let learning_rate = match collection.choice(&arm.name) {
-            Choice::Chosen(rate) => Some(rate),
+        let chosen = match collection.choice(&arm.name) {
+            Choice::Chosen(chosen) => Some(chosen),
             Choice::Waiting(_) | Choice::AllDiverged(_) => None,
         };
         Self {
             name: arm.name.clone(),
-            method: arm.method(),
-            learning_rate,
+            method: arm.method(chosen.as_ref()),
+            learning_rate: chosen.as_ref().map(|chosen| collection.learning_rate(&arm.name, chosen)),
             learning_rate_from: arm.learning_rate.clone(),
+            chosen: chosen.filter(|_| matches!(arm.learning_rate, LearningRate::Trials(_))),
             trials: trials.collect(),
             runs: runs.collect(),
             summaries: Vec::new(),
@@ -179,9 +183,9 @@ impl ArmResults {
 
 impl TrialResult {
     fn new(job: &StudyJob, found: &Finished) -> Option<Self> {
-        let StudyJob::Trial { learning_rate, .. } = job else { return None };
+        let StudyJob::Trial { candidate, .. } = job else { return None };
         let (best, diverged) = found.ending();
-        Some(Self { learning_rate: *learning_rate, best, diverged })
+        Some(Self { candidate: candidate.clone(), best, diverged })
     }
 }
 
@@ -232,14 +236,16 @@ mod tests {
 
     #[test]
     fn results_are_read_back() {
+        let candidate = Candidate::of_learning_rate(0.1 + 0.2).with_setting("lambda", 0.5);
         let summaries =
             vec![ArmSummary::new(ScoreKind::Clean, &[run(0, 1), run(1, 3)], &[run(1, 5)]).unwrap()];
         let arm = ArmResults {
             name: "twins-at".to_owned(),
             method: Method::TwinsAt,
             learning_rate: Some(0.1 + 0.2),
-            learning_rate_from: LearningRate::Trials(vec![0.1 + 0.2]),
-            trials: vec![TrialResult { learning_rate: 0.1 + 0.2, best: None, diverged: None }],
+            learning_rate_from: LearningRate::Trials(vec![candidate.clone()]),
+            chosen: Some(candidate.clone()),
+            trials: vec![TrialResult { candidate, best: None, diverged: None }],
             runs: vec![run(0, 1), run(1, 3)],
             summaries,
         };

@@ -19,7 +19,7 @@ impl Study {
     /// | file | content |
     /// |---|---|
     /// | `study.json` | the resolved settings of the study |
-    /// | `trials/ARM/lr-RATE/`, `runs/ARM/seed-SEED/` | the directories of [`Experiment::run`](crate::Experiment::run) |
+    /// | `trials/ARM/CANDIDATE/`, `runs/ARM/seed-SEED/` | the directories of [`Experiment::run`](crate::Experiment::run) |
     /// | `study-results.json` | [`StudyResults`] |
     /// | `study.html` | the report |
     ///
@@ -161,9 +161,9 @@ impl Runner<'_> {
     }
 
     fn job(&mut self, job: &StudyJob) -> Result<Ended, ExperimentError> {
-        let rate = match (job, self.collection.choice(job.arm())) {
-            (StudyJob::Trial { learning_rate, .. }, _) => *learning_rate,
-            (StudyJob::Run { .. }, Choice::Chosen(rate)) => rate,
+        let chosen = match (job, self.collection.choice(job.arm())) {
+            (StudyJob::Trial { .. }, _) => None,
+            (StudyJob::Run { .. }, Choice::Chosen(chosen)) => Some(chosen),
             (StudyJob::Run { .. }, Choice::Waiting(trials)) => {
                 return Ok(Ended::LeftOut(LeftOutReason::MissingTrials(trials)));
             }
@@ -171,7 +171,9 @@ impl Runner<'_> {
                 return Ok(Ended::LeftOut(LeftOutReason::AllTrialsDiverged(arm)));
             }
         };
-        let Some(experiment) = self.study.experiment(job, Some(rate))? else { return Ok(Ended::Finished) };
+        let Some(experiment) = self.study.experiment(job, chosen.as_ref())? else {
+            return Ok(Ended::Finished);
+        };
         let path = self.directory.path().join(job.directory());
         let begin = Instant::now();
         let ended = match experiment.run(&path, self.run_options(job)) {

@@ -1,6 +1,10 @@
 //! Parts of a study file with the other lines left empty, so that errors name the right line where a key is in several parts.
 
+use std::ops::Range;
+
+use serde::Deserialize;
 use serde_json::Value;
+use toml::Spanned;
 
 /// The text of the table `[experiment]`; the whole text where it is not under a heading of its own.
 pub(super) fn of_experiment(text: &str) -> String {
@@ -22,6 +26,94 @@ pub(super) fn of_arm(text: &str, index: usize) -> (String, usize) {
         true => (part, 0),
         false => (text.to_owned(), index),
     }
+}
+
+/// Who gives candidates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Owner {
+    /// `[trials]`.
+    Trials,
+    /// The arm at a place of the list.
+    Arm(usize),
+}
+
+impl Owner {
+    /// For instance `study.toml: [trials]`.
+    pub(super) fn describe(self, source: &str) -> String {
+        match self {
+            Self::Trials => format!("{source}: [trials]"),
+            Self::Arm(index) => format!("{source}: arm number {}", index + 1),
+        }
+    }
+
+    /// The candidates in the value of a file.
+    fn candidates(self, file: &Value) -> &Value {
+        match self {
+            Self::Trials => &file["trials"]["candidates"],
+            Self::Arm(index) => &file["arms"][index]["candidates"],
+        }
+    }
+}
+
+/// The text of a candidate alone.
+pub(super) struct CandidateText {
+    text: String,
+    /// Its owner and place, where the text is the whole file.
+    place: Option<(Owner, usize)>,
+}
+
+impl CandidateText {
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The candidate in the value of the text.
+    pub(super) fn pick(&self, file: &Value) -> Value {
+        match self.place {
+            Some((owner, index)) => owner.candidates(file)[index].clone(),
+            None => file[CANDIDATE].clone(),
+        }
+    }
+}
+
+/// The key that a candidate has in a text of its own.
+const CANDIDATE: &str = "candidate";
+
+/// The text of a candidate; the whole text where the candidate is not a table in braces.
+pub(super) fn of_candidate(text: &str, owner: Owner, index: usize) -> CandidateText {
+    let part = span(text, owner, index).map(|span| {
+        let lines = |text: &str| "\n".repeat(text.matches('\n').count());
+        format!("{}{CANDIDATE} = {}", lines(&text[..span.start]), &text[span])
+    });
+    let same = |part: &String| {
+        let (Some(part), Some(whole)) = (value(part), value(text)) else { return false };
+        part[CANDIDATE] == owner.candidates(&whole)[index]
+    };
+    match part.filter(same) {
+        Some(text) => CandidateText { text, place: None },
+        None => CandidateText { text: text.to_owned(), place: Some((owner, index)) },
+    }
+}
+
+/// Where a candidate is in the text.
+fn span(text: &str, owner: Owner, index: usize) -> Option<Range<usize>> {
+    #[derive(Deserialize)]
+    struct File {
+        trials: Option<WithCandidates>,
+        #[serde(default)]
+        arms: Vec<WithCandidates>,
+    }
+    #[derive(Deserialize)]
+    struct WithCandidates {
+        #[serde(default)]
+        candidates: Vec<Spanned<toml::Value>>,
+    }
+    let file: File = toml::from_str(text).ok()?;
+    let candidates = match owner {
+        Owner::Trials => &file.trials.as_ref()?.candidates,
+        Owner::Arm(index) => &file.arms.get(index)?.candidates,
+    };
+    Some(candidates.get(index)?.span())
 }
 
 fn value(text: &str) -> Option<Value> {
@@ -69,6 +161,23 @@ mod tests {
             of_arm(text, 1),
             ("\n\n\n\n\n[[ arms ]]\nname = \"b\"\n[arms.data]\nx = 1\n".to_owned(), 0)
         );
+    }
+
+    #[test]
+    fn a_candidate_has_its_line() {
+        let text = "[trials]\ncandidates = [{ a = 1 }, { a = 2 }]\n[[arms]]\n[[arms]]\ncandidates = [\n  { a = 3,\n    b = 4 },\n]\n";
+        for (owner, index, part) in [
+            (Owner::Trials, 0, "\ncandidate = { a = 1 }"),
+            (Owner::Trials, 1, "\ncandidate = { a = 2 }"),
+            (Owner::Arm(1), 0, "\n\n\n\n\ncandidate = { a = 3,\n    b = 4 }"),
+        ] {
+            let candidate = of_candidate(text, owner, index);
+            assert_eq!((candidate.text(), candidate.place), (part, None));
+            assert_eq!(candidate.pick(&value(part).unwrap()), owner.candidates(&value(text).unwrap())[index]);
+        }
+        let text = "[[trials.candidates]]\na = 1\n[[trials.candidates]]\na = 2\n";
+        let candidate = of_candidate(text, Owner::Trials, 1);
+        assert_eq!(candidate.pick(&value(candidate.text()).unwrap()), serde_json::json!({ "a": 2 }));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use twins_report::ScoreKind;
 
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::{ArmSummary, SeedDifferences};
-use super::{LearningRate, StudyJob, Summary};
+use super::{Candidate, LearningRate, StudyJob, Summary};
 
 /// What stands for a value that is not known.
 const UNKNOWN: &str = "–";
@@ -29,17 +29,25 @@ impl StudyResults {
     }
 
     fn means(&self) -> Vec<Vec<String>> {
-        let heading = ["arm", "learning rate", "seeds"]
+        let others = self.has_other_settings().then(|| "other settings".to_owned());
+        let heading = ["arm", "learning rate"]
             .map(str::to_owned)
             .into_iter()
+            .chain(others)
+            .chain(["seeds".to_owned()])
             .chain(self.metrics.iter().map(Metric::heading));
         let row = |arm: &ArmResults| {
             let rate = arm.learning_rate.map_or(UNKNOWN.to_owned(), shortest);
             let done = arm.runs.iter().filter(|run| run.diverged.is_none()).count();
             let values =
                 self.metrics.iter().map(|metric| cell(arm, metric.kind, |summary| spread(&summary.summary)));
-            [arm.name.clone(), rate, format!("{done} of {}", self.seeds.len())]
+            let others = self
+                .has_other_settings()
+                .then(|| arm.other_settings().map_or(UNKNOWN.to_owned(), |others| others.to_string()));
+            [arm.name.clone(), rate]
                 .into_iter()
+                .chain(others)
+                .chain([format!("{done} of {}", self.seeds.len())])
                 .chain(values)
                 .collect()
         };
@@ -62,6 +70,11 @@ impl StudyResults {
             .collect()
     }
 
+    /// Whether trials chose other settings than a learning rate.
+    pub(super) fn has_other_settings(&self) -> bool {
+        self.arms.iter().any(|arm| arm.other_settings().is_some())
+    }
+
     /// What a reader of the table has to know: what diverged, and what is missing.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
@@ -77,8 +90,8 @@ impl StudyResults {
             for trial in &arm.trials {
                 if let Some(divergence) = &trial.diverged {
                     notes.push(format!(
-                        "The trial {} of {} diverged: {divergence}",
-                        trial.learning_rate, arm.name
+                        "The trial ({}) of {} diverged: {divergence}",
+                        trial.candidate, arm.name
                     ));
                 }
             }
@@ -120,20 +133,25 @@ impl ArmResults {
         self.summaries.iter().any(|summary| summary.difference.is_some())
     }
 
+    /// The settings but for the learning rate that trials chose.
+    pub(super) fn other_settings(&self) -> Option<Candidate> {
+        self.chosen.as_ref().map(Candidate::without_learning_rate).filter(|others| !others.is_empty())
+    }
+
     /// Where the best of several learning rates is the lowest or the highest, the best one may not have been tried.
     fn note_of_extreme_rate(&self) -> Option<String> {
-        let (LearningRate::Trials(candidates), Some(chosen)) = (&self.learning_rate_from, self.learning_rate)
-        else {
-            return None;
-        };
+        let LearningRate::Trials(candidates) = &self.learning_rate_from else { return None };
+        let candidate = self.chosen.as_ref()?;
+        let chosen = candidate.learning_rate()?;
+        let others = candidate.without_learning_rate();
+        let alike = candidates.iter().filter(|candidate| candidate.without_learning_rate() == others);
+        let rates: Vec<f64> = alike.filter_map(Candidate::learning_rate).collect();
         // Of two, one is always chosen.
-        if candidates.len() < 3 {
+        if rates.len() < 3 {
             return None;
         }
-        let place = match (
-            candidates.iter().all(|rate| *rate >= chosen),
-            candidates.iter().all(|rate| *rate <= chosen),
-        ) {
+        let place = match (rates.iter().all(|rate| *rate >= chosen), rates.iter().all(|rate| *rate <= chosen))
+        {
             (true, _) => "lowest",
             (_, true) => "highest",
             _ => return None,
@@ -219,7 +237,8 @@ mod tests {
             name: name.to_owned(),
             method: Method::At,
             learning_rate: Some(0.003 * 1.4),
-            learning_rate_from: LearningRate::Trials(vec![0.003]),
+            learning_rate_from: LearningRate::Trials(vec![Candidate::of_learning_rate(0.003)]),
+            chosen: None,
             trials: Vec::new(),
             runs: (0..if summary.is_some() { 2 } else { 0 }).map(run).collect(),
             summaries: summary.into_iter().collect(),
@@ -229,9 +248,10 @@ mod tests {
     #[test]
     fn the_table_says_what_is_known_and_what_is_missing() {
         let divergence = Divergence { what: "the loss is not finite (inf)".to_owned(), epoch: 2, step: 3 };
+        let rate = Candidate::of_learning_rate;
         let mut waiting = arm("twins-at", None);
         waiting.learning_rate = None;
-        waiting.trials = vec![TrialResult { learning_rate: 10.0, best: None, diverged: Some(divergence) }];
+        waiting.trials = vec![TrialResult { candidate: rate(10.0), best: None, diverged: Some(divergence) }];
         let results = StudyResults {
             name: "Title".to_owned(),
             baseline: "at".to_owned(),
@@ -239,7 +259,8 @@ mod tests {
             metrics: vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images: Some(50) }],
             arms: vec![
                 ArmResults {
-                    learning_rate_from: LearningRate::Trials(vec![0.003, 0.001, 0.0042]),
+                    learning_rate_from: LearningRate::Trials([0.003, 0.001, 0.0042].map(rate).to_vec()),
+                    chosen: Some(rate(0.0042)),
                     learning_rate: Some(0.0042),
                     ..arm("at", Some(summary(0.5, Some(0.012_345), None)))
                 },
@@ -247,7 +268,7 @@ mod tests {
                 waiting,
             ],
             missing: vec![
-                StudyJob::Trial { arm: "twins-at".to_owned(), learning_rate: 0.1 },
+                StudyJob::Trial { arm: "twins-at".to_owned(), candidate: rate(0.1) },
                 StudyJob::Run { arm: "twins-at".to_owned(), seed: 0 },
                 StudyJob::Run { arm: "twins-at".to_owned(), seed: 1 },
             ],
@@ -263,9 +284,57 @@ mod tests {
             arm     clean\n\
             trades  +1.00 ± 0.10 [-0.20, +2.20]\n\
             \n\
-            The trial 10 of twins-at diverged: the loss is not finite (inf) at step 3 of epoch 2\n\
+            The trial (learning rate 10) of twins-at diverged: the loss is not finite (inf) at step 3 of epoch 2\n\
             The chosen learning rate of at is the highest of those tried; one beyond it may be better\n\
             Not finished: 1 trial and 2 runs\n";
         assert_eq!(results.to_table(), expected);
+    }
+
+    #[test]
+    fn other_settings_that_were_chosen_are_shown() {
+        let candidate =
+            |rate: f64, lambda: f64| Candidate::of_learning_rate(rate).with_setting("lambda", lambda);
+        let results = |chosen: Candidate| {
+            let candidates = [
+                candidate(0.1, 1.0),
+                candidate(0.2, 1.0),
+                candidate(0.3, 1.0),
+                candidate(0.05, 0.5),
+                candidate(0.4, 0.5),
+            ];
+            let twins = ArmResults {
+                learning_rate: chosen.learning_rate(),
+                learning_rate_from: LearningRate::Trials(candidates.to_vec()),
+                chosen: Some(chosen),
+                ..arm("twins-at", Some(summary(0.5, None, None)))
+            };
+            StudyResults {
+                name: "Title".to_owned(),
+                baseline: "at".to_owned(),
+                seeds: vec![0, 1],
+                metrics: vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images: None }],
+                arms: vec![arm("at", Some(summary(0.5, None, None))), twins],
+                missing: Vec::new(),
+            }
+        };
+        let table = "Title\n\n\
+            arm       learning rate  other settings  seeds   clean\n\
+            at        0.0042         –               2 of 2  50.00 %\n\
+            twins-at  0.3            lambda 1        2 of 2  50.00 %\n\
+            \n\
+            The chosen learning rate of twins-at is the highest of those tried; one beyond it may be better\n";
+        let highest = results(candidate(0.3, 1.0));
+        assert_eq!(highest.to_table(), table);
+        let html = &highest.tables()[0];
+        assert_eq!(html.columns[1].heading, "other settings");
+        assert!(html.to_string().contains("| twins-at | 0.3 | lambda 1 | 50.00 |"), "{html}");
+        for (chosen, notes) in [
+            (candidate(0.1, 1.0), 1),
+            (candidate(0.2, 1.0), 0),
+            // There are two with this lambda.
+            (candidate(0.4, 0.5), 0),
+        ] {
+            assert_eq!(results(chosen.clone()).notes().len(), notes, "{chosen}");
+        }
     }
 }

@@ -69,6 +69,60 @@ fn mistakes_have_their_errors() {
         (twins.0, in_twins("learning_rates = [0.1, 0.1]").1, vec!["\"twins\"", "0.1 is given twice"]),
         (twins.0, in_twins("learning_rates = []").1, vec!["\"twins\" has no learning rate to try"]),
         (twins.0, in_twins("learning_rates = [0.1, -1.0]").1, vec!["arm \"twins\": learning_rate is -1"]),
+        (
+            twins.0,
+            in_twins("candidates = [{ lambda = 0.5 }]").1,
+            vec!["\"twins\" has 1 trials and arm \"at\" has 2"],
+        ),
+        (
+            twins.0,
+            in_twins("candidates = [{ lambda = 0.5 }, {}]").1,
+            vec!["\"twins\": candidate number 2 gives no settings", "{ lambda = 1.0 }"],
+        ),
+        (
+            twins.0,
+            in_twins("candidates = [{ lambda = 0.5 }, { lambda = 0.5 }]").1,
+            vec!["\"twins\": lambda 0.5 is given twice", "every candidate once"],
+        ),
+        (
+            twins.0,
+            in_twins("candidates = [{ learning_rate = 0.1, lambda = 1.0 }, { learning_rate = 0.1 }]").1,
+            vec!["candidates learning rate 0.1, lambda 1 and learning rate 0.1 are the same trial", "differ"],
+        ),
+        (
+            twins.0,
+            in_twins("candidates = [{ beta = 3.0 }, { lambda = 0.5 }]").1,
+            vec!["arm \"twins\": beta is 3", "no divergence"],
+        ),
+        (
+            twins.0,
+            in_twins("candidates = [{ seed = 3 }, { lambda = 0.5 }]").1,
+            vec!["a candidate of arm \"twins\" gives seed"],
+        ),
+        (
+            twins.0,
+            in_twins("lambda = 0.5\ncandidates = [{ lambda = 0.1 }, { lambda = 0.2 }]").1,
+            vec!["\"twins\" gives lambda, but [trials] chooses it", "candidates of its own"],
+        ),
+        (
+            twins.0,
+            in_twins("candidates = [{ lambda = 0.5 }, { adversary.epsilon = \"2/255\" }]").1,
+            vec![
+                "the candidate adversary.epsilon 2/255 is validated in another way than lambda 0.5",
+                "4/255",
+                "validation.protocol.threat",
+            ],
+        ),
+        (
+            twins.0,
+            in_twins("candidates = [{ lambda = 0.5 }, { lambda = 0.4, evaluation.steps = 7 }]").1,
+            vec!["\"twins\" is measured in another way than arm \"at\"", "PGD-7"],
+        ),
+        (
+            "learning_rates = [0.01, 0.1]",
+            "candidates = [{ seed = 3 }]".to_owned(),
+            vec!["a candidate of [trials] gives seed"],
+        ),
         (twins.0, in_twins("learning_rate = 0.1").1, vec!["\"twins\" gives learning_rate, but [trials]"]),
         (twins.0, in_twins("seed = 5").1, vec!["arm \"twins\" gives seed", "seeds"]),
         ("model.arch", "seed = 5\nmodel.arch".to_owned(), vec!["[experiment] gives seed", "seeds"]),
@@ -119,6 +173,14 @@ fn mistakes_of_several_lines_have_their_errors() {
         (vec![circle], vec!["learning rate of at, which is that of scaled, which is that of at"]),
         (vec![trials, own], vec!["\"twins\" gives learning_rates, but there are no trials"]),
         (vec![both], vec!["\"scaled\" gives both learning_rates and learning_rate_of"]),
+        (
+            vec![trials, ("method = \"twins-at\"", "method = \"twins-at\"\ncandidates = [{ lambda = 0.5 }]")],
+            vec!["\"twins\" gives candidates, but there are no trials"],
+        ),
+        (
+            vec![("learning_rate_of = {", "candidates = [{ beta = 1.0 }]\nlearning_rate_of = {")],
+            vec!["\"scaled\" gives both candidates and learning_rate_of"],
+        ),
         (vec![rate], vec!["\"scaled\" gives both learning_rate and learning_rate_of"]),
         (vec![(arms, "")], vec!["no arms", "[[arms]]"]),
         (vec![("learning_rates = [0.01, 0.1]\n", "")], vec!["\"at\" has no learning rate to try"]),

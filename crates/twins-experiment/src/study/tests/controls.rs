@@ -3,7 +3,7 @@
 use twins_nn::Affine;
 use twins_train::{Method, Tuning};
 
-use super::super::{LearningRate, LearningRateOf, StudyConfig, StudyJob};
+use super::super::{Candidate, LearningRate, LearningRateOf, StudyConfig, StudyJob};
 use crate::experiment::Experiment;
 
 const STUDY: &str = r#"
@@ -71,7 +71,7 @@ fn every_control_resolves() {
     assert_eq!(study.runs().len(), 30);
     let arm = |arm: &str| -> Experiment {
         let job = StudyJob::Run { arm: arm.to_owned(), seed: 2 };
-        study.experiment(&job, Some(0.25)).unwrap().unwrap()
+        study.experiment(&job, Some(&Candidate::of_learning_rate(0.25))).unwrap().unwrap()
     };
     for job in study.runs() {
         let experiment = study.experiment(&job, None).unwrap().unwrap();
@@ -109,7 +109,7 @@ fn trials_are_not_measured_on_test_images() {
         "[trials]\nlearning_rates = [0.1, 0.2]\nseed = 100\nepochs = 4\n\n[[arms]]\nname = \"at\"",
     );
     let study = StudyConfig::from_toml("study.toml", &text).unwrap().check().unwrap();
-    let trial = StudyJob::Trial { arm: "half-batch".to_owned(), learning_rate: 0.2 };
+    let trial = StudyJob::Trial { arm: "half-batch".to_owned(), candidate: Candidate::of_learning_rate(0.2) };
     let experiment = study.experiment(&trial, None).unwrap().unwrap();
     let config = experiment.config();
     assert_eq!(config.evaluation.test, TestMeasurement::Skipped);

@@ -8,7 +8,7 @@ use twins_train::{Accuracy, Best, BestSource};
 
 use super::super::collection::{Choice, Collection};
 use super::super::identity::StudyIdentity;
-use super::super::{Divergence, Study, StudyConfig, StudyJob, StudyResults};
+use super::super::{Candidate, Divergence, Study, StudyConfig, StudyJob, StudyResults};
 use crate::run::{Identity, ImageCounts, ResolvedInputs};
 
 const STUDY: &str = r#"
@@ -37,7 +37,11 @@ fn study() -> (Study, StudyIdentity) {
 }
 
 fn trial(arm: &str, learning_rate: f64) -> StudyJob {
-    StudyJob::Trial { arm: arm.to_owned(), learning_rate }
+    StudyJob::Trial { arm: arm.to_owned(), candidate: Candidate::of_learning_rate(learning_rate) }
+}
+
+fn chosen(learning_rate: f64) -> Choice {
+    Choice::Chosen(Candidate::of_learning_rate(learning_rate))
 }
 
 fn run(arm: &str, seed: u64) -> StudyJob {
@@ -46,8 +50,11 @@ fn run(arm: &str, seed: u64) -> StudyJob {
 
 /// Writes what a finished training leaves: the correct images out of 100, robust then clean.
 fn finish(out: &Path, job: &StudyJob, rate: f64, correct: [usize; 2]) {
-    let (study, _) = study();
-    let experiment = study.experiment(job, Some(rate)).unwrap().unwrap();
+    finish_of(&study().0, out, job, &Candidate::of_learning_rate(rate), correct);
+}
+
+fn finish_of(study: &Study, out: &Path, job: &StudyJob, chosen: &Candidate, correct: [usize; 2]) {
+    let experiment = study.experiment(job, Some(chosen)).unwrap().unwrap();
     let directory = out.join(job.directory());
     let resolved = ResolvedInputs {
         images: ImageCounts { train: 900, validation: None, test: 100 },
@@ -74,6 +81,105 @@ fn finish(out: &Path, job: &StudyJob, rate: f64, correct: [usize; 2]) {
     record.write(&directory).unwrap();
 }
 
+/// A study whose trials try more than learning rates.
+const CANDIDATES: &str = r#"
+seeds = [0, 1]
+[experiment]
+model.arch = "tiny-resnet"
+learning_rate = 0.04
+[trials]
+candidates = [{ learning_rate = 0.1 }, { learning_rate = 0.01 }, { learning_rate = 0.02, weight_decay = 0.01 }]
+seed = 100
+[[arms]]
+name = "at"
+method = "at"
+[[arms]]
+name = "twins"
+method = "twins-at"
+candidates = [{ learning_rate = 0.1, lambda = 1.0 }, { lambda = 0.25 }, { learning_rate = 0.1, lambda = 0.5 }]
+[[arms]]
+name = "scaled"
+method = "at"
+learning_rate_of = { arm = "twins", factor = 2.0 }
+"#;
+
+#[test]
+fn the_best_candidate_is_chosen_with_all_its_settings() {
+    let study = StudyConfig::from_toml("study.toml", CANDIDATES).unwrap().check().unwrap();
+    let identity = StudyIdentity::new(&study).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let candidates: Vec<Candidate> =
+        ["learning_rate = 0.1\nlambda = 1.0", "lambda = 0.25", "learning_rate = 0.1\nlambda = 0.5"]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
+    let trial =
+        |index: usize| StudyJob::Trial { arm: "twins".to_owned(), candidate: candidates[index].clone() };
+    assert_eq!(trial(1).directory(), Path::new("trials/twins/lambda-0.25"));
+    let choice = |arm: &str| Collection::new(&identity, &[out]).unwrap().choice(arm);
+    for (index, correct) in [[50, 80], [49, 90]].into_iter().enumerate() {
+        finish_of(&study, out, &trial(index), &Candidate::new(), correct);
+    }
+    assert_eq!(choice("twins"), Choice::Waiting(vec![trial(2)]));
+    // Robust accuracy, then clean accuracy, then the lower learning rate (0.04 is that of the settings), then the order.
+    for (second, third, best) in [
+        ([49, 90], [51, 10], 2),
+        ([51, 10], [50, 99], 1),
+        ([50, 80], [50, 80], 1),
+        ([50, 79], [50, 80], 0),
+        ([50, 79], [50, 81], 2),
+    ] {
+        finish_of(&study, out, &trial(1), &Candidate::new(), second);
+        finish_of(&study, out, &trial(2), &Candidate::new(), third);
+        assert_eq!(choice("twins"), Choice::Chosen(candidates[best].clone()), "{second:?} {third:?}");
+        let rate = [0.1, 0.04, 0.1][best];
+        assert_eq!(choice("scaled"), chosen(2.0 * rate), "it takes the learning rate alone");
+    }
+
+    let run = run("twins", 1);
+    let settings = study.experiment(&run, Some(&candidates[2])).unwrap().unwrap();
+    let training = &settings.config().training;
+    assert_eq!((training.learning_rate, training.lambda, training.seed), (0.1, 0.5, 1));
+    finish_of(&study, out, &run, &candidates[2], [40, 80]);
+    let results = StudyResults::new(&Collection::new(&identity, &[out]).unwrap());
+    let arm = results.arms.iter().find(|arm| arm.name == "twins").unwrap();
+    assert_eq!(
+        (arm.chosen.as_ref(), arm.learning_rate, arm.runs.len()),
+        (Some(&candidates[2]), Some(0.1), 1)
+    );
+    let json = serde_json::to_value(&results).unwrap();
+    assert_eq!(json["arms"][1]["chosen"], serde_json::json!({ "learning_rate": 0.1, "lambda": 0.5 }));
+    assert_eq!(json["arms"][1]["trials"][1]["candidate"], serde_json::json!({ "lambda": 0.25 }));
+    assert!(
+        results.to_table().contains("twins   0.1            lambda 0.5      1 of 2"),
+        "{}",
+        results.to_table()
+    );
+
+    // A run with the settings of another candidate is not the study's.
+    finish_of(&study, out, &run, &candidates[0], [40, 80]);
+    let message = Collection::new(&identity, &[out]).err().unwrap().to_string();
+    assert!(
+        message.contains("other settings") && message.contains("lambda was 1.0 and is now 0.5"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_file_of_an_older_study_is_refused() {
+    let (_, identity) = study();
+    let folder = tempfile::tempdir().unwrap();
+    identity.write(folder.path()).unwrap();
+    let path = folder.path().join(StudyIdentity::FILE);
+    let mut old: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    old["arms"][0]["learning_rate"] = serde_json::json!({ "trials": [0.1, 0.01] });
+    std::fs::write(&path, old.to_string()).unwrap();
+    let message = StudyIdentity::read(folder.path()).unwrap_err().to_string();
+    for part in ["study.json is damaged, or of another version", "give another --out, or delete this file"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
 fn choose(out: &Path, arm: &str) -> Choice {
     let (_, identity) = study();
     Collection::new(&identity, &[out]).unwrap().choice(arm)
@@ -86,16 +192,16 @@ fn the_best_validation_accuracy_chooses_the_learning_rate() {
     finish(out, &trial("at", 0.1), 0.1, [50, 80]);
     assert_eq!(choose(out, "at"), Choice::Waiting(vec![trial("at", 0.01)]));
     assert_eq!(choose(out, "scaled"), Choice::Waiting(vec![trial("at", 0.01)]), "it takes the rate of at");
-    for (correct, chosen) in
+    for (correct, rate) in
         [([51, 70], 0.01), ([49, 99], 0.1), ([50, 81], 0.01), ([50, 79], 0.1), ([50, 80], 0.01)]
     {
         finish(out, &trial("at", 0.01), 0.01, correct);
-        assert_eq!(choose(out, "at"), Choice::Chosen(chosen), "{correct:?}");
-        assert_eq!(choose(out, "scaled"), Choice::Chosen(2.0 * chosen));
+        assert_eq!(choose(out, "at"), self::chosen(rate), "{correct:?}");
+        assert_eq!(choose(out, "scaled"), self::chosen(2.0 * rate));
     }
     let divergence = Divergence { what: "the loss is not finite (NaN)".to_owned(), epoch: 1, step: 1 };
     divergence.write(&out.join(trial("at", 0.01).directory())).unwrap();
-    assert_eq!(choose(out, "at"), Choice::Chosen(0.1), "a trial that diverged is never chosen");
+    assert_eq!(choose(out, "at"), chosen(0.1), "a trial that diverged is never chosen");
     divergence.write(&out.join(trial("at", 0.1).directory())).unwrap();
     assert_eq!(choose(out, "scaled"), Choice::AllDiverged("at".to_owned()));
     let (_, identity) = study();

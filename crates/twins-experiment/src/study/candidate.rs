@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::table::shortest;
+use crate::error::ExperimentError;
+use crate::settings::{Layer, short};
+
+const LEARNING_RATE: &str = "learning_rate";
+
+/// Settings that a trial tries: those that the candidates of an arm differ in, by their dotted keys.
+///
+/// ```
+/// use twins_experiment::Candidate;
+///
+/// let candidate = Candidate::new().with_setting("lambda", 0.5).with_setting("learning_rate", 0.01);
+/// assert_eq!(candidate.to_string(), "learning rate 0.01, lambda 0.5");
+/// assert_eq!(candidate, "learning_rate = 0.01\nlambda = 0.5".parse()?);
+/// # Ok::<(), twins_experiment::ExperimentError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Candidate {
+    settings: BTreeMap<String, Value>,
+}
+
+impl Candidate {
+    /// No settings: every one is the arm's.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A learning rate; every other setting is the arm's.
+    pub fn of_learning_rate(learning_rate: f64) -> Self {
+        Self::new().with_setting(LEARNING_RATE, learning_rate)
+    }
+
+    /// Sets a setting by its key in a study file, such as `learning_rate`, `adversary.steps` or `model.affine`. A key that is not known is an
+    /// error of [`StudyConfig::check`](super::StudyConfig::check).
+    ///
+    /// # Panics
+    ///
+    /// Where the value has no form in JSON, such as a map whose keys are not strings.
+    #[must_use]
+    pub fn with_setting(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).expect("a setting has a form in JSON");
+        let key = key.into();
+        self.settings.insert(short(&key).to_owned(), value);
+        self
+    }
+
+    /// The settings by their keys.
+    pub fn settings(&self) -> &BTreeMap<String, Value> {
+        &self.settings
+    }
+
+    /// The learning rate, if it gives one.
+    pub fn learning_rate(&self) -> Option<f64> {
+        self.settings.get(LEARNING_RATE)?.as_f64()
+    }
+
+    /// The settings but for the learning rate.
+    pub(super) fn without_learning_rate(&self) -> Self {
+        let mut others = self.clone();
+        others.settings.remove(LEARNING_RATE);
+        others
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.settings.is_empty()
+    }
+
+    /// The settings as a layer each.
+    pub(super) fn layers(&self, source: &str) -> Result<Vec<Layer>, ExperimentError> {
+        self.settings.iter().map(|(key, value)| Layer::setting(source, key, value)).collect()
+    }
+
+    /// The name of a directory: `lr-0.01`, or `lr-0.01,lambda-0.5`. Different candidates have different names.
+    pub(super) fn directory(&self) -> String {
+        let part = |(key, value): (&str, &Value)| {
+            let key = if key == LEARNING_RATE { "lr" } else { key };
+            format!("{key}-{}", in_file_name(&in_words(value)))
+        };
+        self.in_order().map(part).collect::<Vec<_>>().join(",")
+    }
+
+    /// The settings with the learning rate first.
+    fn in_order(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let rate = self.settings.iter().filter(|(key, _)| *key == LEARNING_RATE);
+        let others = self.settings.iter().filter(|(key, _)| *key != LEARNING_RATE);
+        rate.chain(others).map(|(key, value)| (key.as_str(), value))
+    }
+}
+
+impl From<&Layer> for Candidate {
+    fn from(layer: &Layer) -> Self {
+        layer
+            .values()
+            .into_iter()
+            .fold(Self::new(), |candidate, (key, value)| candidate.with_setting(key, value))
+    }
+}
+
+/// Reads settings as a TOML file has them.
+impl std::str::FromStr for Candidate {
+    type Err = ExperimentError;
+
+    fn from_str(text: &str) -> Result<Self, ExperimentError> {
+        Ok(Self::from(&Layer::from_toml("a candidate", text)?))
+    }
+}
+
+/// For instance `learning rate 0.01, lambda 0.5`.
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (key, value)) in self.in_order().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            let key = if key == LEARNING_RATE { "learning rate" } else { key };
+            write!(f, "{separator}{key} {}", shown(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// A value as text: numbers in full, strings without quotation marks.
+fn in_words(value: &Value) -> String {
+    match (value, value.as_f64()) {
+        (_, Some(number)) => number.to_string(),
+        (Value::String(text), None) => text.clone(),
+        _ => value.to_string(),
+    }
+}
+
+/// A value as text, numbers rounded to six significant digits.
+fn shown(value: &Value) -> String {
+    value.as_f64().map_or_else(|| in_words(value), shortest)
+}
+
+/// Text as a part of a file name: bytes other than letters, digits, `.`, `_` and `-` as `%` and two hexadecimal digits.
+fn in_file_name(text: &str) -> String {
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let escaped =
+        |byte: u8| if in_name(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Candidate {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn candidates_have_directories_of_their_own() {
+        for (text, directory, words) in [
+            ("learning_rate = 0.003", "lr-0.003", "learning rate 0.003"),
+            ("learning_rate = 10", "lr-10", "learning rate 10"),
+            ("learning_rate = 1e-5", "lr-0.00001", "learning rate 0.00001"),
+            ("lambda = 0.5\nlearning_rate = 0.1", "lr-0.1,lambda-0.5", "learning rate 0.1, lambda 0.5"),
+            ("training.beta = 6", "beta-6", "beta 6"),
+            ("adversary.epsilon = \"8/255\"", "adversary.epsilon-8%2F255", "adversary.epsilon 8/255"),
+            ("freeze = [\"a,b\"]", "freeze-%5B%22a%2Cb%22%5D", "freeze [\"a,b\"]"),
+        ] {
+            let candidate = read(text);
+            assert_eq!((candidate.directory().as_str(), candidate.to_string().as_str()), (directory, words));
+            let json = serde_json::to_string(&candidate).unwrap();
+            assert_eq!(serde_json::from_str::<Candidate>(&json).unwrap(), candidate);
+        }
+        let json = serde_json::to_string(&read("learning_rate = 0.1\nmodel.affine = \"shared\"")).unwrap();
+        assert_eq!(json, r#"{"learning_rate":0.1,"model.affine":"shared"}"#);
+        assert_eq!(read("learning_rate = 0.1\nbeta = 3.0").without_learning_rate(), read("beta = 3.0"));
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_is_an_error() {
+        let message = "lamda = 0.5".parse::<Candidate>().unwrap_err().to_string();
+        assert!(message.contains("a candidate") && message.contains("\"lambda\"?"), "{message}");
+        let message = Candidate::new().with_setting("lamda", 0.5).layers("x").unwrap_err().to_string();
+        assert!(message.contains("\"lambda\"?"), "{message}");
+    }
+}
