@@ -25,12 +25,12 @@ pub use notice::{Notice, Notify, silent};
 pub use run::{ImageCounts, Outcome, ResolvedInputs, RunDirectory, RunOptions};
 pub use settings::{
     AugmentationName, AutoAttackImages, ComputeConfig, Contradiction, DataConfig, Draft, EvaluationConfig,
-    ExperimentConfig, Given, Head, InitialModel, InputNormalisation, Layer, LogConfig, ReportAttack, Sources,
-    Start, TestMeasurement,
+    ExperimentConfig, Given, Head, InitialModel, InputNormalisation, LastCheckpoint, Layer, LogConfig,
+    ReportAttack, Sources, Start, TestMeasurement,
 };
 pub use study::{
-    ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Divergence, LearningRate, LearningRateOf,
-    LeftOut, LeftOutReason, Metric, PairedDifference, Phase, ReportSources, RunResult, RunScore,
-    SeedDifference, SeedDifferences, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions,
+    ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Checkpoint, Divergence, LearningRate,
+    LearningRateOf, LeftOut, LeftOutReason, Metric, PairedDifference, Phase, ReportSources, RunResult,
+    RunScore, SeedDifference, SeedDifferences, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions,
     StudyOutcome, StudyResults, Summary, TrialResult, TrialsConfig,
 };

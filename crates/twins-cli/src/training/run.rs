@@ -89,6 +89,9 @@ struct Row {
     /// Which checkpoint is the result.
     checkpoint: Option<TestedCheckpoint>,
     test: Evaluation,
+    /// Of the last checkpoint, where `evaluation.last` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<Evaluation>,
     /// How the robust accuracy of the test was measured.
     protocol: EvaluationProtocol,
     seconds: f64,
@@ -160,7 +163,7 @@ impl Results {
             "{:<14} {:>9} {attack:>9} {:>11} {:>9} {:>9}",
             "method", "clean", "best epoch", "seconds", "waiting"
         );
-        for Row { method, best_epoch, test, seconds, waiting_share, .. } in &self.rows {
+        for Row { method, best_epoch, test, last, seconds, waiting_share, .. } in &self.rows {
             println!(
                 "{:<14} {:>7.2} % {:>7.2} % {:>11} {:>9.1} {:>7.1} %",
                 method.name(),
@@ -170,6 +173,15 @@ impl Results {
                 seconds,
                 100.0 * waiting_share
             );
+            if let Some(last) = last {
+                println!(
+                    "{:<14} {:>7.2} % {:>7.2} % {:>11}",
+                    "",
+                    last.clean.percent(),
+                    last.robust.unwrap_or_default().percent(),
+                    "last"
+                );
+            }
         }
         println!();
     }
@@ -184,6 +196,7 @@ impl Row {
             best_epoch: best.map(|best| best.epoch),
             checkpoint: *checkpoint,
             test: outcome.test,
+            last: outcome.last,
             protocol: experiment.test_protocol()?,
             seconds: provenance.seconds,
             waiting_share: total(|epoch| epoch.seconds_waiting) / total(|epoch| epoch.seconds).max(1e-9),

@@ -9,11 +9,11 @@ use twins_attack::{
 use twins_data::ImageDataset;
 use twins_models::Net;
 use twins_report::{Gallery, RobustnessCurve, RunRecord, Score, stratified_samples};
-use twins_train::{Evaluation, EvaluationProtocol, Trained, evaluate_on};
+use twins_train::{BestSource, Evaluation, EvaluationProtocol, Trained, evaluate_on};
 
 use crate::data::DatasetSource;
 use crate::error::ExperimentError;
-use crate::settings::{AutoAttackImages, EvaluationConfig, ReportAttack};
+use crate::settings::{AutoAttackImages, EvaluationConfig, LastCheckpoint, ReportAttack};
 
 /// Images in a batch of a measurement.
 const BATCH_SIZE: usize = 100;
@@ -26,6 +26,13 @@ const CURVE_STEPS: usize = 10;
 /// Images that the gallery chooses from, and shows.
 const GALLERY: [usize; 2] = [24, 8];
 
+/// Accuracies on the test images.
+pub(super) struct TestAccuracies {
+    pub(super) best: Evaluation,
+    /// `None` where the settings skip it.
+    pub(super) last: Option<Evaluation>,
+}
+
 /// A trained network and what it is measured with.
 pub(super) struct Measurement<'a> {
     pub(super) config: &'a EvaluationConfig,
@@ -36,20 +43,46 @@ pub(super) struct Measurement<'a> {
 }
 
 impl Measurement<'_> {
-    /// Clean and robust accuracy on the test images, and AutoAttack where it is asked for.
-    pub(super) fn scores(&self, net: &Net, record: &mut RunRecord) -> Result<Evaluation, ExperimentError> {
+    /// Measures the best checkpoint, and the last one where the settings say so: once where it is the best one.
+    pub(super) fn checkpoints(
+        &self,
+        trained: &Trained<Net>,
+        record: &mut RunRecord,
+    ) -> Result<TestAccuracies, ExperimentError> {
+        let (best, scores) = self.evaluate(&trained.best)?;
+        let attacked = self.autoattack(&trained.best)?;
+        record.scores = [&scores[..], &attacked].concat();
+        let with_autoattack = match self.config.last {
+            LastCheckpoint::Skipped => return Ok(TestAccuracies { best, last: None }),
+            LastCheckpoint::Measured => false,
+            LastCheckpoint::WithAutoattack => true,
+        };
+        let (last, mut scores, attacked) = match is_last(trained) {
+            true => (best, scores, if with_autoattack { attacked } else { Vec::new() }),
+            false => {
+                let (last, scores) = self.evaluate(&trained.last)?;
+                let attacked = if with_autoattack { self.autoattack(&trained.last)? } else { Vec::new() };
+                (last, scores, attacked)
+            }
+        };
+        scores.extend(attacked);
+        record.last_scores = scores;
+        Ok(TestAccuracies { best, last: Some(last) })
+    }
+
+    /// Clean and robust accuracy on the test images.
+    fn evaluate(&self, net: &Net) -> Result<(Evaluation, Vec<Score>), ExperimentError> {
         let evaluation = evaluate_on(net, self.test, Some(self.protocol), BATCH_SIZE, self.devices)?;
-        record.scores = Score::of_evaluation(&evaluation, self.protocol);
+        Ok((evaluation, Score::of_evaluation(&evaluation, self.protocol)))
+    }
+
+    /// AutoAttack where the settings say so; no scores otherwise.
+    fn autoattack(&self, net: &Net) -> Result<Vec<Score>, ExperimentError> {
         let images = match self.config.autoattack {
-            AutoAttackImages::None => return Ok(evaluation),
+            AutoAttackImages::None => return Ok(Vec::new()),
             AutoAttackImages::All => self.test.clone(),
             AutoAttackImages::Some(limit) => limit.apply(self.test.clone())?,
         };
-        record.scores.extend(self.autoattack(net, images)?);
-        Ok(evaluation)
-    }
-
-    fn autoattack(&self, net: &Net, images: Arc<dyn ImageDataset>) -> Result<Vec<Score>, ExperimentError> {
         let config = AutoAttackConfig::new(self.protocol.threat, Version::Standard).with_seed(self.seed);
         let source = DatasetSource::new(images)?;
         let samples = SampleStream::new(&source, &self.devices[0])?.with_batch_size(AUTOATTACK_BATCH_SIZE)?;
@@ -118,12 +151,18 @@ fn radii(threat: ThreatModel) -> Vec<f64> {
 
 /// The models that have a curve, with its label.
 fn curves(trained: &Trained<Net>) -> Vec<(&'static str, &Net)> {
-    let last = trained.history.last().map(|metrics| metrics.epoch);
     match trained.best_epoch {
         None => vec![("last", &trained.best)],
-        Some(best) if Some(best.epoch) == last => vec![("best and last", &trained.best)],
+        Some(_) if is_last(trained) => vec![("best and last", &trained.best)],
         Some(_) => vec![("best", &trained.best), ("last", &trained.last)],
     }
+}
+
+/// Whether the result of a training is its last checkpoint: without a validation, or where the weights after the last epoch, not their average,
+/// are the best ones.
+fn is_last<M>(trained: &Trained<M>) -> bool {
+    let last = trained.history.last().map(|metrics| metrics.epoch);
+    trained.best_epoch.is_none_or(|best| Some(best.epoch) == last && best.source == BestSource::Raw)
 }
 
 impl ReportAttack {
@@ -150,5 +189,110 @@ impl ReportAttack {
                 Box::new(SquareConfig::new(threat).with_queries(1000).with_seed(seed).build()?),
             ),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_data::{BuiltinDataset, Limit, Part, Task};
+    use twins_models::{Architecture, ModelConfig};
+    use twins_report::{Provenance, ScoreKind};
+    use twins_train::{Accuracy, Best, Ended, EpochMetrics, Method, TrainConfig};
+
+    use super::*;
+
+    const EPOCHS: usize = 3;
+
+    fn epoch(epoch: usize) -> EpochMetrics {
+        let accuracy = Accuracy { correct: 1, total: 2 };
+        serde_json::from_value(serde_json::json!({
+            "epoch": epoch, "steps": epoch, "learning_rate": 0.1, "loss": 1.0, "loss_frozen": null, "loss_adaptive": 1.0,
+            "train_adversarial_accuracy": accuracy, "ema_accuracy": null, "gradient_norm": 1.0, "skipped_batches": 0,
+            "images_per_second": 1.0, "seconds": 1.0, "seconds_waiting": 0.0,
+        }))
+        .unwrap()
+    }
+
+    /// Clean, PGD and AutoAttack: what was measured of a checkpoint, AutoAttack's kind last.
+    fn kinds(scores: &[Score]) -> Vec<ScoreKind> {
+        scores.iter().map(|score| score.kind).collect()
+    }
+
+    #[test]
+    fn the_last_checkpoint_is_measured_once_and_only_where_it_is_another() {
+        let device = Device::flex();
+        let test: Arc<dyn ImageDataset> = Arc::new(BuiltinDataset::new(Task::Target, Part::Test, 20, 0));
+        let threat = ThreatModel::new(Norm::Linf, 1.0 / 255.0).unwrap();
+        let protocol = EvaluationProtocol::new(threat, 1);
+        let net = |seed| {
+            let config = ModelConfig::new(Architecture::TinyResNet, test.classes().len()).with_seed(seed);
+            config.init(&device.clone().autodiff()).unwrap()
+        };
+        let devices = [device.clone()];
+        let evaluate = |net: &Net| evaluate_on(net, &test, Some(&protocol), BATCH_SIZE, &devices).unwrap();
+        let best_net = net(0);
+        let best_accuracy = evaluate(&best_net);
+        // Networks that have learnt nothing may be right by chance on as many images.
+        let (last_net, last_accuracy) = (1..)
+            .map(net)
+            .map(|net| (evaluate(&net), net))
+            .find_map(|(accuracy, net)| (accuracy.clean != best_accuracy.clean).then_some((net, accuracy)))
+            .unwrap();
+        let measure = |last: LastCheckpoint, best_epoch: Option<(usize, BestSource)>| {
+            let config = EvaluationConfig {
+                autoattack: AutoAttackImages::Some(Limit::First(1)),
+                last,
+                ..EvaluationConfig::default()
+            };
+            let measurement =
+                Measurement { config: &config, protocol: &protocol, seed: 0, test: &test, devices: &devices };
+            let accuracy = Accuracy { correct: 1, total: 2 };
+            let trained = Trained {
+                last: last_net.clone(),
+                best: best_net.clone(),
+                best_epoch: best_epoch.map(|(epoch, source)| Best {
+                    epoch,
+                    source,
+                    clean: accuracy,
+                    robust: accuracy,
+                }),
+                history: (1..=EPOCHS).map(epoch).collect(),
+                ended: Ended::Completed,
+                fell_back: None,
+                observer_errors: Vec::new(),
+            };
+            let mut record =
+                RunRecord::new("x", &TrainConfig::new(Method::At), Provenance::starting_now(0)).unwrap();
+            let accuracies = measurement.checkpoints(&trained, &mut record).unwrap();
+            assert_eq!(accuracies.best, best_accuracy);
+            assert_eq!(
+                kinds(&record.scores),
+                [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack]
+            );
+            (accuracies.last, record)
+        };
+        let clean_and_pgd = [ScoreKind::Clean, ScoreKind::LastIterate];
+
+        let (last, record) = measure(LastCheckpoint::Skipped, Some((1, BestSource::Raw)));
+        assert_eq!((last, record.last_scores), (None, Vec::new()));
+
+        // The averaged weights of the last epoch are not its checkpoint.
+        for best in [(1, BestSource::Raw), (EPOCHS, BestSource::Ema)] {
+            let (last, record) = measure(LastCheckpoint::Measured, Some(best));
+            assert_eq!(last, Some(last_accuracy), "{best:?}");
+            assert_eq!(record.last_scores, Score::of_evaluation(&last_accuracy, &protocol), "no AutoAttack");
+        }
+        // Were it measured again, it would have the accuracy of the other network.
+        for best in [Some((EPOCHS, BestSource::Raw)), None] {
+            let (last, record) = measure(LastCheckpoint::Measured, best);
+            assert_eq!(last, Some(best_accuracy), "{best:?}");
+            assert_eq!(kinds(&record.last_scores), clean_and_pgd);
+            assert_eq!(record.last_scores, record.scores[..2]);
+        }
+        let (_, record) = measure(LastCheckpoint::WithAutoattack, Some((EPOCHS, BestSource::Raw)));
+        assert_eq!(record.last_scores, record.scores, "the seconds too");
+        let (last, record) = measure(LastCheckpoint::WithAutoattack, Some((1, BestSource::Raw)));
+        assert_eq!(last, Some(last_accuracy));
+        assert_eq!(record.last_scores[2].kind, ScoreKind::AutoAttack);
     }
 }

@@ -14,6 +14,9 @@ pub struct Outcome {
     pub model: Net,
     /// Its accuracy on the test images; the default, of no images, where the training was interrupted before.
     pub test: Evaluation,
+    /// The accuracy of the last checkpoint on the test images; `None` where the settings skip it ([`EvaluationConfig`](crate::EvaluationConfig)), or
+    /// where the training was interrupted before.
+    pub last: Option<Evaluation>,
     /// The settings that it ran with: those of the experiment, with the schedule of a run that was resumed.
     pub settings: ExperimentConfig,
     /// What data and weights it is of.

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use twins_models::{ModelCard, Net, SavedCheckpoint, load_model, save_model};
-use twins_report::{Provenance, Report, RunRecord, ScoreKind, TestedCheckpoint};
+use twins_report::{Provenance, Report, RunRecord, Score, ScoreKind, TestedCheckpoint};
 use twins_train::{
     Accuracy, Ended, EpochMetrics, Evaluation, ExistingRun, ObserverKind, TrainConfig, Trained, Trainer,
 };
@@ -10,7 +10,7 @@ use twins_train::{
 use super::directory::RunDirectory;
 use super::held_out::{describe_held_out, warn_of_ungrouped_test};
 use super::identity::Identity;
-use super::measure::Measurement;
+use super::measure::{Measurement, TestAccuracies};
 use super::memory::check_memory;
 use super::{Outcome, RunOptions};
 use crate::data::Parts;
@@ -18,7 +18,7 @@ use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 use crate::model::InitialNet;
 use crate::notice::{Notice, Notify};
-use crate::settings::{ExperimentConfig, TestMeasurement};
+use crate::settings::{ExperimentConfig, LastCheckpoint, TestMeasurement};
 
 /// The evaluation of a training that was not tested.
 const UNTESTED: Evaluation = Evaluation { clean: Accuracy { correct: 0, total: 0 }, robust: None };
@@ -111,7 +111,7 @@ impl Run<'_> {
         if let Some(problem) = &trained.fell_back {
             self.progress(format!("  resumed from the checkpoint before the last one: {problem}"));
         }
-        let mut test = UNTESTED;
+        let mut test = TestAccuracies { best: UNTESTED, last: None };
         if trained.ended != Ended::Interrupted {
             test = self.measure(&trained, &parts, &devices, &mut record)?;
         }
@@ -121,7 +121,8 @@ impl Run<'_> {
         Ok(Outcome {
             record,
             model: trained.best,
-            test,
+            test: test.best,
+            last: test.last,
             inputs: identity.resolved,
             settings: identity.settings,
         })
@@ -140,12 +141,14 @@ impl Run<'_> {
             return Ok(None);
         }
         let Ok(record) = RunRecord::read(self.directory.path()) else { return Ok(None) };
-        let score = |kind| record.scores.iter().find(|score| score.kind == kind).map(|score| score.accuracy);
         if !record.status.is_finished() {
             return Ok(None);
         }
-        let test = match (score(ScoreKind::Clean), self.experiment.config().evaluation.test) {
-            (Some(clean), _) => Evaluation { clean, robust: score(ScoreKind::LastIterate) },
+        let config = &self.experiment.config().evaluation;
+        let last = evaluation_of(&record.last_scores);
+        let test = match (evaluation_of(&record.scores), config.test) {
+            (Some(_), _) if config.last != LastCheckpoint::Skipped && last.is_none() => return Ok(None),
+            (Some(test), _) => test,
             (None, TestMeasurement::Skipped) => UNTESTED,
             (None, TestMeasurement::Measured) => return Ok(None),
         };
@@ -156,6 +159,7 @@ impl Run<'_> {
             record,
             model,
             test,
+            last,
             inputs: identity.resolved.clone(),
             settings: identity.settings.clone(),
         }))
@@ -254,7 +258,7 @@ impl Run<'_> {
         parts: &Parts,
         devices: &[burn::tensor::Device],
         record: &mut RunRecord,
-    ) -> Result<Evaluation, ExperimentError> {
+    ) -> Result<TestAccuracies, ExperimentError> {
         let settings = self.experiment.config();
         let protocol = self.experiment.test_protocol()?;
         let measurement = Measurement {
@@ -273,11 +277,11 @@ impl Run<'_> {
             .with_checkpoint(Some(saved));
         save_model(self.directory.model(), &trained.best, &card)?;
         if settings.evaluation.test == TestMeasurement::Skipped {
-            return Ok(UNTESTED);
+            return Ok(TestAccuracies { best: UNTESTED, last: None });
         }
         record.checkpoint = Some(tested);
         let begin = Instant::now();
-        let test = measurement.scores(&trained.best, record)?;
+        let test = measurement.checkpoints(trained, record)?;
         measurement.examine(trained, record)?;
         self.progress(format!("  measured on the test images in {:.1} s", begin.elapsed().as_secs_f64()));
         Ok(test)
@@ -287,6 +291,12 @@ impl Run<'_> {
         let notify: &Notify = &self.options.notify;
         notify(Notice::Progress(text));
     }
+}
+
+/// Clean accuracy and that on PGD's last iterates among scores; `None` without the first.
+fn evaluation_of(scores: &[Score]) -> Option<Evaluation> {
+    let accuracy = |kind| scores.iter().find(|score| score.kind == kind).map(|score| score.accuracy);
+    Some(Evaluation { clean: accuracy(ScoreKind::Clean)?, robust: accuracy(ScoreKind::LastIterate) })
 }
 
 /// Writes the report of this run, or of the runs that it is one of as far as they have begun.

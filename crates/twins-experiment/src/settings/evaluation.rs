@@ -14,6 +14,7 @@ use crate::error::ExperimentError;
 /// | `test` | `measured` | whether the result is measured on the test images ([`TestMeasurement`]) | |
 /// | `steps` | 20 | steps of PGD, from the clean image in steps of epsilon / 4 | ≥ 1 |
 /// | `autoattack` | `none` | test images that standard AutoAttack is run on ([`AutoAttackImages`]) | |
+/// | `last` | `skipped` | whether the last checkpoint is measured too ([`LastCheckpoint`]) | |
 /// | `report_images` | 200 | test images behind the report's robustness curve and its attacks; 0 leaves both out | |
 /// | `report_attacks` | `["fgsm", "apgd-ce"]` | attacks of the report ([`ReportAttack`]) | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub struct EvaluationConfig {
     pub steps: usize,
     /// Test images that AutoAttack is run on.
     pub autoattack: AutoAttackImages,
+    /// Whether the last checkpoint is measured too.
+    pub last: LastCheckpoint,
     /// Test images behind the report's robustness curve and its attacks.
     pub report_images: usize,
     /// Attacks of the report.
@@ -37,6 +40,7 @@ impl Default for EvaluationConfig {
             test: TestMeasurement::Measured,
             steps: 20,
             autoattack: AutoAttackImages::None,
+            last: LastCheckpoint::Skipped,
             report_images: 200,
             report_attacks: vec![ReportAttack::Fgsm, ReportAttack::ApgdCe],
         }
@@ -62,6 +66,31 @@ pub enum TestMeasurement {
     Measured,
     /// It is not: the training serves a choice of settings, which is made on validation images.
     Skipped,
+}
+
+/// Whether the last checkpoint is measured on the test images beside the best one, so that robust overfitting shows. A last checkpoint that is
+/// the best one is not measured twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LastCheckpoint {
+    /// It is not.
+    #[default]
+    Skipped,
+    /// Clean and by PGD.
+    Measured,
+    /// Clean, by PGD, and by AutoAttack on the images that the best one is measured on.
+    WithAutoattack,
+}
+
+impl LastCheckpoint {
+    /// The name in a file of settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Skipped => "skipped",
+            Self::Measured => "measured",
+            Self::WithAutoattack => "with-autoattack",
+        }
+    }
 }
 
 /// The test images that AutoAttack is run on: `none`, `all`, or some of them as a [`Limit`] says.

@@ -20,7 +20,7 @@ pub(crate) use contradictions::contradiction;
 pub use contradictions::{Contradiction, Given};
 pub use data::{AugmentationName, DataConfig};
 pub use draft::{Draft, Start};
-pub use evaluation::{AutoAttackImages, EvaluationConfig, ReportAttack, TestMeasurement};
+pub use evaluation::{AutoAttackImages, EvaluationConfig, LastCheckpoint, ReportAttack, TestMeasurement};
 pub use layer::Layer;
 pub(crate) use layer::{in_tables, short};
 pub use log::LogConfig;

@@ -353,5 +353,6 @@ fn measurement(experiment: &Experiment) -> Result<Vec<Value>, ExperimentError> {
         ("training.validation.groups", config.training.validation.groups.to_string()),
         ("the attack of the test", experiment.test_protocol()?.to_string()),
         ("evaluation.autoattack", config.evaluation.autoattack.to_string()),
+        ("evaluation.last", config.evaluation.last.name().to_owned()),
     ])
 }

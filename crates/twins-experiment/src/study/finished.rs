@@ -74,7 +74,12 @@ impl Finished {
                 let scores = |record: &RunRecord| -> Vec<String> {
                     let scores =
                         record.scores.iter().map(|score| format!("{}: {}", score.label, score.accuracy));
+                    let last = record
+                        .last_scores
+                        .iter()
+                        .map(|score| format!("last checkpoint, {}: {}", score.label, score.accuracy));
                     scores
+                        .chain(last)
                         .chain([format!(
                             "best epoch: {:?}",
                             record.best.map(|best| (best.epoch, best.clean, best.robust))

@@ -41,4 +41,4 @@ pub use outcome::{LeftOut, LeftOutReason, StudyOutcome};
 pub use results::{ArmResults, BestEpoch, Metric, RunResult, RunScore, StudyResults, TrialResult};
 pub use shard::{Phase, Shard};
 pub use statistics::{PairedDifference, Summary};
-pub use summary::{ArmSummary, SeedDifference, SeedDifferences};
+pub use summary::{ArmSummary, Checkpoint, SeedDifference, SeedDifferences};

@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use twins_report::{Report, ScoreKind, StudyCell, StudyColumn, StudyTable};
 
-use super::results::{ArmResults, StudyResults};
-use super::summary::ArmSummary;
-use super::table::shortest;
+use super::results::{ArmResults, Metric, StudyResults};
+use super::summary::{ArmSummary, Checkpoint};
+use super::table::{OF_LAST, columns, shortest};
 use crate::error::ExperimentError;
 
 /// Writes the report of runs and, where there is one, of the study that they are of.
@@ -21,11 +21,34 @@ pub(super) fn write(
 }
 
 impl StudyResults {
-    /// The tables of the report: means over the seeds, and paired differences to the baseline.
+    /// The tables of the report: means over the seeds, and paired differences to the baseline; the same of the last checkpoints where they
+    /// were measured.
     pub fn tables(&self) -> Vec<StudyTable> {
         let mut tables = vec![self.table_of_means()];
-        tables.extend(self.table_of_differences());
+        let caption = format!("Differences to {} in percentage points", self.baseline);
+        tables.extend(self.table_of_differences(&caption, &self.metrics, &[Checkpoint::Best]));
+        if !self.last_metrics.is_empty() {
+            tables.push(self.table_of_last());
+            let caption = format!("Last checkpoint: differences to {} in percentage points", self.baseline);
+            tables.extend(self.table_of_differences(&caption, &self.last_metrics, &OF_LAST));
+        }
         tables
+    }
+
+    fn table_of_last(&self) -> StudyTable {
+        let heading = |(metric, checkpoint): (&Metric, Checkpoint)| {
+            let unit = if checkpoint == Checkpoint::Gap { "points" } else { "%" };
+            StudyColumn::new(format!("{} ({unit})", checkpoint.heading(&metric.heading())), 2)
+        };
+        let caption = "Last checkpoint: accuracy on the test images, and what the best checkpoint has more, mean and sample standard deviation \
+                       over the seeds";
+        let mut table = StudyTable::new(caption, columns(&self.last_metrics, &OF_LAST).map(heading));
+        for arm in &self.arms {
+            let cells = columns(&self.last_metrics, &OF_LAST)
+                .map(|(metric, checkpoint)| arm.cell(metric.kind, checkpoint, ArmSummary::mean_cell));
+            table.push(arm.name.as_str(), cells.collect());
+        }
+        table.with_note("The gap between best and last is taken for each run. Of robust accuracy it is the robust overfitting.")
     }
 
     fn table_of_means(&self) -> StudyTable {
@@ -41,23 +64,30 @@ impl StudyResults {
             let rate = text(arm.learning_rate.map(shortest));
             let others = arm.other_settings().map(|others| others.to_string());
             let others = self.has_other_settings().then(|| text(others));
-            let means = self.metrics.iter().map(|metric| arm.cell(metric.kind, ArmSummary::mean_cell));
+            let means = self
+                .metrics
+                .iter()
+                .map(|metric| arm.cell(metric.kind, Checkpoint::Best, ArmSummary::mean_cell));
             table.push(arm.name.as_str(), std::iter::once(rate).chain(others).chain(means).collect());
         }
         self.notes().into_iter().fold(table, StudyTable::with_note)
     }
 
     /// `None` where nothing has been compared yet.
-    fn table_of_differences(&self) -> Option<StudyTable> {
-        let columns =
-            self.metrics.iter().map(|metric| StudyColumn::new(format!("{} (points)", metric.label), 2));
-        let caption = format!(
-            "Differences to {} in percentage points: mean over the seeds that both have",
-            self.baseline
-        );
-        let mut table = StudyTable::new(caption, columns);
+    fn table_of_differences(
+        &self,
+        caption: &str,
+        metrics: &[Metric],
+        checkpoints: &[Checkpoint],
+    ) -> Option<StudyTable> {
+        let heading = |(metric, checkpoint): (&Metric, Checkpoint)| {
+            StudyColumn::new(format!("{} (points)", checkpoint.heading(&metric.label)), 2)
+        };
+        let caption = format!("{caption}: mean over the seeds that both have");
+        let mut table = StudyTable::new(caption, columns(metrics, checkpoints).map(heading));
         for arm in self.arms.iter().filter(|arm| arm.is_compared()) {
-            let cells = self.metrics.iter().map(|metric| arm.cell(metric.kind, ArmSummary::difference_cell));
+            let cells = columns(metrics, checkpoints)
+                .map(|(metric, checkpoint)| arm.cell(metric.kind, checkpoint, ArmSummary::difference_cell));
             table.push(format!("{} − {}", arm.name, self.baseline), cells.collect());
         }
         let note = "Intervals cover 95 %: Student's t distribution over the differences of runs with the same seed. They say how far the mean \
@@ -67,8 +97,13 @@ impl StudyResults {
 }
 
 impl ArmResults {
-    fn cell(&self, metric: ScoreKind, cell: impl Fn(&ArmSummary) -> StudyCell) -> StudyCell {
-        self.summary(metric).map_or(StudyCell::Missing, cell)
+    fn cell(
+        &self,
+        metric: ScoreKind,
+        checkpoint: Checkpoint,
+        cell: impl Fn(&ArmSummary) -> StudyCell,
+    ) -> StudyCell {
+        self.summary(metric, checkpoint).map_or(StudyCell::Missing, cell)
     }
 }
 

@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
-use twins_report::{RunRecord, ScoreKind};
+use twins_report::{RunRecord, Score, ScoreKind};
 use twins_train::{Accuracy, Best, Method};
 
 use super::arm::LearningRate;
 use super::collection::{Choice, Collection};
 use super::finished::{Finished, FinishedResult};
 use super::identity::ArmIdentity;
-use super::{ArmSummary, Candidate, Divergence, StudyJob};
+use super::{ArmSummary, Candidate, Checkpoint, Divergence, StudyJob};
 
 /// The metrics of a study's table, in its order.
 const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack];
@@ -25,6 +25,9 @@ pub struct StudyResults {
     pub seeds: Vec<u64>,
     /// What was measured on the test images, in the order of the columns; empty before the first run has finished.
     pub metrics: Vec<Metric>,
+    /// What was measured of the last checkpoints; empty where they were not measured (`evaluation.last`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_metrics: Vec<Metric>,
     /// The arms, in the order of the rows.
     pub arms: Vec<ArmResults>,
     /// The trials and runs that have not finished.
@@ -97,6 +100,9 @@ pub struct RunResult {
     pub best: Option<BestEpoch>,
     /// Accuracies on the test images.
     pub scores: Vec<RunScore>,
+    /// Those of the last checkpoint, where it was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_scores: Vec<RunScore>,
     /// Where and how it diverged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diverged: Option<Divergence>,
@@ -120,14 +126,18 @@ impl StudyResults {
         let baseline = arms.iter().find(|arm| arm.name == identity.baseline).map(|arm| arm.runs.clone());
         for arm in &mut arms {
             let baseline = baseline.as_deref().filter(|_| arm.name != identity.baseline).unwrap_or_default();
-            arm.summaries =
-                METRICS.iter().filter_map(|&metric| ArmSummary::new(metric, &arm.runs, baseline)).collect();
+            arm.summaries = [Checkpoint::Best, Checkpoint::Last, Checkpoint::Gap]
+                .into_iter()
+                .flat_map(|checkpoint| METRICS.map(|metric| (metric, checkpoint)))
+                .filter_map(|(metric, checkpoint)| ArmSummary::new(metric, checkpoint, &arm.runs, baseline))
+                .collect();
         }
         Self {
             name: identity.name.clone(),
             baseline: identity.baseline.clone(),
             seeds: identity.seeds.clone(),
-            metrics: METRICS.iter().filter_map(|&kind| Metric::new(kind, collection)).collect(),
+            metrics: Metric::all(collection, |record| &record.scores),
+            last_metrics: Metric::all(collection, |record| &record.last_scores),
             arms,
             missing: collection.missing(),
         }
@@ -140,14 +150,23 @@ impl StudyResults {
 }
 
 impl Metric {
+    /// Those that were measured in the runs of a study.
+    fn all(collection: &Collection, scores: impl Fn(&RunRecord) -> &[Score] + Copy) -> Vec<Self> {
+        METRICS.iter().filter_map(|&kind| Self::new(kind, collection, scores)).collect()
+    }
+
     /// As it was measured in the runs of a study; `None` where it was not.
-    fn new(kind: ScoreKind, collection: &Collection) -> Option<Self> {
+    fn new(
+        kind: ScoreKind,
+        collection: &Collection,
+        scores: impl Fn(&RunRecord) -> &[Score] + Copy,
+    ) -> Option<Self> {
         let runs = collection.identity.arms.iter().flat_map(|arm| collection.runs_of(&arm.name));
-        let scores = runs.filter_map(|(_, found)| match &found?.result {
-            FinishedResult::Record(record) => record.scores.iter().find(|score| score.kind == kind),
+        let found = runs.filter_map(|(_, found)| match &found?.result {
+            FinishedResult::Record(record) => scores(record).iter().find(|score| score.kind == kind),
             FinishedResult::Diverged(_) => None,
         });
-        let scores: Vec<_> = scores.collect();
+        let scores: Vec<_> = found.collect();
         let first = scores.first()?;
         let images = first.accuracy.total;
         let same = scores.iter().all(|score| score.accuracy.total == images);
@@ -176,8 +195,8 @@ impl ArmResults {
     }
 
     /// The summary of a metric.
-    pub fn summary(&self, metric: ScoreKind) -> Option<&ArmSummary> {
-        self.summaries.iter().find(|summary| summary.metric == metric)
+    pub fn summary(&self, metric: ScoreKind, checkpoint: Checkpoint) -> Option<&ArmSummary> {
+        self.summaries.iter().find(|summary| (summary.metric, summary.checkpoint) == (metric, checkpoint))
     }
 }
 
@@ -193,22 +212,37 @@ impl RunResult {
     fn new(job: &StudyJob, found: &Finished) -> Option<Self> {
         let StudyJob::Run { seed, .. } = job else { return None };
         let (best, diverged) = found.ending();
-        let scores = match &found.result {
-            FinishedResult::Record(record) => scores(record),
-            FinishedResult::Diverged(_) => Vec::new(),
+        let (scores, last_scores) = match &found.result {
+            FinishedResult::Record(record) => (of_metrics(&record.scores), of_metrics(&record.last_scores)),
+            FinishedResult::Diverged(_) => (Vec::new(), Vec::new()),
         };
-        Some(Self { seed: *seed, best, scores, diverged })
+        Some(Self { seed: *seed, best, scores, last_scores, diverged })
     }
 
     /// The accuracy by a metric.
     pub fn score(&self, metric: ScoreKind) -> Option<Accuracy> {
-        self.scores.iter().find(|score| score.metric == metric).map(|score| score.accuracy)
+        find(&self.scores, metric)
+    }
+
+    /// The accuracy of a checkpoint as a fraction, or the difference of two.
+    pub fn value(&self, metric: ScoreKind, checkpoint: Checkpoint) -> Option<f64> {
+        let best = || Some(self.score(metric)?.fraction());
+        let last = || Some(find(&self.last_scores, metric)?.fraction());
+        match checkpoint {
+            Checkpoint::Best => best(),
+            Checkpoint::Last => last(),
+            Checkpoint::Gap => Some(best()? - last()?),
+        }
     }
 }
 
-fn scores(record: &RunRecord) -> Vec<RunScore> {
+fn find(scores: &[RunScore], metric: ScoreKind) -> Option<Accuracy> {
+    scores.iter().find(|score| score.metric == metric).map(|score| score.accuracy)
+}
+
+fn of_metrics(scores: &[Score]) -> Vec<RunScore> {
     let of_metric = |&metric: &ScoreKind| {
-        let score = record.scores.iter().find(|score| score.kind == metric)?;
+        let score = scores.iter().find(|score| score.kind == metric)?;
         Some(RunScore { metric, accuracy: score.accuracy })
     };
     METRICS.iter().filter_map(of_metric).collect()
@@ -237,8 +271,10 @@ mod tests {
     #[test]
     fn results_are_read_back() {
         let candidate = Candidate::of_learning_rate(0.1 + 0.2).with_setting("lambda", 0.5);
-        let summaries =
-            vec![ArmSummary::new(ScoreKind::Clean, &[run(0, 1), run(1, 3)], &[run(1, 5)]).unwrap()];
+        let summaries = vec![
+            ArmSummary::new(ScoreKind::Clean, Checkpoint::Best, &[run(0, 1), run(1, 3)], &[run(1, 5)])
+                .unwrap(),
+        ];
         let arm = ArmResults {
             name: "twins-at".to_owned(),
             method: Method::TwinsAt,
@@ -254,6 +290,7 @@ mod tests {
             baseline: "at".to_owned(),
             seeds: vec![0, 1],
             metrics: vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images: Some(100) }],
+            last_metrics: Vec::new(),
             arms: vec![arm],
             missing: vec![StudyJob::Run { arm: "at".to_owned(), seed: 0 }],
         };

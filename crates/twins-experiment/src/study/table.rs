@@ -2,7 +2,7 @@ use twins_report::ScoreKind;
 
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::{ArmSummary, SeedDifferences};
-use super::{Candidate, LearningRate, StudyJob, Summary};
+use super::{Candidate, Checkpoint, LearningRate, StudyJob, Summary};
 
 /// What stands for a value that is not known.
 const UNKNOWN: &str = "–";
@@ -12,7 +12,7 @@ impl StudyResults {
     /// baseline in percentage points, each with its 95 % interval.
     pub fn to_table(&self) -> String {
         let mut text = format!("{}\n\n{}", self.name, grid(&self.means()));
-        let differences = self.differences();
+        let differences = self.differences(&self.metrics, &[Checkpoint::Best]);
         if differences.len() > 1 {
             text += &format!(
                 "\nDifferences to {} in percentage points: mean ± standard deviation over the seeds that both have, [95 % interval of \
@@ -20,6 +20,16 @@ impl StudyResults {
                 self.baseline,
                 grid(&differences)
             );
+        }
+        if !self.last_metrics.is_empty() {
+            text += &format!(
+                "\nLast checkpoint, and what the best has more than the last in percentage points\n\n{}",
+                grid(&self.means_of_last())
+            );
+            let differences = self.differences(&self.last_metrics, &OF_LAST);
+            if differences.len() > 1 {
+                text += &format!("\nDifferences of these to {}\n\n{}", self.baseline, grid(&differences));
+            }
         }
         let notes = self.notes();
         if !notes.is_empty() {
@@ -39,8 +49,10 @@ impl StudyResults {
         let row = |arm: &ArmResults| {
             let rate = arm.learning_rate.map_or(UNKNOWN.to_owned(), shortest);
             let done = arm.runs.iter().filter(|run| run.diverged.is_none()).count();
-            let values =
-                self.metrics.iter().map(|metric| cell(arm, metric.kind, |summary| spread(&summary.summary)));
+            let values = self
+                .metrics
+                .iter()
+                .map(|metric| cell(arm, metric.kind, Checkpoint::Best, |summary| spread(&summary.summary)));
             let others = self
                 .has_other_settings()
                 .then(|| arm.other_settings().map_or(UNKNOWN.to_owned(), |others| others.to_string()));
@@ -54,12 +66,30 @@ impl StudyResults {
         std::iter::once(heading.collect()).chain(self.arms.iter().map(row)).collect()
     }
 
-    fn differences(&self) -> Vec<Vec<String>> {
-        let heading =
-            std::iter::once("arm".to_owned()).chain(self.metrics.iter().map(|metric| metric.label.clone()));
+    /// Accuracies of the last checkpoint, and gaps.
+    fn means_of_last(&self) -> Vec<Vec<String>> {
+        let columns = || columns(&self.last_metrics, &OF_LAST);
+        let heading = std::iter::once("arm".to_owned())
+            .chain(columns().map(|(metric, checkpoint)| checkpoint.heading(&metric.heading())));
         let row = |arm: &ArmResults| -> Vec<String> {
-            let values = self.metrics.iter().map(|metric| {
-                cell(arm, metric.kind, |summary| {
+            let values = columns().map(|(metric, checkpoint)| {
+                cell(arm, metric.kind, checkpoint, |summary| match checkpoint {
+                    Checkpoint::Gap => points(&summary.summary),
+                    Checkpoint::Best | Checkpoint::Last => spread(&summary.summary),
+                })
+            });
+            std::iter::once(arm.name.clone()).chain(values).collect()
+        };
+        std::iter::once(heading.collect()).chain(self.arms.iter().map(row)).collect()
+    }
+
+    fn differences(&self, metrics: &[Metric], checkpoints: &[Checkpoint]) -> Vec<Vec<String>> {
+        let columns = || columns(metrics, checkpoints);
+        let heading = std::iter::once("arm".to_owned())
+            .chain(columns().map(|(metric, checkpoint)| checkpoint.heading(&metric.label)));
+        let row = |arm: &ArmResults| -> Vec<String> {
+            let values = columns().map(|(metric, checkpoint)| {
+                cell(arm, metric.kind, checkpoint, |summary| {
                     summary.difference.as_ref().map_or(UNKNOWN.to_owned(), SeedDifferences::in_words)
                 })
             });
@@ -117,6 +147,28 @@ impl StudyResults {
     }
 }
 
+/// What is shown of the last checkpoints.
+pub(super) const OF_LAST: [Checkpoint; 2] = [Checkpoint::Last, Checkpoint::Gap];
+
+/// The columns of a table: every metric of each checkpoint.
+pub(super) fn columns<'a>(
+    metrics: &'a [Metric],
+    checkpoints: &'a [Checkpoint],
+) -> impl Iterator<Item = (&'a Metric, Checkpoint)> {
+    checkpoints.iter().flat_map(move |&checkpoint| metrics.iter().map(move |metric| (metric, checkpoint)))
+}
+
+impl Checkpoint {
+    /// The heading of a column.
+    pub(super) fn heading(self, metric: &str) -> String {
+        match self {
+            Self::Best => metric.to_owned(),
+            Self::Last => format!("last: {metric}"),
+            Self::Gap => format!("best − last: {metric}"),
+        }
+    }
+}
+
 impl Metric {
     /// The label, with the number of images.
     pub(super) fn heading(&self) -> String {
@@ -166,10 +218,7 @@ impl ArmResults {
 impl SeedDifferences {
     /// For instance `+0.80 ± 0.36 [-0.10, +1.70]`.
     fn in_words(&self) -> String {
-        let mut text = format!("{:+.2}", 100.0 * self.paired.summary.mean);
-        if let Some(deviation) = self.paired.summary.standard_deviation {
-            text += &format!(" ± {:.2}", 100.0 * deviation);
-        }
+        let mut text = points(&self.paired.summary);
         if let Some([low, high]) = self.paired.interval {
             text += &format!(" [{:+.2}, {:+.2}]", 100.0 * low, 100.0 * high);
         }
@@ -177,8 +226,19 @@ impl SeedDifferences {
     }
 }
 
-fn cell(arm: &ArmResults, metric: ScoreKind, text: impl Fn(&ArmSummary) -> String) -> String {
-    arm.summary(metric).map_or(UNKNOWN.to_owned(), text)
+fn cell(
+    arm: &ArmResults,
+    metric: ScoreKind,
+    checkpoint: Checkpoint,
+    text: impl Fn(&ArmSummary) -> String,
+) -> String {
+    arm.summary(metric, checkpoint).map_or(UNKNOWN.to_owned(), text)
+}
+
+/// A difference in percentage points, for instance `+0.80 ± 0.36`.
+fn points(summary: &Summary) -> String {
+    let deviation = summary.standard_deviation.map(|deviation| format!(" ± {:.2}", 100.0 * deviation));
+    format!("{:+.2}{}", 100.0 * summary.mean, deviation.unwrap_or_default())
 }
 
 fn spread(summary: &Summary) -> String {
@@ -227,12 +287,19 @@ mod tests {
             },
         });
         let summary = Summary { count: 2, mean, standard_deviation: deviation };
-        ArmSummary { metric: ScoreKind::Clean, summary, difference }
+        ArmSummary { metric: ScoreKind::Clean, checkpoint: Checkpoint::Best, summary, difference }
     }
 
     fn arm(name: &str, summary: Option<ArmSummary>) -> ArmResults {
         let score = RunScore { metric: ScoreKind::Clean, accuracy: Accuracy { correct: 1, total: 2 } };
-        let run = |seed| RunResult { seed, best: None, scores: vec![score.clone()], diverged: None };
+        let scores = vec![score];
+        let run = |seed| RunResult {
+            seed,
+            best: None,
+            scores: scores.clone(),
+            last_scores: Vec::new(),
+            diverged: None,
+        };
         ArmResults {
             name: name.to_owned(),
             method: Method::At,
@@ -257,6 +324,7 @@ mod tests {
             baseline: "at".to_owned(),
             seeds: vec![0, 1],
             metrics: vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images: Some(50) }],
+            last_metrics: Vec::new(),
             arms: vec![
                 ArmResults {
                     learning_rate_from: LearningRate::Trials([0.003, 0.001, 0.0042].map(rate).to_vec()),
@@ -313,6 +381,7 @@ mod tests {
                 baseline: "at".to_owned(),
                 seeds: vec![0, 1],
                 metrics: vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images: None }],
+                last_metrics: Vec::new(),
                 arms: vec![arm("at", Some(summary(0.5, None, None))), twins],
                 missing: Vec::new(),
             }
@@ -336,5 +405,54 @@ mod tests {
         ] {
             assert_eq!(results(chosen.clone()).notes().len(), notes, "{chosen}");
         }
+    }
+
+    #[test]
+    fn last_checkpoints_have_a_table_of_their_own() {
+        let of = |checkpoint, mean, deviation, difference| ArmSummary {
+            checkpoint,
+            ..summary(mean, deviation, difference)
+        };
+        let arm = |name: &str, gap: f64, differences: Option<[[f64; 3]; 2]>| ArmResults {
+            summaries: vec![
+                of(Checkpoint::Best, 0.5, Some(0.01), None),
+                of(Checkpoint::Last, 0.5 - gap, Some(0.02), differences.map(|[last, _]| last)),
+                of(Checkpoint::Gap, gap, Some(0.015), differences.map(|[_, gap]| gap)),
+            ],
+            ..arm(name, Some(summary(0.5, Some(0.01), None)))
+        };
+        let metric = |images| vec![Metric { kind: ScoreKind::Clean, label: "clean".to_owned(), images }];
+        let results = StudyResults {
+            name: "Title".to_owned(),
+            baseline: "at".to_owned(),
+            seeds: vec![0, 1],
+            metrics: metric(Some(50)),
+            last_metrics: metric(Some(50)),
+            arms: vec![
+                arm("at", 0.1, None),
+                arm("trades", -0.004, Some([[0.104, 0.1, 0.108], [-0.104, -0.108, -0.1]])),
+            ],
+            missing: Vec::new(),
+        };
+        let expected = "\n\
+            Last checkpoint, and what the best has more than the last in percentage points\n\
+            \n\
+            arm     last: clean (50 images)  best − last: clean (50 images)\n\
+            at      40.00 ± 2.00 %           +10.00 ± 1.50\n\
+            trades  50.40 ± 2.00 %           -0.40 ± 1.50\n\
+            \n\
+            Differences of these to at\n\
+            \n\
+            arm     last: clean                     best − last: clean\n\
+            trades  +10.40 ± 0.10 [+10.00, +10.80]  -10.40 ± 0.10 [-10.80, -10.00]\n";
+        assert!(results.to_table().ends_with(&expected), "{}", results.to_table());
+        let tables = results.tables();
+        let last = tables.iter().find(|table| table.caption.starts_with("Last checkpoint")).unwrap();
+        assert!(last.to_string().contains("| at | 40.00 ± 2.00 | 10.00 ± 1.50 |"), "{last}");
+        let differences = tables.last().unwrap().to_string();
+        assert!(
+            differences.contains("| trades − at | +10.40 [+10.00 to +10.80 (2 pairs)] |"),
+            "{differences}"
+        );
     }
 }

@@ -70,7 +70,7 @@ impl RunRecord {
 
     /// What no writer writes and no report can show.
     fn check(&self) -> Result<(), String> {
-        let scores = self.scores.iter().map(|score| (&score.label, score.accuracy));
+        let scores = self.scores.iter().chain(&self.last_scores).map(|score| (&score.label, score.accuracy));
         let points = self.curves.iter().flat_map(|curve| curve.points.iter().map(|p| (&curve.label, p.1)));
         for (label, accuracy) in scores.chain(points) {
             if accuracy.correct > accuracy.total {

@@ -72,6 +72,9 @@ pub struct RunRecord {
     /// Accuracies on test images.
     #[serde(default)]
     pub scores: Vec<Score>,
+    /// Accuracies of the last checkpoint on test images, where they were asked for; those of [`scores`](Self::scores) where it is the best one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_scores: Vec<Score>,
     /// Accuracy on test images against the radius.
     #[serde(default)]
     pub curves: Vec<RobustnessCurve>,
@@ -119,6 +122,7 @@ impl RunRecord {
             best: None,
             checkpoint: None,
             scores: Vec::new(),
+            last_scores: Vec::new(),
             curves: Vec::new(),
             gallery: None,
             history: Vec::new(),

@@ -1,5 +1,5 @@
 use twins_attack::wilson_interval;
-use twins_train::Accuracy;
+use twins_train::{Accuracy, BestSource};
 
 use crate::html::page::{notice, paragraph};
 use crate::html::table::{Cell, Table};
@@ -25,10 +25,13 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     let columns = ["run".to_owned()].into_iter().chain(labels.iter().map(|(_, label)| label.clone()));
     let mut table = Table::of_numbers("Accuracy on test images", columns.chain(["checkpoint".to_owned()]));
     for run in runs {
-        let cells = labels.iter().map(|(kind, label)| {
-            let score = run.scores.iter().find(|score| (score.kind, &score.label) == (*kind, label));
-            score.map_or_else(Cell::missing, cell)
-        });
+        let cells = |scores: &[Score]| -> Vec<Cell> {
+            let cell = |(kind, label): &(ScoreKind, String)| {
+                let score = scores.iter().find(|score| (score.kind, &score.label) == (*kind, label));
+                score.map_or_else(Cell::missing, cell)
+            };
+            labels.iter().map(cell).collect()
+        };
         let checkpoint = match (run.checkpoint, run.best) {
             (Some(TestedCheckpoint::Best), Some(best)) => format!("best, epoch {}", best.epoch),
             (Some(TestedCheckpoint::Best), None) => "best".to_owned(),
@@ -36,7 +39,17 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
             (None, _) => "none tested".to_owned(),
         };
         let checkpoint = Cell::with_details(checkpoint, vec![run.status_text()]);
-        table.push(&run.name, cells.chain([checkpoint]));
+        table.push(&run.name, cells(&run.scores).into_iter().chain([checkpoint]));
+        // Where the best checkpoint is the last one, the row above has its accuracies.
+        let is_best =
+            run.best.is_none_or(|best| best.epoch == run.finished_epochs && best.source == BestSource::Raw);
+        if !run.last_scores.is_empty() && !is_best {
+            let checkpoint = Cell::from(format!("last, epoch {}", run.finished_epochs));
+            table.push(
+                format!("{} (last)", run.name),
+                cells(&run.last_scores).into_iter().chain([checkpoint]),
+            );
+        }
     }
     unfinished + &table.to_html() + &explanation(&labels)
 }
@@ -88,7 +101,7 @@ fn explanation(labels: &[(ScoreKind, String)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use twins_train::{Method, TrainConfig};
+    use twins_train::{Best, Method, TrainConfig};
 
     use super::*;
     use crate::record::provenance::Provenance;
@@ -137,6 +150,23 @@ mod tests {
         assert!(places.is_sorted(), "{html}");
         let row = html.lines().find(|line| line.contains("<th scope=\"row\">trades</th>")).unwrap();
         assert_eq!(row.matches("<td>–</td>").count(), 2, "FGSM and AA: {row}");
+    }
+
+    #[test]
+    fn the_last_checkpoint_has_a_row_of_its_own_where_it_is_not_the_best() {
+        let accuracy = |correct| Accuracy { correct, total: 10 };
+        let mut run = run("at", &[("clean", ScoreKind::Clean, 7, 10), ("AA", ScoreKind::AutoAttack, 3, 10)]);
+        run.finished_epochs = 5;
+        run.last_scores = vec![Score::new("clean", ScoreKind::Clean, accuracy(9))];
+        let best = |epoch, source| Some(Best { epoch, source, clean: accuracy(7), robust: accuracy(5) });
+        for (epoch, source, rows) in
+            [(5, BestSource::Raw, 0), (5, BestSource::Ema, 1), (2, BestSource::Raw, 1)]
+        {
+            run.best = best(epoch, source);
+            let html = section_of(&[run.clone()]);
+            assert_eq!(html.matches("<th scope=\"row\">at (last)</th><td>90.00 %").count(), rows, "{html}");
+            assert_eq!(html.matches("last, epoch 5").count(), rows, "{html}");
+        }
     }
 
     #[test]

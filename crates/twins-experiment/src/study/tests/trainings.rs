@@ -8,7 +8,7 @@ use twins_train::{Accuracy, Best, BestSource};
 
 use super::super::collection::{Choice, Collection};
 use super::super::identity::StudyIdentity;
-use super::super::{Candidate, Divergence, Study, StudyConfig, StudyJob, StudyResults};
+use super::super::{Candidate, Checkpoint, Divergence, Study, StudyConfig, StudyJob, StudyResults};
 use crate::run::{Identity, ImageCounts, ResolvedInputs};
 
 const STUDY: &str = r#"
@@ -244,13 +244,56 @@ fn shards_give_the_results_of_the_whole() {
     assert!(!results(&[&one]).is_complete());
 
     let twins = complete.arms.iter().find(|arm| arm.name == "twins").unwrap();
-    let summary = twins.summary(ScoreKind::LastIterate).unwrap();
+    let summary = twins.summary(ScoreKind::LastIterate, Checkpoint::Best).unwrap();
     assert!((summary.summary.mean - 0.45).abs() < 1e-15);
     let seeds: Vec<u64> = summary.difference.as_ref().unwrap().seeds.iter().map(|seed| seed.seed).collect();
     assert_eq!(seeds, [0, 1]);
-    assert!(complete.arms[0].summary(ScoreKind::Clean).unwrap().difference.is_none(), "the baseline itself");
+    assert!(
+        complete.arms[0].summary(ScoreKind::Clean, Checkpoint::Best).unwrap().difference.is_none(),
+        "the baseline itself"
+    );
     let text = serde_json::to_string(&complete).unwrap();
     assert!(!text.contains("second") && !text.contains("started"), "{text}");
+}
+
+#[test]
+fn last_checkpoints_are_summarised_where_they_were_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    finish_all([out, out]);
+    let (_, identity) = study();
+    let results = || StudyResults::new(&Collection::new(&identity, &[out]).unwrap());
+    assert!(results().last_metrics.is_empty() && !results().to_table().contains("last:"));
+    assert!(!serde_json::to_string(&results()).unwrap().contains("\"last"), "nothing of it in the file");
+    for (arm, last) in [("at", [30, 40]), ("twins", [42, 44]), ("scaled", [41, 43])] {
+        for seed in [0, 1] {
+            let directory = out.join(run(arm, seed).directory());
+            let mut record = RunRecord::read(&directory).unwrap();
+            let accuracy = |correct| Accuracy { correct, total: 100 };
+            record.last_scores = vec![
+                Score::new("clean", ScoreKind::Clean, accuracy(85)),
+                Score::new("PGD-20 Linf 8/255", ScoreKind::LastIterate, accuracy(last[seed as usize])),
+            ];
+            record.write(&directory).unwrap();
+        }
+    }
+    let results = results();
+    let mean = |arm: &str, checkpoint| {
+        let arm = results.arms.iter().find(|other| other.name == arm).unwrap();
+        (100.0 * arm.summary(ScoreKind::LastIterate, checkpoint).unwrap().summary.mean).round() as i64
+    };
+    // at: best 40 and 44, last 30 and 40. twins: best 42 and 48, last 42 and 44.
+    assert_eq!([Checkpoint::Best, Checkpoint::Last, Checkpoint::Gap].map(|of| mean("at", of)), [42, 35, 7]);
+    assert_eq!(
+        [Checkpoint::Best, Checkpoint::Last, Checkpoint::Gap].map(|of| mean("twins", of)),
+        [45, 43, 2]
+    );
+    let table = results.to_table();
+    for part in ["best − last: PGD-20 Linf 8/255 (100 images)", "+7.00 ± 4.24", "-5.00 ± 7.07"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let text = serde_json::to_string(&results).unwrap();
+    assert_eq!(serde_json::from_str::<StudyResults>(&text).unwrap(), results);
 }
 
 #[test]
