@@ -7,16 +7,17 @@ use crate::error::ReportError;
 use crate::html::page::page;
 use crate::record::run_record::RunRecord;
 use crate::sections::{
-    epochs, facts, gallery, layers, provenance, results, robustness_curves, settings, studies, training,
-    wing_drift,
+    epochs, facts, gallery, layers, provenance, results, robustness_curves, settings, studies, study_curves,
+    training, wing_drift,
 };
-use crate::study::StudyTable;
+use crate::study::{StudyArm, StudyTable};
 
 /// A report of one or several runs, and of studies; see the [crate](crate).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     title: String,
     studies: Vec<StudyTable>,
+    arms: Vec<StudyArm>,
     runs: Vec<RunRecord>,
 }
 
@@ -53,6 +54,13 @@ impl Report {
         self
     }
 
+    /// Adds an arm of a study, whose mean over the seeds is drawn next to those of the others.
+    #[must_use]
+    pub fn with_study_arm(mut self, arm: StudyArm) -> Self {
+        self.arms.push(arm);
+        self
+    }
+
     /// Adds a run. Several are next to each other in tables, and in the same charts. One whose name is taken gets a number.
     #[must_use]
     pub fn with_run(mut self, mut run: RunRecord) -> Self {
@@ -75,7 +83,7 @@ impl Report {
     pub fn to_html(&self) -> String {
         let runs = &self.runs;
         let sections = [
-            ("Study", studies::section_of(&self.studies)),
+            ("Study", studies::section_of(&self.studies) + &study_curves::section_of(&self.arms)),
             ("Test results", results::section_of(runs)),
             ("Data and model", facts::section_of(runs)),
             ("Training", training::section_of(runs)),

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use twins_train::EpochMetrics;
 
 /// A table of a study: arms (methods, controls) by metrics, with means over seeds, or paired differences.
 ///
@@ -74,6 +75,22 @@ pub enum StudyCell {
         /// The number of pairs.
         count: usize,
     },
+}
+
+/// The trainings of an arm of a study, whose mean over the seeds a [`Report`](crate::Report) draws.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StudyArm {
+    /// The name of the arm.
+    pub name: String,
+    /// The epochs of the run with each seed.
+    pub runs: Vec<Vec<EpochMetrics>>,
+}
+
+impl StudyArm {
+    /// An arm with the epochs of its runs.
+    pub fn new(name: impl Into<String>, runs: impl IntoIterator<Item = Vec<EpochMetrics>>) -> Self {
+        Self { name: name.into(), runs: runs.into_iter().collect() }
+    }
 }
 
 impl StudyTable {

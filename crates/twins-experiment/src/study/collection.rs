@@ -5,6 +5,7 @@ use twins_report::RunRecord;
 use super::arm::LearningRate;
 use super::finished::{Finished, FinishedResult};
 use super::identity::StudyIdentity;
+use super::report::RunOfArm;
 use super::{Candidate, LearningRateOf, StudyJob};
 use crate::error::ExperimentError;
 
@@ -97,13 +98,17 @@ impl<'a> Collection<'a> {
         all.filter(|(_, found)| found.is_none()).map(|(job, _)| job.clone()).collect()
     }
 
-    /// The directories of the runs that have finished with a result, those of an arm next to each other.
-    pub(super) fn run_directories(&self) -> impl Iterator<Item = PathBuf> {
-        let found =
-            self.identity.arms.iter().flat_map(|arm| self.runs_of(&arm.name)).filter_map(|(_, found)| found);
+    /// The runs that have finished with a result, those of an arm next to each other.
+    pub(super) fn run_directories(&self) -> impl Iterator<Item = RunOfArm> {
+        let found = self
+            .identity
+            .arms
+            .iter()
+            .flat_map(|arm| self.runs_of(&arm.name))
+            .filter_map(|(job, found)| Some((job, found?)));
         found
-            .filter(|found| matches!(found.result, FinishedResult::Record(_)))
-            .map(|found| found.directory.clone())
+            .filter(|(_, found)| matches!(found.result, FinishedResult::Record(_)))
+            .map(|(job, found)| (job.arm().to_owned(), found.directory.clone()))
     }
 
     /// The seconds that finished jobs took.

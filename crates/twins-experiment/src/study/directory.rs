@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::identity::StudyIdentity;
+use super::report::RunOfArm;
 use super::{StudyError, StudyResults, report};
 use crate::error::ExperimentError;
 
@@ -43,10 +44,10 @@ impl StudyDirectory {
     pub(super) fn write_results(
         &self,
         results: &StudyResults,
-        runs: &[PathBuf],
+        runs: &[RunOfArm],
     ) -> Result<(), ExperimentError> {
         results.write(&self.path.join(StudyResults::FILE))?;
-        report::write(&self.path.join(REPORT), Some(results), runs)
+        report::write(&self.path.join(REPORT), results, runs, &[])
     }
 
     /// Waits until no other process writes, and keeps others from writing until the file is dropped.

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use twins_report::Report;
+
 use super::collection::Collection;
 use super::identity::StudyIdentity;
 use super::{StudyError, StudyResults, report};
@@ -56,15 +58,15 @@ impl ReportSources {
     /// read; a report that cannot be written.
     pub fn write(&self, out: &Path) -> Result<Option<StudyResults>, ExperimentError> {
         let Some(identity) = &self.study else {
-            report::write(out, None, &self.runs)?;
+            Report::of_directories(&self.runs)?.write(out)?;
             return Ok(None);
         };
         let directories: Vec<&Path> = self.studies.iter().map(PathBuf::as_path).collect();
         let collection = Collection::new(identity, &directories)?;
         let results = StudyResults::new(&collection);
-        let runs: Vec<PathBuf> = collection.run_directories().chain(self.runs.iter().cloned()).collect();
+        let runs: Vec<_> = collection.run_directories().collect();
         results.write(&out.with_file_name(StudyResults::FILE))?;
-        report::write(out, Some(&results), &runs)?;
+        report::write(out, &results, &runs, &self.runs)?;
         Ok(Some(results))
     }
 }

@@ -1,23 +1,33 @@
 use std::path::{Path, PathBuf};
 
-use twins_report::{Report, ScoreKind, StudyCell, StudyColumn, StudyTable};
+use twins_report::{Report, RunRecord, ScoreKind, StudyArm, StudyCell, StudyColumn, StudyTable};
 
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::{ArmSummary, Checkpoint};
 use super::table::{OF_LAST, columns, shortest};
 use crate::error::ExperimentError;
 
-/// Writes the report of runs and, where there is one, of the study that they are of.
+/// A run of a study: its arm and its directory.
+pub(super) type RunOfArm = (String, PathBuf);
+
+/// Writes the report of a study, whose runs are next to each other where they are of the same arm, and of other runs.
 pub(super) fn write(
     path: &Path,
-    study: Option<&StudyResults>,
-    runs: &[PathBuf],
+    study: &StudyResults,
+    runs: &[RunOfArm],
+    others: &[PathBuf],
 ) -> Result<(), ExperimentError> {
-    let mut report = Report::of_directories(runs)?;
-    if let Some(study) = study {
-        report = study.tables().into_iter().fold(report.with_title(&study.name), Report::with_study);
-    }
-    Ok(report.write(path)?)
+    let directories: Vec<&PathBuf> = runs.iter().map(|(_, directory)| directory).chain(others).collect();
+    let report = Report::of_directories(&directories)?;
+    // Each of the study's directories is that of one run.
+    let found: Vec<(&str, &RunRecord)> =
+        runs.iter().map(|(arm, _)| arm.as_str()).zip(report.runs()).collect();
+    let arms: Vec<StudyArm> = found
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|runs| StudyArm::new(runs[0].0, runs.iter().map(|(_, run)| run.history.clone())))
+        .collect();
+    let report = study.tables().into_iter().fold(report.with_title(&study.name), Report::with_study);
+    Ok(arms.into_iter().fold(report, Report::with_study_arm).write(path)?)
 }
 
 impl StudyResults {

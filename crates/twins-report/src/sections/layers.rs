@@ -56,6 +56,11 @@ fn over_layers(runs: &[RunRecord], name: &str, unit: &str, value: fn(&LayerMetri
     }
 }
 
+/// The geometric mean of the layers' effective learning rates.
+pub(crate) fn effective_learning_rate(metrics: &EpochMetrics) -> Option<f64> {
+    geometric_mean(metrics, |layer| Some(layer.effective_learning_rate))
+}
+
 /// exp(mean(ln v)): of values whose sizes differ between layers. Layers without a positive value are left out.
 fn geometric_mean(metrics: &EpochMetrics, value: fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
     geometric_mean_of(metrics.layers.values().filter_map(value))

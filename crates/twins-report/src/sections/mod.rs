@@ -11,5 +11,6 @@ pub(crate) mod robustness_curves;
 pub(crate) mod selection;
 pub(crate) mod settings;
 pub(crate) mod studies;
+pub(crate) mod study_curves;
 pub(crate) mod training;
 pub(crate) mod wing_drift;

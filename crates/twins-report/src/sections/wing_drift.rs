@@ -43,6 +43,16 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     paragraph(text) + &side_by_side(&charts) + &runs.iter().map(table).collect::<String>()
 }
 
+/// The mean over the layers.
+pub(crate) fn mean_shift(metrics: &EpochMetrics) -> Option<f64> {
+    mean(metrics, |drift| drift.mean_shift)
+}
+
+/// The mean over the layers.
+pub(crate) fn variance_ratio(metrics: &EpochMetrics) -> Option<f64> {
+    mean(metrics, |drift| drift.variance_ratio)
+}
+
 fn mean(metrics: &EpochMetrics, value: fn(&WingDrift) -> f64) -> Option<f64> {
     let count = metrics.wing_drift.len();
     (count > 0).then(|| metrics.wing_drift.values().map(value).sum::<f64>() / count as f64)

@@ -8,7 +8,9 @@ use twins_train::{Accuracy, Best, BestSource};
 
 use super::super::collection::{Choice, Collection};
 use super::super::identity::StudyIdentity;
-use super::super::{Candidate, Checkpoint, Divergence, Study, StudyConfig, StudyJob, StudyResults};
+use super::super::{
+    Candidate, Checkpoint, Divergence, ReportSources, Study, StudyConfig, StudyJob, StudyResults,
+};
 use crate::run::{Identity, ImageCounts, ResolvedInputs};
 
 const STUDY: &str = r#"
@@ -254,6 +256,37 @@ fn shards_give_the_results_of_the_whole() {
     );
     let text = serde_json::to_string(&complete).unwrap();
     assert!(!text.contains("second") && !text.contains("started"), "{text}");
+}
+
+#[test]
+fn the_report_draws_means_over_the_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    finish_all([out, out]);
+    for (seed, correct) in [(0, 40), (1, 50)] {
+        let directory = out.join(run("twins", seed).directory());
+        let accuracy = |correct| Accuracy { correct, total: 100 };
+        let epoch = serde_json::json!({
+            "epoch": 1, "steps": 1, "learning_rate": 0.1, "loss": 1.0, "loss_frozen": null, "loss_adaptive": 1.0,
+            "train_adversarial_accuracy": accuracy(1), "validation_clean_accuracy": accuracy(80),
+            "validation_robust_accuracy": accuracy(correct), "ema_accuracy": null, "gradient_norm": 1.0,
+            "wing_drift": { "bn1": { "mean_shift": 0.5, "variance_ratio": 0.25 } },
+            "skipped_batches": 0, "images_per_second": 1.0, "seconds": 1.0, "seconds_waiting": 0.0,
+        });
+        std::fs::write(directory.join("metrics.jsonl"), format!("{epoch}\n")).unwrap();
+        let mut record = RunRecord::read(&directory).unwrap();
+        record.finished_epochs = 1;
+        record.write(&directory).unwrap();
+    }
+    let sources = ReportSources::find(&[out.to_owned()]).unwrap();
+    assert!(!sources.has_study());
+    let (_, identity) = study();
+    identity.write(out).unwrap();
+    let report = out.join("merged.html");
+    ReportSources::find(&[out.to_owned()]).unwrap().write(&report).unwrap();
+    let html = std::fs::read_to_string(report).unwrap();
+    assert!(html.contains("Robust accuracy on the validation split: mean over the seeds"), "{html}");
+    assert!(html.contains("twins: 45 at 1.") && html.contains("twins: 0.5 at 1."), "{html}");
 }
 
 #[test]
