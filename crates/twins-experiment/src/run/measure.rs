@@ -222,7 +222,7 @@ mod tests {
     fn the_last_checkpoint_is_measured_once_and_only_where_it_is_another() {
         let device = Device::flex();
         let test: Arc<dyn ImageDataset> = Arc::new(BuiltinDataset::new(Task::Target, Part::Test, 20, 0));
-        let threat = ThreatModel::new(Norm::Linf, 1.0 / 255.0).unwrap();
+        let threat = ThreatModel::new(Norm::Linf, 32.0 / 255.0).unwrap();
         let protocol = EvaluationProtocol::new(threat, 1);
         let net = |seed| {
             let config = ModelConfig::new(Architecture::TinyResNet, test.classes().len()).with_seed(seed);
