@@ -28,6 +28,7 @@ adversary.steps = 1
 validation.protocol.steps = 1
 validation.fraction = 0.25
 evaluation.steps = 1
+evaluation.last = "measured"
 evaluation.report_images = 0
 compute.threads = 1
 compute.memory_check = false
@@ -89,13 +90,20 @@ fn shards_and_kills_lead_to_the_same_table() {
     let expected = read(folder, "whole/study-results.json");
     let results: serde_json::Value = serde_json::from_str(&expected).unwrap();
     assert_eq!(results["missing"], serde_json::json!([]));
-    for part in
-        ["4 of 4 trials", "run 6 of 6: scaled, seed 1", "2 of 2", "Differences to at in percentage points"]
-    {
+    for part in [
+        "4 of 4 trials",
+        "run 6 of 6: scaled, seed 1",
+        "2 of 2",
+        "Differences to at in percentage points",
+        "last: clean (20 images)",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     let table = table(&said);
-    assert!(read(folder, "whole/study.html").contains("Small"));
+    let html = read(folder, "whole/study.html");
+    assert!(html.contains("Small") && html.contains("Effective learning rate: mean over the seeds"));
+    let run = &results["arms"][0]["runs"][0];
+    assert!(run["last_scores"][1]["total"] == 20, "{run}");
 
     let again = succeed(study(folder, "whole", &[]));
     assert!(again.contains("6 of 6 runs, 6 finished before") && !again.contains("epoch"), "{again}");

@@ -162,16 +162,15 @@ pub enum StudyError {
     },
     /// Candidates that are validated in different ways.
     #[error(
-        "arm \"{arm}\": the candidate {candidate} is validated in another way than {other}: {setting} is {value} and {other_value}, so that \
-         their accuracies cannot be compared; set it for all of them (the threat model is validation.protocol.threat)"
+        "arm \"{arm}\": the candidate {} is validated in another way than {}: {setting} is {value} and {other_value}, so that \
+         their accuracies cannot be compared; set it for all of them (the threat model is validation.protocol.threat)",
+        .candidates[0], .candidates[1]
     )]
     OtherValidation {
         /// The arm.
         arm: String,
-        /// A candidate.
-        candidate: Candidate,
-        /// The first candidate.
-        other: Candidate,
+        /// A candidate, and the first one.
+        candidates: Box<[Candidate; 2]>,
         /// What differs.
         setting: &'static str,
         /// Its value.

@@ -5,6 +5,7 @@ mod candidate;
 mod check;
 mod checked;
 mod collection;
+mod comparison;
 mod config;
 mod directory;
 mod divergence;
