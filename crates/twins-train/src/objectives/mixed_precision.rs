@@ -1,4 +1,4 @@
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{FloatDType, Tensor};
 use twins_attack::Precision;
 use twins_nn::{ImageClassifier, Wing};
@@ -7,11 +7,7 @@ use super::epoch_start::EpochStart;
 use super::objective::{Loss, Objective, TrainingBatch, TrainingImages};
 use super::parameters::ObjectiveParameters;
 use crate::error::TrainError;
-
-/// What Burn's derived modules report as the container of the fields of a two-wing layer.
-const TWO_WINGS: &str = "Struct:TwinsBatchNorm";
-/// The same of Burn's own batch normalisation.
-const BATCH_NORM: &str = "Struct:BatchNorm";
+use crate::parameters::{Survey, TWO_WINGS};
 
 /// An objective whose passes through the model are computed in another precision than its weights have (Micikevicius et al., "Mixed
 /// Precision Training", ICLR 2018).
@@ -121,30 +117,8 @@ pub(crate) fn check<M: Module>(model: &M, precision: Precision) -> Result<(), Tr
     if precision == Precision::F32 {
         return Ok(());
     }
-    let mut stock = StockBatchNorm::default();
-    model.visit(&mut stock);
-    match stock.found {
+    match Survey::of(model).stock_batch_norm {
         Some(layer) => Err(TrainError::StockBatchNorm { layer, precision }),
         None => Ok(()),
-    }
-}
-
-/// Looks for the first batch normalisation that is Burn's own.
-#[derive(Default)]
-struct StockBatchNorm {
-    path: Vec<String>,
-    found: Option<String>,
-}
-
-impl ModuleVisitor for StockBatchNorm {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        if container == BATCH_NORM && self.found.is_none() {
-            self.found = Some(self.path.join("."));
-        }
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }

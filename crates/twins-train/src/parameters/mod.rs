@@ -7,5 +7,5 @@ mod weights;
 
 pub(crate) use flattened::flattened;
 pub(crate) use non_finite::{first_non_finite, in_words};
-pub(crate) use survey::{Survey, is_under};
+pub(crate) use survey::{BATCH_NORM, Survey, TWO_WINGS, is_under};
 pub use weights::Weights;

@@ -6,6 +6,11 @@ use twins_nn::ImageClassifier;
 
 use crate::error::TrainError;
 
+/// What Burn's derived modules report as the container of the fields of a two-wing layer.
+pub(crate) const TWO_WINGS: &str = "Struct:TwinsBatchNorm";
+/// The same of Burn's own batch normalisation.
+pub(crate) const BATCH_NORM: &str = "Struct:BatchNorm";
+
 /// Whether a parameter's path is a prefix or lies under it.
 pub(crate) fn is_under(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -25,6 +30,8 @@ pub(crate) struct Survey {
     pub(crate) trainable: BTreeSet<String>,
     /// The flags that are up.
     pub(crate) active: BTreeSet<String>,
+    /// The first batch normalisation that is Burn's own.
+    pub(crate) stock_batch_norm: Option<String>,
 }
 
 impl Survey {
@@ -53,7 +60,10 @@ impl Survey {
 }
 
 impl ModuleVisitor for Survey {
-    fn enter_module(&mut self, name: &str, _container: &str) {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        if container == BATCH_NORM && self.stock_batch_norm.is_none() {
+            self.stock_batch_norm = Some(self.path.join("."));
+        }
         self.path.push(name.to_owned());
     }
 

@@ -7,7 +7,7 @@ use twins_nn::{ImageClassifier, TwinsModule, Wing};
 use crate::config::Tuning;
 use crate::error::TrainError;
 use crate::objectives::TrainingModel;
-use crate::parameters::{Survey, is_under};
+use crate::parameters::{BATCH_NORM, Survey, TWO_WINGS, is_under};
 
 /// Decides for every epoch which parameters are trained.
 pub(crate) struct Scope {
@@ -103,8 +103,8 @@ impl ModuleMapper for Apply<'_> {
         }
         let active = self.scope.active.contains(&path) && !self.probing;
         match self.containers.last().map(String::as_str) {
-            Some("Struct:TwinsBatchNorm") => flag,
-            Some("Struct:BatchNorm") => flag.with_value(active && self.batch_statistics),
+            Some(TWO_WINGS) => flag,
+            Some(BATCH_NORM) => flag.with_value(active && self.batch_statistics),
             _ => flag.with_value(active),
         }
     }

@@ -14,6 +14,7 @@ mod kill;
 mod last_batch;
 #[cfg(target_os = "linux")]
 mod memory;
+mod mixed_precision;
 mod more_epochs;
 mod no_validation;
 mod objective_parameters;
