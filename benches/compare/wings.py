@@ -13,13 +13,12 @@ finite, and says at which step. `--method at` is ordinary batch normalisation on
 import argparse
 import json
 import math
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from autoattack import network
+from autoattack import network, samples
 
 
 def arguments():
@@ -69,16 +68,6 @@ def with_two_wings(module):
             setattr(module, name, TwoWings(child))
         else:
             with_two_wings(child)
-
-
-def images(folder):
-    import numpy
-    from PIL import Image
-
-    classes = sorted(path for path in Path(folder).iterdir() if path.is_dir())
-    files = [(file, label) for label, path in enumerate(classes) for file in sorted(path.iterdir())]
-    pixels = numpy.stack([numpy.asarray(Image.open(file).convert("RGB")) for file, _ in files])
-    return torch.tensor(pixels).permute(0, 3, 1, 2).float() / 255, torch.tensor([label for _, label in files])
 
 
 def adversarial(net, x, y, epsilon, steps=4):
@@ -138,7 +127,8 @@ def train(options, seed, pixels, labels):
 def main():
     options = arguments()
     torch.set_num_threads(options.threads)
-    pixels, labels = images(options.data)
+    pixels, labels = map(torch.tensor, samples(options.data, None))
+    pixels = pixels.float() / 255
     for seed in map(int, options.seeds.split(",")):
         train(options, seed, pixels, labels)
 
