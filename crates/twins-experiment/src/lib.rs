@@ -29,8 +29,8 @@ pub use settings::{
     ReportAttack, Sources, Start, TestMeasurement,
 };
 pub use study::{
-    ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Checkpoint, Divergence, LearningRate,
-    LearningRateOf, LeftOut, LeftOutReason, Metric, PairedDifference, Phase, ReportSources, RunResult,
-    RunScore, SeedDifference, SeedDifferences, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions,
-    StudyOutcome, StudyResults, Summary, TrialResult, TrialsConfig,
+    ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Checkpoint, Divergence, LeftOut, LeftOutReason,
+    Metric, PairedDifference, Phase, ReportSources, RunResult, RunScore, SeedDifference, SeedDifferences,
+    SettingsFrom, SettingsOf, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions, StudyOutcome,
+    StudyResults, Summary, TrialResult, TrialsConfig,
 };

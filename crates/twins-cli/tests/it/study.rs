@@ -49,7 +49,7 @@ method = "twins-at"
 [[arms]]
 name = "scaled"
 method = "at"
-learning_rate_of = { arm = "at", factor = 2.0 }
+settings_of = { arm = "at", learning_rate_factor = 2.0 }
 "#;
 
 fn twins(folder: &Path, arguments: &[&str]) -> Command {

@@ -34,7 +34,7 @@ impl Candidate {
 
     /// A learning rate; every other setting is the arm's.
     pub fn of_learning_rate(learning_rate: f64) -> Self {
-        Self::new().with_setting(LEARNING_RATE, learning_rate)
+        Self::new().with_learning_rate(learning_rate)
     }
 
     /// Sets a setting by its key in a study file, such as `learning_rate`, `adversary.steps` or `model.affine`. A key that is not known is an
@@ -63,9 +63,17 @@ impl Candidate {
 
     /// The settings but for the learning rate.
     pub(super) fn without_learning_rate(&self) -> Self {
-        let mut others = self.clone();
-        others.settings.remove(LEARNING_RATE);
-        others
+        self.clone().without(|key| key == LEARNING_RATE)
+    }
+
+    /// The settings but for those that `left_out` says.
+    pub(super) fn without(mut self, left_out: impl Fn(&str) -> bool) -> Self {
+        self.settings.retain(|key, _| !left_out(key));
+        self
+    }
+
+    pub(super) fn with_learning_rate(self, learning_rate: f64) -> Self {
+        self.with_setting(LEARNING_RATE, learning_rate)
     }
 
     pub(super) fn is_empty(&self) -> bool {

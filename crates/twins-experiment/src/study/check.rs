@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
-use super::arm::{Arm, LearningRate};
-use super::{ArmConfig, Candidate, Study, StudyConfig, StudyError, TrialsConfig};
+use super::arm::{Arm, SettingsFrom};
+use super::{ArmConfig, Candidate, SettingsOf, Study, StudyConfig, StudyError, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::settings::{Draft, Layer};
 
@@ -18,6 +18,7 @@ impl StudyConfig {
         let arms = self.arms.iter().map(|arm| self.arm(arm)).collect::<Result<Vec<_>, _>>()?;
         self.check_candidates(&arms)?;
         check_references(&arms)?;
+        let arms = self.with_taken_settings(arms)?;
         let baseline = self.baseline()?;
         let study = Study::new(self.name, self.seeds, baseline, self.trials, arms);
         study.check_experiments()?;
@@ -104,25 +105,32 @@ impl StudyConfig {
         let shared = self.experiment.iter().map(|layer| layer.clone().shared());
         let draft = shared.chain(arm.settings.iter().cloned()).fold(Draft::new(), Draft::with_layer);
         let draft = without_rename(draft)?;
-        let rate = self.learning_rate(arm, &draft)?;
-        Ok(Arm { name: arm.name.clone(), draft, rate })
+        let settings_from = self.settings_from(arm, &draft)?;
+        let tried = match &settings_from {
+            SettingsFrom::Given(_) => vec![Candidate::new()],
+            SettingsFrom::Trials(candidates) => candidates.clone(),
+            // They follow when all arms are known.
+            SettingsFrom::Of(_) => Vec::new(),
+        };
+        Ok(Arm { name: arm.name.clone(), draft, settings_from, tried })
     }
 
-    fn learning_rate(&self, arm: &ArmConfig, draft: &Draft) -> Result<LearningRate, ExperimentError> {
+    fn settings_from(&self, arm: &ArmConfig, draft: &Draft) -> Result<SettingsFrom, ExperimentError> {
         let name = || arm.name.clone();
         let several = |settings| Err(StudyError::SeveralLearningRates { arm: name(), settings }.into());
         let given = arm.settings.iter().any(|layer| layer.gives("training.learning_rate"));
-        match (&arm.learning_rate_of, &arm.candidates, &self.trials) {
+        match (&arm.settings_of, &arm.candidates, &self.trials) {
             (Some(_), Some(own), _) => several(match key(own) {
-                LEARNING_RATES => "learning_rates and learning_rate_of",
-                _ => "candidates and learning_rate_of",
+                LEARNING_RATES => "learning_rates and settings_of",
+                _ => "candidates and settings_of",
             }),
-            (Some(_), None, _) if given => several("learning_rate and learning_rate_of"),
+            (Some(_), None, _) if given => several("learning_rate and settings_of"),
             (Some(of), None, _) => {
-                self.known(&format!("learning_rate_of of arm \"{}\"", arm.name), &of.arm)?;
-                match of.factor.is_finite() && of.factor > 0.0 {
-                    true => Ok(LearningRate::Of(of.clone())),
-                    false => Err(StudyError::Factor { arm: name(), factor: of.factor }.into()),
+                self.known(&format!("settings_of of arm \"{}\"", arm.name), &of.arm)?;
+                let factor = of.learning_rate_factor;
+                match factor.is_finite() && factor > 0.0 {
+                    true => Ok(SettingsFrom::Of(of.clone())),
+                    false => Err(StudyError::Factor { arm: name(), factor }.into()),
                 }
             }
             (None, Some(own), None) => Err(StudyError::NoTrials { arm: name(), key: key(own) }.into()),
@@ -130,20 +138,39 @@ impl StudyConfig {
                 let candidates = own.as_ref().unwrap_or(candidates);
                 match chosen_setting(arm, candidates) {
                     Some(setting) => Err(StudyError::ChosenByTrials { arm: name(), setting }.into()),
-                    None => Ok(LearningRate::Trials(candidates.clone())),
+                    None => Ok(SettingsFrom::Trials(candidates.clone())),
                 }
             }
             (None, None, None) => {
-                Ok(LearningRate::Given(Arm::resolve(&arm.name, draft)?.config().training.learning_rate))
+                Ok(SettingsFrom::Given(Arm::resolve(&arm.name, draft)?.config().training.learning_rate))
             }
         }
+    }
+
+    /// Gives the arms that take the settings of another one what that one may be run with.
+    fn with_taken_settings(&self, arms: Vec<Arm>) -> Result<Vec<Arm>, ExperimentError> {
+        let tried = arms.iter().map(|arm| self.tried(arm, &arms)).collect::<Result<Vec<_>, _>>()?;
+        Ok(arms.into_iter().zip(tried).map(|(arm, tried)| Arm { tried, ..arm }).collect())
+    }
+
+    fn tried(&self, arm: &Arm, arms: &[Arm]) -> Result<Vec<Candidate>, ExperimentError> {
+        let SettingsFrom::Of(SettingsOf { arm: other, learning_rate_factor }) = &arm.settings_from else {
+            return Ok(arm.tried.clone());
+        };
+        let own = self.arms.iter().find(|own| own.name == arm.name).expect("every arm was made of a setting");
+        let other = arms.iter().find(|arm| arm.name == *other).expect("the names have been checked");
+        let taken = self.tried(other, arms)?.into_iter().map(|candidate| {
+            let rate = other.run(self.seeds[0], &candidate)?.config().training.learning_rate;
+            Ok(candidate.without(|key| own.gives(key)).with_learning_rate(rate * learning_rate_factor))
+        });
+        taken.collect()
     }
 
     /// Every arm has the same number of candidates, each with settings of its own.
     fn check_candidates(&self, arms: &[Arm]) -> Result<(), StudyError> {
         let mut first: Option<(&str, usize)> = None;
-        for Arm { name, rate, .. } in arms {
-            let LearningRate::Trials(candidates) = rate else { continue };
+        for Arm { name, settings_from, .. } in arms {
+            let SettingsFrom::Trials(candidates) = settings_from else { continue };
             let arm = || name.clone();
             for (index, candidate) in candidates.iter().enumerate() {
                 if candidate.is_empty() {
@@ -182,22 +209,18 @@ fn key(candidates: &[Candidate]) -> &'static str {
 /// A setting that an arm gives although its trials choose it.
 fn chosen_setting(arm: &ArmConfig, candidates: &[Candidate]) -> Option<String> {
     let mut tried = candidates.iter().flat_map(|candidate| candidate.settings().keys());
-    let given = |key: &&String| {
-        let long = format!("training.{key}");
-        arm.settings.iter().any(|layer| layer.gives(key) || layer.gives(&long))
-    };
-    tried.find(given).cloned()
+    tried.find(|key| arm.gives(key)).cloned()
 }
 
-/// Checks that every learning rate that is taken from another arm leads to one that is not.
+/// Checks that arms do not take their settings from each other.
 fn check_references(arms: &[Arm]) -> Result<(), StudyError> {
     for arm in arms {
         let (mut path, mut current) = (vec![arm.name.clone()], arm);
-        while let LearningRate::Of(of) = &current.rate {
+        while let SettingsFrom::Of(of) = &current.settings_from {
             let begin = path.iter().position(|name| *name == of.arm);
             path.push(of.arm.clone());
             if let Some(begin) = begin {
-                return Err(StudyError::CyclicLearningRate { arms: path.split_off(begin) });
+                return Err(StudyError::CyclicSettings { arms: path.split_off(begin) });
             }
             current = arms.iter().find(|other| other.name == of.arm).expect("the names have been checked");
         }

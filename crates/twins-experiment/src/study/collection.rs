@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 
 use twins_report::RunRecord;
 
-use super::arm::LearningRate;
+use super::arm::SettingsFrom;
 use super::finished::{Finished, FinishedResult};
-use super::identity::StudyIdentity;
+use super::identity::{ArmIdentity, StudyIdentity};
 use super::report::RunOfArm;
-use super::{Candidate, LearningRateOf, StudyJob};
+use super::{Candidate, SettingsOf, StudyJob};
 use crate::error::ExperimentError;
 
 /// The trainings of a study that have finished, in one or several directories.
@@ -130,23 +130,27 @@ impl<'a> Collection<'a> {
     /// The settings of an arm: of its trials those with the best robust accuracy on the validation images, then the best clean accuracy,
     /// then the lower learning rate, then the first in the list.
     pub(super) fn choice(&self, arm: &str) -> Choice {
-        match self.identity.arm(arm).map(|arm| &arm.learning_rate) {
-            Some(LearningRate::Given(_)) => Choice::Chosen(Candidate::new()),
-            Some(LearningRate::Of(LearningRateOf { arm: other, factor })) => match self.choice(other) {
+        let own = self.arm(arm);
+        match &own.settings_from {
+            SettingsFrom::Given(_) => Choice::Chosen(Candidate::new()),
+            SettingsFrom::Of(SettingsOf { arm: other, .. }) => match self.choice(other) {
                 Choice::Chosen(chosen) => {
-                    let rate = self.learning_rate(other, &chosen) * factor;
-                    Choice::Chosen(Candidate::of_learning_rate(rate))
+                    let taken = own.taken(self.arm(other), &chosen);
+                    Choice::Chosen(taken.expect("an arm takes what the other one may be run with"))
                 }
                 unknown => unknown,
             },
-            Some(LearningRate::Trials(_)) | None => self.choice_of_trials(arm),
+            SettingsFrom::Trials(_) => self.choice_of_trials(arm),
         }
     }
 
     /// The learning rate of an arm with the settings that were chosen.
     pub(super) fn learning_rate(&self, arm: &str, chosen: &Candidate) -> f64 {
-        let rate = self.identity.arm(arm).and_then(|arm| arm.learning_rate(chosen));
-        rate.expect("arms and candidates are those of the study")
+        self.arm(arm).learning_rate(chosen).expect("arms and candidates are those of the study")
+    }
+
+    fn arm(&self, name: &str) -> &ArmIdentity {
+        self.identity.arm(name).expect("arms and candidates are those of the study")
     }
 
     fn choice_of_trials(&self, arm: &str) -> Choice {

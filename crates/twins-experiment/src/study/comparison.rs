@@ -1,6 +1,6 @@
 //! Whether the runs and trials of a study can be compared: each leads to an experiment, and all are measured in the same way.
 
-use super::arm::{Arm, LearningRate};
+use super::arm::{Arm, SettingsFrom};
 use super::identity::comparable;
 use super::{Candidate, Study, StudyError};
 use crate::error::ExperimentError;
@@ -13,13 +13,8 @@ impl Study {
         let mut first: Option<(&str, Experiment)> = None;
         for arm in &self.arms {
             self.check_trials(arm)?;
-            // Any of the candidates may be chosen.
-            let usual = [Candidate::new()];
-            let candidates = match arm.rate.candidates() {
-                [] => &usual,
-                candidates => candidates,
-            };
-            for candidate in candidates {
+            // Any of them may be chosen.
+            for candidate in &arm.tried {
                 let experiment = arm.run(self.seeds[0], candidate)?;
                 check_measured(arm, &experiment)?;
                 match &first {
@@ -35,7 +30,7 @@ impl Study {
 
     /// Checks that the trials of an arm differ, and that their accuracies can be compared.
     fn check_trials(&self, arm: &Arm) -> Result<(), ExperimentError> {
-        let (Some(trials), LearningRate::Trials(candidates)) = (&self.trials, &arm.rate) else {
+        let (Some(trials), SettingsFrom::Trials(candidates)) = (&self.trials, &arm.settings_from) else {
             return Ok(());
         };
         let mut before: Vec<(&Candidate, Experiment)> = Vec::new();
@@ -139,6 +134,8 @@ fn measurement(experiment: &Experiment) -> Result<Vec<Value>, ExperimentError> {
         ("data.source", config.data.source.to_string()),
         ("data.test_images", limit),
         ("data.preprocessing", preprocessing.to_string()),
+        ("training.validation.fraction", plain(&config.training.validation.fraction).to_string()),
+        ("training.validation.seed", config.training.validation.seed.to_string()),
         ("training.validation.groups", config.training.validation.groups.to_string()),
         ("the attack of the test", experiment.test_protocol()?.to_string()),
         ("evaluation.autoattack", config.evaluation.autoattack.to_string()),

@@ -70,19 +70,20 @@ pub struct ArmConfig {
     pub settings: Vec<Layer>,
     /// What its trials try, as many as those of other arms; the candidates of the trials where it is `None`.
     pub candidates: Option<Vec<Candidate>>,
-    /// Takes the learning rate of another arm times a factor, without trials.
-    pub learning_rate_of: Option<LearningRateOf>,
+    /// Takes what was chosen for another arm, without trials.
+    pub settings_of: Option<SettingsOf>,
 }
 
-/// The learning rate of another arm times a factor.
+/// What was chosen for another arm: its learning rate times a factor, and every other setting that its trials tried, but for those that the
+/// arm gives itself. A setting that does not fit the method of the arm, such as lambda without a frozen wing, has no effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LearningRateOf {
+pub struct SettingsOf {
     /// The other arm.
     pub arm: String,
     /// What its learning rate is multiplied by.
     #[serde(default = "one")]
-    pub factor: f64,
+    pub learning_rate_factor: f64,
 }
 
 fn one() -> f64 {
@@ -156,7 +157,7 @@ impl TrialsConfig {
 impl ArmConfig {
     /// An arm with nothing but the shared settings.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), settings: Vec::new(), candidates: None, learning_rate_of: None }
+        Self { name: name.into(), settings: Vec::new(), candidates: None, settings_of: None }
     }
 
     /// Puts settings over the shared ones.
@@ -164,6 +165,12 @@ impl ArmConfig {
     pub fn with_layer(mut self, layer: Layer) -> Self {
         self.settings.push(layer);
         self
+    }
+
+    /// Whether it gives a setting, by the key of a candidate.
+    pub(super) fn gives(&self, key: &str) -> bool {
+        let long = format!("training.{key}");
+        self.settings.iter().any(|layer| layer.gives(key) || layer.gives(&long))
     }
 
     /// Sets learning rates to try.
@@ -179,10 +186,10 @@ impl ArmConfig {
         self
     }
 
-    /// Takes the learning rate of another arm times a factor.
+    /// Takes what was chosen for another arm ([`SettingsOf`]), its learning rate times a factor.
     #[must_use]
-    pub fn with_learning_rate_of(mut self, arm: impl Into<String>, factor: f64) -> Self {
-        self.learning_rate_of = Some(LearningRateOf { arm: arm.into(), factor });
+    pub fn with_settings_of(mut self, arm: impl Into<String>, learning_rate_factor: f64) -> Self {
+        self.settings_of = Some(SettingsOf { arm: arm.into(), learning_rate_factor });
         self
     }
 }

@@ -57,17 +57,17 @@ pub enum StudyError {
         /// The names of the arms.
         arms: Vec<String>,
     },
-    /// Arms whose learning rates are each other's.
+    /// Arms that take their settings from each other.
     #[error(
-        "the learning rate of {} would be taken from itself; give one of these arms learning rates of its own instead of learning_rate_of",
-        .arms.join(", which is that of ")
+        "settings_of leads in a circle: {}; give one of these arms settings of its own instead",
+        .arms.join(" takes those of ")
     )]
-    CyclicLearningRate {
+    CyclicSettings {
         /// The arms in a circle.
         arms: Vec<String>,
     },
     /// A factor that is no factor.
-    #[error("arm \"{arm}\": learning_rate_of.factor is {factor}; give a positive number")]
+    #[error("arm \"{arm}\": settings_of.learning_rate_factor is {factor}; give a positive number")]
     Factor {
         /// The arm.
         arm: String,
@@ -102,7 +102,7 @@ pub enum StudyError {
     /// A setting that the trials choose.
     #[error(
         "arm \"{arm}\" gives {setting}, but [trials] chooses it, with the same number of trials for all arms; give the arm learning_rates or \
-         candidates of its own, or learning_rate_of = {{ arm = ..., factor = ... }}"
+         candidates of its own, or settings_of = {{ arm = ... }}"
     )]
     ChosenByTrials {
         /// The arm.

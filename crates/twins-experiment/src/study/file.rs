@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 use twins_train::{Settings, SettingsFile, TrainConfig};
 
 use super::sections::{self, Owner};
-use super::{ArmConfig, Candidate, LearningRateOf, StudyConfig, StudyError, TrialsConfig};
+use super::{ArmConfig, Candidate, SettingsOf, StudyConfig, StudyError, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::settings::{
     ComputeConfig, DataConfig, EvaluationConfig, ExperimentConfig, InitialModel, Layer, LogConfig, in_tables,
 };
 
 /// The keys of an arm that are not settings of its experiment.
-const ARM_KEYS: [&str; 4] = ["name", "learning_rates", "candidates", "learning_rate_of"];
+const ARM_KEYS: [&str; 4] = ["name", "learning_rates", "candidates", "settings_of"];
 
 /// A study file; the settings of experiments are read apart, each in its table.
 #[derive(Default, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ struct ArmSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     candidates: Option<Vec<Map<String, Value>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    learning_rate_of: Option<LearningRateOf>,
+    settings_of: Option<SettingsOf>,
     data: DataConfig,
     model: InitialModel,
     training: TrainConfig,
@@ -76,7 +76,7 @@ impl Settings for ArmSettings {
         known["name"] = json!("");
         known["learning_rates"] = json!([]);
         known["candidates"] = json!([]);
-        known["learning_rate_of"] = json!({ "arm": "", "factor": 1.0 });
+        known["settings_of"] = json!({ "arm": "", "learning_rate_factor": 1.0 });
         known
     }
 
@@ -176,7 +176,7 @@ fn arm(source: &str, whole: &str, place: usize) -> Result<ArmConfig, ExperimentE
         candidates: candidates(source, whole, Owner::Arm(place), settings.learning_rates, number)?,
         name: settings.name,
         settings: vec![layer],
-        learning_rate_of: settings.learning_rate_of,
+        settings_of: settings.settings_of,
     })
 }
 
@@ -258,7 +258,7 @@ affine = "shared"
 [[arms]]
 name = "scaled"
 method = "at"
-learning_rate_of = { arm = "at", factor = 2.0 }
+settings_of = { arm = "at", learning_rate_factor = 2.0 }
 "#;
 
     fn message(from: &str, to: &str) -> String {
@@ -275,8 +275,8 @@ learning_rate_of = { arm = "at", factor = 2.0 }
         assert_eq!(study.arm_names(), ["at", "twins-at", "scaled"]);
         assert_eq!(study.arms[0].candidates, Some([0.02, 0.2].map(Candidate::of_learning_rate).to_vec()));
         assert_eq!(
-            study.arms[2].learning_rate_of,
-            Some(LearningRateOf { arm: "at".to_owned(), factor: 2.0 })
+            study.arms[2].settings_of,
+            Some(SettingsOf { arm: "at".to_owned(), learning_rate_factor: 2.0 })
         );
         let layers = study.experiment.iter().chain(&study.arms[1].settings).cloned();
         let given = layers.fold(Draft::new(), Draft::with_layer).given().unwrap();
@@ -366,8 +366,8 @@ learning_rate_of = { arm = "at", factor = 2.0 }
             ("seeds = [3, 1]", "seeds = [-1]", ["line 2: ", "invalid value"]),
             ("epochs = 3", "epoch = 3", ["line 7: unknown key \"epoch\"", "\"epochs\"?"]),
             ("steps = 2", "step = 2", ["line 10: unknown key", "\"steps\"?"]),
-            ("learning_rate_of", "learning_rate_off", ["line 30: unknown key", "\"learning_rate_of\"?"]),
-            ("factor = 2.0", "faktor = 2.0", ["line 30: unknown key", "\"factor\"?"]),
+            ("settings_of", "settings_off", ["line 30: unknown key", "\"settings_of\"?"]),
+            ("factor = 2.0", "faktor = 2.0", ["line 30: unknown key", "\"learning_rate_factor\"?"]),
             ("affine = \"shared\"", "afine = \"shared\"", ["line 25: unknown key", "\"affine\"?"]),
             ("affine = \"shared\"", "affine = \"shard\"", ["line 25: ", "unknown variant"]),
             ("method = \"twins-at\"", "method = \"twin\"", ["line 23: ", "twins-at"]),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use twins_train::Method;
 
-use super::arm::{Arm, LearningRate};
+use super::arm::{Arm, SettingsFrom};
 use super::{Candidate, Study, StudyError, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::model::FileHash;
@@ -37,14 +37,15 @@ struct TrialsIdentity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ArmIdentity {
     pub(super) name: String,
-    pub(super) learning_rate: LearningRate,
-    /// One for each candidate in order, or a single one.
+    pub(super) settings_from: SettingsFrom,
+    /// One for each of what it may be run with.
     resolved: Vec<ResolvedSettings>,
 }
 
 /// The settings of an arm with those of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct ResolvedSettings {
+    candidate: Candidate,
     /// Size and hash of the initial weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weights: Option<FileHash>,
@@ -76,26 +77,26 @@ impl ArmIdentity {
             };
             let template = |config: &ExperimentConfig| with_seed(comparable(config), 0);
             let (run, trial) = (template(run.config()), trial.map(|trial| template(trial.config())));
-            Ok::<_, ExperimentError>(ResolvedSettings { weights, run, trial })
+            Ok::<_, ExperimentError>(ResolvedSettings { candidate: candidate.clone(), weights, run, trial })
         };
-        let resolved = match &arm.rate {
-            LearningRate::Trials(candidates) => candidates
-                .iter()
-                .map(|candidate| resolve(candidate, study.trials.as_ref()))
-                .collect::<Result<_, _>>()?,
-            LearningRate::Given(_) | LearningRate::Of(_) => vec![resolve(&Candidate::new(), None)?],
+        let trials = match &arm.settings_from {
+            SettingsFrom::Trials(_) => study.trials.as_ref(),
+            SettingsFrom::Given(_) | SettingsFrom::Of(_) => None,
         };
-        Ok(Self { name: arm.name.clone(), learning_rate: arm.rate.clone(), resolved })
+        let resolved = arm.tried.iter().map(|candidate| resolve(candidate, trials));
+        let resolved = resolved.collect::<Result<_, _>>()?;
+        Ok(Self { name: arm.name.clone(), settings_from: arm.settings_from.clone(), resolved })
     }
 
-    /// The settings that a candidate leads to; those of the arm where there are no candidates.
+    /// The settings that a candidate leads to.
     fn resolved(&self, candidate: &Candidate) -> Option<&ResolvedSettings> {
-        match &self.learning_rate {
-            LearningRate::Trials(candidates) => {
-                self.resolved.get(candidates.iter().position(|other| other == candidate)?)
-            }
-            LearningRate::Given(_) | LearningRate::Of(_) => self.resolved.first(),
-        }
+        self.resolved.iter().find(|resolved| resolved.candidate == *candidate)
+    }
+
+    /// What this arm is run with where `chosen` was chosen for the one whose settings it takes.
+    pub(super) fn taken(&self, other: &Self, chosen: &Candidate) -> Option<Candidate> {
+        let place = other.resolved.iter().position(|resolved| resolved.candidate == *chosen)?;
+        Some(self.resolved.get(place)?.candidate.clone())
     }
 
     /// The method with the settings that were chosen, or that of the first candidate.
@@ -106,20 +107,16 @@ impl ArmIdentity {
 
     /// The learning rate with the settings that were chosen.
     pub(super) fn learning_rate(&self, chosen: &Candidate) -> Option<f64> {
-        let given = chosen.learning_rate();
-        given.or_else(|| Some(self.resolved(chosen)?.run.training.learning_rate))
+        Some(self.resolved(chosen)?.run.training.learning_rate)
     }
 
     /// In what the settings of an arm differ that is resumed, each difference once.
     fn differences(&self, recorded: &Self, found: &mut Vec<String>) {
         let place = format!("arm \"{}\": ", self.name);
-        let rate = |arm: &Self| json!({ "learning_rate": arm.learning_rate });
-        let before = found.len();
-        collect_differences(&place, &rate(recorded), &rate(self), found);
-        if found.len() > before && self.resolved.len() != recorded.resolved.len() {
-            return;
-        }
-        for (own, recorded) in self.resolved.iter().zip(&recorded.resolved) {
+        let from = |arm: &Self| json!({ "settings_from": arm.settings_from });
+        collect_differences(&place, &from(recorded), &from(self), found);
+        for own in &self.resolved {
+            let Some(recorded) = recorded.resolved(&own.candidate) else { continue };
             let mut differences = Vec::new();
             collect_differences(&place, &plain(recorded), &plain(own), &mut differences);
             differences.retain(|difference| !found.contains(difference));
@@ -177,7 +174,7 @@ impl StudyIdentity {
     pub(super) fn trials(&self) -> Vec<StudyJob> {
         let of_arm = |arm: &'_ ArmIdentity| {
             let name = arm.name.clone();
-            let candidates = arm.learning_rate.candidates().to_vec().into_iter();
+            let candidates = arm.settings_from.candidates().to_vec().into_iter();
             candidates.map(move |candidate| StudyJob::Trial { arm: name.clone(), candidate })
         };
         self.arms.iter().flat_map(of_arm).collect()
@@ -198,9 +195,7 @@ impl StudyIdentity {
             }
             StudyJob::Run { seed, .. } => {
                 let resolved = arm.resolved(chosen)?;
-                let mut settings = with_seed(resolved.run.clone(), *seed);
-                settings.training.learning_rate = arm.learning_rate(chosen)?;
-                (resolved, settings)
+                (resolved, with_seed(resolved.run.clone(), *seed))
             }
         };
         Some(Expected { settings, weights: resolved.weights.as_ref() })

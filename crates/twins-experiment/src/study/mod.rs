@@ -29,10 +29,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use arm::LearningRate;
+pub use arm::SettingsFrom;
 pub use candidate::Candidate;
 pub use checked::Study;
-pub use config::{ArmConfig, LearningRateOf, StudyConfig, TrialsConfig};
+pub use config::{ArmConfig, SettingsOf, StudyConfig, TrialsConfig};
 pub use divergence::Divergence;
 pub use error::StudyError;
 pub use job::StudyJob;

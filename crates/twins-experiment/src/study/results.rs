@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use twins_report::{RunRecord, Score, ScoreKind};
 use twins_train::{Accuracy, Best, Method};
 
-use super::arm::LearningRate;
+use super::arm::SettingsFrom;
 use super::collection::{Choice, Collection};
 use super::finished::{Finished, FinishedResult};
 use super::identity::ArmIdentity;
@@ -54,11 +54,12 @@ pub struct ArmResults {
     pub method: Method,
     /// The learning rate; `None` where it has not been chosen yet, or every trial diverged.
     pub learning_rate: Option<f64>,
-    /// The settings of the best trial; `None` without trials, where they have not finished, or where all of them diverged.
+    /// The settings of the best trial, or those taken from another arm; `None` where there are none, where trials have not finished, or where
+    /// all of them diverged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<Candidate>,
-    /// Where the learning rate comes from.
-    pub learning_rate_from: LearningRate,
+    /// Where the learning rate and what else trials choose come from.
+    pub settings_from: SettingsFrom,
     /// The trials that have finished.
     pub trials: Vec<TrialResult>,
     /// The runs that have finished.
@@ -186,8 +187,8 @@ impl ArmResults {
             name: arm.name.clone(),
             method: arm.method(chosen.as_ref()),
             learning_rate: chosen.as_ref().map(|chosen| collection.learning_rate(&arm.name, chosen)),
-            learning_rate_from: arm.learning_rate.clone(),
-            chosen: chosen.filter(|_| matches!(arm.learning_rate, LearningRate::Trials(_))),
+            settings_from: arm.settings_from.clone(),
+            chosen: chosen.filter(|chosen| !chosen.is_empty()),
             trials: trials.collect(),
             runs: runs.collect(),
             summaries: Vec::new(),
@@ -279,7 +280,7 @@ mod tests {
             name: "twins-at".to_owned(),
             method: Method::TwinsAt,
             learning_rate: Some(0.1 + 0.2),
-            learning_rate_from: LearningRate::Trials(vec![candidate.clone()]),
+            settings_from: SettingsFrom::Trials(vec![candidate.clone()]),
             chosen: Some(candidate.clone()),
             trials: vec![TrialResult { candidate, best: None, diverged: None }],
             runs: vec![run(0, 1), run(1, 3)],

@@ -2,7 +2,7 @@ use twins_report::ScoreKind;
 
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::{ArmSummary, SeedDifferences};
-use super::{Candidate, Checkpoint, LearningRate, StudyJob, Summary};
+use super::{Candidate, Checkpoint, SettingsFrom, StudyJob, Summary};
 
 /// What stands for a value that is not known.
 const UNKNOWN: &str = "–";
@@ -192,7 +192,7 @@ impl ArmResults {
 
     /// Where the best of several learning rates is the lowest or the highest, the best one may not have been tried.
     fn note_of_extreme_rate(&self) -> Option<String> {
-        let LearningRate::Trials(candidates) = &self.learning_rate_from else { return None };
+        let SettingsFrom::Trials(candidates) = &self.settings_from else { return None };
         let candidate = self.chosen.as_ref()?;
         let chosen = candidate.learning_rate()?;
         let others = candidate.without_learning_rate();
@@ -304,7 +304,7 @@ mod tests {
             name: name.to_owned(),
             method: Method::At,
             learning_rate: Some(0.003 * 1.4),
-            learning_rate_from: LearningRate::Trials(vec![Candidate::of_learning_rate(0.003)]),
+            settings_from: SettingsFrom::Trials(vec![Candidate::of_learning_rate(0.003)]),
             chosen: None,
             trials: Vec::new(),
             runs: (0..if summary.is_some() { 2 } else { 0 }).map(run).collect(),
@@ -327,7 +327,7 @@ mod tests {
             last_metrics: Vec::new(),
             arms: vec![
                 ArmResults {
-                    learning_rate_from: LearningRate::Trials([0.003, 0.001, 0.0042].map(rate).to_vec()),
+                    settings_from: SettingsFrom::Trials([0.003, 0.001, 0.0042].map(rate).to_vec()),
                     chosen: Some(rate(0.0042)),
                     learning_rate: Some(0.0042),
                     ..arm("at", Some(summary(0.5, Some(0.012_345), None)))
@@ -372,7 +372,7 @@ mod tests {
             ];
             let twins = ArmResults {
                 learning_rate: chosen.learning_rate(),
-                learning_rate_from: LearningRate::Trials(candidates.to_vec()),
+                settings_from: SettingsFrom::Trials(candidates.to_vec()),
                 chosen: Some(chosen),
                 ..arm("twins-at", Some(summary(0.5, None, None)))
             };

@@ -18,7 +18,7 @@ method = "twins-at"
 [[arms]]
 name = "scaled"
 method = "at"
-learning_rate_of = { arm = "at", factor = 2.0 }
+settings_of = { arm = "at", learning_rate_factor = 2.0 }
 "#;
 
 fn message(changes: &[(&str, &str)]) -> String {
@@ -50,12 +50,12 @@ fn mistakes_have_their_errors() {
         (
             "arm = \"at\"",
             "arm = \"ta\"".to_owned(),
-            vec!["learning_rate_of of arm \"scaled\" names the arm \"ta\"", "at, twins"],
+            vec!["settings_of of arm \"scaled\" names the arm \"ta\"", "at, twins"],
         ),
         (
             "arm = \"at\"",
             "arm = \"scaled\"".to_owned(),
-            vec!["scaled, which is that of scaled", "taken from itself"],
+            vec!["settings_of leads in a circle: scaled takes those of scaled"],
         ),
         ("factor = 2.0", "factor = 0.0".to_owned(), vec!["\"scaled\"", "factor is 0"]),
         ("factor = 2.0", "factor = -1.0".to_owned(), vec!["\"scaled\"", "factor is -1"]),
@@ -163,25 +163,25 @@ fn mistakes_of_several_lines_have_their_errors() {
     let trials = ("[trials]\nlearning_rates = [0.01, 0.1]\nseed = 100\n", "");
     let circle = (
         "name = \"at\"\nmethod = \"at\"",
-        "name = \"at\"\nmethod = \"at\"\nlearning_rate_of = { arm = \"scaled\" }",
+        "name = \"at\"\nmethod = \"at\"\nsettings_of = { arm = \"scaled\" }",
     );
     let own = ("method = \"twins-at\"", "method = \"twins-at\"\nlearning_rates = [0.1, 0.2]");
-    let both = ("learning_rate_of = {", "learning_rates = [0.1, 0.2]\nlearning_rate_of = {");
-    let rate = ("learning_rate_of = {", "learning_rate = 0.1\nlearning_rate_of = {");
+    let both = ("settings_of = {", "learning_rates = [0.1, 0.2]\nsettings_of = {");
+    let rate = ("settings_of = {", "learning_rate = 0.1\nsettings_of = {");
     let arms = &STUDY[STUDY.find("[[arms]]").unwrap()..];
     for (changes, parts) in [
-        (vec![circle], vec!["learning rate of at, which is that of scaled, which is that of at"]),
+        (vec![circle], vec!["at takes those of scaled takes those of at"]),
         (vec![trials, own], vec!["\"twins\" gives learning_rates, but there are no trials"]),
-        (vec![both], vec!["\"scaled\" gives both learning_rates and learning_rate_of"]),
+        (vec![both], vec!["\"scaled\" gives both learning_rates and settings_of"]),
         (
             vec![trials, ("method = \"twins-at\"", "method = \"twins-at\"\ncandidates = [{ lambda = 0.5 }]")],
             vec!["\"twins\" gives candidates, but there are no trials"],
         ),
         (
-            vec![("learning_rate_of = {", "candidates = [{ beta = 1.0 }]\nlearning_rate_of = {")],
-            vec!["\"scaled\" gives both candidates and learning_rate_of"],
+            vec![("settings_of = {", "candidates = [{ beta = 1.0 }]\nsettings_of = {")],
+            vec!["\"scaled\" gives both candidates and settings_of"],
         ),
-        (vec![rate], vec!["\"scaled\" gives both learning_rate and learning_rate_of"]),
+        (vec![rate], vec!["\"scaled\" gives both learning_rate and settings_of"]),
         (vec![(arms, "")], vec!["no arms", "[[arms]]"]),
         (vec![("learning_rates = [0.01, 0.1]\n", "")], vec!["\"at\" has no learning rate to try"]),
     ] {

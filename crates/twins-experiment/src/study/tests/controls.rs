@@ -3,7 +3,7 @@
 use twins_nn::Affine;
 use twins_train::{Method, Tuning};
 
-use super::super::{Candidate, LearningRate, LearningRateOf, StudyConfig, StudyJob};
+use super::super::{Candidate, SettingsFrom, SettingsOf, StudyConfig, StudyJob};
 use crate::experiment::Experiment;
 
 const STUDY: &str = r#"
@@ -24,7 +24,7 @@ method = "at"
 [[arms]]
 name = "scaled-rate"
 method = "at"
-learning_rate_of = { arm = "at", factor = 2.0 }
+settings_of = { arm = "at", learning_rate_factor = 2.0 }
 
 [[arms]]
 name = "half-batch"
@@ -84,7 +84,10 @@ fn every_control_resolves() {
     assert_eq!((at.config().training.method, at.config().training.learning_rate), (Method::At, 0.25));
     assert_eq!(at.config().training.accumulate, 1);
     let scaled = study.arms.iter().find(|arm| arm.name == "scaled-rate").unwrap();
-    assert_eq!(scaled.rate, LearningRate::Of(LearningRateOf { arm: "at".to_owned(), factor: 2.0 }));
+    assert_eq!(
+        scaled.settings_from,
+        SettingsFrom::Of(SettingsOf { arm: "at".to_owned(), learning_rate_factor: 2.0 })
+    );
     assert_eq!(arm("half-batch").config().training.accumulate, 2);
     assert_eq!(arm("shared-affine").config().model.affine, Some(Affine::Shared));
     assert_eq!(arm("frozen-only").config().training.method, Method::FrozenAt);

@@ -29,7 +29,7 @@ method = "twins-at"
 [[arms]]
 name = "scaled"
 method = "at"
-learning_rate_of = { arm = "at", factor = 2.0 }
+settings_of = { arm = "at", learning_rate_factor = 2.0 }
 "#;
 
 fn study() -> (Study, StudyIdentity) {
@@ -102,7 +102,17 @@ candidates = [{ learning_rate = 0.1, lambda = 1.0 }, { lambda = 0.25 }, { learni
 [[arms]]
 name = "scaled"
 method = "at"
-learning_rate_of = { arm = "twins", factor = 2.0 }
+settings_of = { arm = "twins", learning_rate_factor = 2.0 }
+[[arms]]
+name = "shared"
+method = "twins-at"
+model.affine = "shared"
+settings_of = { arm = "twins" }
+[[arms]]
+name = "half"
+method = "twins-at"
+lambda = 0.75
+settings_of = { arm = "shared", learning_rate_factor = 0.5 }
 "#;
 
 #[test]
@@ -135,13 +145,23 @@ fn the_best_candidate_is_chosen_with_all_its_settings() {
         finish_of(&study, out, &trial(2), &Candidate::new(), third);
         assert_eq!(choice("twins"), Choice::Chosen(candidates[best].clone()), "{second:?} {third:?}");
         let rate = [0.1, 0.04, 0.1][best];
-        assert_eq!(choice("scaled"), chosen(2.0 * rate), "it takes the learning rate alone");
+        // Others take all settings but their own. Adversarial training has no lambda, which is then without effect.
+        let with_rate = |rate: f64| candidates[best].clone().with_learning_rate(rate);
+        assert_eq!(choice("scaled"), Choice::Chosen(with_rate(2.0 * rate)));
+        assert_eq!(choice("shared"), Choice::Chosen(with_rate(rate)));
+        assert_eq!(choice("half"), chosen(0.5 * rate));
     }
 
     let run = run("twins", 1);
     let settings = study.experiment(&run, Some(&candidates[2])).unwrap().unwrap();
     let training = &settings.config().training;
     assert_eq!((training.learning_rate, training.lambda, training.seed), (0.1, 0.5, 1));
+    let lambda = |arm: &str, chosen: &Candidate| {
+        let job = StudyJob::Run { arm: arm.to_owned(), seed: 1 };
+        study.experiment(&job, Some(chosen)).unwrap().unwrap().config().training.lambda
+    };
+    assert_eq!(lambda("shared", &candidates[2]), 0.5);
+    assert_eq!(lambda("half", &Candidate::of_learning_rate(0.05)), 0.75);
     finish_of(&study, out, &run, &candidates[2], [40, 80]);
     let results = StudyResults::new(&Collection::new(&identity, &[out]).unwrap());
     let arm = results.arms.iter().find(|arm| arm.name == "twins").unwrap();
@@ -174,7 +194,7 @@ fn the_file_of_an_older_study_is_refused() {
     identity.write(folder.path()).unwrap();
     let path = folder.path().join(StudyIdentity::FILE);
     let mut old: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    old["arms"][0]["learning_rate"] = serde_json::json!({ "trials": [0.1, 0.01] });
+    old["arms"][0]["settings_from"] = serde_json::json!({ "trials": [0.1, 0.01] });
     std::fs::write(&path, old.to_string()).unwrap();
     let message = StudyIdentity::read(folder.path()).unwrap_err().to_string();
     for part in ["study.json is damaged, or of another version", "give another --out, or delete this file"] {
@@ -396,7 +416,11 @@ fn a_study_may_grow_and_nothing_else() {
         ("seeds = [0, 1]", "seeds = [0]", &["seed 1 is missing now"][..]),
         ("name = \"twins\"", "name = \"other\"", &["arm \"twins\" is missing now"]),
         ("seed = 100", "seed = 101", &["trials.seed was 100 and is now 101"]),
-        ("factor = 2.0", "factor = 3.0", &["arm \"scaled\": learning_rate.of.factor was 2.0 and is now 3.0"]),
+        (
+            "factor = 2.0",
+            "factor = 3.0",
+            &["arm \"scaled\": settings_from.of.learning_rate_factor was 2.0 and is now 3.0"],
+        ),
         (
             "method = \"twins-at\"",
             "method = \"twins-at\"\nlambda = 0.5",
