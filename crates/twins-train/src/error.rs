@@ -293,7 +293,7 @@ pub enum TrainError {
     /// A loss, a gradient or a weight is NaN or infinite.
     #[error(
         "{what} at step {step} of epoch {epoch} (learning rate {learning_rate}): {origin}; lower the learning rate, clip \
-         gradients, or set non_finite = \"skip-batch\"; last good checkpoint: {}",
+         gradients (gradient_clip), or set non_finite = \"skip-batch\"; last good checkpoint: {}",
         checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
     )]
     NonFinite {

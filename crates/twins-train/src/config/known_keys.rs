@@ -14,7 +14,6 @@ impl Settings for TrainConfig {
         let threat = ThreatModel::new(Norm::Linf, 0.0).expect("a radius of 0 is allowed");
         let protocol = EvaluationProtocol::new(threat, 1).into();
         let full = TrainConfig {
-            gradient_clip: Some(1.0),
             ema_decay: Some(0.5),
             early_stopping: Some(1),
             checkpoint_steps: Some(1),

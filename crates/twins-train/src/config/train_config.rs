@@ -5,6 +5,7 @@ use twins_data::{Augmentation, Grouping};
 use super::adversary::AdversaryConfig;
 use super::epsilon_schedule::EpsilonSchedule;
 use super::frozen_from::FrozenFrom;
+use super::gradient_clip::GradientClip;
 use super::held_out;
 use super::method::Method;
 use super::protocol::ProtocolConfig;
@@ -31,7 +32,7 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 /// | `frozen_from` | weights | what the frozen wing starts from | [`FrozenFrom`] |
 /// | `tuning` | full | which part of the model is trained | [`Tuning`] |
 /// | `freeze` | none | path prefixes that are never trained, such as `conv1` | |
-/// | `gradient_clip` | none | largest norm of the whole gradient | > 0 |
+/// | `gradient_clip` | by-method: 1 with a frozen wing, none otherwise | largest norm of the whole gradient | [`GradientClip`] |
 /// | `ema_decay` | none | decay of averaged weights, evaluated beside the raw ones | (0, 1) |
 /// | `early_stopping` | none | epochs without a better validation robust accuracy | ≥ 1 |
 /// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | of training | [`AdversaryConfig`] |
@@ -51,7 +52,8 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 /// | `sync_statistics` | false | whether the running statistics of several devices are averaged after every step | |
 /// | `seed` | 0 | of order, augmentation and random starts | |
 ///
-/// The defaults are those of the paper for CIFAR (TWINS, CVPR 2023, section 4).
+/// The defaults are those of the paper for CIFAR (TWINS, CVPR 2023, section 4), but for the validation and for `gradient_clip`, which the
+/// paper does not have.
 ///
 /// ```
 /// use twins_train::{Method, Schedule, TrainConfig};
@@ -100,8 +102,7 @@ pub struct TrainConfig {
     /// Path prefixes of parameters that are never trained; their normalisation runs in evaluation mode.
     pub freeze: Vec<String>,
     /// Largest Euclidean norm of the whole gradient.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gradient_clip: Option<f64>,
+    pub gradient_clip: GradientClip,
     /// Decay per step of the averaged weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
@@ -221,7 +222,7 @@ impl Default for TrainConfig {
             frozen_from: FrozenFrom::Weights,
             tuning: Tuning::Full,
             freeze: Vec::new(),
-            gradient_clip: None,
+            gradient_clip: GradientClip::ByMethod,
             ema_decay: None,
             early_stopping: None,
             checkpoint_steps: None,

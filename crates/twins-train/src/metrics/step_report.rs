@@ -3,7 +3,7 @@ use burn::module::Module;
 use crate::parameters::{first_non_finite, in_words};
 
 /// What one training step measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepReport {
     /// The loss that was differentiated.
     pub loss: f64,
@@ -25,12 +25,32 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// The first value that is NaN or infinite, in words: the loss, or else a gradient with its parameter.
+    /// The first value that is NaN or infinite, in words: the loss, with its wing where there are two, or else a gradient with its parameter.
     pub fn non_finite(&self) -> Option<String> {
         if !self.loss.is_finite() {
-            return Some(format!("the loss is {}", self.loss));
+            return Some(self.non_finite_loss());
         }
         self.non_finite_gradient().map(|(path, norm)| format!("the gradient of \"{path}\" has norm {norm}"))
+    }
+
+    fn non_finite_loss(&self) -> String {
+        let (loss, adaptive) = (self.loss, self.adaptive_loss);
+        match self.frozen_loss.map(|frozen| (frozen, frozen.is_finite(), adaptive.is_finite())) {
+            Some((frozen, false, true)) => {
+                format!(
+                    "the loss of the frozen wing is {frozen} (that of the adaptive wing is {adaptive:.3})"
+                )
+            }
+            Some((frozen, true, false)) => {
+                format!(
+                    "the loss of the adaptive wing is {adaptive} (that of the frozen wing is {frozen:.3})"
+                )
+            }
+            Some((frozen, false, false)) => {
+                format!("the loss of the frozen wing is {frozen}, and that of the adaptive wing {adaptive}")
+            }
+            Some((_, true, true)) | None => format!("the loss is {loss}"),
+        }
     }
 
     /// Where it comes from, in words, as far as weights and gradients tell; `None` where everything is finite.
@@ -57,5 +77,43 @@ impl StepReport {
         if self.non_finite().is_some() {
             self.non_finite_parameter = first_non_finite(before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_not_finite_has_the_name_of_its_wing() {
+        for (frozen, adaptive, words) in [
+            (Some(f64::NAN), 2.0, "the loss of the frozen wing is NaN (that of the adaptive wing is 2.000)"),
+            (
+                Some(0.5),
+                f64::INFINITY,
+                "the loss of the adaptive wing is inf (that of the frozen wing is 0.500)",
+            ),
+            (
+                Some(f64::INFINITY),
+                f64::NAN,
+                "the loss of the frozen wing is inf, and that of the adaptive wing NaN",
+            ),
+            (Some(0.5), 2.0, "the loss is NaN"),
+            (None, f64::NAN, "the loss is NaN"),
+        ] {
+            let report = StepReport {
+                loss: f64::NAN,
+                frozen_loss: frozen,
+                adaptive_loss: adaptive,
+                correct: 0,
+                samples: 8,
+                gradient_norm: f64::NAN,
+                gradient_norms: Vec::new(),
+                non_finite_parameter: None,
+            };
+            assert_eq!(report.non_finite().as_deref(), Some(words));
+        }
+        let finite = StepReport { loss: 1.0, ..StepReport::default() };
+        assert_eq!(finite.non_finite(), None);
     }
 }
