@@ -47,13 +47,15 @@ def suites(records):
     return table(["device", "tests", "passed", "failed", "which failed"], rows)
 
 
-def finetunes(records):
-    rows = [
-        [one["finetune"], one["precision"], method["method"], method["clean"], method["robust"], method["seconds"]]
-        for one in records
-        for method in one["methods"]
-    ]
-    return table(["finetune on", "precision", "method", "clean, %", "robust, %", "seconds"], rows)
+def studies(records):
+    rows = []
+    for one in records:
+        metrics = [metric["kind"] for metric in one["results"]["metrics"]]
+        for arm in one["results"]["arms"]:
+            means = {summary["metric"]: summary for summary in arm["summaries"] if summary["checkpoint"] == "best"}
+            cells = [f"{kind} {100 * means[kind]['mean']:.2f} ± {100 * means[kind]['standard_deviation']:.2f}" for kind in metrics]
+            rows.append([one["study"], one["precision"], arm["name"], ", ".join(cells), f"{one['seconds']:.1f}"])
+    return table(["main job on", "precision", "method", "accuracy, %", "seconds in all"], rows)
 
 
 def autoattacks(records):
@@ -91,7 +93,7 @@ def attacks(records):
 TABLES = [
     (lambda one: "suite" in one, suites),
     (lambda one: one.get("bench") == "throughput", throughput),
-    (lambda one: "finetune" in one, finetunes),
+    (lambda one: "study" in one, studies),
     (lambda one: "autoattack" in one, autoattacks),
     (lambda one: one.get("bench") == "layer", layers),
     (lambda one: one.get("bench") == "training", trainings),

@@ -150,7 +150,7 @@ fn an_evaluation_measures_what_the_run_held_out() {
     assert!(said.contains("with at: 48 images, 1 epochs"), "{said}");
     let report = json(here.join("run/report.json"));
     assert_eq!(report["held_out"]["images"], 60, "{report}");
-    let clean = &report["results"][0]["test"]["clean"];
+    let clean = &report["result"]["test"]["clean"];
     assert_eq!(clean["total"], 12, "{report}");
     let html = fs::read_to_string(here.join("run/report.html")).unwrap();
     assert!(html.contains("the test images are out of 20 % of all 60"), "the report says so");
@@ -191,7 +191,7 @@ fn a_folder_with_val_and_test_is_validated_on_val() {
     assert_eq!(epoch["validation_clean_accuracy"]["total"], 7, "{epoch}");
     let report = json(here.join("run/report.json"));
     assert_eq!(
-        (&report["validation_images"], &report["results"][0]["test"]["clean"]["total"]),
+        (&report["validation_images"], &report["result"]["test"]["clean"]["total"]),
         (&7.into(), &11.into())
     );
     let html = fs::read_to_string(here.join("run/report.html")).unwrap();
@@ -322,7 +322,7 @@ fn a_run_goes_on_with_its_own_weights_data_and_input_alone() {
     let message = resumed("moved.safetensors", &[]);
     assert!(message.contains("run/at/experiment.json") && message.contains("are not known"), "{message}");
     assert_eq!(
-        json(here.join("run/report.json"))["results"][0]["test"],
-        serde_json::from_slice::<Value>(&report).unwrap()["results"][0]["test"]
+        json(here.join("run/report.json"))["result"]["test"],
+        serde_json::from_slice::<Value>(&report).unwrap()["result"]["test"]
     );
 }

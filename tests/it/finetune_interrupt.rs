@@ -6,10 +6,16 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use twins_testing::example;
+use twins_testing::{example, repository};
 
 fn binary() -> PathBuf {
     example("finetune")
+}
+
+/// The weights of the main job.
+fn weights() -> [String; 2] {
+    let path = repository().join("examples/studies/letters.safetensors");
+    ["--weights".to_owned(), path.to_str().unwrap().to_owned()]
 }
 
 #[test]
@@ -18,6 +24,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let binary = binary();
     let mut child = Command::new(&binary)
         .current_dir(folder.path())
+        .args(weights())
         .args(["--out", "a run", "--force"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -25,7 +32,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
         .unwrap();
     // The configuration is written right before the first step.
     let begin = Instant::now();
-    while !folder.path().join("a run/pretrain/config.json").exists() {
+    while !folder.path().join("a run/twins-at/config.json").exists() {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it began");
         assert!(begin.elapsed() < Duration::from_secs(120), "the run did not start");
         sleep(Duration::from_millis(20));
@@ -34,10 +41,15 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("finetune --out 'a run' --resume"), "{message}");
-    assert!(folder.path().join("a run/pretrain/last.safetensors").exists(), "the state was saved");
+    assert!(message.contains("letters.safetensors --out 'a run' --resume"), "{message}");
+    assert!(folder.path().join("a run/twins-at/last.safetensors").exists(), "the state was saved");
 
-    let again = Command::new(&binary).current_dir(folder.path()).args(["--out", "a run"]).output().unwrap();
+    let again = Command::new(&binary)
+        .current_dir(folder.path())
+        .args(weights())
+        .args(["--out", "a run"])
+        .output()
+        .unwrap();
     let message = String::from_utf8_lossy(&again.stderr);
     assert!(message.contains("holds another run") && message.contains("--force"), "{message}");
 }
@@ -49,6 +61,7 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
     let run = |out: &str, resume: &[&str]| {
         let output = Command::new(binary())
             .current_dir(folder.path())
+            .args(weights())
             .args(tiny)
             .arg(out)
             .args(resume)
@@ -63,6 +76,7 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
         .current_dir(folder.path())
         .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\""])
         .arg(binary())
+        .args(weights())
         .args(tiny)
         .arg("full")
         .output()
@@ -70,10 +84,10 @@ fn a_full_disk_is_told_and_the_run_goes_on() {
     let message = String::from_utf8_lossy(&full.stderr);
     assert_eq!(full.status.code(), Some(1), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
-    for part in ["cannot write full/pretrain/last.safetensors", "File too large", "make room", "resume"] {
+    for part in ["cannot write full/at/last.safetensors", "File too large", "make room", "resume"] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    let left = std::fs::read_dir(folder.path().join("full/pretrain")).unwrap();
+    let left = std::fs::read_dir(folder.path().join("full/at")).unwrap();
     let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     let expected = ["config.json", "experiment.json", "lock", "metrics.jsonl", "result.json"];
@@ -89,8 +103,13 @@ fn a_run_is_resumed_with_more_epochs() {
     let folder = tempfile::tempdir().unwrap();
     let fixed = ["--limit", "40", "--method", "at", "--report-images", "0", "--out", "run"];
     let finetune = |arguments: &[&str]| {
-        let output =
-            Command::new(binary()).current_dir(folder.path()).args(fixed).args(arguments).output().unwrap();
+        let output = Command::new(binary())
+            .current_dir(folder.path())
+            .args(weights())
+            .args(fixed)
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     finetune(&["--epochs", "2"]);
@@ -115,7 +134,8 @@ fn a_folder_with_a_run_is_not_overwritten_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let finetune = |arguments: &[&str]| -> Output {
         let fixed = ["--limit", "40", "--epochs", "1", "--report-images", "0", "--out", "run"];
-        Command::new(binary()).current_dir(folder.path()).args(fixed).args(arguments).output().unwrap()
+        let mut command = Command::new(binary());
+        command.current_dir(folder.path()).args(weights()).args(fixed).args(arguments).output().unwrap()
     };
     let succeed = |arguments: &[&str]| {
         let output = finetune(arguments);
@@ -128,9 +148,9 @@ fn a_folder_with_a_run_is_not_overwritten_unasked() {
     for (arguments, parts) in [
         (
             &["--method", "standard"][..],
-            ["run holds another run (at/result.json)", "add its method", "--force"],
+            ["run holds another run (at/result.json)", "delete it with --force", "another --out"],
         ),
-        (&["--method", "at"], ["run/pretrain holds another run", "--resume", "another --out"]),
+        (&["--method", "at"], ["run/at holds another run", "--resume", "another --out"]),
         (
             &["--method", "standard", "--resume"],
             ["run holds another run (at/result.json)", "--force", "another --out"],
@@ -155,11 +175,11 @@ fn a_folder_with_a_run_is_not_overwritten_unasked() {
     assert!(!folder.path().join("run/at").exists(), "the old run is deleted");
     assert!(folder.path().join(note).exists());
 
-    // Both methods, ended in between: the report has both.
+    // A run whose state is gone is repeated.
     succeed(&["--force"]);
-    let results =
-        |report: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&report).unwrap()["results"].clone();
-    let whole = results(read("report.json"));
+    let result =
+        |report: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&report).unwrap()["result"].clone();
+    let whole = result(read("report.json"));
     for file in [
         "report.json",
         "twins-at/last.safetensors",
@@ -169,8 +189,17 @@ fn a_folder_with_a_run_is_not_overwritten_unasked() {
         let _ = std::fs::remove_file(folder.path().join("run").join(file));
     }
     succeed(&["--resume"]);
-    let again = results(read("report.json"));
-    for method in [0, 1] {
-        assert_eq!(again[method]["test"], whole[method]["test"], "the same weights");
+    assert_eq!(result(read("report.json"))["test"], whole["test"], "the same weights");
+}
+
+#[test]
+fn fine_tuning_needs_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(binary()).current_dir(folder.path()).args(["--out", "run"]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for part in ["starts from trained weights", "--weights FILE", "twins train"] {
+        assert!(message.contains(part), "{part}: {message}");
     }
+    assert!(!folder.path().join("run").exists());
 }

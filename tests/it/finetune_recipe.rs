@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use twins_testing::example;
+use twins_testing::{example, repository};
 
 fn finetune(folder: &Path, arguments: &[&str]) -> Output {
     let binary = example("finetune");
@@ -142,7 +142,7 @@ fn a_step_is_divided_by_options_and_by_the_file() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), "run.toml", "accumulate = 2\nsync_statistics = true\n");
     for (arguments, accumulate, synchronised, source) in [
-        (&[][..], 1, false, "the built-in job's settings"),
+        (&[][..], 1, false, "the settings of the built-in data"),
         (&["--config", "run.toml"], 2, true, "accumulate (run.toml), sync_statistics (run.toml)"),
         (&["--config", "run.toml", "--accumulate", "4"], 4, true, "accumulate (--accumulate)"),
         (&["--sync-statistics", "--devices", "2"], 1, true, "sync_statistics (--sync-statistics)"),
@@ -160,9 +160,8 @@ fn a_step_is_divided_by_options_and_by_the_file() {
         (&["--accumulate", "0"], "accumulate is 0"),
         (
             &["--accumulate", "33"],
-            "batch_size 64 with accumulate 33 on 1 device gives 1 image for each of 1 wing",
+            "batch_size 64 with accumulate 33 on 1 device gives 0 images for each of 2 wings",
         ),
-        // The pre-training's method has one wing, which would have enough images.
         (&["--accumulate", "9"], "gives 3 images for each of 2 wings, but at least 4 are needed"),
         (&["--devices", "2", "--accumulate", "5"], "lower accumulate to 4"),
     ] {
@@ -207,7 +206,7 @@ fn any_setting_is_given_by_its_name() {
     assert_eq!(config["non_finite"], "skip-batch");
     assert_eq!(config["learning_rate"], 0.3);
     // What follows from other settings: the step from epsilon, validation from training but for what is given.
-    assert_eq!(config["adversary"]["step_size"], 0.0625);
+    assert_eq!(config["adversary"]["step_size"], 0.025);
     let validation = &config["resolved"]["validation"];
     assert_eq!((&validation["steps"], &validation["threat"]["epsilon"]), (&json!(33), &json!(0.1)));
     for part in ["schedule (--set)", "ema_decay (--set)", "adversary.epsilon (--set)", "learning_rate (--lr)"]
@@ -215,13 +214,13 @@ fn any_setting_is_given_by_its_name() {
         assert!(sources.contains(part), "{part}: {sources}");
     }
     for (arguments, step_size) in [
-        (&["--epsilon", "4/255", "--step-size", "1/255"][..], 1.0 / 255.0),
-        // 5/8 of epsilon, as in the built-in job.
-        (&["--set", "adversary.epsilon=4/255"], 4.0 / 255.0 * 0.625),
+        (&["--epsilon", "8/255", "--step-size", "1/255"][..], 1.0 / 255.0),
+        // A quarter of epsilon, as in the settings of the built-in data.
+        (&["--set", "adversary.epsilon=8/255"], 2.0 / 255.0),
     ] {
         let (config, _) = shown(folder.path(), arguments);
         let value = |name: &str| config["adversary"][name].as_f64().unwrap();
-        assert_eq!((value("epsilon"), value("step_size")), (4.0 / 255.0, step_size));
+        assert_eq!((value("epsilon"), value("step_size")), (8.0 / 255.0, step_size));
     }
     let (config, _) = shown(folder.path(), &["--set", "method=trades", "--set", "seed=4"]);
     assert_eq!((&config["method"], &config["seed"]), (&json!("trades"), &json!(4)));
@@ -300,7 +299,7 @@ fn contradictions_name_both_sides() {
         ("", &["--method", "at", "--lambda", "0.5"][..], ["lambda is 0.5 (--lambda)", "at (--method)"]),
         ("lambda = 0.5", &["--method", "trades"], ["lambda is 0.5 (run.toml)", "trades (--method)"]),
         ("method = \"twins-at\"", &["--beta", "3"], ["beta is 3 (--beta)", "twins-at (run.toml)"]),
-        ("", &["--beta", "3"], ["beta is 3", "at and twins-at"]),
+        ("", &["--beta", "3"], ["beta is 3", "twins-at (the settings of the built-in data)"]),
         ("batch_size = 1", &["--method", "twins-at"], ["batch_size is 1 (run.toml)", "twins-at (--method)"]),
         (
             "batch_size = 7",
@@ -333,8 +332,6 @@ fn contradictions_name_both_sides() {
     shown(folder.path(), &[&cifar[..], &["--framing", "as-stored"]].concat());
     // lambda is not given but the preset's: a method without it is no contradiction.
     shown(folder.path(), &[&WEIGHTS[..], &["--preset", "paper-caltech", "--method", "at"]].concat());
-    let message = refused(folder.path(), &["--preset", "paper-cifar"]);
-    assert!(message.contains("--weights"), "{message}");
 }
 
 #[test]
@@ -378,8 +375,9 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
         "--log",
         "jsonl,csv,tensorboard,csv",
     ];
-    let output =
-        finetune(folder.path(), &[&arguments[..], &["--report-attacks", "fgsm", "--out", "run"]].concat());
+    let weights = repository().join("examples/studies/letters.safetensors");
+    let others = ["--weights", weights.to_str().unwrap(), "--report-attacks", "fgsm", "--out", "run"];
+    let output = finetune(folder.path(), &[&arguments[..], &others].concat());
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     assert!(printed.contains("epochs (--epochs)") && printed.contains("config.json"), "{printed}");
@@ -392,42 +390,40 @@ fn a_tiny_job_leaves_its_report_and_its_configuration() {
     let run = folder.path().join("run");
     let html = fs::read_to_string(run.join("report.html")).unwrap();
     let report: Value = serde_json::from_slice(&fs::read(run.join("report.json")).unwrap()).unwrap();
-    for (index, method) in ["at", "twins-at"].into_iter().enumerate() {
-        let config: Value =
-            serde_json::from_slice(&fs::read(run.join(method).join("config.json")).unwrap()).unwrap();
-        assert_eq!(config["validation"]["fraction"], 0.2);
-        assert_eq!((&config["epochs"], &config["method"]), (&json!(2), &json!(method)));
-        let protocol = &report["results"][index]["protocol"];
-        assert_eq!((&protocol["steps"], &protocol["loss"]), (&json!(20), &json!("cross-entropy")));
-        assert_eq!(protocol["threat"], config["resolved"]["validation"]["threat"]);
-        let clean = &report["results"][index]["test"]["clean"];
-        let (correct, total) = (clean["correct"].as_u64().unwrap(), clean["total"].as_u64().unwrap());
-        let score = format!("<td>{:.2} %<br/>", 100.0 * correct as f64 / total as f64);
+    let config: Value =
+        serde_json::from_slice(&fs::read(run.join("twins-at").join("config.json")).unwrap()).unwrap();
+    assert_eq!(config["validation"]["fraction"], 0.2);
+    assert_eq!((&config["epochs"], &config["method"]), (&json!(2), &json!("twins-at")));
+    let protocol = &report["result"]["protocol"];
+    assert_eq!((&protocol["steps"], &protocol["loss"]), (&json!(20), &json!("cross-entropy")));
+    assert_eq!(protocol["threat"], config["resolved"]["validation"]["threat"]);
+    let clean = &report["result"]["test"]["clean"];
+    let (correct, total) = (clean["correct"].as_u64().unwrap(), clean["total"].as_u64().unwrap());
+    let score = format!("<td>{:.2} %<br/>", 100.0 * correct as f64 / total as f64);
+    assert!(
+        html.contains(&score) && html.contains(&format!("<small>{correct} of {total}</small>")),
+        "{score}"
+    );
+    let log =
+        |file: &str| fs::read_to_string(run.join("twins-at").join("log").join(file)).unwrap().lines().count();
+    // Two epochs of three steps each; CSV has a header, and no line twice though it was asked for twice.
+    assert_eq!(["steps.jsonl", "epochs.jsonl", "steps.csv", "epochs.csv"].map(log), [6, 2, 7, 3]);
+    assert!(run.join("twins-at").join("log/events.out.tfevents.0.burn-twins").exists());
+    for line in fs::read_to_string(run.join("twins-at").join("metrics.jsonl")).unwrap().lines() {
+        let metrics: Value = serde_json::from_str(line).unwrap();
+        let loss = format!("<td>{:.4}</td>", metrics["loss"].as_f64().unwrap());
+        assert!(html.contains(&loss), "{loss}");
+        assert!(!metrics["wing_drift"].as_object().unwrap().is_empty(), "{line}");
+        let layers = metrics["layers"].as_object().unwrap();
+        let update = |layer: &Value| layer["relative_update"].as_f64().unwrap();
+        // A step of 0.1 moves no weight by its own length, and every weight somewhat.
         assert!(
-            html.contains(&score) && html.contains(&format!("<small>{correct} of {total}</small>")),
-            "{score}"
+            layers.len() > 3 && layers.values().all(|layer| update(layer) > 0.0 && update(layer) < 1.0),
+            "{line}"
         );
-        let log =
-            |file: &str| fs::read_to_string(run.join(method).join("log").join(file)).unwrap().lines().count();
-        // Two epochs of three steps each; CSV has a header, and no line twice though it was asked for twice.
-        assert_eq!(["steps.jsonl", "epochs.jsonl", "steps.csv", "epochs.csv"].map(log), [6, 2, 7, 3]);
-        assert!(run.join(method).join("log/events.out.tfevents.0.burn-twins").exists());
-        for line in fs::read_to_string(run.join(method).join("metrics.jsonl")).unwrap().lines() {
-            let metrics: Value = serde_json::from_str(line).unwrap();
-            let loss = format!("<td>{:.4}</td>", metrics["loss"].as_f64().unwrap());
-            assert!(html.contains(&loss), "{loss}");
-            assert!(!metrics["wing_drift"].as_object().unwrap().is_empty(), "{line}");
-            let layers = metrics["layers"].as_object().unwrap();
-            let update = |layer: &Value| layer["relative_update"].as_f64().unwrap();
-            // A step of 0.02 moves no weight by its own length, and every weight somewhat.
-            assert!(
-                layers.len() > 3 && layers.values().all(|layer| update(layer) > 0.0 && update(layer) < 1.0),
-                "{line}"
-            );
-        }
     }
     assert!(html.contains("<th scope=\"col\">PGD-20 Linf 16/255</th>") && html.contains("FGSM Linf 16/255"));
     assert!(html.contains("Robust accuracy is measured with PGD-10 Linf 16/255."));
-    assert!(html.contains("FGSM") && html.contains("twins-at / at") && html.contains("<svg"));
+    assert!(html.contains("FGSM") && html.contains("<svg"));
     assert_eq!(html.matches("://").count(), html.matches("http://www.w3.org/2000/svg").count());
 }

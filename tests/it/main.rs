@@ -27,6 +27,7 @@ mod frozen_wing;
 mod import_weights;
 mod layer_golden;
 mod layer_shapes;
+mod main_job;
 mod mnist_autoattack;
 mod mnist_minimum_norm;
 mod mnist_pgd_counts;

@@ -70,6 +70,16 @@ pub fn finetune() -> ExitCode {
     only(&FINETUNE)
 }
 
+/// `twins train` as a program of its own.
+pub fn train() -> ExitCode {
+    only(&TRAIN)
+}
+
+/// `twins study` as a program of its own.
+pub fn study() -> ExitCode {
+    only(&STUDY)
+}
+
 /// `twins evaluate` as a program of its own.
 pub fn evaluate() -> ExitCode {
     only(&EVALUATE)

@@ -6,7 +6,7 @@ use burn_twins::train::Method;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::support::{OptionSettings, Outcome};
-use crate::training::{Job, Results, TrainingOptions};
+use crate::training::{TrainingOptions, run};
 
 /// Trains a network from scratch on any data: with an adversary (--method at), as a pre-training for `finetune`, or without
 /// (--method standard).
@@ -36,12 +36,7 @@ impl Cli {
         if self.training.show_config {
             return crate::show::show(&experiment);
         }
-        let out = self.training.directory("train");
-        let name = experiment.config().training.method.name();
-        let job = Job::begin(&self.training, out.clone(), &[(name.to_owned(), &experiment)])?;
-        println!("settings: {}", experiment.sources());
-        let outcome = job.run(name, &experiment)?;
-        Results::new(&experiment, &outcome, None)?.finish(&out)
+        run(&self.training, "train", &experiment)
     }
 
     fn experiment(&self) -> Result<Experiment, Box<dyn std::error::Error>> {

@@ -1,8 +1,5 @@
-use std::path::PathBuf;
-
 use twins_train::{EvaluationProtocol, TrainError};
 
-use crate::builtin;
 use crate::error::ExperimentError;
 use crate::settings::{ExperimentConfig, Sources, contradiction};
 
@@ -52,7 +49,7 @@ impl ExperimentConfig {
     /// The first value out of range, or the first two settings that exclude each other.
     pub fn check(self) -> Result<Experiment, ExperimentError> {
         let sources = Sources::of_program(&self);
-        if let Some(contradiction) = contradiction(&self, &[self.training.method], &sources) {
+        if let Some(contradiction) = contradiction(&self, &sources) {
             return Err(contradiction.into());
         }
         Experiment::new(self, sources)
@@ -111,28 +108,5 @@ impl Experiment {
             }
         };
         Ok(format!("{}{part}", training.validation_protocol()?))
-    }
-
-    /// The adversarial pre-training of a small network on the built-in source task, for an experiment without weights: its
-    /// `model.safetensors` is then given to [`with_weights`](Self::with_weights).
-    ///
-    /// # Errors
-    ///
-    /// Settings that do not hold for it, such as a batch that is too small.
-    pub fn pretraining(&self) -> Result<Self, ExperimentError> {
-        let chosen = |key| self.sources.of(key).is_some();
-        let limits = [
-            self.config.data.train_images.filter(|_| chosen("data.train_images")),
-            self.config.data.test_images.filter(|_| chosen("data.test_images")),
-        ];
-        Self::new(builtin::pretraining(&self.config, limits), self.sources.clone())
-    }
-
-    /// The experiment with other initial weights: a model file of this library.
-    #[must_use]
-    pub fn with_weights(mut self, weights: impl Into<PathBuf>) -> Self {
-        self.config.model.weights = Some(weights.into());
-        self.config.model.arch = None;
-        self
     }
 }

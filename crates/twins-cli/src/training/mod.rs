@@ -1,4 +1,4 @@
-//! What `finetune` and `train` have in common: options of a training, and running experiments one after the other.
+//! What `finetune` and `train` have in common: options of a training, and running it.
 
 mod options;
 mod resume;
@@ -6,4 +6,4 @@ mod run;
 pub mod set;
 
 pub use options::TrainingOptions;
-pub use run::{Job, Results};
+pub use run::run;

@@ -167,18 +167,13 @@ pub enum Contradiction {
 }
 
 /// The first settings that exclude each other, where at least one of them was chosen.
-pub(crate) fn contradiction(
-    config: &ExperimentConfig,
-    methods: &[Method],
-    sources: &Sources,
-) -> Option<Contradiction> {
+pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Option<Contradiction> {
     let training = &config.training;
     let chosen = |key: &str| sources.of_choice(key).is_some();
     let given = |key: &str, value: &dyn fmt::Display| Given::new(key, value, sources);
-    let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
-    let method = || given("training.method", &names.join(" and "));
-    let two_wings = methods.iter().any(|method| method.is_two_wing());
-    let divergence = |method: &Method| matches!(method, Method::Trades | Method::Mart | Method::TwinsTrades);
+    let method = || given("training.method", &training.method);
+    let two_wings = training.method.is_two_wing();
+    let divergence = matches!(training.method, Method::Trades | Method::Mart | Method::TwinsTrades);
     if chosen("training.lambda") && !two_wings {
         let lambda = given("training.lambda", &training.lambda);
         return Some(Contradiction::NoFrozenWing { lambda, method: method() });
@@ -187,7 +182,7 @@ pub(crate) fn contradiction(
         let frozen_from = given("training.frozen_from", &"file");
         return Some(Contradiction::NoFileOfFrozenWing { frozen_from });
     }
-    if chosen("training.beta") && !methods.iter().any(divergence) {
+    if chosen("training.beta") && !divergence {
         let beta = given("training.beta", &training.beta);
         return Some(Contradiction::NoDivergence { beta, method: method() });
     }

@@ -11,7 +11,7 @@ use crate::experiment::Experiment;
 /// What settings are put over.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Start {
-    /// The paper's settings; with the built-in data and no weights those of the built-in job.
+    /// The paper's settings; with the built-in data those that take seconds.
     #[default]
     Usual,
     /// A published setting.
@@ -67,7 +67,7 @@ impl Draft {
         self.layers.iter().rev().find(|layer| layer.gives(key)).map(Layer::source)
     }
 
-    /// Whether it is of the built-in job, which needs nothing from outside: the built-in data and no weights.
+    /// Whether it is on the built-in data.
     ///
     /// # Errors
     ///
@@ -91,32 +91,14 @@ impl Draft {
     ///
     /// A value out of range, or settings that exclude each other, with the sources of both.
     pub fn resolve(&self) -> Result<Experiment, ExperimentError> {
-        let method = self.over(self.base(&self.given()?))?.training.method;
-        let mut experiments = self.resolve_methods(&[method])?;
-        Ok(experiments.pop().expect("one for each method"))
-    }
-
-    /// One experiment for each method; a setting is right if it fits one of them.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`resolve`](Self::resolve).
-    pub fn resolve_methods(&self, methods: &[Method]) -> Result<Vec<Experiment>, ExperimentError> {
-        let given = self.given()?;
-        let base = self.base(&given);
+        let base = self.base(&self.given()?);
         let mut config = self.over(base.clone())?;
         let sources = self.sources(&base, &config);
-        let mut own = Vec::new();
-        for method in methods {
-            config.training.method = *method;
-            derive(&mut config, &base, &sources);
-            own.push(config.clone());
+        derive(&mut config, &base, &sources);
+        match contradiction(&config, &sources) {
+            Some(contradiction) => Err(contradiction.into()),
+            None => Experiment::new(config, sources),
         }
-        // Settings that differ between the methods exclude nothing.
-        if let Some(contradiction) = own.first().and_then(|config| contradiction(config, methods, &sources)) {
-            return Err(contradiction.into());
-        }
-        own.into_iter().map(|config| Experiment::new(config, sources.clone())).collect()
     }
 
     fn over(&self, base: ExperimentConfig) -> Result<ExperimentConfig, ExperimentError> {
@@ -146,7 +128,7 @@ impl Draft {
     fn base_name(&self, given: &ExperimentConfig) -> String {
         match self.start {
             Start::Preset(preset) => format!("preset {preset}"),
-            Start::Usual if is_builtin(given) => "the built-in job's settings".to_owned(),
+            Start::Usual if is_builtin(given) => "the settings of the built-in data".to_owned(),
             Start::Usual => "the paper's settings".to_owned(),
         }
     }
@@ -174,7 +156,6 @@ impl Draft {
     }
 }
 
-/// Whether these are settings of the built-in job, which needs nothing from outside.
 fn is_builtin(config: &ExperimentConfig) -> bool {
-    matches!(config.data.source, DataSource::Builtin(_)) && config.model.weights.is_none()
+    matches!(config.data.source, DataSource::Builtin(_))
 }

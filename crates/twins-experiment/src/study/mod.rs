@@ -6,6 +6,7 @@ mod check;
 mod checked;
 mod collection;
 mod comparison;
+mod conclusion;
 mod config;
 mod directory;
 mod divergence;

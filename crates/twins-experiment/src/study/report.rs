@@ -36,7 +36,10 @@ impl StudyResults {
     pub fn tables(&self) -> Vec<StudyTable> {
         let mut tables = vec![self.table_of_means()];
         let caption = format!("Differences to {} in percentage points", self.baseline);
-        tables.extend(self.table_of_differences(&caption, &self.metrics, &[Checkpoint::Best]));
+        let differences = self.table_of_differences(&caption, &self.metrics, &[Checkpoint::Best]);
+        tables.extend(
+            differences.map(|table| self.conclusions().into_iter().fold(table, StudyTable::with_note)),
+        );
         if !self.last_metrics.is_empty() {
             tables.push(self.table_of_last());
             let caption = format!("Last checkpoint: differences to {} in percentage points", self.baseline);

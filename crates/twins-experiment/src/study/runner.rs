@@ -142,7 +142,8 @@ impl Runner<'_> {
             match self.job(job)? {
                 Ended::Finished => {
                     let results = self.update()?;
-                    if kind == "run" {
+                    // The results of the last job are those of the study.
+                    if kind == "run" && index + 1 < count {
                         self.progress(format!("\n{}", results.to_table()));
                     }
                 }

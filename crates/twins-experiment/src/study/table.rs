@@ -31,9 +31,8 @@ impl StudyResults {
                 text += &format!("\nDifferences of these to {}\n\n{}", self.baseline, grid(&differences));
             }
         }
-        let notes = self.notes();
-        if !notes.is_empty() {
-            text += &format!("\n{}\n", notes.join("\n"));
+        for lines in [self.notes(), self.conclusions()].iter().filter(|lines| !lines.is_empty()) {
+            text += &format!("\n{}\n", lines.join("\n"));
         }
         text
     }

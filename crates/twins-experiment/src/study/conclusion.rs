@@ -1,0 +1,180 @@
+use super::results::{ArmResults, Metric, StudyResults};
+use super::summary::Checkpoint;
+
+/// So many intervals that one of them probably misses 0 by chance.
+const MANY_INTERVALS: usize = 6;
+
+/// What the 95 % interval of a difference says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    /// All of it is above 0; the mean in percentage points.
+    Ahead(f64),
+    /// All of it is below 0; the mean in percentage points, as a positive number.
+    Behind(f64),
+    /// It contains 0.
+    Open,
+}
+
+impl StudyResults {
+    /// What the comparison shows, in a sentence for each arm, and what it does not show. Empty until every run has finished, and without
+    /// intervals, which one seed does not have.
+    pub fn conclusions(&self) -> Vec<String> {
+        if !self.is_complete() {
+            return Vec::new();
+        }
+        let verdicts: Vec<(&ArmResults, Vec<(&Metric, Verdict)>)> = self
+            .arms
+            .iter()
+            .map(|arm| (arm, self.metrics.iter().filter_map(|metric| Some((metric, arm.verdict(metric)?)))))
+            .map(|(arm, verdicts)| (arm, verdicts.collect::<Vec<_>>()))
+            .filter(|(_, verdicts)| !verdicts.is_empty())
+            .collect();
+        let mut sentences: Vec<String> =
+            verdicts.iter().map(|(arm, verdicts)| self.conclusion(&arm.name, verdicts)).collect();
+        let intervals: usize = verdicts.iter().map(|(_, verdicts)| verdicts.len()).sum();
+        if intervals >= MANY_INTERVALS {
+            sentences.push(format!("Of these {intervals} intervals, one in twenty misses 0 by chance."));
+        }
+        if intervals > 0 {
+            sentences.push(format!(
+                "This is one network on one data set with {} seeds; it says nothing about others.",
+                self.seeds.len()
+            ));
+        }
+        sentences
+    }
+
+    fn conclusion(&self, arm: &str, verdicts: &[(&Metric, Verdict)]) -> String {
+        let baseline = &self.baseline;
+        let ahead = listed(verdicts, |verdict| match verdict {
+            Verdict::Ahead(points) => Some(format!(" by {points:.2} points")),
+            _ => None,
+        });
+        let behind = listed(verdicts, |verdict| match verdict {
+            Verdict::Behind(points) => Some(format!(" by {points:.2} points")),
+            _ => None,
+        });
+        let open = listed(verdicts, |verdict| (verdict == Verdict::Open).then(String::new));
+        let shown = match (ahead, behind) {
+            (Some(ahead), Some(behind)) => {
+                format!("is ahead of {baseline} in {ahead}, and behind it in {behind}")
+            }
+            (Some(ahead), None) => format!("is ahead of {baseline} in {ahead}"),
+            (None, Some(behind)) => format!("is behind {baseline} in {behind}"),
+            (None, None) => {
+                return format!(
+                    "No difference between {arm} and {baseline} is shown: every 95 % interval contains 0."
+                );
+            }
+        };
+        match open {
+            Some(open) => format!("{arm} {shown}; no difference is shown in {open}."),
+            None => format!("{arm} {shown}."),
+        }
+    }
+}
+
+impl ArmResults {
+    fn verdict(&self, metric: &Metric) -> Option<Verdict> {
+        let difference = &self.summary(metric.kind, Checkpoint::Best)?.difference.as_ref()?.paired;
+        let mean = 100.0 * difference.summary.mean;
+        Some(match difference.interval? {
+            [low, _] if low > 0.0 => Verdict::Ahead(mean),
+            [_, high] if high < 0.0 => Verdict::Behind(-mean),
+            _ => Verdict::Open,
+        })
+    }
+}
+
+/// The labels of some metrics, each with words behind it; `None` where there is none.
+fn listed(verdicts: &[(&Metric, Verdict)], words: impl Fn(Verdict) -> Option<String>) -> Option<String> {
+    let labels: Vec<String> = verdicts
+        .iter()
+        .filter_map(|(metric, verdict)| Some(format!("{}{}", metric.label, words(*verdict)?)))
+        .collect();
+    match labels.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        [others @ .., last] => Some(format!("{} and {last}", others.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_report::ScoreKind;
+    use twins_train::Method;
+
+    use super::super::summary::ArmSummary;
+    use super::super::{SettingsFrom, StudyJob};
+    use super::*;
+    use crate::study::tests::run;
+
+    fn results(arms: &[(&str, [usize; 3])]) -> StudyResults {
+        let runs = |correct: [usize; 3]| [0, 1, 2].map(|seed| run(seed as u64, correct[seed]));
+        let baseline = runs(arms[0].1);
+        let arm = |&(name, correct): &(&str, [usize; 3])| ArmResults {
+            name: name.to_owned(),
+            method: Method::At,
+            learning_rate: Some(0.1),
+            chosen: None,
+            settings_from: SettingsFrom::Given(0.1),
+            trials: Vec::new(),
+            runs: runs(correct).to_vec(),
+            summaries: ArmSummary::new(ScoreKind::LastIterate, Checkpoint::Best, &runs(correct), {
+                if name == arms[0].0 { &[] } else { &baseline }
+            })
+            .into_iter()
+            .collect(),
+        };
+        StudyResults {
+            name: "x".to_owned(),
+            baseline: arms[0].0.to_owned(),
+            seeds: vec![0, 1, 2],
+            metrics: vec![Metric {
+                kind: ScoreKind::LastIterate,
+                label: "PGD-20".to_owned(),
+                images: Some(100),
+            }],
+            last_metrics: Vec::new(),
+            arms: arms.iter().map(arm).collect(),
+            missing: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_interval_without_zero_is_a_difference() {
+        let conclusions =
+            |other: [usize; 3]| results(&[("at", [50, 50, 50]), ("twins", other)]).conclusions();
+        let last = "This is one network on one data set with 3 seeds; it says nothing about others.";
+        assert_eq!(conclusions([52, 53, 52]), ["twins is ahead of at in PGD-20 by 2.33 points.", last]);
+        assert_eq!(conclusions([48, 47, 48]), ["twins is behind at in PGD-20 by 2.33 points.", last]);
+        let open = "No difference between twins and at is shown: every 95 % interval contains 0.";
+        assert_eq!(conclusions([49, 53, 52]), [open, last]);
+        let many: Vec<(String, [usize; 3])> =
+            (0..7).map(|arm| (format!("arm-{arm}"), [50, 51, 52])).collect();
+        let many: Vec<(&str, [usize; 3])> = many.iter().map(|(name, runs)| (name.as_str(), *runs)).collect();
+        let sentences = results(&many).conclusions();
+        assert_eq!(sentences.len(), 6 + 2);
+        assert_eq!(sentences[6], "Of these 6 intervals, one in twenty misses 0 by chance.");
+    }
+
+    #[test]
+    fn several_metrics_share_a_sentence() {
+        let results = results(&[("at", [50, 50, 50]), ("twins", [52, 53, 52])]);
+        let metric = |label: &str| Metric { kind: ScoreKind::Clean, label: label.to_owned(), images: None };
+        let metrics = ["clean", "PGD-20", "AutoAttack"].map(metric);
+        let verdicts = [Verdict::Ahead(1.5), Verdict::Behind(0.25), Verdict::Open];
+        let all: Vec<_> = metrics.iter().zip(verdicts).collect();
+        assert_eq!(
+            results.conclusion("twins", &all),
+            "twins is ahead of at in clean by 1.50 points, and behind it in PGD-20 by 0.25 points; no difference is shown in AutoAttack."
+        );
+    }
+
+    #[test]
+    fn an_unfinished_study_has_no_conclusion() {
+        let mut results = results(&[("at", [50, 50, 50]), ("twins", [52, 53, 52])]);
+        results.missing.push(StudyJob::Run { arm: "twins".to_owned(), seed: 3 });
+        assert!(results.conclusions().is_empty());
+    }
+}

@@ -1,0 +1,58 @@
+//! The README's main job: its starting weights, its settings, and its results within their spread.
+
+use std::fs;
+use std::path::PathBuf;
+
+use burn_twins::experiment::{Checkpoint, Layer, StudyConfig, StudyOptions, StudyResults};
+use burn_twins::report::ScoreKind;
+use twins_testing::repository;
+
+fn study(name: &str) -> StudyConfig {
+    let weights = repository().join("examples/studies/letters.safetensors");
+    let here = Layer::setting("the test", "model.weights", weights).unwrap();
+    StudyConfig::read(repository().join("examples/studies").join(name)).unwrap().with_layer(here)
+}
+
+/// What was recorded when the study was run.
+fn recorded(name: &str) -> StudyResults {
+    let path: PathBuf = repository().join("docs/study").join(name);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_settings_are_those_that_the_trials_chose() {
+    let trials = recorded("digits-choice.json");
+    let choice = study("digits-choice.toml").check().unwrap();
+    let main_job = study("digits.toml").check().unwrap();
+    for arm in &trials.arms {
+        assert_eq!(arm.trials.len(), 6, "{}", arm.name);
+        let job = main_job.runs().into_iter().find(|job| job.arm() == arm.name).unwrap();
+        let settings = main_job.experiment(&job, None).unwrap().unwrap();
+        let chosen = choice.experiment(&job, arm.chosen.as_ref()).unwrap().unwrap();
+        assert_eq!(settings.config(), chosen.config(), "{}", arm.name);
+    }
+}
+
+#[test]
+fn the_first_seed_repeats_the_recorded_results() {
+    let recorded = recorded("digits.json");
+    let mut first = study("digits.toml")
+        .with_layer(Layer::from_toml("the test", "evaluation.autoattack = \"none\"").unwrap());
+    first.seeds.truncate(1);
+    let folder = tempfile::tempdir().unwrap();
+    let results = first.check().unwrap().run(folder.path(), StudyOptions::new()).unwrap().results;
+    assert!(results.is_complete());
+    for arm in &results.arms {
+        let before = recorded.arms.iter().find(|other| other.name == arm.name).unwrap();
+        for metric in [ScoreKind::Clean, ScoreKind::LastIterate] {
+            let expected = &before.summary(metric, Checkpoint::Best).unwrap().summary;
+            let accuracy = arm.runs[0].score(metric).unwrap();
+            // Rounding differs between processors and leads to another training, as another seed does: three standard deviations of a run,
+            // which are those over the seeds and of the choice of 500 images.
+            let images = expected.mean * (1.0 - expected.mean) / accuracy.total as f64;
+            let spread = 3.0 * (expected.standard_deviation.unwrap().powi(2) + images).sqrt();
+            let off = accuracy.fraction() - expected.mean;
+            assert!(off.abs() < spread, "{}, {metric:?}: {off:+.4}, {spread:.4}", arm.name);
+        }
+    }
+}
