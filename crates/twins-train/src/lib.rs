@@ -22,9 +22,9 @@ mod two_pixels;
 
 pub use checkpoints::{Best, BestSource, ExistingRun};
 pub use config::{
-    AdversaryConfig, ConfigFile, EffectiveConfig, EpsilonSchedule, EvaluationProtocol, FrozenFrom,
-    GradientClip, Method, NonFinite, Preset, ProbeConfig, ProtocolConfig, Resolved, Settings, SettingsFile,
-    TrainConfig, Tuning, ValidationConfig,
+    AdversaryConfig, ConfigFile, EffectiveConfig, EpsilonSchedule, EvaluationProtocol, FrozenFrom, Method,
+    NonFinite, Preset, ProbeConfig, ProtocolConfig, Resolved, Settings, SettingsFile, TrainConfig, Tuning,
+    ValidationConfig,
 };
 pub use data_parallel::{MIN_IMAGES_PER_WING, evaluate, evaluate_on};
 pub use error::TrainError;

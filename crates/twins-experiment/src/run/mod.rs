@@ -1,6 +1,7 @@
 //! Runs an experiment: its directory, training, measurement and record.
 
 mod directory;
+mod frozen_wing;
 mod held_out;
 mod identity;
 mod measure;

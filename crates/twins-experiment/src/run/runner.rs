@@ -8,6 +8,7 @@ use twins_train::{
 };
 
 use super::directory::RunDirectory;
+use super::frozen_wing;
 use super::held_out::{describe_held_out, warn_of_ungrouped_test};
 use super::identity::Identity;
 use super::measure::{Measurement, TestAccuracies};
@@ -225,6 +226,7 @@ impl Run<'_> {
         let (notify, directory, options) =
             (self.options.notify.clone(), self.directory.clone(), self.options.clone());
         let mut record = record.clone();
+        let (method, classes, mut warned) = (config.method, parts.train.classes().len(), false);
         let mut trainer = Trainer::new(config.clone())?;
         if let Some(own) = parts.validation.as_ref().filter(|_| config.validation.fraction.is_some()) {
             trainer = trainer.with_validation_set(own.clone());
@@ -240,6 +242,10 @@ impl Run<'_> {
             .with_stop_flag(self.options.stop.clone())
             .with_observer(move |epoch: &EpochMetrics| {
                 notify(Notice::Progress(describe_epoch(epoch)));
+                if let (Some(warning), false) = (frozen_wing::warning(epoch, method, classes), warned) {
+                    warned = true;
+                    notify(Notice::Warning(warning));
+                }
                 record.add_epoch(epoch.clone());
                 record.provenance.seconds = seconds_before + begin.elapsed().as_secs_f64();
                 // A record that cannot be written costs no training: the trainer reports a full disk itself.

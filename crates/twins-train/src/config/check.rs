@@ -1,6 +1,5 @@
 use twins_attack::Precision;
 
-use super::gradient_clip::GradientClip;
 use super::train_config::TrainConfig;
 use super::tuning::Tuning;
 use crate::error::TrainError;
@@ -54,7 +53,7 @@ impl TrainConfig {
             )?;
             check("epsilon_schedule.rise_epochs", schedule.rise_epochs, positive, "above 0 and finite")?;
         }
-        if let GradientClip::Norm(clip) = self.gradient_clip {
+        if let Some(clip) = self.gradient_clip {
             check("gradient_clip", clip, positive, "above 0 and finite")?;
         }
         if let Some(decay) = self.ema_decay {

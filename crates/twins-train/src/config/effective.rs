@@ -23,8 +23,6 @@ pub struct EffectiveConfig {
 pub struct Resolved {
     /// How validation measures robust accuracy, where there is one.
     pub validation: EvaluationProtocol,
-    /// The largest norm of a gradient; `None` where there is no limit.
-    pub gradient_clip: Option<f64>,
 }
 
 /// The key of [`Resolved`] in files.
@@ -59,8 +57,7 @@ impl TrainConfig {
     ///
     /// Those of [`validation_protocol`](Self::validation_protocol).
     pub fn effective(&self) -> Result<EffectiveConfig, TrainError> {
-        let validation = self.validation_protocol()?;
-        let resolved = Resolved { validation, gradient_clip: self.gradient_clip.largest(self.method) };
+        let resolved = Resolved { validation: self.validation_protocol()? };
         Ok(EffectiveConfig { settings: self.clone(), resolved })
     }
 }

@@ -5,10 +5,8 @@ use std::fmt;
 use serde::de::{Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::or_none::NONE;
 use super::train_config::ValidationConfig;
-
-/// What stands for no images.
-const NONE: &str = "none";
 
 impl Serialize for ValidationConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -39,53 +37,6 @@ impl<'de> Visitor<'de> for Given {
 
     fn visit_str<E: Error>(self, word: &str) -> Result<ValidationConfig, E> {
         if word == NONE { Ok(ValidationConfig::none()) } else { Err(E::unknown_variant(word, &[NONE])) }
-    }
-}
-
-/// `fraction`, for `#[serde(with = ...)]`.
-pub(super) mod fraction {
-    use super::*;
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        fraction: &Option<f64>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match fraction {
-            Some(fraction) => serializer.serialize_f64(*fraction),
-            None => serializer.serialize_str(NONE),
-        }
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<f64>, D::Error> {
-        deserializer.deserialize_any(Fraction)
-    }
-
-    struct Fraction;
-
-    impl Visitor<'_> for Fraction {
-        type Value = Option<f64>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a number between 0 and 1, or \"none\" to hold no images out")
-        }
-
-        fn visit_f64<E: Error>(self, fraction: f64) -> Result<Option<f64>, E> {
-            Ok(Some(fraction))
-        }
-
-        fn visit_u64<E: Error>(self, fraction: u64) -> Result<Option<f64>, E> {
-            Ok(Some(fraction as f64))
-        }
-
-        fn visit_i64<E: Error>(self, fraction: i64) -> Result<Option<f64>, E> {
-            Ok(Some(fraction as f64))
-        }
-
-        fn visit_str<E: Error>(self, word: &str) -> Result<Option<f64>, E> {
-            if word == NONE { Ok(None) } else { Err(E::unknown_variant(word, &[NONE])) }
-        }
     }
 }
 

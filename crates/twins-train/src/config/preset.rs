@@ -4,7 +4,6 @@ use std::str::FromStr;
 
 use twins_data::{Augmentation, Framing, RandomResizedCrop};
 
-use super::gradient_clip::GradientClip;
 use super::method::Method;
 use super::train_config::{TrainConfig, ValidationConfig};
 use crate::error::TrainError;
@@ -20,7 +19,7 @@ use crate::error::TrainError;
 /// | `paper-cifar` | 1e-5 | 1 | crop with 4 pixels of padding, flip | 32 × 32, enlarged to 224 × 224 inside the model |
 /// | `paper-caltech` | 1e-3 | 0.4 | shorter side to 256, resized crop, flip | cut to 224 × 224 |
 ///
-/// No images are held out, so that the last checkpoint is the result ([`ValidationConfig::none`]), and gradients are not clipped.
+/// No images are held out, so that the last checkpoint is the result ([`ValidationConfig::none`]).
 ///
 /// How images are cut and enlarged is not a matter of the training configuration: see
 /// [`upsampling`](Self::upsampling) and [`framing`](Self::framing).
@@ -59,9 +58,7 @@ impl Preset {
 
     /// The training configuration.
     pub fn config(self) -> TrainConfig {
-        let paper = TrainConfig::new(Method::TwinsAt)
-            .with_validation(ValidationConfig::none())
-            .with_gradient_clip(GradientClip::None);
+        let paper = TrainConfig::new(Method::TwinsAt).with_validation(ValidationConfig::none());
         match self {
             Preset::PaperCifar => paper.with_augmentation(Augmentation::cifar()),
             Preset::PaperCaltech => {

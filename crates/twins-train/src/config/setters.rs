@@ -4,7 +4,6 @@ use twins_data::Augmentation;
 use super::adversary::AdversaryConfig;
 use super::epsilon_schedule::EpsilonSchedule;
 use super::frozen_from::FrozenFrom;
-use super::gradient_clip::GradientClip;
 use super::train_config::{NonFinite, TrainConfig, ValidationConfig};
 use super::tuning::Tuning;
 use crate::objectives::AutoLoraConfig;
@@ -65,7 +64,7 @@ setters! {
     /// Sets the path prefixes that are never trained.
     with_freeze: freeze: Vec<String>,
     /// Sets the largest norm of the gradient.
-    with_gradient_clip: gradient_clip: impl Into<GradientClip>,
+    with_gradient_clip: gradient_clip: f64,
     /// Sets the decay of the averaged weights.
     with_ema_decay: ema_decay: f64,
     /// Sets the epochs of patience.

@@ -33,7 +33,7 @@ impl<M: ImageClassifier> Session<M> {
         let awp = config.awp.filter(|_| !phase.is_probe);
         let settings = StepSettings {
             learning_rate: self.learning_rate,
-            gradient_clip: config.gradient_clip.largest(config.method),
+            gradient_clip: config.gradient_clip,
             awp_gamma: awp.and_then(|awp| awp.gamma_at(self.state.epoch - phase.start)),
         };
         let outcome = match self.replicas.divides(batch.labels.len()) {

@@ -1,7 +1,7 @@
 //! Every control that a comparison of TWINS needs can be written as an arm.
 
 use twins_nn::Affine;
-use twins_train::{GradientClip, Method, Tuning};
+use twins_train::{Method, Tuning};
 
 use super::super::{Candidate, SettingsFrom, SettingsOf, StudyConfig, StudyJob};
 use crate::experiment::Experiment;
@@ -100,7 +100,7 @@ fn every_control_resolves() {
     );
     assert_eq!(arm("auto-lora").config().training.method, Method::AutoLora);
     assert_eq!(arm("lambda-half").config().training.lambda, 0.5);
-    assert_eq!(arm("clipped").config().training.gradient_clip, GradientClip::Norm(1.0));
+    assert_eq!(arm("clipped").config().training.gradient_clip, Some(1.0));
 }
 
 #[test]

@@ -1,0 +1,54 @@
+use twins_train::{EpochMetrics, Method};
+
+/// Of the loss of a wing that gives every class the same probability, ln(classes): a frozen wing above the first has learned nothing, an
+/// adaptive wing below the second has.
+const AT_CHANCE: f64 = 0.98;
+const LEARNING: f64 = 0.85;
+
+/// A warning where the adaptive wing learns and the frozen one does not, because steps were too long for a network that normalises with
+/// constants (docs/study). Nothing else tells: the accuracies are the adaptive wing's.
+pub(super) fn warning(epoch: &EpochMetrics, method: Method, classes: usize) -> Option<String> {
+    // In other methods a wing's loss has a divergence in it.
+    let frozen = epoch.loss_frozen.filter(|_| method == Method::TwinsAt)?;
+    let (adaptive, chance) = (epoch.loss_adaptive, (classes as f64).ln());
+    (frozen > AT_CHANCE * chance && adaptive < LEARNING * chance).then(|| {
+        format!(
+            "the frozen wing learns nothing: its loss is {frozen:.2}, and that of chance among {classes} classes {chance:.2}, while the adaptive \
+             wing's is {adaptive:.2}; lower learning_rate, or set gradient_clip = 1"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(frozen: Option<f64>, adaptive: f64) -> EpochMetrics {
+        let accuracy = serde_json::json!({ "correct": 1, "total": 2 });
+        serde_json::from_value(serde_json::json!({
+            "epoch": 1, "steps": 1, "learning_rate": 0.1, "loss": 1.0, "loss_frozen": frozen, "loss_adaptive": adaptive,
+            "train_adversarial_accuracy": accuracy, "ema_accuracy": null, "gradient_norm": 1.0, "skipped_batches": 0,
+            "images_per_second": 1.0, "seconds": 1.0, "seconds_waiting": 0.0,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_frozen_wing_at_chance_beside_an_adaptive_one_that_learns_is_told() {
+        let warning = |frozen, adaptive, method| warning(&epoch(frozen, adaptive), method, 43);
+        let text = warning(Some(3.8), 3.0, Method::TwinsAt).unwrap();
+        for part in [
+            "its loss is 3.80",
+            "chance among 43 classes 3.76",
+            "adaptive wing's is 3.00",
+            "gradient_clip = 1",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        // It learns; neither learns, as at the beginning; another loss; one wing.
+        assert_eq!(warning(Some(3.3), 3.1, Method::TwinsAt), None);
+        assert_eq!(warning(Some(3.8), 3.7, Method::TwinsAt), None);
+        assert_eq!(warning(Some(3.8), 3.0, Method::TwinsTrades), None);
+        assert_eq!(warning(None, 3.0, Method::At), None);
+    }
+}
