@@ -54,7 +54,7 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Training")]
     pub method: Option<Method>,
 
-    /// Epochs [default: the paper's 60; 4 on the built-in data].
+    /// Epochs [default: the paper's 60; 10 on the built-in data].
     #[arg(long, help_heading = "Training")]
     pub epochs: Option<usize>,
 
@@ -75,7 +75,7 @@ pub struct TrainingOptions {
     pub sync_statistics: bool,
 
     /// Learning rate, divided by ten after 1/2 and 5/6 of the epochs (auto-lora: halved when the validation robust
-    /// accuracy stops rising) [default: the paper's 0.003; 0.02 on the built-in data].
+    /// accuracy stops rising) [default: the paper's 0.003; 0.1 on the built-in data].
     #[arg(long, help_heading = "Training")]
     pub lr: Option<f64>,
 
@@ -101,12 +101,12 @@ pub struct TrainingOptions {
     #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f64::from), help_heading = "Training's adversary")]
     pub epsilon: Option<f64>,
 
-    /// Steps of the adversary [default: the paper's 10; 2 on the built-in data].
+    /// Steps of the adversary [default: the paper's 10; 5 on the built-in data].
     #[arg(long, alias = "steps", value_name = "N", help_heading = "Training's adversary")]
     pub attack_steps: Option<usize>,
 
     /// Length of the adversary's steps on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter
-    /// of epsilon, as the paper's; 5/8 of it on the built-in data].
+    /// of epsilon].
     #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f64::from), help_heading = "Training's adversary")]
     pub step_size: Option<f64>,
 
