@@ -24,3 +24,27 @@ pub use twins_experiment as experiment;
 
 /// Reports of trainings.
 pub use twins_report as report;
+
+/// The code of the guide, which compiles and runs with the other doctests.
+#[cfg(doctest)]
+mod guide {
+    macro_rules! pages {
+        ($($page:ident: $file:literal,)*) => {
+            $(
+                #[doc = include_str!(concat!("../../docs/guide/", $file))]
+                mod $page {}
+            )*
+        };
+    }
+
+    pages! {
+        evaluating: "evaluating.md",
+        onnx: "onnx.md",
+        own_attack: "own-attack.md",
+        own_model: "own-model.md",
+        own_objective: "own-objective.md",
+        robust_checkpoint: "robust-checkpoint.md",
+        robustbench: "robustbench.md",
+        several_devices: "several-devices.md",
+    }
+}

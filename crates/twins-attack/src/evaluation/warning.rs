@@ -70,7 +70,8 @@ impl fmt::Display for Warning {
         match self {
             Warning::Randomised { difference } => write!(
                 f,
-                "the model is randomised (identical calls differ by up to {difference}): use the version `rand`"
+                "the model is randomised (identical calls differ by up to {difference}): of AutoAttack's versions, only `rand` averages \
+                 its gradients over several calls"
             ),
             Warning::Probabilities => write!(
                 f,

@@ -100,7 +100,7 @@ fn run(cli: &Cli) -> Outcome {
         println!("{} classes: the accuracy of each is in the file of --json", report.classes.len());
     }
     if let Some(path) = &cli.json {
-        write_whole(path, report::json(cli, arch, &report, held_out)?.as_bytes())?;
+        write_whole(path, report::json(cli, &net, &report, held_out)?.as_bytes())?;
     }
     let Some(path) = &journal else { return Ok(()) };
     if let Some(adversarial) = &cli.save_adversarial

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use burn_twins::attack::{AutoAttackConfig, Norm, PgdConfig, Precision, Report};
 use burn_twins::data::{DataSource, Limit};
-use burn_twins::models::{Architecture, HeldOut};
+use burn_twins::experiment::InputNormalisation;
+use burn_twins::models::{Architecture, HeldOut, ModelConfig, Net};
 use serde::Serialize;
 
 use crate::evaluate::cli::Cli;
@@ -13,6 +14,8 @@ use crate::evaluate::cli::Cli;
 pub struct Config<'a> {
     pub weights: &'a PathBuf,
     pub arch: Architecture,
+    /// Mean and standard deviation inside the model.
+    pub normalisation: InputNormalisation,
     pub data: &'a DataSource,
     /// A number of images, drawn from each class in proportion, or `first:N`.
     pub limit: Option<Limit>,
@@ -48,12 +51,12 @@ pub struct PgdSettings {
 /// The report with the settings of the command line.
 pub fn json(
     cli: &Cli,
-    arch: Architecture,
+    net: &Net,
     report: &Report,
     held_out: Option<HeldOut>,
 ) -> Result<String, Box<dyn std::error::Error>> {
     let mut value = serde_json::to_value(report)?;
-    value["config"] = serde_json::to_value(cli.config(arch, held_out, report.config.clone()))?;
+    value["config"] = serde_json::to_value(cli.config(net.config(), held_out, report.config.clone()))?;
     Ok(serde_json::to_string_pretty(&value)?)
 }
 
@@ -61,14 +64,15 @@ impl Cli {
     /// The settings, as the report states them.
     fn config(
         &self,
-        arch: Architecture,
+        model: &ModelConfig,
         held_out: Option<HeldOut>,
         autoattack: Option<AutoAttackConfig>,
     ) -> Config<'_> {
         let compute = self.compute.config();
         Config {
             weights: &self.weights,
-            arch,
+            arch: model.architecture(),
+            normalisation: InputNormalisation(model.normalisation().cloned()),
             data: &self.data,
             limit: self.images.limit,
             held_out,

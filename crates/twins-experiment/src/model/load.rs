@@ -8,7 +8,7 @@ use super::ChosenHead;
 use crate::data::Parts;
 use crate::error::ExperimentError;
 use crate::notice::{Notice, Notify};
-use crate::settings::InitialModel;
+use crate::settings::{InitialModel, InputNormalisation};
 
 /// The network that a training starts from.
 pub(crate) struct InitialNet {
@@ -74,10 +74,11 @@ impl InitialModel {
         let (net, report) = load_pretrained(&config, weights, &options, device)?;
         net.check_input(shape)?;
         notify(Notice::Progress(format!(
-            "{}: {} entries loaded into {arch}, {} classes",
+            "{}: {} entries loaded into {arch}, {} classes, images normalised inside the model: {}",
             weights.display(),
             report.mapped.len(),
-            net.num_classes()
+            net.num_classes(),
+            InputNormalisation(net.config().normalisation().cloned())
         )));
         Ok(net)
     }

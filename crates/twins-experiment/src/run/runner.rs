@@ -288,6 +288,11 @@ impl Run<'_> {
         record.checkpoint = Some(tested);
         let begin = Instant::now();
         let test = measurement.checkpoints(trained, record)?;
+        for score in record.scores.iter().chain(&record.last_scores) {
+            for warning in &score.warnings {
+                self.options.notify.as_ref()(Notice::Warning(format!("{}: {warning}", score.label)));
+            }
+        }
         measurement.examine(trained, record)?;
         self.progress(format!("  measured on the test images in {:.1} s", begin.elapsed().as_secs_f64()));
         Ok(test)

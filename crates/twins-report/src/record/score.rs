@@ -21,6 +21,9 @@ pub struct Score {
     /// Seconds that it took; `None` where that was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// Reasons to read it with care, such as signs of masked gradients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How a [`Score`] was measured, from the weakest statement to the strongest.
@@ -41,13 +44,20 @@ pub enum ScoreKind {
 impl Score {
     /// A score that was measured elsewhere.
     pub fn new(label: impl Into<String>, kind: ScoreKind, accuracy: Accuracy) -> Self {
-        Self { label: label.into(), kind, accuracy, seconds: None }
+        Self { label: label.into(), kind, accuracy, seconds: None, warnings: Vec::new() }
     }
 
     /// Sets how many seconds it took.
     #[must_use]
     pub fn with_seconds(mut self, seconds: f64) -> Self {
         self.seconds = Some(seconds);
+        self
+    }
+
+    /// Adds reasons to read it with care.
+    #[must_use]
+    pub fn with_warnings(mut self, warnings: impl IntoIterator<Item = String>) -> Self {
+        self.warnings.extend(warnings);
         self
     }
 
@@ -94,7 +104,10 @@ impl Score {
         let seconds: f64 = report.stages.iter().map(|stage| stage.seconds).sum();
         let scores = report.threats.iter().map(|threat| {
             let accuracy = Accuracy { correct: threat.robust.correct, total: threat.robust.total };
-            Self::new(format!("{name} {}", threat.threat), kind, accuracy).with_seconds(seconds)
+            let warnings = report.warnings.iter().map(ToString::to_string);
+            Self::new(format!("{name} {}", threat.threat), kind, accuracy)
+                .with_seconds(seconds)
+                .with_warnings(warnings)
         });
         scores.collect()
     }

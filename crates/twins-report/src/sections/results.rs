@@ -51,7 +51,23 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
             );
         }
     }
-    unfinished + &table.to_html() + &explanation(&labels)
+    unfinished + &table.to_html() + &warnings(runs) + &explanation(&labels)
+}
+
+/// What has to be known of the scores of each run.
+fn warnings(runs: &[RunRecord]) -> String {
+    let of_run = |run: &RunRecord| -> Vec<String> {
+        let scores = [("", &run.scores), (" (last)", &run.last_scores)];
+        let scores =
+            scores.into_iter().flat_map(|(which, scores)| scores.iter().map(move |score| (which, score)));
+        scores
+            .flat_map(|(which, score)| {
+                let place = format!("{}{which}, {}", run.name, score.label);
+                score.warnings.iter().map(move |warning| notice(&format!("{place}: {warning}.")))
+            })
+            .collect()
+    };
+    runs.iter().flat_map(of_run).collect()
 }
 
 /// The columns: what any run measured, from clean accuracy to AutoAttack, and within a kind in the order of the runs.
@@ -167,6 +183,14 @@ mod tests {
             assert_eq!(html.matches("<th scope=\"row\">at (last)</th><td>90.00 %").count(), rows, "{html}");
             assert_eq!(html.matches("last, epoch 5").count(), rows, "{html}");
         }
+    }
+
+    #[test]
+    fn the_warnings_of_a_score_are_below_the_table() {
+        let mut run = run("at", &[("clean", ScoreKind::Clean, 7, 10), ("AA", ScoreKind::AutoAttack, 3, 10)]);
+        run.scores[1] = run.scores[1].clone().with_warnings(["gradients < masked".to_owned()]);
+        let html = section_of(&[run]);
+        assert!(html.contains("<p class=\"notice\">at, AA: gradients &lt; masked.</p>"), "{html}");
     }
 
     #[test]
