@@ -9,6 +9,8 @@ mod evaluation;
 mod layer;
 mod log;
 mod model;
+#[cfg(test)]
+mod reference;
 mod sources;
 
 use serde::{Deserialize, Serialize};
