@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use burn_twins::experiment::{Checkpoint, Layer, StudyConfig, StudyOptions, StudyResults};
+use burn_twins::experiment::{Checkpoint, Draft, Layer, StudyConfig, StudyOptions, StudyResults};
 use burn_twins::report::ScoreKind;
 use twins_testing::repository;
 
@@ -55,4 +55,26 @@ fn the_first_seed_repeats_the_recorded_results() {
             assert!(off.abs() < spread, "{}, {metric:?}: {off:+.4}, {spread:.4}", arm.name);
         }
     }
+}
+
+#[test]
+fn every_committed_study_is_valid() {
+    let mut studies = Vec::new();
+    for entry in fs::read_dir(repository().join("examples/studies")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        if text.contains("[[arms]]") {
+            StudyConfig::read(&path)
+                .unwrap()
+                .check()
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            studies.push(path);
+        } else {
+            Draft::new().with_layer(Layer::read(&path).unwrap()).resolve().unwrap();
+        }
+    }
+    assert!(studies.len() >= 5, "{studies:?}");
 }
