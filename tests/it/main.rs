@@ -17,6 +17,7 @@ mod cifar_autoattack;
 mod cifar_robust;
 mod convnext;
 mod custom_training;
+mod documentation;
 mod evaluate_options;
 mod evaluate_resume;
 mod finetune_folder;
