@@ -203,3 +203,23 @@ fn fine_tuning_needs_weights() {
     }
     assert!(!folder.path().join("run").exists());
 }
+
+#[test]
+fn a_run_that_could_not_begin_leaves_no_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("one/apple")).unwrap();
+    for (data, parts) in [
+        ("folder:missing", ["cannot read missing", "check that it exists"]),
+        ("folder:one", ["one", "apple"]),
+    ] {
+        let mut command = Command::new(binary());
+        let output =
+            command.current_dir(folder.path()).args(weights()).args(["--data", data]).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path().join("runs")).unwrap().count(), 0, "{data}");
+    }
+}

@@ -192,6 +192,16 @@ pub enum ExperimentError {
         /// The weight file.
         weights: PathBuf,
     },
+    /// Data of a single class.
+    #[error(
+        "{data} has one class, \"{class}\", and a classifier needs at least two; give the images of each class a sub-folder of their own"
+    )]
+    OneClass {
+        /// The data.
+        data: String,
+        /// Its class.
+        class: String,
+    },
     /// Another process has the directory.
     #[error("{} is in use by another process; wait for it, or give another --out", .directory.display())]
     InUse {
@@ -199,7 +209,7 @@ pub enum ExperimentError {
         directory: PathBuf,
     },
     /// A file.
-    #[error("cannot {action} {}: {source}; check that the directory exists, is writable and has space", .path.display())]
+    #[error("cannot {action} {}: {source}; {}", .path.display(), remedy(action))]
     File {
         /// What was tried.
         action: &'static str,
@@ -208,6 +218,14 @@ pub enum ExperimentError {
         /// What the system says.
         source: std::io::Error,
     },
+}
+
+/// What helps where a file cannot be read, or written.
+fn remedy(action: &str) -> &'static str {
+    match action {
+        "read" => "check that it exists and that you may read it",
+        _ => "check that the directory exists, is writable and has space",
+    }
 }
 
 impl From<Contradiction> for ExperimentError {

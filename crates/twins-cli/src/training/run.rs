@@ -23,7 +23,12 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
         .with_stop_flag(options.stop.clone())
         .with_notify(printing())
         .with_report(out.join("report.html"), vec![directory.clone()]);
-    let outcome = experiment.run(&directory, run)?;
+    let outcome = experiment.run(&directory, run).inspect_err(|_| {
+        // The directory above it was made for this run. One that holds anything cannot be removed.
+        if options.out.is_none() {
+            let _ = std::fs::remove_dir(&out);
+        }
+    })?;
     if outcome.is_interrupted() {
         let command = resume_command(std::env::args_os(), &out);
         return Err(format!("stopped, with the state saved; continue with\n    {command}").into());

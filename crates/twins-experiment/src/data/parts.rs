@@ -52,6 +52,9 @@ impl Parts {
     pub fn open(data: &DataConfig, notify: &Notify) -> Result<Self, ExperimentError> {
         let source = &data.source;
         let whole = data.open(Part::Train, None, notify)?;
+        if let [class] = whole.classes() {
+            return Err(ExperimentError::OneClass { data: source.to_string(), class: class.clone() });
+        }
         let (train, test, held_out) = if source.has_parts() {
             (whole, data.open(Part::Test, None, notify)?, None)
         } else {

@@ -109,6 +109,17 @@ impl RunDirectory {
         }
     }
 
+    /// Removes the directory of a run that ended before it wrote anything, such as one on data that there is not. The lock must be held: a
+    /// process that waits for the directory is told that it is in use.
+    pub(crate) fn remove_unused(&self) {
+        let lock = self.path.join(LOCK);
+        let mut entries = fs::read_dir(&self.path).into_iter().flatten();
+        if entries.all(|entry| entry.is_ok_and(|entry| entry.path() == lock)) {
+            // Whatever cannot be removed stays.
+            let _ = fs::remove_file(&lock).and_then(|()| fs::remove_dir(&self.path));
+        }
+    }
+
     /// What was recorded of a run that is to be resumed.
     pub(crate) fn resumed(&self, existing: ExistingRun) -> Result<Option<Identity>, ExperimentError> {
         match (self.holds(), existing) {

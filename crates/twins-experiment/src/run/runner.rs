@@ -45,7 +45,11 @@ impl Experiment {
         let directory = RunDirectory::new(directory.as_ref());
         directory.check(options.existing, self.config().model.weights.as_deref())?;
         let _lock = directory.lock()?;
-        Run { experiment: self, directory: &directory, options: &options }.run()
+        let outcome = Run { experiment: self, directory: &directory, options: &options }.run();
+        if outcome.is_err() {
+            directory.remove_unused();
+        }
+        outcome
     }
 }
 
