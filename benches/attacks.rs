@@ -1,7 +1,7 @@
-//! Throughput of the attacks, in images run through the model per second, on every device of `TWINS_DEVICES`.
+//! Throughput of the attacks on every device of `TWINS_DEVICES`, in images that pass through the model per second.
 //!
-//! `cargo bench --bench attacks`: compare the rows of one run. The net is the MNIST one with random weights, the images
-//! are noise, and epsilon is so small that every sample withstands: the work is the same on every device.
+//! Run `cargo bench --bench attacks` and compare the rows of one run. The net is the MNIST one with random weights, and
+//! the images are noise. Epsilon is so small that every sample survives, so the work is the same on every device.
 
 use std::time::Instant;
 
@@ -17,10 +17,10 @@ use serde_json::json;
 
 const IMAGES: usize = 128;
 
-/// Timed runs of an attack.
+/// Number of timed runs of each attack.
 const RUNS: usize = 11;
 
-/// Noise, labelled as the net sees it.
+/// Noise, labelled with the predictions of the net.
 fn samples(net: &Net, device: &Device) -> Samples {
     let mut draws = Draws::new(0, 0, "bench", 0);
     let pixels: Vec<f32> = (0..IMAGES * 784).map(|_| draws.uniform()).collect();
@@ -51,11 +51,11 @@ pub fn main() {
             for attack in attacks(norm) {
                 let run = || {
                     let start = Instant::now();
-                    // Logits come back to the host at every step, so the device is done when the attack returns.
+                    // Logits are copied to the host at every step, so the device has finished when the attack returns.
                     let output = attack.run(&victim, &samples).unwrap();
                     (output, start.elapsed().as_secs_f64())
                 };
-                // The first run warms up.
+                // The first run is a warm-up.
                 let (output, _) = run();
                 let name = attack.name();
                 assert_eq!(output.robust_accuracy(), 1.0, "{name}: the work must not depend on the device");

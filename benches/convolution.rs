@@ -1,7 +1,7 @@
-//! `conv2d` against Burn's own convolution on the CPU backend, at the sizes of the networks of this library.
+//! Compares `conv2d` with Burn's own convolution on the CPU backend, at the sizes of the networks of this library.
 //!
-//! `cargo bench --bench convolution` prints milliseconds and the ratios that docs/layer.md states: medians over turns, in
-//! each of which both take their turn.
+//! `cargo bench --bench convolution` prints milliseconds and the ratios that docs/layer.md reports. They are medians over
+//! rounds that run both.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -53,7 +53,7 @@ fn main() {
                 for (times, forward) in times.iter_mut().zip([burns, ours]) {
                     let start = Instant::now();
                     run(&input, tracked, forward);
-                    // The first turn warms up.
+                    // The first round is a warm-up.
                     if turn > 0 {
                         times.push(start.elapsed().as_secs_f64() * 1e3);
                     }

@@ -1,8 +1,9 @@
-//! The program `twins` and the benchmarks in one binary: on a machine without Rust they are run from a bundle (`.ci/gpu-bundle`), in which each
-//! binary with CUDA's compiler would take 20 MB.
+//! The program `twins` and the benchmarks in one binary.
 //!
-//! It runs what it is called as, by a link to it: a benchmark, `twins`, or `devices`, which prints the devices that are compiled in and
-//! present.
+//! A machine without Rust runs them from a bundle (`.ci/gpu-bundle`). Separate binaries would each need 20 MB for CUDA's compiler.
+//!
+//! The name of the link through which the binary is called selects what it runs: a benchmark, `twins`, or `devices`. The last prints the
+//! devices that are compiled in and present.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         "training" => training::main(),
         "twins" => return twins_cli::twins(),
         "devices" => DeviceChoice::present().iter().for_each(|device| println!("{device}")),
-        // By its own name, as `cargo bench` calls it.
+        // Called by its own name, as `cargo bench` does.
         _ => println!("call this by a link named attacks, layer, throughput, training, twins or devices"),
     }
     ExitCode::SUCCESS

@@ -1,7 +1,7 @@
-//! The two-wing layer against Burn's own operations, forward and backward, on every device of `TWINS_DEVICES`.
+//! Compares the two-wing layer with Burn's own operations, forward and backward, on every device of `TWINS_DEVICES`.
 //!
-//! `cargo bench --bench layer` prints the times of every row, and then the ratios that docs/layer.md states: of times
-//! measured in turns, less what the row without a layer takes in the same turn.
+//! `cargo bench --bench layer` prints the times of every row, and then the ratios that docs/layer.md reports. The rows are
+//! measured in turns. A layer's time is the time of its row minus the time of the row without a layer in the same turn.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -19,14 +19,14 @@ use serde_json::json;
 
 const SHAPES: [[usize; 4]; 2] = [[64, 32, 32, 32], [64, 64, 32, 32]];
 
-/// Turns of all rows; the median counts.
+/// Number of turns of all rows. The median is reported.
 const ROUNDS: usize = 41;
 
-/// After so many seconds there are no more turns for a shape: on a slow device fewer have to do.
+/// Time after which a shape gets no more turns, so that a slow device runs fewer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Has glibc keep freed memory instead of giving each tensor's back to the kernel, whose page faults would drown what is
-/// measured.
+/// Makes glibc keep freed memory. Returning each tensor's memory to the kernel would cause page faults that dominate the
+/// measurement.
 const ALLOCATOR: [&str; 2] = ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"];
 
 type Row<'a> = (&'static str, Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>);
@@ -34,7 +34,8 @@ type Row<'a> = (&'static str, Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>);
 /// Runs the benchmark.
 pub fn main() {
     if ALLOCATOR.iter().any(|name| std::env::var_os(name).is_none()) {
-        // The allocator reads its settings when a process starts. By the name that this one was called with: see benches/gpu.rs.
+        // The allocator reads its settings when a process starts, so the program starts itself again, under the name with which
+        // it was called: see benches/gpu.rs.
         let mut again = Command::new(std::env::args_os().next().expect("a running program has a name"));
         again.args(std::env::args_os().skip(1)).envs(ALLOCATOR.map(|name| (name, "4294967296")));
         std::process::exit(again.status().expect("the same program starts").code().unwrap_or(1));
@@ -70,7 +71,7 @@ fn compare(choice: &DeviceChoice, shape: [usize; 4], device: &Device) {
     let times = measure(&rows, &input, device);
     println!("\n{choice} {shape:?}: forward and backward, {} turns", times[0].len());
     let row = |name: &str| &times[rows.iter().position(|row| row.0 == name).expect("a row of the table")];
-    // In the same turn, because the machine's speed drifts.
+    // The difference is taken within a turn, because the speed of the machine drifts.
     let layer = |name| median(row(name).iter().zip(row("no layer")).map(|(time, none)| time - none));
     for (name, _) in &rows {
         let time = median(row(name).iter().copied());
@@ -80,14 +81,15 @@ fn compare(choice: &DeviceChoice, shape: [usize; 4], device: &Device) {
             "milliseconds": time * 1e3, "layer_milliseconds": layer(name) * 1e3,
         }));
     }
-    // What the device's memory allows is measured from here only where it is this machine's.
+    // The memory bandwidth can only be measured here if the device is this machine's CPU.
     let copy = (*choice == DeviceChoice::Cpu).then(|| copy_bandwidth(shape.iter().product()));
     if let Some(copy) = copy {
         println!("  copying (read + write)       {:>8.2} GB/s", copy / 1e9);
     }
     let bytes = (shape.iter().product::<usize>() * size_of::<f32>()) as f64;
-    // Passes over a tensor of the input's size, forwards: reads for the statistics, reads and writes; backwards: reads of
-    // gradient and input for the sums, reads and writes for the input's gradient, which the frozen half takes no input for.
+    // Number of passes over a tensor of the input's size. Forward: reads for the statistics, and reads and writes. Backward:
+    // reads of the gradient and the input for the sums, and reads and writes for the input's gradient, for which the frozen half
+    // does not need the input.
     for (ours, theirs, bar, passes) in [
         ("split, two-wing", "split, composed of stock", 0.25, 0.5 + 2.0 + 2.0 + 2.5),
         ("training, two-wing", "training, stock", 0.25, 1.0 + 2.0 + 2.0 + 3.0),
@@ -108,7 +110,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// What the split wing would be without an operation of its own.
+/// The split wing, composed without a fused operation.
 fn composed_split(frozen: &TwinsBatchNorm, stock: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     let half = x.dims()[0] / 2;
     let rest = x.dims()[0] - half;
@@ -119,7 +121,7 @@ fn composed_split(frozen: &TwinsBatchNorm, stock: &BatchNorm, x: Tensor<4>) -> T
     Tensor::cat(vec![first, stock.forward(x.narrow(0, half, rest))], 0)
 }
 
-/// The seconds of each row in every turn.
+/// Returns the seconds of each row in every turn.
 fn measure(rows: &[Row], input: &Tensor<4>, device: &Device) -> Vec<Vec<f64>> {
     let mut times = vec![Vec::new(); rows.len()];
     let begin = Instant::now();
@@ -127,13 +129,13 @@ fn measure(rows: &[Row], input: &Tensor<4>, device: &Device) -> Vec<Vec<f64>> {
         for ((_, forward), times) in rows.iter().zip(&mut times) {
             let input = Tensor::from_inner(input.clone()).require_grad();
             let start = Instant::now();
-            // As in a network, the layer's input is the output of an operation, and nobody else holds it. Backwards
-            // starts from a gradient of ones, which the row without a layer pays for too.
+            // As in a network, the layer's input is the output of an operation, and no other tensor shares its memory. The
+            // backward pass starts from a gradient of ones, whose cost the row without a layer includes too.
             let gradients = forward(input.clone().neg()).backward();
             black_box(input.grad(&gradients).expect("the input is tracked"));
             device.sync().expect("the device computes");
             let time = start.elapsed().as_secs_f64();
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 times.push(time);
             }
@@ -145,7 +147,7 @@ fn measure(rows: &[Row], input: &Tensor<4>, device: &Device) -> Vec<Vec<f64>> {
     times
 }
 
-/// Bytes read and written per second when all cores copy a tensor of that many values.
+/// Bytes read and written per second when all cores copy a tensor with this number of values.
 fn copy_bandwidth(values: usize) -> f64 {
     use rayon::prelude::*;
     let source = vec![1.0f32; values];

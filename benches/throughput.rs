@@ -1,9 +1,11 @@
 //! Images per second of PGD-10 and of whole steps of TWINS-AT, at sizes that keep a GPU busy, on every device of `TWINS_DEVICES`.
 //!
-//! `cargo bench --bench throughput --features cuda -- [NETWORK:SIZE:BATCH:CLASSES...] [--precisions f32,bf16] [--seconds 3]`. The
-//! precision is that of the adversary's passes, and as `bf16-mixed` that of the update as well. A step of TWINS-AT trains on the weights that the step before
-//! left, as in a training, and the device is waited for only at the end of a block of steps. With 0 seconds everything runs once, to see
-//! that it works. `benches/compare/gpu.py` does the same in PyTorch.
+//! `cargo bench --bench throughput --features cuda -- [NETWORK:SIZE:BATCH:CLASSES...] [--precisions f32,bf16] [--seconds 3]`
+//!
+//! The precision is that of the attack's forward and backward passes. In the rows of TWINS-AT that are marked `-mixed`, such as
+//! `bf16-mixed`, the update has it as well. Each step of TWINS-AT continues from the weights of the previous step, as in training. The
+//! program waits for the device only at the end of a block of steps. With 0 seconds everything runs once, as a test.
+//! `benches/compare/gpu.py` measures the same in PyTorch.
 
 use std::hint::black_box;
 use std::str::FromStr;
@@ -20,17 +22,17 @@ use burn_twins::train::{
 use burn_twins_tests::record;
 use serde_json::json;
 
-/// What is measured without arguments.
+/// The cases that are measured without arguments.
 const CASES: [&str; 4] =
     ["resnet18-cifar:32:128:10", "resnet18-cifar:32:512:10", "wrn-28-10:32:128:10", "resnet50:224:64:100"];
 
-/// Runs before the clock starts: the first compiles kernels and chooses among them, the next ones fuse operations.
+/// Number of warm-up runs. The first compiles and selects kernels, and the next ones fuse operations.
 const WARM_UPS: usize = 3;
 
-/// Blocks of runs, of which the median counts.
+/// Number of blocks of runs. The median is reported.
 const BLOCKS: usize = 3;
 
-/// A network, and the size of its images and batches.
+/// A network, and the sizes of its images and batches.
 struct Case {
     network: String,
     image_size: usize,
@@ -58,7 +60,7 @@ impl FromStr for Case {
 enum Work {
     Pgd10,
     TwinsAt,
-    /// With an update in the precision of the adversary.
+    /// TWINS-AT with the update in the precision of the attack.
     MixedTwinsAt,
 }
 
@@ -71,9 +73,9 @@ impl Work {
     }
 }
 
-/// A training at a standstill: everything but the steps.
+/// The state of a training run between steps.
 struct Training {
-    /// `None` while a step has it.
+    /// `None` during a step.
     net: Option<Net>,
     objective: Box<dyn Objective<Net>>,
     optimiser: Sgd,
@@ -106,7 +108,7 @@ impl Training {
         }
     }
 
-    /// Seconds that each of so many runs takes.
+    /// Returns the mean seconds of one of `runs` runs.
     fn seconds(&mut self, work: Work, runs: usize) -> f64 {
         let device = self.images.device();
         device.sync().expect("the device computes");
@@ -137,7 +139,7 @@ impl Training {
         let settings = StepSettings::new(1e-3);
         let (net, report) =
             step(net, self.objective.as_ref(), &mut self.optimiser, &batch, &settings).expect("a step");
-        // A step that is not finite leaves the update out, which takes less time.
+        // A step with non-finite values skips the update, which takes less time.
         assert!(report.non_finite().is_none(), "the work must not depend on the device");
         self.net = Some(net);
     }
@@ -170,7 +172,7 @@ pub fn main() {
                     println!("{choice}: {error}");
                     continue;
                 }
-                // A training of its own for each work, so that neither finds the memory of the other.
+                // Each work has its own training run, so that none reuses the memory of another.
                 let works = [Work::Pgd10, Work::TwinsAt, Work::MixedTwinsAt];
                 for work in works.into_iter().take(if *precision == Precision::F32 { 2 } else { 3 }) {
                     measure(&choice, case, *precision, work, seconds, &device);

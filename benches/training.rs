@@ -1,10 +1,11 @@
-//! What adversarial training spends its time on, on every device of `TWINS_DEVICES`: one step of PGD, PGD-10, the update of TWINS-AT, and
+//! The time of the parts of adversarial training on every device of `TWINS_DEVICES`: one step of PGD, PGD-10, the update of TWINS-AT, and
 //! whole steps of TWINS-AT and TRADES.
 //!
-//! `cargo bench --bench training` prints the median of several runs in milliseconds, and on the CPU the share of the time that is not spent in
-//! the layers. Names of networks after `--` choose among them, and `--layers` lists what each kind of layer takes.
-//! `benches/compare/training.py` compares with PyTorch: it starts this program with `--serve`, writes `NETWORK WORK` lines, and reads the
-//! seconds that each took. `benches/compare/scaling.py` does so with other sizes.
+//! `cargo bench --bench training` prints the median of several runs in milliseconds. On the CPU it also prints the share of the time that
+//! is spent outside the layers. Names of networks after `--` select networks, and `--layers` lists the time of each kind of layer.
+//!
+//! `benches/compare/training.py` compares with PyTorch. It starts this program with `--serve`, writes lines of the form `NETWORK WORK`, and
+//! reads the seconds that each took. `benches/compare/scaling.py` does the same with other sizes.
 
 use std::hint::black_box;
 use std::io::{BufRead, Write};
@@ -20,7 +21,7 @@ use burn_twins::train::{AdversaryConfig, Method, Sgd, StepSettings, TrainConfig,
 use burn_twins_tests::record;
 use serde_json::json;
 
-/// Networks with the size of their images, of the batch, and the number of classes.
+/// Networks with the sizes of their images and batches, and their numbers of classes.
 const NETWORKS: [(&str, usize, usize, usize); 5] = [
     ("resnet8", 32, 64, 10),
     ("resnet20", 32, 64, 10),
@@ -31,7 +32,7 @@ const NETWORKS: [(&str, usize, usize, usize); 5] = [
 
 const WORKS: [&str; 6] = ["forward", "pgd-1", "pgd-10", "update", "twins-at", "trades"];
 
-/// Runs of each work; the median counts. The slow ones run less often.
+/// Maximum number of runs of each work. The median is reported. Slow works run less often.
 const RUNS: usize = 15;
 const PATIENCE: f64 = 20.0;
 
@@ -42,7 +43,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// For one of [`NETWORKS`], or `ARCHITECTURE:SIZE:BATCH:CLASSES`.
+    /// Accepts one of [`NETWORKS`], or `ARCHITECTURE:SIZE:BATCH:CLASSES`.
     fn new(network: &str, device: &Device) -> Self {
         let known = NETWORKS.iter().find(|(name, ..)| *name == network).copied();
         let (name, size, batch, classes) = known.unwrap_or_else(|| {
@@ -58,7 +59,7 @@ impl Bench {
         Self { net, images, labels: (0..batch).map(|index| index % classes).collect() }
     }
 
-    /// Seconds that a work takes once.
+    /// Returns the seconds of one run of a work.
     fn seconds(&self, work: &str) -> f64 {
         let start = Instant::now();
         match work {
@@ -75,7 +76,7 @@ impl Bench {
         start.elapsed().as_secs_f64()
     }
 
-    /// What a work spends outside the layers, and in each kind of layer.
+    /// Prints the share of a work's time outside the layers and, if requested, the time in each kind of layer.
     fn layers(&self, work: &str, lists: bool) {
         let (seconds, totals) = profile::measure(|| self.seconds(work));
         let available = seconds * rayon::current_num_threads() as f64;
@@ -135,7 +136,7 @@ pub fn main() {
             let bench = Bench::new(name, &device);
             print!("{name}, {batch} images of {size} × {size}:");
             for work in WORKS {
-                // Warms up: on a GPU, the first run compiles the kernels.
+                // The first run is a warm-up: on a GPU it compiles the kernels.
                 bench.seconds(work);
                 let runs = ((PATIENCE / bench.seconds(work)) as usize).clamp(3, RUNS);
                 let mut seconds: Vec<f64> = (0..runs).map(|_| bench.seconds(work)).collect();
@@ -157,7 +158,7 @@ pub fn main() {
     }
 }
 
-/// Runs what is asked for on standard input, line by line.
+/// Runs the works that are requested on standard input, one per line.
 fn serve(device: &Device) {
     let mut current: Option<(String, Bench)> = None;
     for line in std::io::stdin().lock().lines() {

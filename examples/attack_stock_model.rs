@@ -1,9 +1,9 @@
-//! Attacks a model of Burn's own layers that knows nothing of this library.
+//! Attacks a model that is built only of Burn's own layers and does not depend on this library.
 //!
 //! `cargo run --release --example attack_stock_model`
 //!
-//! A small net with stock `BatchNorm` learns to tell in which quarter of a noisy image a bright patch lies; then
-//! AutoAttack measures how robust it is. All that the attack asks of a model is a function from images to logits.
+//! A small net with stock `BatchNorm` learns which quarter of a noisy image is brighter. AutoAttack then measures
+//! how robust it is. The only thing that the attack needs from a model is a function from images to logits.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -39,7 +39,7 @@ impl Net {
     }
 }
 
-/// Grey noise of 8 by 8 values, brighter in the quarter that the label says.
+/// Grey noise of 8 × 8 pixels, brighter in the quarter that the label specifies.
 fn images(count: usize, seed: u64, device: &Device) -> (Tensor<4>, Vec<usize>) {
     let labels: Vec<usize> = (0..count).map(|i| i % 4).collect();
     let mut draws = Draws::new(seed, 0, "images", 0);
@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         net = adam.step(0.01, net, gradients);
     }
 
-    // Everything above is Burn alone; what follows is the attack.
+    // The model and its training use only Burn. The attack starts here.
     let net = net.valid();
     let (test, labels) = images(100, 1_000_000, &device);
     let samples = Samples::new(test, labels)?;

@@ -1,4 +1,4 @@
-//! Fine-tuning with nothing of this library but the trainer: your own model, data and objective.
+//! Fine-tunes your own model on your own data with your own objective, using only the trainer of this library.
 //!
 //! `cargo run --release --example custom_training`
 
@@ -15,7 +15,7 @@ use burn_twins::train::{
     AdversaryConfig, ImageClassifier, Loss, Method, Objective, TrainConfig, Trainer, TrainingBatch, evaluate,
 };
 
-/// A model of plain Burn layers. It needs one method: images in [0, 1] to logits.
+/// A model of plain Burn layers. It needs one method, which maps images in [0, 1] to logits.
 #[derive(Module, Debug)]
 struct Net {
     conv: Conv2d,
@@ -30,7 +30,8 @@ impl ImageClassifier for Net {
     }
 }
 
-/// Stripes, across or along, with noise from a hash of the pixel. Images that are read as needed implement `ImageDataset` instead.
+/// Horizontal or vertical stripes, with noise from a hash of the pixel. Implement `ImageDataset` for images that are read as
+/// needed.
 fn stripes(len: usize, seed: usize) -> Result<Arc<dyn ImageDataset>, DataError> {
     let pixel = |index: usize, at: usize| {
         let position = [at / 12, at % 12][index % 2] + index / 2;
@@ -43,8 +44,8 @@ fn stripes(len: usize, seed: usize) -> Result<Arc<dyn ImageDataset>, DataError> 
     Ok(Arc::new(dataset.with_classes(["across", "along"])?))
 }
 
-/// Adversarial logit pairing (Kannan et al., 2018): cross-entropy on the adversarial examples, and the mean squared
-/// distance of their logits to those of the clean ones.
+/// Adversarial logit pairing (Kannan et al., 2018): the cross-entropy on the adversarial examples, plus the mean squared distance
+/// between their logits and those of the clean images.
 struct LogitPairing(f64);
 
 impl<M: ImageClassifier> Objective<M> for LogitPairing {
@@ -67,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let config = TrainConfig::new(Method::At).with_epochs(4).with_batch_size(32).with_learning_rate(0.1);
     let config = config.with_adversary(AdversaryConfig::new(Norm::Linf, 16.0 / 255.0, 3, 8.0 / 255.0));
-    // The test measures what the best checkpoint is chosen by.
+    // The test uses the same protocol as the choice of the best checkpoint.
     let protocol = config.validation_protocol()?;
     let trainer = Trainer::new(config)?.with_objective(LogitPairing(0.5));
     let test = stripes(100, 1)?;

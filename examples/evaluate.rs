@@ -1,5 +1,5 @@
-//! Measures a classifier: clean accuracy, then robust accuracy by AutoAttack or any list of attacks: the command
-//! `twins evaluate`.
+//! Measures the clean accuracy of a classifier, and its robust accuracy under AutoAttack or any list of attacks.
+//! This is the command `twins evaluate`.
 //!
 //! ```sh
 //! cargo run --release --example evaluate -- --weights mnist_pgd_robust.pth --arch mnist-cnn \

@@ -1,4 +1,4 @@
-//! Fine-tunes an adversarially pre-trained classifier: the command `twins finetune`.
+//! Fine-tunes an adversarially pre-trained classifier. This is the command `twins finetune`.
 //!
 //! ```sh
 //! cargo run --release --example finetune -- --weights examples/studies/letters.safetensors

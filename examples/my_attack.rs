@@ -1,11 +1,13 @@
-//! An attack of one's own, evaluated with a report, and with a journal from which it goes on after a kill:
+//! A custom attack, evaluated with a report and with a journal from which the evaluation resumes if it is
+//! killed.
+//!
 //! `cargo run --release --example my_attack`
 
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_twins::attack::*;
 
-/// Steps along the gradient of the margin, which become shorter like `1 / √step`.
+/// Steps along the gradient of the margin, with a step size that decreases like `1 / √step`.
 #[derive(Debug)]
 struct ShrinkingSteps(ThreatModel, usize);
 
@@ -40,7 +42,7 @@ impl Attack for ShrinkingSteps {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Noise with one bright quarter; the model averages each quarter.
+    // The images are noise with one brighter quarter. The model averages each quarter.
     let model = |images: Tensor<4>| adaptive_avg_pool2d(images, [2, 2]).flatten::<2>(1, 3);
     let (labels, mut draws) = ((0..200).map(|i| i % 4).collect::<Vec<_>>(), Draws::new(0, 0, "images", 0));
     let bright = |i: usize| i / 32 * 2 + i % 8 / 4;

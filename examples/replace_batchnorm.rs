@@ -1,4 +1,4 @@
-//! Your own model, your own checkpoint: `BatchNorm` becomes `TwinsBatchNorm` by changing the type of its fields.
+//! Uses your own model and checkpoint with TWINS: change the type of its `BatchNorm` fields to `TwinsBatchNorm`.
 //!
 //! `cargo run --release --example replace_batchnorm`
 
@@ -9,7 +9,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 
-/// Before: a model of yours. `N` stands for the two versions of it that this file needs.
+/// Your own model. `N` stands for the two versions that this file needs.
 #[derive(Module, Debug)]
 struct Net<N: Module> {
     conv: Conv2d,
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let images = Tensor::<4>::random([8, 3, 16, 16], Distribution::Default, &device);
     let file = std::env::temp_dir().join(format!("replace_batchnorm_{}.bpk", std::process::id()));
 
-    // The checkpoint that your model wrote, pre-trained with its `BatchNorm`.
+    // The checkpoint of your model, pre-trained with its `BatchNorm`.
     let stock = Net::<BatchNorm> { conv: conv(&device), norm: BatchNormConfig::new(8).init(&device) };
     stock.norm.forward(stock.conv.forward(images.clone()));
     stock.valid().into_record().save(&file)?;
@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let net = net.load_batch_norm_record(ModuleRecord::load(&file)?)?;
     println!("{} two-wing layer(s) filled from {}", net.num_twins_layers(), file.display());
 
-    // Fine-tune: half of each batch through the frozen wing, half through the adaptive one, which learns.
+    // Fine-tune: half of each batch goes through the frozen wing, half through the adaptive wing, whose statistics are
+    // updated.
     let net = net.with_wing(Wing::Split);
     for _ in 0..10 {
         net.norm.forward_relu(net.conv.forward(images.clone() * 2.0));
@@ -43,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("running mean, pre-trained: {}", net.norm.frozen_mean.val().slice(0..3).into_data());
     println!("running mean, fine-tuned:  {}", net.norm.running_mean.value().slice(0..3).into_data());
 
-    // Deploy: the adaptive wing is an ordinary `BatchNorm` again.
+    // Deploy: the adaptive wing becomes an ordinary `BatchNorm` again.
     let record = net.valid().into_record().allow_unused(true);
     let deployed = stock.load_record(record).valid();
     println!("deployed: {}", deployed.norm);

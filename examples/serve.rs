@@ -1,5 +1,5 @@
-//! Serves this machine's devices to programs on other machines, which name them as their `--device`: the command
-//! `twins serve`. See docs/remote.md.
+//! Serves the devices of this machine to programs on other machines, which select them with `--device`. This is
+//! the command `twins serve`. See docs/remote.md.
 //!
 //! ```sh
 //! cargo run --release --features remote --example serve -- --device cpu

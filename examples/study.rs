@@ -1,4 +1,5 @@
-//! Compares methods and controls over several seeds: the command `twins study`. The main job is such a comparison.
+//! Compares methods and controls over several seeds. This is the command `twins study`, the main use of this
+//! library.
 //!
 //! ```sh
 //! cargo run --release --example study -- examples/studies/digits.toml --out runs/digits

@@ -1,4 +1,5 @@
-//! Trains a classifier from random weights, with or without an adversary: the command `twins train`.
+//! Trains a classifier from random weights, with or without adversarial examples. This is the command
+//! `twins train`.
 //!
 //! ```sh
 //! cargo run --release --example train -- --config examples/studies/letters.toml --out runs/letters

@@ -19,13 +19,13 @@ pub use twins_models as models;
 /// Adversarial fine-tuning.
 pub use twins_train as train;
 
-/// Experiments: data, weights, method and measurement as one value.
+/// Experiments: data, weights, method and measurement in one value.
 pub use twins_experiment as experiment;
 
-/// Reports of trainings.
+/// Reports of training runs.
 pub use twins_report as report;
 
-/// The code of the guide, which compiles and runs with the other doctests.
+/// The code of the guide, compiled and run with the other doctests.
 #[cfg(doctest)]
 mod guide {
     macro_rules! pages {

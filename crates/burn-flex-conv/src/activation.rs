@@ -1,12 +1,12 @@
-//! The rectifier on slices, on all cores.
+//! ReLU on slices, on all cores.
 
 use macerator::AutoArch;
 use rayon::prelude::*;
 
-/// Values that a thread takes at once.
+/// Number of values that a thread takes at once.
 const JOB: usize = 16 * 1024;
 
-/// `max(x, 0)`, which passes NaN on.
+/// Applies `max(x, 0)` in place. NaN stays NaN.
 pub(crate) fn relu(values: &mut [f32]) {
     values.par_chunks_mut(JOB).for_each(|values| {
         AutoArch::new().dispatch(|| {
@@ -17,11 +17,12 @@ pub(crate) fn relu(values: &mut [f32]) {
     });
 }
 
-/// What a rectifier lets through of a gradient, in place, from its outputs. As PyTorch: the gradient at 0 is 0, and NaN lets it through.
+/// Computes ReLU's gradient from its outputs, in place. As in PyTorch, it is 0 where the output is 0, and unchanged where the output is
+/// NaN.
 ///
 /// # Panics
 ///
-/// Where there are not as many outputs as values of the gradient.
+/// If the numbers of outputs and of values of the gradient differ.
 ///
 /// ```
 /// let mut gradient = [1.0, 2.0, 3.0];

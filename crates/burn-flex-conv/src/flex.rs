@@ -164,7 +164,7 @@ impl ConvKernels for Flex {
     }
 }
 
-/// An operation with these sizes, counted where somebody [measures](profile::measure).
+/// Runs an operation with these sizes, and counts its time during a [measurement](profile::measure).
 fn timed<T>(what: &str, geometry: &Geometry, work: impl FnOnce() -> T) -> T {
     let Geometry { channels, outputs, kernel: [height, width], .. } = geometry;
     let [rows, columns] = geometry.output_size();
@@ -176,8 +176,10 @@ fn timed<T>(what: &str, geometry: &Geometry, work: impl FnOnce() -> T) -> T {
     profile::time(name, work)
 }
 
-/// A tensor with the channels last, or first again where the input's were: what follows, such as the step of an attack, meets the input
-/// again, and values in another order would be slow.
+/// Returns a tensor with the channels last, or with the channels first if those of the input were.
+///
+/// The next operation, such as the step of an attack, often combines the result with the input, and would be slow on two different
+/// orders.
 fn in_order(tensor: FlexTensor, order: Option<Format>) -> FlexTensor {
     if order == Some(Format::ChannelsLast) || tensor.is_contiguous() {
         return tensor;
@@ -187,7 +189,7 @@ fn in_order(tensor: FlexTensor, order: Option<Format>) -> FlexTensor {
     first
 }
 
-/// A dense layer is a convolution whose kernel is as large as its images.
+/// The geometry of a dense layer: a convolution whose kernel is as large as its images.
 fn dense(image: [usize; 3], weight: &FlexTensor) -> Geometry {
     let [channels, height, width] = image;
     let outputs = weight.shape()[1];

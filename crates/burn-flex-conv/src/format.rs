@@ -1,4 +1,4 @@
-//! How the values of flex tensors stand in memory.
+//! The memory order of flex tensors.
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::{FlexTensor, Layout};
@@ -6,16 +6,17 @@ use burn::tensor::{Bytes, DType, Shape};
 
 use crate::memory;
 
-/// The order of the values of a tensor `[n, channels, height, width]`.
+/// The order of the values of a tensor `[n, channels, height, width]` in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// A channel after the other, as Burn makes tensors.
+    /// One channel after the other, as in tensors that Burn creates.
     ChannelsFirst,
-    /// A pixel after the other, its channels side by side.
+    /// One pixel after the other, with contiguous channels.
     ChannelsLast,
 }
 
-/// The order of a tensor's values; `None` for other views, such as a part of a larger tensor or one that is repeated.
+/// Returns the order of a tensor's values, or `None` for other views, such as a part of a larger tensor or a repeated
+/// tensor.
 ///
 /// ```
 /// use burn::backend::flex::FlexTensor;
@@ -34,7 +35,7 @@ pub fn format(tensor: &FlexTensor) -> Option<Format> {
     last.then_some(Format::ChannelsLast)
 }
 
-/// The tensor with one of both orders; other views are copied, channels first.
+/// Returns the tensor with one of the two orders. Other views are copied with the channels first.
 pub fn ordered(tensor: FlexTensor) -> (FlexTensor, Format) {
     match format(&tensor) {
         Some(format) => (tensor, format),
@@ -42,7 +43,7 @@ pub fn ordered(tensor: FlexTensor) -> (FlexTensor, Format) {
     }
 }
 
-/// The tensor with the channels last.
+/// Returns the tensor with the channels last.
 pub fn channels_last(tensor: FlexTensor) -> FlexTensor {
     match format(&tensor) {
         Some(Format::ChannelsLast) => tensor,
@@ -50,44 +51,45 @@ pub fn channels_last(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The values of a tensor of single precision that has a [format](Format), in its order.
+/// Returns the values of a single-precision tensor that has a [format](Format), in the order of that format.
 ///
 /// # Panics
 ///
-/// Where it has none, or another precision.
+/// If the tensor has no format, or is not in single precision.
 pub fn values(tensor: &FlexTensor) -> &[f32] {
     assert!(format(tensor).is_some(), "a view without an order");
     let layout = tensor.layout();
     &tensor.storage()[layout.start_offset()..][..layout.num_elements()]
 }
 
-/// The same, to be written; moved to other memory first where other tensors share it.
+/// Returns the values of the tensor for writing. They are copied first if other tensors share their memory.
 ///
 /// # Panics
 ///
-/// As [`values`].
+/// The same as [`values`].
 pub fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     assert!(format(tensor).is_some(), "a view without an order");
     let (start, count) = (tensor.layout().start_offset(), tensor.layout().num_elements());
     &mut tensor.storage_mut()[start..][..count]
 }
 
-/// A tensor `[n, channels, height, width]` with the channels last, for results: its values are whatever stood in its
-/// [memory] before.
+/// Returns a tensor `[n, channels, height, width]` with the channels last, to be filled with results.
+///
+/// Its initial values are those that its [memory] held before.
 pub fn recycled_channels_last([samples, channels, height, width]: [usize; 4]) -> FlexTensor {
     memory::recycled(Shape::new([samples, height, width, channels])).permute(&[0, 3, 1, 2])
 }
 
-/// The tensor with the channels first, in memory that other tensors may share.
+/// Returns the tensor with the channels first. Other tensors may share its memory.
 pub fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
-/// A tensor of these values, contiguous.
+/// Returns a contiguous tensor of these values.
 ///
 /// # Panics
 ///
-/// Where the number of values is another one.
+/// If the number of values does not match the shape.
 pub fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     assert_eq!(values.len(), shape.num_elements());
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)

@@ -1,6 +1,7 @@
-//! Convolutions, dense layers and rectifiers for Burn's CPU backend flex, forwards and backwards, written with SIMD through `macerator` (AVX-512, AVX2, NEON).
+//! Convolutions, dense layers and ReLU for Burn's CPU backend flex, with their gradients.
 //!
-//! [`conv2d`] computes what a layer of Burn's computes. The layer stays Burn's, with its record and its configuration.
+//! The kernels use SIMD through `macerator` (AVX-512, AVX2, NEON). [`conv2d`] computes the same as a layer of Burn. The layer itself
+//! remains Burn's, with its record and its configuration.
 //!
 //! ```
 //! use burn::nn::conv::Conv2dConfig;
@@ -14,22 +15,25 @@
 //!
 //! # Memory format
 //!
-//! Outputs and gradients are tensors `[n, channels, height, width]` that stand in memory with the channels last, as PyTorch's
-//! `channels_last` tensors do: a pixel's channels side by side. Burn's operations take them like any other view. Operations that are to
-//! be fast on them keep the [order](mod@format).
+//! Outputs and gradients are tensors `[n, channels, height, width]` that are stored with the channels last, like PyTorch's `channels_last`
+//! tensors: the channels of a pixel are contiguous. Burn's operations accept them like any other view. Operations that should be fast on
+//! such tensors must keep the [order](mod@format).
 //!
 //! # Accuracy
 //!
-//! Sums are of single precision, in an order that depends on the sizes of the layer and of its images alone: a sample's values do not
-//! depend on the other samples of the batch, nor on the number of threads.
+//! Sums are in single precision. Their order depends only on the sizes of the layer and of its images, so the values of a sample do not
+//! depend on the other samples of the batch or on the number of threads.
 //!
-//! Layers with three by three kernels, stride 1 and at least 32 channels on both sides (multiples of 16) are computed by Winograd's minimal
-//! filtering, in tiles of 2 × 2 or 4 × 4 outputs, with 2.25 or 4 times fewer multiplications; not those with more than two rows or columns of
-//! padding before the image or with fewer than four tiles, and their weights' gradient from 64 channels on. With 64 channels the root mean
-//! square of the rounding errors is 4.0e-7 of that of the outputs with direct summation, 2.5e-7 with small tiles and 7.8e-7 with large ones.
-//! In three ways tiles differ from direct summation: a NaN or infinite input makes every output of its tiles NaN, not only those that it
-//! reaches; inputs beyond about 1e36 overflow; and an output that only zeros reach may be about 1e-7 of what stands in its tile, and not
-//! exactly zero.
+//! Layers with 3 × 3 kernels, stride 1 and at least 32 channels on both sides (multiples of 16) use Winograd's minimal filtering, in tiles
+//! of 2 × 2 or 4 × 4 outputs, with 2.25 or 4 times fewer multiplications. The gradient of the weights uses it from 64 channels on. Layers
+//! with more than two rows or columns of padding before the image, or with fewer than four tiles, use direct summation.
+//!
+//! With 64 channels, the root mean square of the rounding errors, relative to that of the outputs, is 4.0e-7 for direct summation, 2.5e-7
+//! for small tiles and 7.8e-7 for large tiles. Tiles differ from direct summation in three ways:
+//!
+//! - a NaN or infinite input makes every output of its tiles NaN, not only the outputs that depend on it;
+//! - inputs beyond about 1e36 overflow;
+//! - an output that depends only on zeros may be about 1e-7 times the values in its tile instead of exactly zero.
 
 pub mod activation;
 mod flex;
@@ -44,10 +48,10 @@ use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
-/// What `layer.forward(input)` computes, on the CPU backend flex by a kernel of this crate.
+/// Computes `layer.forward(input)`, with a kernel of this crate on the CPU backend flex.
 ///
-/// The kernels are taken for single precision, one group, no dilation and padding that is given in numbers. Values differ from Burn's by
-/// float rounding, as the [crate's documentation](crate#accuracy) says. Everything else, and every other backend, is left to
+/// The kernels support single precision, one group, no dilation, and padding that is given in numbers. Values differ from Burn's by float
+/// rounding, as the [crate's documentation](crate#accuracy) describes. For all other layers and backends, the function calls
 /// [`Conv2d::forward`].
 ///
 /// # Shapes
@@ -57,7 +61,7 @@ use burn::tensor::Tensor;
 ///
 /// # Panics
 ///
-/// As [`Conv2d::forward`], where the input does not fit the layer.
+/// The same as [`Conv2d::forward`], if the input does not fit the layer.
 pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     match op::options(layer, &input) {
         Some(options) => op::conv2d(layer, input, options),
@@ -65,15 +69,15 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     }
 }
 
-/// [`conv2d`], and the input once more for what else is computed from it, such as the shortcut of a residual block.
+/// Computes [`conv2d`], and also returns the input for further use, such as the shortcut of a residual block.
 ///
 /// # Shapes
 ///
 /// - `input`: `[n, channels_in, height, width]`
-/// - output: `[n, channels_out, height_out, width_out]`, and that of the input
+/// - output: `[n, channels_out, height_out, width_out]`, and the input with its own shape
 ///
-/// The second tensor is the input. In a backward pass the kernel adds its gradient to that of the convolution's input as it computes it,
-/// where Burn would add the two afterwards, on one core. Elsewhere, the input is only cloned.
+/// The second tensor of the result is the input. In a backward pass, the kernel that computes the gradient of the convolution's input also
+/// adds the gradient of this second tensor. Burn would add the two afterwards, on one core. On other backends the input is only cloned.
 ///
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
@@ -88,7 +92,7 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
 ///
 /// # Panics
 ///
-/// As [`conv2d`]; and in a backward pass that reaches the second tensor and not the output too.
+/// The same as [`conv2d`]. A backward pass that reaches the second tensor but not the output also panics.
 pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     match op::options(layer, &input) {
         Some(options) => op::conv2d_and_input(layer, input, options),
@@ -96,10 +100,10 @@ pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<
     }
 }
 
-/// What `layer.forward(input.flatten(1, D - 1))` computes, on the CPU backend flex by a kernel of this crate: images that stand in memory
-/// with the channels last are not copied in the forward pass, and a sample's values do not depend on the other samples.
+/// Computes `layer.forward(input.flatten(1, D - 1))`, with a kernel of this crate on the CPU backend flex.
 ///
-/// The kernel is taken for single precision. Everything else, and every other backend, is left to [`Linear::forward`].
+/// Images that are stored with the channels last are not copied in the forward pass, and the values of a sample do not depend on the other
+/// samples. The kernel supports single precision. For other precisions and backends, the function calls [`Linear::forward`].
 ///
 /// ```
 /// use burn::nn::LinearConfig;
@@ -113,12 +117,12 @@ pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<
 ///
 /// # Shapes
 ///
-/// - `input`: `[n, ...]`, with as many values of a sample as the layer has inputs
+/// - `input`: `[n, ...]`, with as many values per sample as the layer has inputs
 /// - output: `[n, outputs]`
 ///
 /// # Panics
 ///
-/// As [`Linear::forward`], where the input does not fit the layer.
+/// The same as [`Linear::forward`], if the input does not fit the layer.
 pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
     let samples = input.dims()[0];
     if !op::takes_linear(layer, &input) {
@@ -134,8 +138,10 @@ pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
     )
 }
 
-/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex on all cores, in any [order](mod@format) of the values, and
-/// in place where nobody else holds the tensor.
+/// Computes [`relu`](burn::tensor::activation::relu).
+///
+/// On the CPU backend flex it uses all cores, keeps the [order](mod@format) of the values, and works in place if no other tensor shares the
+/// memory.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,7 +1,7 @@
-//! Memory that is used again.
+//! Memory that is reused.
 //!
-//! The steps of an attack or of a training need tensors of the same sizes over and over. Filling fresh memory with zeros takes up to a tenth
-//! of a step, on one core.
+//! The steps of an attack or of training need tensors of the same sizes over and over. Filling fresh memory with zeros would take up to a
+//! tenth of a step, on one core.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use burn::tensor::{Bytes, DType, Shape};
 
 use crate::format::tensor;
 
-/// A contiguous tensor of single precision for results: its values are whatever stood in its memory before.
+/// Returns a contiguous single-precision tensor to be filled with results. Its initial values are those that its memory held before.
 ///
 /// ```
 /// use burn::tensor::Shape;
@@ -32,7 +32,7 @@ pub fn recycled(shape: Shape) -> FlexTensor {
         Some(memory) => FlexTensor::from_arc(memory, Layout::contiguous(shape), DType::F32),
         None => tensor(vec![0.0; shape.num_elements()], shape),
     };
-    // Whatever reads it before it is written fails the tests.
+    // In tests, anything that reads the tensor before it is written gets NaN.
     #[cfg(test)]
     let made = {
         let mut made = made;
@@ -42,10 +42,10 @@ pub fn recycled(shape: Shape) -> FlexTensor {
     made
 }
 
-/// Gives the memory of a tensor back, unless other tensors share it.
+/// Returns the memory of a tensor for reuse, unless other tensors share it.
 ///
-/// Memory of sizes that were never asked for is not kept, nor more than 256 MiB altogether. While calls go on, what none of some thousand
-/// requests took is returned to the system.
+/// Memory of sizes that were never requested is not kept, and at most 256 MiB are kept in total. Later calls release memory to the system
+/// that no request took during several thousand requests.
 pub fn give_back(mut tensor: FlexTensor) {
     let is_worth_it = tensor.dtype() == DType::F32
         && tensor.try_storage_mut::<f32>().is_some_and(|values| size_of_val(values) >= LEAST);
@@ -61,20 +61,20 @@ pub fn give_back(mut tensor: FlexTensor) {
 
 static FREE: Mutex<Free> = Mutex::new(Free { memory: VecDeque::new(), made: BTreeMap::new(), requests: 0 });
 
-/// Bytes that are kept at most.
+/// Maximum number of bytes that are kept.
 const MOST: usize = 256 * 1024 * 1024;
 
-/// Bytes below which the allocator is as good.
+/// Size in bytes below which the allocator is as fast.
 const LEAST: usize = if cfg!(test) { 1 } else { 32 * 1024 };
 
-/// Requests after which memory that none of them took is returned: those of a few steps with a large network.
+/// Number of requests after which unused memory is released: the number of a few steps with a large network.
 const LONG: usize = 4096;
 
 struct Free {
-    /// What nobody uses, the oldest first, with the number of requests before it came.
+    /// Unused memory, the oldest first, with the number of requests before it was returned.
     memory: VecDeque<(Arc<Bytes>, usize)>,
-    /// How many requests for each size found nothing, less what was returned: no more of a size is kept. Tensors that come from elsewhere
-    /// would pile up.
+    /// For each size, the number of requests that found no memory, minus the number of releases. No more memory of a size is kept, because
+    /// tensors that were allocated elsewhere would accumulate.
     made: BTreeMap<usize, usize>,
     requests: usize,
 }
@@ -82,7 +82,7 @@ struct Free {
 impl Free {
     fn take(&mut self, bytes: usize) -> Option<Arc<Bytes>> {
         self.requests += 1;
-        // The latest is the likeliest to be in a cache.
+        // The latest memory is the most likely to be in a cache.
         match self.memory.iter().rposition(|(memory, _)| memory.len() == bytes) {
             Some(place) => self.memory.remove(place).map(|(memory, _)| memory),
             None => {

@@ -1,4 +1,5 @@
-//! Weights as the kernels read them, kept as long as weights that are not trained live: an attack makes many calls with the same ones.
+//! A cache of packed weights. An attack makes many calls with the same weights, so the packed form of weights that are not trained is
+//! kept as long as they exist.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -9,7 +10,7 @@ use crate::format::values;
 use crate::kernels::{Convolution, Geometry};
 use crate::op::Weights;
 
-/// What is computed with the weights.
+/// The computation that the weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
     Forward,
@@ -19,8 +20,8 @@ pub(crate) enum Pass {
 }
 
 struct Kept {
-    /// The memory of the weights. While a weak pointer to it exists nobody can write to it: flex writes where `Arc::get_mut` lets it, or
-    /// moves the values to other memory first.
+    /// The memory of the weights. Nobody can write to it while a weak pointer to it exists: flex writes in place only if `Arc::get_mut`
+    /// succeeds, and copies the values to other memory otherwise.
     weights: Weak<Bytes>,
     pass: Pass,
     geometry: Geometry,
@@ -29,17 +30,18 @@ struct Kept {
 
 static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
-/// Bytes of packed weights that are kept at most.
+/// Maximum number of bytes of packed weights that are kept.
 const MOST: usize = 256 * 1024 * 1024;
 
-/// The contiguous weights `[outputs, channels, height, width]`, of dense layers `[channels · height · width, outputs]`, for one pass.
+/// Returns the packed form of contiguous weights for one pass: `[outputs, channels, height, width]`, or
+/// `[channels · height · width, outputs]` for dense layers.
 pub(crate) fn packed(
     Weights { values: weight, are_constant }: &Weights<Flex>,
     pass: Pass,
     geometry: &Geometry,
 ) -> Arc<Convolution> {
     let memory = weight.data_arc();
-    // A part of a larger tensor is not told from the others by its memory.
+    // The memory does not identify weights that are a part of a larger tensor.
     let whole = memory.len() == size_of_val(values(weight));
     let is_same = |kept: &Kept| {
         std::ptr::eq(kept.weights.as_ptr(), Arc::as_ptr(&memory))

@@ -1,25 +1,26 @@
-//! Where the time of a network goes: what each kind of operation takes.
+//! A profile of a network: the time that each kind of operation takes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// What all calls of one operation with the same sizes took together.
+/// Total time of all calls of one operation with the same sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Total {
-    /// How often it was called.
+    /// Number of calls.
     pub calls: usize,
-    /// Seconds, times the cores that it could use.
+    /// Seconds times the number of cores that the calls could use.
     pub core_seconds: f64,
 }
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
 static TOTALS: Mutex<BTreeMap<String, Total>> = Mutex::new(BTreeMap::new());
 
-/// Runs `work` and returns what the operations of this crate, and those that call [`time`], took in it, by their names and sizes.
+/// Runs `work`, and returns its result and the total times of operations by their names and sizes.
 ///
-/// It is of the whole process: what other threads compute at the same time is counted too, and two calls at a time disturb each other.
+/// The operations of this crate are counted, and those that call [`time`]. The measurement covers the whole process: it includes what
+/// other threads compute at the same time, and two simultaneous measurements disturb each other.
 ///
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
@@ -42,7 +43,7 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, BTreeMap<String, Total>) {
     (result, take())
 }
 
-/// Ends a measurement, even where the work panics.
+/// Ends a measurement when dropped, even if the work panics.
 struct Off;
 
 impl Drop for Off {
@@ -51,7 +52,7 @@ impl Drop for Off {
     }
 }
 
-/// Runs `work`, and counts its time under a name where [`measure`] asks for it.
+/// Runs `work`, and counts its time under a name during a [`measure`] call.
 pub fn time<T>(name: impl FnOnce() -> String, work: impl FnOnce() -> T) -> T {
     if !IS_ON.load(Ordering::Relaxed) {
         return work();

@@ -1,4 +1,5 @@
-//! How the workspace writes files: whole or not at all, and the same bytes for the same content.
+//! Atomic and reproducible file writing: a file is written completely or not at all, and the same content
+//! gives the same bytes.
 
 mod safetensors_file;
 mod whole;

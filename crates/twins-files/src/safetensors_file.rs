@@ -1,18 +1,18 @@
-//! Safetensors files whose bytes depend on their content alone.
+//! Safetensors files whose bytes depend only on their content.
 
 use std::collections::BTreeMap;
 
 use safetensors::SafeTensorError;
 use safetensors::tensor::TensorView;
 
-/// The length of the header stands in front of it, as 8 bytes, and the header is padded so that the data begins at a
-/// multiple of as many.
+/// Alignment of the header. The file starts with the length of the header in 8 bytes, and the header is padded so that the
+/// data starts at a multiple of 8.
 const WORD: usize = 8;
 
-/// The content of a safetensors file, with its metadata in the order of their keys.
+/// Returns the bytes of a safetensors file, with its metadata sorted by key.
 ///
-/// [`safetensors::serialize`] takes the metadata as a `HashMap` and writes them in its order, another one in each process;
-/// here the same content has the same bytes, so that two files can be compared by their checksums.
+/// [`safetensors::serialize`] takes the metadata as a `HashMap` and writes them in its order, which differs from process
+/// to process. Here the same content gives the same bytes, so two files can be compared by their checksums.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const WORD: usize = 8;
 ///
 /// # Errors
 ///
-/// Those of [`safetensors::serialize`].
+/// The same as [`safetensors::serialize`].
 pub fn safetensors_bytes<'data, S: AsRef<str> + Ord + std::fmt::Display>(
     tensors: impl IntoIterator<Item = (S, TensorView<'data>)>,
     metadata: &BTreeMap<String, String>,
@@ -38,7 +38,7 @@ pub fn safetensors_bytes<'data, S: AsRef<str> + Ord + std::fmt::Display>(
     let data = WORD + u64::from_le_bytes(*length) as usize;
 
     let mut header = format!("{{\"__metadata__\":{}", serde_json::to_string(metadata)?).into_bytes();
-    // What follows the opening brace; a file without tensors has its end only.
+    // The part of the header after the opening brace. In a file without tensors this is only the closing brace.
     let entries = &file[WORD..data].trim_ascii_end()[1..];
     if entries != b"}" {
         header.push(b',');

@@ -1,10 +1,11 @@
-//! Files that readers find whole, whenever the writing process ends.
+//! Files that readers always see complete, whenever the writing process ends.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Content that is on the disk under another name, waiting for [`WholeFile::put`]. Dropped before, it is removed.
+/// Content that is on the disk under a temporary name, until [`WholeFile::put`] gives it its final name. If the value is
+/// dropped before, the temporary file is removed.
 #[derive(Debug)]
 pub struct WholeFile {
     path: PathBuf,
@@ -12,35 +13,35 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Writes the content to `<path>.part` and flushes it to the disk. Folders that are missing are created.
+    /// Writes the content to `<path>.part` and flushes it to the disk. Missing folders are created.
     ///
-    /// The name is always the same, so that a process killed here any number of times leaves one such file; a path
-    /// has one writer at a time.
+    /// The temporary name is always the same, so a process that is killed here any number of times leaves one such file.
+    /// A path must have only one writer at a time.
     ///
     /// # Errors
     ///
-    /// Those of the system; the unfinished file is removed.
+    /// Any error of the operating system. The unfinished file is removed.
     pub fn write(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<Self> {
         let path = path.into();
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         fs::create_dir_all(folder_of(&path))?;
         let file = Self { part: path.with_file_name(name), path };
-        // Where one of these fails, a full disk say, dropping `file` gives back what it took.
+        // If one of these fails, for example on a full disk, dropping `file` removes the unfinished file.
         let mut part = File::create(&file.part)?;
         part.write_all(bytes)?;
         part.sync_all()?;
         Ok(file)
     }
 
-    /// Puts the file in its place, over the one that is there, and makes the renaming itself last.
+    /// Renames the file to its final name, replaces an existing file, and flushes the renaming itself to the disk.
     ///
     /// # Errors
     ///
-    /// Those of the system; the file that was there stays.
+    /// Any error of the operating system. If the renaming fails, the existing file is unchanged.
     pub fn put(self) -> io::Result<()> {
         fs::rename(&self.part, &self.path)?;
-        // Windows has no such call, and needs none.
+        // Windows has no such call and does not need one.
         if cfg!(unix) {
             File::open(folder_of(&self.path))?.sync_all()?;
         }
@@ -50,12 +51,12 @@ impl WholeFile {
 
 impl Drop for WholeFile {
     fn drop(&mut self) {
-        // Renamed already, or there is nothing more to be done about it.
+        // The file has been renamed, or nothing more can be done about it.
         let _ = fs::remove_file(&self.part);
     }
 }
 
-/// Writes a file so that readers find the old content or the new, whenever the process ends. Folders that are missing are
+/// Writes a file so that readers find either the old or the new content, whenever the process ends. Missing folders are
 /// created.
 ///
 /// ```
@@ -68,7 +69,8 @@ impl Drop for WholeFile {
 ///
 /// # Errors
 ///
-/// Those of the system; the old file stays, and nothing is left beside it.
+/// Any error of the operating system. If the new content cannot be put in place, the old file is unchanged, and no
+/// temporary file is left.
 pub fn write_whole(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<()> {
     WholeFile::write(path, bytes)?.put()
 }

@@ -4,33 +4,33 @@ use burn::tensor::{Bool, Device, Float, Int, Tensor, TensorData};
 use crate::StatisticsError;
 use crate::twins_module::LAYER;
 
-/// What the derived [`Module`] reports as the container of the fields of Burn's `BatchNorm`.
+/// The container that the derived [`Module`] reports for the fields of Burn's `BatchNorm`.
 const BATCH_NORM: &str = "Struct:BatchNorm";
 
-/// A two-wing model as a store of Burn sees the same model with `BatchNorm` layers: the frozen wing is hidden, and each
-/// layer is reported as a `BatchNorm`, so that adapters rename PyTorch's `weight` and `bias` for it too.
+/// A view that presents a two-wing model to Burn's stores as the same model with `BatchNorm` layers.
 ///
-/// Stores only map a model, so only [`map`](Module::map) hides anything.
+/// The frozen wing is hidden. Each layer is reported as a `BatchNorm`, so that adapters also rename PyTorch's `weight`
+/// and `bias` for it. Stores only map a model, so only [`map`](Module::map) hides anything.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchNormView<M> {
     pub(crate) model: M,
     pub(crate) pass: Pass,
 }
 
-/// What mapping the view does.
+/// What a store does when it maps the view.
 #[derive(Clone, Debug)]
 pub(crate) enum Pass {
-    /// Finds out what a store would fill, and leaves the model as it is.
+    /// Records what a store would load, and leaves the model unchanged.
     Check(Findings),
-    /// Fills the model.
+    /// Loads the values into the model.
     Load,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) slots: Vec<Slot>,
-    /// The first mean or variance in the store that no data can have.
+    /// The first impossible mean or variance in the store: not finite, or a variance below zero.
     pub(crate) statistics: Option<StatisticsError>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) path: String,
-    /// The path without the variants of enums, which stores can leave out.
+    /// The path without enum variants, which stores can leave out.
     pub(crate) plain_path: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) in_norm: bool,
@@ -51,7 +51,8 @@ impl<M: Module> BatchNormView<M> {
     }
 }
 
-/// By hand, because a derived one would put the name of the field before those of the model's parameters.
+/// Implemented by hand: a derived implementation would prefix the paths of the model's parameters with the name of the
+/// field.
 impl<M: Module> Module for BatchNormView<M> {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
         self.model.collect_devices(devices)
@@ -91,9 +92,9 @@ impl<M: Module> Module for BatchNormView<M> {
 struct Map<'a, V> {
     mapper: &'a mut V,
     pass: &'a mut Pass,
-    /// The names entered, each with its container.
+    /// The names entered so far, each with its container.
     path: Vec<(String, String)>,
-    /// Whether a field of the frozen wing is being mapped; these hold no modules.
+    /// Whether a field of the frozen wing is being mapped. These fields hold no modules.
     hidden: bool,
 }
 
@@ -102,7 +103,7 @@ fn reported(container: &str) -> &str {
 }
 
 impl<V> Map<'_, V> {
-    /// Notes what the store would load into the parameter being mapped.
+    /// Records what the store would load into the parameter that is being mapped.
     fn note(&mut self, shape: Vec<usize>, loaded: Option<TensorData>) {
         let joined = |keep: fn(&str) -> bool| {
             let names = self.path.iter().filter(|(_, container)| keep(container));
@@ -119,7 +120,8 @@ impl<V> Map<'_, V> {
     }
 }
 
-/// A check passes on a stand-in without a value, which comes back with one exactly where the store would load it.
+/// A check passes an uninitialised stand-in to the store's mapper. The stand-in comes back with a value if and only if
+/// the store would load one.
 macro_rules! map_kind {
     ($method:ident, $kind:ty) => {
         fn $method<const D: usize>(&mut self, param: Param<Tensor<D, $kind>>) -> Param<Tensor<D, $kind>> {

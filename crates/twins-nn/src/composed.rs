@@ -1,4 +1,4 @@
-//! The wings as a composition of Burn's own operations: for every backend, precision and shape.
+//! The wings composed of Burn's own operations, for every backend, precision and shape.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
@@ -27,7 +27,7 @@ pub(crate) fn two_wing_norm<const D: usize>(
     finish(normalised, residual, activation)
 }
 
-/// What follows the wings.
+/// Adds the residual and applies the activation.
 pub(crate) fn finish<const D: usize>(
     normalised: Normalised<D>,
     residual: Option<Tensor<D>>,

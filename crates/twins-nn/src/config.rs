@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TwinsBatchNorm, Wing};
 
-/// Whose gamma and beta the frozen wing applies. As text: `per-wing` or `shared`.
+/// Which gamma and beta the frozen wing applies: its own, or those of the adaptive wing.
+///
+/// The text form is `per-wing` or `shared`.
 ///
 /// ```
 /// use twins_nn::Affine;
@@ -21,9 +23,10 @@ use crate::{TwinsBatchNorm, Wing};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Affine {
-    /// Each wing has its own gamma and beta, both trained: what the paper's released code does.
+    /// Each wing has its own gamma and beta, and both pairs are trained. This is what the paper's released
+    /// code does.
     PerWing,
-    /// Both wings apply, and train, one gamma and one beta: an ablation.
+    /// Both wings apply and train the same gamma and beta. This is an ablation.
     Shared,
 }
 
@@ -48,7 +51,7 @@ impl FromStr for Affine {
     }
 }
 
-/// The text names no [`Affine`].
+/// A text that is not the name of an [`Affine`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} does not say whose gamma and beta the frozen wing applies; give per-wing or shared")]
 pub struct UnknownAffine {
@@ -56,7 +59,7 @@ pub struct UnknownAffine {
     pub text: String,
 }
 
-/// Which estimate of the batch variance enters the running variance.
+/// The estimate of the batch variance that is accumulated in the running variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunningVariance {
@@ -93,7 +96,7 @@ pub struct TwinsBatchNormConfig {
     /// Weight of the newest batch in the running statistics.
     #[config(default = 0.1)]
     pub momentum: f64,
-    /// Whether the wings have a gamma and beta each.
+    /// Whether each wing has its own gamma and beta.
     #[config(default = "Affine::PerWing")]
     pub affine: Affine,
     /// Which estimate of the batch variance is accumulated.
@@ -102,8 +105,9 @@ pub struct TwinsBatchNormConfig {
 }
 
 impl TwinsBatchNormConfig {
-    /// Builds the layer: gammas 1, betas 0, means 0, variances 1, in [`Wing::AdaptiveTraining`] as Burn's
-    /// `BatchNorm` starts in training.
+    /// Builds the layer with gammas 1, betas 0, means 0 and variances 1.
+    ///
+    /// The layer starts in [`Wing::AdaptiveTraining`], as Burn's `BatchNorm` starts in training mode.
     ///
     /// # Panics
     ///
@@ -145,7 +149,7 @@ impl TwinsBatchNormConfig {
     }
 }
 
-/// A parameter that is recorded but not trained.
+/// A parameter that is saved in records but not trained.
 pub(crate) fn fixed(value: Tensor<1>) -> Param<Tensor<1>> {
     Param::from_tensor(value.detach()).set_require_grad(false)
 }

@@ -2,9 +2,9 @@ use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
-/// What `layer.forward(input)` computes, on the CPU backend flex by the kernels of `burn-flex-conv`.
+/// Computes `layer.forward(input)`, with the kernels of `burn-flex-conv` on the CPU backend flex.
 ///
-/// A model calls this function in its own `forward`. Everywhere else, and for what those kernels do not take, it is Burn's own
+/// Call this function in a model's `forward`. On other backends, and for layers that the kernels do not support, it calls Burn's own
 /// convolution. `docs/layer.md` has the measured times.
 ///
 /// # Shapes
@@ -14,7 +14,7 @@ use burn::tensor::Tensor;
 ///
 /// # Panics
 ///
-/// As [`Conv2d::forward`], where the input does not fit the layer.
+/// The same as [`Conv2d::forward`], if the input does not fit the layer.
 ///
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
@@ -32,19 +32,19 @@ pub fn conv2d(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     layer.forward(input)
 }
 
-/// [`conv2d`], and the input once more for what else is computed from it, such as the shortcut of a residual block.
+/// Computes [`conv2d`], and also returns the input for further use, such as the shortcut of a residual block.
 ///
-/// The second tensor is the input. On the CPU backend flex its gradient is added to that of the convolution's input by the kernel that
-/// computes the latter; elsewhere the input is only cloned.
+/// The second tensor of the result is the input. On the CPU backend flex, the kernel that computes the gradient of the convolution's input
+/// also adds the gradient of this second tensor to it. On other backends the input is only cloned.
 ///
 /// # Shapes
 ///
 /// - `input`: `[n, channels_in, height, width]`
-/// - output: `[n, channels_out, height_out, width_out]`, and that of the input
+/// - output: `[n, channels_out, height_out, width_out]`, and the input with its own shape
 ///
 /// # Panics
 ///
-/// As [`conv2d`]; and in a backward pass that reaches the second tensor and not the output too.
+/// The same as [`conv2d`]. A backward pass that reaches the second tensor but not the output also panics.
 ///
 /// ```
 /// use burn::nn::conv::Conv2dConfig;
@@ -63,17 +63,18 @@ pub fn conv2d_and_input(layer: &Conv2d, input: Tensor<4>) -> (Tensor<4>, Tensor<
     (layer.forward(input.clone()), input)
 }
 
-/// What `layer.forward(input.flatten(1, D - 1))` computes, on the CPU backend flex by a kernel of `burn-flex-conv`, which reads the outputs
-/// of [`conv2d`] as they stand in memory.
+/// Computes `layer.forward(input.flatten(1, D - 1))`, with a kernel of `burn-flex-conv` on the CPU backend flex.
+///
+/// The kernel reads the outputs of [`conv2d`] in their memory order, without a copy.
 ///
 /// # Shapes
 ///
-/// - `input`: `[n, ...]`, with as many values of a sample as the layer has inputs
+/// - `input`: `[n, ...]`, with as many values per sample as the layer has inputs
 /// - output: `[n, outputs]`
 ///
 /// # Panics
 ///
-/// As [`Linear::forward`], where the input does not fit the layer.
+/// The same as [`Linear::forward`], if the input does not fit the layer.
 ///
 /// ```
 /// use burn::nn::LinearConfig;
@@ -91,8 +92,9 @@ pub fn linear<const D: usize>(layer: &Linear, input: Tensor<D>) -> Tensor<2> {
     layer.forward(input.flatten::<2>(1, D - 1))
 }
 
-/// What [`relu`](burn::tensor::activation::relu) computes, on the CPU backend flex on all cores, and in place where nobody else
-/// holds the tensor.
+/// Computes [`relu`](burn::tensor::activation::relu).
+///
+/// On the CPU backend flex it uses all cores, and works in place if no other tensor shares the memory.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

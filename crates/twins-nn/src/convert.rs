@@ -5,8 +5,10 @@ use burn::tensor::Tensor;
 use crate::config::fixed;
 use crate::{RunningVariance, TwinsBatchNorm, Wing};
 
-/// Both wings take the batch norm's gamma, beta and running statistics. The layer trains where the batch norm
-/// did, and keeps Burn's biased running variance, so that the adaptive wing behaves as before.
+/// Converts a batch norm: both wings take its gamma, beta and running statistics.
+///
+/// The layer is in training mode if the batch norm was. It keeps Burn's biased running variance, so that the
+/// adaptive wing behaves as the batch norm did.
 impl From<BatchNorm> for TwinsBatchNorm {
     fn from(norm: BatchNorm) -> Self {
         let wing = match norm.training.is_enabled() {
@@ -33,7 +35,7 @@ impl From<BatchNorm> for TwinsBatchNorm {
     }
 }
 
-/// The adaptive wing as an ordinary batch norm: what is deployed.
+/// Converts the adaptive wing to an ordinary batch norm, for deployment.
 impl From<TwinsBatchNorm> for BatchNorm {
     fn from(norm: TwinsBatchNorm) -> Self {
         BatchNorm {
@@ -48,7 +50,7 @@ impl From<TwinsBatchNorm> for BatchNorm {
     }
 }
 
-/// The same value under an identity of its own, so that the optimiser keeps a state for each wing.
+/// Copies a value into a parameter with a new id, so that the optimiser keeps a separate state for each wing.
 fn copy(param: &Param<Tensor<1>>) -> Param<Tensor<1>> {
     let tracked = param.is_require_grad();
     Param::from_tensor(param.val().detach()).set_require_grad(tracked)

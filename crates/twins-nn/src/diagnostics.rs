@@ -2,13 +2,13 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
 
-/// The weights of a model before a step of the optimiser, to see afterwards what the step did to them.
+/// The weights of a model before an optimiser step, kept to measure afterwards how the step changed them.
 ///
-/// The method's claim is about exactly this (TWINS, section 3.3): behind a batch norm only the direction of a weight
-/// counts, so that a step Δw moves the function by ‖Δw‖ / ‖w‖, its *effective* learning rate; the frozen wing keeps
-/// weights small and the effective learning rate large.
+/// This is the quantity that the method's argument is about (TWINS, section 3.3). Before a batch norm, only the direction
+/// of a weight matters, so a step Δw changes the function by ‖Δw‖ / ‖w‖, its *effective* learning rate. The frozen wing
+/// keeps the weights small and the effective learning rate large.
 ///
-/// Holds references to the weights, not copies; while it lives the optimiser cannot update them in place.
+/// The trace holds references to the weights, not copies. While it exists, the optimiser cannot update them in place.
 ///
 /// ```
 /// use burn::nn::LinearConfig;
@@ -37,13 +37,13 @@ pub struct WeightTrace {
 struct TracedWeight {
     path: String,
     id: ParamId,
-    /// Flattened.
+    /// The flattened value.
     value: Tensor<1>,
-    /// Sum of the squares.
+    /// Sum of the squares of the gradient.
     gradient: Option<Tensor<1>>,
 }
 
-/// What one step did to one parameter.
+/// The change of one parameter in one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightChange {
     /// Path of the parameter in the model, for instance `layer1.conv.weight`.
@@ -57,21 +57,22 @@ pub struct WeightChange {
 }
 
 impl WeightChange {
-    /// ‖Δw‖ / ‖w‖; 0 where nothing changed, infinite where the weight was zero.
+    /// The effective learning rate ‖Δw‖ / ‖w‖. It is 0 if nothing changed, and infinite if the weight was zero.
     pub fn effective_learning_rate(&self) -> f64 {
         if self.update_norm == 0.0 { 0.0 } else { self.update_norm / self.weight_norm }
     }
 }
 
 impl WeightTrace {
-    /// The parameters of a model that can be trained, and their gradients.
+    /// Records the trainable parameters of a model and their gradients.
     pub fn of<M: Module>(model: &M, gradients: &GradientsParams) -> Self {
         let mut collect = Collect { path: Vec::new(), gradients: Some(gradients), weights: Vec::new() };
         model.visit(&mut collect);
         Self { weights: collect.weights }
     }
 
-    /// What happened to each parameter since, in the model's order. Parameters that the model no longer has are left out.
+    /// Returns the change of each parameter since then, in the model's order. Parameters that the model no longer has are
+    /// left out.
     pub fn changes<M: Module>(&self, model: &M) -> Vec<WeightChange> {
         let mut now = Collect { path: Vec::new(), gradients: None, weights: Vec::new() };
         model.visit(&mut now);
@@ -91,7 +92,7 @@ impl WeightTrace {
         if found.is_empty() {
             return Vec::new();
         }
-        // One read for the whole model: each costs a wait for the device.
+        // Reads the values of the whole model at once, because each read waits for the device.
         let sizes: Vec<usize> = found.iter().map(|(_, squares)| squares.dims()[0]).collect();
         let (weights, squares): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let data = Tensor::cat(squares, 0).into_data();

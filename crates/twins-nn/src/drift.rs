@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::twins_module::{Path, enter, layer_field};
 
-/// Added to variances, as batch normalisation does (PyTorch's default): channels that never vary stay finite.
+/// Added to variances, as in batch normalisation (PyTorch's default), so that the result is finite for channels that
+/// never vary.
 const EPSILON: f64 = 1e-5;
 
 /// How far the adaptive wing's running statistics are from the frozen wing's population statistics, in one layer.
@@ -16,19 +17,19 @@ const EPSILON: f64 = 1e-5;
 /// variance_ratio = mean over channels of |ln((var_a + 1e-5) / (var_f + 1e-5))|
 /// ```
 ///
-/// Where `a` is the adaptive and `f` the frozen wing. The first is in standard deviations of the pre-training
-/// population; the second is 0 where the variances agree and 0.69 where one is twice the other.
+/// Here `a` is the adaptive wing and `f` the frozen wing. The mean shift is in standard deviations of the pre-training
+/// population. The variance ratio is 0 where the variances are equal, and 0.69 where one is twice the other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WingDrift {
-    /// Distance of the means, in the frozen wing's standard deviations.
+    /// Mean distance of the means, in standard deviations of the frozen wing.
     pub mean_shift: f64,
-    /// Logarithm of how many times the variances differ, without its sign.
+    /// Mean absolute logarithm of the ratio of the variances.
     pub variance_ratio: f64,
 }
 
 impl WingDrift {
-    /// The drift between `[mean, variance]` of the adaptive and of the frozen wing, each with one value per channel;
-    /// 0 where there is no channel.
+    /// Computes the drift between `[mean, variance]` of the adaptive and of the frozen wing, each with one value per
+    /// channel. Without channels it is 0.
     ///
     /// ```
     /// use twins_nn::WingDrift;
@@ -59,7 +60,7 @@ pub(crate) fn of<M: Module>(model: &M) -> BTreeMap<String, WingDrift> {
     collect.drifts
 }
 
-/// Remembers the running statistics of the layer being visited; its fields come before those of the frozen wing.
+/// Keeps the running statistics of the layer that is being visited. Its fields come before those of the frozen wing.
 #[derive(Default)]
 struct Collect {
     path: Path,

@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-/// Why a model's head is not known.
+/// Why the head of a model cannot be determined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadError {
@@ -18,7 +18,7 @@ pub enum HeadError {
         candidates.join(", ")
     )]
     Ambiguous {
-        /// The linear layers, each with its inputs and outputs.
+        /// The linear layers, each with its numbers of inputs and outputs.
         candidates: Vec<String>,
     },
 }
@@ -38,7 +38,7 @@ pub(crate) fn only_linear<M: Module>(model: &M) -> Result<String, HeadError> {
     }
 }
 
-/// The linear layers of a model, with their inputs and outputs.
+/// The linear layers of a model, with their numbers of inputs and outputs.
 #[derive(Default)]
 struct LinearLayers {
     path: Vec<String>,
@@ -58,7 +58,7 @@ impl ModuleVisitor for LinearLayers {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // The weight: biases have one axis.
+        // This is the weight: biases have one axis.
         if let [inputs, outputs] = param.lazy_shape()[..]
             && self.in_linear
         {

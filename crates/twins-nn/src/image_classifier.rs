@@ -4,12 +4,12 @@ use burn::tensor::Tensor;
 use crate::HeadError;
 use crate::head::only_linear;
 
-/// A module that maps images to logits: what can be fine-tuned.
+/// A module that maps images to logits. Such a model can be fine-tuned.
 ///
-/// The images are in [0, 1]; normalisation by a mean and standard deviation is the model's own first step, so
-/// that epsilon means the same for every model.
+/// The images are in [0, 1]. A model normalises them by a mean and standard deviation in its own first step, so that epsilon
+/// means the same for every model.
 ///
-/// A model is `Sync`, as Burn's modules are: attacks call it from several threads at once.
+/// A model is `Sync`, like Burn's modules, because attacks call it from several threads at once.
 ///
 /// ```
 /// use burn::module::Module;
@@ -33,7 +33,7 @@ use crate::head::only_linear;
 /// assert_eq!(model.logits(Tensor::zeros([2, 3, 2, 2], &device)).dims(), [2, 5]);
 /// ```
 pub trait ImageClassifier: Module + Sync {
-    /// The logits of a batch of images.
+    /// Computes the logits of a batch of images.
     ///
     /// # Shapes
     ///
@@ -41,11 +41,11 @@ pub trait ImageClassifier: Module + Sync {
     /// - output: `[n, classes]`
     fn logits(&self, images: Tensor<4>) -> Tensor<2>;
 
-    /// The path of the model's head: the layer, or module, that turns features into logits.
+    /// Returns the path of the model's head: the layer or module that turns features into logits.
     ///
-    /// A linear probe trains this layer alone, a new head replaces it, and AutoLoRa leaves it without a branch. The path is
-    /// made of field names, with the indices of vectors and the variants of enums: `head`, `blocks.3.fc`. The default is the
-    /// only `Linear` of the model; a model with several says which is the head:
+    /// A linear probe trains only the head, a model for other classes gets a new head, and AutoLoRa adds no branch to the
+    /// head. The path consists of field names, with the indices of vectors and the variants of enums, for example `head` or
+    /// `blocks.3.fc`. The default is the only `Linear` of the model. A model with several must return the path of its head:
     ///
     /// ```
     /// # use burn::module::Module;
@@ -75,7 +75,7 @@ pub trait ImageClassifier: Module + Sync {
     ///
     /// # Errors
     ///
-    /// [`HeadError`] where the default finds no `Linear` or several. Only what needs the head asks for it.
+    /// [`HeadError`] if the default finds no `Linear` or several. Only operations that need the head call this method.
     fn head(&self) -> Result<String, HeadError> {
         only_linear(self)
     }

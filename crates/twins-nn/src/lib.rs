@@ -1,9 +1,9 @@
 //! Two-wing batch normalisation (TWINS) for Burn models.
 //!
 //! [`TwinsBatchNorm`] replaces Burn's `BatchNorm` in an existing model. Its *frozen wing* normalises with the
-//! pre-training population mean and variance, which never change; its *adaptive wing* is ordinary batch
-//! normalisation. A training batch is split between the two; inference and attacks use the adaptive wing
-//! alone, so that a fine-tuned model costs nothing extra.
+//! mean and variance of the pre-training population, which never change. Its *adaptive wing* is ordinary
+//! batch normalisation. In training, each batch is split between the two wings. Inference and attacks use
+//! only the adaptive wing, so a fine-tuned model has no extra cost.
 //!
 //! Source: Liu, Xu, Ji, Chan, "TWINS: A Fine-Tuning Framework for Improved Transferability of Adversarial
 //! Robustness and Generalization", CVPR 2023, arXiv 2303.11135.

@@ -7,11 +7,11 @@ use burn::store::{ApplyResult, BurnpackStore, ModuleRecord, ModuleStore};
 use crate::batch_norm_view::{BatchNormView, Findings, Pass, Slot};
 use crate::{StatisticsError, TwinsModule};
 
-/// Why a model with `BatchNorm` layers could not be loaded into a two-wing model; nothing was loaded.
+/// Why a model with `BatchNorm` layers could not be loaded into a two-wing model. Nothing was loaded.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The model to fill has no two-wing layer.
+    /// The target model has no two-wing layer.
     #[error(
         "the model has no TwinsBatchNorm layer; change the type of its BatchNorm fields to TwinsBatchNorm, or load the source \
          with Burn's own load_record"
@@ -20,32 +20,33 @@ pub enum LoadError {
     /// The store or record cannot be read.
     #[error("the source cannot be read: {problem}")]
     Source {
-        /// What Burn's store reported.
+        /// The error of Burn's store.
         problem: String,
     },
-    /// Source and model do not fit together.
+    /// The source does not fit the model.
     #[error("the source does not fit the model, and nothing was loaded: {0}")]
     Mismatch(Box<LoadMismatch>),
-    /// A mean or variance in the source is one that no data can have.
+    /// A mean or variance in the source is not finite, or a variance is negative.
     #[error("nothing was loaded: {0}")]
     Statistics(#[from] StatisticsError),
 }
 
-/// Everything that does not fit between a source and a model, by path.
+/// Every difference between a source and a model, by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadMismatch {
-    /// What the model needs and the source lacks, with its shape.
+    /// Parameters that the model needs and the source does not have, with their shapes.
     pub missing: Vec<(String, Vec<usize>)>,
-    /// What the source has and the model has no place for, with its shape.
+    /// Entries of the source that the model has no place for, with their shapes.
     pub left_over: Vec<(String, Vec<usize>)>,
-    /// What both have in different shapes: the path, the shape in the model and the one in the source.
+    /// Entries whose shapes differ: the path, the shape in the model and the shape in the source.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// What the source has and did not give: its filter leaves it out, or its values have the wrong type.
+    /// Entries that the source has but did not provide, because its filter excludes them or their values have the wrong
+    /// type.
     pub withheld: Vec<String>,
 }
 
 impl LoadMismatch {
-    /// Whether everything fits.
+    /// Whether the source fits the model.
     pub fn is_empty(&self) -> bool {
         let Self { missing, left_over, misshapen, withheld } = self;
         missing.is_empty() && left_over.is_empty() && misshapen.is_empty() && withheld.is_empty()
@@ -95,7 +96,7 @@ impl fmt::Display for LoadMismatch {
     }
 }
 
-/// Fills a model from a store, once it is known that everything fits.
+/// Loads a store into a model, after checking that everything fits.
 pub(crate) fn load_from<M: Module, S: ModuleStore>(model: M, store: &mut S) -> Result<M, LoadError> {
     if model.num_twins_layers() == 0 {
         return Err(LoadError::NoTwinsLayers);
@@ -106,7 +107,8 @@ pub(crate) fn load_from<M: Module, S: ModuleStore>(model: M, store: &mut S) -> R
         entries.iter().map(|(name, tensor)| (name.clone(), tensor.shape.to_vec())).collect();
 
     let mut view = BatchNormView { model, pass: Pass::Check(Findings::default()) };
-    // A store may refuse what is missing or accept it: either way, the check says more than its error.
+    // A store may reject or accept missing entries. In both cases the result of the check has more details than the
+    // store's error.
     let outcome = store.apply_to(&mut view);
     let BatchNormView { model, pass } = view;
     let Pass::Check(Findings { slots, statistics }) = pass else { unreachable!("a check was asked for") };
@@ -124,13 +126,13 @@ pub(crate) fn load_from<M: Module, S: ModuleStore>(model: M, store: &mut S) -> R
     Ok(view.model.copy_adaptive_to_frozen())
 }
 
-/// Fills a model from a record.
+/// Loads a record into a model.
 pub(crate) fn load_record<M: Module>(model: M, record: ModuleRecord) -> Result<M, LoadError> {
     let bytes = record.into_bytes().map_err(|error| LoadError::Source { problem: error.to_string() })?;
     load_from(model, &mut BurnpackStore::from_bytes(Some(bytes)))
 }
 
-/// Everything that does not fit between the parameters of a model and the entries of a source.
+/// Returns every difference between the parameters of a model and the entries of a source.
 fn compare(
     slots: &[Slot],
     entries: &BTreeMap<String, Vec<usize>>,
@@ -163,7 +165,7 @@ fn compare(
     mismatch
 }
 
-/// The names under which a source may have a parameter: with and without the variants of enums, and PyTorch's for a batch
+/// The names that a parameter may have in a source: with and without enum variants, and PyTorch's names for batch
 /// normalisation.
 fn names(slot: &Slot) -> Vec<String> {
     let torch = |path: &str| {
@@ -180,7 +182,7 @@ fn names(slot: &Slot) -> Vec<String> {
     own.into_iter().cloned().chain(renamed).collect()
 }
 
-/// What PyTorch's batch normalisation counts and no forward pass reads.
+/// Whether this is the batch counter of PyTorch's batch normalisation, which no forward pass reads.
 fn is_batch_counter(name: &str) -> bool {
     name.rsplit('.').next() == Some("num_batches_tracked")
 }

@@ -14,17 +14,17 @@ use crate::{Affine, RunningVariance, Wing, composed};
 /// ```
 ///
 /// Where:
-/// - `mean_f`, `var_f` are the pre-training population statistics: fixed, recorded, never trained;
-/// - `mean`, `var` are the statistics of the batch's adaptive part in training, the running ones otherwise;
-/// - `gamma_f`, `beta_f`, `gamma`, `beta` are trained; both pairs start as the checkpoint's.
+/// - `mean_f`, `var_f` are the statistics of the pre-training population. They are saved in records but never change;
+/// - `mean`, `var` are the statistics of the adaptive part of the batch in training, and the running statistics otherwise;
+/// - `gamma_f`, `beta_f`, `gamma`, `beta` are trained. Both pairs start with the values of the checkpoint.
 ///
-/// [`Wing`] says which wing normalises. Fields of the adaptive wing have the names that Burn's `BatchNorm` gives them;
-/// [`load_batch_norm_from`](crate::TwinsModule::load_batch_norm_from) fills both wings from a model with `BatchNorm`.
+/// [`Wing`] selects the wing that normalises. The fields of the adaptive wing have the names of the fields of Burn's `BatchNorm`.
+/// [`load_batch_norm_from`](crate::TwinsModule::load_batch_norm_from) fills both wings from a model with `BatchNorm` layers.
 ///
-/// Burn shares running statistics between a module and its clones; `valid()` makes them independent. The
-/// frozen statistics are never shared.
+/// Burn shares running statistics between a module and its clones, and `valid()` makes them independent. The frozen statistics are never
+/// shared.
 ///
-/// Created by [`TwinsBatchNormConfig`](crate::TwinsBatchNormConfig), or from a `BatchNorm` by `From`.
+/// Create the layer with [`TwinsBatchNormConfig`](crate::TwinsBatchNormConfig), or from a `BatchNorm` with `From`.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct TwinsBatchNorm {
@@ -36,18 +36,18 @@ pub struct TwinsBatchNorm {
     pub running_mean: RunningState<Tensor<1>>,
     /// Running variance of the adaptive wing, `[channels]`.
     pub running_var: RunningState<Tensor<1>>,
-    /// Scale of the frozen wing, `[channels]`; `None` where the wings share theirs.
+    /// Scale of the frozen wing, `[channels]`; `None` if the wings share one.
     pub frozen_gamma: Option<Param<Tensor<1>>>,
-    /// Shift of the frozen wing, `[channels]`; `None` where the wings share theirs.
+    /// Shift of the frozen wing, `[channels]`; `None` if the wings share one.
     pub frozen_beta: Option<Param<Tensor<1>>>,
-    /// Pre-training population mean, `[channels]`. A parameter that never receives a gradient rather than a
-    /// running state, because the latter is shared between clones.
+    /// Mean of the pre-training population, `[channels]`. It is a parameter without a gradient rather than a running state, because
+    /// running states are shared between clones.
     pub frozen_mean: Param<Tensor<1>>,
-    /// Pre-training population variance, `[channels]`.
+    /// Variance of the pre-training population, `[channels]`.
     pub frozen_var: Param<Tensor<1>>,
     /// Whether batch statistics are used; see [`Wing`].
     pub training: Param<Flag>,
-    /// Whether the frozen wing takes part; see [`Wing`].
+    /// Whether the frozen wing is used; see [`Wing`].
     pub frozen: Param<Flag>,
     /// Added to the variance under the square root.
     pub epsilon: f64,
@@ -61,12 +61,12 @@ pub struct TwinsBatchNorm {
 impl TwinsBatchNorm {
     /// Normalises a batch with the selected [`Wing`].
     ///
-    /// The output has the precision of the input, which may be lower than that of the parameters: the statistics are then computed in the
-    /// parameters' precision, so that a model in half precision may keep its batch normalisation in single precision.
+    /// The output has the precision of the input, which may be lower than that of the parameters. The statistics are then computed in the
+    /// precision of the parameters, so a model in half precision can keep its batch normalisation in single precision.
     ///
-    /// In [`Wing::Split`] the first ⌊n/2⌋ samples go through the frozen wing and the rest through the adaptive
-    /// one: of an odd batch the frozen wing gets the smaller part. This is a training pass, so the input must be on a
-    /// device with autodiff. [`Wing::AdaptiveTraining`] uses running statistics on other devices, as Burn's `BatchNorm` does.
+    /// In [`Wing::Split`], the first ⌊n/2⌋ samples go through the frozen wing and the rest through the adaptive wing, so the frozen wing
+    /// gets the smaller part of an odd batch. A split is a training pass, so the input must be on a device with autodiff. On devices
+    /// without autodiff, [`Wing::AdaptiveTraining`] uses running statistics, as Burn's `BatchNorm` does.
     ///
     /// # Shapes
     ///
@@ -75,38 +75,40 @@ impl TwinsBatchNorm {
     ///
     /// # Panics
     ///
-    /// If the rank is below 2, the second axis is not `num_features`, a batch is to be split on a device without autodiff
-    /// or has fewer than two samples, or the batch statistics would be taken over a single value per channel.
+    /// If the rank is below 2, if the second axis is not `num_features`, if a batch to be split is on a device without autodiff or has
+    /// fewer than two samples, or if the batch statistics would be computed from a single value per channel.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         self.normalise(input, None, Activation::Identity)
     }
 
-    /// [`forward`](Self::forward) followed by ReLU, `max(y, 0)`, in the same pass where the backend has one.
+    /// Applies [`forward`](Self::forward) and then ReLU, `max(y, 0)`, in one pass if the backend supports it.
     ///
     /// Shapes and panics are those of `forward`.
     pub fn forward_relu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         self.normalise(input, None, Activation::Relu)
     }
 
-    /// [`forward`](Self::forward), the sum with a residual, and ReLU, `max(y + residual, 0)`: the end of a residual block, in the same
-    /// pass where the backend has one.
+    /// Applies [`forward`](Self::forward), adds a residual and applies ReLU, `max(y + residual, 0)`, in one pass if the backend supports
+    /// it.
+    ///
+    /// This is the end of a residual block.
     ///
     /// Shapes and panics are those of `forward`; the residual has the shape of the input.
     pub fn forward_add_relu<const D: usize>(&self, input: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
         self.normalise(input, Some(residual), Activation::Relu)
     }
 
-    /// Channels of the input.
+    /// Number of channels of the input.
     pub fn num_features(&self) -> usize {
         self.gamma.lazy_shape()[0]
     }
 
-    /// The wing that normalises; [`with_wing`](crate::TwinsModule::with_wing) selects it.
+    /// The selected wing. Select another one with [`with_wing`](crate::TwinsModule::with_wing).
     pub fn wing(&self) -> Wing {
         Wing::from_flags(self.training.is_enabled(), self.frozen.is_enabled())
     }
 
-    /// Whether the wings have a gamma and beta each.
+    /// Whether each wing has its own gamma and beta.
     pub fn affine(&self) -> Affine {
         match self.frozen_gamma {
             Some(_) => Affine::PerWing,
@@ -149,7 +151,7 @@ impl TwinsBatchNorm {
             Wing::Frozen => Wings::Fixed(self.frozen_wing()),
             Wing::AdaptiveTraining if training => Wings::Batch(self.batch_wing(dims[0], &dims)),
             Wing::Split => {
-                // Inference would be a silent substitute: half of the batch would go through the wrong wing.
+                // Falling back to inference would be a silent error: half of the batch would go through the wrong wing.
                 assert!(
                     training,
                     "TwinsBatchNorm: Wing::Split on a device without autodiff; it splits training batches, so move model and \
@@ -180,7 +182,7 @@ impl TwinsBatchNorm {
         FixedWing {
             gamma: self.frozen_gamma.as_ref().unwrap_or(&self.gamma).val(),
             beta: self.frozen_beta.as_ref().unwrap_or(&self.beta).val(),
-            // Detached, because `unfreeze` and `set_require_grad` reach every parameter of a model.
+            // Detached, because `unfreeze` and `set_require_grad` affect every parameter of a model.
             mean: self.frozen_mean.val().detach(),
             variance: self.frozen_var.val().detach(),
         }
@@ -234,11 +236,11 @@ fn two_wing_norm<const D: usize>(
     }
 }
 
-/// Moves a running statistic towards the batch's by `momentum`.
+/// Moves a running statistic towards that of the batch by `momentum`.
 fn accumulate(state: &RunningState<Tensor<1>>, batch: Tensor<1>, momentum: f64) {
     let running = state.value_sync().to_device(&batch.device());
     state.update((running.mul_scalar(1.0 - momentum) + batch.mul_scalar(momentum)).detach());
-    // Burn applies an update at the next one only; a record made in between would lack it.
+    // Burn applies an update only at the next one. A record made in between would lack it.
     state.value_sync();
 }
 

@@ -3,7 +3,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::twins_module::{Path, enter, layer_field};
 
-/// A running or population statistic that no data can have.
+/// A running or population statistic with an impossible value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatisticsError {
@@ -34,8 +34,10 @@ pub enum StatisticsError {
 }
 
 impl StatisticsError {
-    /// The first value of a two-wing layer's field, at `path`, that no data can have; `None` where all can, and for a
-    /// field that is no mean or variance.
+    /// Returns the first impossible value in the field of a two-wing layer at `path`: one that is not finite, or a
+    /// negative variance.
+    ///
+    /// Returns `None` if there is none, or if the field is not a mean or variance.
     pub(crate) fn find(path: &str, field: &str, data: &TensorData) -> Option<Self> {
         let variance = match field {
             "running_mean" | "frozen_mean" => false,

@@ -6,30 +6,33 @@ use burn::tensor::Tensor;
 
 use crate::{LoadError, StatisticsError, Wing, WingDrift, drift, load, statistics};
 
-/// What the derived [`Module`] tells a visitor as the container of the layer's fields.
+/// The container that the derived [`Module`] reports to visitors for the fields of the layer.
 pub(crate) const LAYER: &str = "Struct:TwinsBatchNorm";
 
-/// Operations on every [`TwinsBatchNorm`](crate::TwinsBatchNorm) of a model, however deeply it is nested in
-/// structs, enums, `Vec`, `Option`, tuples or arrays. Implemented for every Burn module.
+/// Operations on every [`TwinsBatchNorm`](crate::TwinsBatchNorm) of a model.
+///
+/// The layers may be nested in structs, enums, `Vec`, `Option`, tuples or arrays. The trait is implemented for every Burn
+/// module.
 pub trait TwinsModule: Module {
     /// Returns the model with the given wing selected in every layer. Other layers are left as they are.
     ///
-    /// The choice is the module's state: clones and forks keep it, records do not hold it,
-    /// [`valid`](Module::valid) selects [`Wing::Adaptive`] and [`train`](Module::train) restores it.
+    /// The selection is part of the module's state. Clones and forks keep it, but records do not contain it.
+    /// [`valid`](Module::valid) selects [`Wing::Adaptive`], and [`train`](Module::train) restores the previous selection.
     #[must_use]
     fn with_wing(self, wing: Wing) -> Self {
         self.map(&mut SetWing { wing, path: Vec::new() })
     }
 
-    /// Returns the model with all weights of a store that holds the same model with Burn's `BatchNorm` layers; these fill
-    /// both wings of the two-wing layers.
+    /// Loads all weights from a store that holds the same model with Burn's `BatchNorm` layers.
     ///
-    /// The store is one of Burn's: `SafetensorsStore`, `PytorchStore`, `BurnpackStore`. Its key remapping and adapter are
-    /// used; an adapter for PyTorch's files also finds the gammas and betas of two-wing layers under PyTorch's names
-    /// `weight` and `bias`. PyTorch's `num_batches_tracked` is not needed and ignored.
+    /// Both wings of every two-wing layer get the values of its `BatchNorm` layer.
     ///
-    /// Loading is strict, whatever the store allows: every parameter must be in the store in the right shape, and the store
-    /// may hold nothing else. For data with other classes, load the pre-trained head first and replace it afterwards.
+    /// The store is one of Burn's: `SafetensorsStore`, `PytorchStore` or `BurnpackStore`. Its key remapping and adapter are
+    /// applied. An adapter for PyTorch's files also finds the gammas and betas of two-wing layers under PyTorch's names
+    /// `weight` and `bias`. PyTorch's `num_batches_tracked` is not needed and is ignored.
+    ///
+    /// Loading is strict, whatever the store allows: the store must hold every parameter in the right shape, and nothing
+    /// else. For data with other classes, load the pre-trained head first and replace it afterwards.
     ///
     /// ```no_run
     /// use burn::module::Module;
@@ -56,62 +59,66 @@ pub trait TwinsModule: Module {
     ///
     /// # Errors
     ///
-    /// [`LoadError`]: a source that cannot be read; everything that is missing, left over or of another shape, by path; a
-    /// mean or variance that no data can have; a model without two-wing layers. Nothing is loaded then.
+    /// Returns a [`LoadError`] in these cases, and loads nothing:
+    ///
+    /// - the source cannot be read;
+    /// - entries are missing, left over or of another shape: the error lists all of them by path;
+    /// - a mean or variance is not finite, or a variance is negative;
+    /// - the model has no two-wing layer.
     fn load_batch_norm_from<S: ModuleStore>(self, store: &mut S) -> Result<Self, LoadError> {
         load::load_from(self, store)
     }
 
-    /// [`load_batch_norm_from`](Self::load_batch_norm_from) with a record that the model with `BatchNorm` layers wrote, such
-    /// as `ModuleRecord::load(path)?`.
+    /// Does the same as [`load_batch_norm_from`](Self::load_batch_norm_from) with a record of the model with `BatchNorm`
+    /// layers, such as `ModuleRecord::load(path)?`.
     ///
     /// # Errors
     ///
-    /// Those of [`load_batch_norm_from`](Self::load_batch_norm_from).
+    /// The same as [`load_batch_norm_from`](Self::load_batch_norm_from).
     fn load_batch_norm_record(self, record: ModuleRecord) -> Result<Self, LoadError> {
         load::load_record(self, record)
     }
 
-    /// [`load_batch_norm_from`](Self::load_batch_norm_from) with the model with `BatchNorm` layers itself, including the
-    /// running statistics of its last batch.
+    /// Does the same as [`load_batch_norm_from`](Self::load_batch_norm_from) with the model with `BatchNorm` layers itself,
+    /// including the running statistics of its last batch.
     ///
     /// # Errors
     ///
-    /// Those of [`load_batch_norm_from`](Self::load_batch_norm_from).
+    /// The same as [`load_batch_norm_from`](Self::load_batch_norm_from).
     fn load_batch_norm_model<M: Module>(self, model: &M) -> Result<Self, LoadError> {
-        // The record of a model in training would lack the last update of its running statistics.
+        // The record of a model in training mode would lack the last update of its running statistics.
         load::load_record(self, model.valid().into_record())
     }
 
     /// Returns the model with the adaptive wing's gamma, beta and running statistics copied into the frozen wing of every
-    /// layer: the start of a fine-tuning.
+    /// layer. This is the starting point of fine-tuning.
     #[must_use]
     fn copy_adaptive_to_frozen(self) -> Self {
         self.map(&mut CopyToFrozen::default())
     }
 
-    /// Checks that the means and variances of both wings, in every layer, are ones that data can have.
+    /// Checks the means and variances of both wings in every layer.
     ///
     /// # Errors
     ///
-    /// [`StatisticsError`], naming the first value that is not finite or variance that is below zero.
+    /// [`StatisticsError`] with the first value that is not finite or is a variance below zero.
     fn check_statistics(&self) -> Result<(), StatisticsError> {
         statistics::check(self)
     }
 
-    /// The wing that every two-wing layer of the model runs, by the layer's path.
+    /// Returns the selected wing of every two-wing layer, by the layer's path.
     fn wings(&self) -> BTreeMap<String, Wing> {
         let mut wings = Wings::default();
         self.visit(&mut wings);
         wings.found
     }
 
-    /// How far the wings' statistics have come apart in every two-wing layer, by the layer's path.
+    /// Returns how far the statistics of the wings have diverged in every two-wing layer, by the layer's path.
     fn wing_drift(&self) -> BTreeMap<String, WingDrift> {
         drift::of(self)
     }
 
-    /// The number of two-wing layers in the model.
+    /// Returns the number of two-wing layers in the model.
     fn num_twins_layers(&self) -> usize {
         self.wings().len()
     }
@@ -126,7 +133,7 @@ pub(crate) fn enter(path: &mut Path, name: &str, container: &str) {
     path.push((name.to_owned(), container == LAYER));
 }
 
-/// The name of the layer's field that is being visited, if it is one.
+/// The name of the layer's field that is being visited, or `None` outside the layer.
 pub(crate) fn layer_field(path: &Path) -> Option<&str> {
     path.last().filter(|(_, in_layer)| *in_layer).map(|(name, _)| name.as_str())
 }
@@ -155,7 +162,7 @@ impl ModuleMapper for SetWing {
     }
 }
 
-/// Remembers the adaptive wing of the layer being mapped; its fields come before those of the frozen wing.
+/// Keeps the adaptive wing of the layer that is being mapped. Its fields come before those of the frozen wing.
 #[derive(Default)]
 struct CopyToFrozen {
     path: Path,
@@ -189,7 +196,7 @@ impl ModuleMapper for CopyToFrozen {
     }
 }
 
-/// Remembers the first flag of the layer being visited; the second one completes its wing.
+/// Keeps the first flag of the layer that is being visited. The second flag completes its wing.
 #[derive(Default)]
 struct Wings {
     path: Path,

@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 /// | `Split` | first ⌊n/2⌋ | of the pre-training population | untouched |
 /// | | the rest | of the rest | updated |
 ///
-/// On a device without autodiff, `AdaptiveTraining` uses running statistics, as Burn's `BatchNorm` does, and a forward pass in
-/// `Split` panics: it would have to put the frozen wing's half through the adaptive one.
+/// On a device without autodiff, `AdaptiveTraining` uses running statistics, as Burn's `BatchNorm` does. A forward pass in
+/// `Split` panics there, because it would have to send the frozen wing's half through the adaptive wing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wing {
-    /// The adaptive wing with running statistics: inference, evaluation and attack; what
-    /// [`valid`](burn::module::Module::valid) and [`freeze`](burn::module::Module::freeze) select.
+    /// The adaptive wing with running statistics, for inference, evaluation and attacks.
+    /// [`valid`](burn::module::Module::valid) and [`freeze`](burn::module::Module::freeze) select it.
     Adaptive,
     /// The adaptive wing with batch statistics: ordinary batch-norm training.
     AdaptiveTraining,
-    /// The frozen wing: the pre-training statistics, with this wing's own gamma and beta.
+    /// The frozen wing with the pre-training statistics and its own gamma and beta.
     Frozen,
-    /// TWINS training: the first half of the batch through the frozen wing, the rest through the adaptive
-    /// wing with batch statistics.
+    /// TWINS training. The first half of the batch goes through the frozen wing, and the rest through the adaptive wing with
+    /// batch statistics.
     Split,
 }
 
 impl Wing {
-    /// The layer's two flags, `(training, frozen)`. Burn's `valid()` and `freeze()` clear every flag and
-    /// `unfreeze()` sets every flag, so that these land on `Adaptive` and `Split`.
+    /// The layer's two flags, `(training, frozen)`. Burn's `valid()` and `freeze()` clear every flag, which selects
+    /// `Adaptive`. Its `unfreeze()` sets every flag, which selects `Split`.
     pub(crate) const fn flags(self) -> (bool, bool) {
         match self {
             Wing::Adaptive => (false, false),

@@ -1,6 +1,6 @@
 use burn::tensor::{DType, Tensor};
 
-/// A wing with given statistics; all `[channels]`.
+/// A wing that normalises with given statistics. All tensors are `[channels]`.
 pub(crate) struct FixedWing {
     pub(crate) gamma: Tensor<1>,
     pub(crate) beta: Tensor<1>,
@@ -8,23 +8,23 @@ pub(crate) struct FixedWing {
     pub(crate) variance: Tensor<1>,
 }
 
-/// A wing with the batch's own statistics; both `[channels]`.
+/// A wing that normalises with the batch's own statistics. Both tensors are `[channels]`.
 pub(crate) struct BatchWing {
     pub(crate) gamma: Tensor<1>,
     pub(crate) beta: Tensor<1>,
 }
 
-/// Which wings a batch goes through.
+/// The wings that a batch goes through.
 #[allow(clippy::large_enum_variant)] // Lives for one call.
 pub(crate) enum Wings {
     Fixed(FixedWing),
     Batch(BatchWing),
-    /// The first ⌊n/2⌋ samples through the first wing, the rest through the second.
+    /// The first ⌊n/2⌋ samples go through the first wing, the rest through the second.
     Split(FixedWing, BatchWing),
 }
 
 impl Wings {
-    /// Precision of the parameters and statistics; `None` where they differ.
+    /// The precision of the parameters and statistics, or `None` if they differ.
     pub(crate) fn dtype(&self) -> Option<DType> {
         let fixed = |wing: &FixedWing| {
             let [gamma, others @ ..] =
@@ -40,16 +40,16 @@ impl Wings {
     }
 }
 
-/// What follows the normalisation in the same operation.
+/// The activation that follows the normalisation in the same operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     Identity,
     Relu,
 }
 
-/// A batch after its wings.
+/// The output of the wings for a batch.
 pub(crate) struct Normalised<const D: usize> {
     pub(crate) output: Tensor<D>,
-    /// Mean and biased variance of the batch wing's samples, `[channels]`; none without a batch wing.
+    /// Mean and biased variance of the batch wing's samples, `[channels]`; `None` without a batch wing.
     pub(crate) moments: Option<[Tensor<1>; 2]>,
 }

@@ -1,15 +1,15 @@
-/// What a convolution's sums are added to.
+/// The values that the sums of a convolution are added to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Addend<'a> {
     Nothing,
-    /// A value for each output channel.
+    /// One value for each output channel.
     Bias(&'a [f32]),
-    /// What stands where the outputs go.
+    /// The previous values of the outputs.
     Outputs,
 }
 
 impl<'a> Addend<'a> {
-    /// That of the output channels from `first` on.
+    /// The addend for the output channels from `first` on.
     #[inline(always)]
     pub(crate) fn from(self, first: usize) -> Self {
         match self {

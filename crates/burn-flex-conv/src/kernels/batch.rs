@@ -1,4 +1,4 @@
-//! The images of a batch, on all cores.
+//! Direct convolution of the images of a batch, on all cores.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::correlation::{Correlation, Images, Placement};
 use super::planes::{Pixel, Planes};
 use crate::format::Format;
 
-/// The outputs of a convolution, or of its input's gradient, for a batch of images.
+/// Computes the outputs of a convolution, or the gradient of its input, for a batch of images.
 pub(crate) struct Outputs {
     pub(crate) planes: Planes,
     pub(crate) phases: Vec<Phase>,
@@ -17,7 +17,7 @@ pub(crate) struct Outputs {
     pub(crate) size: [usize; 3],
 }
 
-/// Every `step`-th row and column of the outputs, from the first ones on.
+/// Every `step`-th row and column of the outputs, starting at `first`.
 pub(crate) struct Phase {
     pub(crate) correlation: Correlation,
     pub(crate) first: [usize; 2],
@@ -25,7 +25,9 @@ pub(crate) struct Phase {
 }
 
 impl Outputs {
-    /// Values do not depend on the number of threads. Each takes whole images; where there are fewer, rows of one image.
+    /// Computes the outputs. The values do not depend on the number of threads.
+    ///
+    /// Each thread takes whole images, or rows of one image if there are fewer images than threads.
     pub(crate) fn run(&self, images: &[f32], format: Format, addend: Addend, outputs: &mut [f32]) {
         if !addend.is_outputs() && !self.covers() {
             outputs.fill(0.0);
@@ -69,13 +71,14 @@ impl Outputs {
         }
     }
 
-    /// Whether every output is written: a stride beyond the kernel leaves some out of an input's gradient, which are zeros.
+    /// Whether every output is written. If the stride is larger than the kernel, some values of an input's gradient are not
+    /// written and remain zero.
     fn covers(&self) -> bool {
         let written = |phase: &Phase| phase.correlation.size.iter().product::<usize>();
         self.phases.iter().map(written).sum::<usize>() == self.size[0] * self.size[1]
     }
 
-    /// Images for which the weights are read once: several where these are more than stays in a core's cache.
+    /// Number of images per pass over the weights: several if the weights exceed a core's cache.
     fn together(&self) -> usize {
         const CACHE: usize = 512 * 1024;
         match self.bytes() > CACHE {
@@ -84,7 +87,7 @@ impl Outputs {
         }
     }
 
-    /// Bytes of the packed weights.
+    /// Size of the packed weights, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.phases.iter().map(|phase| phase.correlation.bytes()).sum()
     }

@@ -1,4 +1,4 @@
-//! A convolution, or its input's gradient, with given weights, by the method that suits its sizes.
+//! A convolution with given weights, or the gradient of its input, computed by the method that suits its sizes.
 
 use std::borrow::Cow;
 
@@ -15,14 +15,14 @@ use super::winograd::{self, Large, Small, Tiles, Winograd};
 use super::{dense, forward, input_gradient, weight_gradient as direct};
 use crate::format::Format;
 
-/// How a convolution is computed.
+/// The method of a convolution.
 enum Method {
     Direct,
     Pointwise,
     Winograd(Tiles),
 }
 
-/// The method for the outputs and the input's gradient.
+/// Returns the method for the outputs and for the gradient of the input.
 fn method(geometry: &Geometry) -> Method {
     match winograd::tiles(geometry) {
         Some(tiles) => Method::Winograd(tiles),
@@ -31,7 +31,7 @@ fn method(geometry: &Geometry) -> Method {
     }
 }
 
-/// The method for the weights' gradient.
+/// Returns the method for the gradient of the weights.
 fn weight_gradient_method(geometry: &Geometry) -> Method {
     match winograd::weight_gradient_tiles(geometry) {
         Some(tiles) => Method::Winograd(tiles),
@@ -50,7 +50,7 @@ pub(crate) enum Convolution {
 }
 
 impl Convolution {
-    /// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
+    /// Prepares the convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
         if few::takes(geometry) {
             return Self::FewChannels(FewChannels::forward(geometry, weight));
@@ -63,7 +63,7 @@ impl Convolution {
         }
     }
 
-    /// The gradient of its input.
+    /// Prepares the gradient of its input.
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
         if scatter::takes(geometry) {
             return Self::Scatter(Scatter::input_gradient(geometry, weight));
@@ -76,18 +76,19 @@ impl Convolution {
         }
     }
 
-    /// The dense layer with these weights, `[channels · height · width, outputs]`.
+    /// Prepares the dense layer with these weights, `[channels · height · width, outputs]`.
     pub(crate) fn dense(geometry: &Geometry, weight: &[f32]) -> Self {
         Self::Matrix(dense::forward(geometry, weight))
     }
 
-    /// The gradient of its input.
+    /// Prepares the gradient of its input.
     pub(crate) fn dense_input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
         Self::Matrix(dense::input_gradient(geometry, weight))
     }
 
-    /// Writes the outputs for some images, channels last, over whatever stood there. An image's values do not depend on the others, nor on
-    /// the number of threads.
+    /// Writes the outputs for some images, with the channels last. Previous values are overwritten, except with `Addend::Outputs`.
+    ///
+    /// The values of an image do not depend on the other images or on the number of threads.
     pub(crate) fn run(&self, images: &[f32], format: Format, addend: Addend, outputs: &mut [f32]) {
         let last = |image| channels_last(images, format, image);
         match self {
@@ -100,7 +101,7 @@ impl Convolution {
         }
     }
 
-    /// Bytes of the packed weights.
+    /// Size of the packed weights, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Direct(outputs) => outputs.bytes(),
@@ -113,7 +114,7 @@ impl Convolution {
     }
 }
 
-/// The gradient of the weights, `[outputs, channels, kernel height, kernel width]`.
+/// Computes the gradient of the weights, `[outputs, channels, kernel height, kernel width]`.
 pub(crate) fn weight_gradient(
     geometry: &Geometry,
     (images, image_format): (&[f32], Format),
@@ -142,12 +143,13 @@ pub(crate) fn weight_gradient(
     }
 }
 
-/// The images, of so many channels and pixels, with the channels last; copied unless they already are.
+/// Returns the images, with the given numbers of channels and pixels, in channels-last order. They are copied unless they already have
+/// that order.
 fn channels_last(images: &[f32], format: Format, [channels, pixels]: [usize; 2]) -> Cow<'_, [f32]> {
     if format == Format::ChannelsLast || pixels == 1 {
         return images.into();
     }
-    // Pixels at a time, so that the lines of the cache that are written are full before others are.
+    // Number of pixels that are copied together, so that each written cache line is filled before the next.
     const TOGETHER: usize = 16;
     let mut last = vec![0.0; images.len()];
     let image = channels * pixels;

@@ -1,4 +1,4 @@
-//! Sums of shifted planes, each times a weight, for many output channels at once: what a convolution is, forwards and backwards.
+//! Weighted sums of shifted planes for many output channels at once. Both a convolution and the gradient of its input have this form.
 
 use std::array;
 use std::ops::Range;
@@ -12,18 +12,18 @@ use super::simd::{CHANNELS, Values, lanes, load, splat, store};
 
 /// `out[y][x][o] = Σ_t Σ_c Σ_k weight[o][t][c][k] · in[offset[t] + y · pitch + x · stride + k][c]`
 ///
-/// Neighbouring output channels are the lanes of a vector. A tap is a block of channels in one row of the kernel; its columns `k` share
-/// the values that are read.
+/// Neighbouring output channels are the lanes of a vector. A tap is a block of channels in one row of the kernel. The columns `k` of a
+/// tap share the values that they read.
 pub(crate) struct Correlation {
     pub(crate) outputs: usize,
     /// Rows and columns of the outputs.
     pub(crate) size: [usize; 2],
-    /// Pixels from what the first output of one row meets to what that of the next row meets.
+    /// Distance in pixels between the inputs of the first outputs of consecutive rows.
     pitch: usize,
-    /// The same for neighbours in a row.
+    /// Distance in pixels between the inputs of neighbouring outputs of a row.
     stride: usize,
     taps: Vec<Tap>,
-    /// Columns of a tap.
+    /// Number of columns of a tap.
     columns: usize,
     /// `[group of vectors][tap][channel][column][vector][lane]`
     weights: Vec<f32>,
@@ -32,14 +32,14 @@ pub(crate) struct Correlation {
 /// A block of channels in one row of the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tap {
-    /// Where its first pixel stands for the first output.
+    /// Position of the first pixel that the tap reads for the first output.
     pub(crate) offset: usize,
     pub(crate) channels: usize,
-    /// Where its first weight stands for the first output.
+    /// Position of the tap's first weight for the first output channel.
     pub(crate) weight: usize,
 }
 
-/// Weights in memory, with the steps from one output, channel and column to the next.
+/// Weights in memory, with the distances from one output, channel and column to the next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weights<'a> {
     pub(crate) values: &'a [f32],
@@ -48,26 +48,26 @@ pub(crate) struct Weights<'a> {
     pub(crate) column: isize,
 }
 
-/// The planes of some images, one after the other.
+/// The planes of several images, one image after the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Images<'a> {
     pub(crate) count: usize,
     pub(crate) planes: &'a [Pixel],
-    /// Pixels from one image to the next.
+    /// Distance from one image to the next, in pixels.
     pub(crate) step: usize,
 }
 
-/// Where outputs go.
+/// The positions at which outputs are written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placement {
-    /// The first value of the first row that is written.
+    /// Position of the first value of the first row that is written.
     pub(crate) start: usize,
-    /// Values from one image to the next, from one row to the next, and from one pixel to the next.
+    /// Distances from one image, one row and one pixel to the next, in values.
     pub(crate) steps: [usize; 3],
 }
 
-/// Vectors of output channels, and neighbouring pixels, that are summed at once. Where there is one vector alone, there are twice as many
-/// pixels, so that no sum waits for itself.
+/// Number of vectors of output channels, and of neighbouring pixels, that are summed at once. With a single vector, twice as many pixels
+/// are summed, so that no sum waits for its own previous addition.
 const GROUP: usize = 2;
 const PIXELS: usize = 8;
 
@@ -102,17 +102,17 @@ impl Correlation {
         Self { outputs, size, pitch, stride, taps, columns, weights: packed }
     }
 
-    /// Pixels that are read beyond the last one that is used; which they are does not matter.
+    /// Number of pixels that are read beyond the last one that is used. Their values do not matter.
     pub(crate) fn overrun(&self) -> usize {
         2 * PIXELS * self.stride
     }
 
-    /// Bytes of the packed weights.
+    /// Size of the packed weights, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.weights.len() * size_of::<f32>()
     }
 
-    /// Writes some rows of the outputs of every image. The weights are gone through once for all images.
+    /// Writes some rows of the outputs of every image, in one pass over the weights for all images.
     pub(crate) fn run(
         &self,
         images: Images,
@@ -152,10 +152,10 @@ impl WithSimd for Call<'_> {
     }
 }
 
-/// A stride that is not known beforehand.
+/// Stands for a stride that is not known at compile time.
 const ANY: usize = 0;
 
-/// The number of columns that the taps of a kernel with so many columns should have.
+/// Returns the number of columns that a tap should have, for a kernel with the given number of columns.
 pub(crate) fn tap_columns(columns: usize, stride: usize) -> usize {
     match (columns, stride) {
         (3, 1 | 2) | (4, 2) | (2, 1) => columns,
@@ -174,7 +174,7 @@ impl Call<'_> {
         }
     }
 
-    /// `PARTS` is the number of pieces of a row that are summed at once where there is one vector of outputs alone.
+    /// `PARTS` is the number of pieces of a row that are summed at once if there is only one vector of outputs.
     #[inline(always)]
     fn groups<S: Simd, const PIXELS: usize, const PARTS: usize, const COLUMNS: usize, const STRIDE: usize>(
         mut self,
@@ -250,7 +250,7 @@ impl Call<'_> {
     }
 }
 
-/// Adds one tap to the sums of neighbouring outputs. They stay in registers from the first channel to the last.
+/// Adds one tap to the sums of neighbouring outputs. The sums stay in registers over all channels.
 #[inline(always)]
 #[allow(
     clippy::needless_range_loop,
@@ -279,7 +279,7 @@ fn tap_sums<
         for part in 0..PARTS {
             let first = part * PIXELS * stride;
             if STRIDE == 1 {
-                // Every value is met by all columns that reach it.
+                // Each value is read once and multiplied with the weights of all columns that use it.
                 for at in 0..PIXELS - 1 + COLUMNS {
                     let value = splat::<S>(pixels[first + at][channel]);
                     for column in 0..COLUMNS.min(at + 1) {

@@ -1,9 +1,10 @@
-//! Dense layers: the product of whole images with a matrix.
+//! Dense layers: products of whole images and a matrix.
 
 use super::geometry::Geometry;
 use super::matrix::Matrix;
 
-/// The layer with these weights, `[channels · height · width, outputs]`: a convolution whose kernel is as large as the image.
+/// Prepares the layer with these weights, `[channels · height · width, outputs]`. It is a convolution whose kernel is as
+/// large as the image.
 pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Matrix {
     let &Geometry { channels, outputs, .. } = geometry;
     let (pixels, place) = places(geometry);
@@ -11,7 +12,7 @@ pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Matrix {
     Matrix::new([channels, pixels], [channels * pixels, outputs], value)
 }
 
-/// The gradient of its input, with the channels last.
+/// Prepares the gradient of its input, with the channels last.
 pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Matrix {
     let &Geometry { channels, outputs, .. } = geometry;
     let (pixels, place) = places(geometry);
@@ -19,7 +20,8 @@ pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Matrix {
     Matrix::new([outputs, 1], [outputs, channels * pixels], value)
 }
 
-/// The number of pixels, and the place among the channels first of what stands somewhere with the channels last.
+/// Returns the number of pixels, and a function that maps the position of a value in channels-last order to its position in
+/// channels-first order.
 fn places(geometry: &Geometry) -> (usize, impl Fn(usize) -> usize + Sync) {
     let &Geometry { channels, input: [height, width], .. } = geometry;
     let pixels = height * width;

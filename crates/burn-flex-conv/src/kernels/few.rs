@@ -1,4 +1,4 @@
-//! Convolutions of images of few channels, which would leave most of a [block](super::planes) empty.
+//! Convolutions of images with few channels, which would leave most of a [block](super::planes) empty.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -11,34 +11,34 @@ use super::geometry::Geometry;
 use super::simd::{CHANNELS, Values, lanes, load, splat, store};
 use crate::format::Format;
 
-/// Channels of an input that this module is for, at most.
+/// Maximum number of input channels for this module.
 pub(super) const FEW: usize = 4;
 
-/// Vectors of outputs, and neighbouring pixels, that are summed at once.
+/// Number of vectors of outputs, and of neighbouring pixels, that are summed at once.
 const VECTORS: usize = 2;
 const PIXELS: usize = 8;
 
-/// A convolution of images of few channels.
+/// A convolution of images with few channels.
 pub(crate) struct FewChannels {
     geometry: Geometry,
-    /// Where a weight meets the image with its zeros, from what the first one meets.
+    /// For each weight, the offset of its value in the padded image from the value of the first weight.
     offsets: Vec<usize>,
     /// `[group of vectors][weight of an output][vector][lane]`
     weights: Vec<f32>,
 }
 
 thread_local! {
-    /// An image with the zeros that the kernel meets, `[channel][row][column]`.
+    /// A padded image, `[channel][row][column]`.
     static PLANES: RefCell<Vec<f32>> = RefCell::default();
 }
 
-/// Whether a convolution of these sizes is computed by this module.
+/// Whether this module computes a convolution of these sizes.
 pub(crate) fn takes(geometry: &Geometry) -> bool {
     geometry.channels <= FEW && geometry.outputs.is_multiple_of(CHANNELS)
 }
 
 impl FewChannels {
-    /// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
+    /// Prepares the convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
         let &Geometry { channels, outputs, kernel: [height, width], .. } = geometry;
         let [rows, columns] = geometry.with_padding();
@@ -57,18 +57,19 @@ impl FewChannels {
         Self { geometry: *geometry, offsets, weights }
     }
 
-    /// Bytes of the weights.
+    /// Size of the weights, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.weights)
     }
 
-    /// Writes the outputs for some images, with the channels last. Values do not depend on the number of threads or of images.
+    /// Writes the outputs for some images, with the channels last. The values do not depend on the number of threads or of
+    /// images.
     pub(crate) fn run(&self, images: &[f32], format: Format, addend: Addend, outputs: &mut [f32]) {
         let &Geometry { channels, outputs: count, input, .. } = &self.geometry;
         let [rows, columns] = self.geometry.output_size();
         let image = channels * input[0] * input[1];
         let threads = rayon::current_num_threads();
-        // Whole images; where there are fewer than threads, parts of them.
+        // A job is a whole image, or a part of one if there are fewer images than threads.
         let share = if images.len() / image >= threads { rows } else { rows.div_ceil(2 * threads) };
         let jobs: Vec<_> = outputs
             .chunks_exact_mut(rows * columns * count)
@@ -87,12 +88,12 @@ impl FewChannels {
         });
     }
 
-    /// Copies an image into the zeros.
+    /// Copies an image into the padded planes.
     fn fill(&self, image: &[f32], format: Format, planes: &mut Vec<f32>) {
         let &Geometry { channels, input: [height, width], stride, before: [top, left], .. } = &self.geometry;
         let [rows, columns] = self.geometry.with_padding();
         planes.clear();
-        // Pixels beyond the last output are summed and not written.
+        // Outputs beyond the last column are computed but not written. Their pixels need memory too.
         planes.resize(channels * rows * columns + PIXELS * stride[1], 0.0);
         for channel in 0..channels {
             for y in 0..height {
@@ -137,7 +138,7 @@ impl WithSimd for Call<'_> {
 }
 
 impl Call<'_> {
-    /// A group of outputs, from `first` on.
+    /// Computes a group of outputs, from `first` on.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "through iterators the sums would go to memory and back")]
     fn group<S: Simd, const COUNT: usize>(&mut self, first: usize, weights: &[f32]) {
@@ -169,7 +170,7 @@ impl Call<'_> {
     }
 }
 
-/// The sums of neighbouring pixels, from the first weight to the last.
+/// Sums the products for neighbouring pixels, from the first weight to the last.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "through iterators the sums would go to memory and back")]
 fn sums<S: Simd, const COUNT: usize>(

@@ -1,4 +1,4 @@
-//! The convolution itself.
+//! The outputs of a convolution.
 
 use super::batch::{Outputs, Phase};
 use super::correlation::{Correlation, Tap, Weights, tap_columns};
@@ -6,7 +6,7 @@ use super::geometry::Geometry;
 use super::planes::Planes;
 use super::simd::CHANNELS;
 
-/// The convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
+/// Prepares the convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
 pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Outputs {
     let &Geometry { channels, outputs, kernel, stride, .. } = geometry;
     let planes = input_planes(geometry);
@@ -35,7 +35,7 @@ pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Outputs {
     }
 }
 
-/// The input with the zeros that the kernel meets.
+/// The planes of the input with its padding.
 pub(crate) fn input_planes(geometry: &Geometry) -> Planes {
     let [rows, columns] = geometry.with_padding();
     Planes {

@@ -7,13 +7,13 @@ pub(crate) struct Geometry {
     pub(crate) input: [usize; 2],
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
-    /// Rows and columns of zeros before the input, and after it.
+    /// Number of rows and columns of padding before and after the input.
     pub(crate) before: [usize; 2],
     pub(crate) after: [usize; 2],
 }
 
 impl Geometry {
-    /// Height and width of the input with the zeros that the kernel meets.
+    /// Height and width of the input with the zeros that the kernel reads.
     pub(crate) fn with_padding(&self) -> [usize; 2] {
         let size = self.output_size();
         [0, 1].map(|axis| {

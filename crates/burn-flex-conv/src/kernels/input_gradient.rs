@@ -1,4 +1,5 @@
-//! The input's gradient: as many [correlations](Correlation) of the output's gradient as the stride has remainders.
+//! The gradient of the input, as one [correlation](Correlation) of the output's gradient for each remainder of a position divided
+//! by the stride.
 
 use super::batch::{Outputs, Phase};
 use super::correlation::{Correlation, Tap, Weights, tap_columns};
@@ -6,10 +7,10 @@ use super::geometry::Geometry;
 use super::planes::Planes;
 use super::simd::CHANNELS;
 
-/// The gradient of the input of a convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
+/// Prepares the gradient of the input of a convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
 ///
-/// The input positions with one remainder by the stride are reached by the same weights, each from the output that stands as many
-/// places before.
+/// Input positions with the same remainder are reached by the same weights. The n-th of these weights (from 0) belongs to the
+/// output n places before.
 pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Outputs {
     let &Geometry { channels, outputs, input, kernel, stride, .. } = geometry;
     let size = geometry.output_size();
@@ -29,7 +30,7 @@ pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Outputs {
         for block in 0..planes.blocks() {
             for y in 0..down.taps {
                 for x in (0..across.taps).step_by(tap_columns) {
-                    // From the last weight to the first.
+                    // The weights are read from the last to the first.
                     let line = down.place + before[0] + 1 + y - down.taps;
                     let column = across.place + before[1] + 1 + x - across.taps;
                     let [y, x] = [
@@ -59,23 +60,23 @@ pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Outputs {
     Outputs { planes, phases, size: [input[0], input[1], channels] }
 }
 
-/// The input positions with one remainder by the stride, along one axis.
+/// The input positions with the same remainder modulo the stride, along one axis.
 #[derive(Clone, Copy, Debug)]
 struct Remainder {
     at: usize,
-    /// The first position, and the output that its first weight belongs to.
+    /// The first position, and the output to which its first weight belongs.
     first: usize,
     place: usize,
-    /// Positions.
+    /// Number of positions.
     count: usize,
-    /// Weights that reach each.
+    /// Number of weights that reach each position.
     taps: usize,
 }
 
 impl Remainder {
     fn new(geometry: &Geometry, axis: usize, at: usize) -> Self {
         let (stride, before) = (geometry.stride[axis], geometry.before[axis]);
-        // The first position with the zeros that is not before the input and has the remainder.
+        // The first position in the padded input that has the remainder and is not before the input.
         let padded = before + (at + stride - before % stride) % stride;
         let first = padded - before;
         Self {
@@ -87,7 +88,7 @@ impl Remainder {
         }
     }
 
-    /// The place in the kernel of one of the weights.
+    /// Returns the position in the kernel of one of the weights.
     fn weight(&self, number: usize, stride: usize) -> usize {
         self.at + number * stride
     }

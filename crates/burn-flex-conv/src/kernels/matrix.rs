@@ -1,4 +1,4 @@
-//! Products of many rows with one matrix.
+//! Products of many rows and one matrix.
 
 use std::cell::RefCell;
 
@@ -9,26 +9,26 @@ use super::addend::Addend;
 use super::product::{OutputRows, group, product};
 use super::simd::lanes;
 
-/// A matrix of weights, by which rows are multiplied: pixels with their channels, or whole images.
+/// A matrix of weights. It is multiplied with rows, which are the channels of a pixel or whole images.
 pub(crate) struct Matrix {
-    /// Channels and pixels of an image.
+    /// Number of channels and of pixels of an image.
     image: [usize; 2],
     depth: usize,
     outputs: usize,
-    /// `[group of vectors][row of the matrix][vector][lane]`; there are zeros beyond the outputs.
+    /// `[group of vectors][row of the matrix][vector][lane]`, filled with zeros beyond the outputs.
     weights: Vec<f32>,
 }
 
-/// Rows for which the weights are read once: a multiple of those that are multiplied at once.
+/// Number of rows per pass over the weights: a multiple of the number of rows that are multiplied at once.
 const TOGETHER: usize = 48;
 
 thread_local! {
-    /// Outputs with the zeros beyond them.
+    /// Outputs, padded with zeros to whole vectors.
     static WIDE: RefCell<Vec<f32>> = RefCell::default();
 }
 
 impl Matrix {
-    /// The matrix `[depth, outputs]` of these values.
+    /// Builds the matrix `[depth, outputs]` of the values that `value` returns.
     pub(crate) fn new(
         image: [usize; 2],
         [depth, outputs]: [usize; 2],
@@ -50,12 +50,12 @@ impl Matrix {
         self.image
     }
 
-    /// Bytes of the weights.
+    /// Size of the weights, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.weights)
     }
 
-    /// Writes the outputs for some rows. Values do not depend on the number of threads or of rows.
+    /// Writes the outputs for some rows. The values do not depend on the number of threads or of rows.
     pub(crate) fn run(&self, rows: &[f32], addend: Addend, outputs: &mut [f32]) {
         let count = rows.len() / self.depth;
         let share = count.div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER);
@@ -89,7 +89,7 @@ impl Matrix {
         });
     }
 
-    /// Writes whole vectors of outputs for some rows, with zeros beyond the outputs, on one core.
+    /// Writes whole vectors of outputs for some rows, with zeros beyond the last output, on one core.
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(&self, rows: &[f32], addend: Addend, to: OutputRows) {
         let &Self { depth, ref weights, .. } = self;

@@ -1,9 +1,13 @@
 //! The arithmetic, on slices.
 //!
-//! Images are copied, a few at a time, into blocks of channels with zeros around ([`planes`]); from there every value is multiplied by
-//! the weights of as many outputs as the registers hold ([`correlation`]). Kernels of three by three weights with many channels take
-//! fewer multiplications ([`winograd`]), and those of one weight are products of matrices ([`pointwise`]), as are dense layers ([`dense`],
-//! [`matrix`]). Images of few channels stay in compact planes ([`few`]), and so does their gradient ([`scatter`]). Results are channels last.
+//! In general, images are copied, a few at a time, into padded blocks of channels ([`planes`]). Every value is then multiplied with the
+//! weights of as many outputs as the registers hold ([`correlation`]).
+//!
+//! Some sizes have their own methods. Kernels of 3 × 3 weights with many channels need fewer multiplications ([`winograd`]). Kernels of one
+//! weight are products of matrices ([`pointwise`]), and so are dense layers ([`dense`], [`matrix`]). Images with few channels stay in
+//! compact planes ([`few`]), and so does their gradient ([`scatter`]).
+//!
+//! Results have the channels last.
 
 mod addend;
 mod batch;

@@ -1,20 +1,20 @@
-//! Images with zeros around, as the kernels read them.
+//! Padded images in the layout that the kernels read.
 
 use super::simd::CHANNELS;
 use crate::format::Format;
 
-/// A pixel's values of [`CHANNELS`] channels.
+/// The values of [`CHANNELS`] channels of a pixel.
 pub(crate) type Pixel = [f32; CHANNELS];
 
-/// The geometry of an image in blocks of [`CHANNELS`] channels, `[block][row][column]`, with zeros around.
+/// The geometry of a padded image in blocks of [`CHANNELS`] channels, `[block][row][column]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes {
     pub(crate) channels: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,
-    /// Rows and columns of zeros before the image.
+    /// Number of rows and columns of zeros before the image.
     pub(crate) before: [usize; 2],
-    /// Rows and columns with the zeros.
+    /// Number of rows and columns, including the zeros.
     pub(crate) rows: usize,
     pub(crate) columns: usize,
 }
@@ -24,17 +24,17 @@ impl Planes {
         self.channels.div_ceil(CHANNELS)
     }
 
-    /// Pixels of all blocks.
+    /// Number of pixels of all blocks.
     pub(crate) fn len(&self) -> usize {
         self.blocks() * self.rows * self.columns
     }
 
-    /// Values of an image.
+    /// Number of values of an image.
     pub(crate) fn values(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Copies an image; where zeros belong there must be zeros already.
+    /// Copies an image. The padding must already be zero.
     pub(crate) fn fill(&self, image: &[f32], format: Format, planes: &mut [Pixel]) {
         let &Self { channels, height, width, before, rows, columns } = self;
         for block in 0..self.blocks() {

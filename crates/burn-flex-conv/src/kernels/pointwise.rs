@@ -1,4 +1,4 @@
-//! Kernels of one by one weights: the product of all pixels and the weights.
+//! Kernels of one by one weights, as products of all pixels and the weights.
 
 use rayon::prelude::*;
 
@@ -7,7 +7,7 @@ use super::matrix::Matrix;
 use super::simd::CHANNELS;
 use super::sums::{PADDING, ROWS, Rows, Sums};
 
-/// Whether a convolution of these sizes is computed by this module.
+/// Whether this module computes a convolution of these sizes.
 pub(crate) fn takes(geometry: &Geometry) -> bool {
     let &Geometry { channels, outputs, kernel, stride, before, after, .. } = geometry;
     [kernel, stride] == [[1, 1]; 2]
@@ -15,18 +15,19 @@ pub(crate) fn takes(geometry: &Geometry) -> bool {
         && [channels, outputs].iter().all(|count| count % CHANNELS == 0)
 }
 
-/// Whether its weights' gradient is: with fewer channels the copies take longer than what they save.
+/// Whether this module computes its weights' gradient. With fewer channels, copying would take longer than it
+/// saves.
 pub(crate) fn takes_weight_gradient(geometry: &Geometry) -> bool {
     takes(geometry) && geometry.channels.min(geometry.outputs) >= 128
 }
 
-/// The convolution with these weights, `[outputs, channels]`.
+/// Prepares the convolution with these weights, `[outputs, channels]`.
 pub(crate) fn forward(&Geometry { channels, outputs, input, .. }: &Geometry, weight: &[f32]) -> Matrix {
     let image = [channels, input[0] * input[1]];
     Matrix::new(image, [channels, outputs], |channel, output| weight[output * channels + channel])
 }
 
-/// The gradient of its input.
+/// Prepares the gradient of its input.
 pub(crate) fn input_gradient(
     &Geometry { channels, outputs, input, .. }: &Geometry,
     weight: &[f32],
@@ -35,9 +36,10 @@ pub(crate) fn input_gradient(
     Matrix::new(image, [outputs, channels], |output, channel| weight[output * channels + channel])
 }
 
-/// The gradient of the weights, `[outputs, channels]`, from pixels and gradients with the channels last.
+/// Computes the gradient of the weights, `[outputs, channels]`, from pixels and gradients with the channels
+/// last.
 ///
-/// Every sum goes from the first pixel to the last, so that it does not depend on the number of threads.
+/// Every sum runs from the first pixel to the last, so it does not depend on the number of threads.
 pub(crate) fn weight_gradient(geometry: &Geometry, pixels: &[f32], gradients: &[f32]) -> Vec<f32> {
     let &Geometry { channels, outputs, .. } = geometry;
     let mut sums = Sums::new([channels, outputs], 1);
@@ -63,7 +65,7 @@ pub(crate) fn weight_gradient(geometry: &Geometry, pixels: &[f32], gradients: &[
     })
 }
 
-/// Pixels as `[block of channels][pixel][channel]`, in memory that is used again.
+/// Copies pixels to `[block of channels][pixel][channel]`, in reused memory.
 fn in_blocks(pixels: &[f32], channels: usize, blocks: &mut Vec<f32>) {
     if blocks.len() < pixels.len() {
         blocks.resize(pixels.len(), 0.0);

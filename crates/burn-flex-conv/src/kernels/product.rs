@@ -1,4 +1,4 @@
-//! Products of matrices of single precision: many rows, each with the same weights.
+//! Single-precision products of many rows and the same weights.
 
 use std::array;
 
@@ -8,21 +8,21 @@ use super::addend::Addend;
 use super::planes::Pixel;
 use super::simd::{CHANNELS, Values, load, splat, store};
 
-/// Outputs that are summed at once: as many vectors as leave registers for several rows.
+/// Number of outputs that are summed at once: as many vectors as leave registers for several rows.
 pub(crate) fn group(lanes: usize) -> usize {
     if lanes < CHANNELS { 2 * lanes } else { 4 * lanes }
 }
 
-/// Rows of outputs, of which a product writes the first few vectors; `step` is the number of values from one row to the next.
+/// Rows of outputs. A product writes the first few vectors of each row. `step` is the distance from one row to the next, in values.
 pub(crate) struct OutputRows<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) step: usize,
 }
 
-/// `out[row][output] = addend + Σ_c rows[row][c] · weights[c][output]` for at most a [`group`] of outputs, in whole vectors.
+/// Computes `out[row][output] = addend + Σ_c rows[row][c] · weights[c][output]` for at most a [`group`] of outputs, in whole vectors.
 ///
-/// `rows` is `[row][depth]`, `weights` `[depth][outputs]`. Every sum goes from the first `c` to the last, so that the values of a row do
-/// not depend on the other rows.
+/// `rows` is `[row][depth]`, and `weights` is `[depth][outputs]`. Every sum runs from the first `c` to the last, so the values of a row
+/// do not depend on the other rows.
 #[inline(always)]
 pub(crate) fn product<S: Simd>(
     rows: &[f32],
@@ -41,7 +41,7 @@ pub(crate) fn product<S: Simd>(
     }
 }
 
-/// `MANY` rows at a time, of what is left `FEW`, and then one.
+/// Processes `MANY` rows at a time, then `FEW` of the remaining rows at a time, and the last rows one by one.
 #[inline(always)]
 fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
     rows: &[f32],
@@ -72,7 +72,7 @@ fn blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
     }
 }
 
-/// The first `ROWS` rows; returns how many these are.
+/// Processes the first `ROWS` rows, and returns their number.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "through iterators the sums would go to memory and back")]
 fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
@@ -85,7 +85,7 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     let lanes = S::lanes32();
     let rows: [&[f32]; ROWS] = array::from_fn(|row| &rows[row * depth..][..depth]);
     let mut sums = [first; ROWS];
-    // `take` tells the compiler that `at` is inside the rows.
+    // `take` tells the compiler that `at` is within the rows.
     for (at, weights) in weights.chunks_exact(VECTORS * lanes).enumerate().take(depth) {
         let mut factors = [splat::<S>(0.0); VECTORS];
         for vector in 0..VECTORS {
@@ -108,11 +108,11 @@ fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
     ROWS
 }
 
-/// `sums[channel][output] += Σ_t inputs[t][channel] · gradients[t][output]`, for [`CHANNELS`] channels and `width` outputs: at most a
-/// [`group`], in whole vectors.
+/// Computes `sums[channel][output] += Σ_t inputs[t][channel] · gradients[t][output]` for [`CHANNELS`] channels and `width` outputs: at
+/// most a [`group`], in whole vectors.
 ///
-/// `gradients` starts at the outputs' first block of channels. Every block has as many pixels as `inputs`, and the first vector starts at
-/// `lane` of its pixels. Every sum goes from the first `t` to the last.
+/// `gradients` starts at the first block of channels of the outputs. Every block has as many pixels as `inputs`. The first vector starts
+/// at position `lane` of the block's pixels. Every sum runs from the first `t` to the last.
 #[inline(always)]
 pub(crate) fn accumulate<S: Simd>(
     inputs: &[Pixel],
@@ -131,7 +131,7 @@ pub(crate) fn accumulate<S: Simd>(
     }
 }
 
-/// `MANY` channels at a time, and `FEW` in the end.
+/// Processes `MANY` channels at a time, and `FEW` at the end.
 #[inline(always)]
 fn accumulate_blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS: usize>(
     inputs: &[Pixel],
@@ -154,7 +154,7 @@ fn accumulate_blocks<S: Simd, const MANY: usize, const FEW: usize, const VECTORS
     }
 }
 
-/// So many channels from the `first` on; returns how many these are.
+/// Processes `CHANNELS_AT_ONCE` channels from `first` on, and returns their number.
 #[inline(always)]
 fn accumulate_block<S: Simd, const CHANNELS_AT_ONCE: usize, const VECTORS: usize>(
     inputs: &[Pixel],

@@ -1,6 +1,7 @@
-//! The input's gradient where the input has few channels, as images have: they would fill a small part of a vector.
+//! The gradient of an input with few channels, such as an image, which would fill only a small part of a vector.
 //!
-//! The product of an output's gradient with the weights is what it adds to every input that it comes from.
+//! Each value of the output's gradient is multiplied with the weights, and the products are added to all inputs that the output was
+//! computed from.
 
 use std::cell::RefCell;
 
@@ -14,20 +15,20 @@ use super::matrix::Matrix;
 use super::product::OutputRows;
 use super::simd::lanes;
 
-/// The gradient of the input of a convolution.
+/// Computes the gradient of the input of a convolution.
 pub(crate) struct Scatter {
     geometry: Geometry,
     /// `[output channel][row, column and channel of the kernel]`
     matrix: Matrix,
-    /// Rows, columns and channels of the kernel, up to whole vectors.
+    /// Rows, columns and channels of the kernel, rounded up to whole vectors.
     taps: usize,
 }
 
 #[derive(Default)]
 struct Memory {
-    /// What a row of outputs adds, `[column][tap]`.
+    /// The values that a row of outputs adds, `[column][tap]`.
     additions: Vec<f32>,
-    /// The gradient of an image and of the zeros around it, `[row][column][channel]`.
+    /// The gradient of a padded image, `[row][column][channel]`.
     image: Vec<f32>,
 }
 
@@ -35,13 +36,13 @@ thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
-/// Whether the input's gradient of a convolution of these sizes is computed by this module.
+/// Whether this module computes the gradient of the input of a convolution of these sizes.
 pub(crate) fn takes(geometry: &Geometry) -> bool {
     geometry.channels <= FEW
 }
 
 impl Scatter {
-    /// For a convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
+    /// Prepares the gradient for a convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
         let &Geometry { channels, outputs, kernel: [height, width], .. } = geometry;
         let count = height * width * channels;
@@ -53,7 +54,7 @@ impl Scatter {
         Self { geometry: *geometry, matrix, taps: count.next_multiple_of(lanes()) }
     }
 
-    /// Channels and pixels of the gradient of an output.
+    /// Number of channels and of pixels of the gradient of an output.
     pub(crate) fn image(&self) -> [usize; 2] {
         self.matrix.image()
     }
@@ -62,7 +63,8 @@ impl Scatter {
         self.matrix.bytes()
     }
 
-    /// Writes the gradients for some images, both with the channels last. Values do not depend on the number of threads or of images.
+    /// Writes the gradients for some images, both with the channels last. The values do not depend on the number of threads or of
+    /// images.
     pub(crate) fn run(&self, gradients: &[f32], addend: Addend, outputs: &mut [f32]) {
         let [channels, pixels] = self.image();
         let &Geometry { channels: own, input: [height, width], .. } = &self.geometry;
@@ -75,7 +77,7 @@ impl Scatter {
         });
     }
 
-    /// Copies an image without what is around.
+    /// Writes an image without its padding to the output, or adds it to the output.
     fn cut(&self, image: &[f32], addend: Addend, output: &mut [f32]) {
         let &Geometry { channels, input: [_, width], before: [top, left], .. } = &self.geometry;
         let [_, columns] = self.geometry.with_padding();

@@ -1,13 +1,13 @@
-//! Vectors of single-precision values, of whatever length the processor has.
+//! Vectors of single-precision values, of the length that the processor supports.
 
 use std::array;
 
 use macerator::{AutoArch, Scalar, Simd, Vector, WithSimd};
 
-/// Values that a vector holds.
+/// A vector of values.
 pub(crate) type Values<S> = Vector<S, f32>;
 
-/// Channels that stand side by side in [planes](super::planes): the longest vector there is.
+/// Number of contiguous channels in [planes](super::planes): the length of the longest vector.
 pub(crate) const CHANNELS: usize = 16;
 
 #[inline(always)]
@@ -25,7 +25,7 @@ pub(crate) fn splat<S: Simd>(value: f32) -> Values<S> {
     value.splat::<S>()
 }
 
-/// Values in a vector of this processor.
+/// Number of values in a vector of this processor.
 pub(crate) fn lanes() -> usize {
     struct Lanes;
     impl WithSimd for Lanes {

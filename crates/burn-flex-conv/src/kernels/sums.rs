@@ -1,4 +1,5 @@
-//! Sums of products of all pairs of an input's and an output's channel, at one or several points: what weights' gradients are.
+//! Sums of products over all pairs of an input channel and an output channel, at one or several points. Gradients of weights have this
+//! form.
 
 use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -7,13 +8,13 @@ use super::planes::Pixel;
 use super::product::{self, accumulate};
 use super::simd::{CHANNELS, lanes};
 
-/// Values between the planes of two points: planes a power of two apart would fall into the same few sets of a cache.
+/// Number of values between the planes of two points. Planes at a distance of a power of two would share the same few sets of a cache.
 pub(crate) const PADDING: usize = 3 * CHANNELS;
 
-/// Rows that are multiplied with what stays in a core's first cache.
+/// Number of rows that are multiplied at once, so that their values stay in a core's first-level cache.
 pub(crate) const ROWS: usize = 128;
 
-/// Both factors for some rows, `[point][block of channels][row][channel]` with [`PADDING`] after each point.
+/// Both factors for several rows, `[point][block of channels][row][channel]` with [`PADDING`] after each point.
 #[derive(Default)]
 pub(crate) struct Rows {
     pub(crate) count: usize,
@@ -31,25 +32,26 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Multiples of [`CHANNELS`] of channels and outputs.
+    /// The numbers of channels and outputs must be multiples of [`CHANNELS`].
     pub(crate) fn new([channels, outputs]: [usize; 2], points: usize) -> Self {
         let padding = PADDING * outputs.div_ceil(group());
         let values = vec![0.0; points * (channels * outputs + padding)];
         Self { channels, outputs, points, values, is_empty: true }
     }
 
-    /// Rows of both factors that are made before they are multiplied: as many as stay in the cache that the cores share, and more where
-    /// there are so many sums that reading and writing these would take longer.
+    /// Number of rows of both factors that are computed before they are multiplied: as many as fit the cache that the cores share. It is
+    /// larger if there are so many sums that reading and writing them would take longer.
     pub(crate) fn rows_at_once(&self) -> usize {
         const BYTES: usize = 16 * 1024 * 1024;
         let of_row = self.points * (self.channels + self.outputs) * size_of::<f32>();
         (BYTES.max(2 * size_of_val(&*self.values)) / of_row).max(1)
     }
 
-    /// Adds some rows. Every sum goes from the first row to the last, so that it does not depend on the number of threads.
+    /// Adds some rows. Every sum runs from the first row to the last, so it does not depend on the number of threads.
     pub(crate) fn add(&mut self, rows: &[Rows]) {
         let Self { channels, outputs, points, is_empty, .. } = *self;
-        // Jobs for the threads. In one of them all channels meet the gradients of some rows while these are in the first cache.
+        // The work is split into jobs for the threads. A job multiplies all its channels with the gradients of some rows while these are
+        // in the first-level cache.
         const JOBS: usize = 16;
         let parts = JOBS.div_ceil(points * outputs.div_ceil(group()));
         let blocks = (channels / CHANNELS).div_ceil(parts);
@@ -61,7 +63,7 @@ impl Sums {
                 let parts = sums[..channels * width].par_chunks_mut(blocks * CHANNELS * width).enumerate();
                 parts.for_each(|(part, sums)| {
                     if is_empty {
-                        // Written before it is read, so that the system need not map every page of new memory twice.
+                        // The memory is written before it is read, so that the system does not map every page of new memory twice.
                         sums.fill(0.0);
                     }
                     let (sizes, block) = ([channels, outputs], part * blocks);
@@ -72,8 +74,8 @@ impl Sums {
         self.is_empty = false;
     }
 
-    /// The weights, `values_of_output` for each output: `write` gets the sums of a group of outputs and the part of the weights that they
-    /// make up.
+    /// Returns the weights, `values_of_output` values for each output. `write` gets the sums of a group of outputs, and the part of the
+    /// weights to fill from them.
     pub(crate) fn weights(
         &self,
         values_of_output: usize,
@@ -88,19 +90,19 @@ impl Sums {
     }
 }
 
-/// Outputs that are summed together.
+/// Number of outputs that are summed together.
 fn group() -> usize {
     product::group(lanes())
 }
 
-/// The sums of a point for the channels from a block on and for a group of outputs.
+/// Computes the sums of a point, for the channels from a block on and for a group of outputs.
 struct Products<'a> {
     rows: &'a [Rows],
-    /// Channels and outputs.
+    /// Number of channels and of outputs.
     sizes: [usize; 2],
     point: usize,
     block: usize,
-    /// The first output of the group, and how many there are.
+    /// The first output of the group, and the number of outputs in it.
     first: usize,
     width: usize,
     sums: &'a mut [f32],
@@ -125,7 +127,7 @@ impl WithSimd for Products<'_> {
 }
 
 impl Rows {
-    /// What there is of one point.
+    /// The values of one point.
     fn plane<'a>(&self, memory: &'a [f32], channels: usize, point: usize) -> &'a [Pixel] {
         let values = self.count * channels;
         memory[point * (values + PADDING)..][..values].as_chunks().0

@@ -1,4 +1,4 @@
-//! The weights' gradient: for every weight the sum, over all places where it was used, of what it met times the output's gradient.
+//! The gradient of the weights. For every weight, it sums the products of its inputs and the output's gradients over all positions.
 
 use std::array;
 
@@ -11,7 +11,7 @@ use super::planes::{Pixel, Planes};
 use super::simd::{CHANNELS, Values, lanes, load, splat, store};
 use crate::format::Format;
 
-/// The gradient of the weights, `[outputs, channels, kernel height, kernel width]`.
+/// Computes the gradient of the weights, `[outputs, channels, kernel height, kernel width]`.
 pub(crate) fn weight_gradient(
     geometry: &Geometry,
     (images, image_format): (&[f32], Format),
@@ -33,7 +33,7 @@ pub(crate) fn weight_gradient(
     plan.ordered(&added(parts))
 }
 
-/// The sum of sums, one after the other, so that the rounding does not depend on the number of threads.
+/// Adds up the sums in a fixed order, so that the rounding does not depend on the number of threads.
 fn added(mut parts: Vec<Vec<f32>>) -> Vec<f32> {
     const PIECE: usize = 16 * 1024;
     let mut sums = std::mem::take(&mut parts[0]);
@@ -46,9 +46,9 @@ fn added(mut parts: Vec<Vec<f32>>) -> Vec<f32> {
     sums
 }
 
-/// The gradient of the bias: the sum of the gradients, channels last, over all pixels.
+/// Computes the gradient of the bias: the sum of the gradients, channels last, over all pixels.
 pub(crate) fn bias_gradient(gradients: &[f32], channels: usize) -> Vec<f32> {
-    /// Pixels that are summed in single precision.
+    /// Number of pixels that are summed in single precision.
     const PIECE: usize = 1024;
     let parts: Vec<Vec<f32>> = gradients
         .par_chunks(PIECE * channels)
@@ -64,14 +64,14 @@ pub(crate) fn bias_gradient(gradients: &[f32], channels: usize) -> Vec<f32> {
     (0..channels).map(of_channel).collect()
 }
 
-/// How the work is divided.
+/// The division of the work.
 struct Plan<'a> {
     geometry: &'a Geometry,
     size: [usize; 2],
     inputs: Planes,
     outputs: Planes,
     lanes: usize,
-    /// Vectors of output channels, input channels and columns of the kernel that are summed together.
+    /// Number of vectors of output channels, of input channels and of kernel columns that are summed together.
     vectors: usize,
     channels: usize,
     columns: usize,
@@ -82,7 +82,7 @@ impl<'a> Plan<'a> {
         let size = geometry.output_size();
         let lanes = lanes();
         let inputs = input_planes(geometry);
-        // Three weights that stand side by side share what they read where they do so in the input too.
+        // Three neighbouring weights of a row share the values that they read if these are neighbours in the input too.
         let shared = geometry.kernel[1] == SHARED && geometry.stride == [1, 1];
         let (columns, before) = if shared { (SHARED, SHARED - 1) } else { (1, 0) };
         let vectors = if shared || geometry.outputs <= lanes { 1 } else { 2 };
@@ -102,23 +102,25 @@ impl<'a> Plan<'a> {
         Self { geometry, size, inputs, outputs, lanes, vectors, channels, columns }
     }
 
-    /// Parts of the batch that are summed apart, so that threads have little to wait for: as many as their sums take little memory.
-    /// Depends on nothing but sizes, so that the result does not.
+    /// Number of parts of the batch that are summed independently, so that threads rarely wait: as many as have sums of a small total
+    /// size.
+    ///
+    /// It depends only on sizes, and so does the result.
     fn groups(&self, samples: usize) -> usize {
         const MOST: usize = 16;
         const BYTES: usize = 8 * 1024 * 1024;
         (BYTES / (self.len() * size_of::<f32>())).clamp(1, MOST).min(samples)
     }
 
-    /// Images that are summed before anything else is read: as many as stay in a core's cache, and more where there are so many sums that
-    /// reading and writing these for every few images would take longer.
+    /// Number of images that are summed at a time: as many as fit a core's cache. It is larger if there are so many sums that reading and
+    /// writing them every few images would take longer.
     fn together(&self) -> usize {
         const CACHE: usize = 512 * 1024;
         let bytes = if self.len() * size_of::<f32>() > CACHE { 4 * CACHE } else { CACHE };
         (bytes / ((self.inputs.len() + self.outputs.len()) * size_of::<Pixel>())).max(1)
     }
 
-    /// Groups of vectors of output channels, parts of the input channels, rows and groups of columns of the kernel.
+    /// Number of groups of output vectors, parts of the input channels, kernel rows and groups of kernel columns.
     fn jobs(&self) -> [usize; 4] {
         [
             self.geometry.outputs.div_ceil(self.lanes * self.vectors),
@@ -128,7 +130,7 @@ impl<'a> Plan<'a> {
         ]
     }
 
-    /// Sums of one job, `[columns][channels][vectors][lanes]`.
+    /// Number of sums of one job, `[columns][channels][vectors][lanes]`.
     fn job(&self) -> usize {
         self.columns * self.channels * self.vectors * self.lanes
     }
@@ -137,7 +139,7 @@ impl<'a> Plan<'a> {
         self.jobs().iter().product::<usize>() * self.job()
     }
 
-    /// The sums over some images, `[job][columns][channels][vectors][lanes]`.
+    /// Computes the sums over some images, `[job][columns][channels][vectors][lanes]`.
     fn sums(
         &self,
         (images, images_in): (&[f32], Format),
@@ -159,7 +161,7 @@ impl<'a> Plan<'a> {
         sums
     }
 
-    /// Sums in the order of the weights.
+    /// Returns the sums in the order of the weights.
     fn ordered(&self, sums: &[f32]) -> Vec<f32> {
         let Geometry { channels, outputs, kernel: [height, width], .. } = *self.geometry;
         let [_, parts, ..] = self.jobs();
@@ -183,10 +185,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The planes of some images, in memory that is used again.
+/// Fills the planes of some images, in reused memory.
 fn fill(planes: &Planes, images: &[f32], format: Format, filled: &mut Vec<Pixel>) {
     let count = images.len() / planes.values();
-    // With what is read beyond the last pixel, where the other factor is zero.
+    // This includes values that are read beyond the last pixel, where the other factor is zero.
     let length = count * planes.len() + 2 * SHARED;
     if filled.len() < length {
         filled.resize(length, Pixel::default());
@@ -198,13 +200,13 @@ fn fill(planes: &Planes, images: &[f32], format: Format, filled: &mut Vec<Pixel>
         .for_each(|(filled, image)| planes.fill(image, format, filled));
 }
 
-/// Columns of a kernel that share what they read.
+/// Number of kernel columns that share the values that they read.
 const SHARED: usize = 3;
 
 struct Job<'a> {
     plan: &'a Plan<'a>,
     number: usize,
-    /// Images.
+    /// Number of images.
     count: usize,
     inputs: &'a [Pixel],
     outputs: &'a [Pixel],
@@ -228,7 +230,7 @@ impl WithSimd for Job<'_> {
 }
 
 impl Job<'_> {
-    /// Group of vectors, part of the channels, row and column of the kernel.
+    /// The group of vectors, the part of the channels, and the row and column of the kernel.
     fn place(&self) -> [usize; 4] {
         let [_, parts, rows, columns] = self.plan.jobs();
         let number = self.number;
@@ -240,7 +242,7 @@ impl Job<'_> {
         ]
     }
 
-    /// Where the block of inputs of every image stands, and its outputs.
+    /// For each image, the inputs from this job's block of channels on, and the outputs.
     fn images(&self, part: usize) -> impl Iterator<Item = (&[Pixel], &[Pixel])> {
         let Plan { inputs, outputs, channels, .. } = self.plan;
         let block = part * channels / CHANNELS * inputs.rows * inputs.columns;
@@ -249,7 +251,7 @@ impl Job<'_> {
         })
     }
 
-    /// Three weights that stand side by side.
+    /// Sums for three neighbouring weights of a row.
     #[inline(always)]
     fn shared<S: Simd, const PART: usize>(self) {
         let [vector, part, row, _] = self.place();
@@ -281,13 +283,14 @@ impl Job<'_> {
         }
     }
 
-    /// One weight of the kernel.
+    /// Sums for one weight of the kernel.
     #[inline(always)]
     fn single<S: Simd, const VECTORS: usize, const PART: usize>(self) {
         let [group, part, row, column] = self.place();
         let Plan { geometry, inputs, outputs, size, .. } = self.plan;
         let plane = outputs.rows * outputs.columns;
-        // Where the vectors stand: the block, and the place in its pixels. The last group may go on beyond the last vector.
+        // The positions of the vectors: the block, and the position within its pixels. The last group may have more vectors than there
+        // are.
         let places: [[usize; 2]; VECTORS] = array::from_fn(|vector| {
             let channel = (group * VECTORS + vector) * S::lanes32();
             let channel = channel.min((outputs.blocks() - 1) * CHANNELS + CHANNELS - S::lanes32());

@@ -1,4 +1,4 @@
-//! The convolution in Burn's graph.
+//! The convolution in Burn's autodiff graph.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,23 +14,24 @@ use super::parents::Parents;
 use super::{Bias, ConvKernels, OutputAndInput, Weights};
 use crate::format::Format;
 
-/// What the backward pass needs of the forward one: what the wanted gradients depend on.
+/// What the requested gradients need from the forward pass.
 #[derive(Debug, Clone)]
 struct Saved<B: Backend> {
     size: [usize; 2],
     format: Option<Format>,
-    /// For the weight's gradient.
+    /// Present if the weight's gradient is requested.
     input: Option<FloatTensor<B>>,
     weight: Weights<B>,
     options: ConvOptions<2>,
     others: Option<Others<B>>,
 }
 
-/// The part of the gradient of a convolution's input that comes from what else is computed from it; written in the backward pass, before
-/// the convolution's turn.
+/// The part of the gradient of a convolution's input that comes from the input's other uses. The backward pass writes it before it
+/// reaches the convolution.
 type Others<B> = Arc<Mutex<Option<FloatTensor<B>>>>;
 
-/// The convolution, and its input once more, whose gradient it adds to its own.
+/// Records the convolution, and returns its input once more. The convolution adds the gradient of this second tensor to that of its
+/// input.
 pub(super) fn record_with_input<B: ConvKernels, C: CheckpointStrategy>(
     input: FloatTensor<Autodiff<B, C>>,
     weight: FloatTensor<Autodiff<B, C>>,
@@ -42,7 +43,7 @@ pub(super) fn record_with_input<B: ConvKernels, C: CheckpointStrategy>(
     if !input.is_tracked() {
         return OutputAndInput { output, input };
     }
-    // As a child of the output too, it has its turn before the convolution.
+    // As a child of the output too, this node is processed before the convolution.
     let parents = [input.node(), output.node()];
     let input = match Input.prepare::<C>(parents).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish(others, input.into_primitive()),
@@ -51,7 +52,7 @@ pub(super) fn record_with_input<B: ConvKernels, C: CheckpointStrategy>(
     OutputAndInput { output, input }
 }
 
-/// With `others`, the part of the input's gradient that is to be added.
+/// Records the convolution. `others` is the part of the input's gradient that it adds.
 pub(super) fn record<B: ConvKernels, C: CheckpointStrategy>(
     input: FloatTensor<Autodiff<B, C>>,
     weight: FloatTensor<Autodiff<B, C>>,
@@ -108,7 +109,7 @@ impl<B: ConvKernels> Backward<B, 3> for Convolution {
     }
 }
 
-/// The input of a convolution, for what else is computed from it: the convolution adds this gradient to its own.
+/// The input of a convolution for its other uses. The convolution adds this node's gradient to that of its input.
 #[derive(Debug)]
 struct Input;
 

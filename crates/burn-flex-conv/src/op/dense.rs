@@ -1,4 +1,4 @@
-//! The dense layer in Burn's graph.
+//! The dense layer in Burn's autodiff graph.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -11,12 +11,12 @@ use super::parents::Parents;
 use super::{Bias, ConvKernels, Weights};
 use crate::format::Format;
 
-/// What the backward pass needs of the forward one.
+/// What the backward pass needs from the forward pass.
 #[derive(Debug, Clone)]
 struct Saved<B: Backend> {
     size: [usize; 3],
     format: Option<Format>,
-    /// For the weight's gradient.
+    /// Present if the weight's gradient is requested.
     input: Option<FloatTensor<B>>,
     weight: Weights<B>,
 }

@@ -1,4 +1,4 @@
-//! The operations as Burn's graph and dispatcher know them.
+//! The operations in the form that Burn's autodiff graph and dispatcher use.
 
 mod convolution;
 mod dense;
@@ -16,7 +16,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::format::Format;
 
-/// The layer's options where the kernel takes this input.
+/// Returns the layer's options if the kernel supports the layer and this input.
 pub(crate) fn options(layer: &Conv2d, input: &Tensor<4>) -> Option<ConvOptions<2>> {
     let [_, channels, height, width] = input.dims();
     let [top, left, bottom, right] = match layer.padding {
@@ -56,7 +56,7 @@ fn parameters(layer: &Conv2d) -> (FloatTensor<Dispatch>, Bias<Dispatch>) {
     (layer.weight.val().into_dispatch(), Bias::of(&layer.bias))
 }
 
-/// Whether the kernel takes this input, of any rank.
+/// Whether the kernel supports the layer and this input of any rank.
 pub(crate) fn takes_linear<const D: usize>(layer: &Linear, input: &Tensor<D>) -> bool {
     let values = input.dims()[1..].iter().product::<usize>();
     values > 0 && layer.weight.dtype() == DType::F32 && takes(input) && layer.weight.dims()[0] == values
@@ -77,22 +77,23 @@ pub(crate) fn relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::rectified(input.into_dispatch()))
 }
 
-/// The bias, `[channels_out]`, where the layer has one.
+/// The bias, `[channels_out]`, if the layer has one.
 #[derive(ExtensionType)]
 pub enum Bias<B: Backend> {
     None,
     Some(FloatTensor<B>),
 }
 
-/// A convolution's output, and its input for what else is computed from it.
+/// A convolution's output, and its input for other uses.
 #[derive(ExtensionType)]
 pub struct OutputAndInput<B: Backend> {
     pub output: FloatTensor<B>,
     pub input: FloatTensor<B>,
 }
 
-/// Backends with a kernel, as Burn's dispatcher calls it. `input` is `[n, channels_in, height, width]`, `weight`
-/// `[channels_out, channels_in, height, width]`.
+/// A backend with kernels, in the form in which Burn's dispatcher calls them.
+///
+/// `input` is `[n, channels_in, height, width]`, and `weight` is `[channels_out, channels_in, height, width]`.
 #[backend_extension(Flex, Autodiff)]
 pub trait ConvBackend: Backend {
     fn convolution(
@@ -116,11 +117,11 @@ pub trait ConvBackend: Backend {
         #[extension_type] bias: Bias<Self>,
     ) -> FloatTensor<Self>;
 
-    /// For tensors of any rank.
+    /// ReLU on a tensor of any rank.
     fn rectified(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Weights, and whether they stay as they are: those that are trained are not worth keeping in the order of the kernels.
+/// Weights, and whether they are constant. Weights that are being trained are not worth keeping in packed form.
 #[derive(Clone, Debug)]
 pub struct Weights<B: Backend> {
     pub values: FloatTensor<B>,
@@ -139,7 +140,8 @@ pub trait ConvKernels: Backend {
     /// The order of a tensor's values.
     fn format(tensor: &FloatTensor<Self>) -> Option<Format>;
 
-    /// The gradient of an input of `size` pixels, height and width, in the order of the input, with `others` added.
+    /// Computes the gradient of an input with `size` pixels, height and width, in the order of the input, and adds
+    /// `others` to it.
     fn input_gradient(
         size: [usize; 2],
         format: Option<Format>,
@@ -149,7 +151,7 @@ pub trait ConvKernels: Backend {
         options: &ConvOptions<2>,
     ) -> FloatTensor<Self>;
 
-    /// The gradient of a weight of these sizes.
+    /// Computes the gradient of a weight of these sizes.
     fn weight_gradient(
         input: FloatTensor<Self>,
         sizes: [usize; 4],
@@ -157,17 +159,17 @@ pub trait ConvKernels: Backend {
         options: &ConvOptions<2>,
     ) -> FloatTensor<Self>;
 
-    /// The gradient of the bias, from that of outputs `[n, channels_out, height, width]` or `[n, outputs]`.
+    /// Computes the gradient of the bias from that of outputs `[n, channels_out, height, width]` or `[n, outputs]`.
     fn bias_gradient(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// `[n, outputs]`
+    /// Returns the outputs, `[n, outputs]`.
     fn dense_forward(
         input: FloatTensor<Self>,
         weight: Weights<Self>,
         bias: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self>;
 
-    /// The gradient of an input of these channels, rows and columns, in the order of the input.
+    /// Computes the gradient of an input with these numbers of channels, rows and columns, in the order of the input.
     fn dense_input_gradient(
         size: [usize; 3],
         format: Option<Format>,
@@ -179,7 +181,7 @@ pub trait ConvKernels: Backend {
 
     fn rectify(input: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// The gradient of the input, from the output and its gradient.
+    /// Computes the gradient of the input from the output and its gradient.
     fn rectify_gradient(output: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 

@@ -5,11 +5,12 @@ use burn::backend::{Autodiff, Backend};
 
 use super::{Bias, Weights};
 
-/// What a layer is computed from, in Burn's graph and on the backend.
+/// The tensors from which a layer is computed, in Burn's autodiff graph and on the backend.
 pub(super) struct Parents<B: Backend> {
-    /// Input, weight and bias. The graph wants a fixed number of them: the input stands in for a bias that is absent.
+    /// Input, weight and bias. The graph needs a fixed number of parents, so the input takes the place of an absent
+    /// bias.
     pub(super) nodes: [NodeGuard; 3],
-    /// Whether the bias asks for a gradient: the third node is it, and not the input once more.
+    /// Whether the bias requires a gradient. Otherwise the third node may be the input.
     pub(super) has_bias: bool,
     pub(super) input: FloatTensor<B>,
     pub(super) weight: Weights<B>,
@@ -34,7 +35,7 @@ impl<B: Backend> Parents<B> {
         }
     }
 
-    /// The input where the weight's gradient is asked for.
+    /// Returns the input if the weight's gradient is requested.
     pub(super) fn input_for_weight(&self) -> Option<FloatTensor<B>> {
         (!self.weight.are_constant).then(|| self.input.clone())
     }

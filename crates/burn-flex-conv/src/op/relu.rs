@@ -1,4 +1,4 @@
-//! The rectifier in Burn's graph.
+//! ReLU in Burn's autodiff graph.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;

@@ -7,7 +7,7 @@ use burn::backend::{Autodiff, Backend, ExtensionType, backend_extension};
 
 use crate::wings::Activation;
 
-/// A wing with given statistics; all `[channels]`. Mean and variance are constants.
+/// A wing that normalises with given statistics. All tensors are `[channels]`; mean and variance are constants.
 #[derive(Clone, Debug, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub struct FixedWing<B: Backend> {
@@ -17,7 +17,7 @@ pub struct FixedWing<B: Backend> {
     pub variance: FloatTensor<B>,
 }
 
-/// A wing with the batch's own statistics; both `[channels]`.
+/// A wing that normalises with the batch's own statistics. Both tensors are `[channels]`.
 #[derive(ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub struct BatchWing<B: Backend> {
@@ -25,13 +25,13 @@ pub struct BatchWing<B: Backend> {
     pub beta: FloatTensor<B>,
 }
 
-/// Which wings a batch goes through.
+/// The wings that a batch goes through.
 #[derive(ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Wings<B: Backend> {
     Fixed(#[extension_type] FixedWing<B>),
     Batch(#[extension_type] BatchWing<B>),
-    /// The first ⌊n/2⌋ samples through the first wing, the rest through the second.
+    /// The first ⌊n/2⌋ samples go through the first wing, the rest through the second.
     Split(#[extension_type] FixedWing<B>, #[extension_type] BatchWing<B>),
 }
 
@@ -56,7 +56,8 @@ impl<B: Backend> Optional<B> {
     }
 }
 
-/// The output, `[n, channels, ...]`, and where there was a batch wing its mean and biased variance, `[channels]`.
+/// The output, `[n, channels, ...]`, and the mean and biased variance of the batch wing if there is one,
+/// `[channels]`.
 #[derive(ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Normalised<B: Backend> {
@@ -64,7 +65,7 @@ pub enum Normalised<B: Backend> {
     Batch { output: FloatTensor<B>, mean: FloatTensor<B>, variance: FloatTensor<B> },
 }
 
-/// Backends that compute both wings in one operation, as Burn's dispatcher calls it.
+/// A backend that computes both wings in one operation, in the form in which Burn's dispatcher calls it.
 #[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "_cube"), Autodiff)]
 pub trait NormBackend: Backend {
     fn two_wing_norm(
@@ -76,12 +77,13 @@ pub trait NormBackend: Backend {
     ) -> Normalised<Self>;
 }
 
-/// Forward and backward pass of the operation on one backend.
+/// The forward and backward pass of the operation on one backend.
 pub trait NormKernels: Backend {
-    /// What the backward pass needs of the forward one.
+    /// What the forward pass saves for the backward pass.
     type Saved: Clone + Send + std::fmt::Debug + 'static;
 
-    /// `wanted` is what the backward pass will be asked for; `None` where there will be none.
+    /// `wanted` lists the gradients that the backward pass will compute, and is `None` if there will be no
+    /// backward pass.
     fn forward(
         input: FloatTensor<Self>,
         residual: Option<FloatTensor<Self>>,
@@ -107,7 +109,7 @@ impl<B: NormKernels> NormBackend for B {
 }
 
 impl<B: Backend> Wings<B> {
-    /// The number of samples that the fixed wing takes, and the wings.
+    /// Returns the number of samples that the fixed wing takes, and the wings.
     pub fn share(self, samples: usize) -> (usize, Option<FixedWing<B>>, Option<BatchWing<B>>) {
         match self {
             Self::Fixed(wing) => (samples, Some(wing), None),
@@ -117,7 +119,7 @@ impl<B: Backend> Wings<B> {
     }
 }
 
-/// The inputs that a gradient is asked for.
+/// The inputs whose gradients are requested.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     pub input: bool,
@@ -135,7 +137,7 @@ impl Wanted {
     }
 }
 
-/// Gradients, those that were wanted.
+/// The requested gradients.
 #[derive(ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub struct InputGradients<B: Backend> {
@@ -158,7 +160,7 @@ pub enum AffineGradients<B: Backend> {
 }
 
 impl<B: Backend> AffineGradients<B> {
-    /// From the gradients of gamma and beta.
+    /// Wraps the gradients of gamma and beta.
     pub fn new(pair: Option<[FloatTensor<B>; 2]>) -> Self {
         pair.map_or(Self::None, |[gamma, beta]| Self::Some { gamma, beta })
     }
@@ -180,7 +182,7 @@ impl<B: NormKernels, C: CheckpointStrategy> NormBackend for Autodiff<B, C> {
         activation: Activation,
     ) -> Normalised<Self> {
         let residual = residual.into_option();
-        // The graph wants a fixed number of parents: the input stands in for what is absent.
+        // The graph needs a fixed number of parents, so the input takes the place of absent ones.
         let [fixed, batch] = match &wings {
             Wings::Fixed(wing) => [Some([&wing.gamma, &wing.beta]), None],
             Wings::Batch(wing) => [None, Some([&wing.gamma, &wing.beta])],
@@ -246,7 +248,7 @@ impl<B: Backend> Normalised<B> {
         }
     }
 
-    /// Registers the output with the graph; the statistics are constants.
+    /// Registers the output with the autodiff graph. The statistics are constants.
     fn lift<C: CheckpointStrategy>(
         self,
         register: impl FnOnce(FloatTensor<B>) -> FloatTensor<Autodiff<B, C>>,

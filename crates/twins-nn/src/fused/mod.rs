@@ -1,9 +1,11 @@
-//! Both wings as one operation with its own backward pass: forwards one pass for the statistics of the batch and one
-//! that writes, backwards one that sums and one that writes. Burn's own batch norm takes a pass per arithmetic operation.
+//! Both wings as one operation with its own backward pass.
 //!
-//! Written for the CPU backend flex in single precision and for CubeCL (wgpu, Vulkan, CUDA), where feature maps may also have half
-//! precision. Elsewhere, in other precisions, and for feature maps so small that nothing is gained, the [composed](crate::composed) form
-//! computes the same.
+//! The forward pass reads the batch once for its statistics and writes the output in a second pass. The backward pass computes sums in
+//! one pass and writes the gradient in another. Burn's own batch norm takes one pass per arithmetic operation.
+//!
+//! The operation is implemented for the CPU backend flex in single precision and for CubeCL (wgpu, Vulkan, CUDA), where feature maps may
+//! also have half precision. On other backends, in other precisions, and for feature maps so small that nothing would be gained, the
+//! [composed](crate::composed) form computes the same.
 
 mod backend;
 #[cfg(feature = "_cube")]
@@ -18,10 +20,10 @@ use burn::tensor::{DType, Device, Tensor};
 use self::backend::NormBackend;
 use crate::wings::{Activation, BatchWing, FixedWing, Normalised, Wings};
 
-/// Values of a feature map below which the CPU takes the composed form: such a plane does not fill the vector registers.
+/// Size of a feature map below which the CPU uses the composed form, because such a plane does not fill the vector registers.
 const SMALLEST_PLANE: usize = 16;
 
-/// Whether the fused operation takes this input through these wings.
+/// Whether the fused operation supports this input and these wings.
 pub(crate) fn covers<const D: usize>(input: &Tensor<D>, wings: &Wings) -> bool {
     let device = input.device().inner();
     let (maps, Some(parameters)) = (input.dtype(), wings.dtype()) else { return false };
@@ -36,12 +38,12 @@ pub(crate) fn covers<const D: usize>(input: &Tensor<D>, wings: &Wings) -> bool {
     false
 }
 
-/// Whether the fused operation adds a residual to this input.
+/// Whether the fused operation can add a residual to this input.
 pub(crate) fn takes_residuals<const D: usize>(input: &Tensor<D>) -> bool {
     D == 4 || !is_flex(&input.device().inner())
 }
 
-/// Whether a device is the CPU backend's, which Burn names only where it is compiled in.
+/// Whether a device belongs to the CPU backend flex. Burn has a name for it only if that backend is compiled in.
 fn is_flex(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     return *device == Device::flex();

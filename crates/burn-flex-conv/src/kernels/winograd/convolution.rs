@@ -1,4 +1,4 @@
-//! A convolution of stride 1, or its input's gradient.
+//! A convolution with stride 1, or the gradient of its input.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -17,10 +17,10 @@ use crate::kernels::product::{OutputRows, group, product};
 use crate::kernels::simd::{CHANNELS, lanes, load, splat, store};
 use crate::kernels::sums::PADDING;
 
-/// Tiles for which the weights are read once, about: whole rows of tiles are taken.
+/// Approximate number of tiles per pass over the weights. The actual number is a whole number of rows of tiles.
 const TOGETHER: usize = 48;
 
-/// A convolution of stride 1, or its input's gradient.
+/// A convolution with stride 1, or the gradient of its input.
 pub(crate) struct Winograd<M, const TILE: usize, const POINTS: usize> {
     method: PhantomData<M>,
     channels: usize,
@@ -28,14 +28,14 @@ pub(crate) struct Winograd<M, const TILE: usize, const POINTS: usize> {
     /// Height and width of the input and of the output.
     input: [usize; 2],
     size: [usize; 2],
-    /// Rows and columns of zeros before the input.
+    /// Number of rows and columns of zeros before the input.
     before: [usize; 2],
     /// The weights at the points, `[group of vectors][point][channel][vector][lane]` with [`PADDING`] after each point.
     weights: Vec<f32>,
 }
 
 impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M, TILE, POINTS> {
-    /// The convolution with these weights, `[outputs, channels, 3, 3]`.
+    /// Prepares the convolution with these weights, `[outputs, channels, 3, 3]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
         let &Geometry { channels, outputs, input, before, .. } = geometry;
         let weights = Weights { values: weight, output: channels * 9, channel: 9, column: 1 };
@@ -43,7 +43,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
         Self { method: PhantomData, channels, outputs, input, size: geometry.output_size(), before, weights }
     }
 
-    /// The input's gradient: the convolution of the output's gradient with the weights from the last to the first.
+    /// Prepares the gradient of the input: the convolution of the output's gradient with the weights in reverse order.
     pub(crate) fn input_gradient(geometry: &Geometry, weight: &[f32]) -> Self {
         let &Geometry { channels, outputs, input, before, .. } = geometry;
         let weights = Weights { values: weight, output: 9, channel: channels * 9, column: -1 };
@@ -62,17 +62,18 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
         Image { values, size: self.input, channels: self.channels }
     }
 
-    /// Channels and pixels of an image.
+    /// Number of channels and of pixels of an image.
     pub(crate) fn image(&self) -> [usize; 2] {
         [self.channels, self.input[0] * self.input[1]]
     }
 
-    /// Bytes of the weights.
+    /// Size of the weights, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.weights)
     }
 
-    /// Writes the outputs for some images, both with the channels last. Values do not depend on the number of threads or of images.
+    /// Writes the outputs for some images, both with the channels last. The values do not depend on the number of threads or of
+    /// images.
     pub(crate) fn run(&self, images: &[f32], addend: Addend, outputs: &mut [f32]) {
         let image = self.channels * self.input[0] * self.input[1];
         let line = self.size[1] * self.outputs;
@@ -95,7 +96,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
     }
 }
 
-/// The weights at the points; those of the first output and channel begin at `first`.
+/// Computes the weights at the points. The weights of the first output and channel start at `first`.
 fn at_points<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>(
     [channels, outputs]: [usize; 2],
     weights: Weights,
@@ -118,7 +119,7 @@ fn at_points<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>(
     packed
 }
 
-/// The weights of a group of vectors, `[point][channel][vector][lane]`.
+/// Computes the weights of a group of vectors, `[point][channel][vector][lane]`.
 struct Packing<'a, M, const TILE: usize, const POINTS: usize> {
     method: PhantomData<M>,
     channels: usize,
@@ -132,7 +133,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
 {
     type Output = ();
 
-    /// G g Gᵀ for every output and channel.
+    /// Computes G g Gᵀ for every output and channel.
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
         let Self { channels, weights, first, packed, .. } = self;
@@ -165,10 +166,10 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
     }
 }
 
-/// The outputs of a row of tiles of an image.
+/// Computes the outputs of one row of tiles of an image.
 struct Strip<'a> {
     image: &'a [f32],
-    /// The first row.
+    /// The first row of outputs.
     row: usize,
     output: &'a mut [f32],
 }
@@ -177,7 +178,7 @@ thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
-/// What a thread uses again.
+/// Memory that a thread reuses.
 #[derive(Default)]
 struct Memory {
     /// Inputs at the points, `[point][tile][channel]`, and outputs, `[point][group of vectors][tile][output of the group]`.
@@ -218,7 +219,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
         let group = group(S::lanes32());
         let (products, product_step) = planes::<POINTS>(&mut memory.outputs, tiles * outputs);
         let groups = weights.chunks(POINTS * POINTS * (channels * group + PADDING));
-        // A point after the other, so that its inputs stay in the cache while the weights pass by.
+        // One point is processed after the other, so that its inputs stay in the cache while its weights are read.
         for point in 0..POINTS * POINTS {
             let rows = &inputs[point * input_step..][..tiles * channels];
             let products = products[point * product_step..][..tiles * outputs].chunks_mut(tiles * group);
@@ -249,7 +250,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
 }
 
 impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M, TILE, POINTS> {
-    /// The tile of outputs from its values at the points, Aᵀ m A, for some channels and columns.
+    /// Computes a tile of outputs from its values at the points, Aᵀ m A, for some channels and columns.
     #[inline(always)]
     fn interpolate<S: Simd>(
         &self,

@@ -1,12 +1,13 @@
-//! Kernels of three by three weights by Winograd's minimal filtering, F(4 × 4, 3 × 3): a tile of 4 × 4 outputs takes 36 products for each
-//! channel, where direct summation takes 144 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4).
+//! Kernels of 3 × 3 weights by Winograd's minimal filtering (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR
+//! 2016, section 4).
 //!
-//! A tile of 6 × 6 inputs and the weights are polynomials in two variables that are evaluated at 6 × 6 points, multiplied there and
-//! interpolated. The points are 0, ±3/4, ±3/2 and infinity in place of the paper's 0, ±1, ±2 and infinity: their powers lie closer
-//! together, which halves the rounding error, to about twice that of direct summation.
+//! With F(4 × 4, 3 × 3), a tile of 4 × 4 outputs takes 36 products per channel, and direct summation takes 144. A tile of 6 × 6 inputs and
+//! the weights are polynomials in two variables. They are evaluated at 6 × 6 points, multiplied there, and interpolated. The points are 0,
+//! ±3/4, ±3/2 and infinity instead of the paper's 0, ±1, ±2 and infinity. Their powers are closer together, which halves the rounding
+//! error, to about twice that of direct summation.
 //!
-//! Small images take F(2 × 2, 3 × 3), with 16 products in place of 36, at the points 0, ±1 and infinity. The gradients of the input and of the
-//! weights use the same tiles and points.
+//! Small images use F(2 × 2, 3 × 3), with 16 products instead of 36, at the points 0, ±1 and infinity. The gradients of the input and of
+//! the weights use the same tiles and points.
 
 mod convolution;
 mod tiles;
@@ -28,8 +29,9 @@ pub(crate) enum Tiles {
     Large,
 }
 
-/// The tiles by which a convolution is computed, if it is. Depends on its sizes alone, so that the values of an image do not depend on the
-/// batch.
+/// Returns the tiles for a convolution, or `None` if it is computed by another method.
+///
+/// The choice depends only on the sizes of the convolution, so the values of an image do not depend on the batch.
 pub(crate) fn tiles(geometry: &Geometry) -> Option<Tiles> {
     let &Geometry { channels, outputs, kernel, stride, before, .. } = geometry;
     let size = geometry.output_size();
@@ -38,7 +40,7 @@ pub(crate) fn tiles(geometry: &Geometry) -> Option<Tiles> {
         && stride == [1, 1]
         && before.iter().all(|before| *before <= 2)
         && [channels, outputs].iter().all(|count| *count >= FEWEST_CHANNELS && count % CHANNELS == 0);
-    // What large tiles reach beyond the outputs is computed in vain: a fifth at most.
+    // Large tiles also compute values beyond the outputs, which are discarded: at most a fifth of the outputs.
     let fits = 5 * tiles(4) * 16 <= 6 * size[0] * size[1];
     let is_light = 36 * channels * outputs * size_of::<f32>() <= MOST_BYTES;
     if takes && fits && is_light && tiles(4) >= FEWEST_TILES {
@@ -50,21 +52,21 @@ pub(crate) fn tiles(geometry: &Geometry) -> Option<Tiles> {
     }
 }
 
-/// The tiles by which the weights' gradient is computed.
+/// Returns the tiles for the gradient of the weights.
 pub(crate) fn weight_gradient_tiles(geometry: &Geometry) -> Option<Tiles> {
     tiles(geometry).filter(|_| geometry.channels.min(geometry.outputs) >= 2 * FEWEST_CHANNELS)
 }
 
-/// With fewer channels the tiles' transformations take longer than the products that they save.
+/// Minimum number of channels. With fewer, transforming the tiles takes longer than the products that it saves.
 const FEWEST_CHANNELS: usize = 32;
 
-/// With fewer tiles in an image the weights, of which there are more at the points, are read too often.
+/// Minimum number of tiles in an image. With fewer, the weights, which are more numerous at the points, are read too often.
 const FEWEST_TILES: usize = 4;
 
-/// Bytes of the weights at the points of large tiles. More of them take longer to read than the products that they save.
+/// Maximum size of the weights at the points of large tiles, in bytes. Reading more would take longer than the products that it saves.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Memory for one plane of values for each point, and the values from one plane to the next.
+/// Returns memory for one plane of values per point, and the distance from one plane to the next, in values.
 fn planes<const POINTS: usize>(memory: &mut Vec<f32>, values: usize) -> (&mut [f32], usize) {
     let step = values + PADDING;
     let length = POINTS * POINTS * step;

@@ -1,4 +1,4 @@
-//! Tiles of images at the points.
+//! Evaluation of tiles of images at the points.
 
 use std::array;
 use std::marker::PhantomData;
@@ -17,12 +17,12 @@ pub(super) struct Image<'a> {
     pub(super) channels: usize,
 }
 
-/// What is computed of a tile of `SIDE` rows and columns: its values at the points, along one axis.
+/// Evaluates a tile of `SIDE` rows and columns at the points, along one axis.
 pub(super) trait Tile<const SIDE: usize, const POINTS: usize> {
     fn at_points<S: Simd>(values: [Values<S>; SIDE]) -> [Values<S>; POINTS];
 }
 
-/// The inputs that the outputs of a tile are computed from: Bᵀ d B.
+/// The inputs of a tile of outputs: Bᵀ d B.
 pub(super) struct Inputs<M, const TILE: usize>(PhantomData<M>);
 
 impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Tile<POINTS, POINTS>
@@ -45,8 +45,10 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Tile<TILE,
 }
 
 impl Image<'_> {
-    /// Writes all channels of the tile whose first pixel is `[row, column]` of the image with `before` rows and columns of zeros in front.
-    /// `steps` are the values from one point, and from one block of [`CHANNELS`] channels, to the next.
+    /// Writes all channels of the tile whose first pixel is `[row, column]` of the image with `before` rows and columns of zeros before
+    /// it.
+    ///
+    /// `steps` are the distances from one point to the next, and from one block of [`CHANNELS`] channels to the next, in values.
     #[inline(always)]
     pub(super) fn evaluate<S: Simd, T: Tile<SIDE, POINTS>, const SIDE: usize, const POINTS: usize>(
         &self,

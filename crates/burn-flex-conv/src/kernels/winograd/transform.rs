@@ -1,24 +1,25 @@
-//! The matrices of the methods, along one axis.
+//! The transformation matrices of the methods, along one axis.
 
 use macerator::Simd;
 
 use crate::kernels::simd::{Values, splat};
 
-/// A method: `TILE` outputs along an axis, from values at `POINTS` = `TILE` + 2 points.
+/// A method that computes `TILE` outputs along an axis from values at `POINTS` = `TILE` + 2 points.
 pub(crate) trait Method<const TILE: usize, const POINTS: usize>: Send + Sync {
-    /// Three weights at the points: the rows of G.
+    /// Computes three weights at the points (the rows of G).
     fn weights_at_points<S: Simd>(weights: [Values<S>; 3]) -> [Values<S>; POINTS];
 
-    /// The gradient of three weights from that of their values at the points: the rows of Gᵀ.
+    /// Computes the gradient of three weights from the gradient of their values at the points (the rows of
+    /// Gᵀ).
     fn weights_of_points<S: Simd>(values: [Values<S>; POINTS]) -> [Values<S>; 3];
 
-    /// The inputs at the points: the rows of Bᵀ.
+    /// Computes the inputs at the points (the rows of Bᵀ).
     fn inputs_at_points<S: Simd>(inputs: [Values<S>; POINTS]) -> [Values<S>; POINTS];
 
-    /// The gradients of the outputs at the points: the rows of A.
+    /// Computes the gradients of the outputs at the points (the rows of A).
     fn gradients_at_points<S: Simd>(gradients: [Values<S>; TILE]) -> [Values<S>; POINTS];
 
-    /// The outputs from their values at the points: the rows of Aᵀ.
+    /// Computes the outputs from their values at the points (the rows of Aᵀ).
     fn outputs_of_points<S: Simd>(values: [Values<S>; POINTS]) -> [Values<S>; TILE];
 }
 
@@ -62,7 +63,7 @@ pub(crate) struct Large;
 const NEAR: f32 = 0.75;
 const FAR: f32 = 1.5;
 
-/// What weights at `±NEAR`, at `±FAR` and at 0 are multiplied by.
+/// Factors of the weights at `±NEAR`, at `±FAR` and at 0.
 const NEAR_SCALE: f32 = 0.5 / (NEAR * NEAR * (NEAR * NEAR - FAR * FAR));
 const FAR_SCALE: f32 = 0.5 / (FAR * FAR * (FAR * FAR - NEAR * NEAR));
 const ZERO_SCALE: f32 = 1.0 / (NEAR * NEAR * FAR * FAR);

@@ -1,4 +1,4 @@
-//! The weights' gradient: Gᵀ (Σ Bᵀ d B ⊙ A y Aᵀ) G, the sum over all tiles.
+//! The gradient of the weights: Gᵀ (Σ Bᵀ d B ⊙ A y Aᵀ) G, with the sum over all tiles.
 
 use std::marker::PhantomData;
 
@@ -12,9 +12,10 @@ use crate::kernels::geometry::Geometry;
 use crate::kernels::simd::{CHANNELS, load, splat, store};
 use crate::kernels::sums::{PADDING, ROWS, Rows, Sums};
 
-/// The gradient of the weights, `[outputs, channels, 3, 3]`, from images and gradients with the channels last.
+/// Computes the gradient of the weights, `[outputs, channels, 3, 3]`, from images and gradients with the
+/// channels last.
 ///
-/// Every sum goes from the first tile to the last, so that it does not depend on the number of threads.
+/// Every sum runs from the first tile to the last, so it does not depend on the number of threads.
 pub(crate) fn weight_gradient<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize>(
     geometry: &Geometry,
     images: &[f32],
@@ -56,7 +57,7 @@ pub(crate) fn weight_gradient<M: Method<TILE, POINTS>, const TILE: usize, const 
     })
 }
 
-/// A row of tiles of an image and its output's gradient.
+/// A row of tiles of an image and of its output's gradient.
 struct Strip<'a> {
     image: &'a [f32],
     gradient: &'a [f32],
@@ -99,7 +100,7 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> WithSimd
     }
 }
 
-/// The weights of a group of vectors of outputs.
+/// Computes the weights' gradient for a group of vectors of outputs.
 struct Interpolation<'a, M, const TILE: usize, const POINTS: usize> {
     method: PhantomData<M>,
     channels: usize,

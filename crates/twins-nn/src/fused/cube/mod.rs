@@ -1,8 +1,8 @@
 //! The operation on the backends of CubeCL.
 //!
-//! Where Burn fuses operations (its feature `fusion`), it wraps their tensors and queues what is done with them. So that it queues the two
-//! passes too, they are operations of their own ([`Passes`]): what they need and return are tensors, of which shape and precision are known
-//! beforehand ([`queued`]).
+//! With its feature `fusion`, Burn wraps the tensors of these backends and queues the operations on them. The two passes are operations of
+//! their own ([`Passes`]), so that Burn can queue them too: their inputs and outputs are tensors, and the shapes and precisions of the
+//! outputs are known beforehand ([`queued`]).
 
 mod kernels;
 mod launch;
@@ -25,7 +25,7 @@ use super::backend::{
 };
 use crate::wings::Activation;
 
-/// Whether the kernels take tensors of this device and these precisions.
+/// Whether the kernels support this device and these precisions.
 pub(super) fn has_kernels(device: &Device, dtypes: [DType; 2]) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Cube(_))
         && dtypes.iter().all(|dtype| matches!(dtype, DType::F32 | DType::F16 | DType::BF16))
@@ -37,7 +37,7 @@ pub(super) fn has_kernels(device: &Device, dtypes: [DType; 2]) -> bool {
 pub enum Outputs<B: Backend> {
     /// There is no batch wing.
     Fixed(FloatTensor<B>),
-    /// The output, mean and biased variance of the batch, and the lines of both wings for the backward pass.
+    /// The output, the mean and biased variance of the batch, and the lines of both wings for the backward pass.
     Batch {
         output: FloatTensor<B>,
         mean: FloatTensor<B>,
@@ -48,7 +48,7 @@ pub enum Outputs<B: Backend> {
     },
 }
 
-/// What the backward pass needs of the wings.
+/// What the backward pass needs from the wings.
 #[derive(Clone, Debug, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum SavedWings<B: Backend> {
@@ -65,10 +65,10 @@ pub enum SavedWings<B: Backend> {
 #[derive(Clone, Debug, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub struct Saved<B: Backend> {
-    /// Absent where the gradients do not depend on it.
+    /// Absent if the gradients do not depend on it.
     #[extension_type]
     input: Optional<B>,
-    /// Where ReLU's gradient is to be read off it.
+    /// Present if ReLU's gradient is computed from it.
     #[extension_type]
     output: Optional<B>,
     #[extension_type]
@@ -118,7 +118,7 @@ impl NormKernels for Cube {
         let has_relu = activation == Activation::Relu;
         let (keep_input, keep_output) = wanted.map_or((false, false), |wanted| {
             let sums = has_batch || wanted.fixed;
-            // The kernels that read the input know the sign of the output from it, but for a residual.
+            // The kernels that read the input can compute the sign of the output from it, unless a residual was added.
             (sums, has_relu && (!sums || residual.is_some()))
         });
         let kept_input = Optional::new(keep_input.then(|| input.clone()));
@@ -191,7 +191,7 @@ impl Passes for CubeBackend {
         let batches: Vec<&Rows> = batches.into_iter().flatten().collect();
         let mut on = Launch::new(&batches, parameters, first, epsilon, activation);
 
-        // A residual's gradient is what the activation lets through; the normalisation's follows from it.
+        // The residual's gradient is what ReLU passes on, and the normalisation's gradient is computed from it.
         let let_through = output.as_ref().filter(|_| wanted.residual || input.is_some());
         let let_through = let_through.map(|output| on.relu_gradient(&gradient, output));
         if let_through.is_some() {

@@ -1,4 +1,4 @@
-//! What the passes return, as Burn's queue of operations needs to know it before they run.
+//! The shapes and precisions of the passes' results, which Burn's queue of operations needs before they run.
 
 use burn::backend::fusion::custom::TensorSpec;
 use burn::tensor::DType;
@@ -9,7 +9,7 @@ use crate::fused::backend::{
 };
 use crate::wings::Activation;
 
-/// Shapes and precisions of what [`Passes::norm_forward`](super::Passes::norm_forward) returns.
+/// Shapes and precisions of the results of [`Passes::norm_forward`](super::Passes::norm_forward).
 pub(super) fn outputs(
     input: &TensorSpec,
     _residual: &OptionalMetadata,
@@ -33,7 +33,7 @@ pub(super) fn outputs(
     }
 }
 
-/// Shapes and precisions of what [`Passes::norm_backward`](super::Passes::norm_backward) returns.
+/// Shapes and precisions of the results of [`Passes::norm_backward`](super::Passes::norm_backward).
 pub(super) fn gradients(
     gradient: &TensorSpec,
     saved: &SavedMetadata,

@@ -1,4 +1,4 @@
-//! A batch as a matrix: a row for every pixel of every sample.
+//! A batch as a matrix with one row for every pixel of every sample.
 
 use burn::tensor::DType;
 use burn_cubecl::kernel::into_contiguous;
@@ -6,7 +6,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
 use burn_cubecl::tensor::CubeTensor;
 
-/// A batch whose values of a pixel lie side by side.
+/// A batch in which the channels of each pixel are contiguous.
 #[derive(Clone)]
 pub(super) struct Rows {
     /// `[samples, ..., channels]`.
@@ -14,13 +14,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// A batch `[samples, channels, ...]`. It is copied if it lies in memory otherwise.
+    /// Converts a batch `[samples, channels, ...]`. It is copied if it has another memory layout.
     pub(super) fn new(batch: CubeTensor) -> Self {
         let tensor = permute_nchw_to_nhwc(batch);
         Self { tensor: if are_rows(&tensor) { tensor } else { into_contiguous(tensor) } }
     }
 
-    /// Memory for a batch of the same sizes and precision, without gaps.
+    /// Allocates a batch of the same sizes and precision, without gaps.
     pub(super) fn empty_like(&self) -> Self {
         let CubeTensor { client, device, meta, dtype, .. } = &self.tensor;
         let tensor =
@@ -28,7 +28,7 @@ impl Rows {
         Self { tensor }
     }
 
-    /// The batch, `[samples, channels, ...]`.
+    /// Returns the batch, `[samples, channels, ...]`.
     pub(super) fn into_batch(self) -> CubeTensor {
         permute_nhwc_to_nchw(self.tensor)
     }
@@ -49,14 +49,14 @@ impl Rows {
         self.tensor.meta.shape()[self.last_axis()]
     }
 
-    /// Pixels of all samples.
+    /// Number of pixels of all samples.
     pub(super) fn count(&self) -> usize {
         self.tensor.meta.shape()[..self.last_axis()].iter().product()
     }
 
-    /// Values from one row to the next.
+    /// Distance from one row to the next, in values.
     pub(super) fn step(&self) -> usize {
-        // The axis before the channels may have one element, of which the stride says nothing.
+        // If the axis before the channels has only one element, its stride has no meaning.
         let (shape, strides) = (self.tensor.meta.shape(), self.tensor.meta.strides());
         let axis = (0..self.last_axis()).rev().find(|axis| shape[*axis] > 1);
         axis.map_or(self.channels(), |axis| {

@@ -1,4 +1,4 @@
-//! Where a channel's values stand side by side.
+//! The operation on tensors in which the values of a channel are contiguous.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -62,7 +62,7 @@ fn backward_of<const RELU: bool>(saved: Saved, gradient: FlexTensor, wanted: Wan
 
     let sums = |samples| kernels::gradient_sums::<RELU>(values(&gradient), input, &geometry, &lines, samples);
     let fixed = wanted.fixed.then(|| sums(0..lines.first));
-    // The input's gradient needs those of the batch wing whether its gamma and beta are trained or not.
+    // The input's gradient needs the sums of the batch wing even if its gamma and beta are not trained.
     let batch = (!lines.batch.is_empty()).then(|| sums(lines.first..geometry.samples));
     let count = (geometry.samples - lines.first) * geometry.space;
     let pulls: Vec<Pull> = pulls(batch.as_ref(), &lines, count);

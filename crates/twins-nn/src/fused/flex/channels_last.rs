@@ -1,4 +1,4 @@
-//! Where a pixel's channels stand side by side.
+//! The operation on tensors in which the channels of a pixel are contiguous.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -24,7 +24,7 @@ pub(super) fn forward(
     let shape = input.layout().shape().clone();
     let geometry = Geometry::new(&shape);
     let (first, fixed, batch) = wings.share(geometry.samples);
-    // Where the values of the batch wing begin.
+    // The position of the batch wing's first value.
     let begin = first * geometry.space * geometry.channels;
     let moments = batch.as_ref().map(|_| pixels::moments(&values(&input)[begin..], geometry.channels));
     let lines = lines(first, fixed, batch.zip(moments.as_deref()), epsilon);
@@ -74,7 +74,8 @@ pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> In
     let mut gradient = channels_last(gradient);
     let fresh = || recycled_channels_last([shape[0], shape[1], shape[2], shape[3]]);
 
-    // What goes around the normalisation asks for the gradient behind the activation as it is.
+    // The residual bypasses the normalisation: its gradient is the output's gradient after ReLU's backward
+    // pass.
     let residual = wanted.residual.then(|| {
         if let Some(y) = y.take() {
             if exclusive(&mut gradient).is_none() {
@@ -92,7 +93,7 @@ pub(super) fn backward(saved: Saved, gradient: FlexTensor, wanted: Wanted) -> In
         let gradient = &values(&gradient)[..begin];
         pixels::gradient_sums(gradient, &input[..begin], y.map(|y| &y[..begin]), &lines.fixed)
     });
-    // The input's gradient needs those of the batch wing whether its gamma and beta are trained or not.
+    // The input's gradient needs the sums of the batch wing even if its gamma and beta are not trained.
     let batch = (!lines.batch.is_empty()).then(|| {
         let gradient = &values(&gradient)[begin..];
         pixels::gradient_sums(gradient, &input[begin..], y.map(|y| &y[begin..]), &lines.batch)

@@ -3,10 +3,10 @@
 use super::sums::{GradientSums, Moments};
 use crate::fused::geometry::Geometry;
 
-/// What a wing does to the values of one channel: `(x − mean) · scale + shift`.
+/// The function that a wing applies to the values of one channel: `(x − mean) · scale + shift`.
 ///
-/// The mean is subtracted first rather than folded into the shift, so that nothing cancels where it is large; only what
-/// rounding it took away is.
+/// The mean is subtracted first instead of being folded into the shift, which avoids cancellation where it is large.
+/// Only the rounding error of the mean is folded into the shift.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line {
     pub(super) mean: f32,
@@ -14,7 +14,7 @@ pub(super) struct Line {
     pub(super) shift: f32,
     /// 1 / sqrt(variance + epsilon).
     pub(super) inv_std: f32,
-    /// What the mean lost when it was rounded to single precision.
+    /// The mean minus its value in single precision.
     lost: f64,
 }
 
@@ -37,7 +37,7 @@ impl Line {
         [(self.distance(sums) * f64::from(self.inv_std)) as f32, sums.plain as f32]
     }
 
-    /// Σ g · (x − mean), the mean unrounded.
+    /// Σ g · (x − mean), with the unrounded mean.
     fn distance(&self, sums: &GradientSums) -> f64 {
         sums.distance - self.lost * sums.plain
     }
@@ -46,20 +46,20 @@ impl Line {
         (x - self.mean) * self.scale + self.shift
     }
 
-    /// What the activation lets through of the gradient `g` at the input `x`.
+    /// The part of the gradient `g` that the activation passes on at the input `x`.
     fn gate<const RELU: bool>(&self, g: f32, x: f32) -> f32 {
-        // As PyTorch: the gradient at 0 is 0, and NaN lets it through.
+        // As in PyTorch, the gradient at 0 is 0, and NaN passes it on.
         if RELU && self.at(x) <= 0.0 { 0.0 } else { g }
     }
 }
 
-/// The lines of both wings, per channel, and the number of samples that the fixed wing takes.
+/// The lines of both wings, one per channel, and the number of samples that the fixed wing takes.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     pub(super) first: usize,
-    /// Empty where no sample goes through the wing.
+    /// Empty if no sample goes through the wing.
     pub(super) fixed: Vec<Line>,
-    /// Empty where no sample goes through the wing.
+    /// Empty if no sample goes through the wing.
     pub(super) batch: Vec<Line>,
 }
 
@@ -104,11 +104,11 @@ pub(super) fn forward_in_place<const RELU: bool>(x: &mut [f32], geometry: &Geome
 
 #[inline(always)]
 pub(super) fn activate<const RELU: bool>(y: f32) -> f32 {
-    // Not `max`, which would turn NaN into 0.
+    // This does not use `max`, which would turn NaN into 0.
     if RELU && y < 0.0 { 0.0 } else { y }
 }
 
-/// Per channel, the sums that the gradients of one wing need.
+/// Computes the sums that the gradients of one wing need, per channel.
 pub(super) fn gradient_sums<const RELU: bool>(
     gradient: &[f32],
     x: &[f32],
@@ -126,7 +126,7 @@ pub(super) fn gradient_sums<const RELU: bool>(
     per_channel(planes, geometry, GradientSums::NONE, GradientSums::merge)
 }
 
-/// What batch statistics take off an input gradient: `x̂ · slope + offset` of every channel.
+/// The correction that batch statistics subtract from an input's gradient: `x̂ · slope + offset` for every channel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pull {
     pub(super) slope: f32,
@@ -134,7 +134,7 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    /// From the sums over the `count` values of a channel.
+    /// Computes the correction from the sums over the `count` values of a channel.
     pub(super) fn new(line: &Line, sums: &GradientSums, count: usize) -> Self {
         let share = f64::from(line.scale) / count as f64;
         let inv_std = f64::from(line.inv_std);
@@ -143,9 +143,10 @@ impl Pull {
     }
 }
 
-/// Turns the output's gradient into the input's, in place.
+/// Replaces the output's gradient by the input's, in place.
 ///
-/// `x` may be empty where neither ReLU nor batch statistics ask for it; `pulls` has one per channel of the batch wing.
+/// `x` may be empty if neither ReLU nor batch statistics need it. `pulls` has one element per channel of the batch
+/// wing.
 pub(super) fn backward<const RELU: bool>(
     gradient: &mut [f32],
     x: &[f32],

@@ -21,9 +21,9 @@ use crate::wings::Activation;
 #[derive(Debug, Clone)]
 pub struct Saved {
     format: Format,
-    /// Absent where the gradients do not depend on it.
+    /// Absent if the gradients do not depend on it.
     input: Option<FlexTensor>,
-    /// Where the gradients depend on it rather than on the input.
+    /// Present if the gradients depend on the output rather than on the input.
     output: Option<FlexTensor>,
     shape: Shape,
     lines: Lines,
@@ -58,7 +58,8 @@ impl NormKernels for Flex {
     }
 }
 
-/// An operation on a tensor of this shape, counted where somebody [measures](burn_flex_conv::profile::measure).
+/// Runs an operation on a tensor of this shape, and counts its time during a
+/// [measurement](burn_flex_conv::profile::measure).
 fn timed<T>(what: &str, shape: Shape, work: impl FnOnce() -> T) -> T {
     let name = || {
         let sizes: Vec<String> = shape[1..].iter().map(usize::to_string).collect();
@@ -67,7 +68,7 @@ fn timed<T>(what: &str, shape: Shape, work: impl FnOnce() -> T) -> T {
     burn_flex_conv::profile::time(name, work)
 }
 
-/// The lines of both wings; `moments` are those of the batch wing's samples.
+/// The lines of both wings. `moments` are those of the batch wing's samples.
 fn lines(
     first: usize,
     fixed: Option<FixedWing<Flex>>,
@@ -94,7 +95,8 @@ fn affine(sums: &[GradientSums], lines: &[Line]) -> [FlexTensor; 2] {
     [gamma, beta].map(vector)
 }
 
-/// What the statistics of the batch wing take off the gradient of each of `count` values of a channel.
+/// The correction that the batch wing's statistics subtract from the gradient of each of the `count` values of
+/// a channel.
 fn pulls(sums: Option<&Vec<GradientSums>>, lines: &Lines, count: usize) -> Vec<Pull> {
     let sums = sums.into_iter().flatten().zip(&lines.batch);
     sums.map(|(sums, line)| Pull::new(line, sums, count)).collect()
@@ -117,7 +119,7 @@ fn batch_lines(wing: &BatchWing<Flex>, moments: &[Moments], epsilon: f64) -> Vec
         .collect()
 }
 
-/// The values of a contiguous tensor that nobody else holds, and that is not a part of a larger one.
+/// The values of a contiguous tensor whose memory no other tensor shares and which is not part of a larger one.
 fn exclusive(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
     let (offset, elements) = (tensor.layout().start_offset(), tensor.layout().num_elements());
     tensor.try_storage_mut().filter(|storage| offset == 0 && storage.len() == elements)

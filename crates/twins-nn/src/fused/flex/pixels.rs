@@ -1,6 +1,6 @@
-//! The arithmetic where the channels of a pixel stand side by side.
+//! The arithmetic on tensors in which the channels of a pixel are contiguous.
 //!
-//! What belongs to a channel is repeated until it is much longer than a vector, so that every loop runs over whole vectors whatever the
+//! Parameters of channels are repeated until they are much longer than a vector, so that every loop runs over whole vectors for any
 //! number of channels.
 
 use std::array;
@@ -11,13 +11,13 @@ use rayon::prelude::*;
 use super::kernels::{Line, Pull, activate};
 use super::sums::{GradientSums, Moments, wide};
 
-/// Values of a repetition, about.
+/// Approximate length of a repetition, in values.
 const PERIOD: usize = 256;
 
-/// Repetitions that are summed in single precision: few enough to lose nothing that matters.
+/// Number of repetitions that are summed in single precision: few enough for the rounding error to be negligible.
 const PIECE: usize = 32;
 
-/// Pieces that a thread takes at once; below, starting threads costs more than it saves.
+/// Number of pieces that a thread takes at once. With fewer, starting threads costs more than it saves.
 const JOB: usize = 2;
 
 /// The length of a repetition.
@@ -35,12 +35,12 @@ fn repeated(numbers: impl Iterator<Item = f32>) -> Vec<f32> {
     values
 }
 
-/// What a channel's line has, repeated.
+/// One number of each channel's line, repeated.
 fn of_lines(lines: &[Line], value: fn(&Line) -> f32) -> Vec<f32> {
     repeated(lines.iter().map(value))
 }
 
-/// `out[i] = value(out[i], inputs[..][i], parameters[..][i])`, the parameters repeated.
+/// Computes `out[i] = value(out[i], inputs[..][i], parameters[..][i])`, with the parameters repeated.
 fn map<const I: usize, const P: usize>(
     out: &mut [f32],
     inputs: [&[f32]; I],
@@ -64,7 +64,7 @@ fn map<const I: usize, const P: usize>(
     });
 }
 
-/// The sums of terms over the pixels of a piece, in single precision, repeated.
+/// Sums terms over the pixels of a piece in single precision. The result has one sum for each position of a repetition.
 #[inline(always)]
 fn sums<const I: usize, const P: usize, const T: usize>(
     inputs: [&[f32]; I],
@@ -88,12 +88,12 @@ fn sums<const I: usize, const P: usize, const T: usize>(
     sums
 }
 
-/// The sum of a channel, in double precision.
+/// Adds up the sums of one channel, in double precision.
 fn total(sums: &[f32], channel: usize, channels: usize) -> f64 {
     sums.iter().skip(channel).step_by(channels).map(|&sum| f64::from(sum)).sum()
 }
 
-/// What `of_piece` gives for every channel, merged over all pieces in their order, whatever the number of threads.
+/// Merges the results of `of_piece` for every channel over all pieces, in the same order for any number of threads.
 fn merged<T: Copy + Send + Sync, const I: usize>(
     inputs: [&[f32]; I],
     channels: usize,
@@ -119,7 +119,7 @@ fn merged<T: Copy + Send + Sync, const I: usize>(
     parts.into_iter().fold(empty(), add)
 }
 
-/// Moments of every channel.
+/// Computes the moments of every channel.
 pub(super) fn moments(x: &[f32], channels: usize) -> Vec<Moments> {
     let of_piece = |[x]: [&[f32]; 1]| AutoArch::new().dispatch(|| piece_moments(x, channels));
     merged([x], channels, Moments::NONE, of_piece, Moments::merge)
@@ -148,7 +148,7 @@ fn piece_moments(x: &[f32], channels: usize) -> Vec<Moments> {
     (0..channels).map(of_channel).collect()
 }
 
-/// The pixels of one wing through their lines; in place where there is no `x`.
+/// Applies the lines of one wing to its pixels, in place if `x` is `None`.
 pub(super) fn forward<const RELU: bool>(
     x: Option<&[f32]>,
     residual: Option<&[f32]>,
@@ -171,13 +171,14 @@ pub(super) fn forward<const RELU: bool>(
     }
 }
 
-/// As PyTorch: the gradient at 0 is 0, and NaN lets it through.
+/// The gradient that ReLU passes on. As in PyTorch, it is 0 where the output is 0, and `g` where the output is NaN.
 #[inline(always)]
 fn open(g: f32, y: f32) -> f32 {
     if y <= 0.0 { 0.0 } else { g }
 }
 
-/// Per channel, the sums that the gradients of one wing need; `y` is given where the activation is still to be gone through.
+/// Computes the sums that the gradients of one wing need, per channel. The output `y` is given if ReLU's gradient is still to be
+/// applied.
 pub(super) fn gradient_sums(
     gradient: &[f32],
     x: &[f32],
@@ -212,8 +213,8 @@ pub(super) fn gradient_sums(
     }
 }
 
-/// The gradient of the pixels of the fixed wing; in place where there is no `gradient`. `y` is given where the activation is still to be
-/// gone through.
+/// Computes the gradient of the fixed wing's pixels, in place if `gradient` is `None`. The output `y` is given if ReLU's gradient is
+/// still to be applied.
 pub(super) fn backward_fixed(gradient: Option<&[f32]>, y: Option<&[f32]>, out: &mut [f32], lines: &[Line]) {
     let scale = of_lines(lines, |line| line.scale);
     match (gradient, y) {
@@ -226,7 +227,7 @@ pub(super) fn backward_fixed(gradient: Option<&[f32]>, y: Option<&[f32]>, out: &
     }
 }
 
-/// The same for the batch wing, whose statistics depend on every input.
+/// Does the same for the batch wing, whose statistics depend on every input.
 pub(super) fn backward_batch(
     gradient: Option<&[f32]>,
     x: &[f32],

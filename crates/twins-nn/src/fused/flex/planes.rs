@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::fused::geometry::Geometry;
 
-/// Values that one thread should at least have to work on; below, starting threads costs more than it saves.
+/// Minimum number of values for one thread. With fewer, starting threads costs more than it saves.
 const JOB: usize = 16 * 1024;
 
 impl Geometry {
@@ -20,7 +20,7 @@ impl Geometry {
         self.values() <= JOB
     }
 
-    /// Calls `body` with the number of every plane and its values, on all cores.
+    /// Calls `body` with the number and the values of every plane, on all cores.
     pub(super) fn for_each(&self, out: &mut [f32], body: impl Fn(usize, &mut [f32]) + Sync) {
         if self.is_small() {
             out.chunks_mut(self.space).enumerate().for_each(|(plane, values)| body(plane, values));
@@ -32,7 +32,7 @@ impl Geometry {
         }
     }
 
-    /// A new tensor whose values are those of `x`, each put through the function that `of_plane` gives for its plane.
+    /// Returns a new tensor: the values of `x`, each mapped by the function that `of_plane` returns for its plane.
     pub(super) fn produce<F: Fn(f32) -> f32>(
         &self,
         x: &[f32],
@@ -57,9 +57,9 @@ impl Geometry {
                 .enumerate()
                 .for_each(write);
         }
-        // Filling the memory with zeros first would be a pass more: docs/layer.md has what it costs.
-        // SAFETY: `slots` and `x` have the same length and are cut at the same places, so that every one of the
-        // `x.len()` slots, which lie within the capacity, has been written above; a panic in between leaves `out` empty.
+        // Filling the memory with zeros first would take another pass: docs/layer.md has its cost.
+        // SAFETY: `slots` and `x` have the same length and are split at the same places, so all `x.len()` slots, which
+        // lie within the capacity, have been written above. A panic in between leaves `out` empty.
         #[allow(unsafe_code)]
         unsafe {
             out.set_len(x.len());
@@ -67,7 +67,7 @@ impl Geometry {
         out
     }
 
-    /// The results of `body` for every plane from `first` on, in order whatever the number of threads.
+    /// Returns the results of `body` for every plane from `first` on, in order for any number of threads.
     pub(super) fn map<T: Send>(&self, first: usize, body: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
         let planes = first..self.samples * self.channels;
         if self.is_small() {

@@ -1,12 +1,13 @@
-//! Sums over one plane: single precision over pieces that fit the first-level cache, double precision between them.
+//! Sums over one plane: in single precision within pieces that fit the first-level cache, and in double precision
+//! across pieces.
 
-/// Length of a piece: short enough that single-precision sums of it lose nothing that matters.
+/// Length of a piece: short enough for the rounding error of single-precision sums to be negligible.
 const PIECE: usize = 1024;
 
-/// Independent partial sums, so that the compiler can use vector registers.
+/// Number of independent partial sums, so that the compiler can use vector registers.
 const LANES: usize = 16;
 
-/// Mean and sum of squared deviations of some values.
+/// Number, mean and sum of squared deviations of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Moments {
     pub(super) count: f64,
@@ -21,11 +22,11 @@ impl Moments {
         values.chunks(PIECE).map(piece).fold(Self::NONE, Self::merge)
     }
 
-    /// From the sums of the distances to a centre close to the mean, and of their squares.
+    /// Computes the moments from the sums of the distances from a centre near the mean, and of their squares.
     pub(super) fn around(centre: f32, count: f64, [first, second]: [f64; 2]) -> Self {
         Self {
             count,
-            // The first sum is what rounding the centre left over.
+            // The first sum corrects the rounding of the centre.
             mean: f64::from(centre) + first / count,
             squares: (second - first * first / count).max(0.0),
         }
@@ -36,7 +37,7 @@ impl Moments {
         self.mean.is_finite() && self.squares.is_finite()
     }
 
-    /// The moments of both sets of values (Chan, Golub, LeVeque 1979).
+    /// The moments of the union of both sets of values (Chan, Golub, LeVeque 1979).
     pub(super) fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         let distance = other.mean - self.mean;
@@ -48,7 +49,7 @@ impl Moments {
         }
     }
 
-    /// Variance of the values themselves (divided by n).
+    /// The biased variance (divided by n).
     pub(super) fn variance(&self) -> f64 {
         self.squares / self.count
     }
@@ -62,7 +63,7 @@ fn piece(values: &[f32]) -> Moments {
     if moments.is_finite() { moments } else { wide(values.iter().copied()) }
 }
 
-/// The moments in double precision, for values whose sum or squares leave single precision's range.
+/// Computes the moments in double precision, for values whose sum or squares exceed the range of single precision.
 pub(super) fn wide(values: impl Iterator<Item = f32> + Clone) -> Moments {
     let values = values.map(f64::from);
     let count = values.clone().count() as f64;
@@ -90,7 +91,7 @@ fn lanes<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f32; N]) -> [f6
     sums.map(|lanes| lanes.iter().map(|&sum| f64::from(sum)).sum())
 }
 
-/// Sum of the gradient, and of the gradient times the distance of the input to its mean.
+/// Sum of the gradient, and sum of the gradient times the distance of the input from its mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct GradientSums {
     pub(super) plain: f64,
@@ -100,7 +101,7 @@ pub(super) struct GradientSums {
 impl GradientSums {
     pub(super) const NONE: Self = Self { plain: 0.0, distance: 0.0 };
 
-    /// `gate` says what of a gradient the activation lets through at an input.
+    /// `gate` returns the part of a gradient that the activation passes on at an input.
     pub(super) fn of(gradient: &[f32], input: &[f32], mean: f32, gate: impl Fn(f32, f32) -> f32) -> Self {
         gradient.chunks(PIECE).zip(input.chunks(PIECE)).fold(Self::NONE, |sums, (gradient, input)| {
             let [mut plain, mut distance] = [[0.0f32; LANES]; 2];

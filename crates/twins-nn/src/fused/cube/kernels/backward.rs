@@ -8,7 +8,7 @@ use super::Units;
 use super::merge::merged_sums;
 use super::statistics::inverse_deviation;
 
-/// What ReLU lets through of a gradient, by the sign of its output.
+/// Computes ReLU's gradient from the sign of its output.
 #[cube(launch)]
 pub(crate) fn relu_gradient<F: Float, N: Size>(
     gradient: &[Vector<F, N>],
@@ -33,8 +33,9 @@ pub(crate) fn relu_gradient<F: Float, N: Size>(
     }
 }
 
-/// Sums of the gradient, and of the gradient times the distance of the input to the line's centre: `[2, parts, channels]`. The first
-/// `fixed_parts` cubes across are for the rows before `first`, the others for the rest.
+/// Sums the gradient, and the gradient times the distance of the input from the line's centre, into `[2, parts, channels]`.
+///
+/// The first `fixed_parts` cubes across sum rows before `first`, the other cubes sum the remaining rows.
 #[cube(launch)]
 pub(crate) fn gradient_sums<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -92,8 +93,10 @@ pub(crate) fn gradient_sums<F: Float, N: Size>(
     }
 }
 
-/// Puts the parts of one wing together, `from` to `to` of `parts`: gradients of gamma and beta, and what batch statistics take off an
-/// input's gradient, `[2, channels]`: (x − centre) · slope + offset.
+/// Merges the parts `from` to `to` (of `parts`) of one wing into the gradients of gamma and beta.
+///
+/// It also computes the correction that batch statistics subtract from the input's gradient, (x − centre) · slope + offset, as
+/// `[2, channels]`.
 #[cube(launch)]
 pub(crate) fn affine_gradients<P: Float, N: Size>(
     partial: &[Vector<f32, N>],
@@ -130,14 +133,14 @@ pub(crate) fn affine_gradients<P: Float, N: Size>(
         let normalised = (distance - above * sum) * inv_std;
         gamma[c] = Vector::cast_from(normalised);
         beta[c] = Vector::cast_from(sum);
-        // Per unit of x − centre.
+        // The slope is per unit of x − centre.
         let slope = scale * normalised / Vector::new(count) * inv_std;
         pulls[c] = slope;
         pulls[size + c] = scale * sum / Vector::new(count) - above * slope;
     }
 }
 
-/// Turns the output's gradient into the input's.
+/// Computes the input's gradient from the output's gradient.
 #[cube(launch)]
 pub(crate) fn backward<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -182,7 +185,7 @@ pub(crate) fn backward<F: Float, N: Size>(
     }
 }
 
-/// [`backward`] of the fixed wing alone, by the sign of its output.
+/// Computes [`backward`] for the fixed wing alone, with ReLU's gradient taken from the sign of the output.
 #[cube(launch)]
 pub(crate) fn fixed_backward<F: Float, P: Float, N: Size>(
     gradient: &[Vector<F, N>],
@@ -216,7 +219,7 @@ pub(crate) fn fixed_backward<F: Float, P: Float, N: Size>(
     }
 }
 
-/// What ReLU lets through of a gradient: as PyTorch, nothing at 0, and all at NaN.
+/// The gradient that ReLU passes on. As in PyTorch, it is 0 where the output is 0, and unchanged where the output is NaN.
 #[cube]
 fn gated<N: Size>(
     gradient: Vector<f32, N>,

@@ -6,7 +6,8 @@ use cubecl::prelude::*;
 
 use super::statistics::inverse_deviation;
 
-/// Normalises every value by its channel's line: `fixed` in the rows before `first`, `batch` in the rest.
+/// Normalises every value with the line of its channel: a line of `fixed` in the rows before `first`, and of
+/// `batch` in the rest.
 #[cube(launch)]
 pub(crate) fn forward<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -49,7 +50,7 @@ pub(crate) fn forward<F: Float, N: Size>(
     }
 }
 
-/// [`forward`] of the fixed wing alone, from its statistics.
+/// Computes [`forward`] for the fixed wing alone, from its statistics.
 #[cube(launch)]
 pub(crate) fn fixed_forward<F: Float, P: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -89,7 +90,7 @@ pub(crate) fn fixed_forward<F: Float, P: Float, N: Size>(
     }
 }
 
-/// The activation of a value. Not `max`, which would turn NaN into 0.
+/// Applies the activation. It does not use `max`, which would turn NaN into 0.
 #[cube]
 fn activated<N: Size>(value: Vector<f32, N>, #[comptime] relu: bool) -> Vector<f32, N> {
     let mut activated = value;

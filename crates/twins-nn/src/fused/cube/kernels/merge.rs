@@ -1,12 +1,13 @@
-//! What the units of a cube have found, put together.
+//! Merges the results of the units of a cube.
 
 use burn_cubecl::cubecl;
 use cubecl::prelude::*;
 
 use super::Units;
 
-/// Count, mean and sum of squared distances of all units of a channel, for the first of them. The formula is that of Chan, Golub and LeVeque,
-/// "Algorithms for computing the sample variance" (1983).
+/// Merges count, mean and sum of squared distances over all units of a channel. The first unit has the result.
+///
+/// The formula is by Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983).
 #[cube]
 pub(super) fn merged_moments<N: Size>(
     count: f32,
@@ -42,7 +43,7 @@ pub(super) fn merged_moments<N: Size>(
     (counts[unit], means[unit], squares[unit])
 }
 
-/// Two sums over all units of a channel, for the first of them.
+/// Merges two sums over all units of a channel. The first unit has the result.
 #[cube]
 pub(super) fn merged_sums<N: Size>(
     first: Vector<f32, N>,

@@ -1,24 +1,25 @@
 //! The passes as CubeCL kernels.
 //!
-//! A batch is a matrix here, `[pixels of all samples, channels]`, of which a row begins every so many values: the form in which Burn's
-//! convolutions leave it. Its values have the precision `F` and are read and written `N` channels at a time; gamma, beta and the statistics
-//! have the precision `P`. All arithmetic is in single precision. Counts and positions of channels are in vectors of `N`.
+//! A batch is a matrix `[pixels of all samples, channels]` here, with a fixed distance between the starts of its rows. This is the layout
+//! that Burn's convolutions produce. The values of the batch have the precision `F` and are read and written `N` channels at a time. Gamma,
+//! beta and the statistics have the precision `P`. All arithmetic is in single precision. Numbers and positions of channels are counted in
+//! vectors of `N` channels.
 //!
-//! Units along a cube's first axis have neighbouring channels, those along the second have rows.
+//! Units along a cube's first axis process neighbouring channels, those along the second axis process different rows.
 //!
-//! *Lines* are `[5, channels]` and hold, for every channel: centre, scale, shift, 1 / standard deviation, and what the mean is above the
-//! centre. The output is (x − centre) · scale + shift.
+//! *Lines* are `[5, channels]`. For every channel they hold the centre, the scale, the shift, 1 / standard deviation, and the mean minus
+//! the centre. The output is (x − centre) · scale + shift.
 
 pub(super) mod backward;
 pub(super) mod forward;
 mod merge;
 pub(super) mod statistics;
 
-/// The form of a cube.
+/// The shape of a cube.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Units {
     /// Units along the channels.
     pub(super) along: u32,
-    /// Units across them: a power of two.
+    /// Units along the rows: a power of two.
     pub(super) across: u32,
 }

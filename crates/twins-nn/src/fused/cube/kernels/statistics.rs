@@ -7,10 +7,10 @@ use cubecl::prelude::*;
 use super::Units;
 use super::merge::merged_moments;
 
-/// Moments of every channel's rows from `first` to `rows`, `chunk` of them to a cube: means and sums of squared distances,
-/// `[2, parts, channels]`.
+/// Computes moments of every channel over the rows from `first` to `rows`, `chunk` rows per cube: means and sums of
+/// squared distances, `[2, parts, channels]`.
 ///
-/// They are those of the distances to the channel's first value, which is near the mean where the mean is large.
+/// The moments are those of the distances from the channel's first value, which is near the mean where the mean is large.
 #[cube(launch)]
 pub(crate) fn moments<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -25,13 +25,13 @@ pub(crate) fn moments<F: Float, N: Size>(
 ) {
     let channel = CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X;
     let is_channel = channel < channels;
-    // A unit without a channel has one to read all the same, so that all of them meet at the barriers.
+    // A unit beyond the last channel reads the last channel, so that all units reach the barriers.
     let column = u32::min(channel, channels - 1);
     let centre = Vector::<f32, N>::cast_from(x[(first * row + column) as usize]);
     let begin = first + CUBE_POS_Y * chunk + UNIT_POS_Y;
     let end = u32::min(first + (CUBE_POS_Y + 1) * chunk, rows);
 
-    // Two passes over a unit's own few values, the second from the cache: nothing cancels.
+    // Two passes over the few values of a unit avoid cancellation. The second pass reads from the cache.
     let mut count = 0.0f32;
     let mut sum = Vector::<f32, N>::new(0.0);
     let mut at = begin;
@@ -56,7 +56,7 @@ pub(crate) fn moments<F: Float, N: Size>(
     }
 }
 
-/// Puts a channel's parts together: its mean and biased variance, and the batch wing's line.
+/// Merges the parts of a channel into its mean, its biased variance and the batch wing's line.
 #[cube(launch)]
 pub(crate) fn batch_lines<F: Float, P: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -113,7 +113,7 @@ pub(crate) fn batch_lines<F: Float, P: Float, N: Size>(
     }
 }
 
-/// The fixed wing's lines, from given statistics.
+/// Computes the fixed wing's lines from given statistics.
 #[cube(launch)]
 pub(crate) fn fixed_lines<P: Float, N: Size>(
     gamma: &[Vector<P, N>],

@@ -9,7 +9,8 @@ use super::{Fixed, Launch, Lines, argument, element};
 use crate::fused::cube::kernels::backward;
 use crate::fused::cube::rows::Rows;
 
-/// Gradients of gamma and beta of both wings, and what batch statistics take off an input's gradient.
+/// Gradients of gamma and beta of both wings, and the correction that batch statistics subtract from the input's
+/// gradient.
 pub(in crate::fused::cube) struct Sums {
     pub(in crate::fused::cube) fixed: Option<[CubeTensor; 2]>,
     pub(in crate::fused::cube) batch: Option<[CubeTensor; 2]>,
@@ -17,7 +18,7 @@ pub(in crate::fused::cube) struct Sums {
 }
 
 impl Launch<'_> {
-    /// What ReLU lets through of the gradient, by the sign of its output.
+    /// Computes ReLU's gradient from the sign of its output.
     pub(in crate::fused::cube) fn relu_gradient(&self, gradient: &Rows, output: &Rows) -> Rows {
         let written = self.like.empty_like();
         let [_, rows] = self.rows();
@@ -39,7 +40,7 @@ impl Launch<'_> {
         written
     }
 
-    /// Sums over the rows of the wings that have lines.
+    /// Computes the sums over the rows of the wings that have lines.
     pub(in crate::fused::cube) fn sums(&self, input: &Rows, gradient: &Rows, lines: &Lines) -> Sums {
         let [first, rows] = self.rows();
         let counts = [
@@ -111,7 +112,7 @@ impl Launch<'_> {
     ) -> Rows {
         let written = self.like.empty_like();
         let [fixed, batch] = lines.bound();
-        // Not read without a batch wing.
+        // A placeholder that is not read without a batch wing.
         let [_, any] = lines.bound();
         let [first, rows] = self.rows();
         backward::backward::launch(
@@ -137,7 +138,8 @@ impl Launch<'_> {
         written
     }
 
-    /// [`backward`](Self::backward) through the fixed wing alone; `output` is where ReLU's gradient is read off.
+    /// Computes [`backward`](Self::backward) through the fixed wing alone. If `output` is given, ReLU's gradient
+    /// is computed from it.
     pub(in crate::fused::cube) fn fixed_backward(
         &self,
         gradient: &Rows,

@@ -1,4 +1,4 @@
-//! Launches of the forward pass; the fixed wing's lines serve the backward pass too.
+//! Launches of the forward pass. The backward pass uses the fixed wing's lines as well.
 
 use std::array;
 
@@ -33,7 +33,7 @@ impl Launch<'_> {
         lines
     }
 
-    /// The batch wing's lines, with mean and biased variance.
+    /// Computes the batch wing's lines, its mean and its biased variance.
     pub(in crate::fused::cube) fn batch_lines(
         &self,
         input: &Rows,
@@ -121,7 +121,7 @@ impl Launch<'_> {
         output
     }
 
-    /// [`forward`](Self::forward) through the fixed wing alone.
+    /// Computes [`forward`](Self::forward) through the fixed wing alone.
     pub(in crate::fused::cube) fn fixed_forward(
         &self,
         input: &Rows,

@@ -1,4 +1,4 @@
-//! Launches the kernels: the sizes and counts of a launch here, the launches of each pass in a file of its own.
+//! Launches of the kernels. This file has the sizes of the launches; each pass has its own file.
 
 mod backward;
 mod forward;
@@ -15,28 +15,29 @@ use super::rows::Rows;
 use crate::fused::geometry::Geometry;
 use crate::wings::Activation;
 
-/// Units of a cube, within what every device allows.
+/// Units in a cube. Every device allows this many.
 const UNITS: u32 = 256;
 
-/// Units of a cube with neighbouring channels, at most: they read whole cache lines together.
+/// Maximum number of units in a cube along the channels: enough to read whole cache lines together.
 const MOST_ALONG: u32 = 32;
 
-/// Rows that a unit adds up: few enough for a cube's to fit a core's first-level cache, since they are read twice.
+/// Rows that a unit sums. They are read twice, so the rows of a cube should fit a core's first-level cache.
 const SUMMED_ROWS: usize = 16;
 
-/// Rows that a unit writes: enough for what it looks up for its channels to be worth it.
+/// Rows that a unit writes: enough to pay for reading the parameters of its channels.
 const WRITTEN_ROWS: usize = 4;
 
-/// Cubes that a dimension of a launch may have on every device.
+/// Maximum number of cubes in a dimension of a launch, on every device.
 const MOST_CUBES: usize = 65_535;
 
-/// Numbers that a line has.
+/// Numbers in a line.
 const LINE: usize = 5;
 
-/// A short row is spread out in memory to this many times its length at most.
+/// Maximum factor by which a short row is padded in memory.
 const MOST_SPREAD: usize = 8;
 
-/// Whether the kernels can be launched for an input of these sizes: values are counted in 32 bits. Rows may be any number.
+/// Whether the kernels can be launched for an input of these sizes. Values are counted in 32 bits; the number of rows is
+/// not limited.
 pub(in crate::fused) fn fits(geometry: &Geometry) -> bool {
     let Geometry { samples, channels, space } = *geometry;
     u32::try_from(samples * channels * space * MOST_SPREAD).is_ok() && channels / UNITS as usize <= MOST_CUBES
@@ -55,35 +56,35 @@ pub(in crate::fused::cube) struct Fixed {
     pub(in crate::fused::cube) variance: CubeTensor,
 }
 
-/// The lines of the wings that there are; at least one.
+/// The lines of the wings that are used, at least one.
 pub(in crate::fused::cube) struct Lines {
     pub(in crate::fused::cube) fixed: Option<CubeTensor>,
     pub(in crate::fused::cube) batch: Option<CubeTensor>,
 }
 
 impl Lines {
-    /// What to bind for both: a kernel does not read those of a wing that no sample goes through.
+    /// The buffers to bind for both wings. A kernel does not read the lines of a wing that no sample goes through.
     fn bound(&self) -> [BufferArg; 2] {
         let any = self.fixed.as_ref().or(self.batch.as_ref()).expect("there is at least one wing");
         [&self.fixed, &self.batch].map(|lines| argument(lines.as_ref().unwrap_or(any)))
     }
 }
 
-/// Launches kernels for the batches of one pass, all of the same sizes and precision.
+/// Launches kernels for the batches of one pass, which all have the same sizes and precision.
 pub(in crate::fused::cube) struct Launch<'a> {
     like: &'a Rows,
     /// Precision of gamma, beta and the statistics.
     parameters: DType,
-    /// Rows of the fixed wing.
+    /// Number of rows of the fixed wing.
     first: usize,
     epsilon: f64,
     activation: Activation,
-    /// Channels that a unit reads at a time.
+    /// Number of channels that a unit reads at a time.
     vector: VectorSize,
 }
 
 impl<'a> Launch<'a> {
-    /// `batches` are all that the pass will read; the first `first` samples are the fixed wing's.
+    /// `batches` are all tensors that the pass reads. The first `first` samples belong to the fixed wing.
     pub(in crate::fused::cube) fn new(
         batches: &[&'a Rows],
         parameters: DType,
@@ -92,12 +93,12 @@ impl<'a> Launch<'a> {
         activation: Activation,
     ) -> Self {
         let like = batches[0];
-        // What a pass writes has no gaps between its rows.
+        // The output of a pass has no gaps between its rows, so its step is the number of channels.
         let divides = |size: &VectorSize| {
             let steps = batches.iter().copied().map(Rows::step);
             steps.chain([like.channels()]).all(|length| length.is_multiple_of(*size))
         };
-        // Vectors of single precision, in which everything is computed, are the widest.
+        // The computation is in single precision, whose vectors take the most space.
         let sizes = like.tensor().client.io_optimized_vector_sizes(size_of::<f32>());
         let vector = sizes.filter(divides).max().unwrap_or(1);
         let first = like.count() / like.samples() * first;
@@ -130,17 +131,17 @@ impl<'a> Launch<'a> {
         [self.dtype(), element(self.parameters)]
     }
 
-    /// Vectors from one row to the next.
+    /// Distance from one row to the next, in vectors.
     fn step(&self, rows: &Rows) -> u32 {
         (rows.step() / self.vector) as u32
     }
 
-    /// Vectors of channels.
+    /// Number of channels, in vectors.
     fn channels(&self) -> u32 {
         (self.like.channels() / self.vector) as u32
     }
 
-    /// Rows of the fixed wing, and all.
+    /// The number of rows of the fixed wing, and of all rows.
     fn rows(&self) -> [u32; 2] {
         [self.first, self.like.count()].map(|rows| rows as u32)
     }
@@ -159,18 +160,19 @@ impl<'a> Launch<'a> {
         CubeDim::new_2d(along, across)
     }
 
-    /// So many cubes across, for all channels.
+    /// The cube count for all channels, with `across` cubes along the rows.
     fn count(&self, across: usize) -> CubeCount {
         CubeCount::Static(self.channels().div_ceil(self.units().along), across as u32, 1)
     }
 
-    /// Units that write: each has some rows, or more of them where there are too many.
+    /// The cube count of a kernel that writes. Each unit writes a few rows, or more if there would be too many cubes
+    /// otherwise.
     fn writing(&self) -> CubeCount {
         let rows = self.units().across as usize * WRITTEN_ROWS;
         self.count(self.like.count().div_ceil(rows).min(MOST_CUBES))
     }
 
-    /// Rows that a cube adds up, where the wings have so many in all.
+    /// The number of rows that a cube sums, if the wings have `rows` rows in total.
     fn chunk(&self, rows: usize) -> usize {
         let chunk = self.units().across as usize * SUMMED_ROWS;
         chunk.max(rows.div_ceil(MOST_CUBES - 1))
@@ -181,7 +183,7 @@ fn argument(tensor: &CubeTensor) -> BufferArg {
     tensor.clone().into_buffer_arg()
 }
 
-/// What CubeCL calls a precision that the kernels take.
+/// The CubeCL type of a precision that the kernels support.
 fn element(dtype: DType) -> ElemType {
     ElemType::Float(match dtype {
         DType::F16 => FloatKind::F16,
