@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::ReportError;
 use crate::record::run_record::RunRecord;
 
-/// The runs of all directories, in their order, under names that tell them apart.
+/// Reads the runs of all directories, in the order given, and makes their names unique.
 pub(crate) fn read<P: AsRef<Path>>(directories: &[P]) -> Result<Vec<RunRecord>, ReportError> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for directory in directories.iter().map(AsRef::as_ref) {
@@ -13,7 +13,7 @@ pub(crate) fn read<P: AsRef<Path>>(directories: &[P]) -> Result<Vec<RunRecord>, 
         if found.is_empty() {
             return Err(ReportError::NoRun { path: directory.to_owned() });
         }
-        // A directory may be given twice, or next to one that holds it.
+        // A directory may be listed twice, or together with one that contains it.
         paths.extend(found.into_iter().filter(|path| !paths.contains(path)).collect::<Vec<_>>());
     }
     let mut runs = paths
@@ -25,7 +25,8 @@ pub(crate) fn read<P: AsRef<Path>>(directories: &[P]) -> Result<Vec<RunRecord>, 
     Ok(runs.into_iter().map(|(run, _)| run).collect())
 }
 
-/// The directory itself where it is of a run, else those of the runs in it, by name. Symbolic links are not followed.
+/// Returns the directory itself if it is that of a run, and otherwise the directories of all runs in it, sorted by
+/// name. Symbolic links are not followed.
 fn find(directory: &Path) -> Result<Vec<PathBuf>, ReportError> {
     if directory.join(RunRecord::FILE).exists() {
         return Ok(vec![directory.to_owned()]);
@@ -43,7 +44,7 @@ fn find(directory: &Path) -> Result<Vec<PathBuf>, ReportError> {
     Ok(runs.concat())
 }
 
-/// Gives runs another name whose name is not theirs alone.
+/// Renames every run whose name is not unique.
 fn rename_repeated(runs: &mut [(RunRecord, PathBuf)], rename: impl Fn(&RunRecord, &Path) -> String) {
     let mut seen = BTreeSet::new();
     let repeated: BTreeSet<String> = runs

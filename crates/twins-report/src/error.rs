@@ -6,11 +6,11 @@ use twins_train::TrainError;
 
 use crate::record::run_record::RunRecord;
 
-/// What can go wrong in measuring for a report and in making it.
+/// Errors in measuring for a report and in creating it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// No test images were asked for.
+    /// The number of test images is 0.
     #[error("the number of images is 0; measure on at least one image")]
     NoImages,
     /// A chart or a picture cannot be drawn.
@@ -26,7 +26,7 @@ pub enum ReportError {
     Write {
         /// The file.
         path: PathBuf,
-        /// The system's error.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A file of a run cannot be read.
@@ -34,7 +34,7 @@ pub enum ReportError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's error.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A run lacks one of its files.
@@ -45,7 +45,7 @@ pub enum ReportError {
         /// The file.
         path: PathBuf,
     },
-    /// A file of a run does not hold what it should.
+    /// A file of a run has invalid content.
     #[error(
         "{} is damaged, or of another version of this library: {problem}; resume the run so that the file is written \
          again, or leave the run out", path.display()
@@ -56,7 +56,7 @@ pub enum ReportError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A directory holds no run.
+    /// A directory contains no run.
     #[error(
         "{} holds no run: neither it nor a directory in it has a {}; give the directory of a run, or one that holds \
          runs", path.display(), RunRecord::FILE
@@ -71,7 +71,7 @@ pub enum ReportError {
         /// What is wrong with them.
         problem: String,
     },
-    /// Settings of a training are out of range.
+    /// Training settings are out of range.
     #[error(transparent)]
     Train(#[from] TrainError),
     /// An attack failed.

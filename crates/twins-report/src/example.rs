@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use twins_train::{Accuracy, EpochMetrics};
 
-/// An epoch with so many of 20 validation images correct, and no layers.
+/// Creates the metrics of an epoch without layers. `robust` and `clean` are numbers of correct images, out of 20
+/// validation images.
 pub(crate) fn epoch(number: usize, robust: usize, clean: usize) -> EpochMetrics {
     let accuracy = |correct| Accuracy { correct, total: 20 };
     EpochMetrics {

@@ -1,7 +1,7 @@
-//! Reports of adversarial trainings: one self-contained HTML file for one run, several runs or a study.
+//! Reports of adversarial training: one self-contained HTML file for one run, several runs or a study.
 //!
-//! A run leaves its results in its directory: the trainer writes `metrics.jsonl`, and a [`RunRecord`] is `result.json`. A
-//! [`Report`] is made of such records, whether the runs have ended or not:
+//! A run writes its results to its directory: the trainer writes `metrics.jsonl`, and a [`RunRecord`] is stored as
+//! `result.json`. A [`Report`] is created from such records, even if the runs have not ended:
 //!
 //! ```
 //! use twins_report::{Provenance, Report, RunRecord};
@@ -20,11 +20,11 @@
 //! # }
 //! ```
 //!
-//! What is measured on test images is a [`Score`], a [`RobustnessCurve`] or a [`Gallery`]; a [`StudyTable`] has means over
-//! seeds and paired differences.
+//! The measurements on test images are [`Score`], [`RobustnessCurve`] and [`Gallery`]. A [`StudyTable`] contains means
+//! over seeds and paired differences.
 //!
-//! A report needs neither a network nor a script: charts are inline SVG, pictures are PNG in data URIs, and colours
-//! follow the reader's light or dark scheme. Charts and pictures have alternative texts with their main numbers, lines
+//! A report needs neither network access nor scripts: charts are inline SVG, images are PNG in data URIs, and colours
+//! follow the reader's light or dark scheme. Charts and images have alternative texts with their main numbers, lines
 //! differ in dashes and markers as well as in colour, and tables have captions and headings with a scope.
 
 mod directories;

@@ -12,7 +12,7 @@ use crate::sections::{
 };
 use crate::study::{StudyArm, StudyTable};
 
-/// A report of one or several runs, and of studies; see the [crate](crate).
+/// A report of runs and studies; see the [crate](crate) documentation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     title: String,
@@ -22,25 +22,26 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report without runs.
+    /// Creates a report without runs.
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), ..Self::default() }
     }
 
-    /// Rebuilds the report of runs from their directories, whether or not the runs have ended. A directory that is not of a
-    /// run itself stands for all runs in it, at any depth.
+    /// Creates the report of runs from their directories, whether or not the runs have ended. A directory that is not
+    /// itself that of a run adds all runs in it, at any depth.
     ///
-    /// Runs of the same name are told apart by their seeds or, where these are the same too, by their directories.
+    /// Runs of the same name get their seed as part of the name. If the seeds are equal as well, they also get their
+    /// directory.
     ///
     /// # Errors
     ///
-    /// [`ReportError::NoRun`], and those of [`RunRecord::read`].
+    /// [`ReportError::NoRun`], and the errors of [`RunRecord::read`].
     pub fn of_directories<P: AsRef<Path>>(directories: &[P]) -> Result<Self, ReportError> {
         let runs = directories::read(directories)?;
         Ok(runs.into_iter().fold(Self::default(), Self::with_run))
     }
 
-    /// Sets the title. The default one names the runs.
+    /// Sets the title. By default, it contains the names of the runs, or their number if there are more than four.
     #[must_use]
     pub fn with_title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
@@ -54,14 +55,14 @@ impl Report {
         self
     }
 
-    /// Adds an arm of a study, whose mean over the seeds is drawn next to those of the others.
+    /// Adds an arm of a study. Its mean over the seeds is drawn in the same charts as those of the other arms.
     #[must_use]
     pub fn with_study_arm(mut self, arm: StudyArm) -> Self {
         self.arms.push(arm);
         self
     }
 
-    /// Adds a run. Several are next to each other in tables, and in the same charts. One whose name is taken gets a number.
+    /// Adds a run. Several runs share tables and charts. A run whose name is already in use gets a number.
     #[must_use]
     pub fn with_run(mut self, mut run: RunRecord) -> Self {
         let name = run.name.clone();
@@ -79,7 +80,7 @@ impl Report {
         &self.runs
     }
 
-    /// The report as the text of an HTML file, which is also well-formed XML.
+    /// The report as HTML that is also well-formed XML.
     pub fn to_html(&self) -> String {
         let runs = &self.runs;
         let sections = [
@@ -98,12 +99,12 @@ impl Report {
         page(&self.title(), &sections)
     }
 
-    /// Writes the report under a temporary name and renames it, so that nobody ever sees half of one. Folders that are
-    /// missing are created.
+    /// Writes the report under a temporary name and then renames it, so that a reader never sees an incomplete report.
+    /// Missing folders are created.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Write`] with the file.
+    /// [`ReportError::Write`] with the path of the file.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
         let path = path.as_ref();
         write_whole(path, self.to_html().as_bytes())

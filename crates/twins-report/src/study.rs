@@ -3,10 +3,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use twins_train::EpochMetrics;
 
-/// A table of a study: arms (methods, controls) by metrics, with means over seeds, or paired differences.
+/// A table of a study with a row for each arm (method or control) and a column for each metric. The cells contain means
+/// over seeds or paired differences.
 ///
-/// The table is plain data: whoever runs the study computes the numbers. A [`Report`](crate::Report) shows tables before
-/// everything else, JSON keeps them, and [`Display`](fmt::Display) writes them as Markdown.
+/// The table contains only data; the program that runs the study computes the numbers. A [`Report`](crate::Report) shows
+/// tables before everything else. Tables can be serialised, and [`Display`](fmt::Display) writes them as Markdown.
 ///
 /// ```
 /// use twins_report::{StudyCell, StudyColumn, StudyTable};
@@ -17,11 +18,11 @@ use twins_train::EpochMetrics;
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StudyTable {
-    /// What the table shows.
+    /// The caption.
     pub caption: String,
-    /// The columns behind the names of the arms.
+    /// The columns after the names of the arms.
     pub columns: Vec<StudyColumn>,
-    /// The arms.
+    /// The rows: arms or comparisons of two arms.
     pub rows: Vec<StudyRow>,
     /// Explanations below the table, such as how intervals are computed.
     #[serde(default)]
@@ -33,26 +34,27 @@ pub struct StudyTable {
 pub struct StudyColumn {
     /// The metric with its unit, such as `clean (%)`.
     pub heading: String,
-    /// Digits behind the decimal point.
+    /// The number of digits after the decimal point.
     pub decimals: usize,
 }
 
 /// A row of a [`StudyTable`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StudyRow {
-    /// The arm, or the two that are compared.
+    /// The name of the arm, or of the two arms that are compared.
     pub name: String,
     /// A cell for each column.
     pub cells: Vec<StudyCell>,
 }
 
-/// A value of a [`StudyTable`], in the unit of its column. Numbers are finite: JSON has no others.
+/// A value of a [`StudyTable`], in the unit of its column. Numbers must be finite, because JSON cannot represent
+/// others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum StudyCell {
     /// Nothing was measured.
     Missing,
-    /// A text, such as a learning rate that was chosen.
+    /// A text, such as the selected learning rate.
     Text {
         /// The text.
         text: String,
@@ -66,18 +68,18 @@ pub enum StudyCell {
         /// The number of runs.
         count: usize,
     },
-    /// A mean of paired differences: of the same seed, with and without a change.
+    /// A mean of paired differences, each between two runs with the same seed, with and without a change.
     Difference {
         /// The mean of the differences.
         mean: f64,
-        /// The ends of its 95 % confidence interval; `None` for a single pair.
+        /// The ends of the mean's 95 % confidence interval; `None` for a single pair.
         interval: Option<[f64; 2]>,
         /// The number of pairs.
         count: usize,
     },
 }
 
-/// The trainings of an arm of a study, whose mean over the seeds a [`Report`](crate::Report) draws.
+/// The training runs of an arm of a study. A [`Report`](crate::Report) draws their mean over the seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudyArm {
     /// The name of the arm.
@@ -87,14 +89,14 @@ pub struct StudyArm {
 }
 
 impl StudyArm {
-    /// An arm with the epochs of its runs.
+    /// Creates an arm from the epochs of its runs.
     pub fn new(name: impl Into<String>, runs: impl IntoIterator<Item = Vec<EpochMetrics>>) -> Self {
         Self { name: name.into(), runs: runs.into_iter().collect() }
     }
 }
 
 impl StudyTable {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new(caption: impl Into<String>, columns: impl IntoIterator<Item = StudyColumn>) -> Self {
         Self {
             caption: caption.into(),
@@ -108,7 +110,7 @@ impl StudyTable {
     ///
     /// # Panics
     ///
-    /// Where there are not as many cells as columns.
+    /// If the number of cells differs from the number of columns.
     pub fn push(&mut self, name: impl Into<String>, cells: Vec<StudyCell>) {
         assert_eq!(cells.len(), self.columns.len(), "a row has a cell for each column");
         self.rows.push(StudyRow { name: name.into(), cells });
@@ -123,14 +125,14 @@ impl StudyTable {
 }
 
 impl StudyColumn {
-    /// A heading with its unit, and the digits behind the decimal point.
+    /// Creates a column from a heading with its unit and the number of digits after the decimal point.
     pub fn new(heading: impl Into<String>, decimals: usize) -> Self {
         Self { heading: heading.into(), decimals }
     }
 }
 
 impl StudyCell {
-    /// The value as text, and the detail that belongs to it.
+    /// The value as text, and the detail that is shown with it.
     pub(crate) fn texts(&self, decimals: usize) -> (String, String) {
         let counted = |count: usize, thing: &str| match count {
             1 => format!("1 {thing}"),
@@ -156,9 +158,9 @@ impl StudyCell {
 }
 
 impl fmt::Display for StudyTable {
-    /// Markdown: the caption, the table, and the notes.
+    /// Writes Markdown with the caption, the table and the notes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A line is a row, and a bar ends a cell.
+        // A cell must not contain a line break, which ends the row, or an unescaped bar, which ends the cell.
         let cell = |text: &str| text.replace('|', "\\|").replace(['\n', '\r'], " ");
         let headings: String =
             self.columns.iter().map(|column| format!(" {} |", cell(&column.heading))).collect();
@@ -169,7 +171,7 @@ impl fmt::Display for StudyTable {
             for (value, column) in row.cells.iter().zip(&self.columns) {
                 let (text, detail) = value.texts(column.decimals);
                 match value {
-                    // What a difference is worth depends on its interval; how many runs there are, the caption can say.
+                    // A difference is only meaningful with its interval. The caption can state the number of runs.
                     StudyCell::Difference { interval: Some(_), .. } => {
                         write!(f, " {} [{}] |", cell(&text), cell(&detail))?;
                     }

@@ -7,38 +7,38 @@ use twins_nn::{HeadError, StatisticsError, Wing};
 use crate::config::{FrozenFrom, Method, Preset};
 use crate::metrics::ObserverKind;
 
-/// What can go wrong in configuring, running or resuming a training.
+/// Errors in configuring, running or resuming a training run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A method's name is not known.
+    /// The name of a method is unknown.
     #[error("unknown method \"{name}\"; known are {}", Method::ALL.map(Method::name).join(", "))]
     UnknownMethod {
         /// The name given.
         name: String,
     },
-    /// A preset's name is not known.
+    /// The name of a preset is unknown.
     #[error("unknown preset \"{name}\"; known are {}", Preset::ALL.map(Preset::name).join(", "))]
     UnknownPreset {
         /// The name given.
         name: String,
     },
-    /// A start of the frozen wing is not known.
+    /// The source of the frozen wing is unknown.
     #[error("unknown start of the frozen wing \"{name}\"; known are {}", FrozenFrom::ALL.map(FrozenFrom::name).join(", "))]
     UnknownFrozenFrom {
         /// The name given.
         name: String,
     },
-    /// An observer's name is not known.
+    /// The name of an observer is unknown.
     #[error("unknown observer \"{name}\"; known are {}", ObserverKind::ALL.map(ObserverKind::name).join(", "))]
     UnknownObserver {
         /// The name given.
         name: String,
     },
-    /// There is nothing to do.
+    /// The number of epochs is 0.
     #[error("epochs is 0; train for at least one epoch")]
     NoEpochs,
-    /// The batch cannot be split, or has no statistics.
+    /// The batch size is too small to split a batch or to compute batch statistics.
     #[error(
         "batch size is {size}; use at least 2: batch statistics need two samples, and a two-wing method splits \
          every batch between the frozen and the adaptive wing"
@@ -47,7 +47,7 @@ pub enum TrainError {
         /// The batch size given.
         size: usize,
     },
-    /// Parts of a step, the micro-batches of a device, in which a wing sees too few images.
+    /// A wing sees too few images in a part of a step, that is, in a micro-batch on one device.
     #[error(
         "batch_size {batch_size} with accumulate {accumulate} on {} gives {} for each of {}, but at least {} are needed; {}",
         count(*devices, "device"),
@@ -57,18 +57,18 @@ pub enum TrainError {
         larger_parts(*batch_size, *accumulate, *devices, *smallest_part)
     )]
     SmallParts {
-        /// The images of a step.
+        /// The configured batch size.
         batch_size: usize,
-        /// The micro-batches on each device.
+        /// The number of micro-batches on each device.
         accumulate: usize,
         /// The number of devices.
         devices: usize,
-        /// The wings that share a part.
+        /// The number of wings that share a part.
         wings: usize,
-        /// The fewest images that a part may have.
+        /// The smallest number of images that a part may have.
         smallest_part: usize,
     },
-    /// A batch of an epoch in which a wing sees too few images: the data set is too small.
+    /// A wing sees too few images in a batch, because the data set is too small.
     #[error(
         "the training images are divided into batches of at most {batch_size} (batch_size), of which one has {images}: {} for \
          each of {}, but at least {} are needed; give more images, raise batch_size so that they make one batch, or set drop_last",
@@ -77,54 +77,54 @@ pub enum TrainError {
         smallest_part / wings
     )]
     SmallBatch {
-        /// The images of the smallest batch.
+        /// The number of images in the smallest batch.
         images: usize,
         /// The configured batch size.
         batch_size: usize,
-        /// The wings that share a batch.
+        /// The number of wings that share a batch.
         wings: usize,
-        /// The fewest images that a batch may have.
+        /// The smallest number of images that a batch may have.
         smallest_part: usize,
     },
-    /// `drop_last` with fewer images than a batch has.
+    /// `drop_last` is set, but there are fewer images than a batch has.
     #[error(
         "drop_last leaves no batch: there are {images} images to train on and batch_size is {batch_size}; lower batch_size, or \
          leave drop_last out"
     )]
     NoFullBatch {
-        /// The images to train on.
+        /// The number of images to train on.
         images: usize,
         /// The batch size.
         batch_size: usize,
     },
-    /// An empty list of devices.
+    /// The list of devices is empty.
     #[error("the list of devices is empty; give at least one, the first of which holds the model")]
     NoDevices,
-    /// A work, or a device's share of it, ended in a panic: memory ran out, the device was lost, or model, objective or data
-    /// set panicked.
+    /// A computation, or a device's part of it, panicked: memory was exhausted, the device was lost, or the model, the
+    /// objective or the data set panicked.
     #[error(
         "{} failed {work}: {message}; {remedy}; last good checkpoint: {}",
         if *devices == 1 { "the computation".to_owned() } else { format!("device number {place} of {devices}") },
         checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
     )]
     Device {
-        /// Which device of the list, from 1.
+        /// The position of the device in the list, from 1.
         place: usize,
-        /// How many there are.
+        /// The number of devices.
         devices: usize,
-        /// At what, in words.
+        /// What the device was doing, in words.
         work: String,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
-        /// What to do, in words; smaller sizes where memory ran out.
+        /// What to do, in words. If memory was exhausted, this names smaller sizes.
         remedy: String,
-        /// The checkpoint to go back to.
+        /// The last usable checkpoint, if there is one.
         checkpoint: Option<PathBuf>,
     },
     /// A number is outside its range.
     #[error("{name} is {value}; it must be {range}")]
     OutOfRange {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
         /// The value given.
         value: f64,
@@ -134,71 +134,71 @@ pub enum TrainError {
     /// A schedule's factor is outside its range.
     #[error("{name} is {value}; it must be above 0 (final_fraction: at least 0) and at most 1")]
     ScheduleFactor {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
         /// The value given.
         value: f64,
     },
-    /// Milestones out of order.
+    /// Milestones are not in ascending order.
     #[error("schedule.milestones are {milestones:?}; they must ascend without repetition")]
     Milestones {
         /// The milestones given.
         milestones: Vec<usize>,
     },
-    /// A bad schedule of the probe.
+    /// The schedule of the probe is invalid.
     #[error("the probe (tuning.probe_schedule): {problem}")]
     ProbeSchedule {
         /// What is wrong with it.
         problem: Box<TrainError>,
     },
-    /// A patience of zero epochs.
+    /// A patience is zero epochs.
     #[error("{name} is 0; give at least 1 epoch, or leave it out")]
     NoPatience {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
     },
-    /// A count of zero.
+    /// A count is zero.
     #[error("{name} is 0; give at least 1, or leave it out")]
     Zero {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
     },
     /// The adversary's configuration, or the adversary itself, failed.
     #[error("the adversary: {0}")]
     Attack(#[from] AttackError),
-    /// The validation's protocol has a setting that cannot be used.
+    /// The validation's protocol has an invalid setting.
     #[error("validation.protocol: {0}")]
     Protocol(AttackError),
     /// The data could not be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The validation split would hold no image.
+    /// The validation split would be empty.
     #[error(
         "the validation split of {fraction} of {images} images is empty; raise validation.fraction or give more \
          images: the best checkpoint is chosen on it"
     )]
     EmptyValidation {
-        /// The fraction asked for.
+        /// The configured fraction.
         fraction: f64,
-        /// The images there are.
+        /// The number of images in the data set.
         images: usize,
     },
-    /// A setting that depends on the accuracy on the validation split, where no images are held out.
+    /// A setting depends on the accuracy on the validation split, but no images are held out.
     #[error(
         "{setting} needs a validation: it follows the robust accuracy on held-out images, and validation is none; give \
          validation.fraction, such as 0.1, or choose another setting"
     )]
     NeedsValidation {
-        /// The setting.
+        /// The name of the setting.
         setting: &'static str,
     },
-    /// Too little is left to train on.
+    /// Too few images are left to train on.
     #[error("{images} images are left to train on after the validation split; at least 2 are needed")]
     TooFewImages {
-        /// The images left.
+        /// The number of images left.
         images: usize,
     },
-    /// The data name more classes than the model has.
+    /// The data set has labels that the model has no class for.
     #[error(
         "the data have labels up to {label} but the model has {classes} classes; give the model a head for {} classes",
         label + 1
@@ -206,13 +206,13 @@ pub enum TrainError {
     LabelOutOfRange {
         /// The largest label.
         label: usize,
-        /// The model's classes.
+        /// The number of the model's classes.
         classes: usize,
     },
-    /// The model has no parameters, so no device.
+    /// The model has no parameters, and therefore no device.
     #[error("the model has no parameters; there is nothing to train")]
     NoParameters,
-    /// A two-wing objective on a model without two-wing layers.
+    /// A two-wing objective was used with a model that has no two-wing layers.
     #[error(
         "the objective trains two wings, which are two sets of batch-normalisation weights and statistics, and the model has \
          no TwinsBatchNorm layer: replace its batch normalisation by such layers; a model without batch normalisation, such \
@@ -220,13 +220,13 @@ pub enum TrainError {
         one_wing_methods()
     )]
     NoTwinsLayers,
-    /// Training in a precision of which the smallest numbers are too large for gradients.
+    /// The training precision is f16, in which small gradients would become zero.
     #[error(
         "precision = \"f16\": gradients below 6e-8 would vanish, since losses are not scaled; train with `bf16`, which has the \
          range of f32, and leave f16 to `attack_precision`"
     )]
     TrainingInF16,
-    /// Half precision for a model with Burn's own batch normalisation.
+    /// Half precision was used for a model with Burn's own batch normalisation.
     #[error(
         "precision = \"{precision}\": the layer \"{layer}\" is Burn's BatchNorm, which would keep its statistics in {precision}; \
          use TwinsBatchNorm in its place, which keeps them in f32 and is the same layer otherwise, or train in f32"
@@ -234,32 +234,32 @@ pub enum TrainError {
     StockBatchNorm {
         /// The layer's path.
         layer: String,
-        /// The precision asked for.
+        /// The configured precision.
         precision: Precision,
     },
-    /// A training step on a device without autodiff.
+    /// A training step was made on a device without autodiff.
     #[error(
         "{what} is on a device without autodiff, where layers use running statistics and nothing can be differentiated; \
          make it on `device.autodiff()`, or call `model.train()` and `Tensor::from_inner`"
     )]
     NoAutodiff {
-        /// The model or the tensor.
+        /// Which model or tensor is on that device.
         what: &'static str,
     },
-    /// A layer runs another wing than the objective needs.
+    /// A layer uses another wing than the objective needs.
     #[error(
         "the layer \"{layer}\" runs Wing::{found:?}, and the objective needs Wing::{expected:?}; \
          call `model.with_wing(objective.wing())` before the step"
     )]
     OtherWing {
-        /// Path of the layer.
+        /// The path of the layer.
         layer: String,
-        /// The wing that it runs.
+        /// The wing that the layer uses.
         found: Wing,
         /// The objective's wing.
         expected: Wing,
     },
-    /// A branch of higher rank than a weight's matrix.
+    /// The rank of AutoLoRa's branch is larger than the smaller side of a weight's matrix.
     #[error(
         "auto_lora.rank is {rank}, but \"{path}\" is a {} × {} matrix; use a rank of at most {}",
         matrix[0], matrix[1], matrix[0].min(matrix[1])
@@ -267,18 +267,18 @@ pub enum TrainError {
     BranchRank {
         /// The rank given.
         rank: usize,
-        /// The weight.
+        /// The path of the weight.
         path: String,
-        /// Rows and columns: the first axis and all others.
+        /// The numbers of rows and columns: the size of the first axis, and the product of all others.
         matrix: [usize; 2],
     },
-    /// AutoLoRa on a model without a backbone to train.
+    /// AutoLoRa was used with a model that has no backbone to train.
     #[error(
         "the model has no weight for AutoLoRa's branch: there must be a trained convolution or linear layer before the \
          head; freeze less, or use the method \"trades\""
     )]
     NothingToBranch,
-    /// A custom objective could not create its parameters or prepare for an epoch.
+    /// A custom objective failed to create its parameters or to prepare for an epoch.
     #[error("the training objective: {source}")]
     Objective {
         /// The objective's own error.
@@ -297,9 +297,9 @@ pub enum TrainError {
         checkpoint.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
     )]
     NonFinite {
-        /// Which value.
+        /// Which value is not finite.
         what: String,
-        /// The first weight or gradient that is not finite, or that all are.
+        /// The first weight or gradient that is not finite, in words, or the statement that all of them are finite.
         origin: String,
         /// The epoch, from 1.
         epoch: usize,
@@ -307,10 +307,10 @@ pub enum TrainError {
         step: usize,
         /// The learning rate of the step.
         learning_rate: f64,
-        /// The checkpoint to go back to.
+        /// The last usable checkpoint, if there is one.
         checkpoint: Option<PathBuf>,
     },
-    /// The run directory holds a run already.
+    /// The run directory already contains a run.
     #[error(
         "{} holds another run ({found}); choose another directory, or say that it is to be resumed or overwritten", path.display()
     )]
@@ -323,23 +323,23 @@ pub enum TrainError {
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Io {
-        /// What was tried.
+        /// The action that failed, such as `read`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Weights do not belong to the model.
+    /// The weights do not fit the model.
     #[error("the weights do not fit the model: {problem}; use the model that they were saved from")]
     WeightsMismatch {
         /// The first problem found.
         problem: String,
     },
-    /// The model to train has statistics that no data can have.
+    /// The model to train has running statistics that no data can produce.
     #[error("the model cannot be trained: {0}")]
     Statistics(#[from] StatisticsError),
-    /// A checkpoint is truncated, altered or of another kind.
+    /// A checkpoint is truncated, modified or of another kind.
     #[error("{} is not a usable checkpoint: {problem}", path.display())]
     Checkpoint {
         /// The file.
@@ -355,7 +355,7 @@ pub enum TrainError {
         /// The first setting that differs.
         difference: String,
     },
-    /// The checkpoint belongs to other data.
+    /// The checkpoint was made with other training data.
     #[error(
         "the checkpoint was made with other training data (labels, number of images or validation split differ); \
          resume with the same data, or overwrite the run"
@@ -369,18 +369,18 @@ pub enum TrainError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A path prefix fits no parameter.
+    /// No parameter has a path prefix that is to be frozen.
     #[error("freeze names \"{prefix}\", under which the model has no parameter; it has {}", known.join(", "))]
     NothingToFreeze {
         /// The prefix given.
         prefix: String,
-        /// The layers that there are.
+        /// The layers of the model.
         known: Vec<String>,
     },
-    /// A linear probe, or AutoLoRa's branch, on a model whose head is not known.
+    /// A setting needs the model's head, such as a linear probe or AutoLoRa, but the model does not name its head.
     #[error("{0}")]
     Head(#[from] HeadError),
-    /// The model names a head that it does not have.
+    /// The model names a head that does not exist in it.
     #[error(
         "the model names \"{path}\" as its head (ImageClassifier::head), under which it has no parameter; it has {}",
         known.join(", ")
@@ -388,10 +388,10 @@ pub enum TrainError {
     NoSuchHead {
         /// The path that the model gave.
         path: String,
-        /// The layers that there are.
+        /// The layers of the model.
         known: Vec<String>,
     },
-    /// Everything is frozen.
+    /// All parameters are frozen.
     #[error("nothing is left to train: every parameter is frozen; freeze less")]
     NothingToTrain,
 }
@@ -401,7 +401,7 @@ impl TrainError {
         Self::Io { action, path: path.to_owned(), source }
     }
 
-    /// Adds the checkpoint to resume from to the error of a device.
+    /// Adds the checkpoint to resume from to a [`TrainError::Device`].
     pub(crate) fn with_checkpoint(mut self, newest: Option<PathBuf>) -> Self {
         if let Self::Device { checkpoint, .. } = &mut self {
             *checkpoint = newest;
@@ -410,12 +410,12 @@ impl TrainError {
     }
 }
 
-/// A number of things, in words.
+/// Formats a number of things, with the plural where needed.
 fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// Settings with which every part of a step has at least `smallest` images.
+/// Suggests settings with which every part of a step has at least `smallest` images.
 fn larger_parts(batch_size: usize, accumulate: usize, devices: usize, smallest: usize) -> String {
     let most = |others: usize| batch_size / others / smallest;
     let mut ways = vec![format!("raise batch_size to {}", smallest * accumulate * devices)];
@@ -428,7 +428,7 @@ fn larger_parts(batch_size: usize, accumulate: usize, devices: usize, smallest: 
     ways.join(", or ")
 }
 
-/// What to do about a system's error, where that is known.
+/// Suggests what to do about an error of the operating system; empty if nothing is known.
 fn remedy(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {

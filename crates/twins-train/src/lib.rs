@@ -1,11 +1,11 @@
 //! Adversarial fine-tuning of Burn classifiers.
 //!
-//! A [`Trainer`] takes a [`TrainConfig`], a model that implements [`ImageClassifier`] (one method) and a data set,
-//! and gives the fine-tuned model back. Methods are adversarial training and TRADES, each plain or split between the
-//! two wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), MART, AutoLoRa and clean training, each with or without
-//! adversarial weight perturbation; or a custom [`Objective`].
-//! The best checkpoint is chosen on a validation split that is held out of training, never on test data. A run is
-//! resumed from any moment with bit-identical weights on the same device.
+//! A [`Trainer`] takes a [`TrainConfig`], a data set and a model that implements [`ImageClassifier`] (one method), and
+//! returns the fine-tuned model. The methods are adversarial training and TRADES, each plain or split between the two
+//! wings of [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), as well as MART, AutoLoRa and clean training. Every method
+//! can be combined with adversarial weight perturbation, and a custom [`Objective`] can replace the method. The best
+//! checkpoint is selected on a validation split that is held out of training, never on test data. An interrupted run
+//! can be resumed with bit-identical weights on the same device.
 
 mod checkpoints;
 mod config;

@@ -1,7 +1,8 @@
-/// A 64-bit key from a seed and what it is for, by SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+/// Derives a 64-bit key from a seed and from numbers that identify its use, by SplitMix64 (Steele, Lea, Flood, OOPSLA
+/// 2014).
 ///
-/// Everything random in a training is drawn from such keys, never from a generator's carried state: a resumed run
-/// needs no random state beyond the seed and its position.
+/// All random draws in training use such keys, never the state of a generator that persists between steps. A resumed
+/// run therefore needs no random state besides the seed and its position.
 pub(crate) fn key(seed: u64, parts: &[u64]) -> u64 {
     parts.iter().fold(mix(seed), |key, part| mix(key ^ mix(*part)))
 }

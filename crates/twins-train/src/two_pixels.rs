@@ -2,7 +2,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use twins_nn::ImageClassifier;
 
-/// Logits (x₀, x₁) of an image of two pixels: it withstands every Linf radius below (x₀ − x₁) / 2.
+/// A model whose logits are the two pixels (x₀, x₁) of an image. An image of class 0 is robust within every Linf radius
+/// below (x₀ − x₁) / 2.
 #[derive(Module, Debug)]
 pub(crate) struct TwoPixels {
     scale: Param<Tensor<1>>,

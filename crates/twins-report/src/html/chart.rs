@@ -8,16 +8,16 @@ use crate::html::ticks::{Scale, linear_ticks, logarithmic_ticks};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chart {
     pub(crate) title: String,
-    /// What the axes show, with units.
+    /// The titles of the axes, with units.
     pub(crate) x: String,
     pub(crate) y: String,
-    /// Ends of the y axis; the data's where `None`.
+    /// The ends of the y axis; `None` to use the range of the data.
     pub(crate) y_range: Option<[f64; 2]>,
     pub(crate) y_scale: Scale,
     /// Whether only whole numbers are labelled on the x axis.
     pub(crate) whole_x: bool,
     pub(crate) series: Vec<Series>,
-    /// Vertical lines with their labels.
+    /// Positions of vertical lines, with their labels.
     pub(crate) marks: Vec<(f64, String)>,
 }
 
@@ -36,13 +36,13 @@ const LEFT: f64 = 78.0;
 const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
-/// Markers would cover a line with more points.
+/// The largest number of points for which markers are drawn. With more points, markers would cover the line.
 const MOST_MARKERS: usize = 80;
-/// Lines whose values an alternative text gives.
+/// The largest number of lines whose values the alternative text contains.
 const MOST_DESCRIBED: usize = 8;
 
 impl Chart {
-    /// The chart as a `<figure>` with its title and legend; nothing where there is no value to draw.
+    /// The chart as a `<figure>` with its title and legend; empty if there is no value to draw.
     pub(crate) fn to_html(&self) -> String {
         let Some(plot) = Plot::of(self) else { return String::new() };
         let title = escape(&self.title);
@@ -58,14 +58,15 @@ impl Chart {
         )
     }
 
-    /// The points of a series that can be drawn, logarithms taken.
+    /// The points of a series that can be drawn. On a logarithmic scale, y is the logarithm of the value.
     fn points<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = (f64, f64)> + 'a {
         let scaled = move |y: f64| if self.y_scale == Scale::Logarithmic { y.log10() } else { y };
         let points = series.points.iter().map(move |(x, y)| (*x, scaled(*y)));
         points.filter(|(x, y)| x.is_finite() && y.is_finite())
     }
 
-    /// The chart for readers who do not see it: what is drawn, and each line's first, last and extreme values.
+    /// The alternative text for readers who cannot see the chart: what is drawn, and each line's first, last and
+    /// extreme values.
     fn description(&self) -> String {
         let mut text = format!("{}. Line chart of {} against {}.", self.title, self.y, self.x);
         for series in self.series.iter().take(MOST_DESCRIBED) {
@@ -78,7 +79,7 @@ impl Chart {
     }
 }
 
-/// `12.3 at 1, 34.5 at 10; highest 36 at 8`.
+/// Describes the points of a line in words, such as `12.3 at 1, 34.5 at 10; highest 36 at 8`.
 fn summary(points: &[(f64, f64)]) -> String {
     let points: Vec<(f64, f64)> = points.iter().copied().filter(|point| point.1.is_finite()).collect();
     let at = |(x, y): (f64, f64)| format!("{} at {}", rounded(y), number(x));
@@ -103,12 +104,12 @@ fn summary(points: &[(f64, f64)]) -> String {
 struct Plot<'a> {
     chart: &'a Chart,
     x: [f64; 2],
-    /// Of logarithms on a logarithmic scale.
+    /// The range of the logarithms if the scale is logarithmic.
     y: [f64; 2],
 }
 
 impl<'a> Plot<'a> {
-    /// None where there is no point.
+    /// Computes the ranges of the axes; `None` if there is no point.
     fn of(chart: &'a Chart) -> Option<Self> {
         let points: Vec<(f64, f64)> = chart.series.iter().flat_map(|series| chart.points(series)).collect();
         let x = spread(points.iter().map(|point| point.0), 0.03)?;
@@ -124,7 +125,7 @@ impl<'a> Plot<'a> {
         BOTTOM - (BOTTOM - TOP) * (y - self.y[0]) / (self.y[1] - self.y[0])
     }
 
-    /// Grid, tick labels and titles of both axes.
+    /// Draws the grid, the tick labels and the titles of both axes.
     fn axes(&self) -> String {
         let mut svg = String::from("<g class=\"grid\">\n");
         let mut labels = String::new();
@@ -152,10 +153,10 @@ impl<'a> Plot<'a> {
         )
     }
 
-    /// Places and values.
+    /// The positions and values of the ticks of the y axis.
     fn y_ticks(&self) -> Vec<(f64, f64)> {
         match self.chart.y_scale {
-            // What is left of a tick at 0 after rounding.
+            // Rounding errors may leave a small number in place of a tick at 0.
             Scale::Linear => {
                 let zeroed =
                     |tick: f64| if tick.abs() < 1e-12 * (self.y[1] - self.y[0]) { 0.0 } else { tick };
@@ -196,7 +197,7 @@ fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escape(content))
 }
 
-/// Smallest and largest value with a margin; never an empty range.
+/// The smallest and the largest value, with a margin. The range is never empty.
 fn spread(values: impl Iterator<Item = f64>, margin: f64) -> Option<[f64; 2]> {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (v.min(low), v.max(high)));

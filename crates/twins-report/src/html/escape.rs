@@ -1,4 +1,4 @@
-/// Text as it may be in an element or in a quoted attribute. Characters that XML does not allow become U+FFFD.
+/// Escapes text for an element or a quoted attribute. Characters that XML does not allow become U+FFFD.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,7 +1,7 @@
 use crate::html::chart::Series;
 use crate::html::escape::escape;
 
-/// The labels of the lines, each next to a piece of its line.
+/// A legend with the labels of the lines, each next to a sample of its line.
 pub(crate) fn legend(series: &[Series]) -> String {
     let entries = series.iter().map(|Series { label, style, .. }| {
         format!(

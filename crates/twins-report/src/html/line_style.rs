@@ -1,10 +1,10 @@
-/// How a line is drawn: lines of a chart differ in dashes and markers as well as in colour, for readers who do not see the
-/// colours.
+/// The style of a line. The lines of a chart differ in dashes and markers as well as in colour, for readers who cannot
+/// distinguish the colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LineStyle {
-    /// Number of the colour.
+    /// The number of the colour.
     pub(crate) colour: usize,
-    /// Number of the dashes and of the marker.
+    /// The number of the dashes and of the marker.
     pub(crate) pattern: usize,
 }
 
@@ -14,7 +14,8 @@ const DASHES: [&str; 5] = ["", "8 4", "2 4", "12 4 2 4", "5 3 1 3 1 3"];
 const MARKERS: usize = 6;
 
 impl LineStyle {
-    /// The style with this number: its own colour, dashes and marker. They come again together after 30.
+    /// The style with the given number, which determines colour, dashes and marker. The combinations repeat after 30
+    /// styles.
     pub(crate) fn new(number: usize) -> Self {
         Self { colour: number, pattern: number }
     }
@@ -24,7 +25,7 @@ impl LineStyle {
         format!("var(--c{})", self.colour % COLOURS)
     }
 
-    /// Attributes of a line.
+    /// The SVG attributes of the line.
     pub(crate) fn stroke(self) -> String {
         let dashes = match DASHES[self.pattern % DASHES.len()] {
             "" => String::new(),
@@ -33,7 +34,7 @@ impl LineStyle {
         format!("style=\"stroke:{}\" fill=\"none\" stroke-width=\"2\"{dashes}", self.colour())
     }
 
-    /// The marker at a place.
+    /// The marker at a position, as SVG.
     pub(crate) fn marker(self, x: f64, y: f64) -> String {
         let filled = format!("style=\"fill:{}\"", self.colour());
         let lines = format!("style=\"stroke:{}\" stroke-width=\"2\" fill=\"none\"", self.colour());

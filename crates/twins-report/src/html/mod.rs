@@ -1,4 +1,4 @@
-//! The pieces that a report is put together from: escaped text, tables, and charts as inline SVG.
+//! The building blocks of a report: escaped text, tables, and charts as inline SVG.
 
 pub(crate) mod chart;
 pub(crate) mod escape;

@@ -1,4 +1,4 @@
-/// A number as short as it can be told apart from its neighbours on an axis.
+/// Formats a number with as few digits as are needed to distinguish it from its neighbours on an axis.
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e5).contains(&size) {
@@ -9,7 +9,7 @@ pub(crate) fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// A number with three significant digits, for texts.
+/// Formats a number with three significant digits, for texts.
 pub(crate) fn rounded(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return number(value);

@@ -1,6 +1,6 @@
 use crate::html::escape::escape;
 
-/// A page of sections with a table of contents. Sections without content are left out.
+/// A page of sections with a table of contents. Sections without content are omitted.
 pub(crate) fn page(title: &str, sections: &[(&str, String)]) -> String {
     let sections = || sections.iter().filter(|(_, content)| !content.is_empty());
     let links: String = sections()
@@ -41,17 +41,17 @@ pub(crate) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
 }
 
-/// A paragraph that must not be overlooked.
+/// A highlighted paragraph.
 pub(crate) fn notice(text: &str) -> String {
     format!("<p class=\"notice\">{}</p>\n", escape(text))
 }
 
-/// Content that opens on a click.
+/// Collapsible content that opens on a click.
 pub(crate) fn details(summary: &str, content: &str) -> String {
     format!("<details>\n<summary>{}</summary>\n{content}</details>\n", escape(summary))
 }
 
-/// Figures side by side where there is room.
+/// Places figures side by side if there is enough space.
 pub(crate) fn side_by_side(figures: &str) -> String {
     if figures.is_empty() { String::new() } else { format!("<div class=\"charts\">\n{figures}</div>\n") }
 }

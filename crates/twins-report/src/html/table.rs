@@ -1,6 +1,6 @@
 use crate::html::escape::escape;
 
-/// A table with a caption, a heading for each column and one for each row.
+/// A table with a caption, and a heading for each column and each row.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     caption: String,
@@ -9,12 +9,12 @@ pub(crate) struct Table {
     alignment: Alignment,
 }
 
-/// Where the content of cells is.
+/// The alignment of the content of cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Alignment {
-    /// On the right, so that digits are under digits.
+    /// Right-aligned, so that digits line up.
     Numbers,
-    /// On the left.
+    /// Left-aligned.
     Text,
 }
 
@@ -22,24 +22,24 @@ enum Alignment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     text: String,
-    /// Lines that are shown smaller, below the text.
+    /// Lines that are shown in a smaller font below the text.
     details: Vec<String>,
-    /// The number of columns that the cell is as wide as.
+    /// The number of columns that the cell spans.
     span: usize,
 }
 
 impl Cell {
-    /// A text with lines of details below it.
+    /// Creates a cell with a text and lines of details below it.
     pub(crate) fn with_details(text: impl Into<String>, details: Vec<String>) -> Self {
         Self { text: text.into(), details, span: 1 }
     }
 
-    /// A text across so many columns.
+    /// Creates a cell with a text that spans several columns.
     pub(crate) fn across(text: impl Into<String>, span: usize) -> Self {
         Self { span, ..text.into().into() }
     }
 
-    /// A cell for what was not measured.
+    /// Creates a cell for a value that was not measured.
     pub(crate) fn missing() -> Self {
         "–".to_owned().into()
     }
@@ -65,7 +65,7 @@ impl From<Option<String>> for Cell {
 }
 
 impl Table {
-    /// A table of numbers. The first column heads the rows.
+    /// Creates a table of numbers. The first column contains the headings of the rows.
     pub(crate) fn of_numbers<S: Into<String>>(
         caption: impl Into<String>,
         columns: impl IntoIterator<Item = S>,
@@ -74,7 +74,7 @@ impl Table {
         Self { caption: caption.into(), columns, rows: Vec::new(), alignment: Alignment::Numbers }
     }
 
-    /// A table of texts. The first column heads the rows.
+    /// Creates a table of texts. The first column contains the headings of the rows.
     pub(crate) fn of_texts<S: Into<String>>(
         caption: impl Into<String>,
         columns: impl IntoIterator<Item = S>,
@@ -82,7 +82,7 @@ impl Table {
         Self { alignment: Alignment::Text, ..Self::of_numbers(caption, columns) }
     }
 
-    /// Adds a row: its heading and the other cells.
+    /// Adds a row with its heading and its other cells.
     pub(crate) fn push<C: Into<Cell>>(
         &mut self,
         heading: impl Into<String>,
@@ -95,7 +95,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table, in a box that scrolls where the page is narrower; nothing where there are no rows.
+    /// The table as HTML, in a box that scrolls if the page is narrower; empty if there are no rows.
     pub(crate) fn to_html(&self) -> String {
         if self.is_empty() {
             return String::new();
@@ -115,7 +115,7 @@ impl Table {
             Alignment::Text => "texts",
         };
         let caption = escape(&self.caption);
-        // With a tab stop, a table that is wider than the page can be scrolled from the keyboard.
+        // The tab stop makes a table that is wider than the page scrollable from the keyboard.
         format!(
             "<div class=\"wide\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n\
              <table class=\"{class}\">\n<caption>{caption}</caption>\n\

@@ -1,14 +1,14 @@
-/// How values are placed along an axis.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Scale {
-    /// At even distances.
+    /// Equal differences have equal distances.
     #[default]
     Linear,
-    /// At even distances of their logarithms; values that are not positive cannot be shown.
+    /// Equal ratios have equal distances. Values that are not positive cannot be shown.
     Logarithmic,
 }
 
-/// Round values in a range, at most about `count`: multiples of 1, 2 or 5 times a power of ten.
+/// Returns at most about `count` round values in a range: multiples of 1, 2 or 5 times a power of ten.
 pub(crate) fn linear_ticks([low, high]: [f64; 2], count: usize) -> Vec<f64> {
     let rough = (high - low) / count as f64;
     let power = 10f64.powf(rough.log10().floor());
@@ -17,15 +17,15 @@ pub(crate) fn linear_ticks([low, high]: [f64; 2], count: usize) -> Vec<f64> {
         .into_iter()
         .find(|step| *step >= rough * (1.0 - 1e-9));
     let step = step.unwrap_or(10.0 * power);
-    // Rounding must not lose a tick that is an end of the range.
+    // The slack prevents rounding from dropping a tick at an end of the range.
     let slack = 1e-9;
     let first = (low / step - slack).ceil();
     let last = (high / step + slack).floor();
     (0..=(last - first) as usize).map(|index| (first + index as f64) * step).collect()
 }
 
-/// Round values in a range that is given by the logarithms (base 10) of its ends: powers of ten; with 2 and 5 times them, or
-/// linear, in a range where those are few.
+/// Returns round values in a range that is given by the logarithms (base 10) of its ends. These are powers of ten. If fewer
+/// than three of them are in the range, they are powers of ten times 1, 2 and 5, or else linear ticks.
 pub(crate) fn logarithmic_ticks(exponents: [f64; 2], count: usize) -> Vec<f64> {
     let [low, high] = exponents.map(|exponent| 10f64.powf(exponent));
     let decades = exponents[0].floor() as i32..=exponents[1].ceil() as i32;
@@ -33,7 +33,7 @@ pub(crate) fn logarithmic_ticks(exponents: [f64; 2], count: usize) -> Vec<f64> {
         let ticks = decades
             .clone()
             .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)))
-            // Beyond the range of floats there is neither 0 nor infinity on the axis.
+            // Powers outside the range of floats become 0 or infinity, which are not on the axis.
             .filter(|tick| (low..=high).contains(tick) && *tick > 0.0 && tick.is_finite());
         ticks.collect()
     };

@@ -6,29 +6,29 @@ use twins_train::Accuracy;
 
 use crate::error::ReportError;
 
-/// Accuracy against the radius of the threat model.
+/// Accuracy as a function of the radius of the threat model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RobustnessCurve {
     /// The checkpoint, such as `best` or `last`.
     pub label: String,
     /// The norm of the threat model.
     pub norm: Norm,
-    /// Number of PGD steps.
+    /// The number of PGD steps.
     pub steps: usize,
-    /// Radius on the [0, 1] scale and accuracy within it, ascending.
+    /// Pairs of a radius, on the [0, 1] scale, and the accuracy within it, in ascending order of the radius.
     pub points: Vec<(f64, Accuracy)>,
 }
 
 impl RobustnessCurve {
-    /// Measures a model with PGD from the clean image, with steps of a quarter of the radius.
+    /// Measures a model with PGD, starting from the clean image, with steps of a quarter of the radius.
     ///
-    /// An image that is misclassified within one radius is misclassified within every larger one, since the larger ball
-    /// contains the adversarial example. It is not attacked again, and the curve never rises.
+    /// An image that is misclassified within one radius counts as misclassified within every larger radius, because the
+    /// larger ball contains the adversarial example. Such an image is not attacked again, and the curve never rises.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Attack`] for a radius that is negative or not a number, for no steps, and for labels that the model
-    /// lacks.
+    /// [`ReportError::Attack`] for a radius that is negative or NaN, for zero steps, and for labels that the model has no
+    /// class for.
     ///
     /// ```
     /// # use burn::module::Module;
@@ -87,7 +87,7 @@ impl RobustnessCurve {
     }
 }
 
-/// The samples at the given places, with their numbers.
+/// Selects the samples at the given indices and keeps their ids.
 fn choose(samples: &Samples, indices: &[usize]) -> Result<Samples, ReportError> {
     let [channels, height, width] = samples.image_shape();
     let pixels: Vec<f32> = indices.iter().flat_map(|&index| samples.image(index)).copied().collect();

@@ -6,12 +6,12 @@ use twins_nn::ImageClassifier;
 use crate::error::ReportError;
 use crate::measure::png::PngUri;
 
-/// Clean images next to their adversarial examples, as pictures.
+/// Clean images and their adversarial examples, as PNG images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gallery {
     /// The attack, such as `PGD-20 Linf 8/255`.
     pub attack: String,
-    /// How many times the differences are magnified.
+    /// The factor by which the differences are magnified.
     pub magnification: f64,
     /// The images.
     pub images: Vec<GalleryImage>,
@@ -20,7 +20,7 @@ pub struct Gallery {
 /// An image of a [`Gallery`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GalleryImage {
-    /// Index in the data set.
+    /// The index in the data set.
     pub index: u64,
     /// The true class.
     pub label: usize,
@@ -32,17 +32,19 @@ pub struct GalleryImage {
     pub clean: PngUri,
     /// The adversarial example.
     pub adversarial: PngUri,
-    /// `1/2 + magnification · (adversarial − clean)`: grey where nothing changed.
+    /// `1/2 + magnification · (adversarial − clean)`: grey in places without a change.
     pub difference: PngUri,
 }
 
 impl Gallery {
-    /// Attacks the samples and keeps `count` of them, in this order: fooled ones, up to half; ones that the attack did not
-    /// fool; the other fooled ones; ones that are misclassified when clean. The model is used as `model.valid()`.
+    /// Attacks the samples and selects `count` of them. Samples for which the attack succeeded come first, up to half of
+    /// `count` (rounded up); then samples for which it failed, the remaining ones for which it succeeded, and samples that
+    /// are misclassified without an attack. The model runs as `model.valid()`.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Attack`]; [`ReportError::Part`] for images without 1 or 3 channels.
+    /// [`ReportError::Attack`] if the attack fails to run; [`ReportError::Part`] for images that do not have 1 or 3
+    /// channels.
     pub fn measure<M: ImageClassifier + Sync>(
         model: &M,
         samples: &Samples,

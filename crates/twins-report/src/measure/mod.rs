@@ -1,4 +1,4 @@
-//! What is measured on test images for a report: curves, scores and pictures of adversarial examples.
+//! Measurements on test images for a report: robustness curves, scores and a gallery of adversarial examples.
 
 pub(crate) mod curve;
 pub(crate) mod gallery;

@@ -7,15 +7,16 @@ use crate::error::ReportError;
 
 const PREFIX: &str = "data:image/png;base64,";
 
-/// A picture as a data URI, `data:image/png;base64,…`, which HTML shows without another file.
+/// A PNG image as a data URI, `data:image/png;base64,…`, which HTML can display without another file.
 ///
-/// Text that is read must have this form: a report that is rebuilt from files refers to nothing outside itself.
+/// Text that is deserialised must have this form, so that a report that is rebuilt from files cannot refer to anything
+/// outside itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PngUri(String);
 
 impl PngUri {
-    /// Encodes the pixels `[channels, height, width]` of an image with 1 or 3 channels; values outside [0, 1] are clipped.
+    /// Encodes the pixels `[channels, height, width]` of an image with 1 or 3 channels. Values outside [0, 1] are clipped.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl PngUri {
     }
 }
 
-/// A text is no picture in a data URI.
+/// The error for text that is not a PNG image in a data URI.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a picture is not of the form {PREFIX} with base 64 behind it, but begins with \"{start}\"")]
 pub struct NoPngUri {
@@ -73,7 +74,7 @@ impl From<PngUri> for String {
     }
 }
 
-/// Base 64 with padding (RFC 4648, section 4).
+/// Encodes bytes as base 64 with padding (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

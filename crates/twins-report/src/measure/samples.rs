@@ -4,12 +4,12 @@ use twins_data::{ImageDataset, Limit, collate};
 
 use crate::error::ReportError;
 
-/// `count` images of a data set as samples for attacks, each class in proportion ([`Limit::Stratified`]); all images where
-/// there are fewer.
+/// Loads `count` images of a data set as samples for attacks, stratified by class ([`Limit::Stratified`]); all images if
+/// the data set has fewer.
 ///
 /// # Errors
 ///
-/// [`ReportError::NoImages`] where `count` is 0, [`ReportError::Data`].
+/// [`ReportError::NoImages`] if `count` is 0, and [`ReportError::Data`] if the images cannot be read.
 pub fn stratified_samples(
     dataset: &dyn ImageDataset,
     count: usize,

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 
 use shlex::Quoter;
 
-/// Words as a command line that can be pasted into a POSIX shell.
+/// Joins words to a command line that can be pasted into a POSIX shell.
 ///
 /// ```
 /// use twins_report::command_line;
@@ -11,7 +11,7 @@ use shlex::Quoter;
 /// assert_eq!(command_line(words), "twins finetune --data 'folder:my pets'");
 /// ```
 pub fn command_line(words: impl IntoIterator<Item = OsString>) -> String {
-    // No word of a command line has a zero byte; the error of one in anything else helps nobody here.
+    // Words of a command line never contain a zero byte, so there is no point in reporting one as an error.
     let quoter = Quoter::new().allow_nul(true);
     let quoted = words.into_iter().map(|word| word.to_string_lossy().into_owned());
     let quoted: Vec<String> =

@@ -1,8 +1,8 @@
 const SECONDS_PER_DAY: u64 = 86_400;
-/// Days of 400 years of the Gregorian calendar, after which it repeats.
+/// The number of days in 400 years, after which the Gregorian calendar repeats.
 const DAYS_PER_ERA: u64 = 146_097;
 
-/// A Unix time as `YYYY-MM-DD hh:mm:ss UTC`.
+/// Formats a Unix time as `YYYY-MM-DD hh:mm:ss UTC`.
 pub(crate) fn utc(unix_seconds: u64) -> String {
     let (year, month, day) = civil_date(unix_seconds / SECONDS_PER_DAY);
     let second = unix_seconds % SECONDS_PER_DAY;
@@ -10,10 +10,10 @@ pub(crate) fn utc(unix_seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// Year, month (1 to 12) and day (1 to 31) of a number of days since 1970-01-01 in the Gregorian calendar, by the
-/// algorithm `civil_from_days` of Howard Hinnant, "chrono-compatible low-level date algorithms".
+/// Converts a number of days since 1970-01-01 to year, month (1 to 12) and day (1 to 31) of the Gregorian calendar, by
+/// the algorithm `civil_from_days` of Howard Hinnant, "chrono-compatible low-level date algorithms".
 ///
-/// Years begin in March, so that the leap day is the last day of a year.
+/// In the computation, years begin in March, so that the leap day is the last day of a year.
 fn civil_date(days: u64) -> (u64, u64, u64) {
     // 1970-01-01 is day 719 468 after 0000-03-01.
     let days = days + 719_468;
@@ -21,7 +21,7 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     let day_of_era = days % DAYS_PER_ERA;
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March: five of them have 153 days, in the order 31, 30, 31, 30, 31.
+    // Months are counted from March: each group of five has 153 days, in the order 31, 30, 31, 30, 31.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };

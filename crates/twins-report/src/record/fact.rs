@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// A label and what it stands for in a run, such as the architecture.
+/// A property of a run with its label, such as the architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// The label, such as `architecture`.
@@ -10,7 +10,7 @@ pub struct Fact {
 }
 
 impl Fact {
-    /// A label with its value.
+    /// Creates a fact from a label and a value.
     pub fn new(label: impl Into<String>, value: impl ToString) -> Self {
         Self { label: label.into(), value: value.to_string() }
     }

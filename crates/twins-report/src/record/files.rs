@@ -10,30 +10,30 @@ use crate::record::run_record::RunRecord;
 use crate::record::status::RunStatus;
 
 impl RunRecord {
-    /// The name of the record in the directory of a run.
+    /// The file name of the record in the directory of a run.
     pub const FILE: &'static str = "result.json";
 
-    /// The name of the trainer's file with a line of metrics per epoch.
+    /// The name of the trainer's file, which has one line of metrics per epoch.
     const METRICS: &'static str = "metrics.jsonl";
 
-    /// Writes `result.json` in the directory of a run, under a temporary name that is then renamed. Folders that are missing
-    /// are created. The metrics of the epochs stay in `metrics.jsonl`, which the trainer writes.
+    /// Writes `result.json` to the directory of a run, first under a temporary name, which is then renamed. Missing folders
+    /// are created. The metrics of the epochs are not included: the trainer writes them to `metrics.jsonl`.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Write`] with the file.
+    /// [`ReportError::Write`] with the path of the file.
     pub fn write(&self, directory: impl AsRef<Path>) -> Result<(), ReportError> {
         let path = directory.as_ref().join(Self::FILE);
         let text = serde_json::to_string_pretty(self).expect("a record is plain data") + "\n";
         write_whole(&path, text.as_bytes()).map_err(|source| ReportError::Write { path, source })
     }
 
-    /// Reads `result.json` and `metrics.jsonl` of the directory of a run. A run that has not ended, or was interrupted, has no
+    /// Reads `result.json` and `metrics.jsonl` from the directory of a run. A run that has not ended or was interrupted has no
     /// scores.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Missing`], [`ReportError::Damaged`] and [`ReportError::Read`], each with the file.
+    /// [`ReportError::Missing`], [`ReportError::Damaged`] and [`ReportError::Read`], each with the path of the file.
     pub fn read(directory: impl AsRef<Path>) -> Result<Self, ReportError> {
         let directory = directory.as_ref();
         let path = directory.join(Self::FILE);
@@ -46,11 +46,11 @@ impl RunRecord {
         let damaged = |problem: String| ReportError::Damaged { path: path.clone(), problem };
         let history = match read(&path)? {
             Some(text) => parse_metrics(&text).map_err(damaged)?,
-            // Before the first epoch has ended there is no such file.
+            // The file does not exist before the first epoch has ended.
             None if record.finished_epochs == 0 => Vec::new(),
             None => return Err(ReportError::Missing { path }),
         };
-        // A run that resumes takes back the epochs behind its checkpoint.
+        // A resumed run discards the epochs after its checkpoint, so a running one may have fewer epochs in this file.
         if record.status != RunStatus::Running && history.len() < record.finished_epochs {
             return Err(damaged(format!(
                 "it has {} epochs, but {} says that {} were finished",
@@ -61,14 +61,14 @@ impl RunRecord {
         }
         let best = record.best;
         record = record.with_history(history);
-        // The trainer's own word counts where the run has ended.
+        // If the run has ended, the best epoch is the one that the trainer has recorded.
         if record.status != RunStatus::Running {
             record.best = best;
         }
         Ok(record)
     }
 
-    /// What no writer writes and no report can show.
+    /// Checks for values that are impossible and that a report cannot show.
     fn check(&self) -> Result<(), String> {
         let scores = self.scores.iter().chain(&self.last_scores).map(|score| (&score.label, score.accuracy));
         let points = self.curves.iter().flat_map(|curve| curve.points.iter().map(|p| (&curve.label, p.1)));
@@ -84,7 +84,7 @@ impl RunRecord {
     }
 }
 
-/// The text of a file; `None` where there is none.
+/// Reads the text of a file; `None` if the file does not exist.
 fn read(path: &Path) -> Result<Option<String>, ReportError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -96,7 +96,8 @@ fn read(path: &Path) -> Result<Option<String>, ReportError> {
     }
 }
 
-/// The lines of `metrics.jsonl`. A last line without its end is one that is being written, or was when the process ended.
+/// Parses the lines of `metrics.jsonl`. A last line without a line break is ignored, because it is still being written,
+/// or was incomplete when the process ended.
 fn parse_metrics(text: &str) -> Result<Vec<EpochMetrics>, String> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let lines = whole.lines().enumerate();

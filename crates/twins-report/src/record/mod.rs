@@ -1,4 +1,4 @@
-//! What a run leaves for its report: `result.json`, next to the trainer's `metrics.jsonl`.
+//! The record that a run writes for its report: `result.json`, next to the trainer's `metrics.jsonl`.
 
 pub(crate) mod command;
 pub(crate) mod date;

@@ -4,28 +4,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::date::utc;
 
-/// Where a run comes from: what somebody needs to repeat it.
+/// The provenance of a run: the information that is needed to repeat it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// Version of this library.
+    /// The version of this library.
     pub version: String,
-    /// Names of the devices that computed, such as `cpu` or `cuda:0`.
+    /// The names of the devices that were used, such as `cpu` or `cuda:0`.
     #[serde(default)]
     pub devices: Vec<String>,
     /// When the run was first started, as a Unix time in seconds.
     pub started: u64,
-    /// Seconds of training and measuring, those before a resumption included.
+    /// The duration of training and measuring in seconds, including the time before a resumption.
     #[serde(default)]
     pub seconds: f64,
-    /// The command line, quoted for a shell; empty where there was none.
+    /// The command line, quoted for a shell; empty if there was none.
     #[serde(default)]
     pub command: String,
-    /// Seed of the training.
+    /// The seed of training.
     pub seed: u64,
 }
 
 impl Provenance {
-    /// A run of this version of the library that starts now.
+    /// Creates the provenance of a run that starts now, with this version of the library.
     ///
     /// ```
     /// use twins_report::Provenance;
@@ -54,7 +54,7 @@ impl Provenance {
         self
     }
 
-    /// Sets the command line, as it can be pasted into a shell.
+    /// Sets the command line, quoted for a shell.
     #[must_use]
     pub fn with_command(mut self, command: impl Into<String>) -> Self {
         self.command = command.into();

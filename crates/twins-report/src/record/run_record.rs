@@ -10,9 +10,10 @@ use crate::record::score::Score;
 use crate::record::setting::Setting;
 use crate::record::status::RunStatus;
 
-/// One training with one method and one seed, and what was measured on test images: the content of `result.json`.
+/// A training run with one method and one seed, and its measurements on test images: the content of `result.json`.
 ///
-/// A record is written after every epoch, so that an interrupted run has one too, and at the end with the scores:
+/// A record is written after every epoch, so that interrupted runs have a record, too. At the end, it is written with
+/// the scores:
 ///
 /// ```
 /// use twins_report::{Provenance, Report, RunRecord, RunStatus, Score, ScoreKind};
@@ -43,45 +44,49 @@ use crate::record::status::RunStatus;
 pub struct RunRecord {
     /// The method, or the arm of a study.
     pub name: String,
-    /// Whether the run is still going, or why it ended.
+    /// Whether the run is in progress, or why it ended.
     pub status: RunStatus,
-    /// Epochs that the run is to have.
+    /// The number of epochs that the run is configured to have.
     pub planned_epochs: usize,
-    /// Epochs that it has finished.
+    /// The number of epochs that the run has finished.
     pub finished_epochs: usize,
-    /// Where the run comes from.
+    /// The provenance of the run.
     pub provenance: Provenance,
-    /// What the run is about, in the order shown: data, images, architecture, weights, head and so on.
+    /// Properties of the run, such as data, images, architecture, weights and head, in the order in which they are
+    /// shown.
     #[serde(default)]
     pub facts: Vec<Fact>,
     /// The settings.
     #[serde(default)]
     pub settings: Vec<Setting>,
-    /// How robust accuracy is measured on the validation split, where there is one, such as `PGD-10 Linf 8/255`.
+    /// The protocol that measures robust accuracy on the validation split, if there is one, such as
+    /// `PGD-10 Linf 8/255`.
     #[serde(default)]
     pub validation_protocol: String,
-    /// Names of the classes, by index.
+    /// The names of the classes, by index.
     #[serde(default)]
     pub classes: Vec<String>,
-    /// The best epoch so far; `None` where nothing was validated.
+    /// The best epoch so far; `None` if nothing was validated.
     #[serde(default)]
     pub best: Option<Best>,
-    /// The checkpoint that the scores, the gallery and the first curve are about; `None` where nothing was measured.
+    /// The checkpoint that was measured for the scores, the gallery and the first curve; `None` if nothing was
+    /// measured.
     #[serde(default)]
     pub checkpoint: Option<TestedCheckpoint>,
     /// Accuracies on test images.
     #[serde(default)]
     pub scores: Vec<Score>,
-    /// Accuracies of the last checkpoint on test images, where they were asked for; those of [`scores`](Self::scores) where it is the best one.
+    /// Accuracies of the last checkpoint on test images, if they were requested. If the last checkpoint is also the best one, they equal
+    /// [`scores`](Self::scores).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_scores: Vec<Score>,
-    /// Accuracy on test images against the radius.
+    /// Accuracy on test images as a function of the radius.
     #[serde(default)]
     pub curves: Vec<RobustnessCurve>,
     /// Adversarial examples.
     #[serde(default)]
     pub gallery: Option<Gallery>,
-    /// The metrics of the epochs, in order. They are in `metrics.jsonl`, which the trainer writes, and not in
+    /// The metrics of the epochs, in order. They are stored in `metrics.jsonl`, which the trainer writes, and not in
     /// `result.json`.
     #[serde(skip)]
     pub history: Vec<EpochMetrics>,
@@ -91,18 +96,19 @@ pub struct RunRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TestedCheckpoint {
-    /// That with the best robust accuracy on the validation split.
+    /// The checkpoint with the best robust accuracy on the validation split.
     Best,
-    /// That of the last epoch.
+    /// The checkpoint of the last epoch.
     Last,
 }
 
 impl RunRecord {
-    /// A run that has just started.
+    /// Creates the record of a run that has just started.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Train`] where the validation's settings are out of range, [`ReportError::Settings`].
+    /// [`ReportError::Train`] if the validation's settings are out of range, and [`ReportError::Settings`] if the
+    /// settings cannot be recorded.
     pub fn new(
         name: impl Into<String>,
         config: &TrainConfig,
@@ -143,7 +149,7 @@ impl RunRecord {
         self
     }
 
-    /// Sets the metrics of all epochs so far, in order, and the best of them.
+    /// Sets the metrics of all epochs so far, in order, and determines the best epoch.
     #[must_use]
     pub fn with_history(mut self, history: Vec<EpochMetrics>) -> Self {
         self.history = history;
@@ -151,8 +157,7 @@ impl RunRecord {
         self
     }
 
-    /// Adds an epoch. A run that resumes repeats the epochs behind its last checkpoint: what was recorded of them is
-    /// replaced.
+    /// Adds an epoch. A resumed run repeats the epochs after its last checkpoint, whose earlier metrics are replaced.
     pub fn add_epoch(&mut self, metrics: EpochMetrics) {
         self.history.retain(|earlier| earlier.epoch < metrics.epoch);
         self.history.push(metrics);
@@ -170,8 +175,8 @@ impl RunRecord {
     }
 }
 
-/// The best epoch by the trainer's rule: robust accuracy, then clean accuracy, then the earlier epoch; the averaged weights
-/// come after the raw ones of their epoch.
+/// Determines the best epoch by the trainer's rule: the highest robust accuracy, then the highest clean accuracy, then the
+/// earlier epoch. Within an epoch, the raw weights precede the averaged ones.
 fn best_of(history: &[EpochMetrics]) -> Option<Best> {
     let candidates = history.iter().flat_map(|metrics| {
         let candidate =

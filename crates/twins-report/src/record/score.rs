@@ -11,28 +11,28 @@ use crate::error::ReportError;
 /// Accuracy on test images, clean or under an attack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// What was measured, such as `clean` or `PGD-20 Linf 8/255`: the heading of the score's column.
+    /// The heading of the score's column, such as `clean` or `PGD-20 Linf 8/255`.
     pub label: String,
     /// How it was measured.
     pub kind: ScoreKind,
-    /// The images that remain correct.
+    /// The number of images that are classified correctly, and of all images.
     #[serde(flatten)]
     pub accuracy: Accuracy,
-    /// Seconds that it took; `None` where that was not measured.
+    /// The duration of the measurement in seconds; `None` if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// Reasons to read it with care, such as signs of masked gradients.
+    /// Reasons to interpret the score with caution, such as signs of gradient masking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// How a [`Score`] was measured, from the weakest statement to the strongest.
+/// How a [`Score`] was measured, ordered from the weakest to the strongest evidence of robustness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreKind {
     /// On clean images.
     Clean,
-    /// On the last iterate of PGD, as the papers on adversarial training report it.
+    /// On the last iterate of PGD, as reported in papers on adversarial training.
     LastIterate,
     /// On the adversarial examples of one attack, each verified.
     Attack,
@@ -42,26 +42,27 @@ pub enum ScoreKind {
 }
 
 impl Score {
-    /// A score that was measured elsewhere.
+    /// Creates a score from an accuracy that was measured elsewhere.
     pub fn new(label: impl Into<String>, kind: ScoreKind, accuracy: Accuracy) -> Self {
         Self { label: label.into(), kind, accuracy, seconds: None, warnings: Vec::new() }
     }
 
-    /// Sets how many seconds it took.
+    /// Sets the duration of the measurement in seconds.
     #[must_use]
     pub fn with_seconds(mut self, seconds: f64) -> Self {
         self.seconds = Some(seconds);
         self
     }
 
-    /// Adds reasons to read it with care.
+    /// Adds reasons to interpret the score with caution.
     #[must_use]
     pub fn with_warnings(mut self, warnings: impl IntoIterator<Item = String>) -> Self {
         self.warnings.extend(warnings);
         self
     }
 
-    /// The scores of an evaluation by a protocol: clean, and on the last iterates of its attack where there was one.
+    /// Creates the scores of an evaluation: the clean accuracy and, if it was measured, the robust accuracy under the
+    /// protocol.
     ///
     /// ```
     /// use twins_attack::{Norm, ThreatModel};
@@ -86,13 +87,13 @@ impl Score {
         std::iter::once(clean).chain(robust).collect()
     }
 
-    /// The robust accuracy of a robustness evaluation under each of its threat models: AutoAttack, or any list of attacks.
+    /// Creates a score for each threat model of a robustness evaluation by AutoAttack or by any list of attacks.
     pub fn of_robustness(report: &twins_attack::Report) -> Vec<Self> {
         let (name, kind) = match &report.config {
             Some(config) if config.is_published() => {
                 (format!("AutoAttack {}", config.version()), ScoreKind::AutoAttack)
             }
-            // Numbers that no published result compares with.
+            // Such results are not comparable with published ones.
             Some(config) => {
                 (format!("AutoAttack {} with other settings", config.version()), ScoreKind::Attack)
             }
@@ -112,7 +113,7 @@ impl Score {
         scores.collect()
     }
 
-    /// Runs an attack on samples; the model is used as `model.valid()`.
+    /// Measures the accuracy under an attack on samples. The model runs as `model.valid()`.
     ///
     /// # Errors
     ///

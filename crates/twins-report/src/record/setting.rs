@@ -6,22 +6,22 @@ use twins_attack::Length;
 
 use crate::error::ReportError;
 
-/// A setting of a run, and its default.
+/// A setting of a run and its default value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// The path in the configuration, such as `adversary.steps`.
     pub name: String,
     /// The value, as text.
     pub value: String,
-    /// The default value; `None` where the default has no such setting.
+    /// The default value; `None` if the default configuration has no such setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
 }
 
 impl Setting {
-    /// The leaves of a configuration next to those of the default configuration, in the order of their names.
+    /// Lists the leaves of a configuration with their default values, in the order of their names.
     ///
-    /// Lengths (`epsilon`, `step_size`) are written as papers write them, such as `8/255`.
+    /// Lengths (`epsilon`, `step_size`) are written as in papers, for instance `8/255`.
     ///
     /// ```
     /// use twins_report::Setting;
@@ -41,7 +41,7 @@ impl Setting {
     ///
     /// # Errors
     ///
-    /// [`ReportError::Settings`] where a configuration cannot be written as JSON.
+    /// [`ReportError::Settings`] if a configuration cannot be written as JSON.
     pub fn compare<T: Serialize, D: Serialize>(value: &T, default: &D) -> Result<Vec<Self>, ReportError> {
         let defaults: BTreeMap<String, String> = leaves(default)?.into_iter().collect();
         let settings = leaves(value)?.into_iter().map(|(name, value)| {
@@ -51,13 +51,13 @@ impl Setting {
         Ok(settings.collect())
     }
 
-    /// Whether the value is not the default one.
+    /// Whether the value differs from the default value.
     pub fn differs(&self) -> bool {
         self.default.as_ref() != Some(&self.value)
     }
 }
 
-/// `a.b.c` and its value for every leaf, in the order of the names.
+/// Returns the path, such as `a.b.c`, and the value of every leaf, in the order of the paths.
 fn leaves<T: Serialize>(config: &T) -> Result<Vec<(String, String)>, ReportError> {
     let value =
         serde_json::to_value(config).map_err(|error| ReportError::Settings { problem: error.to_string() })?;

@@ -1,22 +1,22 @@
 use serde::{Deserialize, Serialize};
 use twins_train::Ended;
 
-/// Whether a run is still going, or why it ended.
+/// Whether a run is in progress, or why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
-    /// The run is going, or its process was killed.
+    /// The run is in progress, or its process was killed.
     Running,
-    /// All epochs were run.
+    /// All epochs were completed.
     Completed,
     /// The validation robust accuracy had stopped rising.
     StoppedEarly,
-    /// Somebody stopped the run, which saved its state.
+    /// The run was stopped on request, and its state was saved.
     Interrupted,
 }
 
 impl RunStatus {
-    /// Whether the training has come to its end, so that there is nothing to resume.
+    /// Whether training has finished, so that there is nothing to resume.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::StoppedEarly)
     }

@@ -1,7 +1,7 @@
 use crate::html::table::{Cell, Table};
 use crate::record::run_record::RunRecord;
 
-/// What the runs are about, a column for each run; a value that all runs share is shown once.
+/// The properties of the runs, with a column for each run. A value that all runs share is shown once.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     let mut labels: Vec<&str> = Vec::new();
     for fact in runs.iter().flat_map(|run| &run.facts) {
@@ -20,7 +20,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     table.to_html()
 }
 
-/// A cell for each run; a single one where all have the same value.
+/// Returns a cell for each run, or a single cell if all runs have the same value.
 pub(crate) fn shared(values: Vec<Option<String>>) -> Vec<Cell> {
     match values.split_first() {
         Some((Some(first), others)) if others.iter().all(|value| value.as_ref() == Some(first)) => {

@@ -7,7 +7,7 @@ use crate::html::ticks::Scale;
 use crate::record::run_record::RunRecord;
 use crate::sections::per_run::{in_order, lines, over_epochs};
 
-/// A quantity of every layer: its name, its unit, and where it is.
+/// A quantity of every layer: its name, its unit, and the function that returns its value.
 type Quantity = (&'static str, &'static str, fn(&LayerMetrics) -> Option<f64>);
 
 const QUANTITIES: [Quantity; 3] = [
@@ -61,7 +61,8 @@ pub(crate) fn effective_learning_rate(metrics: &EpochMetrics) -> Option<f64> {
     geometric_mean(metrics, |layer| Some(layer.effective_learning_rate))
 }
 
-/// exp(mean(ln v)): of values whose sizes differ between layers. Layers without a positive value are left out.
+/// The geometric mean exp(mean(ln v)), which suits values whose magnitudes differ between layers. Layers without a
+/// positive value are omitted.
 fn geometric_mean(metrics: &EpochMetrics, value: fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
     geometric_mean_of(metrics.layers.values().filter_map(value))
 }
@@ -72,12 +73,12 @@ fn geometric_mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| (logarithms.iter().sum::<f64>() / count as f64).exp())
 }
 
-/// The last epoch's.
+/// The layers of the last epoch.
 fn layers(run: &RunRecord) -> Vec<(&String, &LayerMetrics)> {
     run.history.last().map(|metrics| in_order(&metrics.layers)).unwrap_or_default()
 }
 
-/// How the runs compare with the first, where there are several: geometric means over the epochs that both have.
+/// The ratios of the runs to the first run, if there are several runs: geometric means over the epochs that both have.
 fn ratios(runs: &[RunRecord]) -> String {
     let Some((first, others)) = runs.split_first() else { return String::new() };
     let mut table = Table::of_numbers(

@@ -1,4 +1,5 @@
-//! The sections of a report, each a function from the runs to HTML: empty where no run has anything to show in it.
+//! The sections of a report. Each is a function from the runs to HTML, which is empty if no run has anything to show in
+//! the section.
 
 pub(crate) mod epochs;
 pub(crate) mod facts;

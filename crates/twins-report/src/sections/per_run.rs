@@ -1,4 +1,4 @@
-//! What sections have in common: charts with a line for each run.
+//! Functions that several sections use, such as charts with a line for each run.
 
 use twins_train::{Accuracy, EpochMetrics};
 
@@ -6,7 +6,7 @@ use crate::html::chart::{Chart, Series};
 use crate::html::line_style::LineStyle;
 use crate::record::run_record::RunRecord;
 
-/// A chart over epochs with a line for each run; a run looks the same in all charts.
+/// A chart over epochs with a line for each run. A run has the same style in all charts.
 pub(crate) fn over_epochs(
     title: &str,
     y: &str,
@@ -33,12 +33,12 @@ pub(crate) fn lines(runs: &[RunRecord], points: impl Fn(&RunRecord) -> Vec<(f64,
     series.filter(|series| !series.points.is_empty()).collect()
 }
 
-/// The value of every epoch that has it.
+/// The values of all epochs that have one.
 pub(crate) fn epoch_points(run: &RunRecord, value: impl Fn(&EpochMetrics) -> Option<f64>) -> Vec<(f64, f64)> {
     run.history.iter().filter_map(|metrics| Some((metrics.epoch as f64, value(metrics)?))).collect()
 }
 
-/// The last epoch's layers in the order of their names, numbers within a name in numerical order.
+/// Sorts layers by their names, with numbers within a name in numerical order.
 pub(crate) fn in_order<'a, T>(
     layers: impl IntoIterator<Item = (&'a String, &'a T)>,
 ) -> Vec<(&'a String, &'a T)> {
@@ -57,12 +57,12 @@ fn numerical_order(path: &str) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// An accuracy as `52.30 %`.
+/// Formats an accuracy as `52.30 %`.
 pub(crate) fn percent(accuracy: Accuracy) -> String {
     format!("{:.2} %", accuracy.percent())
 }
 
-/// Names with commas between them and "and" before the last.
+/// Joins names with commas, and with "and" before the last.
 pub(crate) fn enumeration(names: &[&str]) -> String {
     match names {
         [] => String::new(),

@@ -3,7 +3,7 @@ use crate::record::provenance::Provenance;
 use crate::record::run_record::RunRecord;
 use crate::sections::facts::shared;
 
-/// What is needed to repeat the runs.
+/// The information that is needed to repeat the runs.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     type Field = (&'static str, fn(&Provenance) -> String);
     let fields: [Field; 6] = [
@@ -26,7 +26,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     table.to_html()
 }
 
-/// Seconds in words.
+/// Formats a number of seconds in words.
 fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {

@@ -8,7 +8,7 @@ use crate::record::score::{Score, ScoreKind};
 use crate::record::status::RunStatus;
 use crate::sections::per_run::{enumeration, percent};
 
-/// Accuracies on test images, a row for each run, with confidence intervals.
+/// Accuracies on test images with confidence intervals, with a row for each run.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     let labels = labels(runs);
     let unfinished: String = runs
@@ -40,7 +40,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
         };
         let checkpoint = Cell::with_details(checkpoint, vec![run.status_text()]);
         table.push(&run.name, cells(&run.scores).into_iter().chain([checkpoint]));
-        // Where the best checkpoint is the last one, the row above has its accuracies.
+        // If the best checkpoint is the last one, the row above shows its accuracies.
         let is_best =
             run.best.is_none_or(|best| best.epoch == run.finished_epochs && best.source == BestSource::Raw);
         if !run.last_scores.is_empty() && !is_best {
@@ -54,7 +54,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     unfinished + &table.to_html() + &warnings(runs) + &explanation(&labels)
 }
 
-/// What has to be known of the scores of each run.
+/// The warnings about the scores of each run.
 fn warnings(runs: &[RunRecord]) -> String {
     let of_run = |run: &RunRecord| -> Vec<String> {
         let scores = [("", &run.scores), (" (last)", &run.last_scores)];
@@ -70,7 +70,8 @@ fn warnings(runs: &[RunRecord]) -> String {
     runs.iter().flat_map(of_run).collect()
 }
 
-/// The columns: what any run measured, from clean accuracy to AutoAttack, and within a kind in the order of the runs.
+/// The columns: all scores that any run has, from clean accuracy to AutoAttack. Scores of the same kind are in the
+/// order of the runs.
 fn labels(runs: &[RunRecord]) -> Vec<(ScoreKind, String)> {
     let mut labels: Vec<(ScoreKind, String)> = Vec::new();
     for Score { kind, label, .. } in runs.iter().flat_map(|run| &run.scores) {

@@ -9,10 +9,10 @@ use crate::measure::curve::RobustnessCurve;
 use crate::record::run_record::RunRecord;
 use crate::sections::per_run::percent;
 
-/// A run's place and name, and one of its curves.
+/// The index and name of a run, and one of its curves.
 type RunCurve<'a> = (usize, &'a str, &'a RobustnessCurve);
 
-/// Accuracy against the radius: a chart and a table for each norm and number of steps.
+/// Accuracy as a function of the radius: a chart and a table for each norm and number of steps.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     let curves = runs
         .iter()
@@ -45,7 +45,7 @@ fn chart_and_table(curves: &[RunCurve<'_>]) -> String {
         Norm::L0 => ("L0, changed values", 1.0),
     };
     let label = |name: &str, curve: &RobustnessCurve| format!("{name}, {}", curve.label);
-    // A run has its colour; dashes and markers tell all curves apart.
+    // The colour identifies the run; dashes and markers distinguish all curves.
     let series = curves.iter().enumerate().map(|(pattern, (colour, name, curve))| Series {
         label: label(name, curve),
         style: LineStyle { colour: *colour, pattern },

@@ -5,7 +5,7 @@ use crate::html::table::{Cell, Table};
 use crate::record::run_record::RunRecord;
 use crate::sections::per_run::percent;
 
-/// Best and last epoch of every run, and what was lost between them.
+/// The best and the last epoch of every run, and the accuracy lost between them.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     let mut table = Table::of_numbers(
         "Best and last epoch on the validation split",
@@ -61,7 +61,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     paragraph(&text) + &table.to_html()
 }
 
-/// How robust accuracy is measured on the validation split, with the runs where they differ.
+/// The protocols that measure robust accuracy on the validation split. If they differ, each is listed with its runs.
 fn protocols(runs: &[RunRecord]) -> String {
     let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
     for run in runs.iter().filter(|run| run.best.is_some()) {

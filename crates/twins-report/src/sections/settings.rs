@@ -4,7 +4,7 @@ use crate::record::run_record::RunRecord;
 use crate::record::setting::Setting;
 use crate::sections::facts::shared;
 
-/// The settings that are not the default or differ between the runs; all others open on a click.
+/// The settings that differ from the default or between the runs. All others are shown on a click.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     let runs: Vec<&RunRecord> = runs.iter().filter(|run| !run.settings.is_empty()).collect();
     if runs.is_empty() {
@@ -23,7 +23,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
             runs.iter().map(|run| run.settings.iter().find(|setting| setting.name == name)).collect();
         let value = |setting: &Option<&Setting>| setting.map(|setting| setting.value.clone());
         let values: Vec<Option<String>> = settings.iter().map(value).collect();
-        // Defaults can depend on the method: there is none for all runs then.
+        // Defaults may depend on the method. In that case, there is no common default for all runs.
         let mut defaults = settings.iter().flatten().map(|setting| setting.default.clone());
         let default =
             defaults.next().flatten().filter(|first| defaults.all(|other| other.as_ref() == Some(first)));

@@ -9,7 +9,7 @@ use crate::html::ticks::Scale;
 use crate::sections::{layers, wing_drift};
 use crate::study::StudyArm;
 
-/// What a chart shows: title, unit, scale, and the value of an epoch.
+/// The quantity of a chart: title, unit, scale, and the function that returns the value of an epoch.
 type Quantity = (&'static str, &'static str, Scale, fn(&EpochMetrics) -> Option<f64>);
 
 const QUANTITIES: [Quantity; 4] = [
@@ -21,7 +21,7 @@ const QUANTITIES: [Quantity; 4] = [
     ("Drift between the wings: variances", "|ln(var_a / var_f)|", Scale::Linear, wing_drift::variance_ratio),
 ];
 
-/// Charts over epochs with a line for each arm: the mean over its seeds.
+/// Charts over epochs with a line for each arm, which shows the mean over its seeds.
 pub(crate) fn section_of(arms: &[StudyArm]) -> String {
     let charts: String = QUANTITIES
         .iter()
@@ -51,7 +51,7 @@ pub(crate) fn section_of(arms: &[StudyArm]) -> String {
     paragraph(text) + &side_by_side(&charts)
 }
 
-/// The mean over the runs at every epoch at which each of them has a value.
+/// The mean over the runs, at every epoch for which all runs have a value.
 fn means(arm: &StudyArm, value: fn(&EpochMetrics) -> Option<f64>) -> Vec<(f64, f64)> {
     let mut values: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for metrics in arm.runs.iter().flatten() {

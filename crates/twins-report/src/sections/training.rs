@@ -7,7 +7,8 @@ use crate::record::run_record::RunRecord;
 use crate::sections::per_run::{epoch_points, over_epochs};
 use crate::sections::selection;
 
-/// Best and last epochs, and the curves of all runs together; those of each run open on a click where there are several.
+/// The best and the last epochs, and charts of all runs together. If there are several runs, the charts of each run are
+/// shown on a click.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     let trained: Vec<&RunRecord> = runs.iter().filter(|run| !run.history.is_empty()).collect();
     let selection = selection::section_of(runs);
@@ -43,7 +44,7 @@ fn learning_rate(runs: &[RunRecord]) -> Chart {
 
 fn accuracy(run: &RunRecord) -> Chart {
     type Field = fn(&EpochMetrics) -> Option<Accuracy>;
-    // Clean and robust have a colour each; dashes are for training.
+    // Clean and robust accuracy have a colour each; dashes and markers distinguish lines of the same colour.
     let fields: [(&str, usize, Field); 4] = [
         ("clean, validation", 0, |m| m.validation_clean_accuracy),
         ("clean, training images", 0, |m| m.train_clean_accuracy),
@@ -67,7 +68,7 @@ fn accuracy(run: &RunRecord) -> Chart {
     }
 }
 
-/// The epochs that are compared for robust overfitting.
+/// The epochs that are compared to detect robust overfitting.
 fn best_and_last(run: &RunRecord) -> Vec<(f64, String)> {
     let Some(best) = run.best.map(|best| best.epoch) else { return Vec::new() };
     let mark = |epoch: usize, label: &str| (epoch as f64, label.to_owned());
@@ -86,7 +87,7 @@ fn loss(run: &RunRecord) -> Chart {
         ("frozen wing", |m| m.loss_frozen),
         ("adaptive wing", |m| Some(m.loss_adaptive)),
     ];
-    // With one wing, its loss is the total.
+    // With a single wing, the loss of that wing is the total loss.
     let fields = fields.into_iter().take(if two_wings { 3 } else { 1 });
     let series = fields.enumerate().map(|(index, (label, field))| Series {
         label: label.to_owned(),

@@ -58,7 +58,7 @@ fn mean(metrics: &EpochMetrics, value: fn(&WingDrift) -> f64) -> Option<f64> {
     (count > 0).then(|| metrics.wing_drift.values().map(value).sum::<f64>() / count as f64)
 }
 
-/// The last epoch's.
+/// The layers of the last epoch.
 fn layers(run: &RunRecord) -> Vec<(&String, &WingDrift)> {
     run.history.last().map(|metrics| in_order(&metrics.wing_drift)).unwrap_or_default()
 }

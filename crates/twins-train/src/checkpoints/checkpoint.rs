@@ -9,7 +9,7 @@ use twins_files::safetensors_bytes;
 /// The metadata entry that holds the checksum.
 const CHECKSUM: &str = "sha256";
 
-/// Named tensors and text entries as one safetensors file that knows its own SHA-256 checksum.
+/// Named tensors and text entries in one safetensors file, whose metadata includes a SHA-256 checksum of its content.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Checkpoint {
     pub(crate) metadata: BTreeMap<String, String>,
@@ -17,7 +17,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The file's content.
+    /// Serializes the checkpoint, with its checksum, to the content of a file.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let mut metadata = self.metadata.clone();
         metadata.insert(CHECKSUM.to_owned(), self.checksum());
@@ -36,7 +36,7 @@ impl Checkpoint {
         safetensors_bytes(views, &metadata).map_err(|error| error.to_string())
     }
 
-    /// Reads a file's content and verifies its checksum.
+    /// Reads a checkpoint from the content of a file and verifies its checksum.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let (_, header) = SafeTensors::read_metadata(bytes)
             .map_err(|error| format!("it is no complete safetensors file ({error})"))?;
@@ -60,13 +60,13 @@ impl Checkpoint {
         }
     }
 
-    /// Adds tensors under `prefix/`.
+    /// Adds tensors, with `prefix/` in front of their names.
     pub(crate) fn insert(&mut self, prefix: &str, tensors: &BTreeMap<String, TensorData>) {
         let prefixed = tensors.iter().map(|(name, data)| (format!("{prefix}/{name}"), data.clone()));
         self.tensors.extend(prefixed);
     }
 
-    /// The tensors under `prefix/`.
+    /// Removes and returns the tensors whose names begin with `prefix/`, without the prefix.
     pub(crate) fn take(&mut self, prefix: &str) -> BTreeMap<String, TensorData> {
         let start = format!("{prefix}/");
         self.tensors
@@ -75,7 +75,8 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Of the sorted entries, each part preceded by its length so that no two contents run together.
+    /// Computes the checksum over the sorted entries. The length of each part precedes it, so that different contents
+    /// cannot produce the same byte sequence.
     fn checksum(&self) -> String {
         let mut hash = Sha256::new();
         let mut feed = |part: &[u8]| {

@@ -1,4 +1,4 @@
-//! What a run leaves on the disk, and how it is resumed from there.
+//! The files that a run writes, and how a run is resumed from them.
 
 mod checkpoint;
 mod run_directory;

@@ -9,15 +9,16 @@ use crate::config::{TrainConfig, read_settings};
 use crate::error::TrainError;
 use crate::metrics::EpochMetrics;
 
-/// What becomes of a run that a directory already holds.
+/// What to do with a run that the directory already contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExistingRun {
-    /// Refuse to touch it.
+    /// Return an error and leave the run unchanged.
     Refuse,
-    /// Continue it from its last checkpoint; start anew where there is none. The configuration is the run's own, but may
-    /// have more epochs: what was trained stays as it was, and the schedule is evaluated with the new number of epochs.
+    /// Resume the run from its last checkpoint, or start a new run if there is no checkpoint. The configuration must
+    /// equal that of the run, except that it may have more epochs. Completed steps are kept as they are, and the
+    /// schedule is evaluated with the new number of epochs.
     Resume,
-    /// Delete its files and start anew.
+    /// Delete the files of the run and start a new run.
     Overwrite,
 }
 
@@ -25,15 +26,16 @@ pub enum ExistingRun {
 ///
 /// | file | what it is |
 /// |---|---|
-/// | `config.json` | the settings, and what follows from them ([`EffectiveConfig`](crate::EffectiveConfig)) |
-/// | `metrics.jsonl` | a line of [`EpochMetrics`] per epoch |
+/// | `config.json` | the settings and the values that are derived from them ([`EffectiveConfig`](crate::EffectiveConfig)) |
+/// | `metrics.jsonl` | one line of [`EpochMetrics`] per epoch |
 /// | `last.safetensors` | the state to resume from, with the best weights so far |
-/// | `previous.safetensors` | the one before it, used where the last is damaged |
-/// | `damaged.safetensors` | a last one that could not be used; nothing reads it |
-/// | `best.safetensors` | the weights with the best validation robust accuracy, for users: a run resumes without it |
+/// | `previous.safetensors` | the state before `last.safetensors`, used if that file is damaged |
+/// | `damaged.safetensors` | a `last.safetensors` that could not be used; nothing reads it |
+/// | `best.safetensors` | the weights with the best validation robust accuracy, for users; resuming a run does not need it |
 ///
-/// Every file is written under another name, flushed to the disk and renamed, so that whoever reads it, whenever the
-/// process ends, finds a whole one.
+/// Every file but `metrics.jsonl` is written under another name, flushed to the disk and then renamed. A reader
+/// therefore always finds a complete file, even if the process ends at any moment. `metrics.jsonl` grows line by line,
+/// and an incomplete last line is dropped when the run is resumed.
 #[derive(Clone, Debug)]
 pub(crate) struct RunDirectory {
     path: PathBuf,
@@ -47,11 +49,11 @@ const DAMAGED: &str = "damaged.safetensors";
 const BEST: &str = "best.safetensors";
 
 impl RunDirectory {
-    /// Opens or creates the directory. Nothing is written where it is refused.
+    /// Opens or creates the directory. Nothing is written if an existing run is refused.
     pub(crate) fn open(path: &Path, existing: ExistingRun) -> Result<Self, TrainError> {
         let directory = Self { path: path.to_owned() };
-        // In the order of deletion: a process that ends meanwhile leaves no state without its configuration, which would
-        // be resumed with any.
+        // The files are deleted in this order, so that a process that ends meanwhile never leaves a state without its
+        // configuration: such a state could be resumed with any configuration.
         let found: Vec<&str> = [LAST, PREVIOUS, DAMAGED, BEST, METRICS, CONFIG]
             .into_iter()
             .filter(|name| directory.path.join(name).exists())
@@ -76,7 +78,7 @@ impl RunDirectory {
         self.path.join(LAST)
     }
 
-    /// The file that a continuation would start from; `None` before the first.
+    /// The file that a resumed run would start from; `None` if no checkpoint has been written yet.
     pub(crate) fn newest(&self) -> Option<PathBuf> {
         [LAST, PREVIOUS].map(|name| self.path.join(name)).into_iter().find(|path| path.exists())
     }
@@ -85,7 +87,7 @@ impl RunDirectory {
         self.path.join(BEST)
     }
 
-    /// The configuration of the run that the directory holds.
+    /// Reads the configuration of the run in the directory; `None` if there is no configuration.
     pub(crate) fn read_config(&self) -> Result<Option<TrainConfig>, TrainError> {
         let path = self.path.join(CONFIG);
         match fs::read_to_string(&path) {
@@ -109,7 +111,8 @@ impl RunDirectory {
         file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io("write", &path))
     }
 
-    /// Reads the metrics of the first `epochs` epochs and drops later or broken lines, which the run will write again.
+    /// Reads the metrics of the first `epochs` epochs. Later or incomplete lines are removed from the file; the run
+    /// will write them again.
     pub(crate) fn rewind_metrics(&self, epochs: usize) -> Result<Vec<EpochMetrics>, TrainError> {
         let path = self.path.join(METRICS);
         let text = match fs::read_to_string(&path) {
@@ -129,7 +132,7 @@ impl RunDirectory {
         Ok(kept.into_iter().map(|(_, metrics)| metrics).collect())
     }
 
-    /// Writes the state to resume from; the one so far becomes the previous one.
+    /// Writes the state to resume from. The current `last.safetensors` becomes `previous.safetensors`.
     pub(crate) fn write_last(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let path = self.last();
         let file = WholeFile::write(&path, &encode(&path, checkpoint)?).map_err(io("write", &path))?;
@@ -144,10 +147,10 @@ impl RunDirectory {
         write_file(&path, &encode(&path, checkpoint)?)
     }
 
-    /// The last good state, and what was wrong with the last one where it is the previous.
+    /// Reads the last usable state. If it is the previous one, the error of the last one is returned with it.
     ///
-    /// A damaged last one is set aside then: the next state that is written would otherwise put it in the place of the good
-    /// one, and a process that ends at that moment would leave none.
+    /// In that case the damaged file is renamed. Otherwise the next write would replace the usable previous state by the
+    /// damaged one, and a process that ends at that moment would leave no usable state.
     pub(crate) fn read_last(&self) -> Result<Option<(Checkpoint, Option<TrainError>)>, TrainError> {
         let problem = match read(&self.last()) {
             Ok(Some(checkpoint)) => return Ok(Some((checkpoint, None))),
@@ -172,7 +175,7 @@ impl RunDirectory {
     }
 }
 
-/// Reads a checkpoint and verifies it; `None` where there is no such file.
+/// Reads and verifies a checkpoint; `None` if there is no such file.
 fn read(path: &Path) -> Result<Option<Checkpoint>, TrainError> {
     match fs::read(path) {
         Ok(bytes) => Checkpoint::from_bytes(&bytes)
@@ -187,7 +190,7 @@ fn encode(path: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>, TrainError> {
     checkpoint.to_bytes().map_err(|problem| TrainError::Checkpoint { path: path.to_owned(), problem })
 }
 
-/// Writes a whole file, creating the folders that are missing.
+/// Writes a file atomically and creates missing folders.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     write_whole(path, bytes).map_err(io("write", path))
 }

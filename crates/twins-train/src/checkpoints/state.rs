@@ -5,37 +5,38 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::metrics::{Accuracy, EpochSums};
 
-/// Version 1 divides an epoch evenly, holds images out with a seed of their own and has the best weights in the checkpoint; states
-/// before it have no version.
+/// The version of the training loop. Version 1 divides an epoch evenly into batches, selects the held-out images with a separate
+/// seed and stores the best weights in the checkpoint. Earlier states have no version.
 const VERSION: u32 = 1;
 
-/// Where a training is: everything beside weights and momentum that its continuation depends on. The order of the
-/// data and all random draws follow from the configured seed and this position.
+/// The position of a training run: everything besides the weights and the optimiser's state that is needed to resume
+/// it. The order of the data and all random draws follow from the configured seed and this position.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// The version of the training loop that wrote it; a run that another version began cannot be continued exactly.
+    /// The version of the training loop that wrote the state. A run that another version started cannot be resumed
+    /// exactly.
     #[serde(default)]
     version: u32,
-    /// Epoch to go on with, from 0.
+    /// The current epoch, from 0.
     pub(crate) epoch: usize,
-    /// Steps of that epoch already made, skipped batches included.
+    /// Completed steps of the current epoch, including skipped batches.
     pub(crate) step: usize,
-    /// Steps since the beginning.
+    /// Completed steps of all epochs.
     pub(crate) steps: usize,
-    /// Times that the robust accuracy stopped rising.
+    /// The number of plateaus of the robust accuracy so far.
     pub(crate) plateaus: usize,
     /// Epochs since the robust accuracy last rose or the last plateau.
     pub(crate) since_plateau: usize,
     /// Epochs since the robust accuracy last rose.
     pub(crate) since_rise: usize,
-    /// Whether the epoch that is being judged has a higher robust accuracy than all before.
+    /// Whether the epoch being evaluated has a higher robust accuracy than all earlier epochs.
     #[serde(skip)]
     pub(crate) rose: bool,
     /// The best epoch so far.
     pub(crate) best: Option<Best>,
-    /// Of the current epoch.
+    /// The sums over the current epoch.
     pub(crate) sums: ExactSums,
-    /// Of the labels and the split, so that a run is not continued on other data.
+    /// A key computed from the labels and the split. It prevents a run from being resumed on other data.
     pub(crate) data_key: u64,
 }
 
@@ -44,7 +45,7 @@ pub(crate) struct State {
 pub struct Best {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Which weights.
+    /// Which weights reached the accuracy.
     pub source: BestSource,
     /// Clean accuracy on the validation split.
     pub clean: Accuracy,
@@ -52,17 +53,17 @@ pub struct Best {
     pub robust: Accuracy,
 }
 
-/// Whose weights a best checkpoint holds.
+/// Which weights the best checkpoint contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BestSource {
     /// The trained weights.
     Raw,
-    /// Their moving average.
+    /// The exponential moving average of the trained weights.
     Ema,
 }
 
-/// [`EpochSums`] with floats as bit patterns: JSON has no NaN and no infinity.
+/// [`EpochSums`] with floats stored as bit patterns, because JSON has neither NaN nor infinity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExactSums {
     counts: [usize; 4],
@@ -121,7 +122,7 @@ impl From<&ExactSums> for EpochSums {
 }
 
 impl State {
-    /// Before the first step on data with this key.
+    /// The state before the first step, on data with the given key.
     pub(crate) fn new(data_key: u64) -> Self {
         Self {
             version: VERSION,
@@ -154,12 +155,12 @@ impl State {
         }
     }
 
-    /// Starts the counts of plateaus and of early stopping anew, as at the beginning of a training.
+    /// Resets the counters of plateaus and of early stopping to their values at the beginning of a training run.
     pub(crate) fn reset_counts(&mut self) {
         (self.plateaus, self.since_plateau, self.since_rise) = (0, 0, 0);
     }
 
-    /// Takes the accuracies of a finished epoch into account; true where they are the best so far.
+    /// Compares the accuracies of a finished epoch with the best so far. Returns true if they are better.
     ///
     /// Ties in robust accuracy are broken by clean accuracy, then by the earlier epoch.
     pub(crate) fn judge(&mut self, candidate: Best) -> bool {
@@ -173,8 +174,8 @@ impl State {
         better
     }
 
-    /// Counts the epoch that was judged towards a plateau of the learning rate and towards early stopping. A best epoch
-    /// that only breaks a tie by its clean accuracy is no rise.
+    /// Updates the counters of plateaus and of early stopping after an epoch has been evaluated. An epoch that is the
+    /// best only because of its clean accuracy does not count as a rise.
     pub(crate) fn count_epoch(&mut self, patience: Option<usize>) {
         let rose = std::mem::take(&mut self.rose);
         self.since_rise = if rose { 0 } else { self.since_rise + 1 };

@@ -1,40 +1,40 @@
 use serde::{Deserialize, Serialize};
 use twins_attack::{AttackError, Length, Loss, Norm, Pgd, PgdConfig, Start, ThreatModel};
 
-/// The PGD adversary of a training; its last iterate is what counts.
+/// The PGD adversary of training. The adversarial examples are the attack's last iterates.
 ///
-/// Measurements have an [`EvaluationProtocol`](crate::EvaluationProtocol) instead.
+/// Robust accuracy is measured with an [`EvaluationProtocol`](crate::EvaluationProtocol) instead.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `norm` | Linf | the norm that bounds a perturbation | Linf, L2 or L1 |
-/// | `epsilon` | 8/255 | the bound, on the [0, 1] scale | ≥ 0, in Linf ≤ 1 |
+/// | `norm` | Linf | norm that bounds the perturbation | Linf, L2 or L1 |
+/// | `epsilon` | 8/255 | largest norm of the perturbation, on the [0, 1] scale | ≥ 0, in Linf ≤ 1 |
 /// | `steps` | 10 | gradient steps | ≥ 1 |
 /// | `step_size` | 2/255 | length of a step in the norm, on the [0, 1] scale | ≥ 0 |
-/// | `start` | uniform | where it starts | not clean with the KL loss |
-/// | `loss` | cross-entropy | what it maximises | |
+/// | `start` | uniform | starting point | not clean with the KL loss |
+/// | `loss` | cross-entropy | loss to maximise | |
 ///
-/// The adversary is the same for every method. TRADES itself maximises the KL divergence, from the clean image plus
-/// normal noise: `loss = "kl"` and `start = { gaussian = 0.001 }`. The released code of TWINS maximises the cross-entropy
-/// with TRADES too.
+/// Every method uses the same adversary. The original TRADES maximises the KL divergence, starting from the clean image
+/// plus Gaussian noise; set `loss = "kl"` and `start = { gaussian = 0.001 }` for that. The released code of TWINS
+/// maximises the cross-entropy with TRADES, too.
 ///
-/// A configuration file gives `epsilon` and `step_size` as a fraction, `"8/255"`, or as a number ([`Length`]).
+/// In a configuration file, `epsilon` and `step_size` are either fractions such as `"8/255"` or numbers ([`Length`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdversaryConfig {
-    /// The norm that bounds a perturbation.
+    /// The norm that bounds the perturbation.
     pub norm: Norm,
-    /// The bound, on the [0, 1] scale.
+    /// The largest norm of the perturbation, on the [0, 1] scale.
     #[serde(deserialize_with = "Length::deserialize_into")]
     pub epsilon: f64,
-    /// Gradient steps.
+    /// The number of gradient steps.
     pub steps: usize,
     /// Length of a step in the norm, on the [0, 1] scale.
     #[serde(deserialize_with = "Length::deserialize_into")]
     pub step_size: f64,
-    /// Where the adversary starts.
+    /// The starting point.
     pub start: Start,
-    /// What the adversary maximises.
+    /// The loss that the adversary maximises.
     pub loss: Loss,
 }
 
@@ -45,40 +45,40 @@ impl Default for AdversaryConfig {
 }
 
 impl AdversaryConfig {
-    /// An adversary that maximises the cross-entropy from a uniform random start.
+    /// Creates an adversary that maximises the cross-entropy from a uniform random start.
     pub fn new(norm: Norm, epsilon: f64, steps: usize, step_size: f64) -> Self {
         Self { norm, epsilon, steps, step_size, start: Start::Uniform, loss: Loss::CrossEntropy }
     }
 
-    /// Sets where the adversary starts.
+    /// Sets the starting point.
     #[must_use]
     pub fn with_start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Sets what the adversary maximises.
+    /// Sets the loss that the adversary maximises.
     #[must_use]
     pub fn with_loss(mut self, loss: Loss) -> Self {
         self.loss = loss;
         self
     }
 
-    /// The perturbations that it may make.
+    /// The threat model: the norm and its bound.
     ///
     /// # Errors
     ///
-    /// Those of [`ThreatModel::new`]: an epsilon outside the range of the norm.
+    /// The errors of [`ThreatModel::new`]: an epsilon outside the range of the norm.
     pub fn threat_model(&self) -> Result<ThreatModel, AttackError> {
         ThreatModel::new(self.norm, self.epsilon as f32)
     }
 
-    /// The attack.
+    /// Builds the attack.
     ///
     /// # Errors
     ///
-    /// Those of [`ThreatModel`] and [`PgdConfig`]: an epsilon outside the range of the norm; a norm that PGD does not
-    /// support; no steps; a negative step size; the KL loss from the clean image.
+    /// The errors of [`ThreatModel`] and [`PgdConfig`]: an epsilon outside the range of the norm; a norm that PGD does
+    /// not support; zero steps; a negative step size; the KL loss with the clean image as the starting point.
     pub fn build(&self) -> Result<Pgd, AttackError> {
         PgdConfig::new(self.threat_model()?, self.steps, self.step_size as f32)
             .with_start(self.start)

@@ -6,12 +6,13 @@ use crate::error::TrainError;
 use crate::optimisers::{OptimiserConfig, Schedule};
 
 impl TrainConfig {
-    /// Checks every value. Whether the parts of a step are large enough also depends on the devices and the model, and is
-    /// checked by [`check_parts`](Self::check_parts) and [`Trainer::fit`](crate::Trainer::fit).
+    /// Checks that every value is in its range. This does not check whether the parts of a step have enough images,
+    /// because that also depends on the devices and the model; see [`check_parts`](Self::check_parts) and
+    /// [`Trainer::fit`](crate::Trainer::fit).
     ///
     /// # Errors
     ///
-    /// The first value that is outside its range.
+    /// An error for the first value that is outside its range.
     pub fn validate(&self) -> Result<(), TrainError> {
         if self.epochs == 0 {
             return Err(TrainError::NoEpochs);
@@ -104,7 +105,7 @@ impl TrainConfig {
 }
 
 impl TrainConfig {
-    /// The first setting in which another configuration differs, in words.
+    /// Describes the first setting in which another configuration differs; `None` if there is no difference.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         let [ours, theirs] = [self, other].map(|config| serde_json::to_value(config).expect("plain data"));
         let keys = |value: &serde_json::Value| -> Vec<String> {

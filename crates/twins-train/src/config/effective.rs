@@ -5,23 +5,24 @@ use super::protocol::EvaluationProtocol;
 use super::train_config::TrainConfig;
 use crate::error::TrainError;
 
-/// Settings with what follows from them: what a run directory, `finetune --show-config` and a report show.
+/// Settings with the values that are derived from them, as shown by a run directory, `finetune --show-config` and a
+/// report.
 ///
-/// A configuration file may hold the key `resolved`, and reading it ignores what is there: it follows from the settings
-/// anew.
+/// A configuration file may contain the key `resolved`. Its value is ignored when the file is read, because it is
+/// derived again from the settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EffectiveConfig {
     /// The settings.
     #[serde(flatten)]
     pub settings: TrainConfig,
-    /// What follows from them.
+    /// The values that are derived from the settings.
     pub resolved: Resolved,
 }
 
-/// The values that settings leave to other settings.
+/// Values that are derived from other settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Resolved {
-    /// How validation measures robust accuracy, where there is one.
+    /// The protocol with which validation measures robust accuracy, if images are held out.
     pub validation: EvaluationProtocol,
 }
 
@@ -29,9 +30,9 @@ pub struct Resolved {
 pub(crate) const RESOLVED: &str = "resolved";
 
 impl TrainConfig {
-    /// How validation measures robust accuracy: [`ValidationConfig::protocol`](crate::ValidationConfig::protocol), within the
-    /// ball of the training adversary unless it names another. This is the one place where the training decides anything
-    /// about a measurement.
+    /// The protocol with which validation measures robust accuracy:
+    /// [`ValidationConfig::protocol`](crate::ValidationConfig::protocol), with the threat model of the training adversary if
+    /// it has none of its own. No other property of a measurement depends on the training settings.
     ///
     /// ```
     /// use twins_attack::Norm;
@@ -51,18 +52,18 @@ impl TrainConfig {
         self.validation.protocol.resolve(&self.adversary).map_err(TrainError::Protocol)
     }
 
-    /// The settings with what follows from them.
+    /// The settings with the values that are derived from them.
     ///
     /// # Errors
     ///
-    /// Those of [`validation_protocol`](Self::validation_protocol).
+    /// The errors of [`validation_protocol`](Self::validation_protocol).
     pub fn effective(&self) -> Result<EffectiveConfig, TrainError> {
         let resolved = Resolved { validation: self.validation_protocol()? };
         Ok(EffectiveConfig { settings: self.clone(), resolved })
     }
 }
 
-/// Reads settings from JSON that may be of an [`EffectiveConfig`].
+/// Reads settings from JSON. The JSON may also be that of an [`EffectiveConfig`].
 pub(crate) fn read_settings(text: &str) -> serde_json::Result<TrainConfig> {
     let mut value: Value = serde_json::from_str(text)?;
     if let Some(settings) = value.as_object_mut() {

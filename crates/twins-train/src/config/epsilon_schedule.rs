@@ -5,19 +5,19 @@ use super::adversary::AdversaryConfig;
 use super::train_config::TrainConfig;
 use crate::optimisers::Position;
 
-/// A rise of the training adversary's epsilon at the beginning, for weights that are not robust yet. Step size and epsilon keep
-/// their ratio; validation and test use the whole epsilon throughout.
+/// A warm-up of the training adversary's epsilon, for starting weights that are not robust yet. The ratio of step size to
+/// epsilon remains constant. Validation and test always use the full epsilon.
 ///
 /// ```text
 /// epsilon(t) = epsilon · clamp((t − clean_epochs) / rise_epochs, 0, 1)
 /// ```
 ///
-/// Where t is the number of epochs that have passed when a step ends. Source: arXiv 2509.23325.
+/// Where t is the number of epochs that have passed at the end of a step. Source: arXiv 2509.23325.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `clean_epochs` | 0 | epochs on clean images at the beginning | ≥ 0 |
-/// | `rise_epochs` | required | epochs of the linear rise after them | > 0 |
+/// | `clean_epochs` | 0 | epochs on clean images before the rise | ≥ 0 |
+/// | `rise_epochs` | required | epochs over which epsilon rises linearly | > 0 |
 ///
 /// ```
 /// use twins_train::EpsilonSchedule;
@@ -28,15 +28,15 @@ use crate::optimisers::Position;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonSchedule {
-    /// Epochs on clean images at the beginning; a fraction is allowed.
+    /// Epochs on clean images before the rise; a fraction is allowed.
     #[serde(default)]
     pub clean_epochs: f64,
-    /// Epochs of the linear rise; a fraction is allowed.
+    /// Epochs over which epsilon rises linearly; a fraction is allowed.
     pub rise_epochs: f64,
 }
 
 impl EpsilonSchedule {
-    /// A rise from the first step.
+    /// Creates a schedule in which epsilon rises from the first step on.
     pub fn new(rise_epochs: f64) -> Self {
         Self { clean_epochs: 0.0, rise_epochs }
     }
@@ -48,7 +48,7 @@ impl EpsilonSchedule {
         self
     }
 
-    /// The factor of epsilon after so many epochs.
+    /// The factor of epsilon after the given number of epochs.
     pub fn factor(&self, epochs: f64) -> f64 {
         ((epochs - self.clean_epochs) / self.rise_epochs).clamp(0.0, 1.0)
     }

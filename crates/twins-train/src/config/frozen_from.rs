@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 
-/// What a training starts its frozen wing from.
+/// The source of the frozen wing at the start of training.
 ///
-/// It matters for models that two-wing training or [`Trainer`](crate::Trainer) has produced: their two wings differ. A
-/// checkpoint with ordinary batch normalisation fills both wings with the same values.
+/// The choice matters only for models that two-wing training or [`Trainer`](crate::Trainer) has produced, because their
+/// two wings differ. A checkpoint with ordinary batch normalisation fills both wings with the same values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FrozenFrom {
-    /// The weights that the training starts from: mean, variance, gamma and beta of the starting model's adaptive wing, which
-    /// is the one that inference uses. This is TWINS as published (CVPR 2023, section 3), where the starting model is the
-    /// pre-trained one.
+    /// The adaptive wing of the starting model, which is the wing that inference uses: its mean, variance, gamma and beta.
+    /// This is TWINS as published (CVPR 2023, section 3), where the starting model is the pre-trained model.
     #[default]
     Weights,
-    /// The frozen wing that the starting model, or its file, already has: statistics of a model before it.
+    /// The frozen wing that the starting model, or its file, already has. It contains the statistics of an earlier
+    /// model.
     File,
 }
 
 impl FrozenFrom {
-    /// Both values.
+    /// All values.
     pub const ALL: [FrozenFrom; 2] = [FrozenFrom::Weights, FrozenFrom::File];
 
     /// The name on the command line and in configuration files.

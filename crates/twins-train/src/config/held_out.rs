@@ -1,4 +1,5 @@
-//! The validation in a configuration file: `validation = "none"`, a table, or a table with `fraction = "none"`.
+//! How a configuration file specifies the validation: `validation = "none"`, a table, or a table with
+//! `fraction = "none"`.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use super::train_config::ValidationConfig;
 
 impl Serialize for ValidationConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The function of the derive macro.
+        // Calls the function of the derive macro.
         Self::serialize(self, serializer)
     }
 }
@@ -31,7 +32,7 @@ impl<'de> Visitor<'de> for Given {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ValidationConfig, A::Error> {
-        // The function of the derive macro.
+        // Calls the function of the derive macro.
         ValidationConfig::deserialize(MapAccessDeserializer::new(map))
     }
 

@@ -53,8 +53,8 @@ impl Settings for TrainConfig {
     }
 }
 
-/// The first key that is not known, with its line and the nearest known one. `at_top` tells which keys are at the top of the text,
-/// where the settings may be arranged in another way.
+/// Describes the first unknown key, with its line and the most similar known key. `at_top` tells whether a key is at the top level
+/// of the text, whose structure may differ from that of the settings.
 pub(crate) fn unknown_key(
     given: &Value,
     known: &Value,
@@ -76,7 +76,7 @@ pub(crate) fn unknown_key(
     Some(format!("{line}unknown key \"{}\"{hint}", path.join(".")))
 }
 
-/// The path of the first key that is not known, and the keys that are known beside it.
+/// Finds the path of the first unknown key, and the keys that are known in the same table.
 fn find_unknown<'a>(given: &Value, known: &'a Value) -> Option<(Vec<String>, &'a Map<String, Value>)> {
     let (Value::Object(given), Value::Object(known)) = (given, known) else { return None };
     given.iter().find_map(|(key, value)| match known.get(key) {
@@ -88,8 +88,8 @@ fn find_unknown<'a>(given: &Value, known: &'a Value) -> Option<(Vec<String>, &'a
     })
 }
 
-/// The line, from 1, of the last key of a path, each of whose keys is looked for behind the one before; `None` where it is
-/// nowhere.
+/// Finds the line, from 1, of the last key of a path. Each key is searched for after the previous one. `None` if a key is
+/// not found.
 pub(crate) fn line_of_path(text: &str, path: &[String]) -> Option<usize> {
     let mut found = (0, None);
     for key in path {
@@ -101,7 +101,7 @@ pub(crate) fn line_of_path(text: &str, path: &[String]) -> Option<usize> {
     found.1
 }
 
-/// The first line, from 0, at or after another, that has the word in it.
+/// Finds the first line, from 0, at or after line `from` that contains the key as a whole word.
 fn line_of(text: &str, key: &str, from: usize) -> Option<usize> {
     let in_word = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
     let has = |line: &str| {
@@ -117,7 +117,7 @@ fn line_of(text: &str, key: &str, from: usize) -> Option<usize> {
         .map(|(index, _)| index)
 }
 
-/// The number of letters to insert, delete or replace (Levenshtein).
+/// The Levenshtein distance: the number of characters to insert, delete or replace.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -8,10 +8,10 @@ use super::train_config::TrainConfig;
 use crate::error::TrainError;
 use crate::objectives::{At, AutoLora, FrozenAt, Mart, Objective, Standard, Trades, TwinsAt, TwinsTrades};
 
-/// Makes [`Method`] of a line for each method: variant, name, wing, description and objective.
+/// Defines [`Method`] from one line per method: variant, name, wing, description and objective.
 macro_rules! methods {
     (|$config:ident| $($method:ident $name:literal $wing:ident $description:literal => $objective:expr;)*) => {
-        /// The objective of a training; each variant's objective documents its equation.
+        /// The training method. The objective of each variant documents its equation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Method {
@@ -24,7 +24,7 @@ macro_rules! methods {
         }
 
         impl Method {
-            /// Every method, in the order of the documentation.
+            /// All methods, in the order of the documentation.
             pub const ALL: [Method; [$($name),*].len()] = [$(Method::$method),*];
 
             /// The name on the command line and in configuration files.
@@ -41,14 +41,14 @@ macro_rules! methods {
                 }
             }
 
-            /// The wing that two-wing layers run in the objective's loss.
+            /// The wing that two-wing layers use in the objective's loss.
             pub fn wing(self) -> Wing {
                 match self {
                     $(Method::$method => Wing::$wing,)*
                 }
             }
 
-            /// The method's objective with the settings of a configuration.
+            /// Creates the method's objective with the settings of a configuration.
             ///
             /// ```
             /// use burn::nn::Linear;
@@ -93,7 +93,7 @@ fn twins_trades(config: &TrainConfig) -> TwinsTrades {
 }
 
 impl Method {
-    /// Whether the loss runs both wings, so that the model needs two-wing layers.
+    /// Whether the loss uses both wings, which requires a model with two-wing layers.
     pub fn is_two_wing(self) -> bool {
         self.wing() == Wing::Split
     }

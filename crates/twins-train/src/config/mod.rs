@@ -1,4 +1,4 @@
-//! The settings of a training: values, checks, files and published presets.
+//! The training settings: values, validation, files and published presets.
 
 mod adversary;
 mod check;

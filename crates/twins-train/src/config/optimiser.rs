@@ -6,11 +6,11 @@ use crate::optimisers::{Optimiser, ParameterGroups};
 use crate::parameters::Survey;
 
 impl TrainConfig {
-    /// An optimiser for a model that has not made a step.
+    /// Creates an optimiser for a model, before the first step.
     ///
     /// # Errors
     ///
-    /// A learning rate of the head for a model whose head is not known.
+    /// A separate learning rate for the head, if the model does not name its head.
     pub(crate) fn optimiser_for<M: ImageClassifier>(
         &self,
         model: &M,

@@ -1,12 +1,12 @@
-//! A number that may be left out, in a configuration file: the number, or `"none"`, which takes back what an earlier source gave. For
-//! `#[serde(with = ...)]`.
+//! An optional number in a configuration file, for `#[serde(with = ...)]`. The file contains either the number or `"none"`, which
+//! removes a number that an earlier source has set.
 
 use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
 
-/// What stands for no value.
+/// The text that means no value.
 pub(super) const NONE: &str = "none";
 
 pub(super) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {

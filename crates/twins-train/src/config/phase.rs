@@ -2,12 +2,12 @@ use super::train_config::TrainConfig;
 use super::tuning::Tuning;
 use crate::optimisers::{Position, Schedule};
 
-/// The part of a training that an epoch belongs to: the probe of [`Tuning::ProbeThenFull`], the full phase after it, or
-/// the whole training. Its schedule and warm-up count from its own beginning.
+/// The phase of training that an epoch belongs to: the probe of [`Tuning::ProbeThenFull`], the full phase after the
+/// probe, or the whole training. The schedule and the warm-up of a phase count from its first epoch.
 pub(crate) struct Phase<'a> {
-    /// Whether it is the probe before a full phase.
+    /// Whether the phase is the probe before a full phase.
     pub(crate) is_probe: bool,
-    /// Its first epoch.
+    /// The first epoch of the phase.
     pub(crate) start: usize,
     epochs: usize,
     learning_rate: f64,
@@ -16,7 +16,7 @@ pub(crate) struct Phase<'a> {
 }
 
 impl TrainConfig {
-    /// The phase of an epoch, from 0.
+    /// The phase of an epoch; `epoch` counts from 0.
     pub(crate) fn phase(&self, epoch: usize) -> Phase<'_> {
         let start = match &self.tuning {
             Tuning::ProbeThenFull(probe) if epoch < probe.epochs => {
@@ -44,7 +44,7 @@ impl TrainConfig {
 }
 
 impl Phase<'_> {
-    /// The learning rate of a step; `position` counts epochs from the training's beginning.
+    /// The learning rate of a step. `position` counts epochs from the beginning of training.
     pub(crate) fn learning_rate(&self, position: Position) -> f64 {
         let position = Position { epoch: position.epoch - self.start, epochs: self.epochs, ..position };
         let warm_steps = self.warmup_epochs * position.steps as f64;

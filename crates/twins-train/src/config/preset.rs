@@ -8,21 +8,21 @@ use super::method::Method;
 use super::train_config::{TrainConfig, ValidationConfig};
 use crate::error::TrainError;
 
-/// A published setting by name.
+/// A published training configuration, selected by name.
 ///
-/// Both are of a ResNet-50 with robust ImageNet weights (Linf 4/255) and TWINS-AT: SGD with momentum 0.9, learning rate
-/// 0.003, × 0.1 after epochs 30 and 50 of 60, batches of 128, no warm-up, PGD-10 within 8/255 with steps of 2/255
-/// (Liu et al., "TWINS", CVPR 2023, section 4; arXiv 2303.11135).
+/// Both presets train a ResNet-50 with robust ImageNet weights (Linf 4/255) by TWINS-AT. They use SGD with momentum
+/// 0.9, learning rate 0.003, × 0.1 after epochs 30 and 50 of 60, batches of 128, no warm-up, PGD-10 within 8/255 with
+/// steps of 2/255 (Liu et al., "TWINS", CVPR 2023, section 4; arXiv 2303.11135).
 ///
 /// | name | weight decay | lambda | augmentation | images |
 /// |---|---|---|---|---|
 /// | `paper-cifar` | 1e-5 | 1 | crop with 4 pixels of padding, flip | 32 × 32, enlarged to 224 × 224 inside the model |
 /// | `paper-caltech` | 1e-3 | 0.4 | shorter side to 256, resized crop, flip | cut to 224 × 224 |
 ///
-/// No images are held out, so that the last checkpoint is the result ([`ValidationConfig::none`]).
+/// No images are held out, so the last checkpoint is the result ([`ValidationConfig::none`]).
 ///
-/// How images are cut and enlarged is not a matter of the training configuration: see
-/// [`upsampling`](Self::upsampling) and [`framing`](Self::framing).
+/// The training configuration does not include the preprocessing and the upsampling of images; see
+/// [`framing`](Self::framing) and [`upsampling`](Self::upsampling).
 ///
 /// ```
 /// use twins_train::Preset;
@@ -41,11 +41,12 @@ pub enum Preset {
     PaperCaltech,
 }
 
-/// The shorter side in pixels of Caltech-256's images before crops, in training and in the test.
+/// The length in pixels to which the shorter side of Caltech-256's images is resized before cropping, in training and
+/// in the test.
 const CALTECH_SIDE: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
 
 impl Preset {
-    /// Every preset.
+    /// All presets.
     pub const ALL: [Preset; 2] = [Preset::PaperCifar, Preset::PaperCaltech];
 
     /// The name on the command line.
@@ -69,7 +70,8 @@ impl Preset {
         }
     }
 
-    /// Height and width in pixels to which the model enlarges its images (nearest pixel).
+    /// Height and width in pixels to which the model upsamples its images (nearest neighbour); `None` without
+    /// upsampling.
     pub fn upsampling(self) -> Option<usize> {
         match self {
             Preset::PaperCifar => Some(224),
@@ -77,7 +79,7 @@ impl Preset {
         }
     }
 
-    /// How stored images are brought to the model's size for evaluation.
+    /// The preprocessing (resize and crop) of stored images for evaluation.
     pub fn framing(self) -> Framing {
         match self {
             Preset::PaperCifar => Framing::AsStored,

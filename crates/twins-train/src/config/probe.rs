@@ -2,18 +2,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimisers::Schedule;
 
-/// The probe of [`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull): the head alone, trained with plain cross-entropy
-/// on adversarial examples ([`At`](crate::At)), whatever the method is.
+/// The probe of [`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull): only the head is trained, with plain
+/// cross-entropy on adversarial examples ([`At`](crate::At)), independently of the method.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `probe_epochs` | required | epochs of the probe, of those of the training | ≥ 1 |
-/// | `probe_learning_rate` | the training's `learning_rate` | of SGD, before the probe's schedule | > 0 |
-/// | `probe_schedule` | constant | of the probe's learning rate, over the probe's epochs | [`Schedule`] |
+/// | `probe_epochs` | required | epochs of the probe, part of the training's `epochs` | ≥ 1 |
+/// | `probe_learning_rate` | the training's `learning_rate` | learning rate of the probe, before its schedule | > 0 |
+/// | `probe_schedule` | constant | schedule of the probe's learning rate, over the probe's epochs | [`Schedule`] |
 ///
-/// No learning rate suits the features of every model, and the source names a single one for its recipe; so the probe
-/// has the configured rate unless it is given its own. Momentum, weight decay, gradient clipping, augmentation and
-/// the adversary are those of the training.
+/// No single learning rate suits the features of every model, and the paper names only one for its own recipe. The
+/// probe therefore uses the configured learning rate unless it has its own. Momentum, weight decay, gradient clipping,
+/// augmentation and the adversary are those of the full phase.
 ///
 /// ```
 /// use twins_train::{Method, ProbeConfig, TrainConfig, Tuning};
@@ -27,13 +27,13 @@ use crate::optimisers::Schedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeConfig {
-    /// Epochs of the probe; the full phase has the others.
+    /// Epochs of the probe; the full phase has the remaining epochs.
     #[serde(rename = "probe_epochs")]
     pub epochs: usize,
-    /// Learning rate of the probe; `None`: that of the training.
+    /// Learning rate of the probe; `None` to use that of the full phase.
     #[serde(rename = "probe_learning_rate", default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
-    /// How the probe's learning rate changes.
+    /// Schedule of the probe's learning rate.
     #[serde(rename = "probe_schedule", default = "constant")]
     pub schedule: Schedule,
 }
@@ -43,7 +43,7 @@ fn constant() -> Schedule {
 }
 
 impl ProbeConfig {
-    /// A probe of so many epochs, at the training's learning rate throughout.
+    /// Creates a probe of the given number of epochs, with the training's learning rate and a constant schedule.
     pub fn new(epochs: usize) -> Self {
         Self { epochs, learning_rate: None, schedule: constant() }
     }

@@ -5,24 +5,24 @@ use twins_attack::{AttackError, Length, Loss, Pgd, PgdConfig, Start, ThreatModel
 
 use super::adversary::AdversaryConfig;
 
-/// How robust accuracy is measured: PGD, whose last iterate counts.
+/// The protocol with which robust accuracy is measured: PGD, evaluated on its last iterate.
 ///
-/// A measurement does not depend on how the model was trained. Only the threat model may follow the training, and
-/// [`TrainConfig::validation_protocol`](crate::TrainConfig::validation_protocol) decides that.
+/// A protocol does not depend on how the model was trained. Only the threat model may be that of the training
+/// adversary; see [`TrainConfig::validation_protocol`](crate::TrainConfig::validation_protocol).
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | allowed perturbations | |
 /// | `steps` | | gradient steps | ≥ 1 |
 /// | `step_size` | epsilon / 4 | length of a step in the norm, on the [0, 1] scale | ≥ 0 |
-/// | `loss` | cross-entropy | what is maximised | |
-/// | `start` | clean | first point | not clean with the KL loss |
-/// | `seed` | 0 | seed of random starts, which belong to the image | |
+/// | `loss` | cross-entropy | loss to maximise | |
+/// | `start` | clean | starting point | not clean with the KL loss |
+/// | `seed` | 0 | seed of random starts, which depend on the image's index | |
 ///
 /// The defaults are those of published evaluations: PGD-10 and PGD-20 on the cross-entropy, from the clean image, with steps
 /// of a quarter of epsilon (for instance TWINS, CVPR 2023, section 4).
 ///
-/// The text names whatever differs from these defaults:
+/// The text form of a protocol names every setting that differs from these defaults:
 ///
 /// ```
 /// use twins_attack::{Norm, Start, ThreatModel};
@@ -46,16 +46,16 @@ pub struct EvaluationProtocol {
     /// Length of a step in the norm, on the [0, 1] scale.
     #[serde(deserialize_with = "Length::deserialize_into")]
     pub step_size: f64,
-    /// What is maximised.
+    /// The loss to maximise.
     pub loss: Loss,
-    /// First point.
+    /// The starting point.
     pub start: Start,
     /// Seed of random starts.
     pub seed: u64,
 }
 
 impl EvaluationProtocol {
-    /// PGD on the cross-entropy from the clean image, with steps of a quarter of epsilon.
+    /// Creates a protocol with PGD on the cross-entropy from the clean image, with steps of a quarter of epsilon.
     pub fn new(threat: ThreatModel, steps: usize) -> Self {
         Self {
             threat,
@@ -74,14 +74,14 @@ impl EvaluationProtocol {
         self
     }
 
-    /// Sets what is maximised.
+    /// Sets the loss to maximise.
     #[must_use]
     pub fn with_loss(mut self, loss: Loss) -> Self {
         self.loss = loss;
         self
     }
 
-    /// Sets the first point.
+    /// Sets the starting point.
     #[must_use]
     pub fn with_start(mut self, start: Start) -> Self {
         self.start = start;
@@ -95,7 +95,8 @@ impl EvaluationProtocol {
         self
     }
 
-    /// The name of the attack without its threat model, such as `PGD-20`: what fits above a column.
+    /// The name of the attack without its threat model, such as `PGD-20`. It is short enough for the heading of a
+    /// column.
     pub fn attack(&self) -> String {
         format!("PGD-{}", self.steps)
     }
@@ -104,7 +105,8 @@ impl EvaluationProtocol {
     ///
     /// # Errors
     ///
-    /// Those of [`PgdConfig::build`]: no steps, a negative step size, the KL loss from the clean image.
+    /// The errors of [`PgdConfig::build`]: zero steps, a negative step size, the KL loss with the clean image as the
+    /// starting point.
     pub fn build(&self) -> Result<Pgd, AttackError> {
         PgdConfig::new(self.threat, self.steps, self.step_size as f32)
             .with_loss(self.loss)
@@ -133,7 +135,7 @@ impl fmt::Display for EvaluationProtocol {
             Start::Uniform => f.write_str(", uniform start")?,
             Start::Gaussian(deviation) => write!(f, ", Gaussian start of {}", Length::from(deviation))?,
         }
-        // Only a random start depends on it.
+        // Only a random start depends on the seed.
         match self.seed {
             0 => Ok(()),
             seed => write!(f, ", seed {seed}"),
@@ -149,32 +151,32 @@ fn published_step_size(threat: &ThreatModel) -> f64 {
     Length::from(threat.epsilon()).value() / 4.0
 }
 
-/// The settings of an [`EvaluationProtocol`], whose threat model may be left to the training's.
+/// The settings of an [`EvaluationProtocol`] whose threat model may be that of the training adversary.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | none: that of the training adversary | norm and epsilon | |
 /// | `steps` | 10 | gradient steps | ≥ 1 |
 /// | `step_size` | none: epsilon / 4 | length of a step in the norm, on the [0, 1] scale | ≥ 0 |
-/// | `loss` | cross-entropy | what is maximised | |
-/// | `start` | clean | first point | not clean with the KL loss |
+/// | `loss` | cross-entropy | loss to maximise | |
+/// | `start` | clean | starting point | not clean with the KL loss |
 /// | `seed` | 0 | seed of random starts | |
 ///
-/// Nothing but norm and epsilon ever follows the training adversary.
+/// Only the norm and epsilon can be taken from the training adversary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
-    /// Norm and epsilon; those of the training adversary where they are left out.
+    /// Norm and epsilon; `None` to use those of the training adversary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threat: Option<ThreatModel>,
     /// Gradient steps.
     pub steps: usize,
-    /// Length of a step in the norm, on the [0, 1] scale; a quarter of epsilon where it is left out.
+    /// Length of a step in the norm, on the [0, 1] scale; `None` for a quarter of epsilon.
     #[serde(deserialize_with = "given_length", skip_serializing_if = "Option::is_none")]
     pub step_size: Option<f64>,
-    /// What is maximised.
+    /// The loss to maximise.
     pub loss: Loss,
-    /// First point.
+    /// The starting point.
     pub start: Start,
     /// Seed of random starts.
     pub seed: u64,
@@ -194,11 +196,13 @@ impl Default for ProtocolConfig {
 }
 
 impl ProtocolConfig {
-    /// The protocol beside a training with this adversary, from which it takes norm and epsilon where it has none.
+    /// Resolves the protocol for training with the given adversary. If the protocol has no threat model, it takes that
+    /// of the adversary.
     ///
     /// # Errors
     ///
-    /// [`SettingError::Epsilon`](twins_attack::SettingError::Epsilon) for the adversary's, and those of [`EvaluationProtocol::build`].
+    /// [`SettingError::Epsilon`](twins_attack::SettingError::Epsilon) for the adversary's epsilon, and the errors of
+    /// [`EvaluationProtocol::build`].
     pub fn resolve(&self, training: &AdversaryConfig) -> Result<EvaluationProtocol, AttackError> {
         let threat = match self.threat {
             Some(threat) => threat,
@@ -217,7 +221,7 @@ impl ProtocolConfig {
     }
 }
 
-/// Gives every setting, so that nothing follows the training.
+/// Sets every setting, so that nothing is taken from the training adversary.
 impl From<EvaluationProtocol> for ProtocolConfig {
     fn from(protocol: EvaluationProtocol) -> Self {
         let EvaluationProtocol { threat, steps, step_size, loss, start, seed } = protocol;

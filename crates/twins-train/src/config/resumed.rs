@@ -1,12 +1,12 @@
 use super::train_config::TrainConfig;
 
 impl TrainConfig {
-    /// Checks that a run that was begun with `recorded` can be resumed with this configuration: it may have more epochs, and
-    /// differs in nothing else.
+    /// Checks that a run that was started with `recorded` can be resumed with this configuration, which may have more epochs
+    /// but must not differ otherwise.
     ///
     /// # Errors
     ///
-    /// The first setting that differs, in words.
+    /// A description of the first setting that differs.
     pub fn check_resumes(&self, recorded: &Self) -> Result<(), String> {
         let epochs = if self.epochs > recorded.epochs { recorded.epochs } else { self.epochs };
         let difference = recorded.difference(&Self { epochs, ..self.clone() });

@@ -25,13 +25,13 @@ macro_rules! setters {
 }
 
 setters! {
-    /// Sets the passes over the training images.
+    /// Sets the number of passes over the training images.
     with_epochs: epochs: usize,
     /// Sets the largest number of images per step.
     with_batch_size: batch_size: usize,
-    /// Sets whether an epoch has full batches only.
+    /// Sets whether an epoch consists of full batches only.
     with_drop_last: drop_last: bool,
-    /// Sets the micro-batches that a step's images are computed in.
+    /// Sets the number of micro-batches into which a step's images are divided.
     with_accumulate: accumulate: usize,
     /// Sets the learning rate before the schedule.
     with_learning_rate: learning_rate: f64,
@@ -43,45 +43,45 @@ setters! {
     with_lambda: lambda: f64,
     /// Sets the weight of the TRADES divergence.
     with_beta: beta: f64,
-    /// Sets how gradients change the weights.
+    /// Sets the optimiser.
     with_optimiser: optimiser: OptimiserConfig,
-    /// Sets the groups of parameters.
+    /// Sets the parameter groups.
     with_groups: groups: GroupsConfig,
     /// Sets the label smoothing.
     with_label_smoothing: label_smoothing: f64,
-    /// Sets alpha of mixup.
+    /// Sets alpha of mixup's Beta distribution.
     with_mixup: mixup: f64,
-    /// Sets the rise of the training adversary's epsilon.
+    /// Sets the warm-up of the training adversary's epsilon.
     with_epsilon_schedule: epsilon_schedule: EpsilonSchedule,
-    /// Sets the schedule.
+    /// Sets the learning-rate schedule.
     with_schedule: schedule: Schedule,
-    /// Sets the epochs of linear rise.
+    /// Sets the epochs over which the learning rate rises linearly.
     with_warmup_epochs: warmup_epochs: f64,
-    /// Sets what the frozen wing starts from.
+    /// Sets the source of the frozen wing at the start.
     with_frozen_from: frozen_from: FrozenFrom,
-    /// Sets which part of the model is trained.
+    /// Sets which parts of the model are trained.
     with_tuning: tuning: Tuning,
-    /// Sets the path prefixes that are never trained.
+    /// Sets the path prefixes of parameters that are never trained.
     with_freeze: freeze: Vec<String>,
     /// Sets the largest norm of the gradient.
     with_gradient_clip: gradient_clip: f64,
-    /// Sets the decay of the averaged weights.
+    /// Sets the decay of the exponential moving average of the weights.
     with_ema_decay: ema_decay: f64,
-    /// Sets the epochs of patience.
+    /// Sets the number of epochs without a better validation robust accuracy after which training stops.
     with_early_stopping: early_stopping: usize,
     /// Sets the steps between checkpoints.
     with_checkpoint_steps: checkpoint_steps: usize,
-    /// Sets what a non-finite value does.
+    /// Sets what happens when a loss or gradient is not finite.
     with_non_finite: non_finite: NonFinite,
     /// Sets whether the running statistics of several devices are averaged after every step.
     with_sync_statistics: sync_statistics: bool,
     /// Sets the seed.
     with_seed: seed: u64,
-    /// Sets the adversary of training.
+    /// Sets the training adversary.
     with_adversary: adversary: AdversaryConfig,
     /// Sets the precision of the training passes.
     with_precision: precision: Precision,
-    /// Sets the precision of the passes of training's adversary.
+    /// Sets the precision of the training adversary's passes.
     with_attack_precision: attack_precision: Precision,
     /// Sets the validation.
     with_validation: validation: ValidationConfig,

@@ -10,23 +10,24 @@ use crate::config::known_keys::{line_of_path, unknown_key};
 use crate::config::train_config::TrainConfig;
 use crate::error::TrainError;
 
-/// Settings that a file may give in part.
+/// Settings of which a file may specify any subset.
 pub trait Settings: Serialize + DeserializeOwned {
-    /// Settings in which every key is present, optional ones too. Tables of alternatives have the keys of all of them.
+    /// A value in which every key is present, including optional ones. A table of alternatives contains the keys of all
+    /// its alternatives.
     fn known_keys() -> Value;
 
-    /// The dotted paths of tables of alternatives, such as a schedule, which are replaced as a whole.
+    /// The dotted paths of tables of alternatives, such as a schedule. Such a table is replaced as a whole.
     fn alternatives() -> Vec<String> {
         Vec::new()
     }
 
-    /// Tables that may be given as a string, and the key in them that it is short for.
+    /// Tables that may be given as a string, each with the key whose value the string is.
     fn shorthands() -> Vec<(String, String)> {
         Vec::new()
     }
 }
 
-/// The settings that a `.toml` or `.json` file gives: some or all of those of `T`.
+/// The settings in a `.toml` or `.json` file: some or all settings of `T`.
 ///
 /// ```
 /// use twins_train::{ConfigFile, Preset};
@@ -52,10 +53,10 @@ pub struct SettingsFile<T> {
     settings: PhantomData<T>,
 }
 
-/// A file of the settings of a training.
+/// A file with training settings.
 pub type ConfigFile = SettingsFile<TrainConfig>;
 
-/// What a text is written in.
+/// The format of a text.
 #[derive(Clone, Copy, PartialEq)]
 enum Format {
     Toml,
@@ -67,17 +68,18 @@ impl<T: Settings> SettingsFile<T> {
     ///
     /// # Errors
     ///
-    /// [`TrainError::ConfigFile`], with the line where there is one: a file that cannot be read, another extension, a
-    /// syntax error, an unknown key (with the nearest known one), a value of the wrong type.
+    /// [`TrainError::ConfigFile`], with the line if it is known: a file that cannot be read, another extension, a
+    /// syntax error, an unknown key (with the most similar known key), a value of the wrong type.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         Self::read_with(path, |settings| settings)
     }
 
-    /// As [`read`](Self::read), for files whose settings are arranged in another way: `arrange` brings them to that of `T`.
+    /// Like [`read`](Self::read), for files with another structure. `arrange` converts the content of the file to the
+    /// structure of `T`.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub fn read_with(path: impl AsRef<Path>, arrange: impl Fn(Value) -> Value) -> Result<Self, TrainError> {
         let path = path.as_ref();
         let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
@@ -91,8 +93,8 @@ impl<T: Settings> SettingsFile<T> {
         Self::parse(path, format, &text, arrange)
     }
 
-    /// Reads settings as a `.toml` file has them, from elsewhere: `name` stands for the file in errors and in
-    /// [`path`](Self::path).
+    /// Reads settings from TOML text that does not come from a file. `name` takes the place of the file in errors and
+    /// in [`path`](Self::path).
     ///
     /// ```
     /// use twins_train::{ConfigFile, Preset, Schedule};
@@ -107,16 +109,17 @@ impl<T: Settings> SettingsFile<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) but for the file's own.
+    /// The errors of [`read`](Self::read), except those of reading the file.
     pub fn from_toml(name: impl AsRef<Path>, text: &str) -> Result<Self, TrainError> {
         Self::from_toml_with(name, text, |settings| settings)
     }
 
-    /// As [`from_toml`](Self::from_toml), for settings that are arranged in another way: `arrange` brings them to that of `T`.
+    /// Like [`from_toml`](Self::from_toml), for text with another structure. `arrange` converts its content to the structure
+    /// of `T`.
     ///
     /// # Errors
     ///
-    /// Those of [`from_toml`](Self::from_toml).
+    /// The errors of [`from_toml`](Self::from_toml).
     pub fn from_toml_with(
         name: impl AsRef<Path>,
         text: &str,
@@ -125,11 +128,11 @@ impl<T: Settings> SettingsFile<T> {
         Self::parse(name.as_ref(), Format::Toml, text, arrange)
     }
 
-    /// Takes settings from a value; `name` stands for the file.
+    /// Reads settings from a value. `name` takes the place of the file in errors and in [`path`](Self::path).
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) but for the file's own and its lines.
+    /// The errors of [`read`](Self::read), except those of reading the file and without lines.
     pub fn from_value(name: impl AsRef<Path>, value: Value) -> Result<Self, TrainError> {
         let (path, written) = (name.as_ref(), value.clone());
         Self::checked(path, "", &written, value)
@@ -146,7 +149,7 @@ impl<T: Settings> SettingsFile<T> {
             Format::Toml => toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?,
             Format::Json => serde_json::from_str(text).map_err(|error| bad(json_problem(&error)))?,
         };
-        // What a run's `config.json` says beside its settings follows from them anew.
+        // The values that a run's `config.json` has besides its settings are derived again from the settings.
         if let (Format::Json, Some(settings)) = (format, written.as_object_mut()) {
             settings.remove(RESOLVED);
         }
@@ -154,7 +157,7 @@ impl<T: Settings> SettingsFile<T> {
         Self::checked(path, text, &written, value)
     }
 
-    /// `written` is the value as the text has it, `value` as `T` does.
+    /// Checks keys and types. `written` has the structure of the text, `value` that of `T`.
     fn checked(path: &Path, text: &str, written: &Value, value: Value) -> Result<Self, TrainError> {
         let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
         let Value::Object(top) = written else {
@@ -171,12 +174,13 @@ impl<T: Settings> SettingsFile<T> {
         Ok(Self { path: path.to_owned(), value, settings: PhantomData })
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the file gives a setting, by its dotted path such as `adversary.steps`, or anything below it.
+    /// Whether the file specifies a setting, or any setting below it. `setting` is a dotted path such as
+    /// `adversary.steps`.
     pub fn gives(&self, setting: &str) -> bool {
         let short = T::shorthands().into_iter().any(|(table, key)| {
             setting == format!("{table}.{key}") && self.value(&table).is_some_and(Value::is_string)
@@ -184,12 +188,13 @@ impl<T: Settings> SettingsFile<T> {
         short || self.value(setting).is_some()
     }
 
-    /// What the file gives for a setting, by its dotted path.
+    /// The value that the file specifies for a setting, which is given by its dotted path.
     pub fn value(&self, setting: &str) -> Option<&Value> {
         setting.split('.').try_fold(&self.value, |value, key| value.get(key))
     }
 
-    /// The dotted paths of all settings that the file gives. A table of alternatives, such as a schedule, is one setting.
+    /// The dotted paths of all settings that the file specifies. A table of alternatives, such as a schedule, is one
+    /// setting.
     pub fn keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         collect_keys(&self.value, String::new(), &T::alternatives(), &mut keys);
@@ -201,13 +206,13 @@ impl<T: Settings> SettingsFile<T> {
         keys
     }
 
-    /// Settings with those of the file in the place of the base's. Tables are taken over key by key, but those of
-    /// alternatives (`schedule`, `tuning`) as a whole.
+    /// Overrides the settings of `base` by those of the file. Tables are merged key by key, except tables of
+    /// alternatives (such as `schedule` and `tuning`), which are replaced as a whole.
     ///
     /// # Errors
     ///
-    /// [`TrainError::ConfigFile`] where the result cannot be read back; not whether its values are in range, which
-    /// is checked when every source has been applied.
+    /// [`TrainError::ConfigFile`] if the result cannot be read back. Whether the values are in range is not checked
+    /// here, but after every source has been applied.
     pub fn apply(&self, base: T) -> Result<T, TrainError> {
         let mut value = serde_json::to_value(base).expect("settings are plain data");
         let merge = Merge { alternatives: T::alternatives(), shorthands: T::shorthands() };
@@ -218,12 +223,12 @@ impl<T: Settings> SettingsFile<T> {
 }
 
 impl TrainConfig {
-    /// Reads a configuration from a `.toml` or `.json` file. What the file leaves out keeps its default (the paper's
-    /// setting); [`ConfigFile`] gives it another base.
+    /// Reads a configuration from a `.toml` or `.json` file. Settings that the file omits keep their defaults (those of
+    /// the paper). To override another base, use [`ConfigFile`].
     ///
     /// # Errors
     ///
-    /// Those of [`SettingsFile::read`], or a value out of range.
+    /// The errors of [`SettingsFile::read`], and a value out of range.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         let config = ConfigFile::read(path)?.apply(Self::default())?;
         config.validate()?;
@@ -231,14 +236,14 @@ impl TrainConfig {
     }
 }
 
-/// Puts given values over others.
+/// Merges given values into a base.
 struct Merge {
     alternatives: Vec<String>,
     shorthands: Vec<(String, String)>,
 }
 
 impl Merge {
-    /// Table by table.
+    /// Overrides the values of `base` by those of `given`, table by table.
     fn over(&self, base: &mut Value, given: &Value, path: &str) {
         match (base, given) {
             (Value::Object(base), Value::Object(given))
@@ -248,7 +253,7 @@ impl Merge {
                     self.over(base.entry(key.clone()).or_insert(Value::Null), value, &below(path, key));
                 }
             }
-            // For instance `validation = "none"`, which leaves the rest of the table.
+            // For instance `validation = "none"`, which keeps the rest of the table.
             (Value::Object(base), Value::String(_)) if self.short_for(path).is_some() => {
                 let key = self.short_for(path).expect("it was found");
                 base.insert(key.to_owned(), given.clone());
@@ -277,9 +282,9 @@ fn collect_keys(value: &Value, path: String, alternatives: &[String], keys: &mut
     }
 }
 
-/// The place of a value that `T` cannot be read from, and what is wrong with it.
+/// Finds the path of a value from which `T` cannot be read, and what is wrong with it.
 ///
-/// The place is looked for by reading less and less of the value, as long as the problem stays the same.
+/// The search narrows the value down as long as reading it fails with the same error.
 fn wrong_type<T: DeserializeOwned>(value: &Value) -> Option<(Vec<String>, String)> {
     let problem_of = |value: Value| serde_json::from_value::<T>(value).err().map(|error| error.to_string());
     let problem = problem_of(value.clone())?;
@@ -299,7 +304,7 @@ fn wrong_type<T: DeserializeOwned>(value: &Value) -> Option<(Vec<String>, String
     Some((place, problem))
 }
 
-/// The problem on one line, with the number of its line.
+/// Formats a TOML error as one line of text, with the number of its line in the file.
 fn toml_problem(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().lines().collect::<Vec<_>>().join(" ");
     match error.span() {
@@ -312,7 +317,7 @@ fn toml_problem(text: &str, error: &toml::de::Error) -> String {
 }
 
 fn json_problem(error: &serde_json::Error) -> String {
-    // serde_json ends its messages with the place.
+    // serde_json ends its messages with the position.
     let text = error.to_string();
     let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
     format!("line {}: {message}; correct it, or leave the setting out", error.line())

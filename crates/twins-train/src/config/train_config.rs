@@ -12,48 +12,48 @@ use super::tuning::Tuning;
 use crate::objectives::AutoLoraConfig;
 use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 
-/// Configuration of a training.
+/// Configuration of a training run.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `method` | twins-at | what is minimised | [`Method`] |
+/// | `method` | twins-at | training objective | [`Method`] |
 /// | `epochs` | 60 | passes over the training images | ≥ 1 |
-/// | `batch_size` | 128 | largest number of images per step, both wings together | ≥ 2 |
-/// | `drop_last` | false | whether an epoch has full batches only; otherwise it is divided evenly | |
-/// | `accumulate` | 1 | micro-batches that a step's images are computed in | ≥ 1; every wing of every part has at least [`MIN_IMAGES_PER_WING`](crate::MIN_IMAGES_PER_WING) images |
-/// | `learning_rate` | 0.003 | of SGD, before the schedule | > 0 |
-/// | `momentum` | 0.9 | of SGD | [0, 1) |
-/// | `weight_decay` | 1e-5 | of SGD, on every trained parameter | ≥ 0 |
+/// | `batch_size` | 128 | largest number of images per step, for both wings together | ≥ 2 |
+/// | `drop_last` | false | whether an epoch consists of full batches only; otherwise the images are divided evenly | |
+/// | `accumulate` | 1 | number of micro-batches into which a step's images are divided | ≥ 1; every wing has at least [`MIN_IMAGES_PER_WING`](crate::MIN_IMAGES_PER_WING) images in every micro-batch on every device |
+/// | `learning_rate` | 0.003 | learning rate before the schedule | > 0 |
+/// | `momentum` | 0.9 | momentum of SGD | [0, 1) |
+/// | `weight_decay` | 1e-5 | weight decay, of the parameters that `groups` selects | ≥ 0 |
 /// | `lambda` | 1 | weight of the frozen wing's loss | ≥ 0 |
 /// | `beta` | 6 | weight of the TRADES divergence | ≥ 0 |
-/// | `schedule` | × 0.1 after epochs 30 and 50 | of the learning rate | [`Schedule`] |
-/// | `warmup_epochs` | 0 | linear rise of the learning rate at the beginning | ≥ 0 |
-/// | `frozen_from` | weights | what the frozen wing starts from | [`FrozenFrom`] |
-/// | `tuning` | full | which part of the model is trained | [`Tuning`] |
-/// | `freeze` | none | path prefixes that are never trained, such as `conv1` | |
-/// | `gradient_clip` | none | largest norm of the whole gradient | > 0 |
-/// | `ema_decay` | none | decay of averaged weights, evaluated beside the raw ones | (0, 1) |
-/// | `early_stopping` | none | epochs without a better validation robust accuracy | ≥ 1 |
-/// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | of training | [`AdversaryConfig`] |
-/// | `precision` | f32 | of the training passes; weights, statistics and losses stay in f32 | f32, bf16 |
-/// | `attack_precision` | f32 | of the passes of training's adversary | [`Precision`] |
-/// | `validation` | a tenth of the images, PGD-10 on the cross-entropy from the clean image, within the adversary's ball | chooses the best checkpoint | [`ValidationConfig`] |
-/// | `augmentation` | none | of the training images | [`Augmentation`] |
-/// | `optimiser` | sgd | how gradients change the weights | [`OptimiserConfig`] |
-/// | `groups` | none | another learning rate of the head, parameters without weight decay | [`GroupsConfig`] |
-/// | `label_smoothing` | 0 | probability that every cross-entropy's target spreads over all classes | [0, 1) |
+/// | `schedule` | × 0.1 after epochs 30 and 50 | schedule of the learning rate | [`Schedule`] |
+/// | `warmup_epochs` | 0 | epochs over which the learning rate rises linearly at the beginning | ≥ 0 |
+/// | `frozen_from` | weights | source of the frozen wing at the start | [`FrozenFrom`] |
+/// | `tuning` | full | which parts of the model are trained | [`Tuning`] |
+/// | `freeze` | none | path prefixes of parameters that are never trained, such as `conv1` | |
+/// | `gradient_clip` | none | largest Euclidean norm of the whole gradient | > 0 |
+/// | `ema_decay` | none | decay of the exponential moving average of the weights, which is evaluated in addition to the raw weights | (0, 1) |
+/// | `early_stopping` | none | stops training after this many epochs without a better validation robust accuracy | ≥ 1 |
+/// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | training adversary | [`AdversaryConfig`] |
+/// | `precision` | f32 | precision of the training passes; weights, statistics and losses stay in f32 | f32, bf16 |
+/// | `attack_precision` | f32 | precision of the training adversary's passes | [`Precision`] |
+/// | `validation` | a tenth of the images, PGD-10 on the cross-entropy from the clean image, within the ball of the training adversary | held-out images and the protocol that selects the best checkpoint | [`ValidationConfig`] |
+/// | `augmentation` | none | augmentation of the training images | [`Augmentation`] |
+/// | `optimiser` | sgd | optimiser | [`OptimiserConfig`] |
+/// | `groups` | none | separate learning rate of the head; parameters without weight decay | [`GroupsConfig`] |
+/// | `label_smoothing` | 0 | probability that the target of every cross-entropy spreads over all classes | [0, 1) |
 /// | `mixup` | none | alpha of mixup's Beta distribution; images are mixed after the attack | > 0 |
-/// | `epsilon_schedule` | none | rise of the training adversary's epsilon | [`EpsilonSchedule`] |
-/// | `awp` | none | adversarial weight perturbation, with any method | [`AwpConfig`] |
-/// | `auto_lora` | rank 8, divergence 6, alpha 1 | of the method `auto-lora` alone | [`AutoLoraConfig`] |
+/// | `epsilon_schedule` | none | warm-up of the training adversary's epsilon | [`EpsilonSchedule`] |
+/// | `awp` | none | adversarial weight perturbation, for any method | [`AwpConfig`] |
+/// | `auto_lora` | rank 8, divergence 6, alpha 1 | settings of the method `auto-lora`; other methods ignore them | [`AutoLoraConfig`] |
 /// | `checkpoint_steps` | none | steps between checkpoints within an epoch | ≥ 1 |
-/// | `non_finite` | stop | what a NaN or infinite loss or gradient does | [`NonFinite`] |
+/// | `non_finite` | stop | what happens when a loss or gradient is NaN or infinite | [`NonFinite`] |
 /// | `sync_statistics` | false | whether the running statistics of several devices are averaged after every step | |
-/// | `seed` | 0 | of order, augmentation and random starts | |
+/// | `seed` | 0 | seed of all random draws, such as order, augmentation and random starts | |
 ///
-/// The defaults are those of the paper for CIFAR (TWINS, CVPR 2023, section 4), but for the validation. With two wings, a learning rate above
-/// about 0.03 needs `gradient_clip`: the frozen wing normalises with constants, so that its activations and gradients grow with the weights
-/// until nothing is finite (docs/study).
+/// Except for the validation, the defaults are those of the paper for CIFAR (TWINS, CVPR 2023, section 4). With two wings, a learning rate
+/// above about 0.03 needs `gradient_clip`: the frozen wing normalises with constants, so its activations and gradients grow with the
+/// weights until they are no longer finite (docs/study).
 ///
 /// ```
 /// use twins_train::{Method, Schedule, TrainConfig};
@@ -68,115 +68,118 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// What is minimised.
+    /// The training method.
     pub method: Method,
-    /// Passes over the training images.
+    /// The number of passes over the training images.
     pub epochs: usize,
-    /// The largest number of images per step, both wings together. An epoch of n images has ⌈n / `batch_size`⌉ steps whose
-    /// sizes differ by at most one, unless `drop_last` is set.
+    /// The largest number of images per step, for both wings together. An epoch of n images has ⌈n / `batch_size`⌉ steps
+    /// whose sizes differ by at most one, unless `drop_last` is set.
     pub batch_size: usize,
-    /// Whether an epoch has full batches only: ⌊n / `batch_size`⌋ of them. The images that are left over, other ones in every
-    /// epoch, are not used in that epoch.
+    /// Whether an epoch consists of full batches only: ⌊n / `batch_size`⌋ of them. The remaining images, which are different
+    /// ones in every epoch, are not used in that epoch.
     pub drop_last: bool,
-    /// Micro-batches that a step's images are computed in, one after the other on each device: less memory, the same step
-    /// but for batch normalisation, whose statistics and wings' halves are a micro-batch's.
+    /// The number of micro-batches into which each device divides its images of a step (gradient accumulation).
+    /// Micro-batches are computed one after the other, which needs less memory. The result is the same except for batch
+    /// normalisation: the batch statistics, and the halves of the two wings, are those of a micro-batch.
     pub accumulate: usize,
     /// Learning rate before the schedule.
     pub learning_rate: f64,
-    /// Momentum of SGD.
+    /// The momentum of SGD.
     pub momentum: f64,
-    /// Weight decay of SGD.
+    /// The weight decay.
     pub weight_decay: f64,
     /// Weight of the frozen wing's loss.
     pub lambda: f64,
     /// Weight of the divergence in TRADES and MART.
     pub beta: f64,
-    /// How the learning rate changes.
+    /// The learning-rate schedule.
     pub schedule: Schedule,
     /// Epochs over which the learning rate rises linearly; a fraction of an epoch is allowed.
     pub warmup_epochs: f64,
-    /// What the frozen wing starts from; a run that is resumed keeps its own.
+    /// The source of the frozen wing at the start. A resumed run keeps the frozen wing of its checkpoint.
     pub frozen_from: FrozenFrom,
-    /// Which part of the model is trained.
+    /// Which parts of the model are trained.
     pub tuning: Tuning,
-    /// Path prefixes of parameters that are never trained; their normalisation runs in evaluation mode.
+    /// Path prefixes of parameters that are never trained. Normalisation layers under these prefixes run in evaluation
+    /// mode.
     pub freeze: Vec<String>,
     /// Largest Euclidean norm of the whole gradient.
     #[serde(with = "or_none")]
     pub gradient_clip: Option<f64>,
-    /// Decay per step of the averaged weights.
+    /// Decay per step of the exponential moving average of the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// Epochs without a better validation robust accuracy after which the training ends.
+    /// Number of epochs without a better validation robust accuracy after which training stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<usize>,
-    /// Steps between checkpoints within an epoch; there is one at every epoch's end in any case.
+    /// Number of steps between checkpoints within an epoch. A checkpoint is always written at the end of an epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_steps: Option<usize>,
-    /// What a NaN or infinite loss or gradient does.
+    /// What happens when a loss or gradient is NaN or infinite.
     pub non_finite: NonFinite,
-    /// Whether the running statistics of several devices are averaged after every step. Each device has its own otherwise,
-    /// and the main one's are the model's. The statistics of a batch are each device's own in any case.
+    /// Whether the running statistics of several devices are averaged after every step. If not, each device has its own,
+    /// and the model has those of the main device. Batch statistics are computed separately on each device in both cases.
     pub sync_statistics: bool,
-    /// What the training passes are computed in ([`MixedPrecision`](crate::MixedPrecision)): the weights that are trained, batch
-    /// normalisation, the loss and the optimiser stay in single precision.
+    /// The precision of the training passes ([`MixedPrecision`](crate::MixedPrecision)). The trained weights, batch
+    /// normalisation, the loss and the optimiser remain in single precision.
     pub precision: Precision,
-    /// What the passes of training's adversary are computed in, by a copy of the model that is cast once per step. Its
-    /// iterates and the validation stay in single precision.
+    /// The precision of the training adversary's passes, which use a copy of the model that is cast once per step. The
+    /// adversary's iterates and the validation remain in single precision.
     pub attack_precision: Precision,
-    /// Seed of everything random.
+    /// The seed of all random draws.
     pub seed: u64,
-    /// The adversary of training.
+    /// The training adversary.
     pub adversary: AdversaryConfig,
-    /// How the best checkpoint is chosen.
+    /// The validation, which selects the best checkpoint.
     pub validation: ValidationConfig,
     /// Random changes to the training images.
     pub augmentation: Augmentation,
-    /// How gradients change the weights.
+    /// The optimiser.
     pub optimiser: OptimiserConfig,
-    /// Parameters that are trained with other settings than the rest.
+    /// Parameter groups with settings of their own.
     pub groups: GroupsConfig,
     /// Probability that the target of every cross-entropy spreads over all classes ([`Targets`](crate::Targets)). The adversary
-    /// attacks the labels themselves.
+    /// uses the labels without smoothing.
     pub label_smoothing: f64,
-    /// Both parameters of the Beta distribution of mixup. As in interpolated adversarial training (Lamb et al., AISec 2019), images are
-    /// mixed after the attack, clean and adversarial ones alike, and so are their labels.
+    /// Alpha of mixup, whose weights are drawn from Beta(alpha, alpha). As in interpolated adversarial training (Lamb et al., AISec
+    /// 2019), mixing follows the attack. Clean images, adversarial examples and labels are mixed with the same weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f64>,
-    /// Rise of the training adversary's epsilon.
+    /// The warm-up of the training adversary's epsilon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon_schedule: Option<EpsilonSchedule>,
     /// Adversarial weight perturbation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awp: Option<AwpConfig>,
-    /// The branch of the method `auto-lora`; others ignore it.
+    /// The settings of the method `auto-lora`; other methods ignore them.
     pub auto_lora: AutoLoraConfig,
 }
 
-/// The validation split, held out of training, and how robust accuracy is measured on it.
+/// The validation split, which is held out of training, and the protocol that measures robust accuracy on it.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `fraction` | 0.1 | of the training images, each class in proportion | (0, 1), or none |
-/// | `groups` | none | images that stay together, in training or in validation | [`Grouping`]: `none`, `prefix:TEXT` |
-/// | `seed` | 0 | which images are held out; the training's seed has no influence | |
-/// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the training adversary's ball | of the robust accuracy | [`ProtocolConfig`] |
+/// | `fraction` | 0.1 | fraction of the training images to hold out, stratified by class | (0, 1), or none |
+/// | `groups` | none | images that must be on the same side of the split | [`Grouping`]: `none`, `prefix:TEXT` |
+/// | `seed` | 0 | seed that selects the held-out images, independent of the training's seed | |
+/// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the ball of the training adversary | protocol that measures robust accuracy | [`ProtocolConfig`] |
 ///
-/// Without a fraction no images are held out, as in the published settings: nothing is validated, and the last checkpoint is
-/// the result. A file says `validation = "none"`, or `fraction = "none"` in the table.
+/// Without a fraction, no images are held out, as in the published settings. There is then no validation, and the last
+/// checkpoint is the result. A configuration file specifies this by `validation = "none"`, or by `fraction = "none"` in the
+/// table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self", default, deny_unknown_fields)]
 pub struct ValidationConfig {
-    /// Fraction of the training images; `None` to hold none out.
+    /// Fraction of the training images to hold out; `None` to hold none out.
     #[serde(with = "or_none")]
     pub fraction: Option<f64>,
-    /// Images that stay together, such as the frames of one recording: with `prefix:_`, the images of a class whose file names are
-    /// equal up to the first `_`. A random split puts frames of a recording on both sides, and its accuracy then overestimates that
-    /// on new recordings. Every class holds out whole groups until `fraction` is reached or passed ([`Grouping::split`] has the formula);
-    /// [`split`](Self::split) says which images these are.
+    /// Groups of images that must be on the same side of the split, such as the frames of one recording. With `prefix:_`, a group
+    /// consists of the images of a class whose file names are equal up to the first `_`. A random split puts frames of the same recording
+    /// on both sides, and the accuracy on it overestimates the accuracy on new recordings. Every class holds out whole groups until
+    /// `fraction` is reached or exceeded ([`Grouping::split`] has the formula). [`split`](Self::split) returns the resulting images.
     pub groups: Grouping,
-    /// Chooses the images. It is not the seed of the training, so that trainings with several seeds share their validation
-    /// images, and the variance between them is that of the training.
+    /// The seed that selects the held-out images. It is separate from the training's seed, so that runs with different
+    /// seeds have the same validation images, and the variance between them is that of training alone.
     pub seed: u64,
     /// How robust accuracy is measured; see [`TrainConfig::validation_protocol`].
     pub protocol: ProtocolConfig,
@@ -189,19 +192,20 @@ impl Default for ValidationConfig {
 }
 
 impl ValidationConfig {
-    /// No images are held out, and the last checkpoint is the result.
+    /// Creates a configuration that holds no images out. The last checkpoint is then the result.
     pub fn none() -> Self {
         Self { fraction: None, ..Self::default() }
     }
 }
 
-/// What a loss or gradient that is NaN or infinite does.
+/// What happens when a loss or gradient is NaN or infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NonFinite {
-    /// The training ends with an error that names the step.
+    /// Training ends with an error that names the step.
     Stop,
-    /// The batch is left out and counted: weights, running statistics, momentum and averages are what they were.
+    /// The batch is skipped and counted. Weights, running statistics, the optimiser's state and averaged weights remain
+    /// unchanged.
     SkipBatch,
 }
 
@@ -247,7 +251,8 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The paper's setting with another method. AutoLoRa's own schedule is [`Schedule::auto_lora`].
+    /// Creates a configuration with the given method and otherwise the paper's settings. For the schedule of AutoLoRa,
+    /// see [`Schedule::auto_lora`].
     pub fn new(method: Method) -> Self {
         Self { method, ..Self::default() }
     }

@@ -2,30 +2,30 @@ use serde::{Deserialize, Serialize};
 
 use super::probe::ProbeConfig;
 
-/// Which part of the model is trained.
+/// Which parts of the model are trained.
 ///
-/// While only the head is trained, every normalisation runs in evaluation mode: the adaptive wing with its running
-/// statistics, which do not move. The model says which layer is its head: [`ImageClassifier::head`](twins_nn::ImageClassifier::head).
+/// While only the head is trained, every normalisation layer runs in evaluation mode: it uses the adaptive wing with its running
+/// statistics, which are not updated. The model names its head with [`ImageClassifier::head`](twins_nn::ImageClassifier::head).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Tuning {
-    /// Everything.
+    /// All parameters are trained.
     Full,
-    /// The head alone, by the configured method.
+    /// Only the head is trained, by the configured method.
     LinearProbe,
-    /// The head alone first, with plain cross-entropy on adversarial examples, then everything by the configured method:
-    /// robust linear initialisation (Hua et al., "Initialization Matters for Adversarial Transfer Learning", CVPR 2024,
-    /// section 4).
+    /// First only the head is trained, with plain cross-entropy on adversarial examples; then all parameters are trained
+    /// by the configured method. This is robust linear initialisation (Hua et al., "Initialization Matters for
+    /// Adversarial Transfer Learning", CVPR 2024, section 4).
     ///
-    /// The full phase begins like a training of its own from the probe's last weights. Schedule, warm-up and
-    /// the warm-up of a weight perturbation count from its first epoch; momentum, averaged weights and the counts of
-    /// early stopping and plateaus start anew. The probe perturbs no weights and is not stopped early. The best
-    /// checkpoint is that of all epochs, those of the probe included.
+    /// The full phase begins like a separate training run that starts from the probe's last weights. Schedule, warm-up
+    /// and the warm-up of a weight perturbation count from its first epoch. The optimiser's state, the averaged
+    /// weights, and the counters of early stopping and plateaus are reset. The probe does not perturb weights and is
+    /// not stopped early. The best checkpoint is selected from all epochs, including those of the probe.
     ProbeThenFull(ProbeConfig),
 }
 
 impl Tuning {
-    /// Whether an epoch, from 0, trains the head alone.
+    /// Whether an epoch trains only the head; `epoch` counts from 0.
     pub(crate) fn probes(&self, epoch: usize) -> bool {
         match self {
             Self::Full => false,

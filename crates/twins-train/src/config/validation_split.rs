@@ -4,10 +4,10 @@ use super::train_config::ValidationConfig;
 use crate::error::TrainError;
 
 impl ValidationConfig {
-    /// The images that a training on a data set trains and validates on; `None` where no images are held out.
+    /// Splits a data set into the images for training and for validation; `None` if no images are held out.
     ///
-    /// `labels` are those of the data set ([`ImageDataset::labels`]). The share that is really held out is
-    /// `validation.len() / labels.len()`: with [`groups`](Self::groups) it is larger than `fraction` as a rule, because every class
+    /// `labels` are the labels of the data set ([`ImageDataset::labels`]). The fraction that is actually held out is
+    /// `validation.len() / labels.len()`. With [`groups`](Self::groups) it is usually larger than `fraction`, because every class
     /// holds out whole groups.
     ///
     /// ```
@@ -25,11 +25,12 @@ impl ValidationConfig {
     ///
     /// # Errors
     ///
-    /// A split without validation images; what is wrong with the groups ([`Grouping::split`](twins_data::Grouping::split)).
+    /// [`TrainError::EmptyValidation`] for a split without validation images, and the errors of
+    /// [`Grouping::split`](twins_data::Grouping::split).
     ///
     /// # Panics
     ///
-    /// If there are groups and not as many labels as samples.
+    /// If `groups` is set and the number of labels is not that of the samples.
     pub fn split(&self, dataset: &dyn ImageDataset, labels: &[usize]) -> Result<Option<Split>, TrainError> {
         let Some(fraction) = self.fraction else { return Ok(None) };
         let empty = TrainError::EmptyValidation { fraction, images: labels.len() };

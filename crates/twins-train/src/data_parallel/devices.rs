@@ -10,27 +10,29 @@ use super::out_of_memory::{Load, remedy};
 use crate::error::TrainError;
 use crate::random_keys::key;
 
-/// The devices that share a work; the first is the main one, which holds the model that counts.
+/// The devices that work in parallel. The first is the main device, which holds the model that is updated.
 ///
-/// Each of several has a pool with its share of the cores for what a model shares out on a CPU: a thread that waits for
-/// its own work must not take up another device's, which could wait for a lock that it holds. Devices may repeat.
+/// If there are several devices, each has a thread pool with an equal number of CPU cores, in which a model
+/// parallelises its computation on a CPU. With a common pool, a thread that waits for its own work could start work of
+/// another device, which might wait for a lock that the thread holds. A device may be listed several times.
 pub(crate) struct Devices {
     list: Vec<Device>,
-    /// One for each device; none for a single device, or where the system has no threads to spare.
+    /// One pool per device; empty for a single device, or if the system cannot create the threads.
     pools: Vec<ThreadPool>,
 }
 
-/// A device's work panicked.
+/// A panic in the work of a device.
 #[derive(Debug)]
 pub(crate) struct Panicked {
-    /// Which device, from 0.
+    /// The index of the device, from 0.
     pub(crate) place: usize,
     pub(crate) message: String,
     devices: usize,
 }
 
 impl Panicked {
-    /// As an error; `work` says at what it happened, in words, and `load` what it had to hold.
+    /// Converts the panic to an error. `work` describes the failed work in words, and `load` what had to fit into
+    /// memory.
     pub(crate) fn into_error(self, work: String, load: Load, checkpoint: Option<PathBuf>) -> TrainError {
         let Self { place, message, devices } = self;
         let remedy = remedy(&message, load, devices);
@@ -40,14 +42,14 @@ impl Panicked {
     fn new(place: usize, devices: usize, payload: Box<dyn Any + Send>) -> Self {
         match message(payload.as_ref()) {
             Some(message) => Self { place, message, devices },
-            // No panic!, but something that is not ours to interpret.
+            // The payload does not come from `panic!`, and its meaning is unknown here.
             None => resume_unwind(payload),
         }
     }
 }
 
 impl Devices {
-    /// At least one device.
+    /// Creates the devices from a list of at least one device.
     pub(crate) fn new(list: &[Device]) -> Self {
         let list: Vec<Device> = list.iter().map(|device| device.clone().inner()).collect();
         let threads = (rayon::current_num_threads() / list.len().max(1)).max(1);
@@ -67,16 +69,16 @@ impl Devices {
         &self.list
     }
 
-    /// Seeds the generator that a model draws from itself, as dropout does, on every device. Some devices share one, as all
-    /// handles of a CPU do: the last seed then holds for all of them.
+    /// Seeds the random generator of every device, from which layers such as dropout draw. Some devices share one
+    /// generator, for instance all handles of a CPU; the last seed then applies to all of them.
     pub(crate) fn seed(&self, draws: u64) {
         for (place, device) in self.list.iter().enumerate() {
             device.seed(key(draws, &[place as u64]));
         }
     }
 
-    /// Does a job for each of the first devices, side by side; the results are in the jobs' order. A single job runs in the
-    /// caller's thread.
+    /// Runs one job on each of the first `jobs.len()` devices in parallel and returns the results in the order of the jobs.
+    /// A single job runs in the caller's thread.
     pub(crate) fn run<T: Send>(&self, jobs: Vec<impl FnOnce() -> T + Send>) -> Result<Vec<T>, Panicked> {
         assert!(jobs.len() <= self.list.len(), "{} jobs for {} devices", jobs.len(), self.list.len());
         if jobs.len() < 2 {
@@ -103,8 +105,8 @@ impl Devices {
     }
 }
 
-/// Does a work of so many devices in the caller's thread, with a panic as one of the main device. What it leaves half done
-/// must be dropped.
+/// Runs work in the caller's thread and reports a panic as one of the main device, of `devices` devices. The caller must
+/// drop everything that the panic may have left in an inconsistent state.
 pub(crate) fn guard<T>(devices: usize, work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::new(0, devices, payload))
 }

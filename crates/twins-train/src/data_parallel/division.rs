@@ -7,17 +7,17 @@ use crate::error::TrainError;
 
 /// The fewest images from which a wing computes the statistics of batch normalisation in a training step.
 ///
-/// The values within one image resemble each other, so that about as many values count as there are images. The variance of n
-/// independent normal values has the relative standard error √(2 / (n − 1)): 1.41 of two values, 1 of three, 0.82 of four.
-/// Four is the first number at which the error is smaller than the variance itself; with two values, the normalised values
-/// are +1 and −1, whatever the images show. Even four images are few: ordinary batch normalisation of a ResNet-50 loses 3.7
-/// points of ImageNet accuracy at 4 images per device and 11.1 points at 2, compared with 32 (Wu & He, "Group
-/// Normalization", ECCV 2018, table 2). Use 16 or more where memory allows.
+/// The values within one image are strongly correlated, so the effective number of independent values is about the number of
+/// images. The variance of n independent normal values has the relative standard error √(2 / (n − 1)): 1.41 for two values, 1
+/// for three, 0.82 for four. Four is the smallest number for which the error is smaller than the variance itself. With two
+/// values, the normalised values are always +1 and −1, whatever the images show. Even four images are few: ordinary batch
+/// normalisation of a ResNet-50 loses 3.7 points of ImageNet accuracy at 4 images per device and 11.1 points at 2, compared
+/// with 32 (Wu & He, "Group Normalization", ECCV 2018, table 2). Use 16 or more where memory allows.
 pub const MIN_IMAGES_PER_WING: usize = 4;
 
-/// How the images of a step are divided into parts: one or several micro-batches on each of the devices.
+/// How the images of a step are divided into parts: one or more micro-batches on each device.
 ///
-/// A part is what batch statistics are computed of. It has at least [`smallest_part`](Self::smallest_part) images.
+/// Batch statistics are computed over one part, which has at least [`smallest_part`](Self::smallest_part) images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Division {
     devices: usize,
@@ -27,29 +27,30 @@ pub(crate) struct Division {
 }
 
 impl Division {
-    /// For an objective's `wing` and a model with or without batch normalisation.
+    /// Creates a division for the `wing` of an objective. `batch_norm` is whether the model has batch normalisation.
     pub(crate) fn new(config: &TrainConfig, devices: usize, wing: Wing, batch_norm: bool) -> Self {
         let wings = if wing == Wing::Split { 2 } else { 1 };
         let batch_statistics = batch_norm && matches!(wing, Wing::Split | Wing::AdaptiveTraining);
         Self { devices, micro_batches: config.accumulate, wings, batch_statistics }
     }
 
-    /// The fewest images of a part: [`MIN_IMAGES_PER_WING`] for each wing. Without batch statistics it is two, an image for
-    /// each wing, which is what [`Objective::loss`](crate::Objective::loss) promises.
+    /// The smallest number of images in a part: [`MIN_IMAGES_PER_WING`] for each wing. Without batch statistics it is two,
+    /// the number that [`Objective::loss`](crate::Objective::loss) guarantees.
     pub(crate) fn smallest_part(self) -> usize {
         if self.batch_statistics { self.wings * MIN_IMAGES_PER_WING } else { 2 }
     }
 
     /// Divides the images of a batch contiguously among the devices, and each device's shard into micro-batches.
     ///
-    /// Sizes differ by at most one, the larger ones first. A batch that is too small for so many parts has fewer: micro-batches
-    /// are merged first, then shards, and the last devices have nothing to do.
+    /// Sizes differ by at most one, and the larger parts come first. A batch that is too small for that many parts is divided
+    /// into fewer: micro-batches are merged first, then shards, so that the last devices have no work.
     pub(crate) fn divide(self, images: usize) -> Vec<Vec<Range<usize>>> {
         let cut = |whole, parts| cut(whole, parts, self.smallest_part());
         cut(0..images, self.devices).into_iter().map(|shard| cut(shard, self.micro_batches)).collect()
     }
 
-    /// Checks that `batch_size` images, and the `smallest` batch of an epoch where it is known, give no part too few images.
+    /// Checks that no part has too few images, for a batch of `batch_size` images and, if it is known, for the `smallest`
+    /// batch of an epoch.
     ///
     /// # Errors
     ///
@@ -78,9 +79,9 @@ impl Division {
 }
 
 impl TrainConfig {
-    /// Checks that every part of a step, a micro-batch on one of `devices` devices, has [`MIN_IMAGES_PER_WING`] images for
-    /// each wing of the configured method. [`Trainer::fit`](crate::Trainer::fit) checks the same once it knows the model and
-    /// the number of images; a model without batch normalisation needs two images per part.
+    /// Checks that every part of a step has [`MIN_IMAGES_PER_WING`] images for each wing of the configured method. A part is
+    /// a micro-batch on one of `devices` devices. [`Trainer::fit`](crate::Trainer::fit) repeats the check with the model and
+    /// the number of images; a model without batch normalisation needs only two images per part.
     ///
     /// # Errors
     ///

@@ -12,12 +12,13 @@ use crate::config::EvaluationProtocol;
 use crate::error::TrainError;
 use crate::metrics::{Accuracy, Evaluation};
 
-/// Measures clean accuracy and, with a protocol, robust accuracy: on the last iterates of its attack.
+/// Measures the clean accuracy of a model and, if a protocol is given, its robust accuracy on the last iterates of the
+/// protocol's attack.
 ///
-/// The model runs as `model.valid()`: the adaptive wing with running statistics. Batches are prepared in the
-/// background. The batch size decides speed and memory alone: the random start of an image is drawn from the protocol's
-/// seed and the image's index in the data set. What is left is float rounding inside the model, where that depends on
-/// the batch.
+/// The model runs as `model.valid()`, that is, with the adaptive wing and its running statistics. Batches are prepared
+/// in the background. The batch size affects only speed and memory, because the random start of an image depends only
+/// on the protocol's seed and the image's index in the data set. The only exception is float rounding inside the model,
+/// which may depend on the batch.
 ///
 /// ```
 /// # use burn::module::Module;
@@ -56,14 +57,15 @@ pub fn evaluate<M: ImageClassifier>(
     evaluate_with(model, dataset, protocol, batch_size, &Devices::new(&[device]))
 }
 
-/// [`evaluate`] with the batches divided among several devices, each of which runs a copy of the model. A device may be
-/// listed several times: on a CPU, each entry then has its share of the cores.
+/// Like [`evaluate`], with the batches distributed among several devices, each of which runs a copy of the model. A
+/// device may be listed several times; on a CPU, the cores are then divided equally among the entries.
 ///
-/// A batch is never divided, and random starts belong to the image: on equal devices the result is that of one.
+/// Batches are not divided and random starts depend only on the image, so several devices of the same kind give the
+/// same result as one.
 ///
 /// # Errors
 ///
-/// Those of [`evaluate`], and [`TrainError::NoDevices`].
+/// The errors of [`evaluate`], and [`TrainError::NoDevices`].
 pub fn evaluate_on<M: ImageClassifier>(
     model: &M,
     dataset: &Arc<dyn ImageDataset>,
@@ -98,13 +100,13 @@ pub(crate) fn evaluate_with<M: ImageClassifier>(
 /// Whether one image is classified correctly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
-    /// As it is.
+    /// On the clean image.
     clean: bool,
-    /// At the attack's last iterate.
+    /// On the attack's last iterate; `None` without an attack.
     robust: Option<bool>,
 }
 
-/// The verdict on each image, in an order that depends on the devices.
+/// Computes the verdict on each image. The order of the verdicts depends on the number of devices.
 fn verdicts<M: ImageClassifier>(
     model: &M,
     dataset: &Arc<dyn ImageDataset>,
@@ -121,7 +123,7 @@ fn verdicts<M: ImageClassifier>(
     let batches: Vec<&[usize]> = ids.chunks(batch_size).collect();
     let count = devices.list().len().min(batches.len()).max(1);
     let jobs = devices.list()[..count].iter().enumerate().map(|(place, device)| {
-        // Every so many-th batch.
+        // Batches are distributed round-robin.
         let own = batches.iter().skip(place).step_by(count).map(|ids| ids.to_vec()).collect();
         let victim = model.valid().to_device(device);
         let dataset = dataset.clone();
@@ -134,7 +136,7 @@ fn verdicts<M: ImageClassifier>(
     Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// The verdicts on a loader's batches.
+/// Computes the verdicts on the batches of a loader.
 fn judge<M: ImageClassifier>(
     victim: &M,
     attack: Option<&Pgd>,
@@ -157,7 +159,7 @@ fn judge<M: ImageClassifier>(
     Ok(verdicts)
 }
 
-/// Whether the largest logit of each row is the label's.
+/// Whether the largest logit of each row is that of the label.
 fn correct(logits: Tensor<2>, labels: &[usize]) -> Vec<bool> {
     let predicted = logits.argmax(1).into_data();
     predicted.iter::<i64>().zip(labels).map(|(predicted, label)| predicted as usize == *label).collect()

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use twins_data::{Augmentation, Batch, DataError, ImageDataset, collate};
 
-/// Batches that are ready before they are asked for: one being trained on, two behind it.
+/// The number of batches that are prepared ahead of the one in use.
 const READY: usize = 2;
 
 /// Prepares batches in a background thread, in a fixed order.
 pub(crate) struct Loader {
     batches: Receiver<Result<Batch, DataError>>,
-    /// Taken when it has ended.
+    /// Taken when the thread is joined.
     thread: Option<JoinHandle<()>>,
     waited: Duration,
 }
 
 impl Loader {
-    /// Starts on `batches` at once. Augmentation draws depend on (`seed`, sample) alone.
+    /// Starts to prepare `batches` immediately. Random draws of the augmentation depend only on (`seed`, sample).
     pub(crate) fn start(
         dataset: Arc<dyn ImageDataset>,
         batches: Vec<Vec<usize>>,
@@ -32,7 +32,7 @@ impl Loader {
             for ids in batches {
                 let augment = augmentation.as_ref().map(|augmentation| (augmentation, seed));
                 let batch = collate(dataset.as_ref(), &ids, augment, &device);
-                // The receiver is gone where the training stopped early.
+                // The receiver has been dropped if training stopped early.
                 if sender.send(batch).is_err() {
                     return;
                 }
@@ -41,7 +41,8 @@ impl Loader {
         Self { batches: receiver, thread: Some(thread), waited: Duration::ZERO }
     }
 
-    /// The next batch; `None` after the last. A panic of the thread goes on here: its batches must not just be missing.
+    /// Returns the next batch; `None` after the last. A panic of the thread is resumed here, so that its remaining
+    /// batches are not silently missing.
     pub(crate) fn next(&mut self) -> Option<Result<Batch, DataError>> {
         let start = Instant::now();
         let batch = self.batches.recv().ok();
@@ -54,7 +55,7 @@ impl Loader {
         batch
     }
 
-    /// How long [`next`](Loader::next) has kept its caller waiting.
+    /// How long [`next`](Loader::next) has blocked its caller in total.
     pub(crate) fn waited(&self) -> Duration {
         self.waited
     }

@@ -1,4 +1,4 @@
-//! Devices and the work divided among them: background loading, replicas of a training step, evaluation.
+//! Devices and how work is distributed among them: background loading, data-parallel replicas, evaluation.
 
 mod devices;
 mod division;

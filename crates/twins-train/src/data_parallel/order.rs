@@ -6,12 +6,13 @@ use crate::config::TrainConfig;
 
 /// How the images of an epoch are divided into batches.
 ///
-/// By default n images become ⌈n / `batch_size`⌉ batches whose sizes differ by at most one, the larger ones first. No batch
-/// is larger than `batch_size`, every image is used once, and the smallest batch of an epoch of several batches has at least
-/// half of `batch_size`. A short last batch would take a step as large as any other from the statistics of a few images.
+/// By default, n images are divided into ⌈n / `batch_size`⌉ batches whose sizes differ by at most one, with the larger ones
+/// first. No batch is larger than `batch_size`, and every image is used once. If an epoch has several batches, the smallest
+/// has at least half of `batch_size` images. With a short last batch instead, the statistics of a few images would determine
+/// a step that is as large as any other.
 ///
-/// With `drop_last` there are ⌊n / `batch_size`⌋ batches of exactly `batch_size`, and the images that are left over, other
-/// ones in every epoch, are not used in that epoch.
+/// With `drop_last`, there are ⌊n / `batch_size`⌋ batches of exactly `batch_size` images. The remaining images, which are
+/// different ones in every epoch, are not used in that epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
     batch_size: usize,
@@ -28,7 +29,7 @@ impl Order {
         if self.drop_last { images / self.batch_size } else { images.div_ceil(self.batch_size) }
     }
 
-    /// The size of the smallest batch of an epoch; 0 where there is no batch.
+    /// The size of the smallest batch of an epoch; 0 if there is no batch.
     pub(crate) fn smallest_batch(self, images: usize) -> usize {
         match self.steps(images) {
             0 => 0,
@@ -37,7 +38,7 @@ impl Order {
         }
     }
 
-    /// The batches of an epoch. Their order depends on (`seed`, `epoch`) alone.
+    /// The batches of an epoch. Their order depends only on (`seed`, `epoch`).
     pub(crate) fn batches(self, ids: &[usize], seed: u64, epoch: usize) -> Vec<Vec<usize>> {
         let mut ids = ids.to_vec();
         let mut draws = ChaCha8Rng::seed_from_u64(seed);

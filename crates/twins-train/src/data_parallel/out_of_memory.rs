@@ -1,10 +1,11 @@
-//! What to do about a panic: where its message tells of memory that ran out, which smaller sizes to try.
+//! Suggests a remedy for a panic. If its message reports that memory was exhausted, the remedy names smaller sizes to
+//! try.
 
-/// What a work that panicked had to hold.
+/// The sizes that determine how much memory the work needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) batch_size: usize,
-    /// How a step is divided into micro-batches; `None` for a work that is not divided into any.
+    /// How a step is divided into micro-batches; `None` for work without micro-batches.
     pub(crate) micro_batches: Option<MicroBatches>,
 }
 
@@ -12,12 +13,12 @@ pub(crate) struct Load {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MicroBatches {
     pub(crate) accumulate: usize,
-    /// The fewest images that a micro-batch may have.
+    /// The smallest number of images that a micro-batch may have.
     pub(crate) smallest: usize,
 }
 
-/// Parts of the messages of CUDA, Vulkan, wgpu, CubeCL and the allocator for memory that ran out, or a tensor that is larger
-/// than the device allows, in small letters and with spaces for hyphens and underscores.
+/// Parts of the messages of CUDA, Vulkan, wgpu, CubeCL and the allocator which report that memory was exhausted, or that a
+/// tensor is larger than the device allows. They are in lower case, with spaces instead of hyphens and underscores.
 const EXHAUSTED: [&str; 10] = [
     "out of memory",
     "outofmemory",
@@ -36,7 +37,7 @@ pub(crate) fn is_exhausted(message: &str) -> bool {
     EXHAUSTED.iter().any(|part| message.contains(part))
 }
 
-/// The remedy in words; `devices`: how many shared the work.
+/// Describes the remedy in words. `devices` is the number of devices that shared the work.
 pub(crate) fn remedy(message: &str, load: Load, devices: usize) -> String {
     if !is_exhausted(message) {
         return match devices {

@@ -17,26 +17,27 @@ use crate::config::TrainConfig;
 use crate::objectives::{Measured, Objective, TrainingModel};
 use crate::optimisers::ascended;
 
-/// The replicas of the model on the devices of a training, and how a step is divided among them.
+/// The data-parallel replicas of the model, one per device, and the division of a step among them.
 ///
-/// A step of several micro-batches leaves the model itself untouched until it is known to be finite: every micro-batch is
+/// A step of several micro-batches does not change the model until its result is known to be finite. Every micro-batch is
 /// computed by a copy that starts from the weights and the replica's running statistics.
 pub(crate) struct Replicas {
     pub(crate) devices: Devices,
     pub(crate) division: Division,
     synchronise: bool,
-    /// Of the model's running statistics.
+    /// The paths of the model's running statistics.
     paths: BTreeSet<String>,
-    /// The running statistics of every replica but the main one, which has the model's own; `None`: equal to the model's.
+    /// The running statistics of every replica except the main one, which uses the model's own; `None` if they are equal
+    /// to the model's.
     pub(crate) replica_statistics: Vec<Option<Statistics>>,
 }
 
 /// The combined result of a step's micro-batches, on the main device.
 pub(crate) struct Gathered {
     pub(crate) gradients: GradientsParams,
-    /// In the order of the micro-batches.
+    /// The measurements in the order of the micro-batches.
     pub(crate) measured: Vec<Measured>,
-    /// Of each replica that took part: its samples and its running statistics after the step.
+    /// For each replica that took part: the number of its samples, and its running statistics after the step.
     statistics: Vec<(usize, Statistics)>,
 }
 
@@ -52,13 +53,13 @@ impl From<AttackError> for Failure {
     }
 }
 
-/// The names of the replicas' running statistics in a checkpoint, without the main replica's.
+/// The names under which a checkpoint stores the running statistics of all replicas except the main one.
 fn statistic_names() -> impl Iterator<Item = String> {
     (1..).map(|place| format!("statistics-{place}"))
 }
 
 impl Replicas {
-    /// For an objective that runs `wing`.
+    /// Creates the replicas for an objective that uses `wing`.
     pub(crate) fn new<M: Module>(devices: &[Device], model: &M, config: &TrainConfig, wing: Wing) -> Self {
         let paths = statistic_paths(model);
         Self {
@@ -70,12 +71,13 @@ impl Replicas {
         }
     }
 
-    /// Whether a step on so many samples has several micro-batches.
+    /// Whether a step on the given number of samples has several micro-batches.
     pub(crate) fn divides(&self, samples: usize) -> bool {
         self.division.divide(samples).concat().len() > 1
     }
 
-    /// Adversary, losses and gradients of a step; `awp_gamma` as in [`StepSettings`](crate::StepSettings).
+    /// Computes the adversarial examples, the losses and the gradients of a step. `awp_gamma` has the meaning that it
+    /// has in [`StepSettings`](crate::StepSettings).
     pub(crate) fn gather<M: ImageClassifier>(
         &self,
         model: &TrainingModel<M>,
@@ -96,7 +98,8 @@ impl Replicas {
         Ok(self.pass(&moved, objective, adversary, targets, shards)?.0)
     }
 
-    /// One pass over all micro-batches, replicas in parallel. The adversary runs for those that have no adversarial examples yet.
+    /// Makes one pass over all micro-batches, with the replicas in parallel. The adversary runs only for micro-batches that have
+    /// no adversarial examples yet.
     fn pass<M: ImageClassifier>(
         &self,
         model: &TrainingModel<M>,
@@ -106,7 +109,7 @@ impl Replicas {
         shards: Vec<Vec<MicroBatch>>,
     ) -> Result<(Gathered, Vec<Vec<MicroBatch>>), Failure> {
         let jobs = shards.into_iter().enumerate().map(|(place, micro_batches)| {
-            // Through valid() for each: clones share their running statistics.
+            // valid() is called for each replica because clones share their running statistics.
             let snapshot = model.valid().to_device(&self.devices.list()[place]);
             let snapshot =
                 match place.checked_sub(1).and_then(|place| self.replica_statistics[place].as_ref()) {
@@ -119,7 +122,7 @@ impl Replicas {
         let outcomes = self.devices.run(jobs.collect()).map_err(Failure::Device)?;
         let mut gradients = GradientsAccumulator::new();
         let (mut measured, mut statistics, mut shards) = (Vec::new(), Vec::new(), Vec::new());
-        // Always summed in this order, whichever device is done first: the same bits each time.
+        // The sum always has this order, whichever device finishes first, so that results are bit-identical.
         for outcome in outcomes {
             let outcome = outcome?;
             gradients.accumulate(model, outcome.gradients);
@@ -133,7 +136,7 @@ impl Replicas {
         Ok((Gathered { gradients: gradients.grads(), measured, statistics }, shards))
     }
 
-    /// Adds the running statistics of every replica but the main one.
+    /// Adds the running statistics of every replica except the main one to a checkpoint.
     pub(crate) fn save_statistics(&self, checkpoint: &mut Checkpoint) {
         for (name, statistics) in statistic_names().zip(&self.replica_statistics) {
             if let Some(statistics) = statistics {
@@ -142,7 +145,8 @@ impl Replicas {
         }
     }
 
-    /// Restores them. Replicas that the run did not have before start from the model's.
+    /// Restores the running statistics from a checkpoint. Replicas that the checkpoint does not contain start from
+    /// those of the model.
     pub(crate) fn load_statistics(&mut self, checkpoint: &mut Checkpoint) {
         let devices = &self.devices.list()[1..];
         for ((name, kept), device) in statistic_names().zip(&mut self.replica_statistics).zip(devices) {
@@ -151,7 +155,7 @@ impl Replicas {
         }
     }
 
-    /// Takes over the running statistics of a step; returns the model with the main device's.
+    /// Stores the running statistics of a step and returns the model with those of the main device.
     pub(crate) fn keep_statistics<M: Module>(&mut self, model: M, gathered: &Gathered) -> M {
         let statistics = &gathered.statistics;
         if self.synchronise {

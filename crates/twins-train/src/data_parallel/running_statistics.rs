@@ -5,17 +5,17 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::parameters::{Survey, flattened};
 
-/// The running statistics of a model, by path and flattened, on its device.
+/// The running statistics of a model by path, flattened, on the model's device.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Statistics(BTreeMap<String, Tensor<1>>);
 
 impl Statistics {
-    /// Those of a model that has the given [`statistic_paths`]; also of the last batch.
+    /// Reads the statistics of a model, whose [`statistic_paths`] are given. The update by the last batch is included.
     pub(crate) fn of<M: Module>(model: &M, paths: &BTreeSet<String>) -> Self {
         Self(flattened(model, |path| paths.contains(path)))
     }
 
-    /// Returns the model with these statistics. Clones that share the model's have them too.
+    /// Returns the model with these statistics. They also apply to clones that share the model's statistics.
     pub(crate) fn load_into<M: Module>(&self, model: M) -> M {
         model.map(&mut Load { path: Vec::new(), statistics: &self.0 })
     }
@@ -24,8 +24,8 @@ impl Statistics {
     /// s + Σ share_k · (s_k − s)
     /// ```
     ///
-    /// With shares that add up to 1 it is the mean of the s_k; in this form what no part has moved, such as the statistics of
-    /// a layer that is not trained, keeps its bits. Of a single part it is that part.
+    /// This is the mean of the s_k, weighted by shares that add up to 1. In this form, statistics that no part has changed,
+    /// such as those of a layer that is not trained, remain bit-identical. The mean of a single part is that part.
     pub(crate) fn mean(&self, parts: &[(f64, Self)]) -> Self {
         if let [(_, only)] = parts {
             return only.clone();
@@ -39,7 +39,7 @@ impl Statistics {
         Self(self.0.iter().map(mean).collect())
     }
 
-    /// On the host.
+    /// Copies the statistics to the host.
     pub(crate) fn to_data(&self) -> BTreeMap<String, TensorData> {
         self.0.iter().map(|(path, value)| (path.clone(), value.to_data())).collect()
     }
@@ -55,7 +55,8 @@ impl Statistics {
 
 /// The paths of a model's running statistics.
 ///
-/// Burn visits them as if they were parameters; the frozen wing's are parameters. What tells them apart is that they can never require gradients.
+/// Burn visits running statistics as if they were parameters. They differ from parameters, which include the statistics of the frozen wing,
+/// in that they can never require gradients.
 pub(crate) fn statistic_paths<M: Module>(model: &M) -> BTreeSet<String> {
     struct RequireAll;
 
@@ -65,7 +66,7 @@ pub(crate) fn statistic_paths<M: Module>(model: &M) -> BTreeSet<String> {
         }
     }
 
-    // Through valid(): statistics are shared with clones.
+    // valid() is called because clones share the statistics.
     let required = model.valid().train().map(&mut RequireAll);
     let Survey { paths, trainable, .. } = Survey::of(&required);
     paths.into_iter().filter(|path| !trainable.contains(path)).collect()

@@ -22,14 +22,14 @@ pub(crate) struct StepAdversary<'a> {
     pub(crate) key: u64,
 }
 
-/// The adversary with the copy of the model that it attacks.
+/// The adversary, together with the copy of the model that it attacks.
 pub(crate) struct ReplicaAdversary<'a, M> {
     adversary: &'a StepAdversary<'a>,
     victim: M,
 }
 
 impl StepAdversary<'_> {
-    /// Casts the copy, once for all micro-batches of a replica.
+    /// Casts a copy of the model, once for all micro-batches of a replica.
     pub(crate) fn for_replica<M: ImageClassifier>(&self, model: &M) -> ReplicaAdversary<'_, M> {
         ReplicaAdversary { adversary: self, victim: self.precision.copy(model) }
     }
@@ -37,9 +37,9 @@ impl StepAdversary<'_> {
 
 /// A micro-batch: the part of a batch that one pass is computed on.
 pub(crate) struct MicroBatch {
-    /// Its samples in the batch.
+    /// The range of its samples in the batch.
     range: Range<usize>,
-    /// The fraction of the batch's samples that it has.
+    /// Its fraction of the batch's samples.
     weight: f64,
     labels: Vec<usize>,
     clean: Tensor<4>,
@@ -59,7 +59,7 @@ impl MicroBatch {
         }
     }
 
-    /// The batch for the loss. The adversary runs first unless it has run before.
+    /// Prepares the batch for the loss. Runs the adversary first, unless there are adversarial examples already.
     pub(crate) fn prepare<M: ImageClassifier>(
         &mut self,
         replica_adversary: Option<&ReplicaAdversary<'_, M>>,
@@ -76,7 +76,7 @@ impl MicroBatch {
                 }),
             ) => {
                 let victim = AtPrecision::new(|images: Tensor<4>| victim.logits(images), *precision);
-                // By the image's place in the batch, however the batch is divided.
+                // Keys depend on the image's position in the whole batch, not on the division of the batch.
                 let keys: Vec<u64> =
                     self.range.clone().map(|place| key(*step_key, &[place as u64])).collect();
                 attack.perturb(&victim, self.clean.clone(), &self.labels, &keys)?
@@ -103,18 +103,18 @@ pub(crate) struct Shard<M> {
 
 /// The result of one shard.
 pub(crate) struct ShardOutcome {
-    /// Summed over the micro-batches, on the main device.
+    /// The gradients, summed over the micro-batches, on the main device.
     pub(crate) gradients: GradientsParams,
-    /// Of each micro-batch, on the main device.
+    /// The measurements of each micro-batch, on the main device.
     pub(crate) measured: Vec<Measured>,
-    /// The device's running statistics after the shard, on the device.
+    /// The device's running statistics after the shard, on that device.
     pub(crate) statistics: Statistics,
     pub(crate) micro_batches: Vec<MicroBatch>,
 }
 
 impl<M: ImageClassifier> Shard<M> {
-    /// Every micro-batch starts from the snapshot's running statistics. The shard's are the mean of theirs, weighted by the
-    /// number of samples.
+    /// Computes all micro-batches. Each starts from the snapshot's running statistics, and the result has the mean of their
+    /// statistics, weighted by the number of samples.
     pub(crate) fn run(
         self,
         objective: &dyn Objective<M>,
@@ -127,13 +127,13 @@ impl<M: ImageClassifier> Shard<M> {
         let samples: usize = micro_batches.iter().map(|micro_batch| micro_batch.labels.len()).sum();
         let mut gradients = GradientsAccumulator::new();
         let (mut measured, mut statistics) = (Vec::new(), Vec::new());
-        // The second pass of a weight perturbation has its adversarial examples already.
+        // In the second pass of a weight perturbation, the adversarial examples exist already.
         let adversary =
             adversary.filter(|_| micro_batches.iter().any(|micro_batch| micro_batch.adversarial.is_none()));
         let replica_adversary = adversary.map(|adversary| adversary.for_replica(&snapshot.model));
         for micro_batch in &mut micro_batches {
             let batch = micro_batch.prepare(replica_adversary.as_ref(), targets)?;
-            // train() gives it running statistics of its own.
+            // train() gives the copy separate running statistics.
             let copy = snapshot.clone().train();
             let pass = Pass::of(&copy, objective, &batch, micro_batch.weight);
             gradients.accumulate(&copy, pass.gradients);

@@ -10,15 +10,16 @@ use crate::random_keys::key;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TargetSettings {
     pub(crate) label_smoothing: f64,
-    /// Both parameters of the Beta distribution of mixup; `None`: images are not mixed.
+    /// Alpha of mixup, for Beta(alpha, alpha); `None` if images are not mixed.
     pub(crate) mixup: Option<f64>,
     /// The key of the step's random draws.
     pub(crate) key: u64,
 }
 
 impl TargetSettings {
-    /// The batch of a micro-batch that begins at a place of the step's batch. Images are mixed after the attack, clean and
-    /// adversarial ones alike: each with the image at the same distance from the other end.
+    /// Creates the training batch of a micro-batch that begins at `place` in the step's batch. With mixup, clean images,
+    /// adversarial examples and labels are mixed after the attack, each with the one at the same distance from the other
+    /// end of the micro-batch.
     pub(crate) fn batch(
         &self,
         clean: Tensor<4>,
@@ -40,7 +41,7 @@ impl TargetSettings {
     }
 }
 
-/// The weight of the image itself: max(w, 1 − w) of w ~ Beta(alpha, alpha).
+/// Draws the weight of the image itself: max(w, 1 − w), where w ~ Beta(alpha, alpha).
 fn mixing_weight(alpha: f64, key: u64) -> f64 {
     let beta = Beta::new(alpha, alpha).expect("alpha was checked to be above 0");
     let weight: f64 = beta.sample(&mut ChaCha8Rng::seed_from_u64(key));

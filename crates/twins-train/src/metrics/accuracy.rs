@@ -2,17 +2,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How many of how many samples were classified correctly.
+/// The number of correctly classified samples, and the number of all samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Samples classified correctly.
+    /// The number of correctly classified samples.
     pub correct: usize,
-    /// Samples.
+    /// The number of all samples.
     pub total: usize,
 }
 
 impl Accuracy {
-    /// The fraction in [0, 1]; 0 of no samples.
+    /// The accuracy as a fraction in [0, 1]; 0 if there are no samples.
     pub fn fraction(self) -> f64 {
         match self.total {
             0 => 0.0,
@@ -20,7 +20,7 @@ impl Accuracy {
         }
     }
 
-    /// The fraction in per cent.
+    /// The accuracy in per cent.
     pub fn percent(self) -> f64 {
         100.0 * self.fraction()
     }
@@ -32,11 +32,11 @@ impl fmt::Display for Accuracy {
     }
 }
 
-/// Accuracy of a model on a data set.
+/// The clean and the robust accuracy of a model on a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// On the images as they are.
+    /// Accuracy on clean images.
     pub clean: Accuracy,
-    /// On the last iterates of the protocol's attack; `None` where there was none.
+    /// Accuracy on the last iterates of the protocol's attack; `None` if there was no protocol.
     pub robust: Option<Accuracy>,
 }

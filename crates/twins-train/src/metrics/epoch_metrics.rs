@@ -5,82 +5,83 @@ use twins_nn::WingDrift;
 
 use super::accuracy::Accuracy;
 
-/// What one epoch measured: a line of `metrics.jsonl`.
+/// The measurements of one epoch: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Training steps since the beginning.
+    /// Training steps since the beginning of training.
     pub steps: usize,
     /// The learning rate of the epoch's last step.
     pub learning_rate: f64,
     /// The loss, averaged over the epoch's samples.
     pub loss: f64,
-    /// The frozen wing's unweighted share, for two-wing methods.
+    /// The frozen wing's unweighted part of the loss; `None` for methods without two wings.
     pub loss_frozen: Option<f64>,
-    /// The adaptive wing's share.
+    /// The adaptive wing's part of the loss.
     pub loss_adaptive: f64,
-    /// Accuracy of the training passes, on the adversary's images where there is one.
+    /// Accuracy of the training passes, which is on adversarial examples if the method uses an adversary.
     pub train_adversarial_accuracy: Accuracy,
-    /// Clean accuracy on training images, as many as the validation split has, at the epoch's end and without
-    /// augmentation; `None` without a validation and in files of older versions.
+    /// Clean accuracy on as many training images as the validation split has, at the end of the epoch and without
+    /// augmentation; `None` without a validation split and in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_clean_accuracy: Option<Accuracy>,
-    /// Clean accuracy on the validation split; `None` without one.
+    /// Clean accuracy on the validation split; `None` without a validation split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_clean_accuracy: Option<Accuracy>,
-    /// Robust accuracy on the validation split; `None` without one.
+    /// Robust accuracy on the validation split; `None` without a validation split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_robust_accuracy: Option<Accuracy>,
-    /// The same two of the averaged weights, where there are any.
+    /// Clean and robust accuracy of the averaged weights on the validation split; `None` without averaged weights.
     pub ema_accuracy: Option<[Accuracy; 2]>,
-    /// Clean accuracies on the training images that the objective measured when the epoch began, by name; for instance that of
-    /// [`AutoLora::NATURAL_BRANCH`](crate::AutoLora::NATURAL_BRANCH), which sets the weights of the epoch's loss.
+    /// Clean accuracies on the training images that the objective measured at the start of the epoch, by name. An example is
+    /// [`AutoLora::NATURAL_BRANCH`](crate::AutoLora::NATURAL_BRANCH), which determines the weights of the epoch's loss.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objective_accuracies: BTreeMap<String, Accuracy>,
     /// Mean Euclidean norm of the whole gradient.
     pub gradient_norm: f64,
-    /// By layer parameter: its norms and effective learning rate.
+    /// The norms and the effective learning rate of each layer parameter, by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, LayerMetrics>,
-    /// By two-wing layer: how far the running statistics are from the frozen ones at the epoch's end. Empty for models
-    /// without such layers and in files of older versions.
+    /// The distance of the running statistics from the frozen ones at the end of the epoch, by two-wing layer. Empty
+    /// for models without such layers and in files of older versions.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub wing_drift: BTreeMap<String, WingDrift>,
-    /// Batches left out because of a NaN or infinite value.
+    /// The number of batches skipped because of a NaN or infinite value.
     pub skipped_batches: usize,
-    /// Training images per second, validation left out.
+    /// Training images per second, excluding validation.
     pub images_per_second: f64,
-    /// Seconds of training and validation.
+    /// The duration of training and validation in seconds.
     pub seconds: f64,
-    /// Seconds of them that the training waited for data.
+    /// The part of [`seconds`](Self::seconds) in which training waited for data.
     pub seconds_waiting: f64,
 }
 
 impl EpochMetrics {
-    /// Clean and robust accuracy on the validation split; `None` without one.
+    /// Clean and robust accuracy on the validation split; `None` without a validation split.
     pub fn validation(&self) -> Option<[Accuracy; 2]> {
         Some([self.validation_clean_accuracy?, self.validation_robust_accuracy?])
     }
 
-    /// The share of [`seconds`](Self::seconds) that the training waited for data, in [0, 1].
+    /// The fraction of [`seconds`](Self::seconds) in which training waited for data, in [0, 1].
     pub fn waiting_share(&self) -> f64 {
         self.seconds_waiting / self.seconds.max(1e-9)
     }
 }
 
-/// Norms of one weight over an epoch.
+/// Norms of one weight in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerMetrics {
-    /// Euclidean norm of the weight at the epoch's end.
+    /// Euclidean norm of the weight at the end of the epoch.
     pub weight_norm: f64,
     /// Mean Euclidean norm of its gradient.
     pub gradient_norm: f64,
-    /// learning rate / weight norm²: the step that a weight in front of a batch normalisation, whose output does
-    /// not depend on the weight's norm, effectively makes (TWINS, section 3.3).
+    /// The effective learning rate, learning rate / weight norm². It is the effective step size of a weight that is
+    /// followed by batch normalisation, because the output of the normalisation does not depend on the norm of the
+    /// weight (TWINS, section 3.3).
     pub effective_learning_rate: f64,
-    /// ‖Δw‖ / ‖w‖ of the epoch's last step: the same as measured, momentum and weight decay included. `None` where the
-    /// run was stopped between that step and the epoch's end.
+    /// The relative update ‖Δw‖ / ‖w‖ of the epoch's last step, including momentum and weight decay. `None` if the run
+    /// was stopped between that step and the end of the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_update: Option<f64>,
 }

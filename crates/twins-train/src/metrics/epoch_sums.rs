@@ -23,9 +23,9 @@ pub(crate) struct EpochSums {
     pub(crate) relative_updates: BTreeMap<String, f64>,
     pub(crate) seconds: f64,
     pub(crate) waiting: f64,
-    /// Clean accuracies on the training images that the objective measured when the epoch began.
+    /// Clean accuracies on the training images that the objective measured at the start of the epoch.
     pub(crate) objective_accuracies: BTreeMap<String, Accuracy>,
-    /// Seconds that measuring them took.
+    /// Seconds spent on measuring these accuracies.
     pub(crate) measuring: f64,
 }
 
@@ -54,7 +54,7 @@ impl EpochSums {
         Accuracy { correct: self.correct, total: self.samples }
     }
 
-    /// The line of a finished epoch; `evaluations` of the raw and the averaged weights.
+    /// Creates the metrics of a finished epoch. `evaluations` are those of the raw and of the averaged weights.
     pub(crate) fn into_metrics(
         self,
         position: (usize, usize),
@@ -70,7 +70,7 @@ impl EpochSums {
             .gradient_norms
             .iter()
             .filter_map(|(path, norm)| {
-                // Zero has no effective learning rate: a branch's factor before its first step.
+                // A weight of zero, such as a branch's factor before its first step, has no effective learning rate.
                 let weight_norm = weight_norm(weights.tensors().get(path)?).filter(|norm| *norm > 0.0)?;
                 let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
                 let layer = LayerMetrics {
@@ -107,7 +107,7 @@ impl EpochSums {
     }
 }
 
-/// Of a weight in front of a normalisation: matrices and kernels only.
+/// The Euclidean norm of a matrix or kernel, which a normalisation may follow; `None` for other parameters.
 fn weight_norm(weight: &TensorData) -> Option<f64> {
     let matrix = weight.rank() >= 2;
     matrix.then(|| weight.iter::<f64>().map(|value| value * value).sum::<f64>().sqrt())

@@ -1,4 +1,4 @@
-//! What steps, epochs and evaluations measured.
+//! Measurements of steps, epochs and evaluations.
 
 mod accuracy;
 mod epoch_metrics;

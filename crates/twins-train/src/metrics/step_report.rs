@@ -2,30 +2,31 @@ use burn::module::Module;
 
 use crate::parameters::{first_non_finite, in_words};
 
-/// What one training step measured.
+/// The measurements of one training step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepReport {
     /// The loss that was differentiated.
     pub loss: f64,
-    /// The frozen wing's unweighted share of it, where there is one.
+    /// The frozen wing's unweighted part of the loss; `None` for objectives without two wings.
     pub frozen_loss: Option<f64>,
-    /// The adaptive wing's share.
+    /// The adaptive wing's part of the loss.
     pub adaptive_loss: f64,
-    /// Samples of the batch classified correctly in the training pass.
+    /// The number of samples of the batch that the training pass classified correctly.
     pub correct: usize,
-    /// Samples in the batch.
+    /// The number of samples in the batch.
     pub samples: usize,
     /// Euclidean norm of the whole gradient, before clipping.
     pub gradient_norm: f64,
     /// Euclidean norm of each parameter's gradient, by path.
     pub gradient_norms: Vec<(String, f64)>,
-    /// The first parameter or running statistic, in the model's order, that was not finite before the step. It is looked for
-    /// where the loss or a gradient is not finite.
+    /// The first parameter or running statistic, in the model's order, that was not finite before the step. It is only
+    /// determined if the loss or a gradient is not finite.
     pub non_finite_parameter: Option<String>,
 }
 
 impl StepReport {
-    /// The first value that is NaN or infinite, in words: the loss, with its wing where there are two, or else a gradient with its parameter.
+    /// Describes the first value that is NaN or infinite: the loss, with its wing for two-wing objectives, or else a gradient with its
+    /// parameter. `None` if all values are finite.
     pub fn non_finite(&self) -> Option<String> {
         if !self.loss.is_finite() {
             return Some(self.non_finite_loss());
@@ -53,9 +54,10 @@ impl StepReport {
         }
     }
 
-    /// Where it comes from, in words, as far as weights and gradients tell; `None` where everything is finite.
+    /// Describes the likely origin of a value that is not finite, judging from weights and gradients; `None` if all
+    /// values are finite.
     ///
-    /// A weight is named before a gradient: behind one that is not finite, all gradients are NaN.
+    /// A weight takes precedence over a gradient, because a weight that is not finite makes all gradients NaN.
     pub fn non_finite_origin(&self) -> Option<String> {
         self.non_finite()?;
         Some(match (&self.non_finite_parameter, self.non_finite_gradient()) {
@@ -72,7 +74,8 @@ impl StepReport {
         self.gradient_norms.iter().find(|(_, norm)| !norm.is_finite())
     }
 
-    /// Notes the first value of the model, as it was before the step, that is not finite, if anything is not.
+    /// Records the first value that is not finite in the model before the step, if the loss or a gradient is not
+    /// finite.
     pub(crate) fn seek_origin<M: Module>(&mut self, before: &M) {
         if self.non_finite().is_some() {
             self.non_finite_parameter = first_non_finite(before);

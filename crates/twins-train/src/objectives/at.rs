@@ -3,14 +3,14 @@ use twins_nn::{ImageClassifier, Wing};
 use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 
-/// Adversarial training with ordinary batch normalisation for the whole batch: the baseline of TWINS.
+/// Adversarial training with ordinary batch normalisation over the whole batch: the baseline of TWINS.
 ///
 /// ```text
 /// L = CE(f(x'), y)
 /// ```
 ///
-/// Where x' is the adversary's image. Source: Madry et al., "Towards Deep Learning Models Resistant to
-/// Adversarial Attacks", ICLR 2018, section 2.
+/// Where x' is the adversarial example. Source: Madry et al., "Towards Deep Learning Models Resistant to Adversarial
+/// Attacks", ICLR 2018, section 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct At;
 

@@ -11,27 +11,29 @@ use crate::error::TrainError;
 use crate::metrics::Accuracy;
 use crate::parameters::Survey;
 
-/// AutoLoRa: clean images train a low-rank branch, adversarial images the model, with the branch's predictions as soft
-/// labels.
+/// AutoLoRa: clean images train a low-rank branch, and adversarial examples train the model, with the predictions of
+/// the branch as soft labels.
 ///
 /// ```text
 /// L = l₁ · CE(h(x), y) + (1 − l₁) · CE(f(x'), y) + l₂ · KL(softmax h(x) ‖ softmax f(x'))
 /// weight of h = weight of f + b · a / rank
 /// ```
 ///
-/// Where f is the model and h its natural branch: the same model with a low-rank change of the backbone's weights, which ends
-/// with the same head. The natural pass runs before the adversarial one; both use the same normalisation layers and update
-/// their running statistics. Gradients of h reach the branch and the head alone; those of the divergence flow through both
-/// sides. Source: Xu, Zhang, Kankanhalli, "AutoLoRA: An Automated Robust Fine-Tuning Framework", ICLR 2024, as the authors'
-/// code has it.
+/// Where f is the model and h its natural branch, that is, the model with a low-rank change of the backbone's weights and the
+/// same head. The natural pass runs before the adversarial pass; both use the same normalisation layers and update their
+/// running statistics. Gradients of h reach only the branch and the head. Gradients of the divergence flow through both of
+/// its arguments. Source: Xu, Zhang, Kankanhalli, "AutoLoRA: An Automated Robust Fine-Tuning Framework", ICLR 2024, as
+/// implemented in the authors' code.
 ///
-/// The branch is this objective's [`parameters`](Objective::parameters): `PATH.a` `[rank, columns]` and `PATH.b`
-/// `[rows, rank]` for every trained weight of rank 2 or more outside the head ([`ImageClassifier::head`]), seen as the matrix
-/// of its first axis and all others. `a` is drawn from the standard normal distribution and `b` is zero, so that the branch
-/// starts as the model. Division by the rank and the initial values are those of the authors' code; there the matrix of a
-/// k × k convolution is `[k · outputs, k · inputs]` with rank k · `rank`, and the stem has no change.
+/// The weights of the branch are the [`parameters`](Objective::parameters) of this objective: `PATH.a` `[rank, columns]` and
+/// `PATH.b` `[rows, rank]` for every trained weight of rank 2 or more outside the head ([`ImageClassifier::head`]). Such a
+/// weight is treated as a matrix whose rows are the first axis and whose columns are all other axes. `a` is drawn from the
+/// standard normal distribution and `b` is zero, so the branch initially equals the model. The division by the rank and the
+/// initial values follow the authors' code. In that code, however, the matrix of a k × k convolution is
+/// `[k · outputs, k · inputs]` with rank k · `rank`, and the stem has no low-rank change.
 ///
-/// At the start of every epoch, l₁ and l₂ follow from the branch's clean accuracy: [`AutoLoraConfig::loss_weights`].
+/// At the start of every epoch, l₁ and l₂ are computed from the branch's clean accuracy; see
+/// [`AutoLoraConfig::loss_weights`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoLora {
     config: AutoLoraConfig,
@@ -40,7 +42,7 @@ pub struct AutoLora {
     weights: AutoLoraWeights,
 }
 
-/// The weights of [`AutoLora`]'s loss in an epoch.
+/// The weights of the terms of [`AutoLora`]'s loss in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AutoLoraWeights {
     /// l₁, the weight of the branch's cross-entropy, in [0, 1].
@@ -53,7 +55,7 @@ impl AutoLora {
     /// The name of the branch's accuracy in [`EpochMetrics::objective_accuracies`](crate::EpochMetrics::objective_accuracies).
     pub const NATURAL_BRANCH: &'static str = "natural_branch";
 
-    /// The objective before its first epoch, with the weights of a branch that classifies nothing correctly.
+    /// Creates the objective. Before the first epoch, the weights of the loss are those of a branch with accuracy 0.
     pub fn new(config: AutoLoraConfig) -> Self {
         let weights = config.loss_weights(Accuracy::default());
         Self { config, seed: 0, frozen: Vec::new(), weights }
@@ -66,26 +68,26 @@ impl AutoLora {
         self
     }
 
-    /// Sets the path prefixes of weights that are never trained, and have no change.
+    /// Sets the path prefixes of weights that are never trained. These weights have no low-rank change.
     #[must_use]
     pub fn with_frozen(mut self, prefixes: Vec<String>) -> Self {
         self.frozen = prefixes;
         self
     }
 
-    /// Sets the weights of the loss, which [`begin_epoch`](Objective::begin_epoch) replaces.
+    /// Sets the weights of the loss's terms. [`begin_epoch`](Objective::begin_epoch) replaces them.
     #[must_use]
     pub fn with_loss_weights(mut self, weights: AutoLoraWeights) -> Self {
         self.weights = weights;
         self
     }
 
-    /// The natural branch h: the model with the branch's weights. Gradients flow to the branch and to the head; the other
-    /// parameters are detached. Running statistics are the model's and shared with it.
+    /// Returns the natural branch h, that is, the model with the weights of the branch. Gradients flow to the branch and
+    /// to the head; all other parameters are detached. The branch shares its running statistics with the model.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Head`] where the model's head is not known.
+    /// [`TrainError::Head`] if the model does not name its head.
     pub fn natural<M: ImageClassifier>(model: &M, parameters: &ObjectiveParameters) -> Result<M, TrainError> {
         Ok(add_changes(model.clone(), parameters, &model.head()?))
     }
@@ -96,12 +98,12 @@ impl<M: ImageClassifier> Objective<M> for AutoLora {
         Wing::AdaptiveTraining
     }
 
-    /// The factors of the branch.
+    /// Creates the factors of the branch.
     ///
     /// # Errors
     ///
-    /// A rank of 0, a rank above the smaller side of a weight's matrix, a model whose head is not known, or one in which no
-    /// weight could be changed.
+    /// A rank of 0, a rank larger than the smaller side of a weight's matrix, a model that does not name its head, or a
+    /// model without a weight to change.
     fn parameters(&self, model: &M) -> Result<ObjectiveParameters, TrainError> {
         let rank = self.config.rank;
         if rank == 0 {
@@ -119,11 +121,11 @@ impl<M: ImageClassifier> Objective<M> for AutoLora {
         Ok(())
     }
 
-    /// The loss with an empty branch, whose natural pass has the model's own weights.
+    /// Computes the loss with an empty branch, whose natural pass uses the model's own weights.
     ///
     /// # Panics
     ///
-    /// On a model whose head is not known, which [`parameters`](Objective::parameters) refuses.
+    /// If the model does not name its head; [`parameters`](Objective::parameters) returns an error for such a model.
     fn loss(&self, model: &M, batch: &TrainingBatch) -> Loss {
         self.loss_with_parameters(model, &ObjectiveParameters::default(), batch)
     }
@@ -151,12 +153,13 @@ impl<M: ImageClassifier> Objective<M> for AutoLora {
 /// l₁ = 1 − s^alpha,   l₂ = divergence · s^alpha
 /// ```
 ///
-/// Where s is the branch's clean accuracy on the training images, measured in evaluation mode and without augmentation
-/// when an epoch begins. The authors' code has alpha = 1 throughout and measures at the same moments (with augmentation).
+/// Where s is the branch's clean accuracy on the training images, measured at the start of an epoch, in evaluation mode
+/// and without augmentation. The authors' code always uses alpha = 1 and measures at the same times, but with
+/// augmentation.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `rank` | 8 | of the branch, at most the smaller side of every weight's matrix | ≥ 1 |
+/// | `rank` | 8 | rank of the branch, at most the smaller side of every weight's matrix | ≥ 1 |
 /// | `divergence` | 6 | largest weight of the divergence | ≥ 0 |
 /// | `alpha` | 1 | exponent of the accuracy | > 0 |
 ///
@@ -184,12 +187,12 @@ impl Default for AutoLoraConfig {
 }
 
 impl AutoLoraConfig {
-    /// The published setting with another rank.
+    /// Creates the published settings with another rank.
     pub fn new(rank: usize) -> Self {
         Self { rank, ..Self::default() }
     }
 
-    /// The weights of the loss at a clean accuracy of the branch.
+    /// Computes the weights of the loss for a given clean accuracy of the branch.
     pub fn loss_weights(&self, natural: Accuracy) -> AutoLoraWeights {
         let trust = natural.fraction().powf(self.alpha);
         AutoLoraWeights { natural: 1.0 - trust, divergence: self.divergence * trust }

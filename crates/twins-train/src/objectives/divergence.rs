@@ -1,9 +1,9 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
-/// Σ p·(log p − log q) averaged over the batch, where p = softmax(clean) and q = softmax(adversarial): the
-/// Kullback–Leibler term of TRADES (`kl_div` with the clean probabilities as soft targets, batch mean).
-/// Gradients flow through both.
+/// Computes the Kullback–Leibler divergence of TRADES: Σ p·(log p − log q), averaged over the batch, where p =
+/// softmax(clean) and q = softmax(adversarial). This is PyTorch's `kl_div` with the clean probabilities as soft targets
+/// and the batch mean. Gradients flow through both arguments.
 ///
 /// # Shapes
 ///

@@ -1,11 +1,11 @@
 use burn::tensor::{Int, Tensor};
 
-/// The number of samples that the frozen wing takes of a batch of `n`.
+/// The number of samples that the frozen wing processes in a batch of `n`.
 pub(super) fn frozen_part(n: usize) -> usize {
     n / 2
 }
 
-/// Splits along the first axis as the two-wing layers do.
+/// Splits a tensor along the first axis as the two-wing layers do.
 pub(super) fn split<const D: usize>(tensor: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
     let n = tensor.dims()[0];
     let half = frozen_part(n);

@@ -1,10 +1,11 @@
-//! Low-rank changes of a model's weights, seen as matrices of their first axis and all others.
+//! Low-rank changes of a model's weights. A weight is treated as a matrix whose rows are its first axis and whose
+//! columns are all other axes.
 //!
 //! ```text
 //! Δ = B · A / rank
 //! ```
 //!
-//! A `[rank, columns]` is drawn from the standard normal distribution. B `[rows, rank]` is zero at the beginning, so that Δ is.
+//! A `[rank, columns]` is drawn from the standard normal distribution. B `[rows, rank]` is initially zero, and so is Δ.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -16,26 +17,26 @@ use crate::objectives::ObjectiveParameters;
 use crate::parameters::{Survey, is_under};
 use crate::random_keys::key;
 
-/// What the draws are for, as part of their key.
+/// The purpose of the random draws, which is part of their key.
 const DRAWS: u64 = 3;
 
-/// Which weights get a change, and of which rank.
+/// Which weights have a low-rank change, and its rank.
 pub(super) struct Branch<'a> {
     pub(super) rank: usize,
     /// The path of the head, whose weights are not changed.
     pub(super) head: &'a str,
-    /// Path prefixes of weights that are never trained, and not changed either.
+    /// Path prefixes of weights that are never trained. They have no low-rank change.
     pub(super) frozen: &'a [String],
     pub(super) seed: u64,
 }
 
 impl Branch<'_> {
-    /// The factors of a zero change, `PATH.a` and `PATH.b`, for every weight of rank 2 or more that is trained and stands
-    /// outside the head.
+    /// Creates the factors `PATH.a` and `PATH.b` of a zero change, for every trained weight of rank 2 or more outside the
+    /// head.
     ///
     /// # Errors
     ///
-    /// [`TrainError::BranchRank`] for a rank above the smaller side of a weight's matrix.
+    /// [`TrainError::BranchRank`] for a rank larger than the smaller side of a weight's matrix.
     pub(super) fn factors<M: Module>(&self, model: &M) -> Result<ObjectiveParameters, TrainError> {
         let mut create = Create {
             branch: self,
@@ -49,8 +50,8 @@ impl Branch<'_> {
     }
 }
 
-/// Returns the model with the changes added to its weights. All parameters outside the head are detached: gradients reach
-/// the factors and the head.
+/// Returns the model with the changes added to its weights. All parameters outside the head are detached, so gradients
+/// reach only the factors and the head.
 pub(super) fn add_changes<M: Module>(model: M, factors: &ObjectiveParameters, head: &str) -> M {
     model.map(&mut AddChanges { factors, head, path: Vec::new() })
 }
@@ -124,7 +125,7 @@ impl ModuleMapper for AddChanges<'_> {
     }
 }
 
-/// A and B of a zero change, on the device and of the type of the weight.
+/// Creates A and B of a zero change, with the device and the data type of the weight.
 fn initial_factors<const D: usize>(weight: &Tensor<D>, rank: usize, seed: u64) -> [Tensor<2>; 2] {
     let [rows, columns] = matrix(&weight.dims());
     let place = (&weight.device(), weight.dtype());
@@ -132,24 +133,25 @@ fn initial_factors<const D: usize>(weight: &Tensor<D>, rank: usize, seed: u64) -
     [Tensor::from_data(a, place), Tensor::zeros([rows, rank], place)]
 }
 
-/// Δ in the weight's shape.
+/// Computes Δ in the shape of the weight.
 fn change<const D: usize>(a: Tensor<2>, b: Tensor<2>, shape: [usize; D]) -> Tensor<D> {
     let rank = a.dims()[0] as f64;
     b.matmul(a).div_scalar(rank).reshape(shape)
 }
 
-/// Rows and columns of a weight's matrix: the output channels of a convolution and everything else, the inputs and the
-/// outputs of a linear layer.
+/// The numbers of rows and columns of a weight's matrix. For a convolution these are the output channels and everything
+/// else, for a linear layer the inputs and the outputs.
 fn matrix(shape: &[usize]) -> [usize; 2] {
     [shape[0], shape[1..].iter().product()]
 }
 
-/// Draws from the standard normal distribution by Box and Muller's method, which makes two of two uniform draws.
+/// Draws from the standard normal distribution by the Box–Muller method, which turns two uniform draws into two normal
+/// draws.
 fn normal(seed: u64, count: usize) -> Vec<f32> {
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
     let mut values = Vec::with_capacity(count + 1);
     while values.len() < count {
-        // In (0, 1], where the logarithm is finite.
+        // The argument is in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * (1.0 - draws.random::<f32>()).ln()).sqrt();
         let (sin, cos) = (std::f32::consts::TAU * draws.random::<f32>()).sin_cos();
         values.extend([radius * cos, radius * sin]);

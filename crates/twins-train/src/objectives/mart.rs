@@ -6,22 +6,23 @@ use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 use super::targets::Targets;
 
-/// Keeps the logarithm of the margin finite where another class has all the probability; the value of the authors' code.
+/// Keeps the logarithm of the margin finite if another class has all the probability. The value is that of the authors'
+/// code.
 const MARGIN_FLOOR: f64 = 1e-4;
 
-/// MART with ordinary batch normalisation for the whole batch: the divergence counts for more where the clean image is
-/// not classified well.
+/// MART with ordinary batch normalisation over the whole batch. The divergence has more weight for clean images whose
+/// label has a low probability.
 ///
 /// ```text
 /// L = −log p'_y − log(1 − max_{k≠y} p'_k) + beta · KL(p ‖ p') · (1 − p_y)
 /// ```
 ///
 /// Where p = softmax f(x), p' = softmax f(x') and every term is a mean over the batch. The adversarial pass runs before the
-/// clean one and both update the running statistics; gradients flow through both. Source: Wang et al., "Improving
+/// clean pass. Both update the running statistics, and gradients flow through both. Source: Wang et al., "Improving
 /// Adversarial Robustness Requires Revisiting Misclassified Examples", ICLR 2020, equation 11.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mart {
-    /// Weight of the divergence; the paper's λ, there 5 to 6.
+    /// Weight of the divergence: the paper's λ, which is 5 to 6 there.
     pub beta: f64,
 }
 
@@ -39,17 +40,17 @@ impl<M: ImageClassifier> Objective<M> for Mart {
     }
 }
 
-/// −log p_y − log(1 − max_{k≠y} p_k), averaged over the batch.
+/// Computes −log p_y − log(1 − max_{k≠y} p_k), averaged over the batch.
 fn boosted_cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, targets: Targets) -> Tensor<1> {
     let probabilities = softmax(logits.clone(), 1);
-    // Below every probability, so that the label's own is never the largest.
+    // −1 is below every probability, so the label's class is never the maximum.
     let label = labels.one_hot::<2>(logits.dims()[1]).equal_elem(1);
     let rival = probabilities.mask_fill(label, -1.0).max_dim(1);
     let margin = rival.neg().add_scalar(1.0 + MARGIN_FLOOR).log().mean();
     targets.cross_entropy(logits) - margin
 }
 
-/// Σ_k p_k (log p_k − log p'_k) · (1 − p_y), averaged over the batch.
+/// Computes Σ_k p_k (log p_k − log p'_k) · (1 − p_y), averaged over the batch.
 fn weighted_divergence(clean: Tensor<2>, adversarial: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     let clean = log_softmax(clean, 1);
     let probabilities = clean.clone().exp();

@@ -9,15 +9,15 @@ use super::parameters::ObjectiveParameters;
 use crate::error::TrainError;
 use crate::parameters::{Survey, TWO_WINGS};
 
-/// An objective whose passes through the model are computed in another precision than its weights have (Micikevicius et al., "Mixed
-/// Precision Training", ICLR 2018).
+/// Wraps an objective so that its passes through the model are computed in another precision than that of the weights (Micikevicius
+/// et al., "Mixed Precision Training", ICLR 2018).
 ///
-/// Every pass casts the images, and a copy of the weights, on the device. The cast is part of what is differentiated, so the gradients have
-/// the precision of the weights themselves, as have their updates. Two-wing layers keep their parameters and statistics, and compute
-/// their sums, in single precision; the losses of this library do the same with the logits. An objective of your own casts
+/// Every pass casts the images and a copy of the weights on the device. Gradients flow through the cast, so gradients and updates have the
+/// precision of the original weights. Two-wing layers keep their parameters and statistics in single precision and also compute their sums
+/// in it. The objectives of this library compute their losses from logits that are cast to single precision. A custom objective must cast
 /// `model.logits(..)` to [`FloatDType::F32`] before it computes a loss.
 ///
-/// [`TrainConfig::precision`](crate::TrainConfig::precision) makes the trainer use it.
+/// The trainer uses it according to [`TrainConfig::precision`](crate::TrainConfig::precision).
 ///
 /// ```
 /// use twins_attack::Precision;
@@ -32,7 +32,8 @@ pub struct MixedPrecision<O> {
 }
 
 impl<O> MixedPrecision<O> {
-    /// An objective with passes in a precision; in [`Precision::F32`] it is the objective itself.
+    /// Creates an objective with passes in the given precision. With [`Precision::F32`], it behaves like the wrapped
+    /// objective.
     pub fn new(objective: O, precision: Precision) -> Self {
         Self { objective, precision }
     }
@@ -83,15 +84,15 @@ pub(super) fn logits_of<M: ImageClassifier>(model: &M, images: Tensor<4>) -> Ten
     model.logits(images).cast(FloatDType::F32)
 }
 
-/// A copy in a precision, but for two-wing layers. It has the running statistics in common with the module, and gradients reach the module's
-/// parameters through it.
+/// Returns a copy of the module in the given precision, except for two-wing layers. The copy shares its running statistics with the module,
+/// and gradients flow through it to the module's parameters.
 fn cast<M: Module>(module: &M, dtype: FloatDType) -> M {
     module.clone().map(&mut Cast { dtype, in_two_wings: 0 })
 }
 
 struct Cast {
     dtype: FloatDType,
-    /// How many two-wing layers the current parameter is in.
+    /// The number of two-wing layers that contain the current parameter.
     in_two_wings: usize,
 }
 
@@ -112,7 +113,7 @@ impl ModuleMapper for Cast {
     }
 }
 
-/// Checks that a model can be trained in a precision.
+/// Checks that a model can be trained in the given precision.
 pub(crate) fn check<M: Module>(model: &M, precision: Precision) -> Result<(), TrainError> {
     if precision == Precision::F32 {
         return Ok(());

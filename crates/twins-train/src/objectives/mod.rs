@@ -1,4 +1,4 @@
-//! Training objectives: one file per method, and what it means to differentiate one.
+//! Training objectives, one file per method, and the pass that computes and differentiates an objective.
 
 mod at;
 mod auto_lora;

@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
-/// Matrices by name that an [`Objective`](crate::Objective) trains beside the model.
+/// Named matrices that an [`Objective`](crate::Objective) trains in addition to the model.
 ///
-/// They are handled like the model's own: SGD with momentum and weight decay, averaging, weight perturbation, gradient norms,
-/// data-parallel replicas and checkpoints. A vector is a matrix of one row; weights of higher rank are reshaped in the loss.
+/// They are treated like the model's own parameters by the optimiser, weight averaging, weight perturbation, gradient norms,
+/// data-parallel replicas and checkpoints. Store a vector as a matrix with one row, and reshape weights of higher rank in the
+/// loss.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -20,14 +21,14 @@ use burn::tensor::{Device, Tensor};
 pub struct ObjectiveParameters(BTreeMap<String, Param<Tensor<2>>>);
 
 impl ObjectiveParameters {
-    /// Adds a trainable parameter, or replaces that of the same name.
+    /// Adds a trainable parameter, or replaces the parameter of the same name.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: Tensor<2>) -> Self {
         self.insert(name, value);
         self
     }
 
-    /// Adds a trainable parameter, or replaces that of the same name.
+    /// Adds a trainable parameter, or replaces the parameter of the same name.
     pub fn insert(&mut self, name: impl Into<String>, value: Tensor<2>) {
         self.0.insert(name.into(), Param::from_tensor(value.detach()));
     }
@@ -42,7 +43,7 @@ impl ObjectiveParameters {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether there are none.
+    /// Whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -52,7 +53,7 @@ impl ObjectiveParameters {
     }
 }
 
-/// By hand: Burn has no module that is a map.
+/// Implemented by hand, because Burn has no module that is a map.
 impl Module for ObjectiveParameters {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
         self.0.values().fold(devices, |devices, param| param.collect_devices(devices))

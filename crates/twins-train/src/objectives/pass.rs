@@ -8,22 +8,24 @@ use super::training_model::TrainingModel;
 /// The length of [`Measured::scalars`].
 pub(crate) const SCALARS: usize = 4;
 
-/// One pass of an objective over a batch or a part of it, differentiated.
+/// One pass of an objective over a batch or a part of it, with its gradients.
 pub(crate) struct Pass {
     pub(crate) gradients: GradientsParams,
     pub(crate) measured: Measured,
 }
 
-/// What a pass measured, still on the device.
+/// The measurements of a pass, still on the device.
 pub(crate) struct Measured {
-    /// Total, adaptive and frozen loss (the adaptive one again where there is none), correct samples.
+    /// The total, adaptive and frozen loss, and the number of correct samples. Without a frozen loss, the adaptive loss
+    /// takes its place.
     pub(crate) scalars: Vec<Tensor<1>>,
     pub(crate) has_frozen: bool,
     pub(crate) samples: usize,
 }
 
 impl Pass {
-    /// `share` is the part's share of the batch's samples, by which its gradients count.
+    /// Computes and differentiates the objective. `share` is the part's fraction of the batch's samples, with which its
+    /// gradients are weighted.
     pub(crate) fn of<M: Module, O: Objective<M> + ?Sized>(
         model: &TrainingModel<M>,
         objective: &O,

@@ -3,7 +3,8 @@ use twins_nn::{ImageClassifier, Wing};
 use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch, TrainingImages};
 
-/// Clean training with ordinary batch normalisation: no robustness, the upper bound of clean accuracy.
+/// Clean training with ordinary batch normalisation. It yields no robustness and serves as the upper bound of clean
+/// accuracy.
 ///
 /// ```text
 /// L = CE(f(x), y)

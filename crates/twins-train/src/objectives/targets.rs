@@ -3,14 +3,14 @@ use burn::tensor::{Int, Tensor};
 
 use super::halves::split_labels;
 
-/// What a cross-entropy is taken against: labels, perhaps smoothed, perhaps mixed with those of other samples.
+/// The targets of a cross-entropy: labels, optionally smoothed, and optionally mixed with the labels of other samples.
 ///
 /// ```text
 /// t = weight · s(y) + (1 − weight) · s(y₂),   s(y) = (1 − smoothing) · onehot(y) + smoothing / classes
 /// ```
 ///
-/// Sources: Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7 (label smoothing, as
-/// `torch.nn.CrossEntropyLoss` has it); Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
+/// Sources: Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7 (label smoothing, as in
+/// `torch.nn.CrossEntropyLoss`); Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
 #[derive(Clone, Debug)]
 pub struct Targets {
     labels: Tensor<1, Int>,
@@ -27,26 +27,26 @@ struct MixedLabels {
 }
 
 impl Targets {
-    /// Labels `[n]` as they are.
+    /// Creates targets from labels `[n]`, without smoothing and mixing.
     pub fn new(labels: Tensor<1, Int>) -> Self {
         Self { labels, mixed: None, smoothing: 0.0 }
     }
 
-    /// Gives every class a part of `smoothing` / classes of the probability; `smoothing` is in [0, 1).
+    /// Sets the label smoothing, in [0, 1): every class gets a probability of at least `smoothing` / classes.
     #[must_use]
     pub fn with_smoothing(mut self, smoothing: f64) -> Self {
         self.smoothing = smoothing;
         self
     }
 
-    /// Mixes the labels with others `[n]`, which have the weight 1 − `weight`.
+    /// Mixes the labels, which get the weight `weight`, with other labels `[n]`, which get the weight 1 − `weight`.
     #[must_use]
     pub fn with_mixed(mut self, labels: Tensor<1, Int>, weight: f64) -> Self {
         self.mixed = Some(MixedLabels { labels, weight });
         self
     }
 
-    /// Splits the samples as the two-wing layers do: the first half, rounded down, and the rest.
+    /// Splits the samples as the two-wing layers do: into the first half, rounded down, and the rest.
     pub fn split(self) -> (Self, Self) {
         let smoothing = self.smoothing;
         let (first, rest) = split_labels(self.labels);
@@ -61,7 +61,7 @@ impl Targets {
         }
     }
 
-    /// The cross-entropy −Σₖ tₖ log softmax(logits)ₖ, averaged over the batch.
+    /// Computes the cross-entropy −Σₖ tₖ log softmax(logits)ₖ, averaged over the batch.
     ///
     /// # Shapes
     ///

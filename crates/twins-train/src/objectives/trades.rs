@@ -4,15 +4,15 @@ use super::divergence::divergence;
 use super::mixed_precision::logits_of;
 use super::objective::{Loss, Objective, TrainingBatch};
 
-/// TRADES with ordinary batch normalisation for the whole batch.
+/// TRADES with ordinary batch normalisation over the whole batch.
 ///
 /// ```text
 /// L = CE(f(x), y) + beta · KL(softmax f(x) ‖ softmax f(x'))
 /// ```
 ///
-/// Where the divergence is a mean over the batch. The adversarial pass runs before the clean one and both update
-/// the running statistics. The trainer's adversary maximises the cross-entropy, as TWINS's released code does;
-/// TRADES itself maximises the divergence. Source: Zhang et al., "Theoretically Principled Trade-off between
+/// Where the divergence is a mean over the batch. The adversarial pass runs before the clean pass, and both update the
+/// running statistics. By default, the trainer's adversary maximises the cross-entropy, as in TWINS's released code;
+/// the original TRADES maximises the divergence. Source: Zhang et al., "Theoretically Principled Trade-off between
 /// Robustness and Accuracy", ICML 2019, equation 5.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trades {

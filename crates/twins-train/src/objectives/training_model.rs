@@ -3,13 +3,14 @@ use burn::tensor::Device;
 
 use super::parameters::ObjectiveParameters;
 
-/// The first part of the names of an objective's parameters. No field of a struct can have this name.
+/// The first component of the paths of an objective's parameters. No field of a struct can have this name, because it
+/// contains a hyphen.
 pub(crate) const OBJECTIVE_PARAMETERS: &str = "objective-parameters";
 
-/// A model with the parameters that its [`Objective`](crate::Objective) trains beside it.
+/// A model with the parameters that its [`Objective`](crate::Objective) trains in addition to those of the model.
 ///
-/// As a module it has the model's parameters under the model's names, followed by the objective's under
-/// `objective-parameters.`. Attack, evaluation and inference use [`model`](Self::model) alone.
+/// As a module, it contains the model's parameters under their own names, followed by the objective's parameters under
+/// `objective-parameters.`. Attacks, evaluation and inference use only [`model`](Self::model).
 #[derive(Clone, Debug)]
 pub struct TrainingModel<M> {
     /// The model.
@@ -18,14 +19,15 @@ pub struct TrainingModel<M> {
     pub parameters: ObjectiveParameters,
 }
 
-/// A model whose objective has no parameters.
+/// Wraps a model whose objective has no parameters.
 impl<M> From<M> for TrainingModel<M> {
     fn from(model: M) -> Self {
         Self { model, parameters: ObjectiveParameters::default() }
     }
 }
 
-/// By hand: a derived one would put the field's name before the names of the model's parameters.
+/// Implemented by hand, because a derived implementation would put the name of the field in front of the names of the
+/// model's parameters.
 impl<M: Module> Module for TrainingModel<M> {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
         self.parameters.collect_devices(self.model.collect_devices(devices))

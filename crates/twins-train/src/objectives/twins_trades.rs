@@ -14,10 +14,10 @@ use super::targets::Targets;
 /// T(f; x, x', y) = CE(f(x), y) + beta · KL(softmax f(x) ‖ softmax f(x'))
 /// ```
 ///
-/// Where index 1 is the first half of the batch (rounded down), 2 the rest, and every term is a mean over its half.
-/// (The released code divides the divergence by the whole batch, which halves its beta; pass half the beta for
-/// that.) The adversarial pass runs before the clean one and both update the running statistics. Source: Liu et
-/// al., "TWINS", CVPR 2023, section 3, with Zhang et al., "TRADES", ICML 2019.
+/// Where index 1 is the first half of the batch (rounded down), 2 the rest, and every term is a mean over its half. The
+/// released code divides the divergence by the size of the whole batch, which halves its beta; to reproduce that, pass
+/// half the beta. The adversarial pass runs before the clean pass, and both update the running statistics. Source: Liu
+/// et al., "TWINS", CVPR 2023, section 3, with Zhang et al., "TRADES", ICML 2019.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TwinsTrades {
     /// Weight of the frozen wing's loss.

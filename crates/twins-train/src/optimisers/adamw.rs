@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::groups::ParameterGroups;
 use super::optimiser::Optimiser;
 
-/// Adam with decoupled weight decay: the update of `torch.optim.AdamW`.
+/// Adam with decoupled weight decay, as in `torch.optim.AdamW`.
 ///
 /// ```text
 /// w ← w − learning_rate · weight_decay · w
@@ -28,11 +28,11 @@ pub struct AdamW {
     betas: [f64; 2],
     epsilon: f64,
     groups: ParameterGroups,
-    /// By parameter path.
+    /// The averages by parameter path.
     averages: BTreeMap<String, Averages>,
 }
 
-/// The averages of one parameter, flattened.
+/// The moving averages of one parameter, flattened.
 #[derive(Clone, Debug)]
 struct Averages {
     gradient: Tensor<1>,
@@ -45,7 +45,7 @@ const SQUARE: &str = ".square";
 const STEPS: &str = ".steps";
 
 impl AdamW {
-    /// An optimiser that has not made a step.
+    /// Creates an optimiser without state.
     pub fn new(weight_decay: f64) -> Self {
         Self {
             weight_decay,
@@ -56,21 +56,21 @@ impl AdamW {
         }
     }
 
-    /// Sets the decay of the averages.
+    /// Sets the decay rates of the moving averages of the gradient and of its square.
     #[must_use]
     pub fn with_betas(mut self, betas: [f64; 2]) -> Self {
         self.betas = betas;
         self
     }
 
-    /// Sets what is added to the denominator.
+    /// Sets the constant that is added to the denominator.
     #[must_use]
     pub fn with_epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self
     }
 
-    /// Sets the groups of the parameters.
+    /// Sets the parameter groups.
     #[must_use]
     pub fn with_groups(mut self, groups: ParameterGroups) -> Self {
         self.groups = groups;
@@ -121,7 +121,7 @@ impl Optimiser for AdamW {
         for (path, averages) in &self.averages {
             state.insert(format!("{path}{GRADIENT}"), averages.gradient.to_data());
             state.insert(format!("{path}{SQUARE}"), averages.square.to_data());
-            // Exact in float32 up to 2²⁴ steps.
+            // The number of steps is exact in float32 up to 2²⁴.
             state.insert(format!("{path}{STEPS}"), TensorData::from([averages.steps as f32]));
         }
         state

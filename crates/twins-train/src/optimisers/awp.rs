@@ -6,25 +6,26 @@ use serde::{Deserialize, Serialize};
 use super::trainable::trainable;
 use crate::objectives::{Objective, TrainingBatch, TrainingModel};
 
-/// Keeps the direction finite where a layer has no gradient; the value of the authors' code.
+/// Keeps the direction finite if the gradient of a layer is zero. The value is that of the authors' code.
 const NORM_FLOOR: f64 = 1e-20;
 
-/// Adversarial weight perturbation: the gradient of every step is taken where a step uphill has raised the loss.
+/// Adversarial weight perturbation: the gradient of every step is computed at weights that are perturbed in the
+/// direction that increases the loss.
 ///
 /// ```text
 /// v_l = gamma · ‖w_l‖ · g_l / ‖g_l‖,   g = ∇ L(w)        per weight w_l of rank 2 or more
 /// w   ← SGD step from w with the gradient ∇ L(w + v)
 /// ```
 ///
-/// Where L is the objective on the batch with the adversary's images, and the norms are Euclidean. Biases and
-/// normalisation parameters are not perturbed. Works with every objective; one step costs two passes of the objective
-/// instead of one. Source: Wu, Xia, Wang, "Adversarial Weight Perturbation Helps Robust Generalization", NeurIPS 2020, with
-/// one step in weight space, as in the authors' experiments.
+/// Where L is the objective on the batch with its adversarial examples, and the norms are Euclidean. Biases and
+/// normalisation parameters are not perturbed. The perturbation works with every objective. A step needs two passes of the
+/// objective instead of one. Source: Wu, Xia, Wang, "Adversarial Weight Perturbation Helps Robust Generalization", NeurIPS
+/// 2020, with one step in weight space, as in the authors' experiments.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `gamma` | 0.01 | length of the perturbation, as a fraction of each weight's norm | (0, 1] |
-/// | `warmup_epochs` | 0 | epochs without it at the beginning | ≥ 0 |
+/// | `warmup_epochs` | 0 | epochs without perturbation at the beginning | ≥ 0 |
 ///
 /// The authors' code uses 0.01 with AT and 0.005 after 10 epochs with TRADES.
 ///
@@ -40,7 +41,7 @@ const NORM_FLOOR: f64 = 1e-20;
 pub struct AwpConfig {
     /// Length of the perturbation, as a fraction of each weight's norm.
     pub gamma: f64,
-    /// Epochs without it at the beginning.
+    /// Epochs without perturbation at the beginning.
     pub warmup_epochs: usize,
 }
 
@@ -51,29 +52,29 @@ impl Default for AwpConfig {
 }
 
 impl AwpConfig {
-    /// A perturbation from the first epoch on.
+    /// Creates a perturbation that is active from the first epoch on.
     pub fn new(gamma: f64) -> Self {
         Self { gamma, warmup_epochs: 0 }
     }
 
-    /// Sets the epochs without it at the beginning.
+    /// Sets the number of epochs without perturbation at the beginning.
     #[must_use]
     pub fn with_warmup_epochs(mut self, epochs: usize) -> Self {
         self.warmup_epochs = epochs;
         self
     }
 
-    /// The perturbation's length in an epoch, from 0; `None` while it warms up.
+    /// The length of the perturbation in an epoch, which counts from 0; `None` during the warm-up.
     pub(crate) fn gamma_at(&self, epoch: usize) -> Option<f64> {
         (epoch >= self.warmup_epochs).then_some(self.gamma)
     }
 }
 
-/// Returns the model with its weights moved uphill. It shares the running statistics of the model given, and its
-/// parameters' ids.
+/// Returns the model with its weights perturbed in the direction that increases the loss. The result shares the running
+/// statistics and the parameter ids of the model.
 ///
-/// `snapshot` is the model's [`valid`](Module::valid): the pass that finds the direction runs on a copy of it, so that it
-/// leaves no trace in the running statistics (the authors' proxy model).
+/// `snapshot` is the model's [`valid`](Module::valid): the pass that finds the direction runs on a copy of the snapshot,
+/// so that it does not update the model's running statistics. The authors call this copy the proxy model.
 pub(crate) fn perturbed<M: Module, O: Objective<M> + ?Sized>(
     model: &TrainingModel<M>,
     snapshot: &TrainingModel<M>,
@@ -86,7 +87,7 @@ pub(crate) fn perturbed<M: Module, O: Objective<M> + ?Sized>(
     ascended(model, &GradientsParams::from_grads(loss.backward(), &proxy), gamma)
 }
 
-/// The same where the gradient at the model is known.
+/// Like [`perturbed`], with gradients that have been computed already.
 pub(crate) fn ascended<M: Module>(model: &M, gradients: &GradientsParams, gamma: f64) -> M {
     model.clone().map(&mut Ascend { gradients, gamma })
 }
@@ -112,7 +113,7 @@ impl ModuleMapper for Ascend<'_> {
     }
 }
 
-/// In float32, whose exponents reach below [`NORM_FLOOR`].
+/// Computes the norm in float32, which can represent numbers below [`NORM_FLOOR`].
 fn norm<const D: usize>(tensor: &Tensor<D>) -> Tensor<1> {
     tensor.clone().cast(DType::F32).powi_scalar(2).sum().sqrt()
 }

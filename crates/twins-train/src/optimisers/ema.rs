@@ -12,7 +12,7 @@ use crate::parameters::{Weights, flattened};
 /// a ← decay · a + (1 − decay) · w        after every step; a starts as the initial weights
 /// ```
 pub(crate) struct Ema<M> {
-    /// Taken for the time of an update.
+    /// `None` only during an update.
     model: Option<M>,
     decay: f64,
 }
@@ -41,7 +41,7 @@ impl<M: Module> Ema<M> {
 
 struct Average {
     path: Vec<String>,
-    /// Flattened: rank does not matter to the average.
+    /// The newest values, flattened because the average does not depend on the rank.
     newest: BTreeMap<String, Tensor<1>>,
     decay: f64,
 }

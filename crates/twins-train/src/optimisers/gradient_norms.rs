@@ -2,7 +2,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// The squared norm of each parameter's gradient, still on the device so that one transfer reads them all.
+/// The squared norm of each parameter's gradient. The values are still on the device, so that a single transfer reads
+/// all of them.
 pub(crate) struct SquaredNorms {
     pub(crate) paths: Vec<String>,
     pub(crate) values: Vec<Tensor<1>>,

@@ -2,16 +2,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::parameters::is_under;
 
-/// Parameters that are trained with other settings than the rest.
+/// Parameter groups with settings of their own.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `head_learning_rate` | 1 | learning rate of the head, as a multiple of the others' | > 0 |
+/// | `head_learning_rate` | 1 | learning rate of the head, as a multiple of that of the other parameters | > 0 |
 /// | `decay` | `all` | parameters that weight decay applies to | [`Decay`] |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupsConfig {
-    /// Learning rate of the head, as a multiple of the others'.
+    /// Learning rate of the head, as a multiple of that of the other parameters.
     pub head_learning_rate: f64,
     /// Parameters that weight decay applies to.
     pub decay: Decay,
@@ -21,10 +21,11 @@ pub struct GroupsConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decay {
-    /// Every trained parameter, as `torch.optim.SGD` does by default and TWINS's released code with it.
+    /// Every trained parameter, which is the default of `torch.optim.SGD` and the choice of TWINS's released code.
     #[default]
     All,
-    /// Weights of convolutions and dense layers, and neither biases nor gamma and beta of normalisation: parameters of rank 2 or more.
+    /// Parameters of rank 2 or more: weights of convolutions and linear layers, but neither biases nor gamma and beta of normalisation
+    /// layers.
     Weights,
 }
 
@@ -37,13 +38,13 @@ impl Default for GroupsConfig {
 /// The groups of one model's parameters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParameterGroups {
-    /// Path and learning-rate factor of the head.
+    /// The path and the learning-rate factor of the head.
     head: Option<(String, f64)>,
     decay: Decay,
 }
 
 impl ParameterGroups {
-    /// One group of all parameters.
+    /// Creates a single group of all parameters.
     pub fn new() -> Self {
         Self::default()
     }
@@ -55,14 +56,14 @@ impl ParameterGroups {
         self
     }
 
-    /// Sets which parameters decay.
+    /// Sets which parameters weight decay applies to.
     #[must_use]
     pub fn with_decay(mut self, decay: Decay) -> Self {
         self.decay = decay;
         self
     }
 
-    /// The factor of a parameter's learning rate.
+    /// The learning-rate factor of a parameter.
     pub(super) fn learning_rate_factor(&self, path: &str) -> f64 {
         match &self.head {
             Some((head, factor)) if is_under(path, head) => *factor,
@@ -70,7 +71,7 @@ impl ParameterGroups {
         }
     }
 
-    /// Whether a parameter of this rank decays.
+    /// Whether weight decay applies to a parameter of the given rank.
     pub(super) fn decays(&self, rank: usize) -> bool {
         self.decay == Decay::All || rank >= 2
     }

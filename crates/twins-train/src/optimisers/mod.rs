@@ -1,4 +1,4 @@
-//! From gradients to new weights: the training step, SGD, learning-rate schedules, weight perturbation and averaging.
+//! The training step, optimisers, learning-rate schedules, weight perturbation and weight averaging.
 
 mod adamw;
 mod awp;

@@ -10,15 +10,15 @@ use super::groups::ParameterGroups;
 use super::sgd::Sgd;
 use super::trainable::trainable;
 
-/// How gradients change the parameters. [`Sgd`] and [`AdamW`] implement it.
+/// Updates parameters from their gradients. [`Sgd`] and [`AdamW`] implement this trait.
 ///
-/// Every parameter is updated by itself, flattened, and only where it has a gradient: parameters without one are left alone and do
-/// not decay, as in PyTorch where their gradient is `None` (the frozen wing in ordinary adversarial training, frozen layers).
+/// Every parameter is flattened and updated separately. Parameters without a gradient remain unchanged and do not decay, like
+/// PyTorch parameters whose gradient is `None`. Examples are frozen layers, and the frozen wing in ordinary adversarial training.
 pub trait Optimiser: Send {
-    /// The groups of the parameters.
+    /// The parameter groups.
     fn groups(&self) -> &ParameterGroups;
 
-    /// The new value `[elements]` of a parameter. Where `decays` is false, weight decay leaves it alone.
+    /// Computes the new value `[elements]` of a parameter. If `decays` is false, weight decay is not applied.
     fn update(
         &mut self,
         path: &str,
@@ -28,15 +28,15 @@ pub trait Optimiser: Send {
         decays: bool,
     ) -> Tensor<1>;
 
-    /// What has to be saved for a training that is resumed, by names that begin with a parameter's path.
+    /// The state that has to be saved to resume training. Each name begins with the path of a parameter.
     fn state(&self) -> BTreeMap<String, TensorData>;
 
-    /// Replaces the state by one that [`state`](Self::state) gave.
+    /// Replaces the state by one that [`state`](Self::state) returned.
     fn load_state(&mut self, state: BTreeMap<String, TensorData>, device: &Device);
 
-    /// Returns the model after one step.
+    /// Makes one step and returns the updated model.
     ///
-    /// `clip` scales the gradients before weight decay is added; 1 leaves them as they are.
+    /// `clip` scales the gradients before weight decay is added; 1 leaves them unchanged.
     fn step<M: Module>(&mut self, model: M, gradients: &GradientsParams, learning_rate: f64, clip: f64) -> M
     where
         Self: Sized,
@@ -45,7 +45,8 @@ pub trait Optimiser: Send {
     }
 }
 
-/// The model after one step of an optimiser. `clip` scales the gradients before weight decay is added; 1 leaves them as they are.
+/// Makes one step of an optimiser and returns the updated model. `clip` scales the gradients before weight decay is added; 1
+/// leaves them unchanged.
 pub(crate) fn optimise<M: Module>(
     optimiser: &mut dyn Optimiser,
     model: M,
@@ -93,13 +94,13 @@ impl ModuleMapper for Update<'_> {
     }
 }
 
-/// Which optimiser a training uses. Momentum and weight decay are settings of their own.
+/// The optimiser of a training run. Momentum and weight decay are separate settings.
 ///
 /// | `kind` | settings | optimiser |
 /// |---|---|---|
 /// | `sgd` | | [`Sgd`] |
 /// | `nesterov` | | [`Sgd`] with Nesterov's momentum |
-/// | `adamw` | `betas` (0.9, 0.999), `epsilon` 1e-8 | [`AdamW`], which has no use for `momentum` |
+/// | `adamw` | `betas` (0.9, 0.999), `epsilon` 1e-8 | [`AdamW`], which ignores `momentum` |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimiserConfig {
@@ -111,10 +112,10 @@ pub enum OptimiserConfig {
     /// Adam with decoupled weight decay.
     #[serde(rename = "adamw")]
     AdamW {
-        /// Decay of the averages of the gradient and of its square, each in [0, 1).
+        /// Decay rates of the moving averages of the gradient and of its square, each in [0, 1).
         #[serde(default = "usual_betas")]
         betas: [f64; 2],
-        /// Added to the denominator, above 0.
+        /// Constant that is added to the denominator, above 0.
         #[serde(default = "usual_epsilon")]
         epsilon: f64,
     },
@@ -129,12 +130,12 @@ fn usual_epsilon() -> f64 {
 }
 
 impl OptimiserConfig {
-    /// AdamW with PyTorch's defaults.
+    /// Creates AdamW with PyTorch's defaults.
     pub fn adamw() -> Self {
         Self::AdamW { betas: usual_betas(), epsilon: usual_epsilon() }
     }
 
-    /// An optimiser that has not made a step.
+    /// Creates an optimiser without state.
     pub(crate) fn build(
         self,
         momentum: f64,

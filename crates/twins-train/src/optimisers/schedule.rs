@@ -2,45 +2,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 
-/// How the learning rate changes over the training.
+/// The learning-rate schedule.
 ///
-/// Where e is the epoch from 0, E the number of epochs, and t = e + the share of the epoch's steps already done:
+/// Where e is the epoch from 0, E is the number of epochs, and t is e plus the completed fraction of the epoch's steps:
 /// ```text
 /// constant         r(t) = 1
 /// multi-step       r(t) = gamma^(number of milestones ≤ e)
 /// cosine           r(t) = final + (1 − final) · (1 + cos(π · t / E)) / 2
 /// robust-accuracy  r(t) = factor^(number of plateaus so far)
 /// ```
-/// The learning rate is the configured one times r. A plateau is `patience` epochs in a row without a better
-/// robust accuracy on the validation split.
+/// The learning rate is the configured learning rate times r. A plateau consists of `patience` consecutive epochs
+/// without a better robust accuracy on the validation split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// The configured learning rate throughout.
     Constant,
-    /// Multiplied by `gamma` at each milestone, as PyTorch's `MultiStepLR`.
+    /// Multiplied by `gamma` at each milestone, like PyTorch's `MultiStepLR`.
     MultiStep {
-        /// Epochs, from 0, at whose start the rate is multiplied; ascending.
+        /// Epochs, from 0, at whose start the learning rate is multiplied, in ascending order.
         milestones: Vec<usize>,
         /// The factor.
         gamma: f64,
     },
-    /// Half a cosine from the configured rate to `final_fraction` of it, step by step.
+    /// Half a cosine from the configured learning rate to `final_fraction` of it, updated at every step.
     Cosine {
-        /// The last rate as a fraction of the first.
+        /// The final learning rate as a fraction of the configured one.
         final_fraction: f64,
     },
-    /// Multiplied by `factor` when the validation robust accuracy has stopped rising.
+    /// Multiplied by `factor` at every plateau of the validation robust accuracy.
     RobustAccuracy {
-        /// The factor, 0.5 to halve.
+        /// The factor, such as 0.5 to halve the learning rate.
         factor: f64,
-        /// Epochs without a better robust accuracy before the rate falls.
+        /// Number of epochs without a better robust accuracy after which the learning rate is reduced.
         patience: usize,
     },
 }
 
 impl Schedule {
-    /// The proportions of the paper's schedule (60 epochs, × 0.1 after epochs 30 and 50) for any length.
+    /// Creates the paper's schedule (60 epochs, × 0.1 after epochs 30 and 50), scaled to the given number of epochs.
     ///
     /// ```
     /// use twins_train::Schedule;
@@ -48,7 +48,8 @@ impl Schedule {
     /// assert_eq!(Schedule::paper(60), Schedule::MultiStep { milestones: vec![30, 50], gamma: 0.1 });
     /// ```
     ///
-    /// Of a training too short for both milestones, those that coincide are one, and one at its start is none.
+    /// If there are too few epochs for both milestones, milestones that coincide are merged, and a milestone at epoch 0
+    /// is dropped.
     pub fn paper(epochs: usize) -> Self {
         let mut milestones = vec![epochs / 2, epochs * 5 / 6];
         milestones.dedup();
@@ -56,14 +57,15 @@ impl Schedule {
         Self::MultiStep { milestones, gamma: 0.1 }
     }
 
-    /// Halved when the validation robust accuracy has not risen for four epochs: the rule of AutoLoRa, simplified. The
-    /// authors' code looks every four epochs, halves where it has risen in fewer than three of them or has not reached
-    /// a new height, and then goes back to the best weights; this schedule does not go back.
+    /// Creates a simplified version of AutoLoRa's schedule, which halves the learning rate when the validation robust
+    /// accuracy has not risen for four epochs. The authors' code checks every four epochs. It halves the learning rate
+    /// if the accuracy has risen in fewer than three of them or has not reached a new maximum, and then returns to the
+    /// best weights. This schedule does not return to earlier weights.
     pub fn auto_lora() -> Self {
         Self::RobustAccuracy { factor: 0.5, patience: 4 }
     }
 
-    /// The learning rate's factor at a position.
+    /// The factor of the learning rate at a position.
     pub fn factor(&self, position: Position) -> f64 {
         match self {
             Self::Constant => 1.0,
@@ -115,7 +117,7 @@ fn check_factor(name: &'static str, value: f64) -> Result<(), TrainError> {
     }
 }
 
-/// Where in the training a step is.
+/// The position of a step in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The epoch, from 0.
@@ -126,12 +128,12 @@ pub struct Position {
     pub step: usize,
     /// The number of steps in an epoch.
     pub steps: usize,
-    /// How often the validation robust accuracy has stopped rising.
+    /// The number of plateaus of the validation robust accuracy so far.
     pub plateaus: usize,
 }
 
 impl Position {
-    /// Epochs done, with the fraction of the current one.
+    /// The number of completed epochs, including the completed fraction of the current epoch.
     pub fn time(self) -> f64 {
         self.epoch as f64 + self.step as f64 / self.steps.max(1) as f64
     }

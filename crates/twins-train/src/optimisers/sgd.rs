@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::groups::ParameterGroups;
 use super::optimiser::Optimiser;
 
-/// Stochastic gradient descent with momentum and weight decay: the update of `torch.optim.SGD` with dampening 0.
+/// Stochastic gradient descent with momentum and weight decay, as in `torch.optim.SGD` with dampening 0.
 ///
 /// ```text
 /// g ← clip · ∇L + weight_decay · w
@@ -13,22 +13,23 @@ use super::optimiser::Optimiser;
 /// w ← w − learning_rate · v
 /// ```
 ///
-/// With Nesterov's momentum the last line is w ← w − learning_rate · (g + momentum · v).
+/// With Nesterov momentum, the last line is w ← w − learning_rate · (g + momentum · v).
 ///
-/// It is not Burn's optimiser because the state of that one is read back onto the process's default device,
-/// which opens a GPU wherever a GPU backend is compiled in, and because its clipping is per parameter.
+/// This library does not use Burn's optimiser for two reasons. Burn loads the optimiser's state onto the default device
+/// of the process, which opens a GPU whenever a GPU backend is compiled in. Its gradient clipping is also per
+/// parameter.
 #[derive(Clone, Debug)]
 pub struct Sgd {
     momentum: f64,
     nesterov: bool,
     weight_decay: f64,
     groups: ParameterGroups,
-    /// By parameter path, flattened: rank does not matter to the update.
+    /// The momentum buffers by parameter path, flattened because the update does not depend on the rank.
     velocity: BTreeMap<String, Tensor<1>>,
 }
 
 impl Sgd {
-    /// An optimiser that has not made a step.
+    /// Creates an optimiser without state.
     ///
     /// ```
     /// use twins_train::{Optimiser, Sgd};
@@ -45,14 +46,14 @@ impl Sgd {
         }
     }
 
-    /// Uses Nesterov's momentum.
+    /// Enables Nesterov momentum.
     #[must_use]
     pub fn with_nesterov(mut self) -> Self {
         self.nesterov = true;
         self
     }
 
-    /// Sets the groups of the parameters.
+    /// Sets the parameter groups.
     #[must_use]
     pub fn with_groups(mut self, groups: ParameterGroups) -> Self {
         self.groups = groups;

@@ -10,19 +10,19 @@ use crate::error::TrainError;
 use crate::metrics::StepReport;
 use crate::objectives::{Measured, Objective, Pass, SCALARS, TrainingBatch, TrainingModel};
 
-/// How a step is made.
+/// The settings of a training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepSettings {
     /// The learning rate.
     pub learning_rate: f64,
-    /// Largest Euclidean norm that the whole gradient may have, as `torch.nn.utils.clip_grad_norm_`; `None`: any.
+    /// Largest Euclidean norm of the whole gradient, as in `torch.nn.utils.clip_grad_norm_`; `None` for no clipping.
     pub gradient_clip: Option<f64>,
-    /// Length of the adversarial weight perturbation ([`AwpConfig`](crate::AwpConfig)); `None`: no perturbation.
+    /// Length of the adversarial weight perturbation ([`AwpConfig`](crate::AwpConfig)); `None` for no perturbation.
     pub awp_gamma: Option<f64>,
 }
 
 impl StepSettings {
-    /// A plain step.
+    /// Creates settings without clipping and without weight perturbation.
     pub fn new(learning_rate: f64) -> Self {
         Self { learning_rate, gradient_clip: None, awp_gamma: None }
     }
@@ -42,24 +42,25 @@ impl StepSettings {
     }
 }
 
-/// One step of training: loss, gradients, update. Returns the updated model or, where the loss or a gradient is not finite
-/// (see [`StepReport::non_finite`]), the model as it was, its running statistics included; the optimiser is then
-/// unchanged too.
+/// Makes one training step: computes the loss and its gradients, and updates the model. If the loss or a gradient is not
+/// finite (see [`StepReport::non_finite`]), the step is skipped. The model, including its running statistics, and the
+/// optimiser then remain unchanged.
 ///
-/// Switch the model to the objective's wing first: `model.with_wing(objective.wing())`. Layers that are to keep their
-/// statistics, as in a linear probe, may run [`Wing::Adaptive`] or [`Wing::Frozen`] instead.
+/// Switch the model to the objective's wing first: `model.with_wing(objective.wing())`. Layers whose statistics must
+/// not change, as in a linear probe, may use [`Wing::Adaptive`] or [`Wing::Frozen`] instead.
 ///
-/// Parameters of an objective's own are not trained by this function, but by [`step_with_parameters`].
+/// This function does not train parameters of the objective; use [`step_with_parameters`] for those.
 ///
-/// With a weight perturbation, the loss, its gradients and the running statistics are those at the perturbed weights, while
-/// the update, weight decay included, starts from the weights themselves. A gradient checkpointing strategy of the
-/// parameters is not kept by a step that was left out.
+/// With a weight perturbation, the loss, its gradients and the running statistics are computed at the perturbed weights,
+/// while the update, including weight decay, starts from the original weights. A skipped step does not preserve a gradient
+/// checkpointing strategy of the parameters.
 ///
 /// # Errors
 ///
-/// [`TrainError::NoAutodiff`] where model or batch are on a device without autodiff, on which batch statistics and the
-/// split between the wings do not exist; [`TrainError::OtherWing`] where a layer runs another training wing than the
-/// objective's, or none runs the objective's [`Wing::Split`]; [`TrainError::NoTwinsLayers`] where there is none to split.
+/// [`TrainError::NoAutodiff`] if the model or the batch is on a device without autodiff, where layers neither use batch
+/// statistics nor split the batch between the wings; [`TrainError::OtherWing`] if a layer uses another training wing than
+/// the objective, or if the objective uses [`Wing::Split`] and no layer does; [`TrainError::NoTwinsLayers`] if such an
+/// objective is used with a model without two-wing layers.
 pub fn step<M: Module, O: Objective<M> + ?Sized>(
     model: M,
     objective: &O,
@@ -71,11 +72,11 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
     Ok((trained.model, report))
 }
 
-/// [`step`] of a model with the parameters of its objective ([`Objective::parameters`]).
+/// Like [`step`], for a model with the parameters of its objective ([`Objective::parameters`]).
 ///
 /// # Errors
 ///
-/// Those of [`step`].
+/// The errors of [`step`].
 pub fn step_with_parameters<M: Module, O: Objective<M> + ?Sized>(
     model: TrainingModel<M>,
     objective: &O,
@@ -89,7 +90,7 @@ pub fn step_with_parameters<M: Module, O: Objective<M> + ?Sized>(
 }
 
 fn check_autodiff<M: Module>(model: &M, batch: &TrainingBatch) -> Result<(), TrainError> {
-    /// Whether a parameter has autodiff.
+    /// Whether any parameter has autodiff.
     struct Tracked(bool);
 
     impl ModuleVisitor for Tracked {
@@ -126,7 +127,7 @@ fn check_wings<M: Module>(model: &M, expected: Wing) -> Result<(), TrainError> {
     })
 }
 
-/// [`step`] of a model and a batch that are known to fit the objective.
+/// Like [`step_with_parameters`], for a model and a batch that have been checked.
 pub(crate) fn checked_step<M: Module, O: Objective<M> + ?Sized>(
     model: TrainingModel<M>,
     objective: &O,
@@ -134,7 +135,7 @@ pub(crate) fn checked_step<M: Module, O: Objective<M> + ?Sized>(
     batch: &TrainingBatch,
     settings: &StepSettings,
 ) -> (TrainingModel<M>, StepReport) {
-    // valid() gives it running statistics of its own.
+    // valid() gives the copy separate running statistics.
     let before = model.valid();
     let moved = settings.awp_gamma.map(|gamma| perturbed(&model, &before, objective, batch, gamma));
     let differentiated = moved.as_ref().unwrap_or(&model);
@@ -145,16 +146,17 @@ pub(crate) fn checked_step<M: Module, O: Objective<M> + ?Sized>(
     if report.non_finite().is_some() {
         return (before.train(), report);
     }
-    // While it lives, the weights cannot be updated in place.
+    // While this copy exists, the weights cannot be updated in place.
     drop(before);
     (update(model, &gradients, &report, optimiser, settings), report)
 }
 
-/// What the passes over a batch, or its parts, measured; `gradients` are those of the whole batch.
+/// Combines the measurements of the passes over a batch or its parts. `gradients` are those of the whole batch.
 pub(crate) fn report<M: Module>(model: &M, gradients: &GradientsParams, passes: &[Measured]) -> StepReport {
     let norms = SquaredNorms::of(model, gradients);
-    // One transfer for everything that is looked at on the host, each in a buffer of its own: on CubeCL's backends a failed
-    // allocation is told when what depends on it is read, and in a common buffer later values that succeed cover it.
+    // One transfer reads all values that the host needs, each from a separate buffer. CubeCL's backends report a failed
+    // allocation only when a value that depends on it is read, and in a common buffer, later values that succeed hide the
+    // failure.
     let scalars = passes.iter().flat_map(|pass| pass.scalars.clone()).chain(norms.values);
     let transfer = scalars.fold(Transaction::default(), Transaction::register);
     let values: Vec<f64> =
@@ -177,7 +179,7 @@ pub(crate) fn report<M: Module>(model: &M, gradients: &GradientsParams, passes: 
     }
 }
 
-/// The optimiser's step with clipped gradients.
+/// Makes the optimiser's step with clipped gradients.
 pub(crate) fn update<M: Module>(
     model: M,
     gradients: &GradientsParams,
@@ -185,7 +187,7 @@ pub(crate) fn update<M: Module>(
     optimiser: &mut dyn Optimiser,
     settings: &StepSettings,
 ) -> M {
-    // 1e-6 as in PyTorch.
+    // The 1e-6 below is the same as in PyTorch.
     let clip = settings.gradient_clip;
     let scale = clip.map_or(1.0, |largest| (largest / (report.gradient_norm + 1e-6)).min(1.0));
     optimise(optimiser, model, gradients, settings.learning_rate, scale)

@@ -1,6 +1,7 @@
 use burn::tensor::{GradientCheckpointingStrategy, Tensor};
 
-/// A leaf of the autodiff graph that requires gradients, made from an untracked value: the tensor of a trained parameter.
+/// Creates the tensor of a trained parameter from an untracked value: a leaf of the autodiff graph that requires
+/// gradients.
 pub(crate) fn trainable<const D: usize>(
     value: Tensor<D>,
     checkpointing: Option<GradientCheckpointingStrategy>,

@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-/// The float tensors of a model under the paths wanted, without autodiff and flattened.
+/// Collects the float tensors of a model whose paths are wanted, flattened and without autodiff.
 pub(crate) fn flattened<M: Module>(model: &M, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Tensor<1>> {
     let mut floats = Floats { path: Vec::new(), wanted, tensors: BTreeMap::new() };
-    // The running statistics of stock layers lag one update behind otherwise.
+    // Without valid(), the running statistics of Burn's own layers would lag one update behind.
     model.valid().visit(&mut floats);
     floats.tensors
 }

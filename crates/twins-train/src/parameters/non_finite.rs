@@ -1,15 +1,16 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-/// The path of the first parameter or running statistic, in the model's order, that holds a NaN or an infinity.
+/// Finds the path of the first parameter or running statistic, in the model's order, that contains a NaN or an
+/// infinity.
 pub(crate) fn first_non_finite<M: Module>(model: &M) -> Option<String> {
     let mut search = Search { path: Vec::new(), found: None };
-    // Through valid(): the running statistics of stock layers lag one update behind otherwise.
+    // Without valid(), the running statistics of Burn's own layers would lag one update behind.
     model.valid().visit(&mut search);
     search.found
 }
 
-/// What an error says about it.
+/// Describes the parameter or running statistic in an error.
 pub(crate) fn in_words(path: &str) -> String {
     format!("the first weight or statistic that is not finite is \"{path}\"")
 }

@@ -6,12 +6,12 @@ use twins_nn::ImageClassifier;
 
 use crate::error::TrainError;
 
-/// What Burn's derived modules report as the container of the fields of a two-wing layer.
+/// The container name that Burn's derived modules report for the fields of a two-wing layer.
 pub(crate) const TWO_WINGS: &str = "Struct:TwinsBatchNorm";
-/// The same of Burn's own batch normalisation.
+/// The container name for the fields of Burn's own batch normalisation.
 pub(crate) const BATCH_NORM: &str = "Struct:BatchNorm";
 
-/// Whether a parameter's path is a prefix or lies under it.
+/// Whether a path equals a prefix or lies under it.
 pub(crate) fn is_under(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -20,17 +20,17 @@ fn parent(path: &str) -> &str {
     path.rsplit_once('.').map_or(path, |(parent, _)| parent)
 }
 
-/// What a model consists of.
+/// The parameters, running statistics and flags of a model.
 #[derive(Default)]
 pub(crate) struct Survey {
     path: Vec<String>,
-    /// Every float: parameters and running statistics.
+    /// The paths of all float tensors: parameters and running statistics.
     pub(crate) paths: Vec<String>,
-    /// The parameters that are to be trained.
+    /// The paths of the parameters that require gradients.
     pub(crate) trainable: BTreeSet<String>,
-    /// The flags that are up.
+    /// The paths of the flags that are set.
     pub(crate) active: BTreeSet<String>,
-    /// The first batch normalisation that is Burn's own.
+    /// The path of the first layer that is Burn's own batch normalisation.
     pub(crate) stock_batch_norm: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl Survey {
         survey
     }
 
-    /// The path of the model's head, under which there are parameters.
+    /// The path of the model's head. Checks that there are parameters under it.
     pub(crate) fn head_of<M: ImageClassifier>(&self, model: &M) -> Result<String, TrainError> {
         let path = model.head()?;
         if self.paths.iter().any(|parameter| is_under(parameter, &path)) {

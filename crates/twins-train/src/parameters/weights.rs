@@ -8,8 +8,8 @@ use crate::error::TrainError;
 
 /// The values of every parameter and running statistic of a model, by path, on the host.
 ///
-/// It is what checkpoints hold. Taken through [`valid`](Module::valid), because the running statistics of stock
-/// layers lag one update behind otherwise.
+/// These are the tensors in a checkpoint. They are read through [`valid`](Module::valid), because the running
+/// statistics of Burn's own layers would otherwise lag one update behind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights(pub(crate) BTreeMap<String, TensorData>);
 
@@ -25,7 +25,7 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`TrainError::WeightsMismatch`] where an entry is missing, left over or of another shape.
+    /// [`TrainError::WeightsMismatch`] if an entry is missing, superfluous or of another shape.
     pub fn load_into<M: Module>(&self, model: M) -> Result<M, TrainError> {
         let mut apply = Apply { path: Vec::new(), weights: &self.0, used: 0, problem: None };
         let model = model.map(&mut apply);
@@ -42,7 +42,7 @@ impl Weights {
         Ok(model)
     }
 
-    /// A copy that leaves out what lies under a path.
+    /// Returns a copy without the tensors under a path.
     pub(crate) fn without(&self, prefix: &str) -> Self {
         let kept = self.0.iter().filter(|(path, _)| !is_under(path, prefix));
         Self(kept.map(|(path, data)| (path.clone(), data.clone())).collect())

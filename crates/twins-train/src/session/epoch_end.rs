@@ -16,7 +16,7 @@ use crate::optimisers::Schedule;
 use crate::parameters::Weights;
 
 impl<M: ImageClassifier> Session<M> {
-    /// `None` where no images are held out.
+    /// Measures a model on the validation images; `None` if no images are held out.
     fn validate(&self, model: &M) -> Result<Option<Evaluation>, TrainError> {
         let validation = self.data.validation.as_ref();
         validation
@@ -35,7 +35,8 @@ impl<M: ImageClassifier> Session<M> {
             .map_err(|error| error.with_checkpoint(self.last_checkpoint()))
     }
 
-    /// Validates, judges, writes the epoch's metrics and the state behind it.
+    /// Finishes an epoch: validates the model, compares it with the best so far, and writes the epoch's metrics and the
+    /// new state.
     pub(super) fn finish_epoch(&mut self, bar: &EpochBar) -> Result<(), TrainError> {
         let start = Instant::now();
         let epoch = self.state.epoch + 1;

@@ -11,11 +11,11 @@ use crate::objectives::{EpochStart, Objective};
 use crate::random_keys::key;
 
 impl<M: ImageClassifier> Session<M> {
-    /// Lets the objective prepare for the epoch. Accuracies that it has measured before the epoch was interrupted are not
+    /// Lets the objective prepare for the epoch. Accuracies that were measured before the epoch was interrupted are not
     /// measured again.
     pub(super) fn begin_epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
-        // The probe has an objective of its own.
+        // The probe has its own objective.
         if self.trainer.config.phase(epoch).is_probe {
             return Ok(());
         }

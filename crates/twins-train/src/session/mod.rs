@@ -1,4 +1,4 @@
-//! One training from its first step to its last: the trainer, its epochs, and resumption.
+//! One training run from its first to its last step: the trainer, epochs and resumption.
 
 mod epoch_end;
 mod epoch_start;

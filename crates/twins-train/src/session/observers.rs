@@ -1,7 +1,7 @@
 use crate::error::TrainError;
 use crate::metrics::TrainingObserver;
 
-/// The observers of a training. One that fails is switched off.
+/// The observers of a training run. An observer that fails is disabled.
 #[derive(Default)]
 pub(crate) struct Observers {
     active: Vec<Box<dyn TrainingObserver>>,
@@ -13,7 +13,7 @@ impl Observers {
         self.active.push(Box::new(observer));
     }
 
-    /// Calls every observer, and returns the first error, which ends the training before its first step.
+    /// Calls every observer and returns the first error, which ends training before its first step.
     pub(super) fn begin(
         &mut self,
         call: impl Fn(&mut dyn TrainingObserver) -> Result<(), TrainError>,
@@ -21,7 +21,7 @@ impl Observers {
         self.active.iter_mut().try_for_each(|observer| call(observer.as_mut()))
     }
 
-    /// Calls every observer that has not failed. Returns what to print about those that fail now.
+    /// Calls every observer that has not failed. Returns the messages to print about those that fail now.
     pub(super) fn notify(
         &mut self,
         call: impl Fn(&mut dyn TrainingObserver) -> Result<(), TrainError>,

@@ -7,14 +7,15 @@ use crate::metrics::{EpochMetrics, EpochSums};
 /// Whether a progress bar is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressDisplay {
-    /// On standard error where that is a terminal. Errors of observers are printed there in any case.
+    /// Drawn on standard error if that is a terminal. Errors of observers are printed to standard error even if it is
+    /// no terminal.
     Auto,
-    /// Never; nothing is printed.
+    /// Never drawn; errors of observers are not printed either.
     Hidden,
 }
 
-/// The bar of one epoch: clean and robust accuracy after the epoch before, then loss, accuracy on the adversary's images, images
-/// per second, time left in the epoch and in the training.
+/// The progress bar of one epoch. It shows the clean and robust validation accuracy after the previous epoch, the loss, the
+/// training accuracy, the images per second, and the time left for later epochs and for this epoch.
 pub(crate) struct EpochBar {
     bar: ProgressBar,
     display: ProgressDisplay,
@@ -67,7 +68,7 @@ impl EpochBar {
         self.bar.set_message("validating,");
     }
 
-    /// Prints lines on standard error, above the bar; also where that is no terminal.
+    /// Prints lines to standard error, above the bar. They are also printed if standard error is no terminal.
     pub(crate) fn warn(&self, warnings: &[String]) {
         if self.display == ProgressDisplay::Auto && !warnings.is_empty() {
             self.bar.suspend(|| warnings.iter().for_each(|warning| eprintln!("{warning}")));

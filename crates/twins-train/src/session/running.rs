@@ -19,23 +19,24 @@ use crate::optimisers::{Ema, Optimiser, Position};
 use crate::parameters::Weights;
 use crate::random_keys::key;
 
-/// What the draws of augmentation are for, as part of their key.
+/// The purpose of augmentation's random draws, which is part of their key.
 const AUGMENTATION: u64 = 1;
-/// Likewise of what a model draws itself, as dropout does: in a step, and when an epoch is validated.
+/// The purposes of random draws inside the model, such as those of dropout, in a step and in the validation of an
+/// epoch.
 const MODEL_IN_STEP: u64 = 3;
 pub(super) const MODEL_IN_VALIDATION: u64 = 4;
 
-/// One training in progress.
+/// A training run in progress.
 pub(crate) struct Session<M> {
     pub(super) trainer: Trainer<M>,
     pub(super) replicas: Replicas,
     pub(super) order: Order,
     pub(super) data: Data,
     pub(super) directory: Option<RunDirectory>,
-    /// Of the current step; `None` while the epsilon schedule has it at 0.
+    /// The adversary of the current step; `None` while the epsilon schedule sets epsilon to 0.
     pub(super) adversary: Option<Pgd>,
     pub(super) protocol: EvaluationProtocol,
-    /// Taken for the time of a step.
+    /// `None` only during a step.
     pub(super) model: Option<TrainingModel<M>>,
     pub(super) scope: Scope,
     pub(super) optimiser: Box<dyn Optimiser>,
@@ -46,7 +47,7 @@ pub(crate) struct Session<M> {
     pub(super) history: Vec<EpochMetrics>,
     pub(super) fell_back: Option<TrainError>,
     pub(super) learning_rate: f64,
-    /// What prepares the batches of the epoch that begins next.
+    /// The loader that prepares the batches of the next epoch.
     ahead: Option<Loader>,
 }
 
@@ -97,7 +98,7 @@ impl<M: ImageClassifier> Session<M> {
             if !resumed {
                 directory.rewind_metrics(0)?;
             }
-            // A resumed run may have more epochs than it was begun with.
+            // A resumed run may have more epochs than it was started with.
             if directory.read_config()?.as_ref() != Some(&session.trainer.config) {
                 directory.write_config(&session.trainer.config)?;
             }
@@ -128,7 +129,7 @@ impl<M: ImageClassifier> Session<M> {
         let last = self.model.take().expect("the model is back after every step").model;
         let best = match &self.best {
             Some(weights) => weights.load_into(last.valid().train())?,
-            // Nothing was validated: the last weights, averaged where they are.
+            // Nothing was validated: the result is the last weights, or their moving average if there is one.
             None => match &self.ema {
                 Some(ema) => Weights::of(&ema.model().model).load_into(last.valid().train())?,
                 None => last.valid().train(),
@@ -145,8 +146,8 @@ impl<M: ImageClassifier> Session<M> {
         })
     }
 
-    /// Forgets what the optimiser, the averages and the counts have of the probe. A run that is resumed at this point comes
-    /// here too.
+    /// Resets the optimiser, the averaged weights and the counters after the probe. A run that is resumed at this point
+    /// also calls this method.
     fn begin_full_phase(&mut self) {
         let config = &self.trainer.config;
         self.optimiser.load_state(BTreeMap::new(), self.replicas.devices.main());
@@ -158,14 +159,14 @@ impl<M: ImageClassifier> Session<M> {
         self.model.as_ref().expect("the model is back after every step")
     }
 
-    /// [`run_epoch`](Self::run_epoch) with a panic as an error. The run can be resumed: what the panic left half done is in
-    /// memory alone, and nothing of it is written any more.
+    /// Like [`run_epoch`](Self::run_epoch), but converts a panic to an error. The run can be resumed afterwards, because
+    /// the inconsistent state that a panic may leave is only in memory and is not written.
     fn run_epoch_guarded(&mut self) -> Result<bool, TrainError> {
         let devices = self.replicas.devices.list().len();
         guard(devices, || self.run_epoch()).unwrap_or_else(|panicked| Err(self.device_error(panicked)))
     }
 
-    /// Runs the rest of the current epoch; false where the stop flag ended it.
+    /// Runs the rest of the current epoch. Returns false if the stop flag ended it.
     fn run_epoch(&mut self) -> Result<bool, TrainError> {
         let config = self.trainer.config.clone();
         let epoch = self.state.epoch;
@@ -173,7 +174,7 @@ impl<M: ImageClassifier> Session<M> {
         let wing = self.trainer.objective.wing();
         self.model = self.model.take().map(|model| self.scope.apply(model, epoch, wing));
         self.begin_epoch()?;
-        // For the metrics of an epoch that was interrupted after its last step.
+        // Needed for the metrics of an epoch that was interrupted after its last step.
         if let Some(last) = self.state.step.checked_sub(1) {
             self.learning_rate = self.rate_at(last);
         }
@@ -218,7 +219,7 @@ impl<M: ImageClassifier> Session<M> {
                 return Ok(false);
             }
         }
-        // While this epoch is validated.
+        // The batches of the next epoch are prepared while this epoch is validated.
         if epoch + 1 < config.epochs {
             self.ahead = Some(self.load(epoch + 1, 0));
         }
@@ -228,7 +229,7 @@ impl<M: ImageClassifier> Session<M> {
         Ok(true)
     }
 
-    /// Starts to prepare the batches of an epoch from a step on.
+    /// Starts to prepare the batches of an epoch, from the given step on.
     fn load(&self, epoch: usize, step: usize) -> Loader {
         let config = &self.trainer.config;
         Loader::start(
@@ -240,19 +241,20 @@ impl<M: ImageClassifier> Session<M> {
         )
     }
 
-    /// Makes what the model draws itself depend on the seed and the position alone: Burn's generators cannot be saved.
+    /// Seeds the generators of the devices, so that random draws inside the model depend only on the seed and the
+    /// position. The state of Burn's generators cannot be saved.
     pub(super) fn seed_devices(&self, purpose: u64, position: usize) {
         self.replicas.devices.seed(key(self.trainer.config.seed, &[purpose, position as u64]));
     }
 
-    /// The position of a step, from 0, of the current epoch.
+    /// The position of a step of the current epoch; `step` counts from 0.
     pub(super) fn position(&self, step: usize) -> Position {
         let (epoch, plateaus) = (self.state.epoch, self.state.plateaus);
         let steps = self.order.steps(self.data.train.len());
         Position { epoch, epochs: self.trainer.config.epochs, step, steps, plateaus }
     }
 
-    /// The learning rate of a step, from 0, of the current epoch.
+    /// The learning rate of a step of the current epoch; `step` counts from 0.
     fn rate_at(&self, step: usize) -> f64 {
         self.trainer.config.phase(self.state.epoch).learning_rate(self.position(step))
     }

@@ -6,7 +6,8 @@ use crate::error::TrainError;
 use crate::parameters::Weights;
 
 impl<M: ImageClassifier> Session<M> {
-    /// Writes the best weights alone, under their plain names: the file for users, which a continuation does not read.
+    /// Writes only the best weights, under their names in the model. This file is for users; resuming a run does not
+    /// need it.
     pub(super) fn save_best(&self) -> Result<(), TrainError> {
         match (&self.directory, self.best_file()) {
             (Some(directory), Some(file)) => directory.write_best(&file),
@@ -21,8 +22,8 @@ impl<M: ImageClassifier> Session<M> {
         self.best.as_ref().map(|weights| Checkpoint { metadata, tensors: weights.0.clone() })
     }
 
-    /// Writes everything that the continuation depends on. The best weights are in the same file as the state that names
-    /// their epoch, so that a process which ends at any moment leaves a pair that belongs together.
+    /// Writes everything that is needed to resume the run. The best weights are in the same file as the state that names
+    /// their epoch, so the two are consistent even if the process ends at any moment.
     pub(super) fn save(&mut self) -> Result<(), TrainError> {
         self.state.sums = (&self.sums).into();
         let Some(directory) = &self.directory else { return Ok(()) };
@@ -40,7 +41,7 @@ impl<M: ImageClassifier> Session<M> {
         directory.write_last(&checkpoint)
     }
 
-    /// Takes over the last good checkpoint; false where there is none.
+    /// Loads the last usable checkpoint. Returns false if there is no checkpoint.
     pub(super) fn resume(&mut self) -> Result<bool, TrainError> {
         let Some(directory) = self.directory.clone() else { return Ok(false) };
         let Some((mut checkpoint, problem)) = directory.read_last()? else { return Ok(false) };
@@ -52,7 +53,7 @@ impl<M: ImageClassifier> Session<M> {
         let model = self.model.take().expect("the model is back after every step");
         self.model = Some(Weights(checkpoint.take("model")).load_into(model)?);
         let mut optimiser = checkpoint.take("optimiser");
-        // The name in checkpoints of earlier versions, which had SGD alone.
+        // Checkpoints of earlier versions, which had only SGD, use this name.
         optimiser.extend(checkpoint.take("velocity"));
         self.optimiser.load_state(optimiser, self.replicas.devices.main());
         self.replicas.load_statistics(&mut checkpoint);

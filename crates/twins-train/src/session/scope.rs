@@ -9,15 +9,16 @@ use crate::error::TrainError;
 use crate::objectives::TrainingModel;
 use crate::parameters::{BATCH_NORM, Survey, TWO_WINGS, is_under};
 
-/// Decides for every epoch which parameters are trained.
+/// Determines for every epoch which parameters are trained.
 pub(crate) struct Scope {
     tuning: Tuning,
     /// Path prefixes that are never trained.
     frozen: Vec<String>,
     head: Option<String>,
-    /// The parameters that the model given wanted to train.
+    /// The paths of the parameters that require gradients in the given model.
     trainable: BTreeSet<String>,
-    /// Its flags that were up: dropout and stock batch normalisation that behave as during training.
+    /// The paths of the flags that are set in the given model: dropout and Burn's own batch normalisation in training
+    /// mode.
     active: BTreeSet<String>,
 }
 
@@ -43,7 +44,8 @@ impl Scope {
         }
     }
 
-    /// Returns the model as the epoch trains it; `wing` is that of the objective.
+    /// Returns the model with the wing, the trained parameters and the flags of the epoch. `wing` is that of the
+    /// objective.
     pub(crate) fn apply<M: Module>(&self, model: M, epoch: usize, wing: Wing) -> M {
         let probing = self.tuning.probes(epoch);
         let wing = if probing { Wing::Adaptive } else { wing };
@@ -67,7 +69,7 @@ impl Scope {
 struct Apply<'a> {
     scope: &'a Scope,
     probing: bool,
-    /// Whether the objective normalises with the statistics of the batch.
+    /// Whether the objective uses batch statistics.
     batch_statistics: bool,
     path: Vec<String>,
     containers: Vec<String>,
@@ -92,10 +94,11 @@ impl ModuleMapper for Apply<'_> {
         }
     }
 
-    /// Sets the flags of frozen parts, stock batch normalisation and dropout. Those of two-wing layers have been set already.
+    /// Sets the flags of frozen parts, of Burn's own batch normalisation and of dropout. The flags of two-wing layers have
+    /// been set already.
     ///
-    /// A flag that is down in the model given stays down. Dropout rests in a probe, stock batch normalisation also under an
-    /// objective that keeps the running statistics.
+    /// A flag that is not set in the given model remains unset. Dropout is inactive in a probe. Burn's own batch
+    /// normalisation runs in evaluation mode in a probe and with objectives that do not use batch statistics.
     fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
         let path = self.path.join(".");
         if self.scope.freezes(&path) {

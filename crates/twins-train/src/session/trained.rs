@@ -2,33 +2,33 @@ use crate::checkpoints::Best;
 use crate::error::TrainError;
 use crate::metrics::EpochMetrics;
 
-/// What a training left.
+/// The outcome of a training run.
 #[derive(Debug)]
 pub struct Trained<M> {
     /// The model after the last step, in training mode.
     pub last: M,
-    /// The result of the training. With a validation, the model with the best robust accuracy on it. Without one, or where
-    /// no epoch was finished, the last model: its averaged weights where there are any.
+    /// The resulting model. With a validation split, it is the model with the best robust accuracy on that split. Without
+    /// a validation split, or if no epoch was finished, it is the last model, with its averaged weights if there are any.
     pub best: M,
-    /// The best epoch; `None` where nothing was validated.
+    /// The best epoch; `None` if nothing was validated.
     pub best_epoch: Option<Best>,
-    /// The metrics of every epoch, those before a resumption included.
+    /// The metrics of every epoch, including those before a resumption.
     pub history: Vec<EpochMetrics>,
-    /// Why it ended.
+    /// Why the run ended.
     pub ended: Ended,
-    /// What was wrong with the last checkpoint, where an earlier one was resumed from.
+    /// The error of the last checkpoint, if the run was resumed from an earlier one.
     pub fell_back: Option<TrainError>,
-    /// The errors of observers, each of which was switched off by its error.
+    /// The errors of observers. Each observer was disabled after its error.
     pub observer_errors: Vec<TrainError>,
 }
 
-/// Why a training ended.
+/// Why a training run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// All epochs were run.
+    /// All epochs were completed.
     Completed,
     /// The validation robust accuracy had stopped rising.
     StoppedEarly,
-    /// The stop flag was raised; the state was saved.
+    /// The stop flag was set; the state was saved.
     Interrupted,
 }

@@ -21,9 +21,10 @@ use crate::random_keys::key;
 
 /// Fine-tunes a classifier.
 ///
-/// Every step attacks the model as it is (adaptive wing, running statistics, input gradients only), computes the
-/// objective on the adversary's images and makes an [`Sgd`](crate::Sgd) step. Every epoch ends with the validation
-/// split, a line of metrics and a checkpoint. Batches are prepared in the background.
+/// Every step attacks the current model (with the adaptive wing, running statistics and input gradients only), computes
+/// the objective on the adversarial examples, and makes a step of the configured optimiser ([`Sgd`](crate::Sgd) by
+/// default). At the end of every epoch, the trainer measures the model on the validation split, and writes a line of
+/// metrics and a checkpoint. Batches are prepared in the background.
 ///
 /// ```
 /// # use burn::module::Module;
@@ -59,7 +60,7 @@ use crate::random_keys::key;
 pub struct Trainer<M> {
     pub(crate) config: TrainConfig,
     pub(crate) objective: MixedPrecision<Box<dyn Objective<M>>>,
-    /// The objective of a probe.
+    /// The objective of the probe.
     probe: MixedPrecision<At>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -71,11 +72,11 @@ pub struct Trainer<M> {
 }
 
 impl<M: ImageClassifier> Trainer<M> {
-    /// A trainer of the configured method.
+    /// Creates a trainer for the configured method.
     ///
     /// # Errors
     ///
-    /// Those of [`TrainConfig::validate`].
+    /// The errors of [`TrainConfig::validate`].
     pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
         config.validate()?;
         let objective = MixedPrecision::new(config.method.objective(&config), config.precision);
@@ -95,36 +96,37 @@ impl<M: ImageClassifier> Trainer<M> {
     }
 
     /// Trains with a custom objective instead of the configured method's. The probe of
-    /// [`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull) keeps its own.
+    /// [`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull) keeps its own objective.
     #[must_use]
     pub fn with_objective(mut self, objective: impl Objective<M> + 'static) -> Self {
         self.objective.objective = Box::new(objective);
         self
     }
 
-    /// Validates on a separate data set and trains on all training images, whatever `validation.fraction` and `validation.groups` are. It
-    /// must not be the test set: the best checkpoint is chosen on it.
+    /// Validates on a separate data set and trains on all training images, independently of `validation.fraction` and
+    /// `validation.groups`. Do not pass the test set, because the best checkpoint is selected on this data set.
     #[must_use]
     pub fn with_validation_set(mut self, validation: Arc<dyn ImageDataset>) -> Self {
         self.validation = Some(validation);
         self
     }
 
-    /// Trains on these devices instead of the model's own: the batch of every step is divided among them contiguously, copies
-    /// of the model make the adversary's images and the gradients of their shares side by side, and the first device, which
-    /// holds the model, sums them and makes the step. The list may hold any devices, one of them several times too: on a CPU,
-    /// each then has its share of the cores.
+    /// Trains on these devices instead of the model's own. The batch of every step is divided contiguously into one shard per
+    /// device. Replicas of the model compute the adversarial examples and the gradients of their shards in parallel. The
+    /// first device, which holds the model, sums the gradients and makes the step. The list may contain any devices, and may
+    /// contain a device several times; on a CPU, the cores are then divided equally among the entries.
     ///
-    /// Batch statistics, and the wings' halves, are those of a device's share; for running statistics see
-    /// [`TrainConfig::sync_statistics`]. The same seed and number of devices give the same bits, and a run may be resumed with
-    /// another list: the best epoch and everything else of it carry over. Validation is shared too.
+    /// Batch statistics, and the halves of the two wings, are those of a device's shard. For running statistics, see
+    /// [`TrainConfig::sync_statistics`]. The same seed and the same number of devices give bit-identical results. A run may be
+    /// resumed with another list of devices; its state, including the best epoch, is kept. Validation is also distributed
+    /// among the devices.
     #[must_use]
     pub fn with_devices(mut self, devices: Vec<Device>) -> Self {
         self.devices = Some(devices);
         self
     }
 
-    /// Writes configuration, metrics and checkpoints to a directory, which is created where it is missing.
+    /// Writes the configuration, metrics and checkpoints to a directory, which is created if it does not exist.
     #[must_use]
     pub fn with_run_directory(mut self, path: impl AsRef<Path>, existing: ExistingRun) -> Self {
         self.run = Some((path.as_ref().to_owned(), existing));
@@ -138,15 +140,15 @@ impl<M: ImageClassifier> Trainer<M> {
         self
     }
 
-    /// Ends the training, with its state saved, after the step during which the flag becomes true. Set it from a handler of
-    /// Ctrl-C.
+    /// Stops training after the step during which the flag becomes true, and saves the state. Set the flag in a handler of
+    /// Ctrl-C, for instance.
     #[must_use]
     pub fn with_stop_flag(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Chooses whether a progress bar is drawn.
+    /// Sets whether a progress bar is drawn.
     #[must_use]
     pub fn with_progress(mut self, display: ProgressDisplay) -> Self {
         self.display = display;
@@ -154,29 +156,32 @@ impl<M: ImageClassifier> Trainer<M> {
     }
 
     /// Adds an observer of steps and epochs, such as [`CsvObserver`](crate::CsvObserver),
-    /// [`TensorBoardObserver`](crate::TensorBoardObserver) or a closure that takes `&EpochMetrics`. There may be several.
+    /// [`TensorBoardObserver`](crate::TensorBoardObserver) or a closure that takes `&EpochMetrics`. A trainer may have
+    /// several observers.
     #[must_use]
     pub fn with_observer(mut self, observer: impl TrainingObserver + 'static) -> Self {
         self.observers.add(observer);
         self
     }
 
-    /// Trains the model on a data set, less the validation split where there is one.
+    /// Trains the model on a data set, except for the images of the validation split if there is one.
     ///
-    /// The frozen wing of every two-wing layer starts equal to the model's adaptive wing, unless
-    /// [`TrainConfig::frozen_from`] keeps the model's own. A resumed run keeps the frozen wing that it had.
+    /// The frozen wing of every two-wing layer starts as a copy of the model's adaptive wing, unless
+    /// [`TrainConfig::frozen_from`] keeps the model's own frozen wing. A resumed run keeps the frozen wing of its
+    /// checkpoint.
     ///
-    /// The model passed in is not altered through shared running statistics. A gradient checkpointing strategy of its
-    /// device is not kept.
+    /// The running statistics that clones share are copied, so the caller's clones of the model do not change. A
+    /// gradient checkpointing strategy of the model's device is not preserved.
     ///
-    /// What a model draws itself, as dropout does, comes from Burn's generator of its device, which is the process's on most
-    /// backends: it is seeded anew, from the configured seed and the position, before every step and every validation.
+    /// Random draws inside the model, such as those of dropout, come from Burn's generator of the device, which most
+    /// backends share across the whole process. The trainer reseeds this generator before every step and every validation,
+    /// with a key derived from the configured seed and the position.
     ///
     /// # Errors
     ///
-    /// Bad data or weights, an occupied run directory, an empty list of devices, a panic in a step or a validation
-    /// ([`TrainError::Device`]), a non-finite loss or gradient, a full disk. Nothing is written before data, model and directory
-    /// have been checked.
+    /// Invalid data or weights, a run directory that already contains a run, an empty list of devices, a panic in a step or a
+    /// validation ([`TrainError::Device`]), a non-finite loss or gradient, a full disk. Nothing is written before the data, the
+    /// model and the directory have been checked.
     pub fn fit(mut self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
         let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?.inner();
         if self.objective.wing() == Wing::Split && model.num_twins_layers() == 0 {
@@ -193,14 +198,15 @@ impl<M: ImageClassifier> Trainer<M> {
         let data = self.split_data(dataset)?;
         check_labels(&model, &device, &data)?;
 
-        // Through valid(): clones share Burn's running statistics, and the caller's model is not to change.
+        // valid() is called because clones share Burn's running statistics, and the caller's clones of the model must
+        // not change.
         let model = model.valid();
         let (model, devices) = match self.devices.take() {
             Some(devices) => (model.to_device(&devices[0].clone().inner()), devices),
             None => (model, vec![device]),
         };
         let model = model.train();
-        // A run that is resumed replaces it by its own.
+        // A resumed run replaces the frozen wing by that of its checkpoint.
         let model = match self.config.frozen_from {
             FrozenFrom::Weights => model.copy_adaptive_to_frozen(),
             FrozenFrom::File => model,
@@ -249,7 +255,7 @@ impl<M: ImageClassifier> Trainer<M> {
         Ok(Data { dataset, train, validation, largest_label, key })
     }
 
-    /// The objective of an epoch, from 0: the configured one, or the probe's.
+    /// The objective of an epoch: the configured one, or that of the probe. `epoch` counts from 0.
     pub(crate) fn objective_at(&self, epoch: usize) -> &dyn Objective<M> {
         if self.config.phase(epoch).is_probe { &self.probe } else { &self.objective }
     }
@@ -265,26 +271,27 @@ impl<M: ImageClassifier> Trainer<M> {
     }
 }
 
-/// What a training reads.
+/// The data of a training run.
 pub(crate) struct Data {
     pub(crate) dataset: Arc<dyn ImageDataset>,
     pub(crate) train: Vec<usize>,
-    /// `None` where no images are held out.
+    /// `None` if no images are held out.
     pub(crate) validation: Option<Validation>,
     largest_label: usize,
-    /// Of the labels and the split.
+    /// A key computed from the labels and the split.
     pub(crate) key: u64,
 }
 
-/// What is measured after every epoch.
+/// The images that are evaluated after every epoch.
 pub(crate) struct Validation {
     /// The held-out images.
     pub(crate) images: Arc<dyn ImageDataset>,
-    /// As many training images, spread evenly: their clean accuracy shows overfitting.
+    /// The same number of training images, stratified by class. Their clean accuracy shows overfitting.
     pub(crate) train_sample: Arc<dyn ImageDataset>,
 }
 
-/// Asks the model for the logits of one black image: the number of classes, without a demand on the model's trait.
+/// Checks that the labels fit the number of classes. That number is taken from the logits of one black image, so the
+/// model's trait needs no method for it.
 fn check_labels<M: ImageClassifier>(model: &M, device: &Device, data: &Data) -> Result<(), TrainError> {
     let [channels, height, width] = data.dataset.image_shape();
     let image = burn::tensor::Tensor::zeros([1, channels, height, width], device);

@@ -18,13 +18,14 @@ use crate::optimisers::{StepSettings, checked_step, report, update};
 use crate::parameters::{first_non_finite, in_words};
 use crate::random_keys::key;
 
-/// What the draws of the adversary are for, as part of their key.
+/// The purpose of the adversary's random draws, which is part of their key.
 const ADVERSARY: u64 = 2;
-/// What the draws of mixup are for.
+/// The purpose of mixup's random draws.
 const MIXUP: u64 = 5;
 
 impl<M: ImageClassifier> Session<M> {
-    /// Takes one step; `trace` records the change of each weight. Returns `None` where the batch was skipped.
+    /// Makes one step. `trace` is whether the relative change of each weight is recorded. Returns `None` if the batch
+    /// was skipped.
     pub(super) fn train_on(&mut self, batch: Batch, trace: bool) -> Result<Option<StepReport>, TrainError> {
         let before = trace.then(|| WeightTrace::of(self.model(), &GradientsParams::new()));
         let config = &self.trainer.config;
@@ -42,7 +43,7 @@ impl<M: ImageClassifier> Session<M> {
         };
         let report = match outcome {
             Ok(report) => report,
-            // Losses that are looked at on the host see it before the step does.
+            // Attacks whose losses are read on the host detect a non-finite value before the step does.
             Err(Failure::Attack(AttackError::Logits { .. })) if self.skips() => {
                 self.sums.skipped += 1;
                 return Ok(None);
@@ -70,7 +71,7 @@ impl<M: ImageClassifier> Session<M> {
         let replica_adversary =
             adversary.as_ref().map(|adversary| adversary.for_replica(&self.model().model));
         let batch = whole.prepare(replica_adversary.as_ref(), &self.target_settings())?;
-        // Its copy need not be in memory during the training pass.
+        // Its copy of the model is not needed in memory during the training pass.
         drop(replica_adversary);
         let model = self.model.take().expect("the model is back after every step");
         let objective = self.trainer.objective_at(self.state.epoch);
@@ -101,7 +102,7 @@ impl<M: ImageClassifier> Session<M> {
         Ok(report)
     }
 
-    /// The step's adversary; `None` where the objective trains on clean images.
+    /// The step's adversary; `None` if the step trains on clean images.
     fn step_adversary(&self) -> Option<StepAdversary<'_>> {
         let key = key(self.trainer.config.seed, &[ADVERSARY, self.state.steps as u64]);
         match self.trainer.objective_at(self.state.epoch).images() {
@@ -148,7 +149,7 @@ impl<M: ImageClassifier> Session<M> {
         }
     }
 
-    /// The error for a panic at the current position.
+    /// Creates the error for a panic at the current position.
     pub(super) fn device_error(&self, panicked: Panicked) -> TrainError {
         let config = &self.trainer.config;
         let epoch = self.state.epoch + 1;

@@ -5,7 +5,7 @@ use burn::module::Module;
 use safetensors::SafeTensors;
 use twins_train::Weights;
 
-/// The largest difference of two models, relative to the largest value of the tensor, and where it is.
+/// The largest difference between two models, relative to the largest value of its tensor, and the path of that tensor.
 pub fn difference<M: Module>(a: &M, b: &M) -> (f32, String) {
     let (a, b) = (Weights::of(a), Weights::of(b));
     assert_eq!(a.tensors().keys().collect::<Vec<_>>(), b.tensors().keys().collect::<Vec<_>>());

@@ -1,4 +1,5 @@
-//! A network and a data set small enough for many trainings in a test, and what trainings are compared by. Not published.
+//! A network and a data set that are small enough for many training runs in a test, and functions to compare runs. Not
+//! published.
 
 mod comparison;
 mod net;

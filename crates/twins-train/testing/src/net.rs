@@ -14,14 +14,14 @@ pub struct Net {
     pub conv: Conv2d,
     /// The two-wing layer.
     pub norm: TwinsBatchNorm,
-    /// From the mean of each quarter of 6 channels.
+    /// Maps the means of the four quarters of each of the 6 channels to the classes.
     pub head: Linear,
 }
 
 impl Net {
-    /// A network for that many classes, whose weights depend on the seed alone.
+    /// Creates a network for the given number of classes, whose weights depend only on the seed.
     pub fn new(classes: usize, seed: u64) -> Self {
-        // The device's generator is the process's: initial weights are drawn here instead.
+        // The whole process shares the device's generator, so initial weights are drawn here instead.
         let device = Device::flex();
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         let mut values = |count: usize, scale: f32| -> Vec<f32> {

@@ -4,8 +4,8 @@ use twins_train::{AdversaryConfig, AutoLoraConfig, Method, ProgressDisplay, Sche
 
 use crate::net::Net;
 
-/// Three epochs with a weak adversary. Of 90 images less 9 for validation, an epoch has a batch of 17 and four of 16, each of
-/// which is large enough for two parts with two wings.
+/// Three epochs with a weak adversary. With 90 images, of which 9 are for validation, an epoch has one batch of 17 images and
+/// four of 16. Each is large enough for two parts with two wings.
 pub fn config(method: Method) -> TrainConfig {
     TrainConfig::new(method)
         .with_epochs(3)
@@ -22,7 +22,7 @@ pub fn trainer(config: TrainConfig) -> Trainer<Net> {
     Trainer::new(config).unwrap().with_progress(ProgressDisplay::Hidden)
 }
 
-/// That many handles of the CPU.
+/// Returns `count` handles of the CPU.
 pub fn cpus(count: usize) -> Vec<Device> {
     vec![Device::flex(); count]
 }

@@ -5,14 +5,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use twins_data::{DataError, Image, ImageDataset, LabelledImage};
 
-/// 8 × 8 images with noise and a bright square whose quarter is the class.
+/// 8 × 8 images with noise and a bright square. The class is the quarter in which the square is.
 pub struct Squares {
     images: Vec<LabelledImage>,
     classes: Vec<String>,
 }
 
 impl Squares {
-    /// That many images, each class in turn.
+    /// Creates a data set of `len` images, with the classes in turn.
     pub fn dataset(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         let images = (0..len)

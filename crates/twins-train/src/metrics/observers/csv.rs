@@ -7,12 +7,11 @@ use super::step_record::StepRecord;
 use crate::error::TrainError;
 use crate::metrics::EpochMetrics;
 
-/// Writes tables with a header and comma-separated values: `steps.csv` with a row per step and `epochs.csv` with a row per
-/// epoch.
+/// Writes CSV files with a header: `steps.csv` with a row per step and `epochs.csv` with a row per epoch.
 ///
-/// Accuracies are fractions; a value that was not measured is empty. Values of single layers and of the objective are left
-/// out, because their names depend on the model and the method: [`JsonLinesObserver`](crate::JsonLinesObserver) has them. A
-/// training that is resumed continues the files; a new training starts them anew.
+/// Accuracies are fractions, and a value that was not measured is empty. Values of single layers and of the objective are
+/// omitted, because their names depend on the model and the method; [`JsonLinesObserver`](crate::JsonLinesObserver) writes
+/// them. A resumed run appends to the files, and a new run overwrites them.
 ///
 /// ```
 /// use twins_train::CsvObserver;
@@ -26,14 +25,14 @@ pub struct CsvObserver {
 }
 
 impl CsvObserver {
-    /// An observer whose files are in a directory, which is created when the training starts.
+    /// Creates an observer that writes to a directory, which is created when training starts.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), steps: None, epochs: None }
     }
 
-    /// Opens a table whose rows begin with the position in `completed`, of the step or the epoch.
+    /// Opens a table and keeps the rows up to `completed`, which is a step or an epoch.
     fn open(&self, name: &str, completed: usize) -> Result<LineFile, TrainError> {
-        // The header is the only row without a number.
+        // The header is the only row that does not begin with a number.
         LineFile::open(self.directory.join(name), |row| {
             let position = row.split(',').next().unwrap_or_default();
             position.parse::<usize>().map_or(position == "step" || position == "epoch", |at| at <= completed)
@@ -41,7 +40,7 @@ impl CsvObserver {
     }
 }
 
-/// Appends a row, after the header where the file is empty.
+/// Appends a row. Writes the header first if the file is empty.
 fn append(
     file: &mut LineFile,
     position: [(&'static str, usize); 2],

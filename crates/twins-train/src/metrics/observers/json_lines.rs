@@ -10,7 +10,7 @@ use crate::metrics::EpochMetrics;
 
 /// Writes JSON lines: `steps.jsonl` with a [`StepRecord`] per step and `epochs.jsonl` with an [`EpochMetrics`] per epoch.
 ///
-/// A training that is resumed continues the files; a new training starts them anew.
+/// A resumed run appends to the files, and a new run overwrites them.
 ///
 /// ```
 /// use twins_train::JsonLinesObserver;
@@ -23,7 +23,7 @@ pub struct JsonLinesObserver {
 }
 
 impl JsonLinesObserver {
-    /// An observer whose files are in a directory, which is created when the training starts.
+    /// Creates an observer that writes to a directory, which is created when training starts.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), files: None }
     }

@@ -10,7 +10,7 @@ use super::observer::TrainingObserver;
 use super::tensorboard::TensorBoardObserver;
 use crate::error::TrainError;
 
-/// A ready-made observer by name, for configuration files and command lines.
+/// The built-in observers by name, for configuration files and command lines.
 ///
 /// ```
 /// use twins_train::ObserverKind;
@@ -23,16 +23,16 @@ use crate::error::TrainError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ObserverKind {
-    /// JSON lines, see [`JsonLinesObserver`].
+    /// JSON lines; see [`JsonLinesObserver`].
     Jsonl,
-    /// Comma-separated values, see [`CsvObserver`].
+    /// CSV files; see [`CsvObserver`].
     Csv,
-    /// Event files for TensorBoard, see [`TensorBoardObserver`].
+    /// Event files for TensorBoard; see [`TensorBoardObserver`].
     TensorBoard,
 }
 
 impl ObserverKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [ObserverKind; 3] = [Self::Jsonl, Self::Csv, Self::TensorBoard];
 
     /// The name on the command line and in configuration files.
@@ -44,7 +44,7 @@ impl ObserverKind {
         }
     }
 
-    /// The observer, whose files are in the given directory.
+    /// Creates the observer, which writes to the given directory.
     pub fn observer(self, directory: impl AsRef<Path>) -> Box<dyn TrainingObserver> {
         let directory = directory.as_ref();
         match self {

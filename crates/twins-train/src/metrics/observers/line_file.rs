@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use crate::error::TrainError;
 
-/// A text file with a line for each step or epoch, in ascending order, that grows in place.
+/// A text file with one line per step or epoch, in ascending order, to which lines are appended in place.
 pub(super) struct LineFile {
     path: PathBuf,
     file: File,
 }
 
 impl LineFile {
-    /// Opens or creates the file, and the folders above it, and drops everything from the first line that is not kept or not
-    /// complete.
+    /// Opens or creates the file and its parent folders. Truncates the file before the first line that is incomplete or that
+    /// `keep` rejects.
     pub(super) fn open(path: PathBuf, keep: impl Fn(&str) -> bool) -> Result<Self, TrainError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|source| TrainError::io("create", folder, source))?;
@@ -38,7 +38,7 @@ impl LineFile {
     }
 }
 
-/// The length of the lines that are kept.
+/// The length in bytes of the lines to keep.
 fn kept_bytes(file: &File, keep: impl Fn(&str) -> bool) -> std::io::Result<u64> {
     let mut reader = BufReader::new(file);
     let mut kept = 0;

@@ -1,4 +1,4 @@
-//! Observers of a training, and ready-made ones that write files.
+//! Observers of a training run, including built-in ones that write files.
 
 mod csv;
 mod json_lines;

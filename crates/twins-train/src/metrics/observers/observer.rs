@@ -2,14 +2,15 @@ use super::step_record::StepRecord;
 use crate::error::TrainError;
 use crate::metrics::EpochMetrics;
 
-/// Receives the measurements of a training; see [`Trainer::with_observer`](crate::Trainer::with_observer).
+/// Receives the measurements of a training run; see [`Trainer::with_observer`](crate::Trainer::with_observer).
 ///
 /// Every method does nothing by default. A closure that takes `&EpochMetrics` is an observer of epochs.
 ///
-/// An observer never changes or ends a training that has started: after its first error it is switched off, the training
-/// continues, and [`Trained::observer_errors`](crate::Trained::observer_errors) has the error, which is also printed where
-/// progress is shown. Only an error of [`begin`](Self::begin) is returned by [`Trainer::fit`](crate::Trainer::fit), before
-/// the first step. A custom observer reports its own errors as [`TrainError::Observer`].
+/// An observer cannot change or stop training that has started. After its first error, the observer is disabled and
+/// training continues. The error is added to [`Trained::observer_errors`](crate::Trained::observer_errors), and it is
+/// printed if progress is shown. Only an error of [`begin`](Self::begin) is returned by
+/// [`Trainer::fit`](crate::Trainer::fit), before the first step. A custom observer reports its own errors as
+/// [`TrainError::Observer`].
 ///
 /// ```
 /// use twins_train::{StepRecord, TrainError, TrainingObserver};
@@ -25,25 +26,25 @@ use crate::metrics::EpochMetrics;
 /// }
 /// ```
 pub trait TrainingObserver {
-    /// Called once, before the first step of a training or of its resumption.
+    /// Called once, before the first step of a new or resumed training run.
     ///
-    /// Where `completed` is behind what was observed before, as after a kill, the steps and epochs after it will be observed
-    /// again.
+    /// After a run was killed, `completed` may be earlier than the steps and epochs that were observed. Those after
+    /// `completed` are then observed again.
     ///
     /// # Errors
     ///
-    /// The training does not start.
+    /// Training does not start.
     fn begin(&mut self, completed: Completed) -> Result<(), TrainError> {
         let _ = completed;
         Ok(())
     }
 
-    /// Called after every step whose loss and gradients were finite. The values are on the host already: observing a step
-    /// does not synchronise with the device.
+    /// Called after every step whose loss and gradients are finite. The values are on the host already, so observing a
+    /// step does not synchronise with the device.
     ///
     /// # Errors
     ///
-    /// The observer is switched off.
+    /// The observer is disabled.
     fn step(&mut self, step: &StepRecord) -> Result<(), TrainError> {
         let _ = step;
         Ok(())
@@ -53,19 +54,19 @@ pub trait TrainingObserver {
     ///
     /// # Errors
     ///
-    /// The observer is switched off.
+    /// The observer is disabled.
     fn epoch(&mut self, epoch: &EpochMetrics) -> Result<(), TrainError> {
         let _ = epoch;
         Ok(())
     }
 }
 
-/// How much of a training has been completed; zero for a new one.
+/// How much of a training run has been completed; zero for a new run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Completed {
-    /// Epochs.
+    /// The number of completed epochs.
     pub epochs: usize,
-    /// Steps of all epochs.
+    /// The number of completed steps of all epochs.
     pub steps: usize,
 }
 

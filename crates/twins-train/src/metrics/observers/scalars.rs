@@ -1,10 +1,10 @@
 use super::step_record::StepRecord;
 use crate::metrics::{Accuracy, EpochMetrics};
 
-/// A number of a step or an epoch with its name; `None` where it was not measured. Accuracies are fractions.
+/// The name and value of a number of a step or an epoch; `None` if it was not measured. Accuracies are fractions.
 pub(super) type Scalar = (&'static str, Option<f64>);
 
-/// The numbers of a step beside its position.
+/// The numbers of a step, except its position.
 pub(super) fn of_step(step: &StepRecord) -> [Scalar; 7] {
     [
         ("learning_rate", Some(step.learning_rate)),
@@ -17,8 +17,8 @@ pub(super) fn of_step(step: &StepRecord) -> [Scalar; 7] {
     ]
 }
 
-/// The numbers of an epoch beside its position. Those of single layers and of the objective, whose names depend on the
-/// model and the method, are not among them.
+/// The numbers of an epoch, except its position. Those of single layers and of the objective are not included, because
+/// their names depend on the model and the method.
 pub(super) fn of_epoch(epoch: &EpochMetrics) -> [Scalar; 15] {
     let fraction = |accuracy: Option<Accuracy>| accuracy.map(Accuracy::fraction);
     let [ema_clean, ema_robust] = [0, 1].map(|place| epoch.ema_accuracy.map(|pair| pair[place]));

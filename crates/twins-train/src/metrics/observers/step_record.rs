@@ -13,21 +13,21 @@ pub struct StepRecord {
     pub learning_rate: f64,
     /// The loss, a mean over the batch.
     pub loss: f64,
-    /// The frozen wing's unweighted part, for two-wing methods.
+    /// The frozen wing's unweighted part of the loss; `None` for methods without two wings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_frozen: Option<f64>,
-    /// The adaptive wing's part.
+    /// The adaptive wing's part of the loss.
     pub loss_adaptive: f64,
-    /// Accuracy of the training pass, on adversarial examples where there is an adversary.
+    /// Accuracy of the training pass, which is on adversarial examples if the method uses an adversary.
     pub accuracy: Accuracy,
     /// Euclidean norm of the whole gradient, before clipping.
     pub gradient_norm: f64,
-    /// Seconds of the step, with the time that it waited for data.
+    /// The duration of the step in seconds, including the time that it waited for data.
     pub seconds: f64,
 }
 
 impl StepRecord {
-    /// `step` and `epoch` count from 1.
+    /// Creates a record; `step` and `epoch` count from 1.
     pub(crate) fn new(
         (step, epoch): (usize, usize),
         learning_rate: f64,

@@ -15,13 +15,13 @@ const TABLE: [u32; 256] = {
     table
 };
 
-/// The checksum CRC-32C (RFC 3720, appendix B.4).
+/// Computes the checksum CRC-32C (RFC 3720, appendix B.4).
 pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| (crc >> 8) ^ TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize];
     !bytes.iter().fold(!0, step)
 }
 
-/// The checksum as TFRecord files have it: rotated, and with a constant added.
+/// Computes the masked checksum of TFRecord files: the CRC-32C, rotated and with a constant added.
 pub(super) fn masked_crc32c(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -1,19 +1,19 @@
-//! The protocol-buffer messages of an event file, of which a training needs few: `Event` with `Summary` or `SessionLog`
+//! The protocol-buffer messages of an event file that training needs: `Event` with `Summary` or `SessionLog`
 //! (`event.proto` and `summary.proto` of TensorFlow).
 
-/// The first event of every file names the version of the format.
+/// Encodes the first event of every file, which contains the version of the format.
 pub(super) fn version(wall_time: f64) -> Vec<u8> {
     [header(wall_time, 0), bytes_field(3, b"brain.Event:2")].concat()
 }
 
-/// A run that starts again at `step`: TensorBoard forgets earlier events of this and later steps.
+/// Encodes the restart of a run at `step`. TensorBoard discards earlier events of this and later steps.
 pub(super) fn session_start(wall_time: f64, step: u64) -> Vec<u8> {
     // SessionLog { status: START }
     let log = [tag(1, VARINT), varint(1)].concat();
     [header(wall_time, step), bytes_field(7, &log)].concat()
 }
 
-/// Numbers of a step by name. TensorBoard keeps them in single precision.
+/// Encodes the numbers of a step by name. TensorBoard stores them in single precision.
 pub(super) fn scalars(wall_time: f64, step: u64, values: &[(String, f64)]) -> Vec<u8> {
     let summary: Vec<u8> = values
         .iter()
@@ -25,7 +25,7 @@ pub(super) fn scalars(wall_time: f64, step: u64, values: &[(String, f64)]) -> Ve
     [header(wall_time, step), bytes_field(5, &summary)].concat()
 }
 
-/// Seconds since 1970, and the step unless it is 0, which protocol buffers leave out.
+/// Encodes the time in seconds since 1970, and the step. A step of 0 is omitted, as usual in protocol buffers.
 fn header(wall_time: f64, step: u64) -> Vec<u8> {
     let time = [tag(1, FIXED64), wall_time.to_le_bytes().to_vec()].concat();
     if step == 0 { time } else { [time, tag(2, VARINT), varint(step)].concat() }
@@ -44,7 +44,7 @@ fn bytes_field(field: u64, bytes: &[u8]) -> Vec<u8> {
     [tag(field, LENGTH_DELIMITED), varint(bytes.len() as u64), bytes.to_vec()].concat()
 }
 
-/// Seven bits in each byte, the lowest first; the highest bit says that more follow.
+/// Encodes seven bits per byte, the lowest first. The highest bit of a byte means that more bytes follow.
 fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {

@@ -8,15 +8,15 @@ use crate::error::TrainError;
 /// TensorBoard reads every file with `tfevents` in its name.
 const NAME: &str = "events.out.tfevents.0.burn-twins";
 
-/// An event file that grows in place.
+/// An event file to which events are appended in place.
 pub(super) struct EventFile {
     path: PathBuf,
     file: File,
 }
 
 impl EventFile {
-    /// Opens or creates the event file of a directory for a training that has completed some steps: empties it before the
-    /// first step, and drops a damaged end otherwise.
+    /// Opens or creates the event file of a directory for a training run that has completed the given number of steps.
+    /// Empties the file if that number is 0; otherwise only a damaged end is dropped.
     pub(super) fn open(directory: &Path, wall_time: f64, completed: usize) -> Result<Self, TrainError> {
         fs::create_dir_all(directory).map_err(|source| TrainError::io("create", directory, source))?;
         let path = directory.join(NAME);

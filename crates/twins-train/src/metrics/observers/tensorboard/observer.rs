@@ -11,10 +11,12 @@ use crate::metrics::observers::step_record::StepRecord;
 
 /// Writes an event file for TensorBoard: `tensorboard --logdir DIRECTORY`.
 ///
-/// Numbers of steps are under `step/`, those of epochs under `epoch/`; both have the step since the beginning of the training
-/// as their position. Accuracies are fractions. Accuracies that the objective measured are under `epoch/objective/`; values
-/// of single layers are left out. A training that is resumed continues the file, and TensorBoard forgets steps that it saw
-/// before and that are trained again; a new training starts the file anew. Give every training a directory of its own.
+/// The tags of step values begin with `step/`, those of epoch values with `epoch/`, and those of accuracies that the
+/// objective measured with `epoch/objective/`. The position of every value is the step since the beginning of training.
+/// Accuracies are fractions, and values of single layers are omitted.
+///
+/// A resumed run appends to the file, and TensorBoard discards earlier values of steps that are trained again. A new run
+/// overwrites the file. Use a separate directory for every run.
 ///
 /// ```
 /// use twins_train::TensorBoardObserver;
@@ -27,7 +29,7 @@ pub struct TensorBoardObserver {
 }
 
 impl TensorBoardObserver {
-    /// An observer whose file is in a directory, which is created when the training starts.
+    /// Creates an observer that writes to a directory, which is created when training starts.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), events: None }
     }
@@ -58,12 +60,12 @@ impl TrainingObserver for TensorBoardObserver {
     }
 }
 
-/// The numbers that were measured.
+/// Selects the numbers that were measured and puts their group in front of their names.
 fn named(group: &str, scalars: &[Scalar]) -> Vec<(String, f64)> {
     scalars.iter().filter_map(|(name, value)| Some((format!("{group}/{name}"), (*value)?))).collect()
 }
 
-/// Seconds since 1970; 0 where the clock is before.
+/// The time in seconds since 1970; 0 if the clock is earlier.
 fn wall_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

@@ -2,15 +2,15 @@ use std::io::{self, ErrorKind, Read};
 
 use super::crc32c::masked_crc32c;
 
-/// A record of a TFRecord file, in little-endian order: the length of the data in 8 bytes, its checksum in 4, the data, and
-/// their checksum in 4.
+/// Encodes a record of a TFRecord file. All numbers are little-endian: the length of the data in 8 bytes, the checksum of
+/// the length in 4 bytes, the data, and the checksum of the data in 4 bytes.
 pub(super) fn encode(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     let checksum = |bytes: &[u8]| masked_crc32c(bytes).to_le_bytes();
     [&length, checksum(&length).as_slice(), data, &checksum(data)].concat()
 }
 
-/// The number of bytes of a file up to the first record that is incomplete or damaged.
+/// The number of bytes in a file before the first record that is incomplete or damaged.
 pub(super) fn whole_bytes(file: impl Read) -> io::Result<u64> {
     let mut reader = io::BufReader::new(file);
     let mut whole = 0;
@@ -20,7 +20,7 @@ pub(super) fn whole_bytes(file: impl Read) -> io::Result<u64> {
     Ok(whole)
 }
 
-/// Reads a record and returns its length in the file; `None` where there is no whole one.
+/// Reads a record and returns its length in the file; `None` if there is no complete and undamaged record.
 fn whole_record(reader: &mut impl Read) -> io::Result<Option<u64>> {
     let (mut length, mut checksum) = ([0; 8], [0; 4]);
     if !filled(reader, &mut length)? || !filled(reader, &mut checksum)? {
@@ -39,7 +39,7 @@ fn whole_record(reader: &mut impl Read) -> io::Result<Option<u64>> {
     Ok(whole.then_some(8 + 4 + length + 4))
 }
 
-/// Fills the buffer; false where the file ends before.
+/// Fills the buffer. Returns false if the file ends before the buffer is full.
 fn filled(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(buffer) {
         Ok(()) => Ok(true),
