@@ -1,16 +1,16 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Random numbers of one run of one attack on one sample.
+/// The random numbers of one run of one attack on one sample.
 ///
-/// The generator is keyed by (seed, sample, attack, run), so what a sample draws depends neither on the device nor
-/// on the batch size nor on which other samples are attacked.
+/// The generator is keyed by (seed, sample, attack, run). The draws of a sample therefore depend neither on the device,
+/// nor on the batch size, nor on the other samples under attack.
 #[derive(Debug, Clone)]
 pub struct Draws(ChaCha8Rng);
 
 impl Draws {
-    /// Starts the stream of one run: `sample` is the sample's number in its data set, `attack` the attack's name and
-    /// `run` counts the restarts and targets.
+    /// Starts the random stream of one run. `sample` is the sample's number in its data set, `attack` is the attack's
+    /// name, and `run` counts the restarts and targets.
     ///
     /// ```
     /// use twins_attack::Draws;
@@ -26,35 +26,35 @@ impl Draws {
         Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// Uniform in [0, 1).
+    /// Draws a uniform number in [0, 1).
     pub fn uniform(&mut self) -> f32 {
         // 24 bits: every value is exact in f32.
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1 << 24) as f32)
     }
 
-    /// Uniform in [-1, 1).
+    /// Draws a uniform number in [-1, 1).
     pub fn symmetric(&mut self) -> f32 {
         2.0 * self.uniform() - 1.0
     }
 
-    /// Standard normal (Box–Muller).
+    /// Draws a standard normal number (Box–Muller).
     pub fn gaussian(&mut self) -> f32 {
-        // 1 - u lies in (0, 1], so that the logarithm is finite.
+        // 1 - u lies in (0, 1], so the logarithm is finite.
         let radius = (-2.0 * f64::from(1.0 - self.uniform()).ln()).sqrt();
         (radius * (std::f64::consts::TAU * f64::from(self.uniform())).cos()) as f32
     }
 
-    /// Standard exponential.
+    /// Draws a standard exponential number.
     pub fn exponential(&mut self) -> f32 {
         -(1.0 - self.uniform()).ln()
     }
 
-    /// +1 or -1.
+    /// Draws +1 or -1 with equal probability.
     pub fn sign(&mut self) -> f32 {
         if self.0.next_u32() & 1 == 0 { -1.0 } else { 1.0 }
     }
 
-    /// One of 0, 1, ..., `bound - 1`.
+    /// Draws one of 0, 1, ..., `bound - 1`.
     ///
     /// # Panics
     /// Panics if `bound` is 0.
@@ -65,7 +65,7 @@ impl Draws {
     }
 }
 
-/// 64-bit FNV-1a, which unlike the standard library's hasher is the same in every release.
+/// The 64-bit FNV-1a hash, which is the same in every release, unlike the standard library's hasher.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,5 +1,6 @@
-/// A 64-bit hash that is the same in every release, unlike the standard library's: FNV-1a over words of eight bytes in
-/// place of single bytes, which is eight times as fast. It tells data apart that differ by accident, not by intent.
+/// A 64-bit hash that is the same in every release, unlike the standard library's. It is FNV-1a over words of eight
+/// bytes instead of single bytes, which is eight times as fast. It detects accidental differences between data, not
+/// intended ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hash(u64);
 
@@ -12,7 +13,7 @@ impl Hash {
         self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3);
     }
 
-    /// The bytes and their number, so that trailing zeros count.
+    /// Hashes the bytes and their number, so that trailing zeros count.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));

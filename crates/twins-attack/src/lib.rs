@@ -1,24 +1,26 @@
 //! Adversarial attacks on any Burn classifier.
 //!
-//! An attack needs three things: a victim, any function from images to logits ([`Classifier`]); samples with their
-//! labels ([`Samples`], or for large data sets a [`SampleStream`]); and a threat model that says which perturbations
-//! count ([`ThreatModel`]). Every attack implements the trait [`Attack`]:
+//! An attack needs three things: a victim, which is any function from images to logits ([`Classifier`]); samples with
+//! their labels ([`Samples`], or a [`SampleStream`] for large data sets); and a threat model that defines which
+//! perturbations are allowed ([`ThreatModel`]). Every attack implements the trait [`Attack`]:
 //!
 //! * [`Pgd`]: FGSM, MI-FGSM and projected gradient descent;
 //! * [`Apgd`]: Auto-PGD, untargeted and targeted;
-//! * [`Fab`]: the nearest point behind the decision boundary;
-//! * [`Ddn`] in L2, [`Fmn`] in every norm and [`SigmaZero`] in L0: the same with one gradient per step;
-//! * [`Square`]: random search on the logits alone.
+//! * [`Fab`]: searches for the nearest point beyond the decision boundary;
+//! * [`Ddn`] in L2, [`Fmn`] in every norm and [`SigmaZero`] in L0: also search for the nearest adversarial example,
+//!   with one gradient per step;
+//! * [`Square`]: random search that uses only the logits.
 //!
-//! An attack is asynchronous code about one [`Sample`], which asks the [`Model`] and awaits its answers. The engine packs
-//! the questions of many samples into full batches, and a sample that is fooled leaves at once. So results depend
-//! neither on the batch size nor on the order of the samples: random draws belong to the sample ([`Draws`]).
+//! An attack is asynchronous code for one [`Sample`], which queries the [`Model`] and awaits its responses. The engine
+//! packs the queries of many samples into full batches, and a sample that is fooled leaves its batch at once. Random
+//! draws belong to the sample ([`Draws`]), so results depend neither on the batch size nor on the order of the samples.
 //!
-//! [`RobustnessEvaluation`] measures robust accuracy by any list of attacks, with verification, a report, progress and a
-//! journal from which it is resumed. AutoAttack ([`AutoAttackConfig`]) is a preset list.
+//! [`RobustnessEvaluation`] measures robust accuracy with any list of attacks. It verifies adversarial examples, writes
+//! a report, reports progress, and keeps a journal from which an interrupted evaluation is resumed. AutoAttack
+//! ([`AutoAttackConfig`]) is a preset list of attacks.
 //!
-//! [`SurrogateGradients`] takes the gradients of another victim, for instance of one in half precision
-//! ([`AtPrecision`]), and the verdicts of the model itself.
+//! [`SurrogateGradients`] computes gradients with another victim, for example one in half precision ([`AtPrecision`]),
+//! while the verdicts remain those of the model itself.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};

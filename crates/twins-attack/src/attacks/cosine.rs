@@ -1,6 +1,6 @@
 use std::f64::consts::PI;
 
-/// Cosine annealing: falls from `first` at step 0 to `last` at step `steps`,
+/// Cosine annealing from `first` at step 0 to `last` at step `steps`:
 /// `last + (first - last) (1 + cos(π step / steps)) / 2`.
 pub(super) fn cosine(step: usize, steps: usize, first: f64, last: f64) -> f64 {
     last + (first - last) * (1.0 + (PI * step as f64 / steps as f64).cos()) / 2.0

@@ -1,4 +1,5 @@
-//! The attacks, a folder each. Every one is asynchronous code about one sample, in the order of its paper's algorithm.
+//! The attacks, one folder each. Each attack is asynchronous code for one sample and follows the order of its paper's
+//! algorithm.
 
 pub(crate) mod apgd;
 mod cosine;

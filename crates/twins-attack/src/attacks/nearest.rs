@@ -4,14 +4,14 @@ use crate::engine::finding::{Finding, RunSelection};
 use crate::engine::sample::Sample;
 use crate::norms::threat_model::ThreatModel;
 
-/// When an attack that looks for the nearest adversarial example stops.
+/// When an attack stops that searches for the nearest adversarial example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Depth {
-    /// At the first successful point within epsilon, where the sample leaves the batch.
+    /// At the first successful point within epsilon. The sample then leaves the batch.
     WithinEpsilon,
-    /// After all steps of all runs. The attack returns the nearest successful point, so that one run with a large epsilon
-    /// measures distances, and thereby robust accuracy at every smaller epsilon.
+    /// After all steps of all runs. The attack returns the nearest successful point. One run with a large epsilon
+    /// therefore measures distances, and with them the robust accuracy at every smaller epsilon.
     Nearest,
 }
 
@@ -25,7 +25,7 @@ impl Depth {
     }
 }
 
-/// The nearest successful point of a run so far. Of equally near points it is the first.
+/// The nearest successful point of a run so far. Among equally near points, it is the first.
 #[derive(Debug)]
 pub(super) struct Nearest<'a> {
     sample: &'a Sample<'a>,
@@ -39,7 +39,7 @@ impl<'a> Nearest<'a> {
         Self { sample, threat, depth, finding: None }
     }
 
-    /// Takes a successful point. Returns whether it ends the search.
+    /// Records a successful point. Returns whether it ends the search.
     pub(super) fn note(&mut self, point: &[f32], logits: &[f32]) -> bool {
         let distance = self.threat.distance(&self.sample.image, point);
         if self.distance().is_none_or(|nearest| distance < nearest) {
@@ -54,7 +54,7 @@ impl<'a> Nearest<'a> {
         self.finding.as_ref().map(|finding| -finding.loss)
     }
 
-    /// What the run has found. A point outside the threat model is no result.
+    /// The result of the run. A point outside the threat model does not count.
     pub(super) fn into_finding(self) -> Finding {
         let within = |finding: &Finding| -finding.loss <= self.threat.epsilon();
         self.finding.filter(within).unwrap_or_else(|| self.sample.nothing_found())

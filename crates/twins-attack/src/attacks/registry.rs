@@ -1,4 +1,4 @@
-//! The attacks by name, for command lines, configuration files and tests.
+//! Attacks by name, for command lines, configuration files and tests.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::error::setting::SettingError;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// An attack adds its entries here.
+/// All entries. A new attack adds its entries here.
 const ALL: &[&[RegisteredAttack]] = &[
     pgd::REGISTERED,
     apgd::REGISTERED,
@@ -20,7 +20,7 @@ const ALL: &[&[RegisteredAttack]] = &[
     sigma_zero::REGISTERED,
 ];
 
-/// Settings from which an attack can be made by its name. Where nothing is said, the attack's own default holds.
+/// Settings from which an attack can be built by its name. A setting that is not given has the default of the attack.
 ///
 /// ```
 /// use twins_attack::{AttackSettings, Norm, RegisteredAttack, ThreatModel};
@@ -47,7 +47,7 @@ pub struct AttackSettings {
 }
 
 impl AttackSettings {
-    /// The defaults of each attack, with seed 0.
+    /// Settings with the defaults of each attack and seed 0.
     pub fn new(threat: ThreatModel) -> Self {
         let (steps, step_size, random_start, restarts) = (None, None, None, None);
         let (targets, queries, eot, seed) = (None, None, None, 0);
@@ -72,7 +72,7 @@ impl AttackSettings {
         self
     }
 
-    /// Sets how often the attack is made with other random draws.
+    /// Sets how many times the attack is run, each time with different random draws.
     pub fn with_restarts(mut self, restarts: usize) -> Self {
         self.restarts = Some(restarts);
         self
@@ -84,7 +84,7 @@ impl AttackSettings {
         self
     }
 
-    /// Sets the number of queries of an attack without gradients.
+    /// Sets the number of queries of an attack that needs no gradients.
     pub fn with_queries(mut self, queries: usize) -> Self {
         self.queries = Some(queries);
         self
@@ -96,13 +96,13 @@ impl AttackSettings {
         self
     }
 
-    /// Sets the seed of all draws.
+    /// Sets the seed of all random draws.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The settings that were made, by name.
+    /// The settings that were given.
     fn made(&self) -> impl Iterator<Item = Setting> {
         let made = [
             (Setting::Steps, self.steps.is_some()),
@@ -117,7 +117,7 @@ impl AttackSettings {
     }
 }
 
-/// A setting that not every attack has.
+/// A setting that some attacks have and others do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Setting {
     /// Number of steps.
@@ -126,13 +126,13 @@ pub enum Setting {
     StepSize,
     /// Start at a random point.
     RandomStart,
-    /// Runs with other random draws.
+    /// Number of runs with different random draws.
     Restarts,
-    /// Classes that a targeted attack aims at.
+    /// Number of classes that a targeted attack aims at.
     Targets,
-    /// Queries of an attack without gradients.
+    /// Number of queries of an attack that needs no gradients.
     Queries,
-    /// Gradients averaged per step.
+    /// Number of gradients averaged per step.
     Eot,
 }
 
@@ -150,7 +150,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// An attack that can be made by its name.
+/// An attack that can be built by its name.
 #[derive(Debug)]
 pub struct RegisteredAttack {
     pub(super) name: &'static str,
@@ -166,7 +166,7 @@ impl RegisteredAttack {
         ALL.iter().copied().flatten()
     }
 
-    /// The attack of this name.
+    /// Finds the attack with this name.
     ///
     /// # Errors
     /// [`UnknownAttack`], which lists the known names.
@@ -184,21 +184,21 @@ impl RegisteredAttack {
         self.summary
     }
 
-    /// The norms that it supports.
+    /// The norms that the attack supports.
     pub fn norms(&self) -> &'static [Norm] {
         self.norms
     }
 
-    /// The settings that it has, besides threat model and seed.
+    /// The settings that the attack has, besides the threat model and the seed.
     pub fn settings(&self) -> &'static [Setting] {
         self.settings
     }
 
-    /// Makes the attack.
+    /// Builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedSetting`] for a setting that the attack does not have, and what its own configuration
-    /// refuses.
+    /// [`SettingError::UnsupportedSetting`] for a setting that the attack does not have, or an error of the attack's
+    /// own configuration.
     pub fn build(&self, settings: &AttackSettings) -> Result<Box<dyn Attack>, AttackError> {
         match settings.made().find(|setting| !self.settings.contains(setting)) {
             Some(setting) => {
@@ -210,7 +210,7 @@ impl RegisteredAttack {
     }
 }
 
-/// The text names no attack.
+/// The error for a text that is not the name of an attack.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown attack `{name}`: known are {}", known())]
 pub struct UnknownAttack {

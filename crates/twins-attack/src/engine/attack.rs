@@ -12,13 +12,13 @@ use crate::model::classifier::Classifier;
 use crate::norms::threat_model::ThreatModel;
 use crate::samples::in_memory::Samples;
 
-/// A run of an attack on one sample, which ends with what it has found.
+/// A run of an attack on one sample, as a future that resolves to its [`Finding`].
 pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Finding, AttackError>> + Send + 'a>>;
 
-/// An attack: a way to look for an image within a [`ThreatModel`] that the model misclassifies.
+/// An attack: a method that searches for an image within a [`ThreatModel`] that the model misclassifies.
 ///
-/// To write one, say in [`attack`](Attack::attack) what it does to one sample. Batching, leaving the batch when fooled,
-/// counting, targets, restarts, verification and evaluations come with it.
+/// To write an attack, implement [`attack`](Attack::attack), which attacks one sample. The engine provides batching,
+/// removal of fooled samples from the batch, counting, targets, restarts, verification and evaluations.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -66,28 +66,28 @@ pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Finding, AttackError>>
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 pub trait Attack: AsAttack + Debug + Send + Sync {
-    /// Name under which the attack is reported, and which keys its draws.
+    /// The name of the attack in reports. It also keys the attack's random draws.
     fn name(&self) -> String;
 
-    /// The perturbations allowed.
+    /// The perturbations that are allowed.
     fn threat_model(&self) -> ThreatModel;
 
-    /// The classes that the attack aims at, one run for each.
+    /// The classes that the attack aims at, one run per class.
     fn targets(&self) -> Targets {
         Targets::None
     }
 
-    /// How often the attack is made with other random draws.
+    /// How many times the attack is run, each time with different random draws.
     fn restarts(&self) -> usize {
         1
     }
 
-    /// How many runs the attack makes on a sample that withstands.
+    /// The number of runs on a sample that the attack does not fool.
     fn runs(&self, classes: usize) -> usize {
         self.restarts() * self.targets().runs(classes)
     }
 
-    /// How the runs on one sample are combined; points are compared by [`Finding::loss`].
+    /// How the runs on one sample are combined. Points are compared by [`Finding::loss`].
     fn run_selection(&self) -> RunSelection {
         RunSelection::FirstFooled
     }
@@ -97,53 +97,56 @@ pub trait Attack: AsAttack + Debug + Send + Sync {
         Criterion::Misclassified
     }
 
-    /// How many times the gradient of each image is taken and averaged (expectation over transformation, Athalye et al.
+    /// How many gradients of each image are computed and averaged (expectation over transformation, Athalye et al.
     /// 2018), for randomised models.
     fn eot(&self) -> usize {
         1
     }
 
-    /// Whether the attack ever asks for a gradient. If so, a run first compares a gradient pass over a few images with the
-    /// plain one, because a model in its training form differs there.
+    /// Whether the attack ever requests a gradient. If so, [`Attack::run`] first compares a gradient pass over a few
+    /// images with a plain pass, because the two differ if the model is in its training form.
     fn uses_gradients(&self) -> bool {
         true
     }
 
-    /// How many images one run puts through the model on a sample that withstands, roughly: for estimates of the time left.
+    /// The approximate number of images that one run puts through the model on a sample that it does not fool. It is
+    /// used to estimate the remaining time.
     fn passes(&self, classes: usize) -> u64;
 
-    /// How many images all runs put through the model on a sample that withstands, roughly, with the choice of the targets.
+    /// The approximate number of images that all runs put through the model on a sample that the attack does not fool,
+    /// including the choice of the targets.
     fn budget(&self, classes: usize) -> u64 {
         let choice = self.eot() * self.targets().choice_gradients(classes);
         choice as u64 + self.runs(classes) as u64 * self.passes(classes)
     }
 
-    /// Makes one run on one sample.
+    /// Runs the attack once on one sample.
     ///
-    /// The attack must await nothing but the model's answers.
+    /// The attack must await nothing but the responses of the model.
     ///
     /// # Errors
-    /// What the attack cannot do with this sample: a loss that is not defined for so few classes, ...
+    /// An error if the attack cannot handle this sample, for example a loss that is not defined for the number of
+    /// classes.
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a>;
 
     /// Attacks the samples that the model classifies correctly; the others are returned unchanged.
     ///
-    /// What the attack claims is checked again in a fresh forward pass (see [`VerificationRule`](crate::VerificationRule)).
-    /// A claim that does not hold is counted in [`AttackOutput::verification`], and the next run of the attack, if there
-    /// is one, is made.
+    /// Every success that the attack claims is checked again in a fresh forward pass (see
+    /// [`VerificationRule`](crate::VerificationRule)). A claim that fails the check is counted in
+    /// [`AttackOutput::verification`], and the attack proceeds with its next run on the sample, if there is one.
     ///
     /// # Errors
-    /// Data that do not fit the model (labels, number of classes), logits that are not finite, a model without
-    /// gradients or in its training form, and what the attack cannot do.
+    /// Data that do not fit the model (labels, number of classes); logits that are not finite; a model without
+    /// gradients or in its training form; errors of the attack itself.
     fn run(&self, victim: &(dyn Classifier + Sync), samples: &Samples) -> Result<AttackOutput, AttackError> {
         run(self.as_attack(), victim, samples)
     }
 }
 
-/// Turns an attack into a trait object, so that the provided [`Attack::run`] works on sized attacks and on trait
-/// objects alike; implemented for every attack.
+/// Converts an attack to a trait object, so that the provided [`Attack::run`] works on sized attacks and on trait
+/// objects alike. It is implemented for every attack.
 pub trait AsAttack {
-    /// The attack behind a reference to the trait.
+    /// Returns the attack as a reference to a trait object.
     fn as_attack(&self) -> &dyn Attack;
 }
 

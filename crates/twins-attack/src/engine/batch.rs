@@ -1,4 +1,4 @@
-//! Puts the questions of many attacks to the model in one call.
+//! Sends the queries of many attacks to the model in one call.
 
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
@@ -11,16 +11,17 @@ use crate::error::AttackError;
 use crate::model::clean::read_logits;
 use crate::model::gradient::Tracked;
 
-/// Fewer images are not worth a model call of their own.
+/// The smallest number of images that is worth a separate model call.
 pub(super) const SMALLEST_PART: usize = 8;
 
-/// So many attacks go on in one piece of work for a thread.
+/// The smallest number of attacks that a thread resumes in one piece of work.
 const ATTACKS_PER_THREAD: usize = 4;
 
 impl Stage<'_> {
-    /// Answers the questions of one kind, of which more attacks wait; the others keep theirs for the next batch.
+    /// Responds to all queries of one kind, logits or gradients, whichever more attacks are waiting for. The other
+    /// queries wait for the next batch.
     ///
-    /// Returns how many images went through the model.
+    /// Returns the number of images that went through the model.
     pub(super) fn answer_questions(&self, slots: &mut [Slot<'_>], lanes: &Lanes) -> Result<u64, AttackError> {
         let wanting_gradient = slots.iter().filter(|slot| slot.need() == Some(Need::Gradient)).count();
         let need = if 2 * wanting_gradient >= slots.len() { Need::Gradient } else { Need::Logits };
@@ -30,7 +31,7 @@ impl Stage<'_> {
         lanes.run(jobs).into_iter().sum()
     }
 
-    /// Answers these questions with one model call for each of the repeated passes.
+    /// Responds to these queries with one model call per repeated pass.
     fn answer(&self, asking: &mut [&mut Slot<'_>], need: Need) -> Result<u64, AttackError> {
         let ids: Vec<u64> = asking.iter().map(|slot| self.samples.source().id(slot.task.index)).collect();
         let row: usize = self.samples.source().image_shape().iter().product();
@@ -57,10 +58,11 @@ impl Stage<'_> {
         Ok(asking.len() as u64 * repeats)
     }
 
-    /// Logits and input gradients, the gradients averaged over the repeated passes and the logits those of the last.
+    /// Computes logits and input gradients. The gradients are averaged over the repeated passes; the logits are those
+    /// of the last pass.
     ///
-    /// The gradients are added up on the device and read once. The logits of several passes are read together, because the
-    /// device has nothing to do while the host turns them into cotangents.
+    /// The gradients are added up on the device and read once. The logits of several passes are read together, because
+    /// the device is idle while the host converts them to cotangents.
     fn gradients(
         &self,
         asking: &mut [&mut Slot<'_>],
@@ -95,7 +97,7 @@ impl Stage<'_> {
         if repeats > 1 {
             mean.iter_mut().for_each(|g| *g /= repeats as f32);
         }
-        // Where the model is not differentiable the gradient may be NaN: such a value tells nothing.
+        // Where the model is not differentiable, the gradient may be NaN. Such values carry no information.
         mean.iter_mut().filter(|g| !g.is_finite()).for_each(|g| *g = 0.0);
         Ok((logits, mean))
     }

@@ -7,21 +7,21 @@ use super::task::Task;
 use crate::losses::ranking::argmax;
 use crate::norms::position::Outside;
 
-/// After so many batches a claim is checked even if there are too few of them for a full batch, so that what was found
-/// is reported and saved soon. The check is then one pass over a small batch in as many passes over full ones.
+/// After this many batches, claims are checked even if they do not fill a batch, so that results are reported and saved
+/// soon. Such a check costs one pass over a small batch for every `PATIENCE` passes over full batches.
 const PATIENCE: usize = 32;
 
-/// A sample whose run has ended in a claim, or in another wrong class than its target.
+/// A sample whose run has ended with a claim of success, or with a wrong class other than its target.
 pub(crate) struct Claim {
     pub(crate) task: Task,
     /// The class that the run aimed at.
     target: Option<usize>,
     finding: Finding,
-    /// In how many of the fresh passes the criterion was met.
+    /// The number of fresh passes in which the criterion was met.
     successes: usize,
-    /// In how many of them the image was misclassified.
+    /// The number of fresh passes in which the image was misclassified.
     misclassified: usize,
-    /// The logits of the last pass in which it was not met, and of the last one in which it was.
+    /// The logits of the last pass in which the criterion was not met, and of the last pass in which it was.
     logits: [Vec<f32>; 2],
 }
 
@@ -31,7 +31,7 @@ impl Claim {
         &self.finding.point
     }
 
-    /// Takes the logits of a fresh pass.
+    /// Records the logits of a fresh pass.
     pub(crate) fn judge(&mut self, criterion: Criterion, label: usize, logits: &[f32]) {
         let success = criterion.is_met(logits, label, self.target);
         self.successes += usize::from(success);
@@ -39,7 +39,7 @@ impl Claim {
         self.logits[usize::from(success)] = logits.to_vec();
     }
 
-    /// What has become of the claim after the fresh passes.
+    /// Decides whether the claim counts after the fresh passes.
     pub(crate) fn settle(self, stage: &Stage<'_>) -> (Task, Finding) {
         let Self { mut task, mut finding, successes, misclassified, logits: [without, with], .. } = self;
         let verification = &mut task.tally.verification;
@@ -56,7 +56,7 @@ impl Claim {
     }
 }
 
-/// The claims that wait to be checked, until they fill a batch.
+/// The claims that are waiting to be checked until they fill a batch.
 #[derive(Default)]
 pub(crate) struct Claims {
     waiting: Vec<Claim>,
@@ -68,13 +68,14 @@ impl Claims {
         self.waiting.is_empty()
     }
 
-    /// What the waiting samples have cost.
+    /// The number of forward passes that the waiting samples have cost.
     pub(crate) fn forwards(&self) -> u64 {
         self.waiting.iter().map(|claim| claim.task.tally.cost.forwards).sum()
     }
 
-    /// Takes what a run ended with, if the image is to be checked: it is claimed, or of another wrong class than the target.
-    /// A claimed image that lies where it may not means that the run has failed, and its result is the clean image.
+    /// Takes the finding of a run if its image has to be checked: if it is a claimed success, or if it belongs to a
+    /// wrong class other than the target. Otherwise returns the task and the finding. If a claimed image lies outside
+    /// the threat model, the run has failed and its result is the clean image.
     pub(crate) fn take(
         &mut self,
         stage: &Stage<'_>,
@@ -104,7 +105,8 @@ impl Claims {
         Some((task, nothing))
     }
 
-    /// The claims, if it is time to check them: they fill a batch, have waited long enough, or nothing else is to do.
+    /// Returns the claims if it is time to check them: if they fill a batch, if they have waited long enough, or if
+    /// there is nothing else to do.
     pub(crate) fn due(&mut self, batch_size: usize, idle: bool) -> Vec<Claim> {
         if self.waiting.is_empty() {
             return Vec::new();

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::losses::ranking::argmax;
 
-/// What counts as success of an attack on a sample.
+/// What counts as the success of an attack on a sample.
 ///
 /// ```
 /// use twins_attack::Criterion;
@@ -14,15 +14,16 @@ use crate::losses::ranking::argmax;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Criterion {
-    /// The model predicts any class but the label, whatever class the attack aims at.
+    /// The model predicts any class other than the label, whichever class the attack aims at.
     #[default]
     Misclassified,
-    /// The model predicts the class that the attack aims at. Without a target this is [`Criterion::Misclassified`].
+    /// The model predicts the class that the attack aims at. Without a target, this is the same as
+    /// [`Criterion::Misclassified`].
     ClassifiedAsTarget,
 }
 
 impl Criterion {
-    /// Whether these logits mean success. The prediction is the first class with the largest logit.
+    /// Returns whether these logits mean success. The prediction is the first class with the largest logit.
     pub fn is_met(self, logits: &[f32], label: usize, target: Option<usize>) -> bool {
         let prediction = argmax(logits);
         match (self, target) {

@@ -1,44 +1,44 @@
 use serde::{Deserialize, Serialize};
 
-/// Where a run of an attack on a sample ended.
+/// The point at which a run of an attack on a sample ended.
 ///
-/// A claim to have succeeded is not believed: the engine checks the point again (see
+/// The engine does not rely on a claim of success. It checks the point again (see
 /// [`VerificationRule`](crate::VerificationRule)).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// The attack's image, inside the threat model.
+    /// The image that the attack returns. It must lie inside the threat model.
     pub point: Vec<f32>,
-    /// Whether the attack claims success there (see [`Criterion`](crate::Criterion)).
+    /// Whether the attack claims success at the point (see [`Criterion`](crate::Criterion)).
     pub fooled: bool,
     /// The model's logits at the point.
     pub logits: Vec<f32>,
-    /// How strong the point is in the attack's own terms, larger is stronger: the loss that it maximises, or for a
-    /// minimum-norm attack minus the distance. The runs on one sample are compared by it
+    /// The strength of the point in the attack's own terms, where larger is stronger: the loss that the attack
+    /// maximises, or minus the distance for a minimum-norm attack. It decides between the runs on one sample
     /// ([`RunSelection`]).
     pub loss: f32,
 }
 
 impl Finding {
-    /// The clean image and its logits: the result where nothing was found.
+    /// The result if nothing was found: the clean image and its logits.
     pub(super) fn clean(image: &[f32], logits: &[f32]) -> Self {
         Self { point: image.to_vec(), fooled: false, logits: logits.to_vec(), loss: f32::NEG_INFINITY }
     }
 }
 
-/// Which point an attack returns, of one run and of several (see [`RunSelection`]).
+/// Which point an attack returns from one run and from several runs (see [`RunSelection`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Returned {
-    /// The first one that succeeds, where the sample then leaves the batch; the strongest one if none does.
+    /// The first point that succeeds, after which the sample leaves the batch; the strongest point if none succeeds.
     FirstFooled,
-    /// The last one, whatever came before (the published PGD).
+    /// The last point, whatever came before it (the published PGD).
     Last,
-    /// The one with the largest loss of all runs (for training against the strongest loss).
+    /// The point with the largest loss of all runs (for training against the strongest loss).
     BestLoss,
 }
 
 impl Returned {
-    /// How an attack that returns this point combines its runs.
+    /// How an attack with this setting combines its runs.
     pub fn run_selection(self) -> RunSelection {
         match self {
             Returned::FirstFooled | Returned::Last => RunSelection::FirstFooled,
@@ -50,19 +50,19 @@ impl Returned {
 /// How the runs of an attack on one sample, its restarts and targets, are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RunSelection {
-    /// The first run that succeeds ends the attack on the sample; if none does, the strongest point is returned.
+    /// The first run that succeeds ends the attack on the sample. If none succeeds, the strongest point is returned.
     FirstFooled,
-    /// All runs are made, and the strongest point is returned.
+    /// All runs are made, and the strongest point of all is returned.
     Strongest,
-    /// All runs are made, and the strongest point of those that succeeded is returned; if none did, the strongest of all.
-    /// This is for minimum-norm attacks, whose strongest point is the nearest: a claim that is refuted must not displace a
-    /// success farther away.
+    /// All runs are made, and the strongest point of the successful runs is returned. If none succeeded, it is the
+    /// strongest point of all runs. This is for minimum-norm attacks, whose strongest point is the nearest one: a
+    /// refuted claim must not replace a success that is farther away.
     StrongestSuccess,
 }
 
 impl RunSelection {
-    /// The result of the earlier runs and one more. The later finding replaces the earlier one if its loss is larger, or
-    /// if it succeeded where the first success decides.
+    /// Combines the result of the earlier runs with that of one more run. The later finding replaces the earlier one if
+    /// its loss is larger, or if it succeeded and success takes precedence.
     pub(crate) fn combine(self, earlier: Option<Finding>, later: Finding) -> Finding {
         let Some(earlier) = earlier else { return later };
         let stronger = later.loss > earlier.loss;

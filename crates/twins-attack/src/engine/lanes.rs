@@ -1,19 +1,19 @@
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Threads that each put a part of a batch to the model.
+/// Threads that each pass a part of a batch to the model.
 ///
-/// One model call does not keep the cores of a CPU busy: parts of it run on one core (copies, element-wise operations),
-/// the others are cut into pieces too short to be worth handing to another thread, and a large batch falls out of the
-/// caches. Calls of their own do not wait for each other. Each lane is a pool of one thread, so that whatever the model
-/// would divide among threads stays in its lane; this also keeps a thread from taking up another lane's work in the middle of its
-/// own, which could wait for itself where the backend holds a lock.
+/// One model call does not keep all cores of a CPU busy. Some of its operations run on one core (copies, element-wise
+/// operations), others are split into pieces too short to be worth handing to another thread, and a large batch does
+/// not fit into the caches. Separate calls do not wait for each other. Each lane is a pool of one thread, so that any
+/// parallel work of the model stays in its lane. This also prevents a thread from picking up another lane's work in the
+/// middle of its own, which could deadlock if the backend holds a lock.
 pub(crate) struct Lanes(Vec<ThreadPool>);
 
 impl Lanes {
-    /// So many lanes; a single one is the caller's own thread, with whatever parallelism the model has.
+    /// Creates `count` lanes. A single lane is the caller's own thread, with whatever parallelism the model has.
     pub(crate) fn new(count: usize) -> Self {
         let lane = |_| ThreadPoolBuilder::new().num_threads(1).build();
-        // Without threads to spare the work is done all the same.
+        // If the threads cannot be created, the caller's thread does the work.
         let pools = (0..count).map(lane).collect::<Result<Vec<_>, _>>().unwrap_or_default();
         Self(if pools.len() > 1 { pools } else { Vec::new() })
     }
@@ -22,7 +22,7 @@ impl Lanes {
         self.0.len().max(1)
     }
 
-    /// Does the jobs side by side, at most as many as there are lanes; the results are in the jobs' order.
+    /// Runs the jobs in parallel, at most as many as there are lanes. The results are in the order of the jobs.
     pub(crate) fn run<T: Send>(&self, jobs: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
         assert!(jobs.len() <= self.count(), "{} jobs for {} lanes", jobs.len(), self.count());
         if jobs.len() < 2 {

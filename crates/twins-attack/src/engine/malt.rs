@@ -4,7 +4,8 @@ use crate::losses::difference::difference;
 use crate::losses::ranking::ranking;
 use crate::norms::norm::Norm;
 
-/// The candidates by rising score, where `dual` is the norm of the gradients. Asks for a gradient for each candidate.
+/// The candidates in order of increasing score, where `dual` is the norm of the gradients. It requests one gradient per
+/// candidate.
 pub(super) async fn malt_order(
     sample: &Sample<'_>,
     model: &mut Model,
@@ -21,7 +22,7 @@ pub(super) async fn malt_order(
     by_score(&candidates, &scores(sample.clean, &candidates, &slopes))
 }
 
-/// `(max z - z_k) / slope` of each candidate `k`; 0 where the slope is zero, as in the authors' code.
+/// The score `(max z - z_k) / slope` of each candidate `k`. It is 0 if the slope is zero, as in the authors' code.
 fn scores(clean: &[f32], candidates: &[usize], slopes: &[f32]) -> Vec<f32> {
     let largest = clean.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let score =
@@ -29,7 +30,7 @@ fn scores(clean: &[f32], candidates: &[usize], slopes: &[f32]) -> Vec<f32> {
     candidates.iter().zip(slopes).map(score).collect()
 }
 
-/// The candidates by rising score; equal ones keep their order.
+/// The candidates in order of increasing score. Candidates with equal scores keep their order.
 fn by_score(candidates: &[usize], scores: &[f32]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..candidates.len()).collect();
     places.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));

@@ -1,8 +1,8 @@
-//! Runs attacks on many samples at a time, and verifies what they claim.
+//! Runs attacks on many samples at a time, and verifies the successes that they claim.
 //!
-//! An [`Attack`](attack::Attack) is asynchronous code about one [`Sample`](sample::Sample) that puts questions to the
-//! [`Model`](query::Model) and awaits its answers. A [`Stage`](stage::Stage) polls the attacks on many samples, packs their
-//! questions into full batches, and gives a finished sample's place to the next one.
+//! An [`Attack`](attack::Attack) is asynchronous code for one [`Sample`](sample::Sample) that queries the
+//! [`Model`](query::Model) and awaits its responses. A [`Stage`](stage::Stage) polls the attacks on many samples, packs
+//! their queries into full batches, and gives the place of a finished sample to the next one.
 
 pub(crate) mod attack;
 pub(crate) mod batch;

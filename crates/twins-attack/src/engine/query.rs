@@ -6,10 +6,10 @@ use std::task::Poll;
 use super::criterion::Criterion;
 use super::finding::Finding;
 
-/// What an attack on one sample asks the model.
+/// The interface through which an attack on one sample queries the model.
 ///
-/// Each question is about one image. The engine packs the questions of many samples into a batch, runs the model, and
-/// then lets the attack go on. If the model fails, the attack is dropped where it waits, so that an attack never sees an
+/// Each query is about one image. The engine packs the queries of many samples into a batch, runs the model, and then
+/// resumes the attacks. If the model fails, the engine drops the attack while it waits, so an attack never sees an
 /// error of the model.
 #[derive(Debug)]
 pub struct Model {
@@ -19,25 +19,27 @@ pub struct Model {
     target: Option<usize>,
 }
 
-/// The model's answer about one image.
+/// The response of the model to a query about one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
-    /// The logits. Of [repeated passes](crate::Attack::eot), those of the last one.
+    /// The logits. With [repeated passes](crate::Attack::eot), they are those of the last pass.
     pub logits: Vec<f32>,
-    /// The value of the objective. Of repeated passes, that of the last one.
+    /// The value of the objective. With repeated passes, it is that of the last pass.
     pub loss: f32,
-    /// The gradient of the objective with respect to the image, averaged over repeated passes; empty if it was not asked
-    /// for. Where the model is not differentiable the gradient is zero.
+    /// The gradient of the objective with respect to the image, averaged over repeated passes. It is empty if it was
+    /// not requested, and zero where the model is not differentiable.
     pub gradient: Vec<f32>,
-    /// Whether the attack's [`Criterion`] is met, which is a reason to stop; of repeated passes, in more than half of them.
+    /// Whether the attack's [`Criterion`] is met, so that the attack can stop. With repeated passes, it must be met in
+    /// more than half of them.
     pub fooled: bool,
-    /// Whether the criterion is met in the last pass, whose logits these are.
+    /// Whether the criterion is met in the last pass, which `logits` belongs to.
     last_fooled: bool,
 }
 
 impl Response {
-    /// The end of an attack at the image that the response is about. Of a randomised model the last pass decides whether
-    /// success is claimed: that costs a fresh pass, which has the last word.
+    /// Converts the response to a [`Finding`] at the image `point` that it is about. Success is claimed if the
+    /// criterion is met in more than half of the repeated passes or in the last one. A wrong claim costs only a fresh
+    /// pass, which has the final say.
     pub fn finding_at(self, point: Vec<f32>) -> Finding {
         Finding { point, fooled: self.fooled || self.last_fooled, logits: self.logits, loss: self.loss }
     }
@@ -53,17 +55,19 @@ impl Model {
         Self { exchange, criterion, label, target }
     }
 
-    /// Sets the class that decides about success.
+    /// Sets the target class that decides about success.
     pub(super) fn aim_at(&mut self, target: Option<usize>) {
         self.target = target;
     }
 
-    /// The logits of an image, with 0 in place of a loss. The image has as many values as the clean one, in [0, 1].
+    /// Returns the logits of an image, with 0 as the loss. The image must have as many values as the clean one, in
+    /// [0, 1].
     pub async fn logits(&mut self, image: &[f32]) -> Response {
         self.ask(image, Need::Logits, |_, _| 0.0).await
     }
 
-    /// The logits of an image, and the objective there. The objective is as for [`gradient`](Self::gradient).
+    /// Returns the logits of an image and the value of the objective there, which is defined as for
+    /// [`gradient`](Self::gradient).
     pub async fn loss(
         &mut self,
         image: &[f32],
@@ -72,11 +76,11 @@ impl Model {
         self.ask(image, Need::Logits, objective).await
     }
 
-    /// The logits of an image, the objective there and its gradient with respect to the image.
+    /// Returns the logits of an image, the value of the objective there and its gradient with respect to the image.
     ///
     /// The objective takes the logits, writes its derivative with respect to each of them to the second argument (which
-    /// holds zeros), and returns its value. [`Sample::objective`](crate::Sample::objective) gives those of the published
-    /// losses. It is called once for each of the [repeated passes](crate::Attack::eot).
+    /// initially holds zeros), and returns its value. [`Sample::objective`](crate::Sample::objective) provides the
+    /// published losses. The objective is called once for each of the [repeated passes](crate::Attack::eot).
     pub async fn gradient(
         &mut self,
         image: &[f32],
@@ -129,22 +133,22 @@ impl Model {
     }
 }
 
-/// Locks an exchange. A panic leaves nothing half done in it.
+/// Locks an exchange. A panic leaves no inconsistent state in it, so poisoning is ignored.
 pub(super) fn lock(exchange: &Mutex<Exchange>) -> MutexGuard<'_, Exchange> {
     exchange.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is wanted about an image.
+/// What a query requests for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     Logits,
     Gradient,
 }
 
-/// Where the attack on a sample and the engine exchange messages.
+/// The mailbox through which the attack on a sample and the engine exchange messages.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// The image that is asked about.
+    /// The image that the query is about.
     pub(super) image: Vec<f32>,
     pub(super) message: Message,
 }
@@ -153,13 +157,13 @@ pub(super) struct Exchange {
 pub(super) enum Message {
     #[default]
     Nothing,
-    /// From the attack.
+    /// From the attack: a query.
     Question(Need),
-    /// From the engine, after a forward pass whose gradient is wanted.
+    /// From the engine: the logits of a forward pass whose gradient is requested.
     Logits(Vec<f32>),
     /// From the attack: the derivative of its objective with respect to these logits.
     Cotangent(Vec<f32>),
-    /// From the engine.
+    /// From the engine: the response to the query.
     Answer { logits: Vec<f32>, gradient: Vec<f32> },
 }
 

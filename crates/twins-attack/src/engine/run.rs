@@ -14,11 +14,11 @@ use crate::model::clean::CleanLogits;
 use crate::model::inference_form::check_gradient_pass;
 use crate::samples::in_memory::Samples;
 
-/// What an attack has done to a batch.
+/// The result of an attack on a batch.
 ///
-/// It has two rates, which are complementary only if the model classifies every clean sample correctly and the
-/// criterion is [`Criterion::Misclassified`]: [`robust_accuracy`](Self::robust_accuracy) asks whether the label is still
-/// predicted, and [`success_rate`](Self::success_rate) whether the attack reached its criterion.
+/// It provides two rates: [`robust_accuracy`](Self::robust_accuracy) measures how often the label is still predicted,
+/// and [`success_rate`](Self::success_rate) measures how often the attack met its criterion. They are complementary
+/// only if the model classifies every clean sample correctly and the criterion is [`Criterion::Misclassified`].
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -36,29 +36,30 @@ use crate::samples::in_memory::Samples;
 /// ```
 #[derive(Debug, Clone)]
 pub struct AttackOutput {
-    /// The attack's images `[samples, channels, height, width]`, inside the threat model: adversarial ones where the
-    /// attack succeeded, its strongest ones elsewhere (the clean image if that lay outside).
+    /// The images returned by the attack, `[samples, channels, height, width]`, inside the threat model. They are
+    /// adversarial where the attack succeeded. Elsewhere they are the strongest images found, or the clean image if a
+    /// claimed image lay outside the threat model.
     pub adversarial: Tensor<4>,
-    /// Whether the attack met its [`Criterion`] on each sample, as verified in a fresh forward pass. A clean image that is
-    /// misclassified meets [`Criterion::Misclassified`], and [`Criterion::ClassifiedAsTarget`] if its prediction is the
-    /// target given with the samples.
+    /// Whether the attack met its [`Criterion`] on each sample, as verified in a fresh forward pass. A clean image that
+    /// is misclassified without an attack meets [`Criterion::Misclassified`]. It also meets
+    /// [`Criterion::ClassifiedAsTarget`] if the model predicts the target given with the samples.
     pub fooled: Vec<bool>,
     /// The class that the model predicts for each adversarial image.
     pub predictions: Vec<usize>,
     /// The correct class of each sample.
     pub labels: Vec<usize>,
-    /// Whether the sample was attacked: the model classifies its clean image correctly.
+    /// Whether each sample was attacked, which is the case if the model classifies its clean image correctly.
     pub attacked: Vec<bool>,
-    /// How many images were run through the model.
+    /// The number of images that were run through the model.
     pub forwards: u64,
-    /// For how many of those a gradient was computed.
+    /// The number of those images for which a gradient was computed.
     pub backwards: u64,
-    /// What came of checking the images that the attack claimed.
+    /// The results of checking the images that the attack claimed.
     pub verification: Verification,
 }
 
 impl AttackOutput {
-    /// The fraction of all samples whose adversarial image is still classified as labelled, in [0, 1].
+    /// The fraction of all samples whose adversarial image is still classified correctly, in [0, 1].
     pub fn robust_accuracy(&self) -> f64 {
         let robust = self.predictions.iter().zip(&self.labels).filter(|(p, y)| p == y).count();
         robust as f64 / self.labels.len() as f64
@@ -85,7 +86,7 @@ pub(super) fn run(
     let reached = |i: usize| match (attack.criterion(), attack.targets()) {
         (Criterion::Misclassified, _) | (_, Targets::None) => true,
         (Criterion::ClassifiedAsTarget, Targets::Given) => stream.source().target(i) == Some(predictions[i]),
-        // The classes that the others aim at depend on how a correct prediction ranks them.
+        // The other targets depend on how a correct prediction ranks the classes.
         (Criterion::ClassifiedAsTarget, _) => false,
     };
     let fooled = (0..samples.len()).map(|i| !attacked[i] && reached(i)).collect();

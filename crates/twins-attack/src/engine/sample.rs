@@ -10,35 +10,37 @@ use crate::norms::threat_model::ThreatModel;
 /// One sample in one run of an attack.
 #[derive(Debug, Clone)]
 pub struct Sample<'a> {
-    /// Number of the sample in its data set, which keys its random draws.
+    /// The number of the sample in its data set. It keys the random draws.
     pub id: u64,
-    /// Values of the clean image in [0, 1], channels first.
+    /// The values of the clean image in [0, 1], channels first.
     pub image: Arc<[f32]>,
     /// Channels, height and width.
     pub shape: [usize; 3],
-    /// The right class.
+    /// The correct class.
     pub label: usize,
-    /// The class that this run aims at (see [`Targets`](crate::Targets)); none if it only leads away from the label.
+    /// The class that this run aims at (see [`Targets`](crate::Targets)), or `None` if the run is untargeted.
     pub target: Option<usize>,
-    /// The point that the attack was told to start from.
+    /// The point from which the attack should start, if one was given.
     pub start: Option<&'a [f32]>,
     /// The model's logits of the clean image.
     pub clean: &'a [f32],
-    /// Number of the run, which keys its random draws: it counts the targets of the first restart, then those of the
-    /// second, and so on.
+    /// The number of the run, which keys its random draws. It counts the targets of the first restart, then those of
+    /// the second, and so on.
     pub run: usize,
-    /// Number of the restart.
+    /// The number of the restart.
     pub restart: usize,
-    /// How many earlier attacks of the evaluation have the same name and threat model, which draw other random numbers.
+    /// The number of earlier attacks of the evaluation with the same name and threat model. It keys the random draws
+    /// too.
     pub occurrence: usize,
-    /// The classes in the order of [`Targets::Malt`](crate::Targets::Malt), which the runs on a sample have in common: the
-    /// first run computes it.
+    /// The classes in the order of [`Targets::Malt`](crate::Targets::Malt). All runs on a sample share it; the first
+    /// run computes it.
     pub(crate) malt_order: Arc<OnceLock<Vec<usize>>>,
 }
 
 impl Sample<'_> {
-    /// The random draws of this run. They depend on the seed, the sample, the attack's name and the run, and for a second
-    /// attack of this name in an evaluation on its number.
+    /// Returns the random draws of this run. They depend on the seed, the sample, the attack's name and the run. If an
+    /// evaluation has several attacks with the same name and threat model, they also depend on the attack's number
+    /// among these.
     pub fn draws(&self, seed: u64, attack: &str) -> Draws {
         let run = self.run as u64;
         match self.occurrence {
@@ -47,23 +49,24 @@ impl Sample<'_> {
         }
     }
 
-    /// The loss of this sample as a function of the logits, towards the target if there is one.
+    /// Returns the loss of this sample as a function of the logits, towards the target if there is one.
     ///
     /// # Errors
-    /// [`AttackError::TooFewClasses`] or [`SettingError::TargetedKl`](crate::SettingError::TargetedKl) if the loss is not defined.
+    /// [`AttackError::TooFewClasses`] or [`SettingError::TargetedKl`](crate::SettingError::TargetedKl) if the loss is
+    /// not defined.
     pub fn objective(&self, loss: Loss) -> Result<Objective<'_>, AttackError> {
         loss.of(self.label, self.target, self.clean)
     }
 
-    /// The point that the attack was told to start from, moved into the threat model, whose points are the only ones that
-    /// an attack may return.
+    /// Returns the given starting point, if there is one, projected into the threat model, because an attack may return
+    /// only points of the threat model.
     pub fn start_within(&self, threat: &ThreatModel) -> Option<Vec<f32>> {
         let mut start = self.start?.to_vec();
         threat.project(&self.image, &mut start);
         Some(start)
     }
 
-    /// What an attack returns that has found nothing: the clean image.
+    /// Returns the result of an attack that has found nothing: the clean image.
     pub fn nothing_found(&self) -> Finding {
         Finding::clean(&self.image, self.clean)
     }

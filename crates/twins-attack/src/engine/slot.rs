@@ -9,10 +9,10 @@ use super::sample::Sample;
 use super::task::Task;
 use crate::error::AttackError;
 
-/// How a run ended: the class that it aimed at, and what it found.
+/// The end of a run: the class that it aimed at, and its finding.
 type Ended = Result<(Option<usize>, Finding), AttackError>;
 
-/// A sample under attack: its place in the batch is given to the next sample when its last run has ended.
+/// A sample under attack. When its last run has ended, its place in the batch is given to the next sample.
 pub(super) struct Slot<'a> {
     pub(super) task: Task,
     attack: &'a dyn Attack,
@@ -22,14 +22,15 @@ pub(super) struct Slot<'a> {
 }
 
 enum State {
-    /// The attack waits for an answer.
+    /// The attack is waiting for a response.
     Asking(Need),
     /// The run has ended.
     Ended(Ended),
 }
 
 impl<'a> Slot<'a> {
-    /// Begins a run on a sample, up to its first question. The sample's target is chosen by the attack's targets.
+    /// Begins a run on a sample and advances it to its first query. The attack's targets determine the target of the
+    /// run.
     pub(super) fn begin(task: Task, attack: &'a dyn Attack, sample: Sample<'a>) -> Self {
         let exchange = Arc::new(Mutex::new(Exchange::default()));
         let mut model = Model::new(exchange.clone(), attack.criterion(), sample.label, None);
@@ -45,7 +46,7 @@ impl<'a> Slot<'a> {
         slot
     }
 
-    /// Lets the attack go on to its next question, or to its end.
+    /// Resumes the attack until its next query or its end.
     fn go_on(&mut self) {
         self.state = match self.run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(ended) => State::Ended(ended),
@@ -56,7 +57,7 @@ impl<'a> Slot<'a> {
         };
     }
 
-    /// What the attack asks for; none if the run has ended.
+    /// What the attack is requesting, or `None` if the run has ended.
     pub(super) fn need(&self) -> Option<Need> {
         match self.state {
             State::Asking(need) => Some(need),
@@ -64,10 +65,10 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Appends the image that the attack asks about.
+    /// Appends the image of the attack's query to `pixels`.
     ///
     /// # Errors
-    /// [`AttackError::QuestionLength`] if it has another number of values than the clean image.
+    /// [`AttackError::QuestionLength`] if the number of values differs from that of the clean image.
     pub(super) fn image(&self, pixels: &mut Vec<f32>) -> Result<(), AttackError> {
         let exchange = lock(&self.exchange);
         let (expected, found) = (self.task.image.len(), exchange.image.len());
@@ -78,11 +79,11 @@ impl<'a> Slot<'a> {
         Ok(())
     }
 
-    /// Hands over the logits of a pass whose gradient is wanted, and takes the derivative of the attack's objective with
-    /// respect to them.
+    /// Passes the logits of a forward pass whose gradient is requested to the attack, and receives the derivative of
+    /// the attack's objective with respect to them.
     pub(super) fn cotangent(&mut self, logits: &[f32], cotangent: &mut [f32]) {
         lock(&self.exchange).message = Message::Logits(logits.to_vec());
-        // The attack waits in its question, which replies at once.
+        // The attack is suspended in its query, which replies at once.
         let polled = self.run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         match (polled, &lock(&self.exchange).message) {
             (Poll::Pending, Message::Cotangent(values)) => cotangent.copy_from_slice(values),
@@ -90,7 +91,7 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Hands over the answer to the attack's question.
+    /// Passes the response to the attack's query to the attack, and resumes it.
     pub(super) fn answer(&mut self, logits: &[f32], gradient: &[f32]) {
         if matches!(self.state, State::Ended(_)) {
             return;
@@ -100,7 +101,7 @@ impl<'a> Slot<'a> {
         self.go_on();
     }
 
-    /// The task, and how its run has ended. A run that still waits has not been answered and has failed.
+    /// Returns the task and the end of its run. A run that is still waiting has received no response and has failed.
     pub(super) fn end(self) -> (Task, Ended) {
         match self.state {
             State::Ended(ended) => (self.task, ended),

@@ -21,45 +21,46 @@ use crate::samples::source::SampleStream;
 pub(crate) struct Stage<'a> {
     pub(crate) attack: &'a dyn Attack,
     pub(crate) victim: &'a (dyn Classifier + Sync),
-    /// Where the victim is.
+    /// The device of the victim.
     pub(crate) device: &'a Device,
     pub(crate) samples: &'a SampleStream<'a>,
     pub(crate) clean: &'a CleanLogits,
-    /// Decides whether a claim counts.
+    /// The rule that decides whether a claim counts.
     pub(crate) rule: VerificationRule,
-    /// How many earlier stages have the same attack's name and threat model: their random draws differ.
+    /// The number of earlier stages with the same attack name and threat model. It makes their random draws differ.
     pub(crate) occurrence: usize,
 }
 
 impl<'a> Stage<'a> {
-    /// Attacks the samples `standing`, and hands over each one's result as soon as it is known.
+    /// Attacks the surviving samples, whose indices are `standing`, and passes each result to `results` as soon as it
+    /// is known.
     pub(crate) fn drive(&self, standing: &[usize], results: &mut dyn Results) -> Result<(), AttackError> {
         let calls = self.concurrent_calls(self.samples.concurrent_calls(self.device));
         self.drive_waiting(&Waiting::new(standing), self.samples.batch_size(), calls, results)
     }
 
-    /// How many batches are in flight on the device. One, if passes are repeated for the sake of a randomised model, so that
-    /// its random numbers come in the same order each time.
+    /// The number of batches in flight on the device. It is one if passes are repeated for a randomised model, so that
+    /// the model draws its random numbers in the same order each time.
     pub(super) fn batches_in_flight(&self) -> usize {
         if self.attack.eot() > 1 { 1 } else { self.samples.batches_in_flight(self.device) }
     }
 
-    /// How many of the repeated passes over a batch are on the device before their logits are read. They take the memory of
-    /// as many batches in flight, of which there is only one then.
+    /// The number of repeated passes over a batch that are queued on the device before their logits are read. They take
+    /// the memory of as many batches in flight; with repeated passes, there is only one.
     pub(super) fn passes_per_read(&self) -> usize {
         self.samples.batches_in_flight(self.device)
     }
 
-    /// How many calls of the model are made at the same time where `wanted` are possible. One, if passes are repeated, for
-    /// the same reason.
+    /// The number of model calls that are made at the same time if `wanted` are possible. It is one if passes are
+    /// repeated, for the same reason.
     pub(crate) fn concurrent_calls(&self, wanted: usize) -> usize {
         if self.attack.eot() > 1 { 1 } else { wanted }
     }
 
-    /// The same for samples that others may take up too, with so many slots and concurrent calls.
+    /// Attacks samples that other workers may take too, with at most `calls` concurrent model calls.
     ///
-    /// At most `places` samples are under way at a time. They need not be at the same iteration or even in the same run,
-    /// so that a slot never idles while another sample waits.
+    /// At most `places` samples are under attack at a time. They need not be at the same iteration, or even in the same
+    /// run, so a slot is never idle while a sample is waiting.
     pub(crate) fn drive_waiting(
         &self,
         waiting: &Waiting,
@@ -74,7 +75,7 @@ impl<'a> Stage<'a> {
         let lanes = Lanes::new(calls);
         let mut slots: Vec<Slot<'a>> = Vec::new();
         let mut claims = Claims::default();
-        // Samples with runs left.
+        // Samples that have runs left.
         let mut again: VecDeque<Task> = VecDeque::new();
         loop {
             let old = again.len().min(places - slots.len());
@@ -119,7 +120,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The result of any attack where only the clean image is allowed.
+    /// Returns the clean images as the results, because the threat model allows no other image.
     fn keep_clean(&self, waiting: &Waiting, results: &mut dyn Results) -> Result<(), AttackError> {
         while let Some(index) = waiting.next() {
             let image = self.samples.load(index)?;
@@ -149,14 +150,14 @@ impl<'a> Stage<'a> {
         Slot::begin(task, self.attack, sample)
     }
 
-    /// Runs the images of claims through the model anew. Returns how many images went through the model.
+    /// Runs the images of claims through the model again. Returns the number of images that went through the model.
     fn verify(&self, claims: &mut [Claim], lanes: &Lanes) -> Result<u64, AttackError> {
         let part = claims.len().div_ceil(lanes.count()).max(SMALLEST_PART);
         let jobs = claims.chunks_mut(part).map(|part| || self.run_anew(part)).collect();
         lanes.run(jobs).into_iter().sum()
     }
 
-    /// The fresh passes over one part of the claims.
+    /// Makes the fresh passes over one part of the claims.
     fn run_anew(&self, claims: &mut [Claim]) -> Result<u64, AttackError> {
         let ids: Vec<u64> = claims.iter().map(|claim| self.samples.source().id(claim.task.index)).collect();
         let pixels: Vec<f32> = claims.iter().flat_map(|claim| claim.point()).copied().collect();

@@ -8,31 +8,34 @@ use crate::error::setting::SettingError;
 use crate::losses::ranking::ranking;
 use crate::norms::norm::Norm;
 
-/// The classes that an attack aims at, one run for each.
+/// The classes that an attack aims at, one run per class.
 ///
-/// What counts as success is a setting of its own, the [`Criterion`](crate::Criterion): the targeted attacks of AutoAttack
-/// aim at one class after the other and succeed as soon as the model predicts any class but the label.
+/// The [`Criterion`](crate::Criterion) sets separately what counts as success. The targeted attacks of AutoAttack aim
+/// at one class after the other and succeed as soon as the model predicts any class other than the label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Targets {
-    /// No class: away from the label.
+    /// No class: the attack is untargeted and leads away from the label.
     #[default]
     None,
-    /// The classes ranked 2, 3, ... by the logits of the clean image: so many of them, as far as there are.
+    /// The classes ranked 2, 3, ... by the logits of the clean image: this many of them, or all wrong classes if there
+    /// are fewer.
     Top(usize),
-    /// The class of this rank on the clean image; 2 is the runner-up.
+    /// The class with this rank on the clean image, where 2 is the runner-up.
     Rank(usize),
     /// The least likely class on the clean image.
     LeastLikely,
-    /// Classes by rising distance of their linearised boundaries, MALT's choice (Melamed et al. 2024, arXiv 2407.02240).
+    /// The classes with the nearest linearised boundaries, in order of increasing distance, as chosen by MALT (Melamed
+    /// et al. 2024, arXiv 2407.02240).
     ///
-    /// Of the `candidates` most likely wrong classes `k` on the clean image, those `targets` with the smallest score
-    /// `(max z - z_k) / ‖∇(z_k - z_y)‖*`, in the dual norm of the threat model: the logits alone do not say how fast a class
-    /// gains. The gradients are computed once for each sample. L0 has no dual norm and is refused.
+    /// MALT compares the `candidates` most likely wrong classes `k` on the clean image. It chooses the `targets`
+    /// classes with the smallest score `(max z - z_k) / ‖∇(z_k - z_y)‖*`, in the dual norm of the threat model. The
+    /// logits alone do not show how fast a class gains. The gradients are computed once per sample. L0 has no dual norm
+    /// and is refused.
     ///
-    /// The authors count only the target class as success: set
-    /// [`Criterion::ClassifiedAsTarget`](crate::Criterion::ClassifiedAsTarget) to do so. Without it any misclassification
-    /// ends the attack on the sample, which can only find more.
+    /// The authors count only the target class as success. To do the same, set
+    /// [`Criterion::ClassifiedAsTarget`](crate::Criterion::ClassifiedAsTarget). Otherwise, any misclassification ends
+    /// the attack on the sample, so the attack can only find more.
     ///
     /// ```
     /// use twins_attack::{ApgdConfig, Attack, Criterion, Norm, Targets, ThreatModel};
@@ -44,9 +47,9 @@ pub enum Targets {
     /// # Ok::<(), twins_attack::AttackError>(())
     /// ```
     Malt {
-        /// How many classes are compared.
+        /// The number of classes that are compared.
         candidates: usize,
-        /// How many of them the attack aims at.
+        /// The number of them that the attack aims at.
         targets: usize,
     },
     /// The class given by [`Samples::with_targets`](crate::Samples::with_targets).
@@ -54,20 +57,20 @@ pub enum Targets {
 }
 
 impl Targets {
-    /// How many classes the targeted attacks of AutoAttack and of MALT's authors aim at.
+    /// The number of classes that the targeted attacks of AutoAttack and of MALT's authors aim at.
     pub(crate) const PUBLISHED: usize = 9;
 
-    /// MALT's choice with the authors' numbers: 9 targets of 100 candidates.
+    /// MALT's choice with the authors' settings: 9 targets among 100 candidates.
     pub fn malt() -> Self {
         Self::malt_of(Self::PUBLISHED)
     }
 
-    /// MALT's choice of so many targets of the authors' 100 candidates.
+    /// MALT's choice of this many targets among the authors' 100 candidates.
     pub(crate) fn malt_of(targets: usize) -> Self {
         Targets::Malt { candidates: 100, targets }
     }
 
-    /// How many runs that makes for a model with so many classes.
+    /// The number of runs for a model with this many classes.
     pub fn runs(self, classes: usize) -> usize {
         match self {
             Targets::Top(count) => count.min(classes - 1),
@@ -76,12 +79,13 @@ impl Targets {
         }
     }
 
-    /// How many runs are asked for, whatever the number of classes.
+    /// The requested number of runs, regardless of the number of classes.
     pub(crate) fn wanted(self) -> usize {
         self.runs(usize::MAX)
     }
 
-    /// How many gradients at the clean image the choice takes, once for each sample, for a model with so many classes.
+    /// The number of gradients at the clean image that the choice of targets needs per sample, for a model with this
+    /// many classes.
     pub(crate) fn choice_gradients(self, classes: usize) -> usize {
         match self {
             Targets::Malt { candidates, .. } => candidates.min(classes - 1),
@@ -89,7 +93,7 @@ impl Targets {
         }
     }
 
-    /// The class that a run on a sample aims at; none if the run only leads away from the label. The norm is that of the
+    /// Chooses the class that a run on a sample aims at, or `None` if the run is untargeted. `norm` is the norm of the
     /// threat model.
     pub(crate) async fn choose(
         self,
@@ -114,7 +118,7 @@ impl Targets {
         Ok(Some(order[sample.run % self.runs(sample.clean.len())]))
     }
 
-    /// The class that a run aims at, by the clean logits; `given` is the sample's own target.
+    /// The class that a run aims at according to the clean logits. `given` is the sample's own target.
     pub(crate) fn of_clean(
         self,
         clean: &[f32],
@@ -137,7 +141,8 @@ impl Targets {
     }
 
     /// # Errors
-    /// [`SettingError::ZeroSteps`] if there are to be no targets, [`SettingError::NoDualNorm`] for MALT's choice in L0.
+    /// [`SettingError::ZeroSteps`] if the number of targets or candidates is 0, [`SettingError::NoDualNorm`] for MALT's
+    /// choice in L0.
     pub(crate) fn check(self, attack: &'static str, norm: Norm) -> Result<(), AttackError> {
         match self {
             Targets::Top(0) | Targets::Malt { targets: 0, .. } => {

@@ -1,4 +1,4 @@
-//! The samples of a stage: those that wait, those under attack, and what becomes of them.
+//! The samples of a stage: those that are waiting, those under attack, and their results.
 
 use std::collections::VecDeque;
 use std::ops::AddAssign;
@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::verification::Verification;
 use crate::error::AttackError;
 
-/// Work done, in images.
+/// The amount of work, in images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
     pub(crate) forwards: u64,
@@ -22,7 +22,7 @@ impl AddAssign for Cost {
     }
 }
 
-/// What the attack on a sample has cost and claimed.
+/// The cost of the attack on a sample, and the results of checking its claims.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) cost: Cost,
@@ -36,32 +36,33 @@ impl AddAssign for Tally {
     }
 }
 
-/// What an attack has done to a sample.
+/// The result of an attack on a sample.
 pub(crate) struct Completed {
     pub(crate) index: usize,
     /// The clean image.
     pub(crate) image: Arc<[f32]>,
-    /// If it says that the model is fooled, that has been verified.
+    /// The finding. If it claims that the model is fooled, this has been verified.
     pub(crate) finding: Finding,
-    /// An image that the model misclassifies, verified: that of the finding, or one of a targeted attack that ended in
-    /// another wrong class.
+    /// An image that the model misclassifies, as verified: the image of the finding, or an image of a targeted attack
+    /// that ended in another wrong class.
     pub(crate) adversarial: Option<Vec<f32>>,
     pub(crate) tally: Tally,
 }
 
-/// Takes the results of a stage.
+/// Receives the results of a stage.
 pub(crate) trait Results {
-    /// The attack on a sample has ended.
+    /// Called when the attack on a sample has ended.
     fn completed(&mut self, completed: Completed) -> Result<(), AttackError>;
 
-    /// So many images have been through the model; `under_way` is what the unfinished samples have cost so far.
+    /// Called when `images` further images have gone through the model. `under_way` is the cost of the unfinished
+    /// samples so far.
     fn progressed(&mut self, images: u64, under_way: u64) -> Result<(), AttackError> {
         let _ = (images, under_way);
         Ok(())
     }
 }
 
-/// The samples that no slot has taken up.
+/// The samples that no slot has taken yet.
 pub(crate) struct Waiting(Mutex<VecDeque<usize>>);
 
 impl Waiting {
@@ -74,7 +75,7 @@ impl Waiting {
         self.take(1).pop()
     }
 
-    /// Takes at most so many samples.
+    /// Takes at most `count` samples.
     pub(crate) fn take(&self, count: usize) -> Vec<usize> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = count.min(waiting.len());
@@ -87,14 +88,14 @@ pub(crate) struct Task {
     pub(crate) index: usize,
     /// The clean image.
     pub(crate) image: Arc<[f32]>,
-    /// The next run, or the present one.
+    /// The number of the current run, or of the next one.
     pub(crate) run: usize,
     pub(crate) tally: Tally,
     /// The result of the earlier runs.
     pub(crate) best: Option<Finding>,
     /// See [`Sample::malt_order`](super::sample::Sample::malt_order).
     pub(crate) malt_order: Arc<OnceLock<Vec<usize>>>,
-    /// The first image of a run that missed its target, but that the model misclassifies all the same.
+    /// The first image that missed the target of its run but that the model misclassifies.
     pub(crate) off_target: Option<Vec<f32>>,
 }
 

@@ -3,18 +3,19 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// When a claimed adversarial example counts.
+/// The rule that decides whether a claimed adversarial example counts.
 ///
-/// Every image that an attack claims is checked again from scratch: it must lie in the box and in the ball around the
-/// clean image, and forward passes that the attack has no part in must misclassify it (or see the target, if the attack
-/// is targeted). The last condition is decided by `fresh_draws` forward passes without gradients.
+/// Every image that an attack claims is checked again from scratch. It must lie in the box and in the ball around the
+/// clean image, and fresh forward passes outside the attack must misclassify it (or predict the target, if the
+/// criterion requires it). There are `fresh_draws` of these passes, without gradients.
 ///
-/// One pass is the rule of the reference implementation and all that a deterministic model needs. For a randomised model
-/// it makes each verdict one draw from the model, so that robust accuracy estimates the probability that the model
-/// classifies an attacked image correctly. More draws measure the majority vote of the model instead.
+/// One pass is the rule of the reference implementation and is sufficient for a deterministic model. For a randomised
+/// model, each verdict is then one draw from the model, so robust accuracy estimates the probability that the model
+/// classifies an attacked image correctly. With more draws, robust accuracy measures the majority vote of the model
+/// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationRule {
-    /// Forward passes that decide whether a claimed image is misclassified.
+    /// Number of forward passes that decide whether a claimed image is misclassified.
     pub fresh_draws: usize,
     /// How many of the passes must misclassify the image.
     pub quorum: Quorum,
@@ -29,7 +30,7 @@ pub enum Quorum {
 }
 
 impl VerificationRule {
-    /// The majority of so many passes.
+    /// The majority of this many passes.
     pub(crate) fn majority_of(fresh_draws: usize) -> Self {
         Self { fresh_draws, quorum: Quorum::Majority }
     }
@@ -57,25 +58,26 @@ impl fmt::Display for VerificationRule {
     }
 }
 
-/// What came of checking the adversarial examples that an attack claimed (see [`VerificationRule`]).
+/// The results of checking the adversarial examples that an attack claimed (see [`VerificationRule`]).
 ///
-/// An image that does not pass is not used: its sample counts as robust against that run of the attack.
+/// An image that fails the check is not used: its sample counts as robust against that run of the attack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
-    /// Images that the attack claimed.
+    /// Number of images that the attack claimed.
     pub claimed: u64,
-    /// Claimed images with a value outside [0, 1].
+    /// Number of claimed images with a value outside [0, 1].
     pub outside_box: u64,
-    /// Claimed images further from the clean one than epsilon.
+    /// Number of claimed images that are farther than epsilon from the clean image.
     pub outside_ball: u64,
-    /// Claimed images that the fresh forward passes did not misclassify.
+    /// Number of claimed images that the fresh forward passes did not misclassify.
     pub not_misclassified: u64,
-    /// Images run through the model for the check. The `forwards` of a stage and of a report contain them.
+    /// Number of images run through the model for the check. They are included in the `forwards` of a stage and of a
+    /// report.
     pub forwards: u64,
 }
 
 impl Verification {
-    /// Claimed images that did not pass.
+    /// The number of claimed images that failed the check.
     pub fn refuted(&self) -> u64 {
         self.outside_box + self.outside_ball + self.not_misclassified
     }

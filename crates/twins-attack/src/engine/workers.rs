@@ -8,12 +8,12 @@ use super::stage::Stage;
 use super::task::{Completed, Results, Waiting};
 use crate::error::AttackError;
 
-/// Drives one attack on several replicas of the model at a time, which take up the standing samples as they have room;
-/// `results` is called in the caller's thread.
+/// Drives one attack on several replicas of the model at a time. Each replica takes the next of the surviving samples
+/// when it has room. `results` is called in the caller's thread.
 ///
 /// Each batch in flight has a worker: a thread, and a pool with its part of the cores. A thread that waits for its own
-/// work must not take up another worker's, which could wait for a lock that it holds. A replica on a GPU has two workers,
-/// so that the host prepares and evaluates one batch while the device computes the other.
+/// work must not pick up the work of another worker, which could wait for a lock that the thread holds. A replica on a
+/// GPU has two workers, so that the host prepares and evaluates one batch while the device computes the other.
 pub(crate) fn drive(
     replicas: &[Stage<'_>],
     standing: &[usize],
@@ -27,7 +27,7 @@ pub(crate) fn drive(
     }
     let per_worker = |whole: usize| (whole / workers).max(1);
     let threads = per_worker(rayon::current_num_threads());
-    // A small stage is divided too.
+    // A stage with fewer samples than a batch is also divided among the workers.
     let places = first.samples.batch_size().min(standing.len().div_ceil(workers));
     let waiting = Waiting::new(standing);
     let stop = AtomicBool::new(false);
@@ -39,7 +39,7 @@ pub(crate) fn drive(
             let calls = stage.concurrent_calls(per_worker(stage.samples.concurrent_calls(stage.device)));
             scope.spawn(move || {
                 let mut run = || stage.drive_waiting(waiting, places, calls, &mut reporter);
-                // Without threads to spare the work is done all the same.
+                // If the pool cannot be created, the worker's own thread does the work.
                 let outcome = match ThreadPoolBuilder::new().num_threads(threads).build() {
                     Ok(pool) => pool.install(run),
                     Err(_) => run(),
@@ -53,7 +53,7 @@ pub(crate) fn drive(
         let mut under_way = vec![0; workers];
         let mut outcome = Ok(());
         for event in events {
-            // The other workers are still to end.
+            // After a failure, wait for the other workers to end.
             if outcome.is_err() {
                 continue;
             }
@@ -73,8 +73,8 @@ pub(crate) fn drive(
     })
 }
 
-/// A worker's replica for each batch in flight: first one for every replica, then a second one, and so on, so that a few
-/// samples are spread over all replicas.
+/// The replicas of the workers, one worker per batch in flight. The first worker of every replica comes first, then the
+/// second of every replica, and so on, so that a few samples are spread over all replicas.
 fn workers_in_turns<R>(replicas: &[R], batches_in_flight: impl Fn(&R) -> usize) -> Vec<&R> {
     let batches_in_flight = &batches_in_flight;
     let most = replicas.iter().map(batches_in_flight).max().unwrap_or(0);
@@ -82,7 +82,7 @@ fn workers_in_turns<R>(replicas: &[R], batches_in_flight: impl Fn(&R) -> usize) 
     (0..most).flat_map(turn).collect()
 }
 
-/// What a worker reports.
+/// An event that a worker reports.
 enum Event {
     Completed(Completed),
     Progressed { worker: usize, images: u64, costs: u64 },
@@ -98,7 +98,7 @@ struct Reporter<'a> {
 
 impl Reporter<'_> {
     fn send(&self, event: Event) {
-        // The receiver stays until every sender is gone.
+        // The receiver exists until every sender is gone.
         let _ = self.sender.send(event);
     }
 
@@ -123,7 +123,7 @@ impl Results for Reporter<'_> {
 
 impl Drop for Reporter<'_> {
     fn drop(&mut self) {
-        // A model that panics ends the evaluation: the others need not go on.
+        // A model that panics ends the evaluation, so the other workers can stop.
         if thread::panicking() {
             self.stop.store(true, Ordering::Relaxed);
         }

@@ -14,21 +14,21 @@ pub(crate) mod setting;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AttackError {
-    /// A setting of the attack or the evaluation.
+    /// A setting of the attack or of the evaluation is invalid.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// A targeted attack was asked for given targets and the samples carry none.
+    /// An attack takes its targets from the samples, but the samples have none.
     #[error("the attack takes its targets from the samples and they have none: call Samples::with_targets")]
     NoTargets,
-    /// A target equal to the label.
+    /// A target equals the label.
     #[error("sample {sample} has its own label {label} as target: a targeted attack needs another class")]
     TargetIsLabel {
         /// Number of the sample.
         sample: u64,
-        /// The label and target.
+        /// The label, which is also the target.
         label: usize,
     },
-    /// A rank that no class has.
+    /// No class has the requested rank.
     #[error(
         "there is no class of rank {rank} among {classes} classes: ranks run from 2 (the runner-up) to {classes}"
     )]
@@ -38,10 +38,10 @@ pub enum AttackError {
         /// How many classes the model has.
         classes: usize,
     },
-    /// No samples.
+    /// There are no samples.
     #[error("the batch is empty: give at least one image")]
     EmptyBatch,
-    /// A list that goes with the images has another length.
+    /// A list that belongs to the images has a different length.
     #[error("{images} images come with {count} {what}: give one for each image")]
     Count {
         /// Number of images.
@@ -51,7 +51,7 @@ pub enum AttackError {
         /// How many there are.
         count: usize,
     },
-    /// A tensor that goes with the images has another shape.
+    /// A tensor that belongs to the images has a different shape.
     #[error("the images have shape {images:?} and the starting points {other:?}: they must be equal")]
     Shape {
         /// Shape of the images.
@@ -59,7 +59,7 @@ pub enum AttackError {
         /// The offending shape.
         other: [usize; 4],
     },
-    /// Images outside the box.
+    /// Images have values outside the box.
     #[error(
         "the images lie in [{min}, {max}] and must lie in [0, 1]: if they were normalised, give the unnormalised \
          images and put the normalisation into the model, or epsilon would mean something else"
@@ -84,7 +84,7 @@ pub enum AttackError {
         /// The source's error.
         source: SourceError,
     },
-    /// An image has another number of values than its shape says.
+    /// The number of values of an image does not match its shape.
     #[error(
         "sample {sample} has {found} values, and the source's images have {expected}: all must have one shape"
     )]
@@ -96,7 +96,7 @@ pub enum AttackError {
         /// Values read.
         found: usize,
     },
-    /// A point to start from has a value that is not finite.
+    /// A starting point has a value that is not finite.
     #[error(
         "the point to start from of sample {sample} has the value {value}: give finite values, or leave the starts out"
     )]
@@ -106,7 +106,7 @@ pub enum AttackError {
         /// The value.
         value: f32,
     },
-    /// A label that the model has no class for.
+    /// A label is not a class of the model.
     #[error("sample {sample} has label {label}, but the model tells only {classes} classes apart (0 to {})", classes - 1)]
     Label {
         /// Number of the sample.
@@ -116,13 +116,13 @@ pub enum AttackError {
         /// How many classes the model has.
         classes: usize,
     },
-    /// The model has one class.
+    /// The model has fewer than two classes.
     #[error("the model returns {classes} logit per image: an attack needs at least 2 classes")]
     OneClass {
         /// How many classes the model has.
         classes: usize,
     },
-    /// A loss needs more classes.
+    /// A loss needs more classes than the model has.
     #[error(
         "{loss} needs at least {needed} classes and the model has {classes}: use the margin loss or cross-entropy"
     )]
@@ -161,7 +161,7 @@ pub enum AttackError {
          module: `tensor.inner()`)"
     )]
     TrainingMode {
-        /// What shows it.
+        /// How the training form was detected.
         sign: TrainingSign,
     },
     /// No gradient reaches the input.
@@ -170,7 +170,7 @@ pub enum AttackError {
          (no detach, no rounding to another device); score-based attacks such as Square work without gradients"
     )]
     NoGradient,
-    /// An attack waits for something else than the model.
+    /// An attack waits for something other than the model.
     #[error(
         "{attack} waits for something that is not an answer of the model: an attack may await nothing but the methods of \
          its Model, one at a time"
@@ -179,25 +179,25 @@ pub enum AttackError {
         /// The attack.
         attack: String,
     },
-    /// An attack asks about an image of another size.
+    /// An attack queries the model with an image of the wrong size.
     #[error(
         "{attack} asks about an image of {found} values: give as many as the clean image has, {expected}"
     )]
     QuestionLength {
         /// The attack.
         attack: String,
-        /// Values of the clean image.
+        /// Number of values of the clean image.
         expected: usize,
-        /// Values of the image that was asked about.
+        /// Number of values of the queried image.
         found: usize,
     },
-    /// The journal belongs to other settings or other data.
+    /// The journal belongs to an evaluation with other settings or other data.
     #[error(
         "the journal belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
          {expected}): repeat the settings of its start, or start anew without it"
     )]
     OtherEvaluation {
-        /// Hash of the present settings and data.
+        /// Hash of the current settings and data.
         expected: String,
         /// Hash in the journal.
         found: String,
@@ -214,32 +214,32 @@ pub enum AttackError {
     /// No model was given.
     #[error("there are no replicas of the model to evaluate: give at least one")]
     NoReplica,
-    /// A replica is not the model that the first one is.
+    /// A replica is a different model than the first one.
     #[error(
         "replica {place} is another model than the first one, with other logits for the clean sample {sample}: give \
          the same weights on every device"
     )]
     OtherReplica {
-        /// Place of the replica, from 0.
+        /// Index of the replica, from 0.
         place: usize,
         /// Number of the sample.
         sample: u64,
     },
-    /// The journal contradicts itself.
+    /// The journal does not fit the evaluation because it is damaged.
     #[error(
         "outcome {place} of the journal does not fit the evaluation: the file is damaged, start anew without it"
     )]
     DamagedJournal {
-        /// Place of the outcome.
+        /// Index of the outcome.
         place: usize,
     },
-    /// The journal cannot be read or written, or is of another model.
+    /// The journal cannot be read or written, or belongs to another model.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The observer ended the evaluation.
     #[error("the evaluation was stopped by its observer: resume it from its journal")]
     Stopped,
-    /// A device could not be read.
+    /// A tensor could not be read from its device.
     #[error("a tensor could not be read from its device")]
     Device(#[from] TensorReadError),
 }

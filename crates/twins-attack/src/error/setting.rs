@@ -15,14 +15,14 @@ pub enum SettingError {
         /// The offending radius.
         epsilon: f32,
     },
-    /// The radius of a Linf threat model is larger than the range of images, most often because it was given in levels
-    /// of 0 to 255.
+    /// The radius of a Linf threat model is larger than the range of images. Most often, it was given in levels from 0
+    /// to 255.
     #[error("epsilon {epsilon} is above 1: images are in [0, 1]; {}", of_levels(*.epsilon))]
     LinfEpsilon {
         /// The offending radius.
         epsilon: f32,
     },
-    /// The radius of an L0 threat model, a number of values, is not a whole number.
+    /// The radius of an L0 threat model is not a whole number. It must be one because it is a number of values.
     #[error(
         "epsilon {epsilon} is no whole number: in L0 it is how many values of an image may change; {}",
         of_count(*.epsilon)
@@ -31,7 +31,7 @@ pub enum SettingError {
         /// The offending radius.
         epsilon: f32,
     },
-    /// An attack has no form for the norm.
+    /// An attack does not support the norm.
     #[error("{attack} does not support {symbol}: it supports {names}", symbol = norm.symbol(), names = enumerate(supported))]
     UnsupportedNorm {
         /// The attack.
@@ -56,7 +56,7 @@ pub enum SettingError {
         /// The settings that it has.
         supported: &'static [Setting],
     },
-    /// An attack with no steps.
+    /// A count of an attack or evaluation, such as its number of steps, is zero.
     #[error("{attack} with 0 {what} does nothing: give at least 1")]
     ZeroSteps {
         /// The attack that was configured.
@@ -64,13 +64,13 @@ pub enum SettingError {
         /// What was counted: steps, queries, restarts, ...
         what: &'static str,
     },
-    /// A step size that cannot be used.
+    /// A step size is negative, infinite or not a number.
     #[error("step size is {step_size}: give a finite, non-negative one on the [0, 1] scale, such as 2/255")]
     StepSize {
         /// The offending step size.
         step_size: f32,
     },
-    /// A setting outside its range.
+    /// A setting is outside its range.
     #[error("{name} is {value}: it must lie in {range}")]
     OutOfRange {
         /// Name of the setting.
@@ -80,7 +80,7 @@ pub enum SettingError {
         /// The allowed range in words.
         range: &'static str,
     },
-    /// The attack does not return its last iterate.
+    /// The last iterate is requested of an attack that does not return it.
     #[error("{attack} returns the first fooled or the best iterate: its last one is arbitrary")]
     LastIterate {
         /// The attack.
@@ -89,14 +89,14 @@ pub enum SettingError {
     /// The loss has no targeted form.
     #[error("the KL loss has no target: use cross-entropy, margin or DLR for a targeted attack")]
     TargetedKl,
-    /// The KL loss is to be maximised from the clean image.
+    /// The KL loss is to be maximised from the clean image, where its gradient is zero.
     #[error(
         "the KL loss cannot be maximised from the clean image, where its gradient is zero, so that the image would never \
          change: start from Start::Uniform, or from Start::Gaussian(0.001) as TRADES does (in a file: start = \"uniform\" or \
          start = {{ gaussian = 0.001 }})"
     )]
     KlFromClean,
-    /// MALT's choice of targets in L0, whose dual norm does not exist.
+    /// MALT's choice of targets is requested in L0, which has no dual norm.
     #[error(
         "{attack} with MALT's choice of targets does not support {symbol}, which has no dual norm for its scores: choose \
          Targets::Top, which ranks classes by their logits",
@@ -108,37 +108,37 @@ pub enum SettingError {
         /// The norm of the threat model.
         norm: Norm,
     },
-    /// MALT's choice of targets where no gradients of clean images are computed.
+    /// MALT's choice of targets is requested where no gradients of clean images are computed.
     #[error(
         "MALT's choice of targets needs gradients of the clean images, which Pgd::perturb does not compute: choose Targets::Top, \
          which ranks classes by their logits, or use Attack::run"
     )]
     MaltInTraining,
-    /// A batch size of zero.
+    /// The batch size is zero.
     #[error("batch size is 0: give at least 1")]
     BatchSize,
-    /// No attack has been chosen.
+    /// The list of attacks is empty.
     #[error("the list of attacks is empty: name at least one")]
     NoAttacks,
-    /// A threat model comes twice.
+    /// A threat model is listed twice.
     #[error("the list of threat models has {threat} twice: name each once")]
     DuplicateThreat {
         /// The threat model.
         threat: ThreatModel,
     },
-    /// A device that cannot compute in the precision asked for.
+    /// A device cannot compute in the requested precision.
     #[error("{device} cannot compute in `{precision}`: choose {supported}, or another device")]
     Precision {
         /// The device.
         device: String,
-        /// The precision asked for.
+        /// The requested precision.
         precision: Precision,
-        /// The precisions that it has.
+        /// The precisions that the device supports.
         supported: String,
     },
 }
 
-/// What to give in place of a setting that an attack does not have.
+/// What to do about a setting that an attack does not have.
 fn settings(supported: &[Setting]) -> String {
     let names: Vec<String> = supported.iter().map(Setting::to_string).collect();
     format!("leave it out; its settings are {}", names.join(", "))
@@ -153,7 +153,7 @@ fn of_levels(epsilon: f32) -> String {
     }
 }
 
-/// What an epsilon that is no count was probably meant to be.
+/// What an epsilon that is not a whole number was probably meant to be.
 fn of_count(epsilon: f32) -> String {
     if epsilon < 1.0 {
         "give a count such as 24 (a radius on the [0, 1] scale belongs to another norm, and a fraction of the values has to be \

@@ -7,19 +7,19 @@ use super::warning::Warning;
 use crate::engine::attack::Attack;
 use crate::error::AttackError;
 
-/// Attacks in their order, and what had to be chosen otherwise than published.
+/// The attacks in their order, and warnings about deviations from the published settings.
 type Built = (Arc<[Box<dyn Attack>]>, Vec<Warning>);
 
 /// The attacks of an evaluation.
 #[derive(Debug)]
 pub(super) enum AttackList {
     Given(Arc<[Box<dyn Attack>]>),
-    /// Its attacks depend on the number of classes.
+    /// AutoAttack, whose attacks depend on the number of classes.
     AutoAttack(AutoAttackConfig),
 }
 
 impl AttackList {
-    /// The attacks on a model with so many classes.
+    /// The attacks on a model with this many classes.
     pub(super) fn build(&self, classes: usize) -> Result<Built, AttackError> {
         let (attacks, mut warnings): Built = match self {
             Self::Given(attacks) => (attacks.clone(), Vec::new()),
@@ -45,7 +45,7 @@ impl AttackList {
         }
     }
 
-    /// The settings of AutoAttack, if it is this preset.
+    /// The settings of AutoAttack, if the list is this preset.
     pub(super) fn autoattack(&self) -> Option<&AutoAttackConfig> {
         match self {
             Self::Given(_) => None,

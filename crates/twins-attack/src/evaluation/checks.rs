@@ -10,16 +10,16 @@ use crate::model::gradient::Tracked;
 use crate::model::inference_form::{TrainingSign, compare_gradient_pass};
 use crate::samples::source::SampleStream;
 
-/// What the first batch shows of a model.
+/// What the first batch reveals about a model.
 pub(super) struct Checked {
-    /// What makes an evaluation unreliable.
+    /// Warnings about properties that make an evaluation unreliable.
     pub(super) warnings: Vec<Warning>,
     /// Whether two passes over the same batch gave different logits.
     pub(super) randomised: bool,
     pub(super) cost: Cost,
 }
 
-/// Looks at the first batch.
+/// Checks the model on the first batch.
 pub(super) fn check_model(
     victim: &dyn Classifier,
     samples: &SampleStream<'_>,
@@ -36,7 +36,8 @@ pub(super) fn check_model(
     let again = read_logits(victim.logits(images.clone()).inner(), &ids)?;
     let largest = again.iter().fold(1.0_f32, |most, z| z.abs().max(most));
     let difference = clean.rows().flatten().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // The same batch twice: what remains is the rounding of parallel sums on some devices.
+    // Both passes use the same batch, so a deterministic model differs only by the rounding of parallel sums on some
+    // devices.
     let randomised = difference > 1e-4 * largest;
     if randomised {
         warnings.push(Warning::Randomised { difference });

@@ -13,7 +13,7 @@ pub struct ClassReport {
     pub class: usize,
     /// Clean accuracy.
     pub clean: Count,
-    /// Robust accuracy under all threat models.
+    /// Robust accuracy under all threat models together.
     pub robust: Count,
 }
 
@@ -34,7 +34,8 @@ impl ClassReport {
 }
 
 impl Report {
-    /// A table of the clean and robust accuracy of each class, for people. Classes are numbers, or the names given.
+    /// Returns a human-readable table of the clean and robust accuracy of each class. Classes without a name in `names`
+    /// are shown as numbers.
     ///
     /// ```text
     /// class                clean         %    robust         %

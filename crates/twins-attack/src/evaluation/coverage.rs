@@ -3,16 +3,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which samples each attack of an evaluation is made on. A sample that the model misclassifies without an attack is
-/// never attacked.
+/// Which samples each attack of an evaluation attacks. A sample that the model misclassifies without an attack is never
+/// attacked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Coverage {
-    /// The samples that no earlier attack has broken under the attack's threat model. Robust accuracy needs no more.
+    /// The samples that no earlier attack has broken under the attack's threat model. This is sufficient to measure
+    /// robust accuracy.
     #[default]
     Survivors,
-    /// All samples. Robust accuracy is the same up to the attacks' luck, and each stage also reports the robust accuracy
-    /// against its attack ([`StageReport::own_robust`](crate::StageReport::own_robust)), which compares attacks.
+    /// All samples. Robust accuracy is the same up to the attacks' luck. In addition, each stage reports the robust
+    /// accuracy against its attack alone ([`StageReport::own_robust`](crate::StageReport::own_robust)), which allows a
+    /// comparison of attacks.
     EveryAttack,
 }
 
@@ -25,7 +27,7 @@ impl fmt::Display for Coverage {
     }
 }
 
-/// The text names no coverage.
+/// The error for a text that is not the name of a coverage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown coverage `{0}`: known are survivors, every-attack")]
 pub struct UnknownCoverage(pub String);

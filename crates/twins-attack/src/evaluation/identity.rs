@@ -5,22 +5,23 @@ use crate::model::clean::CleanLogits;
 use crate::model::precision::Precision;
 use crate::samples::source::SampleStream;
 
-/// What tells an evaluation from another one when it is resumed.
+/// What identifies an evaluation when it is resumed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Identity {
-    /// Hash of the settings and the data.
+    /// Hash of the settings and of the data.
     pub(crate) fingerprint: String,
-    /// Logits of the clean images, by which the model is recognised unless it is randomised.
+    /// Logits of the clean images. They identify the model unless it is randomised.
     pub(crate) clean: Vec<f32>,
-    /// Whether two passes over the same images differ, or the attacks average gradients over repeated passes.
+    /// Whether the model counts as randomised: two passes over the same images differ, the attacks average gradients
+    /// over repeated passes, or the version of AutoAttack is `rand`.
     pub(crate) randomised: bool,
 }
 
-/// How far logits of the same model may differ between two runs, relative to the largest logit: other batch sizes and
-/// devices round differently, another model differs by much more.
+/// How far logits of the same model may differ between two runs, relative to the largest logit. Other batch sizes and
+/// devices round differently; another model differs by much more.
 const SAME_LOGITS: f32 = 1e-3;
 
-/// The first place where other logits of the same images cannot be the same model's.
+/// The index of the first logit that differs too much for both lists to come from the same model.
 pub(super) fn first_difference(logits: &[f32], others: &[f32]) -> Option<usize> {
     if logits.len() != others.len() {
         return Some(0);
@@ -33,7 +34,7 @@ pub(super) fn first_difference(logits: &[f32], others: &[f32]) -> Option<usize> 
 }
 
 impl Identity {
-    /// `settings` is a text that differs for other attacks or options.
+    /// Computes the identity. `settings` is a text that differs if the attacks or options differ.
     pub(super) fn new(
         settings: &str,
         samples: &SampleStream<'_>,
@@ -54,7 +55,8 @@ impl Identity {
         Self { fingerprint, clean: clean.rows().flatten().copied().collect(), randomised }
     }
 
-    /// Checks that a journal is of this evaluation, which has so many stages and measures distances in so many norms.
+    /// Checks that a journal belongs to this evaluation, which has `stages` stages and measures distances in `norms`
+    /// norms.
     pub(super) fn check(
         &self,
         journal: &Journal,

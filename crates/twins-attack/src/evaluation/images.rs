@@ -14,13 +14,13 @@ use crate::samples::in_memory::Samples;
 pub struct Evaluation {
     /// The results.
     pub report: Report,
-    /// The adversarial example of each sample, and the clean image where none was found:
-    /// `[samples, channels, height, width]`. Where several were found, the nearest one, in the norm of the attack that
-    /// found the first.
+    /// The adversarial example of each sample, or the clean image where none was found:
+    /// `[samples, channels, height, width]`. If several were found, it is the nearest one, in the norm of the attack
+    /// that found the first.
     pub adversarial: Tensor<4>,
 }
 
-/// Keeps the images of an evaluation for its caller, and passes everything on.
+/// An observer that keeps the images of an evaluation for its caller and passes every event on.
 pub(super) struct Images<'a> {
     samples: &'a Samples,
     pub(super) pixels: Vec<f32>,
@@ -32,7 +32,7 @@ impl<'a> Images<'a> {
         Self { samples, pixels: samples.pixels().to_vec(), observer }
     }
 
-    /// Takes the images of the journal that is resumed.
+    /// Takes the images from the journal that is resumed.
     pub(super) fn load(&mut self, journal: &Journal) -> Result<(), AttackError> {
         for sample in 0..self.samples.len() {
             if let Some(image) = journal.image(sample)? {

@@ -1,5 +1,5 @@
-/// The 95 % score interval of a binomial fraction (Wilson 1927): with `z = 1.96` and the fraction `p` of `n`,
-/// `(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)`.
+/// Computes the 95 % score interval of a binomial fraction (Wilson 1927). With `z = 1.96` and `p = correct / n` for
+/// `n = total`, it is `(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)`.
 ///
 /// ```
 /// let [low, high] = twins_attack::wilson_interval(855, 1000);

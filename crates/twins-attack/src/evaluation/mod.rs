@@ -1,4 +1,4 @@
-//! Robustness evaluations: any list of attacks, with verification, a report, progress and a journal.
+//! Robustness evaluations with any list of attacks, verification, a report, progress and a journal.
 
 mod attack_list;
 pub(crate) mod autoattack;

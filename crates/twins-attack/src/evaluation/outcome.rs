@@ -1,31 +1,31 @@
 use crate::engine::verification::Verification;
 
-/// What one attack did to one sample.
+/// The result of one attack on one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// Place of the attack in the evaluation.
+    /// Index of the attack in the evaluation.
     pub stage: usize,
-    /// Place of the sample among the samples.
+    /// Index of the sample among the samples.
     pub sample: usize,
-    /// Whether the attack succeeded by its [`Criterion`](crate::Criterion).
+    /// Whether the attack met its [`Criterion`](crate::Criterion).
     pub success: bool,
-    /// How far the adversarial example that the attack found is from the clean image, in each norm of the evaluation's
-    /// threat models, in the order in which the norms appear first. Empty if none was found. A targeted attack that fails
-    /// may find an image of another wrong class.
+    /// Distance from the clean image to the adversarial example that the attack found, in each norm of the evaluation's
+    /// threat models, in the order in which the norms first appear. Empty if none was found. A targeted attack that
+    /// fails may still find an image of another wrong class.
     pub distances: Vec<f32>,
-    /// Whether the adversarial example becomes that of the sample: it is the first that was found, or nearer than those
-    /// before, in the norm of the attack that found the first one.
+    /// Whether this adversarial example becomes the one of the sample. It does if it is the first that was found, or if
+    /// it is nearer than the earlier ones, in the norm of the attack that found the first one.
     pub nearest: bool,
-    /// The adversarial example, verified: channels first, values in [0, 1]. An outcome that was read from a journal lacks
-    /// it (see [`Journal::image`](crate::Journal::image)).
+    /// The verified adversarial example: channels first, values in [0, 1]. It is `None` if no adversarial example was
+    /// found, and in an outcome that was read from a journal (see [`Journal::image`](crate::Journal::image)).
     pub adversarial: Option<Vec<f32>>,
-    /// Images run through the model for this sample in this stage.
+    /// Number of images run through the model for this sample in this stage.
     pub forwards: u64,
-    /// For how many of them a gradient was computed.
+    /// Number of these images for which a gradient was computed.
     pub backwards: u64,
-    /// What came of checking the images that the attack claimed.
+    /// The results of checking the images that the attack claimed.
     pub verification: Verification,
-    /// Seconds that the stage had taken by then.
+    /// Seconds that the stage had taken when the outcome became known.
     pub seconds: f64,
 }
 

@@ -2,19 +2,21 @@ use std::ops::ControlFlow;
 
 use super::outcome::Outcome;
 
-/// How far an evaluation has come.
+/// The progress of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress<'a> {
-    /// Name of the present stage, as in the report.
+    /// Name of the current stage, as in the report.
     pub attack: &'a str,
-    /// Place of the stage, and the number of stages.
+    /// Index of the stage, and the number of stages.
     pub stage: (usize, usize),
-    /// Samples whose outcome in this stage is known, of those it attacks.
+    /// Number of samples whose outcome in this stage is known, and number of samples that the stage attacks.
     pub finished: (usize, usize),
-    /// Samples that no attack has broken so far, of all: robust accuracy cannot come out higher.
+    /// Number of samples that no attack has broken so far, and number of all samples. Their ratio is an upper bound on
+    /// the final robust accuracy.
     pub surviving: (usize, usize),
-    /// Estimated fraction of the whole evaluation's model calls already made in this call, in [0, 1], on the assumption
-    /// that no further sample is broken. The time left is about `elapsed · (1 - fraction) / fraction`.
+    /// Estimated fraction of the model calls that have been made, in [0, 1]. It counts the calls since the evaluation
+    /// was started or resumed and assumes that no further sample is broken. The remaining time is about
+    /// `elapsed · (1 - fraction) / fraction`.
     pub fraction: f64,
     /// Seconds since the evaluation was started or resumed.
     pub elapsed: f64,
@@ -22,15 +24,15 @@ pub struct Progress<'a> {
 
 /// Receives the progress and the outcomes of an evaluation.
 pub trait Observer {
-    /// Called after each batch. Breaking ends the evaluation with
+    /// Called after each batch. Returning `Break` ends the evaluation with
     /// [`AttackError::Stopped`](crate::AttackError::Stopped).
     fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
         let _ = progress;
         ControlFlow::Continue(())
     }
 
-    /// Called when the outcome of a sample in a stage is known, after it has been written to the journal. Outcomes that were
-    /// read from a journal are not repeated. Breaking ends the evaluation with
+    /// Called when the outcome of a sample in a stage is known, after it has been written to the journal. It is not
+    /// called for outcomes that were read from a journal. Returning `Break` ends the evaluation with
     /// [`AttackError::Stopped`](crate::AttackError::Stopped).
     fn outcome(&mut self, outcome: &Outcome) -> ControlFlow<()> {
         let _ = outcome;

@@ -11,7 +11,7 @@ use super::verdicts::Verdicts;
 use crate::engine::task::{Completed, Results};
 use crate::error::AttackError;
 
-/// Takes the results of one stage: to the verdicts, the stage's report, the journal and the observer.
+/// Passes the results of one stage to the verdicts, the stage's report, the journal and the observer.
 pub(super) struct Recorder<'a, 'b> {
     pub(super) verdicts: &'a mut Verdicts<'b>,
     pub(super) journal: Option<&'a mut JournalWriter>,
@@ -19,9 +19,9 @@ pub(super) struct Recorder<'a, 'b> {
     pub(super) report: &'a mut StageReport,
     pub(super) threats: &'a Threats,
     pub(super) stage: &'a Stage<'a>,
-    /// Place of the stage.
+    /// Index of the stage.
     pub(super) place: usize,
-    /// Samples of this stage whose outcome is not known.
+    /// The number of samples of this stage whose outcome is not known yet.
     pub(super) open: usize,
     /// Seconds that the stage had taken before the evaluation was resumed.
     pub(super) earlier: f64,
@@ -29,17 +29,17 @@ pub(super) struct Recorder<'a, 'b> {
     pub(super) work: &'a mut Work,
 }
 
-/// Model calls of an evaluation, for the estimate of the time left.
+/// The model calls of an evaluation, for the estimate of the remaining time.
 pub(super) struct Work {
     pub(super) begin: Instant,
-    /// Made since the evaluation was started or resumed.
+    /// The calls made since the evaluation was started or resumed.
     pub(super) calls: u64,
-    /// What each stage needs for a sample that withstands, and the place of its threat model.
+    /// The calls that each stage needs for a sample that it does not fool, and the index of the stage's threat model.
     pub(super) budgets: Vec<(u64, usize)>,
 }
 
 impl Recorder<'_, '_> {
-    /// Takes an outcome, new or read from the journal.
+    /// Records an outcome, either a new one or one read from the journal.
     pub(super) fn take(&mut self, outcome: &Outcome) {
         self.open = self.open.saturating_sub(1);
         self.report.success += usize::from(outcome.success);

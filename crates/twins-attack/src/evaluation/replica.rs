@@ -8,7 +8,7 @@ use crate::model::clean::{CleanLogits, read_logits};
 use crate::model::inference_form::{check_gradient_pass, check_plain_pass};
 use crate::samples::source::SampleStream;
 
-/// A copy of the model on a device: one of those among which an evaluation divides the samples.
+/// A copy of the model on a device. An evaluation divides the samples among its replicas.
 #[derive(Clone)]
 pub struct Replica<'a> {
     pub(super) victim: &'a (dyn Classifier + Sync),
@@ -16,14 +16,15 @@ pub struct Replica<'a> {
 }
 
 impl<'a> Replica<'a> {
-    /// A victim whose weights are on this device. Replicas on the same device may use the same victim.
+    /// Creates a replica from a victim whose weights are on this device. Replicas on the same device may share a
+    /// victim.
     pub fn new(victim: &'a (dyn Classifier + Sync), device: Device) -> Self {
         Self { victim, device: device.inner() }
     }
 }
 
-/// Checks that every further replica is in its inference form, and compares its logits of the first sample with those of
-/// the first replica. Of a randomised model only their number can be compared.
+/// Checks that every replica after the first is in its inference form, and that its logits for the first sample match
+/// those of the first replica. If the model is randomised, only the number of logits is compared.
 pub(super) fn check_replicas(
     replicas: &[Replica<'_>],
     samples: &SampleStream<'_>,

@@ -19,50 +19,50 @@ use crate::samples::source::SampleStream;
 /// How many samples were classified correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// Correct ones.
+    /// Number of samples that were classified correctly.
     pub correct: usize,
-    /// All.
+    /// Number of all samples.
     pub total: usize,
 }
 
 impl Count {
-    /// The fraction in [0, 1].
+    /// The fraction of correct samples, in [0, 1].
     pub fn fraction(self) -> f64 {
         self.correct as f64 / self.total as f64
     }
 }
 
-/// One attack of an evaluation.
+/// The results of one attack of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageReport {
-    /// Name of the stage: that of the attack, with its threat model if the evaluation has several, and a number if it is not
-    /// the first of its name, such as `pgd-20 (Linf 8/255) #2`.
+    /// Name of the stage: the name of the attack, followed by its threat model if the evaluation has several, and by a
+    /// number if it is not the first stage of this name, such as `pgd-20 (Linf 8/255) #2`.
     pub attack: String,
     /// The threat model of the attack.
     pub threat: ThreatModel,
-    /// The settings of the attack, as its `Debug` writes them.
+    /// The settings of the attack, as its `Debug` implementation writes them.
     pub settings: String,
-    /// Samples that it attacked.
+    /// Number of samples that the attack was run on.
     pub attacked: usize,
-    /// Attacked samples on which it succeeded: by its criterion, which for a targeted attack is that the model predicts the
-    /// target.
+    /// Number of attacked samples on which the attack met its criterion. For the criterion
+    /// [`ClassifiedAsTarget`](crate::Criterion::ClassifiedAsTarget), the model must predict the target.
     pub success: usize,
-    /// Attacked samples that it broke: the model misclassifies an image that it found. A targeted attack may break a sample
-    /// without success, where it ends in another wrong class.
+    /// Number of attacked samples that the attack broke: it found an image that the model misclassifies. A targeted
+    /// attack can break a sample without success if it ends in another wrong class.
     pub broken: usize,
-    /// Samples that are still correct under this stage's threat model after it.
+    /// Number of samples that remain correct under this stage's threat model after the stage.
     pub robust: usize,
-    /// Samples that are correct under this attack by itself; known only with
+    /// Number of samples that remain correct under this attack alone. It is known only with
     /// [`Coverage::EveryAttack`](crate::Coverage::EveryAttack).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_robust: Option<usize>,
-    /// Time it took.
+    /// Seconds that the stage took.
     pub seconds: f64,
-    /// Images run through the model.
+    /// Number of images run through the model.
     pub forwards: u64,
     /// For how many of them a gradient was computed.
     pub backwards: u64,
-    /// What came of checking the adversarial examples that the attack claimed.
+    /// The results of checking the adversarial examples that the attack claimed.
     pub verification: Verification,
 }
 
@@ -84,7 +84,7 @@ impl StageReport {
         }
     }
 
-    /// Counts, once the stage has ended.
+    /// Fills in the counts after the stage has ended.
     pub(super) fn finish(&mut self, verdicts: &Verdicts<'_>, coverage: Coverage, threat: usize) {
         self.robust = verdicts.robust(threat);
         if coverage == Coverage::EveryAttack {
@@ -92,7 +92,8 @@ impl StageReport {
         }
     }
 
-    /// The fraction of the attacked samples on which the attack succeeded, in [0, 1]; none if it attacked no sample.
+    /// The fraction of the attacked samples on which the attack met its criterion, in [0, 1]; `None` if no sample was
+    /// attacked.
     pub fn success_rate(&self) -> Option<f64> {
         (self.attacked > 0).then(|| self.success as f64 / self.attacked as f64)
     }
@@ -103,21 +104,22 @@ impl StageReport {
 pub struct ThreatReport {
     /// The threat model.
     pub threat: ThreatModel,
-    /// Samples that are correct on the clean image and on every image in the threat model that an attack found, also an
-    /// attack of another threat model.
+    /// Number of samples that are correct on the clean image and on every image within the threat model that an attack
+    /// found, including attacks with another threat model.
     pub robust: Count,
     /// 95 % confidence interval of the robust accuracy (Wilson 1927), in [0, 1].
     pub interval: [f64; 2],
 }
 
-/// The result of an evaluation, ready to be saved; its `Display` is a table.
+/// The result of an evaluation. It can be serialised, and its `Display` implementation writes a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Clean accuracy.
     pub clean: Count,
     /// The attacks in their order.
     pub stages: Vec<StageReport>,
-    /// Robust accuracy under all threat models together: samples that are correct on the clean image and after every attack.
+    /// Robust accuracy under all threat models together: the samples that are correct on the clean image and after
+    /// every attack.
     pub robust: Count,
     /// 95 % confidence interval of the robust accuracy (Wilson 1927), in [0, 1].
     pub interval: [f64; 2],
@@ -125,15 +127,16 @@ pub struct Report {
     pub threats: Vec<ThreatReport>,
     /// Clean and robust accuracy of each class that has samples.
     pub classes: Vec<ClassReport>,
-    /// On which samples each attack was made.
+    /// Which samples each attack was run on.
     pub coverage: Coverage,
-    /// The settings of AutoAttack, if it made the attacks. Those of any attack are in [`StageReport::settings`].
+    /// The settings of AutoAttack, if the evaluation used this preset. The settings of every attack are in
+    /// [`StageReport::settings`].
     pub config: Option<AutoAttackConfig>,
-    /// When a claimed adversarial example counted.
+    /// The rule that decided whether a claimed adversarial example counts.
     pub verification: VerificationRule,
     /// Reasons to read the results with care.
     pub warnings: Vec<Warning>,
-    /// All images run through the model, with the clean pass and the checks.
+    /// Number of all images run through the model, including the clean pass and the checks.
     pub forwards: u64,
     /// For how many of them a gradient was computed.
     pub backwards: u64,
@@ -198,12 +201,12 @@ impl Report {
         }
     }
 
-    /// The fraction of all samples, in [0, 1], that are correct on the clean image and have no adversarial example in this
-    /// threat model among those found; none if no attack of the evaluation has the threat model's norm.
+    /// The fraction of all samples, in [0, 1], that are correct on the clean image and for which no adversarial example
+    /// within this threat model was found. Returns `None` if no attack of the evaluation has the threat model's norm.
     ///
-    /// Minimum-norm attacks give a whole robustness curve in this way. Like every robust accuracy it is an upper bound, and a
-    /// loose one above the largest epsilon that was attacked, and below the smallest one if the attacks do not look for the
-    /// nearest image.
+    /// With minimum-norm attacks, this gives a whole robustness curve. Like every robust accuracy, it is an upper
+    /// bound. The bound is loose above the largest epsilon that was attacked, and also below the smallest one if the
+    /// attacks do not search for the nearest image.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

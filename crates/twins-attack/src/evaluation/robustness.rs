@@ -20,24 +20,25 @@ use crate::samples::source::SampleStream;
 
 /// Measures the robust accuracy of a model: the worst case over a list of attacks on each sample.
 ///
-/// The attacks are made one after the other, each in a *stage*. What an attack claims counts only once it is verified: the
-/// image lies in the box and in the ball, and a fresh forward pass misclassifies it
-/// ([`VerificationRule`](crate::VerificationRule)). A sample whose claims are refuted goes to the next attack; each stage
-/// reports how many were.
+/// The attacks run one after the other, each in a *stage*. A success that an attack claims counts only after it has
+/// been verified: the image lies in the box and in the ball, and a fresh forward pass misclassifies it
+/// ([`VerificationRule`](crate::VerificationRule)). A sample whose claims are refuted goes to the next attack. Each
+/// stage reports the number of refuted claims.
 ///
-/// The attacks may have different threat models: several epsilons (a robustness curve) or several norms (their union). An
-/// adversarial example breaks its sample under every threat model of the list that contains it, so that a sample that was
-/// broken at a small epsilon is not attacked at a larger one. The [`Report`] has the robust accuracy under each threat
-/// model, and under all of them ([`Report::robust`]).
+/// The attacks may have different threat models: several epsilons (a robustness curve) or several norms (their union).
+/// An adversarial example breaks its sample under every threat model of the list that contains it. A sample that was
+/// broken at a small epsilon is therefore not attacked at a larger one. The [`Report`] contains the robust accuracy
+/// under each threat model, and under all of them together ([`Report::robust`]).
 ///
 /// | option | default | purpose |
 /// |---|---|---|
-/// | [`with_coverage`](Self::with_coverage) | survivors | on which samples each attack is made |
-/// | [`with_fresh_draws`](Self::with_fresh_draws) | 1 | forward passes that decide whether a claim counts |
+/// | [`with_coverage`](Self::with_coverage) | survivors | which samples each attack attacks |
+/// | [`with_fresh_draws`](Self::with_fresh_draws) | 1 | number of forward passes that decide whether a claim counts |
 /// | [`with_journal`](Self::with_journal) | none | a file from which an interrupted evaluation is resumed |
 ///
 /// Results do not depend on the batch size, the order of the samples or the number of replicas, because random draws
-/// belong to the sample. A second attack with the same name and threat model draws anew.
+/// belong to the sample. If a list contains several attacks with the same name and threat model, each of them has its
+/// own draws.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -69,7 +70,7 @@ pub struct RobustnessEvaluation {
 }
 
 impl RobustnessEvaluation {
-    /// An evaluation by these attacks, in this order.
+    /// Creates an evaluation with these attacks, in this order.
     ///
     /// # Errors
     /// [`SettingError::NoAttacks`]; [`SettingError::ZeroEpsilon`] if a threat model allows no perturbation.
@@ -83,8 +84,8 @@ impl RobustnessEvaluation {
         Ok(Self::of(AttackList::Given(attacks.into()), VerificationRule::default()))
     }
 
-    /// An evaluation by AutoAttack (Croce & Hein 2020, arXiv 2003.01690; in L1 arXiv 2103.01208), a published list of
-    /// attacks without parameters to tune.
+    /// Creates an evaluation with AutoAttack (Croce & Hein 2020, arXiv 2003.01690; in L1 arXiv 2103.01208), a published
+    /// list of attacks without parameters to tune.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -102,14 +103,14 @@ impl RobustnessEvaluation {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`SettingError::ZeroSteps`]; [`SettingError::DuplicateThreat`].
+    /// The errors of [`new`](Self::new); [`SettingError::ZeroSteps`]; [`SettingError::DuplicateThreat`].
     pub fn autoattack(config: AutoAttackConfig) -> Result<Self, AttackError> {
         config.check()?;
         let rule = VerificationRule::majority_of(config.fresh_draws);
         Ok(Self::of(AttackList::AutoAttack(config), rule))
     }
 
-    /// An evaluation without attacks, which measures clean accuracy alone.
+    /// Creates an evaluation without attacks, which measures clean accuracy alone.
     pub fn clean() -> Self {
         Self::of(AttackList::Given([].into()), VerificationRule::default())
     }
@@ -118,17 +119,17 @@ impl RobustnessEvaluation {
         Self { attacks, coverage: Coverage::default(), rule, journal: None }
     }
 
-    /// Sets on which samples each attack is made.
+    /// Sets which samples each attack attacks.
     pub fn with_coverage(mut self, coverage: Coverage) -> Self {
         self.coverage = coverage;
         self
     }
 
-    /// Sets the number of forward passes that decide whether a claimed adversarial example counts: it does if more than
-    /// half of them misclassify it.
+    /// Sets the number of forward passes that decide whether a claimed adversarial example counts. It counts if more
+    /// than half of them misclassify it.
     ///
     /// # Errors
-    /// [`SettingError::ZeroSteps`] if it is 0.
+    /// [`SettingError::ZeroSteps`] if the number is 0.
     pub fn with_fresh_draws(mut self, fresh_draws: usize) -> Result<Self, AttackError> {
         if fresh_draws == 0 {
             return Err(SettingError::ZeroSteps { attack: "the verification", what: "fresh draws" }.into());
@@ -142,13 +143,13 @@ impl RobustnessEvaluation {
 
     /// Keeps a [`Journal`] in this file, so that the evaluation can be resumed after its process has been killed.
     ///
-    /// `tag` tells the model from others, such as a hash of the weights: a journal with another tag is refused. A journal of
-    /// other attacks, options or samples is refused too, and so is a deterministic model with other clean logits. Remove
-    /// the journal ([`Journal::remove`]) once the report is safe.
+    /// `tag` distinguishes the model from other models, for example by a hash of the weights. A journal with a
+    /// different tag is refused, and so is a journal of other attacks, options or samples, or of a deterministic model
+    /// with other clean logits. Remove the journal ([`Journal::remove`]) once the report is saved.
     ///
-    /// A deterministic model comes to the same report as without the interruption, times apart. A randomised model draws
-    /// anew. At most the samples under attack are attacked again: one batch (of each replica), and one of claims that
-    /// wait to be verified.
+    /// With a deterministic model, a resumed evaluation produces the same report as an uninterrupted one, except for
+    /// the times. A randomised model draws new random numbers. At most the samples under attack are attacked again: for
+    /// each batch in flight, one batch of samples and one batch of claims that are waiting to be verified.
     pub fn with_journal(
         mut self,
         path: impl Into<PathBuf>,
@@ -162,9 +163,9 @@ impl RobustnessEvaluation {
     /// Evaluates a model on samples in memory.
     ///
     /// # Errors
-    /// As [`Attack::run`](crate::Attack::run); [`AttackError::Journal`], and [`AttackError::OtherEvaluation`],
+    /// The errors of [`Attack::run`](crate::Attack::run); [`AttackError::Journal`]; [`AttackError::OtherEvaluation`],
     /// [`AttackError::OtherModel`] or [`AttackError::DamagedJournal`] if the journal does not fit;
-    /// [`AttackError::Stopped`] by the observer.
+    /// [`AttackError::Stopped`] if the observer stops the evaluation.
     pub fn evaluate(
         &self,
         victim: &(dyn Classifier + Sync),
@@ -174,14 +175,14 @@ impl RobustnessEvaluation {
         self.evaluate_on(&[Replica::new(victim, samples.device().clone())], samples, observer)
     }
 
-    /// The same with several replicas of the model, on devices of their own or as shards of the CPU.
+    /// Evaluates a model on samples in memory with several replicas, which are on separate devices or are CPU shards.
     ///
-    /// The samples of each stage go to whichever replica has room, so that no replica waits for another before the
-    /// stage's end. Draws belong to the sample, so that only the devices' rounding can change a verdict: on equal devices
-    /// the stages and records are those of [`evaluate`](Self::evaluate), as far as the model's logits do not depend on the
-    /// rest of the batch. A journal knows nothing of replicas: any number of them can resume it. The clean pass and the
-    /// checks are made on the first replica. Replicas of a randomised model are not compared with each other, and which
-    /// replica draws for which sample differs from run to run.
+    /// The samples of each stage go to whichever replica has room, so no replica waits for another before the end of
+    /// the stage. Draws belong to the sample, so only the rounding of the devices can change a verdict. On equal
+    /// devices, the stages and records are those of [`evaluate`](Self::evaluate), provided that the model's logits for
+    /// an image do not depend on the rest of the batch. A journal is independent of the replicas: any number of them
+    /// can resume it. The clean pass and the checks run on the first replica. Replicas of a randomised model are not
+    /// compared with each other, and the assignment of samples to replicas differs from run to run.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -198,8 +199,8 @@ impl RobustnessEvaluation {
     /// ```
     ///
     /// # Errors
-    /// As [`evaluate`](Self::evaluate); [`AttackError::NoReplica`]; [`AttackError::OtherReplica`] if the first sample's
-    /// logits differ.
+    /// The errors of [`evaluate`](Self::evaluate); [`AttackError::NoReplica`]; [`AttackError::OtherReplica`] if the
+    /// logits of a replica for the first sample differ.
     pub fn evaluate_on(
         &self,
         replicas: &[Replica<'_>],
@@ -215,14 +216,14 @@ impl RobustnessEvaluation {
         Ok(Evaluation { report, adversarial: samples.upload(images.pixels) })
     }
 
-    /// The same with images that are read when they are needed. Memory does not grow with their number, except for the
-    /// clean logits and some scalars for each sample. The adversarial examples go to the observer, one by one
-    /// ([`Outcome::adversarial`](crate::Outcome::adversarial)), and to the journal.
+    /// Evaluates a model on images that are read when they are needed. Memory does not grow with the number of images,
+    /// except for the clean logits and a few scalars per sample. The adversarial examples are passed to the observer
+    /// one by one ([`Outcome::adversarial`](crate::Outcome::adversarial)), and to the journal.
     ///
     /// See [`SampleStream`] for an example.
     ///
     /// # Errors
-    /// As [`evaluate_on`](Self::evaluate_on); [`AttackError::Source`] and what is wrong with an image.
+    /// The errors of [`evaluate_on`](Self::evaluate_on); [`AttackError::Source`] and the errors of an invalid image.
     pub fn evaluate_stream(
         &self,
         replicas: &[Replica<'_>],
@@ -232,7 +233,7 @@ impl RobustnessEvaluation {
         run(self, replicas, samples, self.earlier()?.as_ref(), observer)
     }
 
-    /// The journal that is to be resumed.
+    /// Reads the journal that is to be resumed, if there is one.
     fn earlier(&self) -> Result<Option<Journal>, AttackError> {
         Ok(self.journal.as_ref().map_or(Ok(None), JournalPlace::earlier)?)
     }

@@ -18,10 +18,10 @@ use crate::error::AttackError;
 use crate::model::clean::CleanLogits;
 use crate::samples::source::SampleStream;
 
-/// An attack without gradients is suspiciously good if it alone breaks more than this fraction of the samples.
+/// An attack without gradients causes a warning if it alone breaks more than this fraction of the samples.
 const GRADIENT_FREE_EFFECTIVE: f64 = 0.002;
 
-/// Runs an evaluation, from the outcomes of a journal if there is one.
+/// Runs an evaluation. If there is a journal, it starts from the journal's outcomes.
 pub(super) fn run(
     evaluation: &RobustnessEvaluation,
     replicas: &[Replica<'_>],
@@ -52,7 +52,7 @@ pub(super) fn run(
     let randomised = earlier.map_or(randomised, |journal| journal.identity().randomised);
     if let Some(journal) = earlier {
         identity.check(journal, [stages.len(), threats.norms().len()], samples)?;
-        // The logits of the first start: targets and records stay the same to the bit.
+        // Use the logits of the first start, so that targets and records remain bit-identical.
         clean = clean.with_logits(journal.identity().clean.clone());
     }
     let mut journal = match (&evaluation.journal, earlier) {
@@ -122,7 +122,7 @@ pub(super) fn run(
     Ok(Report::new(evaluation, samples, &verdicts, threats, reports, warnings, total))
 }
 
-/// Whether the stage uses no gradients, and an earlier one of the same threat model does.
+/// Returns whether the stage uses no gradients, while an earlier stage with the same threat model does.
 fn follows_gradient_attack(stages: &[Stage<'_>], place: usize) -> bool {
     let earlier = |stage: &Stage<'_>| stage.threat == stages[place].threat && stage.attack.uses_gradients();
     !stages[place].attack.uses_gradients() && stages[..place].iter().any(earlier)

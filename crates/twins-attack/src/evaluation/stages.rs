@@ -1,19 +1,19 @@
 use super::threats::Threats;
 use crate::engine::attack::Attack;
 
-/// An attack in its place in an evaluation.
+/// An attack with its position in an evaluation.
 pub(super) struct Stage<'a> {
     pub(super) attack: &'a dyn Attack,
-    /// Name in reports, which no other stage has.
+    /// The name in reports, which is unique.
     pub(super) name: String,
-    /// How many earlier attacks have the same name and threat model: their random draws differ.
+    /// The number of earlier attacks with the same name and threat model. It makes their random draws differ.
     pub(super) occurrence: usize,
-    /// Place of its threat model.
+    /// Index of the threat model.
     pub(super) threat: usize,
 }
 
-/// Names the stages: by the attack alone where that tells them apart; else with the threat model, where there are
-/// several, and with a number, such as `pgd-20 (Linf 8/255) #2`.
+/// Creates the stages and names them. The name is that of the attack, followed by the threat model if there are
+/// several, and by a number if an earlier stage has the same attack and threat model, such as `pgd-20 (Linf 8/255) #2`.
 pub(super) fn stages<'a>(attacks: &'a [Box<dyn Attack>], threats: &Threats) -> Vec<Stage<'a>> {
     let mut stages: Vec<Stage<'a>> = Vec::with_capacity(attacks.len());
     for attack in attacks {

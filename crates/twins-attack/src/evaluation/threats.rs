@@ -1,9 +1,9 @@
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// The threat models of an evaluation's attacks, each once, in the order in which they appear first.
+/// The distinct threat models of an evaluation's attacks, in the order in which they first appear.
 ///
-/// An adversarial example breaks its sample under every one of them that contains it, whichever attack found it.
+/// An adversarial example breaks its sample under every threat model that contains it, whichever attack found it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Threats {
     models: Vec<ThreatModel>,
@@ -32,12 +32,12 @@ impl Threats {
         &self.norms
     }
 
-    /// Place of a threat model.
+    /// Index of a threat model.
     pub(super) fn place(&self, model: ThreatModel) -> usize {
         self.models.iter().position(|other| *other == model).unwrap_or(0)
     }
 
-    /// Place of a threat model's norm among the norms.
+    /// Index of a threat model's norm among the norms.
     pub(super) fn norm_place(&self, threat: usize) -> usize {
         let norm = self.models[threat].norm();
         self.norms.iter().position(|other| *other == norm).unwrap_or(0)
@@ -49,7 +49,7 @@ impl Threats {
         self.norms.iter().map(in_norm).collect()
     }
 
-    /// Whether a threat model contains an image of the box at these distances.
+    /// Returns whether a threat model contains an image of the box with these distances.
     pub(super) fn contains(&self, threat: usize, distances: &[f32]) -> bool {
         self.models[threat].allows_distance(distances[self.norm_place(threat)])
     }

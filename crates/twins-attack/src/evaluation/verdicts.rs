@@ -5,19 +5,19 @@ use crate::losses::ranking::argmax;
 use crate::model::clean::CleanLogits;
 use crate::samples::source::SampleStream;
 
-/// What an evaluation knows of its samples so far.
+/// What an evaluation knows about its samples so far.
 pub(super) struct Verdicts<'a> {
     threats: &'a Threats,
     coverage: Coverage,
     predictions: Vec<usize>,
     correct: Vec<bool>,
-    /// Distance of the nearest adversarial example of each sample in each norm, infinite where none was found.
+    /// Distance of the nearest adversarial example of each sample in each norm, or infinity where none was found.
     nearest: Vec<f32>,
-    /// The stage and the place of its norm that broke a sample first.
+    /// The stage that broke each sample first, and the index of its norm.
     first: Vec<Option<(usize, usize)>>,
-    /// How many samples are correct on the clean image and not broken, under each threat model.
+    /// The number of samples that are correct on the clean image and not broken, under each threat model.
     robust: Vec<usize>,
-    /// The same under all of them.
+    /// The same number under all threat models together.
     robust_to_all: usize,
 }
 
@@ -61,33 +61,33 @@ impl<'a> Verdicts<'a> {
         self.correct.iter().filter(|correct| **correct).count()
     }
 
-    /// How many samples withstand all that was tried under a threat model.
+    /// The number of samples that remain correct under a threat model.
     pub(super) fn robust(&self, threat: usize) -> usize {
         self.robust[threat]
     }
 
-    /// How many samples no attack has broken.
+    /// The number of correct samples that no attack has broken.
     pub(super) fn robust_to_all(&self) -> usize {
         self.robust_to_all
     }
 
-    /// The stage that broke a sample first, and the place of its norm.
+    /// The stage that broke a sample first, and the index of its norm.
     pub(super) fn first(&self, sample: usize) -> Option<(usize, usize)> {
         self.first[sample]
     }
 
-    /// Distances of the nearest adversarial examples of a sample, one in each norm.
+    /// Distances of the nearest adversarial examples of a sample, one per norm.
     pub(super) fn nearest(&self, sample: usize) -> &[f32] {
         let norms = self.threats.norms().len();
         &self.nearest[sample * norms..(sample + 1) * norms]
     }
 
-    /// Whether an adversarial example at these distances becomes that of the sample.
+    /// Returns whether an adversarial example with these distances becomes the one of the sample.
     pub(super) fn is_nearer(&self, sample: usize, distances: &[f32]) -> bool {
         self.first[sample].is_none_or(|(_, norm)| distances[norm] < self.nearest(sample)[norm])
     }
 
-    /// The samples that a stage of this threat model attacks.
+    /// The samples that a stage with this threat model attacks.
     pub(super) fn to_attack(&self, threat: usize) -> Vec<usize> {
         let survives = |sample: usize| match self.coverage {
             Coverage::Survivors => !self.threats.contains(threat, self.nearest(sample)),
@@ -96,7 +96,7 @@ impl<'a> Verdicts<'a> {
         (0..self.len()).filter(|&sample| self.correct[sample] && survives(sample)).collect()
     }
 
-    /// How many these are.
+    /// The number of samples that a stage with this threat model attacks.
     pub(super) fn to_attack_count(&self, threat: usize) -> usize {
         match self.coverage {
             Coverage::Survivors => self.robust[threat],
@@ -104,7 +104,7 @@ impl<'a> Verdicts<'a> {
         }
     }
 
-    /// Takes an outcome of a stage of this threat model.
+    /// Records an outcome of a stage with this threat model.
     pub(super) fn take(&mut self, outcome: &Outcome, threat: usize) {
         let sample = outcome.sample;
         if !outcome.broken() || !self.correct[sample] {

@@ -5,43 +5,43 @@ use serde::{Deserialize, Serialize};
 use crate::engine::verification::Verification;
 use crate::losses::loss::Loss;
 
-/// A reason to read an evaluation with care.
+/// A reason to interpret the results of an evaluation with care.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum Warning {
     /// Two identical calls gave different logits.
     Randomised {
-        /// The largest difference of a logit.
+        /// The largest difference between two logits.
         difference: f32,
     },
-    /// The model's outputs are positive and sum up to one.
+    /// The model's outputs look like probabilities: they are not negative and sum to one.
     Probabilities,
     /// The cross-entropy has no gradient at some clean images.
     ZeroGradient {
-        /// How many of the images looked at.
+        /// Number of such images.
         samples: usize,
-        /// How many images were looked at.
+        /// Number of images that were checked.
         of: usize,
     },
     /// An attack without gradients, such as Square, lowered robust accuracy noticeably after gradient attacks.
     SquareEffective {
-        /// The attack, `square` in reports of earlier versions.
+        /// The attack; `square` if the report is of an earlier version.
         #[serde(default = "square")]
         attack: String,
-        /// Samples that only this attack broke.
+        /// Number of samples that only this attack broke.
         samples: usize,
-        /// All samples.
+        /// Number of all samples.
         of: usize,
     },
-    /// An attack claimed adversarial examples of a deterministic model that did not pass the check.
+    /// An attack claimed adversarial examples that failed the check, although the model is deterministic.
     Refuted {
         /// The attack.
         attack: String,
-        /// What came of its claims.
+        /// The results of checking its claims.
         verification: Verification,
     },
-    /// A loss is not defined for so few classes, and another one was used.
+    /// A loss is not defined for so few classes, so another loss was used.
     LossReplaced {
         /// The attack.
         attack: String,
@@ -50,13 +50,13 @@ pub enum Warning {
         /// How many classes the model has.
         classes: usize,
     },
-    /// There are fewer wrong classes than a targeted attack was to aim at.
+    /// There are fewer wrong classes than a targeted attack was configured to aim at.
     FewerTargets {
         /// The attack.
         attack: String,
-        /// How many it was to aim at.
+        /// Number of classes that it was configured to aim at.
         wanted: usize,
-        /// How many there are.
+        /// Number of wrong classes.
         targets: usize,
     },
 }

@@ -1,4 +1,4 @@
-/// The difference `z_class - z_label`, which is zero on the boundary between the two.
+/// The difference `z_class - z_label`, which is zero on the boundary between the two classes.
 pub(crate) fn difference(logits: &[f32], cotangent: &mut [f32], class: usize, label: usize) -> f32 {
     cotangent[class] = 1.0;
     cotangent[label] = -1.0;

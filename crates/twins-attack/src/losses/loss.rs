@@ -4,7 +4,7 @@ use super::objective::Objective;
 use crate::error::AttackError;
 use crate::error::setting::SettingError;
 
-/// What an attack maximises, per sample, as a function of the logits `z` and the label `y` (or a target class `t`).
+/// The function of the logits `z` and the label `y` (or a target class `t`) that an attack maximises for each sample.
 ///
 /// | loss | untargeted | towards a target `t` | classes |
 /// |---|---|---|---|
@@ -14,8 +14,9 @@ use crate::error::setting::SettingError;
 /// | probability margin (PMA, arXiv 2411.15210), with `q = softmax(z)` | `max_{i≠y} q_i - q_y` | `q_t - q_y` | 2 |
 /// | KL to the clean prediction `p` (TRADES, Zhang et al. 2019) | `Σ p_i (log p_i - log softmax(z)_i)` | | 2 |
 ///
-/// `π` orders the logits from the largest down. DLR's denominators get 1e-12 added. The probability margin lies in
-/// [-1, 1], and its gradient is exactly zero where the label's probability rounds to 1 and the others underflow to 0.
+/// `π` orders the logits from the largest to the smallest. 1e-12 is added to the denominators of DLR. The probability
+/// margin lies in [-1, 1]. Its gradient is exactly zero where the label's probability rounds to 1 and the others
+/// underflow to 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
@@ -32,10 +33,10 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Checks that the loss is defined.
+    /// Checks that the loss is defined for this number of classes, with or without a target.
     ///
     /// # Errors
-    /// [`AttackError::TooFewClasses`]: DLR needs 3 classes, and 4 towards a target. [`SettingError::TargetedKl`].
+    /// [`AttackError::TooFewClasses`] for DLR, which needs 3 classes, or 4 with a target; [`SettingError::TargetedKl`].
     pub fn check(self, classes: usize, targeted: bool) -> Result<(), AttackError> {
         let (loss, needed) = match (self, targeted) {
             (Loss::Kl, true) => return Err(SettingError::TargetedKl.into()),
@@ -46,11 +47,11 @@ impl Loss {
         if classes < needed { Err(AttackError::TooFewClasses { loss, needed, classes }) } else { Ok(()) }
     }
 
-    /// The loss of one sample: away from its label, or towards a target. `clean` has the logits of the clean image, which
-    /// only [`Loss::Kl`] looks at.
+    /// Returns the loss of one sample, which leads away from its label or towards a target. `clean` contains the logits
+    /// of the clean image, which only [`Loss::Kl`] uses.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// The errors of [`check`](Self::check).
     pub fn of<'a>(
         self,
         label: usize,

@@ -1,4 +1,4 @@
-//! What attacks maximise, as functions of the logits with their derivatives.
+//! The losses that attacks maximise, as functions of the logits, with their derivatives.
 
 pub(crate) mod difference;
 pub(crate) mod loss;

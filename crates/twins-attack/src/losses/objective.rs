@@ -1,11 +1,11 @@
 use super::loss::Loss;
 use super::ranking::{best_other, largest};
 
-/// A [`Loss`] of one sample, as a function of the logits.
+/// The [`Loss`] of one sample, as a function of the logits.
 #[derive(Debug, Clone, Copy)]
 pub struct Objective<'a> {
     pub(super) loss: Loss,
-    /// The right class.
+    /// The correct class.
     pub(super) label: usize,
     /// The class to reach, if there is one.
     pub(super) target: Option<usize>,
@@ -14,7 +14,7 @@ pub struct Objective<'a> {
 }
 
 impl Objective<'_> {
-    /// The loss; its derivative with respect to the logits is written to `cotangent`.
+    /// Returns the loss, and writes its derivative with respect to the logits to `cotangent`.
     ///
     /// ```
     /// use twins_attack::Loss;
@@ -27,7 +27,7 @@ impl Objective<'_> {
     /// ```
     ///
     /// # Panics
-    /// Panics unless there are as many logits as clean ones.
+    /// Panics unless the number of logits equals the number of clean logits.
     pub fn evaluate(&self, logits: &[f32], cotangent: &mut [f32]) -> f32 {
         cotangent.fill(0.0);
         match (self.loss, self.target) {
@@ -74,7 +74,7 @@ impl Objective<'_> {
             }
             (Loss::ProbabilityMargin, target) => {
                 softmax(logits, cotangent);
-                // The largest probability, not logit: of several that underflow to zero, the first.
+                // Compare probabilities, not logits: if several underflow to zero, the first is taken.
                 let other = target.unwrap_or_else(|| best_other(cotangent, self.label));
                 let loss = cotangent[other] - cotangent[self.label];
                 for (class, c) in cotangent.iter_mut().enumerate() {
@@ -98,7 +98,7 @@ impl Objective<'_> {
     }
 }
 
-/// Writes `exp z / Σ exp z`, without the logarithm, which would cost small probabilities their last digits.
+/// Writes `exp z / Σ exp z`. It avoids the logarithm, which would cost small probabilities their last digits.
 fn softmax(logits: &[f32], out: &mut [f32]) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     out.iter_mut().zip(logits).for_each(|(o, z)| *o = (z - max).exp());
@@ -108,8 +108,9 @@ fn softmax(logits: &[f32], out: &mut [f32]) {
 
 /// Writes `z - log Σ exp z`.
 ///
-/// The maximum is taken out against overflow, and taken off the logits before the logarithm is: their sum would lose
-/// the small logarithm of a confident prediction, and with it the direction of a small gradient.
+/// The maximum is subtracted to prevent overflow. It is subtracted from the logits before the logarithm is: the sum of
+/// maximum and logarithm would lose the small logarithm of a confident prediction, and with it the direction of a small
+/// gradient.
 fn log_softmax(logits: &[f32], out: &mut [f32]) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let log_sum = logits.iter().map(|z| (z - max).exp()).sum::<f32>().ln();

@@ -1,6 +1,6 @@
 //! The order of a sample's logits.
 
-/// The place of the largest value, the first one on a tie.
+/// The index of the largest value; the first one on a tie.
 pub(crate) fn argmax(values: &[f32]) -> usize {
     (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }
@@ -11,7 +11,7 @@ pub(crate) fn best_other(logits: &[f32], class: usize) -> usize {
     others.reduce(|best, i| if logits[i] > logits[best] { i } else { best }).expect("at least two classes")
 }
 
-/// The places of the up to four largest logits, from the largest down; places that do not exist repeat the last.
+/// The indices of the up to four largest logits, in descending order. If there are fewer, the last index is repeated.
 pub(crate) fn largest(logits: &[f32]) -> [usize; 4] {
     let mut order = [usize::MAX; 4];
     for i in 0..logits.len() {
@@ -29,7 +29,7 @@ pub(crate) fn largest(logits: &[f32]) -> [usize; 4] {
     order
 }
 
-/// The classes from the largest logit down, ties in the order of the classes.
+/// The classes in descending order of their logits. Ties are in the order of the classes.
 pub(crate) fn ranking(logits: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));

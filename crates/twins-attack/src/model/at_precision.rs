@@ -3,12 +3,12 @@ use burn::tensor::{FloatDType, Tensor};
 use crate::model::classifier::Classifier;
 use crate::model::precision::Precision;
 
-/// A victim whose model computes in a given [`Precision`]: images are cast on entry and logits back to single precision,
-/// so that losses, iterates and projections stay in it.
+/// A victim whose model computes in a given [`Precision`]. Images are cast on entry and logits are cast back to single
+/// precision, so that losses, iterates and projections remain in single precision.
 ///
-/// Everything that such a victim tells is of that precision. For an attack whose verdicts are to be those of the model
-/// itself, make it the gradients' half of [`SurrogateGradients`](crate::SurrogateGradients); training, which asks for
-/// perturbed images alone, needs no more than this.
+/// All results of such a victim, including its verdicts, have this precision. If an attack needs the verdicts of the
+/// original model, use this victim as the surrogate in [`SurrogateGradients`](crate::SurrogateGradients). Training
+/// needs only perturbed images, so this victim is sufficient for it.
 ///
 /// ```
 /// use burn::nn::LinearConfig;
@@ -31,7 +31,7 @@ pub struct AtPrecision<V> {
 }
 
 impl<V: Classifier> AtPrecision<V> {
-    /// A model with parameters of that precision, see [`Precision::copy`].
+    /// Wraps a model whose parameters have this precision (see [`Precision::copy`]).
     pub fn new(victim: V, precision: Precision) -> Self {
         Self { victim, precision }
     }

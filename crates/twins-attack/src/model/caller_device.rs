@@ -1,8 +1,9 @@
 use burn::backend::{Device as _, DispatchDeviceId};
 use burn::tensor::Device;
 
-/// Whether a device computes on the CPU, in the thread that calls the model: several calls at a time then use several
-/// cores. GPUs, remote machines and CubeCL's CPU runtime have threads and queues of their own.
+/// Returns whether a device computes on the CPU, in the thread that calls the model. On such a device, several
+/// concurrent calls use several cores. GPUs, remote machines and CubeCL's CPU runtime have their own threads and
+/// queues.
 ///
 /// Burn numbers its backends in the upper byte of a device's type.
 pub(crate) fn computes_in_caller(device: &Device) -> bool {

@@ -8,18 +8,20 @@ use crate::samples::in_memory::Samples;
 
 /// The victim of an attack: a function from images to logits.
 ///
-/// It is this narrow so that any model can be attacked, whatever its layers; a closure will do. Give the model in its
-/// inference form, `model.valid()`: the attacks call it with tracked images where they need input gradients and with
-/// plain ones where they do not, so that weight gradients are never computed and running statistics never touched.
+/// The interface is narrow so that any model can be attacked, whatever its layers. A closure is sufficient. Pass the
+/// model in its inference form, `model.valid()`. The attacks call it with tracked images where they need input
+/// gradients and with plain images elsewhere, so weight gradients are never computed and running statistics are never
+/// updated.
 ///
-/// A model in its training form is refused with [`AttackError::TrainingMode`]. A function cannot be looked into, so the
-/// passes that show it are made: one batch of plain images or, if only gradient passes train (a model that was made on a
-/// device without autodiff and never put into its inference form), a gradient pass over four images besides. In Burn such
-/// a pass moves the running statistics of a stock `BatchNorm` once; nothing does afterwards.
-/// [`Pgd::perturb`](crate::Pgd::perturb), which makes no plain passes, cannot tell.
+/// A model in its training form is refused with [`AttackError::TrainingMode`]. A function cannot be inspected, so the
+/// engine detects the training form from the model's outputs. It checks one batch of plain images. Some models train
+/// only in gradient passes: those that were created on a device without autodiff and never put into their inference
+/// form. To detect these, it also makes a gradient pass over four images (in an evaluation, over the first batch). In
+/// Burn, such a pass updates the running statistics of a stock `BatchNorm` once; nothing updates them afterwards.
+/// [`Pgd::perturb`](crate::Pgd::perturb) makes no plain passes and cannot detect the training form.
 ///
-/// Attacks call it from several threads at once ([`Samples::with_concurrent_calls`]) and so ask for `Sync`, which Burn's
-/// modules are.
+/// Attacks call the classifier from several threads at once ([`Samples::with_concurrent_calls`]) and therefore require
+/// `Sync`, which Burn's modules implement.
 ///
 /// ```
 /// use burn::module::Module;
@@ -38,15 +40,16 @@ use crate::samples::in_memory::Samples;
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 pub trait Classifier {
-    /// The logits of a batch; each row must depend on its own image alone.
+    /// Computes the logits of a batch. Each row must depend on its own image alone.
     ///
     /// # Shapes
     /// * images: `[batch, channels, height, width]`, values in [0, 1]
     /// * returns: `[batch, classes]`
     fn logits(&self, images: Tensor<4>) -> Tensor<2>;
 
-    /// What the model's input gradients are computed in. With `f16` the cotangents are scaled to 1 before they enter it
-    /// and the gradients scaled back, sample by sample, because those of a confident model are below its range.
+    /// The precision in which the model's input gradients are computed. With `f16`, the cotangents of each sample are
+    /// scaled to 1 before they enter the model, and the gradients are scaled back, because the gradients of a confident
+    /// model are below the range of `f16`.
     fn gradient_precision(&self) -> Precision {
         Precision::F32
     }
@@ -58,18 +61,18 @@ impl<F: Fn(Tensor<4>) -> Tensor<2>> Classifier for F {
     }
 }
 
-/// The class with the largest logit of each sample, the first one on a tie.
+/// Predicts the class of each sample: the class with the largest logit, and the first one on a tie.
 ///
 /// # Errors
-/// As for an attack: logits that are not finite, a wrong number of rows, labels without a class.
+/// As for an attack: logits that are not finite, a wrong number of rows, or labels that are not classes of the model.
 pub fn predictions(victim: &dyn Classifier, samples: &Samples) -> Result<Vec<usize>, AttackError> {
     Ok(CleanLogits::compute(victim, &samples.stream())?.rows().map(argmax).collect())
 }
 
-/// The fraction of the samples that the model classifies as labelled, in [0, 1].
+/// Computes the fraction of the samples that the model classifies correctly, in [0, 1].
 ///
 /// # Errors
-/// As [`predictions`].
+/// The errors of [`predictions`].
 pub fn accuracy(victim: &dyn Classifier, samples: &Samples) -> Result<f64, AttackError> {
     let predicted = predictions(victim, samples)?;
     let right = predicted.iter().zip(samples.labels()).filter(|(p, y)| p == y).count();

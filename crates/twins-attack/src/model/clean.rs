@@ -6,7 +6,7 @@ use crate::model::classifier::Classifier;
 use crate::model::inference_form::check_plain_pass;
 use crate::samples::source::SampleStream;
 
-/// The model's logits on the clean images: what every attack starts from, computed once.
+/// The model's logits on the clean images. They are the starting point of every attack and are computed once.
 #[derive(Debug, Clone)]
 pub(crate) struct CleanLogits {
     logits: Vec<f32>,
@@ -17,8 +17,8 @@ pub(crate) struct CleanLogits {
 }
 
 impl CleanLogits {
-    /// One forward pass per sample, with all the checks that need the number of classes, and that the model is in its
-    /// inference form as far as plain images show it.
+    /// Makes one forward pass per sample. It also makes all checks that need the number of classes, and checks that the
+    /// model is in its inference form, as far as plain images show it.
     pub(crate) fn compute(victim: &dyn Classifier, samples: &SampleStream<'_>) -> Result<Self, AttackError> {
         let (source, device, len) = (samples.source(), samples.device(), samples.len());
         let (mut logits, mut classes, mut forwards) = (Vec::new(), 0, len as u64);
@@ -55,12 +55,12 @@ impl CleanLogits {
         self.images
     }
 
-    /// The same model's logits of an earlier call in their place.
+    /// Replaces the logits with those of an earlier call of the same model.
     pub(crate) fn with_logits(self, logits: Vec<f32>) -> Self {
         Self { logits, ..self }
     }
 
-    /// How many images were run through the model.
+    /// The number of images that were run through the model.
     pub(crate) fn forwards(&self) -> u64 {
         self.forwards
     }

@@ -1,8 +1,8 @@
-//! Input gradients: the only code of the crate that touches automatic differentiation.
+//! Input gradients. This is the only code of the crate that uses automatic differentiation.
 //!
-//! A loss never enters the graph. Its derivative with respect to the logits, the cotangent, is written down by hand
-//! (`loss.rs`) and the chain rule starts there: `∂loss/∂x = (∂logits/∂x)ᵀ · cotangent`, the gradient of
-//! `Σ logits · cotangent` with the cotangent held fixed. So one pass serves samples that use different losses.
+//! A loss never enters the autodiff graph. Its derivative with respect to the logits, the cotangent, is implemented by
+//! hand (`loss.rs`), and the chain rule starts there: `∂loss/∂x = (∂logits/∂x)ᵀ · cotangent`, which is the gradient of
+//! `Σ logits · cotangent` with a fixed cotangent. One pass can therefore serve samples that use different losses.
 
 use burn::tensor::Tensor;
 
@@ -20,7 +20,7 @@ pub(crate) struct Tracked {
 impl Tracked {
     /// Runs the model on tracked images.
     ///
-    /// [`Tracked::gradient`] must be called in the end: Burn keeps the memory of a forward pass until then.
+    /// [`Tracked::gradient`] must be called afterwards, because Burn keeps the memory of a forward pass until then.
     pub(crate) fn forward(victim: &dyn Classifier, images: Tensor<4>) -> Result<Self, AttackError> {
         let images = images.inner().autodiff().require_grad();
         let logits = victim.logits(images.clone());
@@ -30,7 +30,7 @@ impl Tracked {
         Ok(Self { images, logits, precision: victim.gradient_precision() })
     }
 
-    /// The logits without their history.
+    /// The logits without their autodiff history.
     pub(crate) fn logits(&self) -> Tensor<2> {
         self.logits.clone().inner()
     }

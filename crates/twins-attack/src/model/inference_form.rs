@@ -1,7 +1,7 @@
-//! Attacks are made on a model in its inference form; what shows that a model is in its training form is an error.
+//! Attacks require a model in its inference form. Signs that a model is in its training form are an error.
 //!
-//! A victim is a function, so that all there is to look at is what it returns. In Burn, layers train where their input is
-//! on an autodiff device and their `training` flag is set, which `valid()` clears.
+//! A victim is a function, so only its outputs can be checked. In Burn, layers train if their input is on an autodiff
+//! device and their `training` flag is set. `valid()` clears the flag.
 
 use std::fmt;
 
@@ -15,10 +15,10 @@ use crate::model::gradient::Tracked;
 use crate::model::precision::Precision;
 use crate::samples::source::SampleStream;
 
-/// How many images are enough to tell.
+/// The number of images that is sufficient for the check.
 const PROBE: usize = 4;
 
-/// What shows that a model is in its training form.
+/// The sign that a model is in its training form.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum TrainingSign {
@@ -63,7 +63,8 @@ impl From<TrainingSign> for AttackError {
     }
 }
 
-/// Looks at the logits of the first plain batch, whose first image is given. Returns the images run through the model.
+/// Checks the logits of the first plain batch. `first` is the first image of the batch. Returns the number of images
+/// run through the model.
 pub(crate) fn check_plain_pass(
     victim: &dyn Classifier,
     logits: &Tensor<2>,
@@ -76,7 +77,8 @@ pub(crate) fn check_plain_pass(
     if !logits.is_autodiff() {
         return Ok(0);
     }
-    // A frozen model may stay on the autodiff device. Batch statistics and dropout change what it sees in the first image.
+    // A frozen model may be on the autodiff device. If the model trains, batch statistics and dropout change the logits
+    // of the first image in this batch.
     let other = first.clone().neg() + 1.0;
     let again = victim.logits(Tensor::cat(vec![first, other], 0)).inner();
     let again = read_logits(again, &[id, id])?;
@@ -87,17 +89,17 @@ pub(crate) fn check_plain_pass(
     }
 }
 
-/// Compares a gradient pass over the first images with the plain one.
+/// Compares a gradient pass over the first images with the plain pass.
 ///
-/// A model without gradients passes, because attacks without gradients work on it and the others report it. So does a
-/// randomised one, whose plain passes differ too.
+/// A model without gradients passes this check, because attacks without gradients work on it and the other attacks
+/// report the error. A randomised model, whose plain passes differ too, also passes.
 pub(crate) fn check_gradient_pass(
     victim: &dyn Classifier,
     device: &Device,
     samples: &SampleStream<'_>,
     clean: &CleanLogits,
 ) -> Result<Cost, AttackError> {
-    // Two copies of a single image, for layers that split a batch.
+    // A single image is duplicated, for layers that split a batch.
     let indices: Vec<usize> = (0..samples.len().clamp(2, PROBE)).map(|i| i.min(samples.len() - 1)).collect();
     let ids: Vec<u64> = indices.iter().map(|&i| samples.source().id(i)).collect();
     let plain: Vec<f32> = indices.iter().flat_map(|&i| clean.row(i)).copied().collect();
@@ -114,7 +116,7 @@ pub(crate) fn check_gradient_pass(
     let backwards = if gradient.is_ok() { passes } else { 0 };
     let found = compare_gradient_pass(victim, &plain, &logits, clean.classes());
     let Some((row, difference)) = found else { return Ok(Cost { forwards: passes, backwards }) };
-    // Two plain passes after the gradient pass, which may have moved running statistics.
+    // Compare two plain passes, both after the gradient pass, which may have updated running statistics.
     let again = || read_logits(victim.logits(images.clone()).inner(), &ids);
     let comparison = Comparison::of(&again()?, &again()?, clean.classes(), victim.gradient_precision());
     if comparison.first.is_some() {
@@ -124,10 +126,11 @@ pub(crate) fn check_gradient_pass(
     }
 }
 
-/// The first row, and by how much its logits differ, if a gradient pass differs from a plain pass in so many rows that the
-/// model must be in its training form.
+/// Returns the first differing row and the difference of its logits, if a gradient pass differs from a plain pass in so
+/// many rows that the model must be in its training form.
 ///
-/// Half of the rows: a split batch is at least half adaptive, and a randomised model that errs rarely errs in fewer.
+/// The limit is half of the rows. A split batch is at least half adaptive, and a randomised model that deviates rarely
+/// differs in fewer rows.
 pub(crate) fn compare_gradient_pass(
     victim: &dyn Classifier,
     plain: &[f32],
@@ -147,8 +150,8 @@ struct Comparison {
 
 impl Comparison {
     fn of(a: &[f32], b: &[f32], classes: usize, precision: Precision) -> Self {
-        // Other kernels and batch sizes round otherwise: a few hundred roundings of single precision, some tens of half
-        // precision. What training changes is of the size of the logits.
+        // Other kernels and batch sizes round differently: by a few hundred roundings of single precision, or some tens
+        // of half precision. The changes made by training are of the size of the logits.
         let tolerance = match precision {
             Precision::F32 => 1e-3,
             Precision::F16 => 1e-2,

@@ -1,4 +1,4 @@
-//! The model under attack: logits, input gradients, precision, and the checks that it can be attacked.
+//! The model under attack: logits, input gradients, precision, and the checks that the model can be attacked.
 
 pub(crate) mod at_precision;
 pub(crate) mod caller_device;

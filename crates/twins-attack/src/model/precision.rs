@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::AttackError;
 use crate::error::setting::SettingError;
 
-/// The floating-point numbers that an attack's gradient passes are computed in.
+/// The floating-point format in which the gradient passes of an attack are computed.
 ///
 /// | name | bits of the significand | normal range |
 /// |---|---|---|
@@ -16,17 +16,18 @@ use crate::error::setting::SettingError;
 /// | `bf16` | 8 | 1e-38 to 3e38 |
 /// | `f16` | 11 | 6e-5 to 65504 |
 ///
-/// See [`AtPrecision`](crate::AtPrecision) for a victim that computes in one of them, and
-/// [`SurrogateGradients`](crate::SurrogateGradients) for one whose verdicts stay those of the model in single precision.
+/// [`AtPrecision`](crate::AtPrecision) is a victim that computes in one of these precisions.
+/// [`SurrogateGradients`](crate::SurrogateGradients) is a victim whose verdicts remain those of the model in single
+/// precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision.
     #[default]
     F32,
-    /// Half the bits, with the range of single precision.
+    /// Half precision with the range of single precision.
     Bf16,
-    /// Half the bits, with a narrower range and a finer resolution than `bf16`.
+    /// Half precision with a narrower range and a finer resolution than `bf16`.
     F16,
 }
 
@@ -43,11 +44,12 @@ impl Precision {
         }
     }
 
-    /// Checks that a device can compute in this precision; without it, the first operation would panic or be wrong.
+    /// Checks that a device can compute in this precision. Without this check, the first operation could panic or be
+    /// wrong.
     ///
     /// # Errors
     ///
-    /// [`SettingError::Precision`], which names the device and what it can compute in.
+    /// [`SettingError::Precision`], which names the device and the precisions that it supports.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -65,14 +67,15 @@ impl Precision {
         Err(SettingError::Precision { device: format!("{device:?}"), precision: self, supported }.into())
     }
 
-    /// A copy of a model in its inference form, all its parameters and running statistics in this precision. Nothing is
-    /// common to it and the model, whose own values stay as they are.
+    /// Copies a model to its inference form, with all its parameters and running statistics in this precision. The copy
+    /// shares nothing with the model, whose own values remain unchanged.
     ///
-    /// Constants that a model makes in its forward pass must take the type of its input (`(&device, input.dtype())`
-    /// where the tensor is created): Burn panics where two types meet.
+    /// Constants that a model creates in its forward pass must have the type of its input (create the tensor with
+    /// `(&device, input.dtype())`), because Burn panics if two types are combined.
     #[must_use]
     pub fn copy<M: Module>(self, model: &M) -> M {
-        // Burn's clones have their running statistics in common, and mapping one would change the other; valid() unshares them.
+        // Clones of a Burn module share their running statistics, so mapping one would change the other. valid()
+        // unshares them.
         let copy = model.valid();
         match self {
             Self::F32 => copy,
@@ -99,7 +102,7 @@ impl fmt::Display for Precision {
     }
 }
 
-/// The text names no precision.
+/// The error for a text that is not the name of a precision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown precision `{0}`: known are f32, bf16 and f16")]
 pub struct UnknownPrecision(pub String);

@@ -3,20 +3,21 @@ use burn::tensor::Tensor;
 use crate::model::classifier::Classifier;
 use crate::model::precision::Precision;
 
-/// A victim with the logits of one model and the input gradients of another, which stands in for it.
+/// A victim with the logits of one model and the input gradients of another model, its surrogate.
 ///
 /// ```text
 /// value: z(x)        gradient: ∂s/∂x
 /// ```
 ///
-/// Where z are the logits of the model under attack and s those of its surrogate. An attack sees the model's own logits
-/// wherever it looks at them, in gradient passes too: whether a sample is fooled, how large the loss is and which way it
-/// points are the model's, to the bit, and the surrogate only decides where the attack goes next. So a poor surrogate
-/// makes for a weaker attack, never for a wrong verdict. A gradient pass costs a forward pass of the model on top of the
-/// surrogate's forward and backward pass; a pass without gradients costs what the model's does.
+/// Here, z are the logits of the model under attack and s are those of its surrogate. An attack sees the model's own
+/// logits everywhere, including in gradient passes. Whether a sample is fooled, the value of the loss and its
+/// derivative with respect to the logits are therefore those of the model, bit for bit. The surrogate only decides
+/// where the attack moves next, so a poor surrogate makes the attack weaker but never causes a wrong verdict. A
+/// gradient pass costs a forward pass of the model in addition to the surrogate's forward and backward pass. A pass
+/// without gradients costs only a forward pass of the model.
 ///
-/// With an [`AtPrecision`](crate::AtPrecision) as the surrogate it is an attack in half precision. A differentiable
-/// stand-in for a model that has no useful gradients is another use (backward pass differentiable approximation, Athalye
+/// With an [`AtPrecision`](crate::AtPrecision) as the surrogate, the attack runs in half precision. Another use is a
+/// differentiable replacement for a model without useful gradients (backward pass differentiable approximation, Athalye
 /// et al., ICML 2018, section 4.1).
 ///
 /// ```
@@ -45,7 +46,8 @@ pub struct SurrogateGradients<V, S> {
 }
 
 impl<V: Classifier, S: Classifier> SurrogateGradients<V, S> {
-    /// The model under attack, and the one that gradients are taken of; both on one device, with the same classes.
+    /// Combines the model under attack with the surrogate that provides the gradients. Both must be on the same device
+    /// and have the same classes.
     pub fn new(model: V, surrogate: S) -> Self {
         Self { model, surrogate }
     }
@@ -58,7 +60,7 @@ impl<V: Classifier, S: Classifier> Classifier for SurrogateGradients<V, S> {
         }
         let exact = self.model.logits(images.clone().inner());
         let surrogate = self.surrogate.logits(images);
-        // Exactly zero where it is finite, with the surrogate's derivative.
+        // The term in parentheses is exactly zero where it is finite, and has the surrogate's derivative.
         exact.autodiff() + (surrogate.clone() - surrogate.detach())
     }
 

@@ -5,17 +5,17 @@ use crate::draws::Draws;
 use crate::error::AttackError;
 use crate::norms::norm::Norm;
 
-/// What the crate knows about one norm, besides [`Norm::length`]: each norm's file implements this trait.
+/// The operations that depend on the norm, besides [`Norm::length`]. The file of each norm implements this trait.
 ///
 /// Vectors are the values of one image. [`ThreatModel`](crate::ThreatModel) documents the operations for users and
-/// checks that lengths agree. The batched forms take images `[batch, channels, height, width]`; unless a norm overrides
-/// them they read the tensors and work on the host, where ordering the values of an image is cheaper. An override must
-/// agree with the form for one image, which the tests below check.
+/// checks that lengths agree. The batched forms take images `[batch, channels, height, width]`. By default, they read
+/// the tensors and work on the host, where sorting the values of an image is cheaper. A norm can override them, and the
+/// override must agree with the form for one image, which the tests below check.
 pub(crate) trait Geometry: Sync {
     /// The name in command lines and files.
     fn name(&self) -> &'static str;
 
-    /// The name in texts for people.
+    /// The name in texts for human readers.
     fn symbol(&self) -> &'static str;
 
     /// See [`Norm::dual`].
@@ -24,18 +24,18 @@ pub(crate) trait Geometry: Sync {
     /// Checks a radius that is finite and not negative.
     fn check_epsilon(&self, epsilon: f32) -> Result<(), AttackError>;
 
-    /// By how much a point may be further away than `epsilon` and still counts as inside: what rounding explains.
+    /// How much farther than `epsilon` a point may be and still count as inside, to allow for rounding.
     fn tolerance(&self, epsilon: f32) -> f32;
 
     /// Moves the point into the ball and the box.
     fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32);
 
-    /// An offset drawn uniformly from the ball; `None` where it depends on the point that it starts from.
+    /// Draws an offset uniformly from the ball; `None` if it depends on the point that it starts from.
     fn random_offset(&self, _values: usize, _epsilon: f32, _draws: &mut Draws) -> Option<Vec<f32>> {
         None
     }
 
-    /// A point drawn uniformly from the ball, inside the box.
+    /// Draws a point uniformly from the ball, inside the box.
     fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
         let offset = self.random_offset(origin.len(), epsilon, draws);
         let mut point = offset.expect("norms whose offsets depend on the origin draw starts themselves");
@@ -43,12 +43,12 @@ pub(crate) trait Geometry: Sync {
         point
     }
 
-    /// One value of noise without preferred length, from which attacks make directions.
+    /// Draws one value of unscaled noise, from which attacks build directions.
     fn noise(&self, draws: &mut Draws) -> f32 {
         draws.gaussian()
     }
 
-    /// Writes the direction of steepest ascent; `support` is the number of values that an L1 step changes.
+    /// Writes the direction of steepest ascent. `support` is the number of values that an L1 step changes.
     fn steepest(&self, gradient: &[f32], support: usize, direction: &mut [f32]);
 
     /// [`Geometry::project`] for each image of a batch.
@@ -79,12 +79,12 @@ pub(crate) trait Geometry: Sync {
     }
 }
 
-/// The length of a row; at least 1, since a slice has no chunks of length 0.
+/// The length of a row. It is at least 1, because a slice has no chunks of length 0.
 fn values_per_image([_, channels, height, width]: [usize; 4]) -> usize {
     (channels * height * width).max(1)
 }
 
-/// The sign, with `sign(0) = 0` (Rust's `signum` gives one).
+/// The sign, with `sign(0) = 0` (Rust's `signum` returns 1 for 0).
 pub(super) fn sign(value: f32) -> f32 {
     if value == 0.0 { 0.0 } else { value.signum() }
 }

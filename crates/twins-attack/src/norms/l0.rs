@@ -4,7 +4,7 @@ use crate::error::setting::SettingError;
 use crate::norms::geometry::Geometry;
 use crate::norms::norm::Norm;
 
-/// The number of values that are not zero. Epsilon is how many values of an image may change.
+/// The number of values that are not zero. Epsilon is the number of values of an image that may change.
 pub(super) struct L0;
 
 pub(super) fn length(values: impl Iterator<Item = f32>) -> f32 {
@@ -24,24 +24,24 @@ impl Geometry for L0 {
         None
     }
 
-    /// A count. A fraction is more likely a fraction of the image's values, or a radius for another norm, than a count to be
-    /// rounded.
+    /// Epsilon must be a count. A fraction is not rounded, because it was more likely meant as a fraction of the
+    /// image's values or as a radius for another norm.
     fn check_epsilon(&self, epsilon: f32) -> Result<(), AttackError> {
         if epsilon.fract() == 0.0 { Ok(()) } else { Err(SettingError::L0Epsilon { epsilon }.into()) }
     }
 
-    /// A value has changed or has not: nothing is rounded.
+    /// A value has either changed or not, so there is no rounding.
     fn tolerance(&self, _epsilon: f32) -> f32 {
         0.0
     }
 
-    /// The nearest point: `epsilon` values move as far as the box lets them, and the others stay at the origin.
+    /// The nearest point: `epsilon` values move as far as the box allows, and the others stay at the origin.
     ///
-    /// A value that moves by `r`, where `y = point - origin` was wanted, lowers the squared distance from the point by
-    /// `y² - (y - r)² = r (2 y - r)`. Values do not depend on each other, so those that lower it most are kept (Croce &
-    /// Hein 2019, arXiv 1909.05040, there for pixels). The largest `r` alone would be another choice: a value
-    /// that is far outside a near wall lowers the distance more than a longer move inside the box. Of equal values, the
-    /// first are kept.
+    /// If a value moves by `r` where `y = point - origin` was wanted, the squared distance from the point decreases by
+    /// `y² - (y - r)² = r (2 y - r)`. The values are independent of each other, so those with the largest decrease are
+    /// kept (Croce & Hein 2019, arXiv 1909.05040, there for pixels). Choosing the largest `r` would give a different
+    /// result: a value far outside a near wall decreases the distance more than a longer move inside the box. Among
+    /// equal values, the first are kept.
     fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32) {
         let mut gains = Vec::new();
         for (place, (p, &x)) in point.iter_mut().zip(origin).enumerate() {
@@ -60,7 +60,7 @@ impl Geometry for L0 {
         gains[kept..].iter().for_each(|&(_, place)| point[place] = origin[place]);
     }
 
-    /// As many places as epsilon allows, each with a value drawn uniformly from the box.
+    /// Draws as many positions as epsilon allows, each with a value drawn uniformly from the box.
     fn random_start(&self, origin: &[f32], epsilon: f32, draws: &mut Draws) -> Vec<f32> {
         let mut places: Vec<usize> = (0..origin.len()).collect();
         let mut point = origin.to_vec();
@@ -72,7 +72,7 @@ impl Geometry for L0 {
     }
 
     /// `g / (‖g‖₁ + 1e-10)`, the step of the authors' PGD for L0 (Croce & Hein 2019). A length in L0 does not bound a
-    /// step, so that the direction has length one in L1; the projection makes the sum sparse.
+    /// step, so the direction has length one in L1. The projection makes the sum sparse.
     fn steepest(&self, gradient: &[f32], _support: usize, direction: &mut [f32]) {
         let length = Norm::L1.length(gradient.iter().copied()) + 1e-10;
         direction.iter_mut().zip(gradient).for_each(|(d, &g)| *d = g / length);

@@ -28,7 +28,7 @@ impl Geometry for L1 {
         Ok(())
     }
 
-    /// The roundings of up to 150 000 values add up.
+    /// Allows for the rounding errors of up to 150 000 values, which add up.
     fn tolerance(&self, epsilon: f32) -> f32 {
         1e-4 * epsilon
     }
@@ -38,7 +38,7 @@ impl Geometry for L1 {
         project_l1(origin, point, epsilon);
     }
 
-    /// Laplace values over their sum and one more exponential are uniform in the ball.
+    /// Laplace values, divided by the sum of their magnitudes and one more exponential, are uniform in the ball.
     fn random_offset(&self, values: usize, epsilon: f32, draws: &mut Draws) -> Option<Vec<f32>> {
         let mut offset: Vec<f32> = (0..values).map(|_| draws.sign() * draws.exponential()).collect();
         let length = length(offset.iter().copied()) + draws.exponential();
@@ -58,7 +58,7 @@ impl Geometry for L1 {
     }
 }
 
-/// The `rank`-th largest magnitude, 1 being the largest.
+/// The `rank`-th largest magnitude, where 1 is the largest.
 fn largest_magnitude(values: &[f32], rank: usize) -> f32 {
     let mut magnitudes: Vec<f32> = values.iter().map(|v| v.abs()).collect();
     let place = magnitudes.len() - rank.clamp(1, magnitudes.len());
@@ -68,10 +68,10 @@ fn largest_magnitude(values: &[f32], rank: usize) -> f32 {
 /// Euclidean projection onto the intersection of an L1 ball and the box [0, 1]:
 /// `argmin_z ‖z - point‖₂` subject to `‖z - origin‖₁ ≤ epsilon` and `0 ≤ z ≤ 1`.
 ///
-/// The minimiser shrinks every deviation `y = point - origin` by a common amount `α ≥ 0`, but at least into the box:
+/// The minimiser shrinks every deviation `y = point - origin` by a common amount `α ≥ 0`, and at least into the box:
 /// `|z - origin| = min(room, max(0, |y| - α))`, where `room` is the distance from the origin to the box's wall in the
-/// direction of `y` (Croce & Hein 2021, "Mind the box", Sec. 3.1, arXiv 2103.01208). `α` is found in expected linear time by
-/// [selection](shrinkage).
+/// direction of `y` (Croce & Hein 2021, "Mind the box", Sec. 3.1, arXiv 2103.01208). `α` is found in expected linear
+/// time by [selection](shrinkage).
 fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
     let mut inside = 0.0_f64;
     for (p, &x) in point.iter_mut().zip(origin) {
@@ -89,12 +89,12 @@ fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
     }
 }
 
-/// The `α` for which the shrunk deviations sum up to `epsilon`, given that at `α = 0` they sum up to more.
+/// The `α` for which the shrunk deviations sum to `epsilon`, provided that their sum is larger at `α = 0`.
 fn alpha(origin: &[f32], point: &[f32], epsilon: f64) -> f64 {
     let of = |(&p, &x): (&f32, &f32)| {
         let deviation = f64::from(p) - f64::from(x);
         let room = if deviation > 0.0 { 1.0 - f64::from(x) } else { f64::from(x) };
-        // A sparse step leaves most values as they are.
+        // After a sparse step, most values are unchanged.
         (deviation != 0.0).then(|| Magnitude { length: deviation.abs(), room })
     };
     shrinkage(point.iter().zip(origin).filter_map(of).collect(), epsilon)

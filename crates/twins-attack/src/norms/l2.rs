@@ -34,24 +34,24 @@ impl Geometry for L2 {
         Ok(())
     }
 
-    /// The roundings of up to 150 000 values add up.
+    /// Allows for the rounding errors of up to 150 000 values, which add up.
     fn tolerance(&self, epsilon: f32) -> f32 {
         1e-4 * epsilon
     }
 
-    /// Scaled onto the ball, then clipped to the box, as the published attacks do. That is a point of both, because
-    /// the box contains the origin, but not always the nearest.
+    /// Scales the point onto the ball, then clips it to the box, as the published attacks do. The result lies in both,
+    /// because the box contains the origin, but it is not always the nearest such point.
     fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32) {
         let length = length(point.iter().zip(origin).map(|(p, x)| p - x));
         let scale = if length > epsilon { epsilon / length } else { 1.0 };
         for (p, &x) in point.iter_mut().zip(origin) {
-            // Inside the ball the values stay bit-identical.
+            // Inside the ball, the values remain bit-identical.
             let inside = if scale < 1.0 { x + (*p - x) * scale } else { *p };
             *p = inside.clamp(0.0, 1.0);
         }
     }
 
-    /// Normal values have a uniform direction, and the n-th root of a uniform number is the length.
+    /// Normal values have a uniformly distributed direction, and the n-th root of a uniform number is the length.
     fn random_offset(&self, values: usize, epsilon: f32, draws: &mut Draws) -> Option<Vec<f32>> {
         let mut offset: Vec<f32> = (0..values).map(|_| draws.gaussian()).collect();
         let root = draws.uniform().powf((values as f32).recip());

@@ -3,11 +3,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// A length on the scale of the pixels, [0, 1]: an epsilon or a step size, read and written as papers write it.
+/// A length on the scale of the pixels, [0, 1], such as an epsilon or a step size. It is read and written in the
+/// notation of papers.
 ///
-/// The text is a fraction of 255 where that is shorter than the decimal number, such as `8/255` or `1.5/255`, and the
-/// decimal number otherwise. Numerators are multiples of 1/4, since a step is often a quarter of epsilon. Text is read in
-/// both forms, with any denominator. Files hold a number or such a text, and a number is what is written to them.
+/// As text, it is a fraction of 255 if that is shorter than the decimal number, such as `8/255` or `1.5/255`, and the
+/// decimal number otherwise. Written numerators are multiples of 1/4, because a step is often a quarter of epsilon.
+/// Both forms can be read, with any denominator. In a file, a length can be a number or such a text; it is always
+/// written as a number.
 ///
 /// ```
 /// use twins_attack::Length;
@@ -20,13 +22,13 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 #[serde(transparent)]
 pub struct Length(f64);
 
-/// Numerators that are written as fractions are multiples of one over this.
+/// The numerators of written fractions are multiples of one divided by this number.
 const PARTS: f64 = 4.0;
-/// Two roundings to single precision, relative: epsilon is often held in it.
+/// The relative error of two roundings to single precision, in which epsilon is often stored.
 const ROUNDING: f64 = 2.0 / (1 << 24) as f64;
 
 impl Length {
-    /// A length in pixel values. Nothing is checked here: ranges are those of the setting that it is for.
+    /// Creates a length from a number of pixel values. The value is not checked here; its range is that of the setting.
     pub fn new(value: f64) -> Self {
         Self(value)
     }
@@ -39,14 +41,14 @@ impl Length {
     /// Reads a length into a field of another type: `#[serde(deserialize_with = "Length::deserialize_into")]`.
     ///
     /// # Errors
-    /// The deserialiser's, where there is neither a number nor a text such as `8/255`.
+    /// An error of the deserialiser if the input is neither a number nor a text such as `8/255`.
     pub fn deserialize_into<'de, T: From<Self>, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<T, D::Error> {
         Self::deserialize(deserializer).map(T::from)
     }
 
-    /// The numerator over 255, where it is a multiple of 1/4 but for rounding to single precision.
+    /// The numerator over 255, if it is a multiple of 1/4 up to rounding to single precision.
     fn numerator(self) -> Option<f64> {
         let scaled = self.0 * 255.0;
         let nearest = (scaled * PARTS).round() / PARTS;
@@ -66,7 +68,7 @@ impl From<Length> for f32 {
     }
 }
 
-/// The shortest decimal number that is this value in single precision: 0.3, not 0.30000001192092896.
+/// Converts the value to the shortest decimal number that equals it in single precision: 0.3, not 0.30000001192092896.
 impl From<f32> for Length {
     fn from(value: f32) -> Self {
         Self(value.to_string().parse().unwrap_or(f64::from(value)))
@@ -83,7 +85,7 @@ impl fmt::Display for Length {
     }
 }
 
-/// The text is no length.
+/// The error for a text that is not a length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no length: give a number on the [0, 1] scale, such as 0.03, or a fraction, such as 8/255")]
 pub struct UnreadableLength(pub String);

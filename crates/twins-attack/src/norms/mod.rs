@@ -1,8 +1,8 @@
-//! What an attacker may change: norms, the balls around an image, and the geometry that attacks need of them.
+//! The perturbations that an attacker may make: norms, the balls around an image, and the geometry that attacks need.
 //!
-//! Each norm has a file of its own, which implements [`geometry::Geometry`]. To add a norm, write its file and add its
-//! variant to [`norm::Norm`], where the compiler lists the places that have to name it. Attacks declare the norms that
-//! they support ([`norm::check_norm`]), so that an existing attack refuses the new norm until it supports it.
+//! Each norm has its own file, which implements [`geometry::Geometry`]. To add a norm, write its file and add its
+//! variant to [`norm::Norm`]; the compiler then lists the places that must handle it. Attacks declare the norms that
+//! they support ([`norm::check_norm`]), so an existing attack refuses the new norm until it supports it.
 
 pub(crate) mod geometry;
 mod l0;

@@ -8,7 +8,7 @@ use crate::error::setting::SettingError;
 use crate::norms::geometry::Geometry;
 use crate::norms::{l0, l1, l2, linf};
 
-/// The norm in which a perturbation is measured.
+/// The norm that measures a perturbation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
@@ -18,9 +18,9 @@ pub enum Norm {
     L2,
     /// Sum of the absolute changes.
     L1,
-    /// Number of changed values. The channels of a pixel count one by one, as in FMN (Pintor et al. 2021,
-    /// arXiv 2102.12827) and σ-zero (Cinà et al. 2025, arXiv 2402.01879); papers on sparse attacks that count pixels
-    /// allow up to three times as many values on colour images.
+    /// Number of changed values. Each channel of a pixel counts separately, as in FMN (Pintor et al. 2021, arXiv
+    /// 2102.12827) and σ-zero (Cinà et al. 2025, arXiv 2402.01879). Papers on sparse attacks that count pixels allow up
+    /// to three times as many values on colour images.
     L0,
 }
 
@@ -28,7 +28,7 @@ impl Norm {
     /// Every norm.
     pub const ALL: [Norm; 4] = [Norm::Linf, Norm::L2, Norm::L1, Norm::L0];
 
-    /// What attacks need to know about the norm.
+    /// The operations of the norm that attacks need.
     pub(crate) fn geometry(self) -> &'static dyn Geometry {
         match self {
             Norm::Linf => &linf::Linf,
@@ -38,7 +38,7 @@ impl Norm {
         }
     }
 
-    /// The norm `‖v‖` of a vector, summed in double precision.
+    /// Computes the norm `‖v‖` of a vector, summed in double precision.
     ///
     /// ```
     /// use twins_attack::Norm;
@@ -48,7 +48,7 @@ impl Norm {
     /// assert_eq!(Norm::L0.length([3.0, -4.0, 0.0]), 2.0);
     /// ```
     pub fn length(self, vector: impl IntoIterator<Item = f32>) -> f32 {
-        // Not a method of `Geometry`: a virtual call for each value would cost more than the sum.
+        // This is not a method of `Geometry`, because a virtual call for each value would cost more than the sum.
         let values = vector.into_iter();
         match self {
             Norm::Linf => linf::length(values),
@@ -63,8 +63,8 @@ impl Norm {
         self.length(image.iter().map(|&x| x.max(1.0 - x)))
     }
 
-    /// The dual norm `‖w‖* = max { w · v : ‖v‖ ≤ 1 }`, in which the distance of a hyperplane with normal `w` is measured.
-    /// There is none for L0, which is not a norm in the strict sense: it does not scale with the vector.
+    /// The dual norm `‖w‖* = max { w · v : ‖v‖ ≤ 1 }`, which measures the distance of a hyperplane with normal `w`. L0
+    /// has no dual norm, because it is not a norm in the strict sense: it does not scale with the vector.
     ///
     /// ```
     /// use twins_attack::Norm;
@@ -75,7 +75,7 @@ impl Norm {
         self.geometry().dual()
     }
 
-    /// The name as texts for people write it; [`Display`](fmt::Display) gives the name in command lines and files.
+    /// The name in texts for human readers. [`Display`](fmt::Display) gives the name in command lines and files.
     ///
     /// ```
     /// use twins_attack::Norm;
@@ -92,7 +92,7 @@ impl fmt::Display for Norm {
     }
 }
 
-/// The text names no norm.
+/// The error for a text that is not the name of a norm.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown norm `{0}`: known are {names}", names = enumerate(&Norm::ALL))]
 pub struct UnknownNorm(pub String);
@@ -106,7 +106,7 @@ impl FromStr for Norm {
     }
 }
 
-/// Refuses a norm that an attack does not support. Every attack calls this where its settings are checked.
+/// Refuses a norm that an attack does not support. Every attack calls this when its settings are checked.
 pub(crate) fn check_norm(
     attack: &'static str,
     norm: Norm,

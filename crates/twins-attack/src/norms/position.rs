@@ -1,6 +1,6 @@
 use crate::norms::threat_model::ThreatModel;
 
-/// Why a point is not allowed.
+/// The reason why a point is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outside {
     Box,
@@ -8,8 +8,9 @@ pub(crate) enum Outside {
 }
 
 impl ThreatModel {
-    /// Whether the point lies in the box, exactly, and in the ball, up to rounding: 1e-6 in Linf, `1e-4 · epsilon` in L2
-    /// and L1, nothing in L0. An adversarial example that an attack claims must.
+    /// Returns whether the point lies in the box (exactly) and in the ball (up to rounding). The tolerance for rounding
+    /// is 1e-6 in Linf, `1e-4 · epsilon` in L2 and L1, and zero in L0. A claimed adversarial example must meet this
+    /// condition.
     ///
     /// ```
     /// use twins_attack::{Norm, ThreatModel};
@@ -22,16 +23,17 @@ impl ThreatModel {
         self.check_position(origin, point).is_ok()
     }
 
-    /// [`ThreatModel::contains`], with what the point violates.
+    /// As [`ThreatModel::contains`], but the error says what the point violates.
     pub(crate) fn check_position(&self, origin: &[f32], point: &[f32]) -> Result<(), Outside> {
-        // Clamping is exact. NaN is in no range.
+        // No tolerance is needed, because clamping is exact. NaN lies in no range.
         if origin.len() != point.len() || !point.iter().all(|p| (0.0..=1.0).contains(p)) {
             return Err(Outside::Box);
         }
         if self.allows_distance(self.distance(origin, point)) { Ok(()) } else { Err(Outside::Ball) }
     }
 
-    /// Whether the ball has points of the box at this distance from the clean image, up to the same rounding.
+    /// Returns whether the ball contains points of the box at this distance from the clean image, up to the same
+    /// rounding.
     pub(crate) fn allows_distance(&self, distance: f32) -> bool {
         distance <= self.epsilon() + self.norm().geometry().tolerance(self.epsilon())
     }

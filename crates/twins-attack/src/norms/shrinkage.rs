@@ -1,6 +1,6 @@
-//! The common amount by which a projection onto an L1 ball shrinks the magnitudes.
+//! The common amount by which a projection onto an L1 ball shrinks all magnitudes.
 
-/// A magnitude to be shrunk, of which at most `room` is used.
+/// A magnitude to be shrunk. At most `room` of it is used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Magnitude {
     pub(crate) length: f64,
@@ -9,33 +9,35 @@ pub(crate) struct Magnitude {
 }
 
 impl Magnitude {
-    /// What is left after shrinking by `alpha`.
+    /// The remainder after shrinking by `alpha`.
     fn shrunk(self, alpha: f64) -> f64 {
         (self.length - alpha).max(0.0).min(self.room)
     }
 
-    /// The amount up to which shrinking changes nothing, because the room is the limit.
+    /// The amount up to which shrinking changes nothing, because the magnitude is limited by the room.
     fn slack(self) -> f64 {
         (self.length - self.room).max(0.0)
     }
 }
 
-/// The magnitudes that are sampled for a pivot: the median of so many leaves about half of them on each side.
+/// The number of magnitudes that are sampled for a pivot. Their median leaves about half of all magnitudes on each
+/// side.
 const SAMPLED: usize = 31;
 
-/// The `α ≥ 0` with `Σ min(room_i, max(0, length_i - α)) = total`, given that the left side is larger at `α = 0`.
+/// Finds the `α ≥ 0` that solves `Σ min(room_i, max(0, length_i - α)) = total`, provided that the left side is larger
+/// at `α = 0`.
 ///
-/// The left side falls piecewise linearly in `α`, with kinks at `length_i - room_i` and `length_i`. Each round evaluates it
-/// at a kink, which tells on which side of it the solution lies, and drops the magnitudes that have no kink left on that
-/// side: they are zero, constant or of slope -1 there. The kink is the median of a few, so that the number of magnitudes
-/// halves from round to round and the expected time is linear in it (Duchi et al. 2008, "Efficient projections onto the
-/// l1-ball for learning in high dimensions", Fig. 2, without a box).
+/// The left side is a decreasing, piecewise linear function of `α` with kinks at `length_i - room_i` and `length_i`.
+/// Each round evaluates it at a kink, which shows on which side of the kink the solution lies. Magnitudes without a
+/// kink on that side are dropped: there, they are zero, constant or of slope -1. The kink is the median of a small
+/// sample, so the number of magnitudes halves from round to round and the expected time is linear in it (Duchi et al.
+/// 2008, "Efficient projections onto the l1-ball for learning in high dimensions", Fig. 2, without a box).
 pub(crate) fn shrinkage(mut undecided: Vec<Magnitude>, total: f64) -> f64 {
-    // NaN has no place among the kinks.
+    // NaN must not be among the kinks.
     undecided.retain(|magnitude| magnitude.length > 0.0);
-    // The solution lies between the two; so do all kinks of the undecided magnitudes that matter.
+    // The solution lies between these bounds, and so do all relevant kinks of the undecided magnitudes.
     let (mut lower, mut upper) = (0.0_f64, f64::INFINITY);
-    // The sum of those that are constant, and number and sum of lengths of those that fall with slope -1.
+    // The sum of the constant magnitudes, and the number and the sum of lengths of those that fall with slope -1.
     let (mut constant, mut falling, mut falling_lengths) = (0.0, 0.0, 0.0);
     let mut state = 0;
     while let Some(pivot) = pivot(&undecided, lower, upper, &mut state) {
@@ -64,12 +66,12 @@ pub(crate) fn shrinkage(mut undecided: Vec<Magnitude>, total: f64) -> f64 {
     if falling > 0.0 {
         ((constant + falling_lengths - total) / falling).clamp(lower, upper)
     } else {
-        // Rounding hides the slope. The upper end is inside the ball.
+        // The slope is lost in rounding. The upper bound is inside the ball.
         upper
     }
 }
 
-/// The median of a few random kinks strictly between the bounds; none if there are none.
+/// The median of a few random kinks strictly between the bounds; `None` if there are none.
 fn pivot(undecided: &[Magnitude], lower: f64, upper: f64, state: &mut u64) -> Option<f64> {
     let inside = |magnitude: Magnitude| {
         [magnitude.slack(), magnitude.length].into_iter().filter(move |&kink| lower < kink && kink < upper)
@@ -87,8 +89,8 @@ fn pivot(undecided: &[Magnitude], lower: f64, upper: f64, state: &mut u64) -> Op
     (count > 0).then(|| *kinks.select_nth_unstable_by(count / 2, f64::total_cmp).1)
 }
 
-/// A pseudo-random number below `count`, from Knuth's linear congruential generator (MMIX). The choice of pivots affects
-/// the time alone.
+/// A pseudo-random number below `count`, from Knuth's linear congruential generator (MMIX). The choice of pivots
+/// affects only the time.
 fn below(count: usize, state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (((*state >> 32) * count as u64) >> 32) as usize

@@ -9,14 +9,15 @@ use crate::error::setting::SettingError;
 use crate::norms::length::Length;
 use crate::norms::norm::Norm;
 
-/// The perturbations that an attacker may make: a ball of radius epsilon around the clean image, within the box
-/// [0, 1] of images: `{ z : ‖z - x‖ ≤ ε, 0 ≤ z ≤ 1 }`.
+/// The perturbations that an attacker may make: a ball of radius epsilon around the clean image, restricted to the box
+/// [0, 1] of images, `{ z : ‖z - x‖ ≤ ε, 0 ≤ z ≤ 1 }`.
 ///
-/// Epsilon is on the scale of the pixels, [0, 1]; the published 8/255 is written `8.0 / 255.0`, or read from a text as a
-/// [`Length`]. In L0 it is a count: how many values of an image may change, the channels of a pixel counted one by one.
+/// Epsilon is on the scale of the pixels, [0, 1]. The published 8/255 is written as `8.0 / 255.0`, or read from a text
+/// as a [`Length`]. In L0, epsilon is the number of values of an image that may change, where each channel of a pixel
+/// counts separately.
 ///
-/// Images are slices of one sample's values: attacks keep the state of each sample on the host, where it costs
-/// little next to the model and does not depend on the rest of the batch.
+/// An image is a slice of the values of one sample. Attacks keep the state of each sample on the host, where it is
+/// cheap compared with the model and does not depend on the rest of the batch.
 ///
 /// ```
 /// use twins_attack::{Norm, ThreatModel};
@@ -39,7 +40,7 @@ pub struct ThreatModel {
     epsilon: f32,
 }
 
-/// A threat model as a file has it.
+/// A threat model as it appears in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
@@ -55,7 +56,7 @@ impl TryFrom<Unchecked> for ThreatModel {
     }
 }
 
-/// Norm and radius, such as `Linf 8/255`.
+/// Writes the norm and the radius, such as `Linf 8/255`.
 impl fmt::Display for ThreatModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{} {}", self.norm.symbol(), Length::from(self.epsilon)))
@@ -63,12 +64,12 @@ impl fmt::Display for ThreatModel {
 }
 
 impl ThreatModel {
-    /// A ball of radius `epsilon`.
+    /// Creates a threat model with a ball of radius `epsilon`.
     ///
     /// # Errors
-    /// [`SettingError::Epsilon`] if `epsilon` is negative, infinite or not a number; [`SettingError::LinfEpsilon`] if it is
-    /// above 1 in Linf, where a radius of 1 already allows every image; [`SettingError::L0Epsilon`] if it is no whole
-    /// number in L0. Zero is allowed: its only point is the clean image.
+    /// [`SettingError::Epsilon`] if `epsilon` is negative, infinite or not a number; [`SettingError::LinfEpsilon`] if
+    /// it is above 1 in Linf, where a radius of 1 already allows every image; [`SettingError::L0Epsilon`] if it is not
+    /// a whole number in L0. Zero is valid and allows only the clean image.
     pub fn new(norm: Norm, epsilon: f32) -> Result<Self, AttackError> {
         if !epsilon.is_finite() || epsilon < 0.0 {
             return Err(SettingError::Epsilon { epsilon }.into());
@@ -87,17 +88,18 @@ impl ThreatModel {
         self.epsilon
     }
 
-    /// The same norm with another radius (which the callers in this crate derive from a valid one).
+    /// The same norm with its radius multiplied by a factor. The callers in this crate keep the radius valid.
     pub(crate) fn scaled(&self, factor: f32) -> Self {
         Self { epsilon: self.epsilon * factor, ..*self }
     }
 
-    /// So many values of noise in a direction without preference: uniform in [-1, 1) in Linf, else normal.
+    /// Draws noise for this many values, without a preferred direction: uniform in
+    /// [-1, 1) in Linf, normal in the other norms.
     pub(crate) fn noise(&self, values: usize, draws: &mut Draws) -> Vec<f32> {
         (0..values).map(|_| self.norm.geometry().noise(draws)).collect()
     }
 
-    /// Length of the perturbation `‖point - origin‖`.
+    /// Computes the length of the perturbation, `‖point - origin‖`.
     pub fn distance(&self, origin: &[f32], point: &[f32]) -> f32 {
         self.norm.length(point.iter().zip(origin).map(|(p, x)| p - x))
     }
@@ -118,7 +120,7 @@ impl ThreatModel {
         self.norm.geometry().project(origin, point, self.epsilon);
     }
 
-    /// [`ThreatModel::project`] for each image of a batch, on its device: in Linf and L2 nothing is read back.
+    /// As [`ThreatModel::project`], for each image of a batch on its device. In Linf and L2, nothing is read back.
     pub(crate) fn project_batch(
         &self,
         images: &Tensor<4>,
@@ -127,17 +129,19 @@ impl ThreatModel {
         self.norm.geometry().project_batch(images, points, self.epsilon)
     }
 
-    /// A point drawn uniformly from the ball, clipped to the box; in L0 drawn uniformly from ball and box.
+    /// Draws a point uniformly from the ball and clips it to the box. In L0, the point is drawn uniformly from ball and
+    /// box.
     pub fn random_start(&self, origin: &[f32], draws: &mut Draws) -> Vec<f32> {
         self.norm.geometry().random_start(origin, self.epsilon, draws)
     }
 
-    /// What a random start adds to a point before it is clipped to the box; `None` in L0, where it depends on the point.
+    /// Draws the offset that a random start adds to a point before it is clipped to the box; `None` in L0, where the
+    /// offset depends on the point.
     pub(crate) fn random_offset(&self, values: usize, draws: &mut Draws) -> Option<Vec<f32>> {
         self.norm.geometry().random_offset(values, self.epsilon, draws)
     }
 
-    /// Writes the direction of steepest ascent of length one.
+    /// Writes the direction of steepest ascent, scaled to length one.
     ///
     /// | norm | direction |
     /// |---|---|
@@ -155,7 +159,7 @@ impl ThreatModel {
         self.norm.geometry().steepest(gradient, support, direction);
     }
 
-    /// [`ThreatModel::steepest`] for each image of a batch, on its device: in Linf and L2 nothing is read back.
+    /// As [`ThreatModel::steepest`], for each image of a batch on its device. In Linf and L2, nothing is read back.
     pub(crate) fn steepest_batch(
         &self,
         gradient: Tensor<4>,

@@ -32,19 +32,19 @@ impl Batching {
         Self { batches_in_flight: Some(batches_in_flight.max(1)), ..self }
     }
 
-    /// Into how many calls of a model on this device a batch is split.
+    /// The number of model calls into which a batch on this device is split.
     ///
-    /// The default is one for each thread of Rayon's pool on a device that computes in the caller's thread, and one on
-    /// every other device.
+    /// The default is one call per thread of Rayon's pool on a device that computes in the caller's thread, and one
+    /// call on every other device.
     pub(super) fn concurrent_calls(&self, device: &Device) -> usize {
         let by_device = || if computes_in_caller(device) { rayon::current_num_threads() } else { 1 };
         self.concurrent_calls.unwrap_or_else(by_device)
     }
 
-    /// How many batches are in flight on this device.
+    /// The number of batches in flight on this device.
     ///
-    /// The default is one on a device that computes in the caller's thread. A device with a queue of its own has two: it
-    /// computes one while the host is busy with the other.
+    /// The default is one on a device that computes in the caller's thread. On a device with its own queue, it is two:
+    /// the device computes one batch while the host is busy with the other.
     pub(super) fn batches_in_flight(&self, device: &Device) -> usize {
         let by_device = || if computes_in_caller(device) { 1 } else { 2 };
         self.batches_in_flight.unwrap_or_else(by_device)

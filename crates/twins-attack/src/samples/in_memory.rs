@@ -4,10 +4,10 @@ use crate::error::AttackError;
 use crate::samples::batching::Batching;
 use crate::samples::source::{SampleSource, SampleStream, SourceError, check_values};
 
-/// Images with their labels, checked, all in memory. A [`SampleSource`] for large data sets reads them one by one.
+/// Checked images with their labels, all in memory. For large data sets, a [`SampleSource`] reads images one by one.
 ///
-/// Each sample has a number, its index in the data set, which keys its random draws: give it with
-/// [`Samples::with_ids`] when the samples are a part of a data set or in another order.
+/// Each sample has a number, its index in the data set, which keys its random draws. Set the numbers with
+/// [`Samples::with_ids`] if the samples are a part of a data set or in a different order.
 #[derive(Debug, Clone)]
 pub struct Samples {
     pixels: Vec<f32>,
@@ -21,10 +21,10 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// The batch size used unless [`Samples::with_batch_size`] says otherwise.
+    /// The default batch size, which [`Samples::with_batch_size`] changes.
     pub const DEFAULT_BATCH_SIZE: usize = Batching::DEFAULT.batch_size;
 
-    /// Takes images and their labels; the attack runs on the images' device.
+    /// Creates samples from images and their labels. Attacks run on the images' device.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -38,7 +38,8 @@ impl Samples {
     /// * images: `[samples, channels, height, width]`, values in [0, 1]
     ///
     /// # Errors
-    /// No images, another number of labels than of images, values outside [0, 1] or not a number.
+    /// An empty batch, a number of labels that differs from the number of images, or values outside [0, 1] or not a
+    /// number.
     pub fn new(images: Tensor<4>, labels: Vec<usize>) -> Result<Self, AttackError> {
         let images = images.inner();
         let (shape, device) = (images.dims(), images.device());
@@ -55,7 +56,7 @@ impl Samples {
         Ok(Self { pixels, shape, labels, ids, targets, starts, device, batching })
     }
 
-    /// Numbers the samples; the default is their order.
+    /// Sets the numbers of the samples. By default, they are numbered in their order.
     ///
     /// # Errors
     /// [`AttackError::Count`] unless there is one number per image.
@@ -65,10 +66,11 @@ impl Samples {
         Ok(self)
     }
 
-    /// Gives the class that a targeted attack shall reach on each sample.
+    /// Sets the class that a targeted attack should reach on each sample.
     ///
     /// # Errors
-    /// [`AttackError::Count`] unless there is one target per image, [`AttackError::TargetIsLabel`].
+    /// [`AttackError::Count`] unless there is one target per image; [`AttackError::TargetIsLabel`] if a target equals
+    /// the label.
     pub fn with_targets(mut self, targets: Vec<usize>) -> Result<Self, AttackError> {
         same_count(self.len(), "targets", targets.len())?;
         if let Some(i) = (0..targets.len()).find(|&i| targets[i] == self.labels[i]) {
@@ -78,11 +80,12 @@ impl Samples {
         Ok(self)
     }
 
-    /// Gives the points from which the gradient attacks start, in place of random or clean ones. An attack moves them into its
-    /// threat model first.
+    /// Sets the points from which the gradient attacks start, instead of random or clean points. An attack first
+    /// projects them into its threat model.
     ///
     /// # Errors
-    /// [`AttackError::Shape`] unless they have the images' shape, [`AttackError::Start`] if a value is not finite.
+    /// [`AttackError::Shape`] unless they have the shape of the images; [`AttackError::Start`] if a value is not
+    /// finite.
     pub fn with_starts(mut self, starts: Tensor<4>) -> Result<Self, AttackError> {
         if starts.dims() != self.shape {
             return Err(AttackError::Shape { images: self.shape, other: starts.dims() });
@@ -96,36 +99,39 @@ impl Samples {
         Ok(self)
     }
 
-    /// How many samples a batch has, in [`Attack::run`](crate::Attack::run) and on each replica of an evaluation. A CPU has one
-    /// batch under attack at a time, a GPU two ([`with_batches_in_flight`](Self::with_batches_in_flight)). Results do not
-    /// depend on it, but speed and memory do.
+    /// Sets the number of samples in a batch, for [`Attack::run`](crate::Attack::run) and for each replica of an
+    /// evaluation. By default, a CPU has one batch under attack at a time and a GPU has two
+    /// ([`with_batches_in_flight`](Self::with_batches_in_flight)). The batch size affects speed and memory but not the
+    /// results.
     ///
     /// # Errors
-    /// [`SettingError::BatchSize`](crate::SettingError::BatchSize) if it is 0.
+    /// [`SettingError::BatchSize`](crate::SettingError::BatchSize) if the batch size is 0.
     pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
         self.batching = self.batching.with_batch_size(batch_size)?;
         Ok(self)
     }
 
-    /// Into how many calls of the model, made at the same time, a batch is split; at least 1.
+    /// Sets the number of concurrent model calls into which a batch is split; at least 1.
     ///
-    /// By default one for each thread of Rayon's pool on Burn's CPU backends, where several calls on a core each are faster
-    /// than one call on all cores, and one on every other device. Models that draw random numbers do so in a fixed order with 1 only (it is
-    /// always 1 for attacks that average over [repeated passes](crate::Attack::eot)).
+    /// The default is one call per thread of Rayon's pool on Burn's CPU backends, where several calls on one core each
+    /// are faster than one call on all cores. It is one call on every other device. A model that draws random numbers
+    /// does so in a fixed order only if this number is 1. It is always 1 for attacks that average over
+    /// [repeated passes](crate::Attack::eot).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
         self.batching = self.batching.with_concurrent_calls(concurrent_calls);
         self
     }
 
-    /// How many batches are in flight on each device; at least 1. Results do not depend on it.
+    /// Sets the number of batches in flight on each device; at least 1. Results do not depend on it.
     ///
-    /// By default one on Burn's CPU backends and two on every other device, which computes one batch while the host is busy
-    /// with the other. Each has a thread, a part of the cores and up to [`batch_size`](Self::with_batch_size) samples, so that
-    /// two take the memory of two batches on the device; 1 saves that.
+    /// The default is one on Burn's CPU backends and two on every other device, which computes one batch while the host
+    /// is busy with the other. Each batch in flight has a thread, a part of the cores and up to
+    /// [`batch_size`](Self::with_batch_size) samples. Two batches take twice the memory on the device; set 1 to save
+    /// it.
     ///
-    /// Attacks that average over [repeated passes](crate::Attack::eot) have one batch in flight, because a randomised model
-    /// draws its random numbers in the order of the passes. They make this many forward passes over it before
-    /// they wait for their logits.
+    /// Attacks that average over [repeated passes](crate::Attack::eot) always have one batch in flight, because a
+    /// randomised model draws its random numbers in the order of the passes. For them, this number is the number of
+    /// forward passes over the batch that are queued before the attack waits for their logits.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -142,7 +148,7 @@ impl Samples {
         self
     }
 
-    /// How many samples there are; at least one.
+    /// The number of samples; at least one.
     #[allow(clippy::len_without_is_empty, reason = "there are no empty samples")]
     pub fn len(&self) -> usize {
         self.shape[0]
@@ -153,7 +159,7 @@ impl Samples {
         [self.shape[1], self.shape[2], self.shape[3]]
     }
 
-    /// The right class of each sample.
+    /// The correct class of each sample.
     pub fn labels(&self) -> &[usize] {
         &self.labels
     }
@@ -163,17 +169,17 @@ impl Samples {
         &self.ids
     }
 
-    /// How many samples a batch has.
+    /// The number of samples in a batch.
     pub fn batch_size(&self) -> usize {
         self.batching.batch_size
     }
 
-    /// Into how many calls of a model on the samples' device a batch is split.
+    /// The number of model calls into which a batch on the samples' device is split.
     pub fn concurrent_calls(&self) -> usize {
         self.batching.concurrent_calls(&self.device)
     }
 
-    /// How the samples are divided into calls.
+    /// How the samples are divided into model calls.
     pub(super) fn batching(&self) -> Batching {
         self.batching
     }
@@ -188,7 +194,7 @@ impl Samples {
         &self.pixels[self.row(index)]
     }
 
-    /// The samples as an evaluation goes through them.
+    /// The samples as a stream, in the form that an evaluation processes.
     pub(crate) fn stream(&self) -> SampleStream<'_> {
         SampleStream::of_samples(self)
     }
@@ -197,7 +203,7 @@ impl Samples {
         &self.pixels
     }
 
-    /// Brings as many rows of pixels as there are samples to the device.
+    /// Uploads the pixels of all samples to the device.
     pub(crate) fn upload(&self, pixels: Vec<f32>) -> Tensor<4> {
         Tensor::from_data(TensorData::new(pixels, self.shape), &self.device)
     }

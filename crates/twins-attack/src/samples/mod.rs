@@ -1,4 +1,4 @@
-//! The images to attack, in memory or read when they are needed.
+//! The images to attack, either in memory or read on demand.
 
 mod batching;
 pub(crate) mod in_memory;

@@ -8,52 +8,52 @@ use crate::error::AttackError;
 use crate::samples::batching::Batching;
 use crate::samples::in_memory::Samples;
 
-/// What can go wrong where images are read.
+/// The error of a source that cannot read an image.
 pub type SourceError = Box<dyn Error + Send + Sync>;
 
-/// A data set from which an evaluation reads images when it needs them.
+/// A data set from which an evaluation reads images on demand.
 ///
-/// Labels are asked for often and images seldom, once for the clean pass and once for each attack on the sample. Images are
-/// read from several threads at once.
+/// Labels are requested often. Images are requested rarely: once for the clean pass and once for each attack on the
+/// sample. Images are read from several threads at once.
 ///
-/// [`Samples`](crate::Samples), which holds all its images in memory, is one.
+/// [`Samples`](crate::Samples) is a source that holds all its images in memory.
 #[allow(clippy::len_without_is_empty, reason = "there are no empty sources")]
 pub trait SampleSource: Sync {
-    /// How many samples there are; at least one.
+    /// The number of samples; at least one.
     fn len(&self) -> usize;
 
     /// Channels, height and width of every image.
     fn image_shape(&self) -> [usize; 3];
 
-    /// The right class of a sample.
+    /// The correct class of a sample.
     fn label(&self, index: usize) -> usize;
 
-    /// The number of a sample, which keys its random draws: its index in the data set that this is a part of.
+    /// The number of a sample, which keys its random draws: its index in the data set that this source is a part of.
     fn id(&self, index: usize) -> u64 {
         index as u64
     }
 
-    /// The class that a targeted attack shall reach.
+    /// The class that a targeted attack should reach.
     fn target(&self, index: usize) -> Option<usize> {
         let _ = index;
         None
     }
 
-    /// The point from which a gradient attack starts, in place of a random or clean one.
+    /// The point from which a gradient attack starts, instead of a random or clean point.
     fn start(&self, index: usize) -> Option<&[f32]> {
         let _ = index;
         None
     }
 
-    /// Reads the values of an image, channels first, in [0, 1]; the same ones each time.
+    /// Reads the values of an image, channels first, in [0, 1]. The values must be the same each time.
     ///
     /// # Errors
-    /// Those of reading it.
+    /// An error if the image cannot be read.
     fn load(&self, index: usize) -> Result<Vec<f32>, SourceError>;
 }
 
-/// Samples as an evaluation goes through them: a source, the device of the model, and how many samples are under attack
-/// at a time. Memory is bounded by this number, not by the size of the source.
+/// The samples of an evaluation: a source, the device of the model, and the batch size, which determines how many
+/// samples are under attack at a time. Memory is bounded by this number, not by the size of the source.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -85,10 +85,11 @@ pub struct SampleStream<'a> {
 }
 
 impl<'a> SampleStream<'a> {
-    /// Samples for a model on this device, in batches of [`Samples::DEFAULT_BATCH_SIZE`](crate::Samples::DEFAULT_BATCH_SIZE).
+    /// Creates a stream of samples for a model on this device, in batches of
+    /// [`Samples::DEFAULT_BATCH_SIZE`](crate::Samples::DEFAULT_BATCH_SIZE).
     ///
     /// # Errors
-    /// [`AttackError::EmptyBatch`] if there are no samples, or no values in an image.
+    /// [`AttackError::EmptyBatch`] if there are no samples, or if the image shape has no values.
     pub fn new(source: &'a dyn SampleSource, device: &Device) -> Result<Self, AttackError> {
         if source.len() == 0 || source.image_shape().contains(&0) {
             return Err(AttackError::EmptyBatch);
@@ -100,28 +101,30 @@ impl<'a> SampleStream<'a> {
         Self { source: samples, device: samples.device().clone(), batching: samples.batching() }
     }
 
-    /// As [`Samples::with_batch_size`](crate::Samples::with_batch_size).
+    /// Sets the number of samples in a batch, as [`Samples::with_batch_size`](crate::Samples::with_batch_size).
     ///
     /// # Errors
-    /// [`SettingError::BatchSize`](crate::SettingError::BatchSize) if it is 0.
+    /// [`SettingError::BatchSize`](crate::SettingError::BatchSize) if the batch size is 0.
     pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, AttackError> {
         self.batching = self.batching.with_batch_size(batch_size)?;
         Ok(self)
     }
 
-    /// As [`Samples::with_concurrent_calls`](crate::Samples::with_concurrent_calls).
+    /// Sets the number of concurrent model calls, as
+    /// [`Samples::with_concurrent_calls`](crate::Samples::with_concurrent_calls).
     pub fn with_concurrent_calls(mut self, concurrent_calls: usize) -> Self {
         self.batching = self.batching.with_concurrent_calls(concurrent_calls);
         self
     }
 
-    /// As [`Samples::with_batches_in_flight`](crate::Samples::with_batches_in_flight).
+    /// Sets the number of batches in flight, as
+    /// [`Samples::with_batches_in_flight`](crate::Samples::with_batches_in_flight).
     pub fn with_batches_in_flight(mut self, batches_in_flight: usize) -> Self {
         self.batching = self.batching.with_batches_in_flight(batches_in_flight);
         self
     }
 
-    /// Where the images come from.
+    /// The source of the images.
     pub fn source(&self) -> &'a dyn SampleSource {
         self.source
     }
@@ -141,7 +144,7 @@ impl<'a> SampleStream<'a> {
         Ok(image.into())
     }
 
-    /// Reads and checks images side by side.
+    /// Reads and checks images in parallel.
     pub(crate) fn load_all(&self, indices: &[usize]) -> Result<Vec<Arc<[f32]>>, AttackError> {
         indices.par_iter().map(|&index| self.load(index)).collect()
     }
@@ -154,12 +157,12 @@ impl<'a> SampleStream<'a> {
         self.batching.batch_size
     }
 
-    /// Into how many calls a batch for a model on this device is split.
+    /// The number of model calls into which a batch on this device is split.
     pub(crate) fn concurrent_calls(&self, device: &Device) -> usize {
         self.batching.concurrent_calls(device)
     }
 
-    /// How many batches are in flight on this device.
+    /// The number of batches in flight on this device.
     pub(crate) fn batches_in_flight(&self, device: &Device) -> usize {
         self.batching.batches_in_flight(device)
     }
@@ -173,20 +176,20 @@ impl<'a> SampleStream<'a> {
         &self.device
     }
 
-    /// Brings rows of pixels to a device.
+    /// Uploads rows of pixels to a device.
     pub(crate) fn upload_to(&self, pixels: Vec<f32>, device: &Device) -> Tensor<4> {
         let [channels, height, width] = self.source.image_shape();
         let rows = pixels.len() / (channels * height * width);
         Tensor::from_data(TensorData::new(pixels, [rows, channels, height, width]), device)
     }
 
-    /// Reads images and brings them to a device.
+    /// Reads images and uploads them to a device.
     pub(crate) fn upload(&self, indices: &[usize], device: &Device) -> Result<Tensor<4>, AttackError> {
         Ok(self.upload_to(self.load_all(indices)?.concat(), device))
     }
 }
 
-/// Checks that values are numbers in [0, 1]; `sample` numbers the image that has the value at a place.
+/// Checks that values are numbers in [0, 1]. `sample` returns the number of the image that has the value at an index.
 pub(crate) fn check_values(values: &[f32], sample: impl Fn(usize) -> u64) -> Result<(), AttackError> {
     let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
     for (place, &value) in values.iter().enumerate() {

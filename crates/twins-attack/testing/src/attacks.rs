@@ -3,7 +3,7 @@ use twins_attack::{
     PgdConfig, Returned, RunSelection, Sample, SigmaZeroConfig, SquareConfig, Start, Targets, ThreatModel,
 };
 
-/// The attacks that support the norm and are defined for so many classes.
+/// The attacks that support the norm and are defined for this many classes.
 pub fn attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn Attack>> {
     let mut all = minimum_norm_attacks(threat, seed);
     if threat.norm() != Norm::L0 {
@@ -12,7 +12,7 @@ pub fn attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn At
     all
 }
 
-/// Those that look for the nearest adversarial example with one gradient per step.
+/// The attacks that search for the nearest adversarial example with one gradient per step.
 fn minimum_norm_attacks(threat: ThreatModel, seed: u64) -> Vec<Box<dyn Attack>> {
     let fmn = FmnConfig::new(threat).with_steps(6);
     let targeted = fmn.clone().with_targets(Targets::Top(3)).with_depth(Depth::WithinEpsilon);
@@ -35,7 +35,7 @@ fn minimum_norm_attacks(threat: ThreatModel, seed: u64) -> Vec<Box<dyn Attack>> 
     all
 }
 
-/// Those that look for an adversarial example within epsilon, and FAB.
+/// The attacks that search for an adversarial example within epsilon, and FAB.
 fn bounded_attacks(threat: ThreatModel, classes: usize, seed: u64) -> Vec<Box<dyn Attack>> {
     let size = threat.epsilon() / 3.0;
     let pgd = PgdConfig::new(threat, 4, size).with_seed(seed);

@@ -6,7 +6,7 @@ pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().unwrap()
 }
 
-/// What a logit may change by when its image goes through the model in another batch: roundings at size 10.
+/// How much a logit may change when its image goes through the model in another batch: rounding errors at size 10.
 pub const ROUNDING: f32 = 1e-5;
 
 /// `max_{i≠y} z_i - z_y` of each image in a plain forward pass: positive where the model misclassifies it.

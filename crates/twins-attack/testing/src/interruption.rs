@@ -30,7 +30,7 @@ impl Drop for Folder {
     }
 }
 
-/// With a journal in the folder, which is resumed if it is there.
+/// Adds a journal in the folder to the evaluation. If the journal exists, it is resumed.
 pub fn resumable(evaluation: RobustnessEvaluation, folder: &Folder) -> RobustnessEvaluation {
     evaluation.with_journal(folder.journal(), "the net", ExistingJournal::Resume)
 }
@@ -46,12 +46,12 @@ pub struct Killer {
 }
 
 impl Killer {
-    /// After that many outcomes.
+    /// Interrupts after this many outcomes.
     pub fn after_outcomes(outcomes_left: usize) -> Self {
         Self { outcomes_left, batches_left: usize::MAX, last_fraction: 0.0 }
     }
 
-    /// After that many batches.
+    /// Interrupts after this many batches.
     pub fn after_batches(batches_left: usize) -> Self {
         Self { outcomes_left: usize::MAX, batches_left, last_fraction: 0.0 }
     }

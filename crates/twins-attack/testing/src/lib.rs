@@ -1,4 +1,4 @@
-//! What tests of `twins-attack`, and of attacks on other backends, share. Not published.
+//! Code that is shared by the tests of `twins-attack` and of attacks on other backends. Not published.
 
 mod attacks;
 mod comparison;

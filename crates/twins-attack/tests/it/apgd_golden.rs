@@ -33,11 +33,11 @@ fn trajectories_are_those_of_the_reference() {
             if targets == Targets::Given {
                 samples = samples.with_targets(golden.indices(&entry("target"))).unwrap();
             }
-            // A victim that writes down what it was asked; the first question is the clean pass.
+            // A victim that records the images that it receives. The first query is the clean pass.
             let asked = Mutex::new(Vec::new());
             let victim = |x: Tensor<4>| {
                 let logits = net.forward(x.clone());
-                // The check of what was claimed, at the end, has fewer images.
+                // The final check of the claims has fewer images.
                 if x.dims()[0] == 8 {
                     asked.lock().unwrap().push((host(x.inner()), host(logits.clone().inner())));
                 }
@@ -48,7 +48,8 @@ fn trajectories_are_those_of_the_reference() {
             assert!(output.verification.claimed < 8, "{case}: {:?}", output.verification);
             assert_eq!(asked.len(), 1 + 51);
 
-            // Point by point within rounding (1e-6 where steps are scaled by a norm), also behind the first checkpoint.
+            // Every point agrees within rounding (1e-6 where steps are scaled by a norm), also after the first
+            // checkpoint.
             // A sample may leave the reference's path only where rounding decides between equals (two iterates whose
             // losses agree to the last bit): one sample does, in Linf with DLR.
             let iterates = golden.values(&entry("iterates"));
@@ -62,7 +63,7 @@ fn trajectories_are_those_of_the_reference() {
             let allowed = usize::from(case == "apgd_linf_dlr");
             assert!(strayed.iter().filter(|s| **s).count() <= allowed, "{case}: {strayed:?}");
 
-            // The logits at every call up to behind the first checkpoint: rounding through three layers at size 10.
+            // The logits at every call until after the first checkpoint: rounding through three layers at size 10.
             let logits = golden.values(&entry("logits"));
             for call in 0..=14 {
                 for sample in (0..8).filter(|&sample| !strayed[sample]) {
@@ -74,7 +75,8 @@ fn trajectories_are_those_of_the_reference() {
                 }
             }
 
-            // The end: the same verdicts, and best losses at least as large up to what later strayings cost (1 %).
+            // At the end, the verdicts are the same, and the best losses are at least as large, up to the cost of later
+            // divergence (1 %).
             let best_loss = golden.values(&entry("best_loss"));
             let z = host(net.forward(output.adversarial));
             for sample in 0..8 {

@@ -17,7 +17,7 @@ fn results_do_not_depend_on_the_batch() {
         for batch_size in [1, 3] {
             let samples = golden.samples().with_batch_size(batch_size).unwrap();
             let other = evaluate(&golden, &samples, norm);
-            // The checks of the first batch cost by its size; everything else is the same.
+            // The cost of the checks depends on the size of the first batch; everything else is the same.
             assert_eq!(all.report.samples, other.report.samples, "{norm}");
             let work = |e: &Evaluation| {
                 e.report.stages.iter().map(|s| (s.forwards, s.backwards)).collect::<Vec<_>>()
@@ -185,7 +185,8 @@ fn a_model_that_hides_its_gradients_is_reported() {
     let golden = Golden::read();
     let net = golden.net();
     let samples = golden.samples();
-    // The slope of a single pixel in place of the model's own, so that only the attack without gradients sees the way.
+    // The gradient is that of a single pixel only, so that only the attack without gradients finds adversarial
+    // examples.
     let masked = |x: Tensor<4>| {
         let z = net.forward(x.clone());
         if !z.is_tracked() {

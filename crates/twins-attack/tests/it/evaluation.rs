@@ -121,8 +121,8 @@ fn a_minimum_norm_attack_gives_a_monotone_curve() {
 
 #[test]
 fn a_union_of_two_norms_has_the_robust_accuracy_of_each_and_of_both() {
-    // Class 1 is seen in the first pixel, which an attacker in L2 turns more easily, and class 2 in the mean of the others,
-    // which one in Linf does.
+    // Class 1 depends on the first pixel, which an L2 attack changes more easily. Class 2 depends on the mean of the
+    // others, which a Linf attack changes more easily.
     let victim = |images: Tensor<4>| {
         let pixels = images.flatten::<2>(1, 3);
         let (first, others) = (pixels.clone().narrow(1, 0, 1), pixels.clone().narrow(1, 1, 15).mean_dim(1));
@@ -157,7 +157,7 @@ fn a_union_of_two_norms_has_the_robust_accuracy_of_each_and_of_both() {
         assert_eq!(both.threats[place].threat, threats[place]);
     }
     assert_eq!(both.stages[4].attack, "apgd-ce (L2 0.1)");
-    // Fewer targets than published: told once for each attack.
+    // Fewer targets than published: reported once for each attack.
     let fewer = |report: &Report| {
         report.warnings.iter().filter(|warning| matches!(warning, Warning::FewerTargets { .. })).count()
     };
@@ -192,7 +192,7 @@ fn a_second_attack_of_the_same_name_draws_anew() {
 
 #[test]
 fn a_targeted_attack_succeeds_at_its_target_alone_and_breaks_at_any_other_class() {
-    // What leads to class 2 leads to class 1 as well, but for the last pixel.
+    // Every change that leads to class 2 also leads to class 1, except for the last pixel.
     let victim = |images: Tensor<4>| {
         let pixel = |i| images.clone().flatten::<2>(1, 3).narrow(1, i, 1);
         let first = pixel(1) * 0.4 + pixel(2) * 0.2 + 0.28;
@@ -267,7 +267,7 @@ fn bad_lists_are_named() {
     assert!(message(vec![built(pgd(0.1)), Box::new(zero)]).contains("epsilon is 0"));
 }
 
-/// Asks about random corners of the ball: an attack of a user.
+/// A user's custom attack, which queries random corners of the ball.
 #[derive(Debug)]
 struct Corners {
     threat: ThreatModel,

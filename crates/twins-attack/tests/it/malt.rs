@@ -9,7 +9,7 @@ use twins_attack::{
 };
 use twins_attack_testing::Golden;
 
-/// Writes down what each run aims at, and changes nothing.
+/// An attack that records the target of each run and changes nothing.
 #[derive(Debug)]
 struct Recorder {
     norm: Norm,

@@ -1,4 +1,4 @@
-//! What holds for every attack, norm, net and shape of images.
+//! Properties that hold for every attack, norm, network and shape of images.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
@@ -52,7 +52,8 @@ prop_compose! {
     }
 }
 
-/// What the net says of the images, so that the attacks have something to do; of several, the first is labelled otherwise.
+/// The network's predictions for the images, so that the attacks have something to do. Of several images, the first has
+/// a different label.
 fn labels(net: &Net, images: &Tensor<4>, classes: usize) -> Vec<usize> {
     let unlabelled = Samples::new(images.clone(), vec![0; images.dims()[0]]).unwrap();
     let mut labels = twins_attack::predictions(&|x: Tensor<4>| net.forward(x), &unlabelled).unwrap();
@@ -108,7 +109,7 @@ proptest! {
                 };
                 let distance = threat.distance(image, point);
                 prop_assert!(distance <= epsilon + slack, "{name}: {distance}");
-                // The model's own word, in a pass of its own.
+                // The model's own prediction, in a separate pass.
                 if output.fooled[i] {
                     prop_assert!(margins[i] > -ROUNDING, "{name}: sample {i} is classified correctly by {}", -margins[i]);
                 } else {
@@ -150,7 +151,7 @@ proptest! {
             let thrice = Repeated(attack, 3);
             prop_assert!(robust(&thrice) <= once, "{name}");
         }
-        // Of APGD, whose step sizes depend on the number of steps, more of them promise nothing.
+        // APGD is excluded: its step sizes depend on the number of steps, so more steps need not fool more samples.
         let pgd = |steps| {
             let config = PgdConfig::new(threat, steps, epsilon / 4.0).with_start(Start::Uniform).with_seed(seed);
             config.with_returned(Returned::FirstFooled).build().unwrap()

@@ -1,5 +1,5 @@
-//! How many gradients and logits an attack asks for on a sample that withstands. `docs/attacks.md` states the traffic that
-//! they cause.
+//! The number of gradients and logits that an attack requests on a sample that it does not fool. `docs/attacks.md`
+//! states the traffic that they cause.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

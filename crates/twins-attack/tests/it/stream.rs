@@ -60,7 +60,7 @@ fn report_and_images_are_those_of_samples_in_memory() {
             assert!(matches!(ended, Err(AttackError::Stopped)));
         }
         let report = autoattack.evaluate_stream(&replicas[..1], &stream, &mut Silent).unwrap();
-        // The checks cost by the size of the first batch.
+        // The cost of the checks depends on the size of the first batch.
         let stages = |report: &twins_attack::Report| -> Vec<_> {
             let stages = report.stages.iter();
             stages.map(|s| (s.attack.clone(), s.robust, s.forwards, s.verification)).collect()

@@ -24,7 +24,7 @@ fn threat(epsilon: f32) -> ThreatModel {
     ThreatModel::new(Norm::Linf, epsilon).unwrap()
 }
 
-/// Claims a point that it has made up.
+/// An attack that claims arbitrary points.
 #[derive(Debug)]
 struct Liar {
     point: [f32; 2],
@@ -79,10 +79,10 @@ fn false_claims_are_not_used() {
         assert_eq!((found.claimed, found.refuted()), (2, 2), "{point:?}");
         let expected = (2 * outside_box, 2 * outside_ball, 2 * not_misclassified);
         assert_eq!((found.outside_box, found.outside_ball, found.not_misclassified), expected, "{point:?}");
-        // What is returned lies inside the threat model all the same.
+        // The returned image nevertheless lies inside the threat model.
         let returned = if not_misclassified == 1 { point } else { [0.6, 0.5] };
         assert_eq!(host(output.adversarial), returned.repeat(2));
-        // Only an image that lies where it may is put to the model.
+        // Only an image inside the threat model is passed to the model.
         assert_eq!(found.forwards, 2 * not_misclassified);
     }
 }

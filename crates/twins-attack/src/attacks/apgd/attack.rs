@@ -14,20 +14,22 @@ use crate::losses::loss::Loss;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// Weight of the new step against the last one: `α` of the paper.
+/// Weight of the new step relative to the previous one: `α` in the paper.
 const STEP_WEIGHT: f32 = 0.75;
 
 /// Auto-PGD (Croce & Hein 2020, arXiv 2003.01690, algorithm 1; in L1 Croce & Hein 2021, arXiv 2103.01208,
 /// algorithm 2).
 ///
-/// With step size `η`, starting at `2 ε`, and momentum:
-/// `z = Π(x + η · direction(∇ loss))`, `x_new = Π(x + 0.75 (z - x) + 0.25 (x - x_prev))`. At checkpoints that come ever
-/// closer, the step size is halved and the search goes on from the best point, if the loss rose in at most 75 % of the
-/// steps since the last checkpoint, or if neither step size nor best loss have changed since.
+/// In Linf and L2, with step size `η`, which starts at `2 ε`, and momentum: `z = Π(x + η · direction(∇ loss))`,
+/// `x_new = Π(x + 0.75 (z - x) + 0.25 (x - x_prev))`. The step size is adapted at checkpoints, which come closer
+/// together over time. It is halved, and the search resumes from the best point, if the loss rose in at most 75 % of
+/// the steps since the last checkpoint, or if neither the step size nor the best loss has changed since then. L1 has no
+/// momentum and its own schedule, which depends on the sparsity of the best point.
 ///
-/// Two traits of the reference implementation are kept, so that trajectories agree: the first step of all counts as
-/// rising if its loss is positive, and `x_prev` survives a return to the best point. Unlike there, a point of the first
-/// L1 phases that is misclassified and happens to lie within epsilon counts.
+/// This implementation keeps two details of the reference implementation, so that trajectories agree. The very first
+/// step counts as a rise if its loss is positive, and `x_prev` is kept when the search returns to the best point.
+/// Unlike the reference, it also accepts a misclassified point of the first L1 phases that happens to lie within
+/// epsilon.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -63,13 +65,13 @@ impl Apgd {
             Some(start) => start,
             None => random_start(&phases[0].0, image, &mut sample.draws(self.config.seed, &self.name())),
         };
-        // A random start says nothing about how sparse the solution is.
+        // A random start gives no information about the sparsity of the solution.
         let mut sparsity_known = sample.start.is_some();
         let mut result: Option<Best> = None;
-        // The point from which the last step was made, and the place of the next one.
+        // The point before the last step, and a buffer for the next point.
         let (mut previous, mut next) = (vec![0.0; x.len()], vec![0.0; x.len()]);
         for (ball, steps) in phases {
-            // A later phase starts from the best point of the one before.
+            // A later phase starts from the best point of the previous phase.
             if let Some(best) = result.take() {
                 x = best.point;
                 ball.project(image, &mut x);
@@ -83,17 +85,17 @@ impl Apgd {
                 Schedule::new(ball, steps, self.config.rho, at.loss, changed_values, image.len());
             sparsity_known = true;
             let mut best = Best { point: x.clone(), response: at };
-            // What is known of x, unless it is the best point.
+            // The model's response at x, unless x is the best point.
             let mut here: Option<Response> = None;
             for step in 1..=steps {
                 let gradient = &here.as_ref().unwrap_or(&best.response).gradient;
                 // The first step has no momentum.
                 let momentum = (step > 1).then_some(&previous[..]);
                 advance(&ball, &schedule, image, &x, momentum, gradient, &mut next);
-                // previous ← x ← next; what was previous is written over by the next step.
+                // previous ← x ← next. The next step overwrites the old `previous`.
                 mem::swap(&mut previous, &mut next);
                 mem::swap(&mut previous, &mut x);
-                // No step follows the last point.
+                // The last point needs no gradient, because no step follows it.
                 let at = if step < steps {
                     model.gradient(&x, |z, c| objective.evaluate(z, c)).await
                 } else {
@@ -121,20 +123,21 @@ impl Apgd {
         Ok(result.map_or_else(|| sample.nothing_found(), |best| best.response.finding_at(best.point)))
     }
 
-    /// Whether a point ends the search. A point of the wide L1 balls counts only if it lies in the ball that is allowed.
+    /// Returns whether a point ends the search. A point of the larger L1 balls counts only if it lies within epsilon.
     fn is_enough(&self, at: &Response, x: &[f32], image: &[f32], ball: &ThreatModel) -> bool {
         let threat = &self.config.threat;
         let within = || ball.epsilon() <= threat.epsilon() || threat.distance(image, x) <= threat.epsilon();
         self.config.returned == Returned::FirstFooled && at.fooled && within()
     }
 
-    /// Radius and number of steps of each phase.
+    /// The ball and the number of steps of each phase.
     pub(super) fn phases(&self) -> Vec<(ThreatModel, usize)> {
         let config = &self.config;
         if config.threat.norm() != Norm::L1 || config.l1_phases == L1Phases::Fixed {
             return vec![(config.threat, config.steps)];
         }
-        // Ceiling of 30 %, as published; of very few steps the last one must be left for the allowed ball.
+        // 30 %, rounded up, as published. If there are very few steps, the last one is reserved for the ball of radius
+        // epsilon.
         let first = (3 * config.steps).div_ceil(10).min(config.steps - 1);
         let second = first.min(config.steps - 1 - first);
         let phases = [(3.0, first), (2.0, second), (1.0, config.steps - first - second)].into_iter();
@@ -145,13 +148,14 @@ impl Apgd {
     }
 }
 
-/// The point of largest loss.
+/// The point with the largest loss, and the model's response there.
 struct Best {
     point: Vec<f32>,
     response: Response,
 }
 
-/// Writes the point after a step along the gradient to `z`, with momentum if there is a previous point. L1 has none.
+/// Writes the point after a step along the gradient to `z`. The step has momentum if there is a previous point and the
+/// norm is not L1.
 fn advance(
     ball: &ThreatModel,
     schedule: &Schedule,
@@ -174,13 +178,13 @@ fn advance(
     }
 }
 
-/// In how many values a point differs from the clean image.
+/// The number of values in which a point differs from the clean image.
 fn changed(point: &[f32], image: &[f32]) -> usize {
     point.iter().zip(image).filter(|(p, x)| p != x).count()
 }
 
-/// The published starts: on the surface of the Linf and L2 balls, clipped to the box; in L1 normal noise, projected onto
-/// the ball of the first phase.
+/// The published random starts. In Linf and L2, the start lies on the surface of the ball and is clipped to the box. In
+/// L1, it is normal noise projected onto the ball of the first phase.
 fn random_start(ball: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32> {
     let norm = ball.norm();
     let mut point = ball.noise(image.len(), draws);

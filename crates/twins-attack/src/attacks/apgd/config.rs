@@ -10,14 +10,14 @@ use crate::losses::loss::Loss;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// How APGD spends its steps in the L1 norm.
+/// How APGD distributes its steps over balls of different radii in the L1 norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum L1Phases {
-    /// 30, 30 and 40 % of the steps in balls of three, two and one epsilon, each from the best point of the one
-    /// before (Croce & Hein 2021, Sec. 4).
+    /// 30, 30 and 40 % of the steps in balls of radius three, two and one epsilon. Each phase starts from the best
+    /// point of the previous one (Croce & Hein 2021, Sec. 4).
     Shrinking,
-    /// All steps in the ball of epsilon.
+    /// All steps in the ball of radius epsilon.
     Fixed,
 }
 
@@ -26,15 +26,15 @@ pub enum L1Phases {
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | allowed perturbations | |
-/// | `steps` | 100 | gradient steps; step sizes depend on their number, so that more of them need not fool more samples | ≥ 1 |
-/// | `loss` | cross-entropy | what is maximised | not KL |
-/// | `targets` | none | classes to aim at, one run for each | |
+/// | `steps` | 100 | gradient steps; the step sizes depend on their number, so more steps do not always fool more samples | ≥ 1 |
+/// | `loss` | cross-entropy | what is maximised | KL only without targets |
+/// | `targets` | none | classes to aim at, one run per class | |
 /// | `criterion` | misclassified | what counts as success | |
-/// | `restarts` | 1 | runs with other random starts | ≥ 1 |
+/// | `restarts` | 1 | number of runs, each from a different random start | ≥ 1 |
 /// | `eot` | 1 | gradients averaged per step, for randomised models | ≥ 1 |
-/// | `rho` | 0.75 | fraction of rising steps below which the step size is halved | [0, 1] |
-/// | `returned` | first fooled | leave when fooled, or return the point of largest loss | not last |
-/// | `l1_phases` | shrinking | radii used in L1 | |
+/// | `rho` | 0.75 | the step size is halved if at most this fraction of the steps raised the loss (not in L1) | [0, 1] |
+/// | `returned` | first fooled | whether to stop at the first fooled point or to return the point with the largest loss | not last |
+/// | `l1_phases` | shrinking | radii of the balls in L1 | |
 /// | `seed` | 0 | seed of the random starts | |
 ///
 /// ```
@@ -61,7 +61,7 @@ pub struct ApgdConfig {
 }
 
 impl ApgdConfig {
-    /// APGD-CE with the published settings.
+    /// APGD on the cross-entropy (APGD-CE) with the published settings.
     pub fn new(threat: ThreatModel) -> Self {
         Self {
             threat,
@@ -78,7 +78,7 @@ impl ApgdConfig {
         }
     }
 
-    /// APGD-T: the targeted DLR loss towards each of the `targets` most likely wrong classes.
+    /// Targeted APGD (APGD-T): the targeted DLR loss towards each of the `targets` most likely wrong classes.
     pub fn targeted(threat: ThreatModel, targets: usize) -> Self {
         Self::new(threat).with_loss(Loss::Dlr).with_targets(Targets::Top(targets))
     }
@@ -107,7 +107,7 @@ impl ApgdConfig {
         self
     }
 
-    /// Sets how often the attack is made, each time with another random start.
+    /// Sets how many times the attack is run, each time from a different random start.
     pub fn with_restarts(mut self, restarts: usize) -> Self {
         self.restarts = restarts;
         self
@@ -119,7 +119,7 @@ impl ApgdConfig {
         self
     }
 
-    /// Sets the fraction of rising steps below which the step size is halved.
+    /// Sets the fraction `rho`: the step size is halved if at most this fraction of the steps raised the loss.
     pub fn with_rho(mut self, rho: f32) -> Self {
         self.rho = rho;
         self
@@ -131,7 +131,7 @@ impl ApgdConfig {
         self
     }
 
-    /// Sets the radii used in L1.
+    /// Sets the radii of the balls in L1.
     pub fn with_l1_phases(mut self, l1_phases: L1Phases) -> Self {
         self.l1_phases = l1_phases;
         self
@@ -143,10 +143,10 @@ impl ApgdConfig {
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`], or an error for a setting outside its range (see the table above).
     pub fn build(self) -> Result<Apgd, AttackError> {
         check_norm("APGD", self.threat.norm(), Apgd::NORMS)?;
         for (count, what) in

@@ -1,14 +1,14 @@
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// When checkpoints come and what becomes of the step size there, for one sample.
+/// The schedule of one sample: when the checkpoints are, and how the step size changes there.
 pub(super) struct Schedule {
     threat: ThreatModel,
     steps: usize,
     rho: f32,
     /// Length of a step.
     pub(super) step_size: f32,
-    /// How many values an L1 step changes.
+    /// The number of values that an L1 step changes.
     pub(super) l1_support: usize,
     interval: usize,
     since_checkpoint: usize,
@@ -16,24 +16,25 @@ pub(super) struct Schedule {
     previous_loss: f32,
     best_at_checkpoint: f32,
     reduced_at_checkpoint: bool,
-    /// How many values the best point had changed at the last checkpoint (L1).
+    /// The number of values in which the best point differed from the clean image at the last checkpoint (L1).
     changed: f32,
 }
 
-/// Longest step in multiples of epsilon.
+/// The longest step: epsilon in L1, twice epsilon in the other norms.
 fn longest_step(threat: &ThreatModel) -> f32 {
     if threat.norm() == Norm::L1 { threat.epsilon() } else { 2.0 * threat.epsilon() }
 }
 
-/// The fraction of the values that an L1 step changes where nothing is known about the solution.
+/// The fraction of the values that an L1 step changes while the sparsity of the solution is unknown.
 const FIRST_L1_FRACTION: f32 = 0.2;
 
-/// The fraction of the values that an L1 step changes after `changed` of them were.
+/// The fraction of the values that an L1 step changes when the best point differs from the clean image in `changed` of
+/// them.
 fn l1_fraction(changed: f32, values: usize) -> f32 {
     changed / values as f32 / 1.5
 }
 
-/// How many values that is.
+/// Converts this fraction to a number of values.
 fn l1_support(fraction: f32, values: usize) -> usize {
     let values = values as f32;
     let first = ((1.0 - fraction) * values).clamp(0.0, values - 1.0) as usize;
@@ -41,8 +42,8 @@ fn l1_support(fraction: f32, values: usize) -> usize {
 }
 
 impl Schedule {
-    /// The schedule of a run of `steps` from a start with this loss, which changes so many of the image's values (none:
-    /// a random start).
+    /// The schedule of a run of `steps` from a start with the loss `start_loss`. The start changes `changed` of the
+    /// image's values; `None` means a random start.
     pub(super) fn new(
         threat: ThreatModel,
         steps: usize,
@@ -59,7 +60,7 @@ impl Schedule {
             interval: (first * steps / 100).max(1),
             since_checkpoint: 0,
             rises: 0,
-            // The reference compares the first step's loss to a row of zeros, not to that of the start.
+            // As in the reference, the first step's loss is compared with zero, not with the loss of the start.
             previous_loss: 0.0,
             best_at_checkpoint: start_loss,
             reduced_at_checkpoint: true,
@@ -70,7 +71,7 @@ impl Schedule {
         }
     }
 
-    /// Takes the loss after a step; whether the search shall go on from its best point.
+    /// Records the loss after a step. Returns whether the search should resume from its best point.
     ///
     /// `changed` counts the values in which the best point differs from the clean image.
     pub(super) fn after_step(
@@ -103,7 +104,7 @@ impl Schedule {
         self.reduced_at_checkpoint
     }
 
-    /// In L1 a best point that has become sparser asks for long steps again, from there.
+    /// The checkpoint in L1. If the best point has become sparser, the search resumes from it with the longest step.
     fn l1_checkpoint(&mut self, changed: f32, values: usize) -> bool {
         let sparser = changed / self.changed < 0.95;
         let longest = longest_step(&self.threat);

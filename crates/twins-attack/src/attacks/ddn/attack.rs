@@ -16,22 +16,23 @@ use crate::norms::threat_model::ThreatModel;
 /// Sizes of the first and the last step.
 const STEP_SIZES: [f64; 2] = [1.0, 0.01];
 
-/// A gradient shorter than this is taken to be zero.
+/// A gradient shorter than this counts as zero.
 const ZERO: f32 = 1e-12;
 
-/// Decoupled direction and norm (Rony et al. 2019, arXiv 1811.09600, algorithm 1): looks for the nearest adversarial
+/// Decoupled direction and norm (Rony et al. 2019, arXiv 1811.09600, algorithm 1): searches for the nearest adversarial
 /// example in L2 with one gradient per step.
 ///
-/// A step of size `α`, which falls from 1 to 0.01 along a cosine, follows the gradient `g` of the cross-entropy. Then the
-/// offset from the clean image is scaled to the radius `ε`, which has shrunk if the point was adversarial, and grown
-/// otherwise:
-/// `δ ← δ + α g / ‖g‖₂`, `ε ← (1 ∓ γ) ε`, `x ← clip(x₀ + ε δ / ‖δ‖₂)`.
+/// Each step follows the gradient `g` of the cross-entropy. The step size `α` falls from 1 to 0.01 along a cosine. The
+/// offset from the clean image is then scaled to the radius `ε`, which shrinks if the point was adversarial and grows
+/// otherwise: `δ ← δ + α g / ‖g‖₂`, `ε ← (1 ∓ γ) ε`, `x ← clip(x₀ + ε δ / ‖δ‖₂)`.
 ///
-/// Where the gradient is zero, its direction is drawn from a normal distribution, without scaling it to length one, as in
-/// the reference implementation. There is no reference for a point given with the sample
-/// ([`Samples::with_starts`](crate::Samples::with_starts)): the search starts there instead of at the clean image.
+/// If the gradient is zero, the direction is drawn from a normal distribution and not scaled to length one, as in the
+/// reference implementation. If a starting point is given with the sample
+/// ([`Samples::with_starts`](crate::Samples::with_starts)), the search starts there instead of at the clean image; the
+/// reference implementation has no such option.
 ///
-/// Epsilon of the threat model is the largest distance that counts. By default all steps are made and the nearest
+/// The threat model's epsilon is the largest distance that counts as success. By default, all steps are made and the
+/// nearest
 /// adversarial example is returned ([`Depth::Nearest`](crate::Depth::Nearest)).
 ///
 /// ```
@@ -73,7 +74,7 @@ impl Ddn {
         let mut x = sample.start_within(&threat).unwrap_or_else(|| image.to_vec());
         let mut radius = self.config.radius;
         for step in 0..steps {
-            // No step follows the last point.
+            // The last point needs no gradient, because no step follows it.
             let at = if step + 1 < steps {
                 model.gradient(&x, |z, c| objective.evaluate(z, c)).await
             } else {

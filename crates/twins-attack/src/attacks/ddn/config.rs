@@ -13,19 +13,19 @@ use crate::norms::threat_model::ThreatModel;
 ///
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
-/// | `threat` | | the norm, L2, and the largest distance that counts | |
+/// | `threat` | | the norm, which must be L2, and the largest distance that counts as success | |
 /// | `steps` | 100 | gradient steps | ≥ 1 |
-/// | `gamma` | 0.05 | by which fraction the radius grows or shrinks in a step | (0, 1) |
-/// | `radius` | 1 | first radius | > 0 |
-/// | `levels` | none | to how many levels from 0 to 1 the values of a point are rounded, such as 256 | ≥ 2 |
-/// | `targets` | none | classes to aim at, one run for each | |
+/// | `gamma` | 0.05 | fraction by which the radius grows or shrinks in a step | (0, 1) |
+/// | `radius` | 1 | initial radius | > 0 |
+/// | `levels` | none | number of levels in [0, 1] to which the values of a point are rounded, such as 256 | ≥ 2 |
+/// | `targets` | none | classes to aim at, one run per class | |
 /// | `criterion` | misclassified | what counts as success | |
 /// | `depth` | nearest | when to stop | |
 /// | `seed` | 0 | seed of the directions that replace zero gradients | |
 ///
-/// The reference implementation rounds to 256 levels by default. Here a point is not rounded unless `levels` is set,
-/// because the threat model allows every image in [0, 1] and the other attacks do not round either, so that distances can
-/// be compared. Set it if the adversarial examples are to be stored as 8-bit images.
+/// The reference implementation rounds to 256 levels by default. Here, points are not rounded unless `levels` is set.
+/// The threat model allows every image in [0, 1], and the other attacks do not round either, so distances can be
+/// compared. Set `levels` if the adversarial examples are to be stored as 8-bit images.
 ///
 /// ```
 /// use twins_attack::{DdnConfig, Norm, ThreatModel};
@@ -75,13 +75,13 @@ impl DdnConfig {
         self
     }
 
-    /// Sets the first radius.
+    /// Sets the initial radius.
     pub fn with_radius(mut self, radius: f32) -> Self {
         self.radius = radius;
         self
     }
 
-    /// Rounds the values of every point to so many levels: with 256, to the values of an 8-bit image.
+    /// Rounds the values of every point to this many levels. 256 gives the values of an 8-bit image.
     pub fn with_levels(mut self, levels: usize) -> Self {
         self.levels = Some(levels);
         self
@@ -93,7 +93,7 @@ impl DdnConfig {
         self
     }
 
-    /// Sets what counts as success. The published targeted form is [`Criterion::ClassifiedAsTarget`].
+    /// Sets what counts as success. The published targeted form uses [`Criterion::ClassifiedAsTarget`].
     pub fn with_criterion(mut self, criterion: Criterion) -> Self {
         self.criterion = criterion;
         self
@@ -111,10 +111,10 @@ impl DdnConfig {
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`], or an error for a setting outside its range (see the table above).
     pub fn build(self) -> Result<Ddn, AttackError> {
         check_norm("DDN", self.threat.norm(), Ddn::NORMS)?;
         if self.steps == 0 {

@@ -1,4 +1,4 @@
-//! Decoupled direction and norm: small L2 perturbations.
+//! Decoupled direction and norm: searches for small L2 perturbations.
 
 pub use attack::Ddn;
 pub use config::DdnConfig;

@@ -1,6 +1,6 @@
 use crate::norms::norm::Norm;
 
-/// The offset of a point from the clean image, plus a step along the gradient, all scaled to the length `radius`.
+/// The offset of a point from the clean image plus a step along the gradient, scaled to the length `radius`.
 pub(super) fn step_onto_sphere(
     image: &[f32],
     point: &[f32],
@@ -10,13 +10,13 @@ pub(super) fn step_onto_sphere(
 ) -> Vec<f32> {
     let mut offset: Vec<f32> =
         (point.iter().zip(image).zip(direction)).map(|((&p, &x), &d)| (p - x) + step_size * d).collect();
-    // The divisor is kept from zero; the reference divides by it as it is.
+    // Unlike in the reference, the divisor cannot be zero.
     let length = Norm::L2.length(offset.iter().copied()).max(1e-12);
     offset.iter_mut().for_each(|o| *o *= radius / length);
     offset
 }
 
-/// Rounds a value in [0, 1] to the nearest of `levels` equidistant ones, of two equally near ones to the even one.
+/// Rounds a value in [0, 1] to the nearest of `levels` equidistant levels. Ties go to the even level.
 pub(super) fn quantised(value: f32, levels: usize) -> f32 {
     let steps = (levels - 1) as f32;
     (value * steps).round_ties_even() / steps

@@ -12,21 +12,23 @@ use crate::losses::difference::difference;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// After so many points in a row that are not misclassified, the next one is taken not to be: fewer make for more
-/// gradients in vain than forward passes saved (measured on the net of `tests/it/mnist_autoattack.rs`).
+/// After this many consecutive points that are not misclassified, the attack assumes that the next one is not
+/// misclassified either. A smaller number wastes more gradients than it saves forward passes (measured on the network
+/// of `tests/it/mnist_autoattack.rs`).
 const LIKELY_SHORT: usize = 6;
 
-/// Fast adaptive boundary attack (Croce & Hein 2020, arXiv 1907.02044, algorithm 1): looks for the nearest
+/// Fast adaptive boundary attack (Croce & Hein 2020, arXiv 1907.02044, algorithm 1): searches for the nearest
 /// misclassified point.
 ///
-/// The decision boundary is linearised at the present point `x`; with `d` the shortest step from `x` onto it within
-/// the box, and `d'` that from the clean image `x₀`,
-/// `x ← (1 - α)(x + η d) + α (x₀ + η d')`, `α = min(‖d‖ / (‖d‖ + ‖d'‖), α_max)`.
-/// A misclassified `x` is noted if it is the nearest so far, and pulled back: `x ← x₀ + β (x - x₀)`.
+/// Each step linearises the decision boundary at the current point `x`. Let `d` be the shortest step from `x` onto the
+/// linearised boundary within the box, and `d'` the shortest such step from the clean image `x₀`. Then
+/// `x ← (1 - α)(x + η d) + α (x₀ + η d')`, `α = min(‖d‖ / (‖d‖ + ‖d'‖), α_max)`. A misclassified `x` is recorded if it
+/// is the nearest so far, and then pulled back: `x ← x₀ + β (x - x₀)`.
 ///
-/// By default two things differ from the reference implementation: a point that is still misclassified after it was
-/// pulled back is noted too ([`FabCandidates::AfterStep`] is the reference's way), and the first point within epsilon ends
-/// the search ([`Depth::Nearest`](crate::Depth::Nearest) does not). Restarts begin at a random point half epsilon away.
+/// Two defaults differ from the reference implementation. A point that is still misclassified after it was pulled back
+/// is recorded too; [`FabCandidates::AfterStep`] restores the behaviour of the reference. The first point within
+/// epsilon ends the search; [`Depth::Nearest`](crate::Depth::Nearest) continues it. Restarts begin at a random point
+/// half epsilon away from the clean image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fab {
     pub(super) config: FabConfig,
@@ -55,9 +57,9 @@ impl Fab {
             None => random_start(&threat, image, &mut sample.draws(self.config.seed, &self.name())),
         };
         let mut nearest = Nearest::new(&sample, threat, depth);
-        // How many points in a row have not been misclassified.
+        // The number of consecutive points that were not misclassified.
         let mut short_of_boundary = 0;
-        // The first class's boundary at x, if it is known already.
+        // The response for the first class's boundary at x, if it is already known.
         let mut known: Option<Response> = None;
         for step in 1..=steps {
             let mut boundary: Option<Boundary> = None;
@@ -66,7 +68,7 @@ impl Fab {
                     Some(known) => known,
                     None => model.gradient(&x, |z, c| difference(z, c, class, label)).await,
                 };
-                // The start, or a point that was pulled back.
+                // This point is the start, or a point that was pulled back.
                 let candidate = at.fooled && candidates == FabCandidates::AfterPullBack;
                 if candidate && nearest.note(&x, &at.logits) {
                     return Ok(nearest.into_finding());
@@ -83,8 +85,8 @@ impl Fab {
             for (((x, &x0), d), d0) in x.iter_mut().zip(image.iter()).zip(d).zip(d_image) {
                 *x = ((*x + eta * d) * (1.0 - alpha) + (x0 + eta * d0) * alpha).clamp(0.0, 1.0);
             }
-            // The gradient at this point is wanted only if it is not misclassified either. It is asked for along with the
-            // logits, saving a forward pass, once that is likely.
+            // The gradient at this point is needed only if the point is not misclassified either. Once that is likely,
+            // the gradient is requested along with the logits, which saves a forward pass.
             let with_gradient = short_of_boundary >= LIKELY_SHORT && step < steps;
             let at = if with_gradient {
                 model.gradient(&x, |z, c| difference(z, c, classes[0], label)).await
@@ -116,7 +118,7 @@ struct Boundary {
 
 impl Boundary {
     fn new(at: Response, norm: Norm) -> Self {
-        // The supported norms have one.
+        // All supported norms have a dual norm.
         let dual = norm.dual().map_or(0.0, |dual| dual.length(at.gradient.iter().copied()));
         Self { difference: at.loss, distance: at.loss.abs() / (1e-12 + dual), normal: at.gradient }
     }
@@ -124,7 +126,7 @@ impl Boundary {
     /// The shortest steps onto the boundary within the box, from `x` and from the clean image.
     fn steps(&self, norm: Norm, x: &[f32], image: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let gap = f64::from(self.difference);
-        // Seen from the clean image the gap is smaller by what the way from there has brought.
+        // The gap at the clean image differs by the change of the linearised function between the two points.
         let way: f64 = (self.normal.iter().zip(x).zip(image))
             .map(|((&w, &x), &x0)| f64::from(w) * (f64::from(x0) - f64::from(x)))
             .sum();
@@ -135,7 +137,7 @@ impl Boundary {
     }
 }
 
-/// Half epsilon away from the clean image in a random direction, clipped to the box.
+/// A point half epsilon away from the clean image in a random direction, clipped to the box.
 fn random_start(threat: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32> {
     let mut point = threat.noise(image.len(), draws);
     let scale = 0.5 * threat.epsilon() / (threat.norm().length(point.iter().copied()) + 1e-12);
@@ -166,7 +168,7 @@ impl Attack for Fab {
 
     fn passes(&self, classes: usize) -> u64 {
         let gradients = if self.config.targets == Targets::None { classes - 1 } else { 1 };
-        // A new point, and then its gradient unless that came with it.
+        // Each step evaluates a new point, and then its gradients unless they were computed along with it.
         (self.config.steps * (gradients + 1)) as u64
     }
 

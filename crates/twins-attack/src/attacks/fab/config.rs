@@ -12,10 +12,10 @@ use crate::norms::threat_model::ThreatModel;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FabCandidates {
-    /// The points after a step, as in the reference implementation.
+    /// Only the points after a step, as in the reference implementation.
     AfterStep,
-    /// Also the points that remain misclassified after they were pulled back towards the clean image. They are nearer,
-    /// and their logits are computed anyway.
+    /// Also the points that are still misclassified after they were pulled back towards the clean image. They are
+    /// nearer, and their logits are computed anyway.
     AfterPullBack,
 }
 
@@ -23,16 +23,16 @@ pub enum FabCandidates {
 ///
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
-/// | `threat` | | allowed perturbations; FAB is fooled only by points within them | |
-/// | `steps` | 100 | projections onto the boundary | ≥ 1 |
-/// | `targets` | none | classes to aim at, one run for each | |
-/// | `restarts` | 1 | runs, all but the first from a random start | ≥ 1 |
+/// | `threat` | | allowed perturbations; only points within them count as success | |
+/// | `steps` | 100 | number of projections onto the boundary | ≥ 1 |
+/// | `targets` | none | classes to aim at, one run per class | |
+/// | `restarts` | 1 | number of runs; all but the first begin at a random point | ≥ 1 |
 /// | `alpha_max` | 0.1 | largest weight of the step from the clean image | [0, 1] |
-/// | `eta` | 1.05 | overshoot over the linearised boundary | ≥ 1 |
-/// | `beta` | 0.9 | how far a misclassified point is pulled back towards the clean image | (0, 1) |
+/// | `eta` | 1.05 | overshoot beyond the linearised boundary | ≥ 1 |
+/// | `beta` | 0.9 | factor on the offset of a misclassified point when it is pulled back towards the clean image | (0, 1) |
 /// | `candidates` | after pull-back | which misclassified points may be returned | |
 /// | `depth` | within epsilon | when to stop | |
-/// | `seed` | 0 | seed of the random starts of restarts | |
+/// | `seed` | 0 | seed of the random starts | |
 ///
 /// ```
 /// use twins_attack::{FabConfig, Norm, ThreatModel};
@@ -58,8 +58,8 @@ pub struct FabConfig {
 impl FabConfig {
     /// Untargeted FAB with the published settings.
     ///
-    /// A step needs the gradient of every class: `K - 1` passes for `K` classes. [`FabConfig::targeted`] needs one per
-    /// step and target.
+    /// Each step needs a gradient for every wrong class: `K - 1` passes for `K` classes. [`FabConfig::targeted`] needs
+    /// one gradient per step and target.
     pub fn new(threat: ThreatModel) -> Self {
         Self {
             threat,
@@ -75,7 +75,7 @@ impl FabConfig {
         }
     }
 
-    /// FAB-T: towards each of the `targets` most likely wrong classes.
+    /// Targeted FAB (FAB-T), towards each of the `targets` most likely wrong classes.
     pub fn targeted(threat: ThreatModel, targets: usize) -> Self {
         Self::new(threat).with_targets(Targets::Top(targets))
     }
@@ -92,8 +92,8 @@ impl FabConfig {
         self
     }
 
-    /// Sets how often the attack is made. The first run starts from the clean image, the others from a random point half
-    /// epsilon away.
+    /// Sets how many times the attack is run. The first run starts from the clean image, the others from a random point
+    /// half epsilon away.
     pub fn with_restarts(mut self, restarts: usize) -> Self {
         self.restarts = restarts;
         self
@@ -105,13 +105,13 @@ impl FabConfig {
         self
     }
 
-    /// Sets the overshoot.
+    /// Sets the overshoot beyond the linearised boundary.
     pub fn with_eta(mut self, eta: f32) -> Self {
         self.eta = eta;
         self
     }
 
-    /// Sets how far a misclassified point is pulled back.
+    /// Sets the factor on the offset of a misclassified point when it is pulled back towards the clean image.
     pub fn with_beta(mut self, beta: f32) -> Self {
         self.beta = beta;
         self
@@ -135,10 +135,10 @@ impl FabConfig {
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`], or an error for a setting outside its range (see the table above).
     pub fn build(self) -> Result<Fab, AttackError> {
         check_norm("FAB", self.threat.norm(), Fab::NORMS)?;
         for (count, what) in [(self.steps, "steps"), (self.restarts, "restarts")] {

@@ -1,21 +1,22 @@
 use crate::norms::norm::Norm;
 
-/// Values of the normal below this do not move in L2 and L1, as in the reference: they would have to move very far.
+/// In L2 and L1, values whose normal is smaller than this do not move, as in the reference: they would have to move
+/// very far.
 const NEGLIGIBLE: f32 = 1e-8;
 
-/// The smallest step (in the norm) from `point` onto the hyperplane `{ z : normal · (z - point) = -gap }` within the
-/// box [0, 1] (Croce & Hein 2020, arXiv 1907.02044, Sec. 2.2); where the box does not reach the hyperplane, the step
-/// into the corner nearest to it.
+/// Writes the smallest step, measured in the norm, from `point` onto the hyperplane
+/// `{ z : normal · (z - point) = -gap }` within the box [0, 1] (Croce & Hein 2020, arXiv 1907.02044, Sec. 2.2). If the
+/// hyperplane does not intersect the box, the step leads to the corner of the box that is nearest to it.
 ///
-/// Each value can move by `room_i` against the sign of `gap · normal_i`. Linf: by `min(λ, room_i)`; L2: by
-/// `min(λ |normal_i|, room_i)`, with the `λ` that closes the gap; L1: those with the largest `|normal_i|` move as far
-/// as they can until the gap is closed.
+/// Each value can move by at most `room_i` against the sign of `gap · normal_i`. In Linf it moves by `min(λ, room_i)`,
+/// and in L2 by `min(λ |normal_i|, room_i)`, with the `λ` that closes the gap. In L1 the values with the largest
+/// `|normal_i|` move as far as they can until the gap is closed.
 pub(super) fn step_to_hyperplane(norm: Norm, point: &[f32], normal: &[f32], gap: f64, step: &mut [f32]) {
-    // Moving against w lowers w · z: that is wanted where the gap is positive.
+    // Moving against w lowers w · z, which is what a positive gap requires.
     let downhill = if gap >= 0.0 { 1.0 } else { -1.0 };
     let gap = gap.abs();
     let smallest = if norm == Norm::Linf { 0.0 } else { NEGLIGIBLE };
-    // How much each value can contribute to closing the gap goes to `step` as the signed room first.
+    // `step` first holds the signed room of each value that can help to close the gap.
     for ((s, &p), &w) in step.iter_mut().zip(point).zip(normal) {
         let w = w * downhill;
         *s = if w.abs() <= smallest {
@@ -43,13 +44,13 @@ pub(super) fn step_to_hyperplane(norm: Norm, point: &[f32], normal: &[f32], gap:
     }
 }
 
-/// The `λ` with `Σ min(λ · rate(|w_i|), |w_i| room_i) = gap`; infinite if the sum cannot reach the gap.
+/// The `λ` that solves `Σ min(λ · rate(|w_i|), |w_i| room_i) = gap`, or infinity if the sum cannot reach the gap.
 ///
 /// The sum is concave and piecewise linear in `λ`, so Newton's method started at 0 climbs to the solution in finitely
 /// many steps.
 fn multiplier(room: &[f32], normal: &[f32], gap: f64, rate: impl Fn(f32) -> f32) -> f32 {
     let mut lambda = 0.0_f64;
-    // Each round but the last saturates at least one more value; in practice a handful of rounds are made.
+    // Each round but the last saturates at least one more value. In practice, a handful of rounds is enough.
     for _ in 0..=room.len() {
         let [fixed, slope] = sums(room, normal, |room, w| {
             let reach = f64::from(room.abs() * w.abs());
@@ -68,7 +69,8 @@ fn multiplier(room: &[f32], normal: &[f32], gap: f64, rate: impl Fn(f32) -> f32)
     lambda as f32
 }
 
-/// The sums of two terms, several at a time, so that no addition waits for the one before.
+/// The sums of two terms over all values. Several partial sums run in parallel, so that no addition waits for the
+/// previous one.
 fn sums(room: &[f32], normal: &[f32], terms: impl Fn(f32, f32) -> [f64; 2]) -> [f64; 2] {
     const LANES: usize = 16;
     let mut sums = [[0.0; LANES]; 2];
@@ -88,7 +90,8 @@ fn sums(room: &[f32], normal: &[f32], terms: impl Fn(f32, f32) -> [f64; 2]) -> [
     sums.map(|lanes| lanes.iter().sum())
 }
 
-/// Keeps the room of the values with the largest `|w|` until the gap is closed, and nothing of the rest.
+/// Keeps the room of the values with the largest `|w|` until the gap is closed, and sets the room of the others to
+/// zero.
 fn greedy(room: &mut [f32], normal: &[f32], gap: f64) {
     let mut order: Vec<usize> = (0..room.len()).filter(|&i| room[i] != 0.0).collect();
     order.sort_unstable_by(|&a, &b| normal[b].abs().total_cmp(&normal[a].abs()).then(a.cmp(&b)));

@@ -1,4 +1,4 @@
-//! Fast adaptive boundary: the nearest point behind the decision boundary.
+//! Fast adaptive boundary: searches for the nearest point beyond the decision boundary.
 
 pub use attack::Fab;
 pub use config::{FabCandidates, FabConfig};

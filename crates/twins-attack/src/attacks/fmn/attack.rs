@@ -14,12 +14,12 @@ use crate::losses::loss::Loss;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// Fast minimum norm (Pintor et al. 2021, arXiv 2102.12827, algorithm 1): looks for the nearest adversarial example with
-/// one gradient per step.
+/// Fast minimum norm (Pintor et al. 2021, arXiv 2102.12827, algorithm 1): searches for the nearest adversarial example
+/// with one gradient per step.
 ///
-/// A step follows the gradient `g` of the margin `L = max_{i≠y} z_i - z_y`, always scaled to length one in L2, and is
-/// projected onto a ball around the clean image and the box: `δ ← clip(Π_ε(δ + α g / ‖g‖₂))`. The radius `ε` changes
-/// before:
+/// Each step follows the gradient `g` of the margin `L = max_{i≠y} z_i - z_y`. The gradient is scaled to length one in
+/// L2, whatever the norm of the threat model. The result is projected onto a ball around the clean image and clipped to
+/// the box: `δ ← clip(Π_ε(δ + α g / ‖g‖₂))`. Before the step, the radius `ε` is updated as follows:
 ///
 /// | point | radius in L1, L2, Linf | in L0 |
 /// |---|---|---|
@@ -27,26 +27,29 @@ use crate::norms::threat_model::ThreatModel;
 /// | not adversarial, but an earlier one was | `(1 + γ) ε` | `max(ε + 1, ⌊(1 + γ) ε⌋)` |
 /// | not adversarial, nor any earlier one | `‖δ‖ + abs(L) / ‖g‖*`, the distance of the linearised boundary | the same |
 ///
-/// `α` and `γ` fall along a cosine. Epsilon of the threat model is the largest distance that counts. By default all steps
-/// are made and the nearest adversarial example is returned ([`Depth::Nearest`](crate::Depth::Nearest)).
+/// `α` and `γ` fall along a cosine. The threat model's epsilon is the largest distance that counts as success. By
+/// default, all steps are made and the nearest adversarial example is returned
+/// ([`Depth::Nearest`](crate::Depth::Nearest)).
 ///
-/// **In L2 the published rule often finds nothing.** The estimate approaches the boundary from inside and ends just short
-/// of it: for 7 of the 8 images of the reference values no point is adversarial in 100 steps, although the last radii are
-/// within 8 % of DDN's distances, and for six of them within 0.5 %. Two settings help, neither of them by default:
+/// **In L2 the published rule often finds nothing.** The estimate approaches the boundary from inside and ends just
+/// short of it. For 7 of the 8 images of the reference values, no point is adversarial in 100 steps, although the last
+/// radii are within 8 % of DDN's distances, and for six of them within 0.5 %. Two settings help. Neither is enabled by
+/// default:
 ///
-/// * [`FmnConfig::with_overshoot`] with 1.05 looks 5 % behind the estimated boundary. It finds all 8, a little nearer than
-///   DDN does.
-/// * [`FmnConfig::with_l2_projection`] with [`L2Projection::Sphere`](crate::L2Projection::Sphere), the rule of `adv-lib`, moves
-///   a point outwards as well as inwards. On 200 images of an adversarially trained MNIST network the published rule finds
-///   141 adversarial examples, this one 197, and 198 with the overshoot, which alone changes nothing there.
+/// * [`FmnConfig::with_overshoot`] with 1.05 searches 5 % beyond the estimated boundary. It finds all 8 adversarial
+///   examples, slightly nearer than DDN does.
+/// * [`FmnConfig::with_l2_projection`] with [`L2Projection::Sphere`](crate::L2Projection::Sphere), the rule of
+///   `adv-lib`, moves a point outwards as well as inwards. On 200 images of an adversarially trained MNIST network, the
+///   published rule finds 141 adversarial examples, `Sphere` finds 197, and `Sphere` with the overshoot finds 198. The
+///   overshoot alone changes nothing there.
 ///
-/// In L1 and Linf the published rule finds all 8; only where the model is linear does it stop at the boundary in these
-/// norms, too.
+/// In L1 and Linf the published rule finds all 8. In these norms, too, it stops at the boundary if the model is linear,
+/// but only then.
 ///
-/// Two details of L0 are those of `adv-lib` rather than of the authors' code: the projection keeps at least one value
-/// (the authors' code keeps all of them when the count falls to 0), and of equally near points the first is returned.
-/// The distances found are the same. A point given with the sample
-/// ([`Samples::with_starts`](crate::Samples::with_starts)) is where the search starts, without the authors' bisection.
+/// Two details in L0 follow `adv-lib` rather than the authors' code. The projection keeps at least one value, whereas
+/// the authors' code keeps all of them when the count falls to 0. Among equally near points, the first is returned. The
+/// distances found are the same. If a starting point is given with the sample
+/// ([`Samples::with_starts`](crate::Samples::with_starts)), the search starts there, without the authors' bisection.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -87,7 +90,7 @@ impl Fmn {
         let mut x = sample.start_within(&threat).unwrap_or_else(|| image.to_vec());
         let mut radius = if norm == Norm::L0 { 1.0 } else { f32::INFINITY };
         for step in 0..steps {
-            // No step follows the last point.
+            // The last point needs no gradient, because no step follows it.
             let at = if step + 1 < steps {
                 model.gradient(&x, |z, c| margin.evaluate(z, c)).await
             } else {
@@ -116,7 +119,7 @@ impl Fmn {
         Ok(nearest.into_finding())
     }
 
-    /// Step size and gamma.
+    /// Returns the step size and gamma of a step.
     fn schedule(&self, step: usize) -> (f32, f32) {
         let FmnConfig { steps, step_size, gamma, .. } = self.config;
         let (step_size, gamma) = (f64::from(step_size), f64::from(gamma));

@@ -9,13 +9,14 @@ use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// Where [`Fmn`] puts a point in L2.
+/// How [`Fmn`] projects a point in L2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum L2Projection {
-    /// Into the ball, as in paper and authors' code: a point that is nearer than the radius stays where it is.
+    /// Into the ball, as in the paper and in the authors' code. A point inside the ball stays where it is.
     Ball,
-    /// Onto its surface, as in `adv-lib`: a point is always as far away as the radius, before it is clipped to the box.
+    /// Onto the surface of the ball, as in `adv-lib`. The distance of a point always equals the radius before the point
+    /// is clipped to the box.
     Sphere,
 }
 
@@ -23,13 +24,13 @@ pub enum L2Projection {
 ///
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
-/// | `threat` | | the norm, and the largest distance that counts | |
+/// | `threat` | | the norm, and the largest distance that counts as success | |
 /// | `steps` | 100 | gradient steps | ≥ 1 |
-/// | `step_size` | 1 | L2 length of the first step; the last is a hundredth of it | > 0 |
-/// | `gamma` | 0.05 | by which fraction the radius first grows or shrinks; it falls to 0.001 | [0.001, 1) |
-/// | `overshoot` | 1 | factor on the estimated distance of the boundary; 1 is the published rule | ≥ 1 |
-/// | `l2_projection` | ball | where a point is put in L2; ball is the published rule | |
-/// | `targets` | none | classes to aim at, one run for each | |
+/// | `step_size` | 1 | L2 length of the first step; the last step is a hundredth of it | > 0 |
+/// | `gamma` | 0.05 | initial fraction by which the radius grows or shrinks in a step; it falls to 0.001 | [0.001, 1) |
+/// | `overshoot` | 1 | factor on the estimated distance to the boundary; 1 is the published rule | ≥ 1 |
+/// | `l2_projection` | ball | how points are projected in L2; ball is the published rule | |
+/// | `targets` | none | classes to aim at, one run per class | |
 /// | `criterion` | misclassified | what counts as success | |
 /// | `depth` | nearest | when to stop | |
 ///
@@ -92,14 +93,15 @@ impl FmnConfig {
         self
     }
 
-    /// Sets how far behind the linearised boundary the first adversarial example is looked for: with 1.05, 5 % of the
-    /// estimated distance. Only until it is found, and not in L0.
+    /// Sets how far beyond the linearised boundary the attack searches for the first adversarial example, as a factor
+    /// on the estimated distance. With 1.05, it searches 5 % beyond the boundary. The factor applies only until an
+    /// adversarial example is found, and not in L0.
     pub fn with_overshoot(mut self, overshoot: f32) -> Self {
         self.overshoot = overshoot;
         self
     }
 
-    /// Sets where a point is put in L2. The other norms ignore it.
+    /// Sets how points are projected in L2. The other norms ignore it.
     pub fn with_l2_projection(mut self, l2_projection: L2Projection) -> Self {
         self.l2_projection = l2_projection;
         self
@@ -111,7 +113,7 @@ impl FmnConfig {
         self
     }
 
-    /// Sets what counts as success. The published targeted form is [`Criterion::ClassifiedAsTarget`].
+    /// Sets what counts as success. The published targeted form uses [`Criterion::ClassifiedAsTarget`].
     pub fn with_criterion(mut self, criterion: Criterion) -> Self {
         self.criterion = criterion;
         self
@@ -123,10 +125,10 @@ impl FmnConfig {
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`], or an error for a setting outside its range (see the table above).
     pub fn build(self) -> Result<Fmn, AttackError> {
         check_norm("FMN", self.threat.norm(), Fmn::NORMS)?;
         if self.steps == 0 {

@@ -1,4 +1,4 @@
-//! Fast minimum norm: small perturbations in any norm.
+//! Fast minimum norm: searches for small perturbations in any norm.
 
 pub use attack::Fmn;
 pub use config::{FmnConfig, L2Projection};

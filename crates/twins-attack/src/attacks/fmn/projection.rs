@@ -1,11 +1,11 @@
-//! Projections of an offset onto a ball around zero, without the box. The threat model's own projections in L1 and L0 take
-//! the box into account, which FMN clips to afterwards.
+//! Projections of an offset onto a ball around zero, without the box. The threat model's own projections in L1 and L0
+//! take the box into account; FMN clips to the box afterwards instead.
 
 use super::config::L2Projection;
 use crate::norms::norm::Norm;
 use crate::norms::shrinkage::{Magnitude, shrinkage};
 
-/// Moves the offset into the ball of this radius, or in L2 onto its surface if so chosen.
+/// Moves the offset into the ball of this radius, or, in L2 and if so configured, onto its surface.
 pub(super) fn project(norm: Norm, in_l2: L2Projection, offset: &mut [f32], radius: f32) {
     match norm {
         Norm::Linf => offset.iter_mut().for_each(|o| *o = o.max(-radius).min(radius)),
@@ -24,8 +24,8 @@ pub(super) fn project(norm: Norm, in_l2: L2Projection, offset: &mut [f32], radiu
     }
 }
 
-/// By how much every magnitude shrinks in the projection onto the L1 ball, `Σ max(|v| - θ, 0) = radius` (Duchi et al.
-/// 2008); 0 inside.
+/// The amount `θ` by which every magnitude shrinks in the projection onto the L1 ball, `Σ max(|v| - θ, 0) = radius`
+/// (Duchi et al. 2008). It is 0 inside the ball.
 fn soft_threshold(values: &[f32], radius: f32) -> f32 {
     if Norm::L1.length(values.iter().copied()) <= radius {
         return 0.0;
@@ -34,7 +34,7 @@ fn soft_threshold(values: &[f32], radius: f32) -> f32 {
     shrinkage(magnitudes.collect(), f64::from(radius)) as f32
 }
 
-/// Keeps the `count` largest magnitudes, at least one, and those that are as large as the smallest of them.
+/// Keeps the values with the `count` largest magnitudes (at least one), including ties with the smallest of them.
 fn keep_largest(values: &mut [f32], count: usize) {
     let mut magnitudes: Vec<f32> = values.iter().map(|v| v.abs()).collect();
     if count >= magnitudes.len() {

@@ -1,6 +1,6 @@
 use crate::norms::norm::Norm;
 
-/// The next radius after a point that was adversarial, where `nearest` is the distance of the nearest one so far.
+/// The next radius after an adversarial point, where `nearest` is the distance of the nearest one so far.
 pub(super) fn shrunk(norm: Norm, radius: f32, gamma: f32, nearest: f32) -> f32 {
     match norm {
         Norm::L0 => (radius - 1.0).min((radius * (1.0 - gamma)).floor()).min(nearest).max(0.0),
@@ -8,7 +8,7 @@ pub(super) fn shrunk(norm: Norm, radius: f32, gamma: f32, nearest: f32) -> f32 {
     }
 }
 
-/// The next radius after a point that was not adversarial, where an earlier one was, and always in L0.
+/// The next radius after a point that was not adversarial, if an earlier point was. In L0 it applies in any case.
 pub(super) fn grown(norm: Norm, radius: f32, gamma: f32) -> f32 {
     match norm {
         Norm::L0 => (radius + 1.0).max((radius * (1.0 + gamma)).floor()),
@@ -16,8 +16,8 @@ pub(super) fn grown(norm: Norm, radius: f32, gamma: f32) -> f32 {
     }
 }
 
-/// The distance of the linearised boundary from a point, `|margin| / ‖∇ margin‖*`; `None` in L0, where no dual norm
-/// measures it.
+/// The distance of the linearised boundary from a point, `|margin| / ‖∇ margin‖*`. It is `None` in L0, which has no
+/// dual norm to measure it in.
 pub(super) fn to_boundary(norm: Norm, margin: f32, gradient: &[f32]) -> Option<f32> {
     let slope = norm.dual()?.length(gradient.iter().copied());
     Some(margin.abs() / slope.max(1e-12))

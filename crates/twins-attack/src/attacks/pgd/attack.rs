@@ -16,10 +16,10 @@ use crate::norms::threat_model::ThreatModel;
 pub(super) const DRAWS: &str = "pgd";
 
 /// Projected gradient descent (Madry et al. 2018, arXiv 1706.06083):
-/// `x ← Π(x + step · direction(∇ loss))`, with the steepest direction of the norm and the projection of the
+/// `x ← Π(x + step · direction(∇ loss))`, with the steepest-ascent direction of the norm and the projection of the
 /// [`ThreatModel`].
 ///
-/// One step of length epsilon is FGSM ([`PgdConfig::fgsm`]), momentum makes it MI-FGSM ([`PgdConfig::mi_fgsm`]).
+/// One step of length epsilon is FGSM ([`PgdConfig::fgsm`]). With momentum, it is MI-FGSM ([`PgdConfig::mi_fgsm`]).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -38,8 +38,8 @@ pub struct Pgd {
 }
 
 impl Pgd {
-    /// The norms that PGD supports. The published step size for L0 is unrelated to epsilon, from which FGSM, MI-FGSM and
-    /// users derive theirs.
+    /// The norms that PGD supports. L0 is not among them, because the published step size for L0 is unrelated to
+    /// epsilon, from which FGSM, MI-FGSM and users derive their step sizes.
     pub const NORMS: &'static [Norm] = &[Norm::Linf, Norm::L2, Norm::L1];
 
     /// The settings.
@@ -89,7 +89,7 @@ impl Pgd {
         Ok(result)
     }
 
-    /// The first point for a clean image.
+    /// The starting point for a clean image.
     pub(super) fn start(&self, image: &[f32], draws: &mut Draws) -> Vec<f32> {
         match self.config.start {
             Start::Clean => image.to_vec(),
@@ -103,8 +103,8 @@ impl Pgd {
         }
     }
 
-    /// What the first point adds to a clean image of so many values, before it is brought into ball and box; `None` where it depends on
-    /// the image or nothing is drawn.
+    /// The offset of the starting point from a clean image with this many values, before projection onto ball and box.
+    /// It is `None` if it depends on the image or if nothing is drawn.
     pub(super) fn offset(&self, values: usize, draws: &mut Draws) -> Option<Vec<f32>> {
         match self.config.start {
             Start::Clean => None,
@@ -113,7 +113,7 @@ impl Pgd {
         }
     }
 
-    /// How many values an L1 step changes.
+    /// The number of values that an L1 step changes.
     pub(super) fn l1_support(&self, values: usize) -> usize {
         ((self.config.l1_fraction * values as f32).round() as usize).max(1)
     }

@@ -18,7 +18,8 @@ pub enum Start {
     Clean,
     /// At a point drawn uniformly from the ball.
     Uniform,
-    /// At the clean image plus normal noise of this standard deviation, projected (TRADES uses 0.001).
+    /// At the clean image plus normal noise with this standard deviation, projected into the threat model (TRADES uses
+    /// 0.001).
     Gaussian(f32),
 }
 
@@ -29,13 +30,13 @@ pub enum Start {
 /// | `threat` | | allowed perturbations | |
 /// | `steps` | | gradient steps | ≥ 1 |
 /// | `step_size` | | length of a step, on the [0, 1] scale | ≥ 0, finite |
-/// | `start` | clean | first point | not clean with the KL loss |
-/// | `loss` | cross-entropy | what is maximised | |
-/// | `targets` | none | classes to aim at, one run for each | |
+/// | `start` | clean | starting point | not clean with the KL loss |
+/// | `loss` | cross-entropy | what is maximised | KL only without targets |
+/// | `targets` | none | classes to aim at, one run per class | |
 /// | `criterion` | misclassified | what counts as success | |
-/// | `restarts` | 1 | runs with other random starts | ≥ 1 |
+/// | `restarts` | 1 | number of runs, each from a different random start | ≥ 1 |
 /// | `returned` | last | which iterate is returned | |
-/// | `momentum` | 0 | decay of MI-FGSM | [0, 1] |
+/// | `momentum` | 0 | decay of the velocity in MI-FGSM; 0 means no momentum | [0, 1] |
 /// | `eot` | 1 | gradients averaged per step, for randomised models | ≥ 1 |
 /// | `l1_fraction` | 0.01 | fraction of the values that an L1 step changes | (0, 1] |
 /// | `seed` | 0 | seed of the random starts | |
@@ -66,12 +67,13 @@ pub struct PgdConfig {
 }
 
 impl PgdConfig {
-    /// Steps of the attacks that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd` and `mi-fgsm`, unless it is told
-    /// otherwise.
+    /// The default number of steps of the attacks that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd` and
+    /// `mi-fgsm`.
+    /// `mi-fgsm`.
     pub const DEFAULT_STEPS: usize = 20;
 
-    /// The step size of the attack that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd`, unless it is told
-    /// otherwise: a quarter of epsilon.
+    /// The default step size of the attack that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd`: a quarter of
+    /// epsilon.
     pub fn default_step_size(epsilon: f32) -> f32 {
         epsilon / 4.0
     }
@@ -100,13 +102,13 @@ impl PgdConfig {
         Self::new(threat, 1, threat.epsilon())
     }
 
-    /// The momentum iterative method (Dong et al. 2018, arXiv 1710.06081, algorithm 1): steps of epsilon over their
-    /// number, and momentum 1.
+    /// The momentum iterative method (Dong et al. 2018, arXiv 1710.06081, algorithm 1) with momentum 1. The step size
+    /// is epsilon divided by the number of steps.
     pub fn mi_fgsm(threat: ThreatModel, steps: usize) -> Self {
         Self::new(threat, steps, threat.epsilon() / steps.max(1) as f32).with_momentum(1.0)
     }
 
-    /// Sets the first point.
+    /// Sets the starting point.
     pub fn with_start(mut self, start: Start) -> Self {
         self.start = start;
         self
@@ -130,8 +132,8 @@ impl PgdConfig {
         self
     }
 
-    /// Sets how often the attack is made, each time with another random start. A sample that is fooled is not attacked
-    /// again, unless the point of largest loss is to be returned ([`Returned::BestLoss`]).
+    /// Sets how many times the attack is run, each time from a different random start. A sample that is fooled is not
+    /// attacked again, unless the point with the largest loss is to be returned ([`Returned::BestLoss`]).
     pub fn with_restarts(mut self, restarts: usize) -> Self {
         self.restarts = restarts;
         self
@@ -143,7 +145,8 @@ impl PgdConfig {
         self
     }
 
-    /// Sets the decay `μ` of the velocity `v ← μ v + g / ‖g‖₁` whose direction is followed; 0 follows the gradient.
+    /// Sets the decay `μ` of the velocity `v ← μ v + g / ‖g‖₁`, whose direction each step follows. With 0, each step
+    /// follows the gradient.
     pub fn with_momentum(mut self, momentum: f32) -> Self {
         self.momentum = momentum;
         self
@@ -167,11 +170,11 @@ impl PgdConfig {
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above; a targeted KL loss; the KL loss
-    /// from the clean image, where its gradient is zero.
+    /// [`SettingError::UnsupportedNorm`], or an error for a setting outside its range (see the table above), for the KL
+    /// loss with targets, or for the KL loss from the clean image, where its gradient is zero.
     pub fn build(self) -> Result<Pgd, AttackError> {
         check_norm("PGD", self.threat.norm(), Pgd::NORMS)?;
         for (count, what) in

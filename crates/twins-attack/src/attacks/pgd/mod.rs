@@ -1,4 +1,4 @@
-//! Projected gradient descent and its relatives.
+//! Projected gradient descent and its variants.
 
 pub use attack::Pgd;
 pub use config::{PgdConfig, Start};

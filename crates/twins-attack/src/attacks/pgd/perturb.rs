@@ -18,16 +18,18 @@ use crate::model::gradient::Tracked;
 use crate::norms::norm::Norm;
 
 impl Pgd {
-    /// The last iterate for a training batch: the same steps as [`Attack::run`](crate::Attack::run), for every sample,
-    /// computed on the device without looking at the result.
+    /// Computes the last iterate for a training batch. Every sample goes through the same steps as in
+    /// [`Attack::run`](crate::Attack::run), on the device and without looking at the results in between.
     ///
     /// With the untargeted cross-entropy or KL loss in Linf or L2, nothing is read back from the device between the
-    /// steps. Neither the images nor the model are checked: the images must lie in [0, 1], and the model must be in its inference
-    /// form, `model.valid()`. On a CPU, parts of 16 images are computed side by side, each on a core of its own.
+    /// steps. Neither the images nor the model are checked. The images must lie in [0, 1], and the model must be in its
+    /// inference form, `model.valid()`. On a CPU, parts of at most 16 images are computed in parallel, each on one
+    /// core.
     ///
-    /// `keys` has a number for each image. The random start of an image is drawn from (seed, key) alone, so that it
-    /// depends neither on the batch nor on the image's place in it, and is that of `Attack::run` for a sample with this
-    /// number. Of several targets or restarts, only the first run is made. An evaluation uses the image's index in its data set; a training uses other keys at each step.
+    /// `keys` has one number per image. The random start of an image depends on the seed and its key alone, and not on
+    /// the batch or on the position in it. It is the start that `Attack::run` draws for a sample with this number. An
+    /// evaluation uses the image's index in its data set as the key; training uses different keys at each step. If
+    /// there are several targets or restarts, only the first run is made.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -50,8 +52,9 @@ impl Pgd {
     /// * returns: the same, on the device without autodiff
     ///
     /// # Errors
-    /// Another number of labels or keys than of images, a label that the model has no class for, a model without
-    /// gradients, [`Targets::Given`], [`Targets::Malt`]. Errors number the images by their place in the batch.
+    /// A number of labels or keys that differs from the number of images; a label that is not a class of the model; a
+    /// model without gradients; [`Targets::Given`] or [`Targets::Malt`]. Errors number the images by their position in
+    /// the batch.
     pub fn perturb(
         &self,
         victim: &(dyn Classifier + Sync),
@@ -87,15 +90,17 @@ impl Pgd {
         let done: Result<Vec<Vec<Tensor<4>>>, AttackError> = lanes.run(jobs.collect()).into_iter().collect();
         match done {
             Ok(parts) => Ok(Tensor::cat(parts.into_iter().flatten().collect(), 0)),
-            // An error numbers images by their place in the whole batch.
+            // Repeats the whole batch, because errors number the images by their position in it.
             Err(_) => self.last_iterate(victim, images, labels, keys),
         }
     }
 
-    /// The parts of a batch that are computed side by side: of a size that does not depend on the number of cores, so that neither does
-    /// the result. One part on devices with a queue of their own, and for a randomised model, whose draws have an order.
+    /// The parts of a batch that are computed in parallel. Their size does not depend on the number of cores, so the
+    /// result does not either. There is only one part on devices that have their own queue, and for a randomised model,
+    /// whose random draws depend on the order of the passes.
     fn parts(&self, images: &Tensor<4>) -> Vec<Range<usize>> {
-        /// Few enough for the activations of a small network to stay in a core's cache, and many enough for the calls not to matter.
+        /// Small enough for the activations of a small network to stay in a core's cache, and large enough for the
+        /// overhead of the calls not to matter.
         const IMAGES: usize = 16;
         let count = images.dims()[0];
         let parts = match computes_in_caller(&images.device()) && self.config.eot == 1 {
@@ -133,7 +138,8 @@ impl Pgd {
                 });
             }
             let mut gradient = gradient.expect("at least one repetition");
-            // Where the model is not differentiable the gradient may be NaN or infinite, and tells nothing.
+            // Where the model is not differentiable, the gradient may be NaN or infinite. Such values carry no
+            // information.
             let undefined = gradient.clone().is_finite().bool_not();
             gradient = gradient.mask_fill(undefined, 0.0);
             if config.momentum > 0.0 {
@@ -170,7 +176,8 @@ impl Pgd {
         let row: usize = shape[1..].iter().product();
         let on_device = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), &device);
         let draws = |key: u64| Draws::new(self.config.seed, key, DRAWS, 0);
-        // What is drawn does not depend on the images, which stay where they are if the projection needs no look at them.
+        // These draws do not depend on the images. The images stay on the device unless the projection has to read
+        // them.
         let threat = &self.config.threat;
         if self.config.start == Start::Uniform || threat.norm() == Norm::Linf {
             let offsets: Option<Vec<Vec<f32>>> =
@@ -192,12 +199,12 @@ impl Pgd {
     }
 }
 
-/// How the derivative of the loss with respect to the logits is found.
+/// How the derivative of the loss with respect to the logits is computed.
 #[allow(clippy::large_enum_variant, reason = "there is one per batch")]
 enum Cotangents<'a> {
     /// `softmax(z) - distribution`: cross-entropy (one-hot) and KL (the clean prediction).
     Softmax(Tensor<2>),
-    /// Any loss, row by row on the host.
+    /// Any loss, computed row by row on the host.
     Rows { loss: Loss, labels: &'a [usize], targets: Vec<Option<usize>> },
 }
 
@@ -249,7 +256,7 @@ impl<'a> Cotangents<'a> {
                     .zip(cotangents.chunks_mut(shape[1]))
                     .zip(labels.iter().zip(targets));
                 for ((logits, cotangent), (&label, &target)) in rows {
-                    // Only the KL loss looks at clean logits, and it is never computed here.
+                    // Only the KL loss uses the clean logits, and it is never computed here.
                     loss.of(label, target, logits)?.evaluate(logits, cotangent);
                 }
                 Ok(Tensor::from_data(TensorData::new(cotangents, shape), &device))

@@ -1,11 +1,11 @@
-/// Decay of the mean of gradients.
+/// Decay of the mean of the gradients.
 const BETA1: f64 = 0.9;
-/// Decay of the mean of squared gradients.
+/// Decay of the mean of the squared gradients.
 const BETA2: f64 = 0.999;
-/// Keeps the divisor from zero.
+/// Prevents a division by zero.
 const EPSILON: f32 = 1e-8;
 
-/// Adam (Kingma & Ba 2015, arXiv 1412.6980) for one sample's values.
+/// The Adam optimiser (Kingma & Ba 2015, arXiv 1412.6980) for the values of one sample.
 #[derive(Debug)]
 pub(super) struct Adam {
     mean: Vec<f32>,
@@ -18,7 +18,7 @@ impl Adam {
         Self { mean: vec![0.0; values], square: vec![0.0; values], steps: 0 }
     }
 
-    /// The step that is to be added, for each value: `-rate · m̂ / (√v̂ + 1e-8)`.
+    /// The step to add to each value: `-rate · m̂ / (√v̂ + 1e-8)`.
     pub(super) fn step<'a>(&'a mut self, gradient: &'a [f32], rate: f64) -> impl Iterator<Item = f32> + 'a {
         self.steps += 1;
         let rate = (rate / (1.0 - BETA1.powi(self.steps))) as f32;

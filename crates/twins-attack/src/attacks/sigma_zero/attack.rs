@@ -12,20 +12,22 @@ use crate::losses::ranking::best_other;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// σ-zero (Cinà et al. 2025, arXiv 2402.01879, algorithm 1): looks for an adversarial example with few changed values.
+/// σ-zero (Cinà et al. 2025, arXiv 2402.01879, algorithm 1): searches for an adversarial example with few changed
+/// values.
 ///
-/// Minimises the margin, as far as it is positive, plus a differentiable L0 norm of the offset from the clean image,
-/// `max(z_y - max_{i≠y} z_i, 0) + 1/d Σ δ² / (δ² + σ)`. A step scales the gradient to a largest value of one, makes an Adam
-/// step, clips to the box, and takes back changes below a threshold, which rises after an adversarial point and falls
-/// otherwise. Step size and threshold's step fall along a cosine.
+/// It minimises the positive part of the margin plus a differentiable L0 norm of the offset from the clean image,
+/// `max(z_y - max_{i≠y} z_i, 0) + 1/d Σ δ² / (δ² + σ)`. Each step scales the gradient so that its largest magnitude is
+/// one, makes an Adam step, clips the point to the box, and reverts the changes that are below a threshold. The
+/// threshold rises after an adversarial point and falls otherwise. The step size and the step of the threshold fall
+/// along a cosine.
 ///
 /// The gradient of the L0 term is computed in closed form, which is more accurate than the reference's automatic
-/// differentiation. Adam makes full steps of small gradients too, so that paths part after some ten steps; the distances
-/// of the reference values are the same.
+/// differentiation. Adam takes full steps for small gradients too, so the trajectories diverge after about ten steps.
+/// The distances on the reference values are the same.
 ///
-/// Epsilon of the threat model is the largest number of changed values that counts. By default all steps are made and the
-/// sparsest adversarial example is returned ([`Depth::Nearest`](crate::Depth::Nearest)). A point given with the sample
-/// ([`Samples::with_starts`](crate::Samples::with_starts)) is where the search starts.
+/// The threat model's epsilon is the largest number of changed values that counts as success. By default, all steps are
+/// made and the sparsest adversarial example is returned ([`Depth::Nearest`](crate::Depth::Nearest)). If a starting
+/// point is given with the sample ([`Samples::with_starts`](crate::Samples::with_starts)), the search starts there.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -61,7 +63,7 @@ impl SigmaZero {
         let mut x = sample.start_within(&threat).unwrap_or_else(|| image.to_vec());
         let mut descent = Descent::new(&self.config, x.len());
         for step in 0..steps {
-            // No step follows the last point.
+            // The last point needs no gradient, because no step follows it.
             let at = if step + 1 < steps {
                 model.gradient(&x, |z, c| hinge(z, c, sample.label)).await
             } else {
@@ -79,7 +81,7 @@ impl SigmaZero {
     }
 }
 
-/// The margin `max(z_y - max_{i≠y} z_i, 0)`, with the derivative of a positive one on the boundary too.
+/// The margin `max(z_y - max_{i≠y} z_i, 0)`. At a margin of exactly zero, its derivative is that of a positive margin.
 fn hinge(logits: &[f32], cotangent: &mut [f32], label: usize) -> f32 {
     let other = best_other(logits, label);
     let margin = logits[label] - logits[other];
@@ -90,7 +92,7 @@ fn hinge(logits: &[f32], cotangent: &mut [f32], label: usize) -> f32 {
     margin.max(0.0)
 }
 
-/// What changes from step to step besides the point.
+/// The state that changes from step to step, besides the point.
 pub(super) struct Descent<'a> {
     config: &'a SigmaZeroConfig,
     adam: Adam,
@@ -103,7 +105,7 @@ impl<'a> Descent<'a> {
         Self { config, adam: Adam::new(values), threshold: config.threshold, step: 0 }
     }
 
-    /// Moves the point against the gradient, and takes back small changes.
+    /// Moves the point against the gradient, and reverts small changes.
     pub(super) fn advance(&mut self, image: &[f32], x: &mut [f32], gradient: &[f32], adversarial: bool) {
         let rates = [self.step, self.step + 1].map(|step| self.step_size(step));
         let moves = self.adam.step(gradient, rates[0]);

@@ -11,12 +11,12 @@ use crate::norms::threat_model::ThreatModel;
 ///
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
-/// | `threat` | | the norm, L0, and the largest number of changed values that counts | |
+/// | `threat` | | the norm, which must be L0, and the largest number of changed values that counts as success | |
 /// | `steps` | 100 | gradient steps; more find sparser perturbations | ≥ 1 |
-/// | `step_size` | 1 | first step size; the last is a tenth of it | > 0 |
+/// | `step_size` | 1 | initial step size; the last is a tenth of it | > 0 |
 /// | `sigma` | 0.001 | smoothness of the differentiable L0 norm | > 0 |
-/// | `threshold` | 0.3 | first threshold, below which changes are taken back | [0, 1] |
-/// | `threshold_step` | 0.01 | by which part of the step size the threshold changes in a step | [0, 1] |
+/// | `threshold` | 0.3 | initial threshold; changes below it are reverted | [0, 1] |
+/// | `threshold_step` | 0.01 | fraction of the step size by which the threshold changes in a step | [0, 1] |
 /// | `depth` | nearest | when to stop | |
 ///
 /// The attack is untargeted; [`Fmn`](crate::Fmn) has a targeted form in L0. The paper makes 1 000 steps.
@@ -59,7 +59,7 @@ impl SigmaZeroConfig {
         self
     }
 
-    /// Sets the first step size.
+    /// Sets the initial step size.
     pub fn with_step_size(mut self, step_size: f32) -> Self {
         self.step_size = step_size;
         self
@@ -71,13 +71,13 @@ impl SigmaZeroConfig {
         self
     }
 
-    /// Sets the first threshold.
+    /// Sets the initial threshold, below which changes are reverted.
     pub fn with_threshold(mut self, threshold: f32) -> Self {
         self.threshold = threshold;
         self
     }
 
-    /// Sets how fast the threshold changes.
+    /// Sets the fraction of the step size by which the threshold changes in a step.
     pub fn with_threshold_step(mut self, threshold_step: f32) -> Self {
         self.threshold_step = threshold_step;
         self
@@ -89,10 +89,10 @@ impl SigmaZeroConfig {
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`], or an error for a setting outside its range (see the table above).
     pub fn build(self) -> Result<SigmaZero, AttackError> {
         check_norm("σ-zero", self.threat.norm(), SigmaZero::NORMS)?;
         if self.steps == 0 {

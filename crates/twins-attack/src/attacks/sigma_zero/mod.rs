@@ -1,4 +1,4 @@
-//! σ-zero: sparse perturbations.
+//! σ-zero: searches for sparse perturbations.
 
 pub use attack::SigmaZero;
 pub use config::SigmaZeroConfig;

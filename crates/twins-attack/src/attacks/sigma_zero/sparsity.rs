@@ -1,8 +1,8 @@
-/// Adds to `gradient` that of the differentiable L0 norm of an offset, divided by the number of values:
-/// `1/d Σ δ² / (δ² + σ)`, with derivative `2 δ σ / (d (δ² + σ)²)`.
+/// Adds the gradient of the differentiable L0 norm of an offset to `gradient`. The norm is divided by the number of
+/// values: `1/d Σ δ² / (δ² + σ)`, with derivative `2 δ σ / (d (δ² + σ)²)`.
 ///
-/// The reference leaves the derivative to automatic differentiation, where two nearly equal terms cancel: this closed form
-/// has a relative error of some roundings, the reference's 1e-4.
+/// The reference leaves the derivative to automatic differentiation, in which two nearly equal terms cancel. The closed
+/// form has a relative error of a few roundings; the error of the reference is 1e-4.
 pub(super) fn add_l0_gradient(gradient: &mut [f32], image: &[f32], point: &[f32], sigma: f32) {
     let values = gradient.len() as f32;
     for ((g, &x), &p) in gradient.iter_mut().zip(image).zip(point) {
@@ -12,18 +12,19 @@ pub(super) fn add_l0_gradient(gradient: &mut [f32], image: &[f32], point: &[f32]
     }
 }
 
-/// Divides by the largest magnitude.
+/// Divides the gradient by its largest magnitude.
 pub(super) fn normalise(gradient: &mut [f32]) {
     let largest = gradient.iter().fold(0.0, |largest: f32, g| largest.max(g.abs())).max(1e-12);
     gradient.iter_mut().for_each(|g| *g /= largest);
 }
 
-/// The threshold after a point: higher if that was adversarial, so that fewer values change, and lower otherwise.
+/// The threshold after a point. It is higher if the point was adversarial, so that fewer values change, and lower
+/// otherwise.
 pub(super) fn next_threshold(threshold: f32, step: f32, adversarial: bool) -> f32 {
     (threshold + if adversarial { step } else { -step }).clamp(0.0, 1.0)
 }
 
-/// Takes back the changes that are smaller than the threshold.
+/// Reverts the changes that are smaller than the threshold.
 pub(super) fn drop_small_changes(point: &mut [f32], image: &[f32], threshold: f32) {
     for (p, &x) in point.iter_mut().zip(image) {
         if (*p - x).abs() < threshold {

@@ -16,19 +16,19 @@ use crate::norms::threat_model::ThreatModel;
 const NAME: &str = "square";
 
 /// Square attack (Andriushchenko et al. 2020, arXiv 1912.00049; in L1 as in the authors' code in AutoAttack): random
-/// search on the margin `z_y - max_{i≠y} z_i` over perturbations on the surface of the ball. Each proposal redraws the
-/// perturbation in one square (in L2 and L1 it moves perturbation from one square to another) and is kept if it lowers the
-/// margin.
+/// search that needs no gradients. It minimises the margin `z_y - max_{i≠y} z_i` over perturbations on the surface of
+/// the ball. Each proposal redraws the perturbation in one square; in L2 and L1 it moves perturbation from one square
+/// to another. A proposal is kept if it lowers the margin.
 ///
 /// Deviations from the reference implementation:
 ///
-/// * Each sample has its own draws. In the reference the samples of a batch have the squares' places and halves in common,
-///   and in Linf the signs too.
-/// * Squares reach the last row and column, which the reference's never do.
-/// * In Linf a proposal is not sent to the model if the result is known: the square has those values already, or the same
-///   change to the same point was rejected before.
-/// * Two equal logits end the search only if the other class comes first, so that the model misclassifies the point. The
-///   reference stops at every tie and counts the point by the predicted class.
+/// * Each sample has its own draws. In the reference, all samples of a batch share the positions and halves of the
+///   squares, and in Linf also the signs.
+/// * Squares can reach the last row and column. In the reference, they never do.
+/// * In Linf, a proposal is not sent to the model if its result is known: if the square already has those values, or if
+///   the same change to the same point was rejected before.
+/// * If two logits are equal, the search ends only if the other class comes first, so that the model misclassifies the
+///   point. The reference stops at every tie and judges the point by the predicted class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Square {
     pub(super) config: SquareConfig,
@@ -43,7 +43,7 @@ impl Square {
         &self.config
     }
 
-    /// In Linf: each proposal gives one square the values of the image plus or minus epsilon.
+    /// The search in Linf: each proposal sets the values of one square to the image plus or minus epsilon.
     async fn search_linf(&self, sample: Sample<'_>, mut model: Model) -> Result<Finding, AttackError> {
         let epsilon = self.config.threat.epsilon();
         let (image, shape) = (&sample.image, sample.shape);
@@ -73,7 +73,7 @@ impl Square {
         Ok(Finding { loss: -margin(&best, sample.label), ..best.finding_at(x) })
     }
 
-    /// In L2 and L1: each proposal moves perturbation from one square to another.
+    /// The search in L2 and L1: each proposal moves perturbation from one square to another.
     async fn search_shifting(&self, sample: Sample<'_>, mut model: Model) -> Result<Finding, AttackError> {
         let threat = &self.config.threat;
         let (image, shape) = (&sample.image, sample.shape);
@@ -94,7 +94,7 @@ impl Square {
         Ok(Finding { loss: -margin(&best, sample.label), ..best.finding_at(x) })
     }
 
-    /// Fraction of the image that the square of this query changes.
+    /// The fraction of the image that the square of this query covers.
     pub(super) fn fraction(&self, query: usize) -> f32 {
         let query = match self.config.schedule {
             SquareSchedule::Published => query,
@@ -105,34 +105,34 @@ impl Square {
         self.config.first_fraction * 0.5_f32.powi(halvings as i32)
     }
 
-    /// Side of the square of this query.
+    /// The side length of the square of this query.
     pub(super) fn side(&self, query: usize, [_, height, width]: [usize; 3]) -> usize {
         let area = f64::from(self.fraction(query)) * (height * width) as f64;
         let side = area.sqrt().round() as usize;
         if self.config.threat.norm() == Norm::Linf {
             side.max(1)
         } else {
-            // The two halves of a bump need room, and its middle a middle.
+            // The two halves of a bump need room, and an odd side gives the bump a middle.
             side.max(3) | 1
         }
     }
 }
 
-/// By how much the label's logit is above every other one.
+/// The difference between the label's logit and the largest other logit.
 fn margin(at: &Response, label: usize) -> f32 {
     at.logits[label] - at.logits[best_other(&at.logits, label)]
 }
 
-/// What a proposal has changed: places, and the values that they had.
+/// The change made by a proposal: the indices of the changed values, and their previous values.
 #[derive(Default)]
 struct Change {
-    /// In Linf a value can only be at one of two places, so that these tell the proposal.
+    /// In Linf a value has only two possible states, so the indices identify the proposal.
     places: Vec<u32>,
     before: Vec<f32>,
 }
 
 impl Change {
-    /// Writes values to places of a point.
+    /// Writes values at the given indices of a point.
     fn make(&mut self, x: &mut [f32], values: impl Iterator<Item = (usize, f32)>) {
         self.places.clear();
         self.before.clear();
@@ -154,12 +154,12 @@ impl Change {
     }
 }
 
-/// The proposals rejected since the best point was found: what the model says of them is known.
+/// The proposals that were rejected since the best point was found. Their results are known.
 #[derive(Default)]
 struct Rejected(HashSet<Box<[u32]>>);
 
 impl Rejected {
-    /// Proposals that change more values than this hardly ever come again, and are not remembered.
+    /// Proposals that change more values than this hardly ever recur and are not remembered.
     const LONGEST: usize = 32;
 
     fn contains(&self, change: &Change) -> bool {

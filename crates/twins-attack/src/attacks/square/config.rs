@@ -6,13 +6,13 @@ use crate::error::setting::SettingError;
 use crate::norms::norm::check_norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// At which queries Square halves the fraction of the image that it changes.
+/// The queries at which Square halves the fraction of the image that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SquareSchedule {
-    /// At 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, whatever the budget (as AutoAttack does).
+    /// At queries 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, whatever the budget, as in AutoAttack.
     Published,
-    /// At the same fractions of the budget, the published numbers belonging to 10 000 queries.
+    /// At the same fractions of the budget, where the published numbers refer to a budget of 10 000 queries.
     Rescaled,
 }
 
@@ -21,10 +21,10 @@ pub enum SquareSchedule {
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | allowed perturbations | |
-/// | `queries` | 5000 | proposals per sample | ≥ 1 |
+/// | `queries` | 5000 | number of proposals per sample | ≥ 1 |
 /// | `first_fraction` | 0.8 | fraction of the image that the first squares change | (0, 1] |
 /// | `schedule` | published | when the fraction is halved | |
-/// | `seed` | 0 | seed of the search | |
+/// | `seed` | 0 | seed of the random search | |
 ///
 /// ```
 /// use twins_attack::{Norm, SquareConfig, ThreatModel};
@@ -42,7 +42,7 @@ pub struct SquareConfig {
 }
 
 impl SquareConfig {
-    /// Square with the settings of AutoAttack.
+    /// The Square attack with the settings of AutoAttack.
     pub fn new(threat: ThreatModel) -> Self {
         Self { threat, queries: 5000, first_fraction: 0.8, schedule: SquareSchedule::Published, seed: 0 }
     }
@@ -65,16 +65,16 @@ impl SquareConfig {
         self
     }
 
-    /// Sets the seed.
+    /// Sets the seed of the random search.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the attack.
     ///
     /// # Errors
-    /// [`SettingError::UnsupportedNorm`]; a setting outside its range, see the table above.
+    /// [`SettingError::UnsupportedNorm`], or an error for a setting outside its range (see the table above).
     pub fn build(self) -> Result<Square, AttackError> {
         check_norm("Square", self.threat.norm(), Square::NORMS)?;
         if self.queries == 0 {

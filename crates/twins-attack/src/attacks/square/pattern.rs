@@ -16,10 +16,11 @@ impl Split {
     }
 }
 
-/// The pattern `η` that L2 and L1 squares are made of: two pyramids of opposite sign, each of length one in the norm,
-/// scaled together to length one (Andriushchenko et al. 2020, Sec. 3.3; in L1 the authors' code in AutoAttack).
+/// The pattern `η` of the squares in L2 and L1: two pyramids of opposite sign, each of length one in the norm, which
+/// are then scaled together to length one (Andriushchenko et al. 2020, Sec. 3.3; in L1 as in the authors' code in
+/// AutoAttack).
 pub(super) fn bump(norm: Norm, height: usize, width: usize, split: Split) -> Vec<f32> {
-    // The side that is split in two, and the other one.
+    // The length of the side that is split in two, and of the other side.
     let (along, across) = if split == Split::Rows { (height, width) } else { (width, height) };
     let half = along / 2;
     let (first, second) = (pyramid(norm, half, across), pyramid(norm, along - half, across));
@@ -35,8 +36,8 @@ pub(super) fn bump(norm: Norm, height: usize, width: usize, split: Split) -> Vec
     values
 }
 
-/// Sum over `k = 0, 1, ...` of a weight on the rectangle that reaches `k` values around the middle, scaled to length one
-/// in the norm. The weight is `1 / (k + 1)²` in L2 and `1 / (k + 1)⁴` in L1.
+/// A pyramid: the sum over `k = 0, 1, ...` of a weight on the rectangle that extends `k` values around the middle,
+/// scaled to length one in the norm. The weight is `1 / (k + 1)²` in L2 and `1 / (k + 1)⁴` in L1.
 fn pyramid(norm: Norm, height: usize, width: usize) -> Vec<f32> {
     let mut values = vec![0.0; height * width];
     let (middle_row, middle_column) = (height / 2, width / 2);
@@ -52,7 +53,7 @@ fn pyramid(norm: Norm, height: usize, width: usize) -> Vec<f32> {
     values
 }
 
-/// A pattern without values, the half of a single row, stays as it is.
+/// Scales the values to length one. An empty pattern, such as the half of a single row, is left as it is.
 fn to_unit_length(norm: Norm, values: &mut [f32]) {
     let length = norm.length(values.iter().copied()).max(f32::MIN_POSITIVE);
     values.iter_mut().for_each(|v| *v /= length);

@@ -1,12 +1,12 @@
-//! Proposals in Linf.
+//! The proposals and the starting point in Linf.
 
 use super::window::{Window, signs};
 use crate::draws::Draws;
 
-/// A proposal in Linf: the square's values become those of the image plus or minus epsilon.
+/// A proposal in Linf: the values of the square become those of the image plus or minus epsilon.
 pub(super) struct Repaint {
     pub(super) window: Window,
-    /// One for each channel.
+    /// One sign per channel.
     pub(super) signs: Vec<f32>,
 }
 
@@ -16,7 +16,7 @@ impl Repaint {
         Self { window, signs: signs(shape[0], draws) }
     }
 
-    /// The places whose values the proposal sets, with those values.
+    /// The indices of the values that the proposal sets, with their new values.
     pub(super) fn values<'a>(
         &'a self,
         epsilon: f32,
@@ -30,9 +30,9 @@ impl Repaint {
     }
 }
 
-/// The first point in Linf: vertical stripes of plus or minus epsilon in each channel.
+/// The starting point in Linf: vertical stripes of plus or minus epsilon in each channel.
 ///
-/// `signs` has one for each channel and column.
+/// `signs` has one sign per channel and column.
 pub(super) fn stripes(
     epsilon: f32,
     image: &[f32],

@@ -1,4 +1,4 @@
-//! Proposals in L2 and L1.
+//! The proposals and the starting point in L2 and L1.
 
 use super::pattern::{Split, bump};
 use super::window::{Window, signs};
@@ -6,7 +6,7 @@ use crate::draws::Draws;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// One bump of the first point in L2 and L1.
+/// One bump of the starting point in L2 and L1.
 pub(super) struct Tile {
     pub(super) window: Window,
     pub(super) split: Split,
@@ -14,8 +14,9 @@ pub(super) struct Tile {
     pub(super) signs: Vec<f32>,
 }
 
-/// Tiles of a fifth of the image's height, five along it; what the division leaves is divided between the upper and the
-/// lower edge, and stays free. The same places are used along the width, as far as there is room.
+/// Draws the tiles of the starting point. The side of a tile is a fifth of the image's height, and five tiles fit along
+/// the height. The remainder of the division is split between the upper and the lower edge and left free. Along the
+/// width, the tiles have the same positions, as far as there is room.
 pub(super) fn draw_tiles([channels, height, width]: [usize; 3], draws: &mut Draws) -> Vec<Tile> {
     let side = (height / 5).max(1);
     let first = height.saturating_sub(5 * side) / 2;
@@ -33,7 +34,7 @@ pub(super) fn draw_tiles([channels, height, width]: [usize; 3], draws: &mut Draw
     tiles
 }
 
-/// The first point in L2 and L1.
+/// The starting point in L2 and L1.
 pub(super) fn tiled(threat: &ThreatModel, image: &[f32], shape: [usize; 3], tiles: &[Tile]) -> Vec<f32> {
     let mut delta = vec![0.0; image.len()];
     for Tile { window, split, signs } in tiles {
@@ -46,8 +47,8 @@ pub(super) fn tiled(threat: &ThreatModel, image: &[f32], shape: [usize; 3], tile
     delta
 }
 
-/// A proposal in L2 and L1: the perturbation of the square `from`, and whatever of epsilon is unused, moves to the
-/// square `to`.
+/// A proposal in L2 and L1: the perturbation of the square `from`, together with the unused part of epsilon, moves to
+/// the square `to`.
 pub(super) struct Shift {
     pub(super) to: Window,
     pub(super) from: Window,
@@ -68,10 +69,10 @@ impl Shift {
 
     /// The proposed point (Andriushchenko et al. 2020, algorithm 3; in L1 the authors' code in AutoAttack).
     ///
-    /// In each of `c` channels the new values `ν` of the square `to` point along `± η + δ / ‖δ‖`, with `η` the pattern and
-    /// `δ` the old values there. Their length follows from the budget:
-    /// `‖ν‖₂² = (ε² - ‖δ_image‖₂²)₊ / c + ‖δ_squares‖₂²` in L2 and `‖ν‖₁ = (ε - ‖δ_image‖₁)₊ + c ‖δ_squares‖₁` in L1. The
-    /// result is then scaled to length epsilon and clipped in L2, and projected onto ball and box in L1.
+    /// In each of the `c` channels, the new values `ν` of the square `to` have the direction of `± η + δ / ‖δ‖`, where
+    /// `η` is the pattern and `δ` are the old values of the square. Their length follows from the budget:
+    /// `‖ν‖₂² = (ε² - ‖δ_image‖₂²)₊ / c + ‖δ_squares‖₂²` in L2 and `‖ν‖₁ = (ε - ‖δ_image‖₁)₊ + c ‖δ_squares‖₁` in L1.
+    /// The result is then scaled to length epsilon and clipped in L2, and projected onto ball and box in L1.
     pub(super) fn point(
         &self,
         threat: &ThreatModel,
@@ -82,7 +83,7 @@ impl Shift {
         let norm = threat.norm();
         let channels = shape[0] as f32;
         let mut delta: Vec<f32> = best.iter().zip(image).map(|(b, x)| b - x).collect();
-        // What the budget adds up: squares in L2, absolute values in L1.
+        // The budget adds up squares in L2 and absolute values in L1.
         let power = if norm == Norm::L1 { 1 } else { 2 };
         let spent = |length: f32| length.powi(power);
         let unused = (spent(threat.epsilon()) - spent(norm.length(delta.iter().copied()))).max(0.0);
@@ -90,7 +91,7 @@ impl Shift {
         for (channel, sign) in self.signs.iter().enumerate() {
             let old: Vec<f32> =
                 self.to.places(shape, channel).map(|i| std::mem::take(&mut delta[i])).collect();
-            // Without the values that are in both squares.
+            // Values that lie in both squares are not counted again.
             let others = norm.length(self.from.places(shape, channel).map(|i| std::mem::take(&mut delta[i])));
             let length = norm.length(old.iter().copied());
             let budget = unused / channels + spent(length) + spent(others);
@@ -109,7 +110,7 @@ impl Shift {
 fn onto_ball(threat: &ThreatModel, image: &[f32], delta: &mut [f32]) {
     if threat.norm() == Norm::L1 {
         delta.iter_mut().zip(image).for_each(|(d, &x)| *d += x);
-        // A little inside, so that rounding does not leave the ball.
+        // Slightly inside, so that rounding does not leave the ball.
         threat.scaled(1.0 - 1e-6).project(image, delta);
         return;
     }

@@ -10,14 +10,14 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A square of this side, or the largest one that the image holds, anywhere in the image.
+    /// Draws a random position for a square with this side, or with the largest side that fits into the image.
     pub(super) fn draw(side: usize, [_, height, width]: [usize; 3], draws: &mut Draws) -> Self {
         let side = side.min(height).min(width);
         let (top, left) = (draws.below(height - side + 1), draws.below(width - side + 1));
         Self { top, left, height: side, width: side }
     }
 
-    /// The places of the window's values in one channel of the image, row by row.
+    /// The indices of the window's values in one channel of the image, row by row.
     pub(super) fn places(
         self,
         [_, height, width]: [usize; 3],
@@ -30,7 +30,7 @@ impl Window {
     }
 }
 
-/// A sign for each channel, or for each of a row's values.
+/// Draws `count` signs, one per channel or one per value of a row.
 pub(super) fn signs(count: usize, draws: &mut Draws) -> Vec<f32> {
     (0..count).map(|_| draws.sign()).collect()
 }

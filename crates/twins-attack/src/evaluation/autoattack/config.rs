@@ -7,21 +7,23 @@ use crate::error::setting::SettingError;
 use crate::norms::norm::{Norm, check_norm};
 use crate::norms::threat_model::ThreatModel;
 
-/// Settings of AutoAttack (Croce & Hein 2020, arXiv 2003.01690; in L1 arXiv 2103.01208), the preset list of attacks of
-/// [`RobustnessEvaluation::autoattack`](crate::RobustnessEvaluation::autoattack); the defaults are the published ones.
+/// Settings of AutoAttack (Croce & Hein 2020, arXiv 2003.01690; in L1 arXiv 2103.01208). AutoAttack is the preset list
+/// of attacks of
+/// [`RobustnessEvaluation::autoattack`](crate::RobustnessEvaluation::autoattack). The defaults are the published
+/// settings.
 ///
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | allowed perturbations | epsilon > 0 |
-/// | `more_threats` | none | further threat models, each with all the attacks after those before | all different |
-/// | `version` | standard | which attacks | |
-/// | `steps` | 100 | steps of APGD and FAB | ≥ 1 |
+/// | `more_threats` | none | further threat models; all attacks run under each of them, one threat model after the other | all different |
+/// | `version` | standard | which attacks are run | |
+/// | `steps` | 100 | number of steps of APGD and FAB | ≥ 1 |
 /// | `restarts` | 5 for APGD and FAB in `plus`, 5 for APGD-CE in L1 in `standard`, else 1 | runs of untargeted attacks | ≥ 1 |
 /// | `targets` | 9 (APGD-T in L1 in `standard`: 5) | classes that APGD-T and FAB-T aim at, at most the number of wrong classes | ≥ 1 |
-/// | `queries` | 5000 | queries of Square | ≥ 1 |
-/// | `eot` | 20 in `rand`, else 1 | passes over which gradients are averaged | ≥ 1 |
+/// | `queries` | 5000 | number of queries of Square | ≥ 1 |
+/// | `eot` | 20 in `rand`, else 1 | number of passes over which gradients are averaged | ≥ 1 |
 /// | `fresh_draws` | 1 | forward passes that decide whether a claimed adversarial example counts ([`VerificationRule`]) | ≥ 1 |
-/// | `seed` | 0 | seed of all draws | |
+/// | `seed` | 0 | seed of all random draws | |
 ///
 /// ```
 /// use twins_attack::{AutoAttackConfig, Norm, RobustnessEvaluation, ThreatModel, Version};
@@ -70,11 +72,11 @@ impl AutoAttackConfig {
         }
     }
 
-    /// Sets several radii in place of one: a robustness curve. The attacks are made at the smallest one first, and on what
-    /// it leaves at the next.
+    /// Replaces the radius with several radii, which give a robustness curve. The attacks run at the smallest radius
+    /// first, and then at the next one on the samples that survive.
     ///
     /// # Errors
-    /// [`SettingError::Epsilon`] or [`SettingError::LinfEpsilon`] for a radius that no threat model has.
+    /// [`SettingError::Epsilon`] or [`SettingError::LinfEpsilon`] for a radius that is not valid in a threat model.
     pub fn with_epsilons(self, epsilons: &[f32]) -> Result<Self, AttackError> {
         let mut epsilons = epsilons.to_vec();
         epsilons.sort_by(f32::total_cmp);
@@ -83,8 +85,8 @@ impl AutoAttackConfig {
         Ok(self.with_threats(threats.collect::<Result<_, _>>()?))
     }
 
-    /// Sets several threat models in place of one, such as the union of several norms. The attacks are made under one after
-    /// the other. An empty list changes nothing.
+    /// Replaces the threat model with several threat models, such as the union of several norms. The attacks run under
+    /// one threat model after the other. An empty list changes nothing.
     pub fn with_threats(mut self, threats: Vec<ThreatModel>) -> Self {
         let mut threats = threats.into_iter();
         if let Some(first) = threats.next() {
@@ -94,13 +96,13 @@ impl AutoAttackConfig {
         self
     }
 
-    /// The composition of attacks.
+    /// The version, which determines the list of attacks.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Whether the settings are those that the version publishes, so that the result compares with published ones. Threat
-    /// models and the seed are free.
+    /// Whether the settings are the published ones of the version, so that the result is comparable with published
+    /// results. The threat models and the seed may differ.
     ///
     /// ```
     /// use twins_attack::{AutoAttackConfig, Norm, ThreatModel, Version};
@@ -119,7 +121,7 @@ impl AutoAttackConfig {
         [self.threat].into_iter().chain(self.more_threats.iter().copied())
     }
 
-    /// Sets the steps of APGD and FAB.
+    /// Sets the number of steps of APGD and FAB.
     pub fn with_steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
@@ -131,13 +133,13 @@ impl AutoAttackConfig {
         self
     }
 
-    /// Sets how many classes the targeted attacks aim at.
+    /// Sets the number of classes that the targeted attacks aim at.
     pub fn with_targets(mut self, targets: usize) -> Self {
         self.targets = Some(targets);
         self
     }
 
-    /// Sets the queries of Square.
+    /// Sets the number of queries of Square.
     pub fn with_queries(mut self, queries: usize) -> Self {
         self.queries = queries;
         self
@@ -149,14 +151,14 @@ impl AutoAttackConfig {
         self
     }
 
-    /// Sets the number of forward passes that decide whether a claimed adversarial example counts: it does if more than
-    /// half of them misclassify it.
+    /// Sets the number of forward passes that decide whether a claimed adversarial example counts. It counts if more
+    /// than half of them misclassify it.
     pub fn with_fresh_draws(mut self, fresh_draws: usize) -> Self {
         self.fresh_draws = fresh_draws;
         self
     }
 
-    /// Sets the seed.
+    /// Sets the seed of all random draws.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

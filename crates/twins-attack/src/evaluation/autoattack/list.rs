@@ -11,16 +11,16 @@ use crate::losses::loss::Loss;
 use crate::norms::norm::Norm;
 use crate::norms::threat_model::ThreatModel;
 
-/// How many classes APGD-T aims at in L1.
+/// The number of classes that APGD-T aims at in L1 in `standard`.
 const L1_APGD_TARGETS: usize = 5;
-/// How often untargeted attacks are made where they are repeated.
+/// The number of runs of untargeted attacks where they are repeated.
 const RESTARTS: usize = 5;
 
-/// Attacks, and what had to be chosen otherwise than published.
+/// The attacks, and warnings about deviations from the published settings.
 type Chosen = (Vec<Box<dyn Attack>>, Vec<Warning>);
 
 impl AutoAttackConfig {
-    /// The attacks for a model with so many classes.
+    /// The attacks for a model with this many classes.
     pub(in crate::evaluation) fn attacks(&self, classes: usize) -> Result<Chosen, AttackError> {
         let mut attacks = Vec::new();
         for threat in self.threats() {
@@ -45,8 +45,8 @@ impl AutoAttackConfig {
         threat: ThreatModel,
         classes: usize,
     ) -> Result<Vec<Box<dyn Attack>>, AttackError> {
-        // What AutoAttack does otherwise in L1 belongs to `standard`: more restarts of APGD-CE, fewer targets of APGD-T,
-        // and radii that shrink. `plus` and `rand` treat the norms alike.
+        // The differences of AutoAttack in L1 belong to `standard`: more restarts of APGD-CE, fewer targets of APGD-T,
+        // and shrinking radii. `plus` and `rand` treat all norms alike.
         let standard_l1 = self.version == Version::Standard && threat.norm() == Norm::L1;
         let repeated = self.version == Version::Plus || standard_l1;
         let restarts = self.restarts.unwrap_or(if repeated { RESTARTS } else { 1 });

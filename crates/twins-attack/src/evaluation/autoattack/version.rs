@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Version {
-    /// APGD-CE, APGD-T, FAB-T, Square: the figure that papers report.
+    /// APGD-CE, APGD-T, FAB-T and Square. Papers report the result of this version.
     Standard,
-    /// APGD-CE, APGD-DLR and FAB with 5 restarts each, Square, APGD-T, FAB-T.
+    /// APGD-CE, APGD-DLR and FAB with 5 restarts each, then Square, APGD-T and FAB-T.
     Plus,
     /// APGD-CE and APGD-DLR with gradients averaged over 20 passes, for randomised models.
     Rand,
@@ -30,7 +30,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The text names no version of AutoAttack.
+/// The error for a text that is not the name of a version of AutoAttack.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown version `{0}` of AutoAttack: known are standard, plus and rand")]
 pub struct UnknownVersion(pub String);

@@ -1,10 +1,10 @@
-//! The payloads of a journal's records, in little-endian numbers.
+//! The payloads of a journal's records. Numbers are little-endian.
 
 use crate::engine::verification::Verification;
 use crate::evaluation::identity::Identity;
 use crate::evaluation::outcome::Outcome;
 
-/// What an evaluation is of: the program's tag and the identity.
+/// Encodes the first payload: the program's tag and the identity of the evaluation.
 pub(super) fn encode_beginning(tag: &str, identity: &Identity) -> Vec<u8> {
     let mut bytes = Vec::new();
     for text in [tag, &identity.fingerprint] {
@@ -16,7 +16,7 @@ pub(super) fn encode_beginning(tag: &str, identity: &Identity) -> Vec<u8> {
     bytes
 }
 
-/// The tag and the identity; none if the bytes are something else.
+/// Decodes the tag and the identity. Returns `None` if the bytes are something else.
 pub(super) fn decode_beginning(bytes: &[u8]) -> Option<(String, Identity)> {
     let mut input = Input(bytes);
     let tag = input.text()?;
@@ -46,7 +46,8 @@ pub(super) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
     bytes
 }
 
-/// An outcome without its image, and how many values the image has; none if the bytes are something else.
+/// Decodes an outcome without its image, and the number of values of the image. Returns `None` if the bytes are
+/// something else.
 pub(super) fn decode_outcome(bytes: &[u8]) -> Option<(Outcome, usize)> {
     let mut input = Input(bytes);
     let stage = u32::from_le_bytes(input.take()?) as usize;
@@ -77,7 +78,7 @@ pub(super) fn decode_outcome(bytes: &[u8]) -> Option<(Outcome, usize)> {
     (input.0.len() == 4 * values).then_some((outcome, values))
 }
 
-/// The values of numbers that follow each other.
+/// Decodes consecutive numbers.
 pub(super) fn decode_floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
@@ -87,7 +88,7 @@ fn encode_floats(values: &[f32], bytes: &mut Vec<u8>) {
     values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
 }
 
-/// Bytes that have not been read.
+/// The bytes that have not been read yet.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {

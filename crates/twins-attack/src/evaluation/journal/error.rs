@@ -14,7 +14,7 @@ pub enum JournalError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The journal is in the format of another version of this library: of an earlier one, whose first journals were JSON.
+    /// The journal has the format of another version of this library. The first versions wrote JSON.
     #[error(
         "{path} is a journal in a format that another version of this library wrote (format {found}, and this version \
          reads format {expected}): start the evaluation anew, or finish it with that version", path = path.display()
@@ -27,7 +27,7 @@ pub enum JournalError {
         /// The format of this version.
         expected: u8,
     },
-    /// The journal is of another model, by the tag that the program gave.
+    /// The journal belongs to another model, according to the tag that the program gave.
     #[error(
         "{path} is of another model: the evaluation was begun with {found}, and this one has {expected}; give the same \
          model, or start anew without resuming", path = path.display()
@@ -40,13 +40,13 @@ pub enum JournalError {
         /// The tag in the journal.
         found: String,
     },
-    /// The file is something else.
+    /// The file is not a journal.
     #[error("{path} is no journal of an evaluation", path = path.display())]
     NotAJournal {
         /// The file.
         path: PathBuf,
     },
-    /// A record that is not the last one has other bytes than were written.
+    /// A record other than the last one differs from what was written.
     #[error(
         "the journal {path} is damaged at byte {offset} (record {record}), not only torn at its end: start the evaluation \
          anew", path = path.display()
@@ -56,7 +56,7 @@ pub enum JournalError {
         path: PathBuf,
         /// Number of the record, from 0.
         record: usize,
-        /// Where the record begins.
+        /// Offset in bytes at which the record begins.
         offset: u64,
     },
 }

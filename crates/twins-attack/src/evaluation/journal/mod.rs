@@ -1,4 +1,4 @@
-//! A file in which an evaluation keeps what it has found, so that it can be resumed.
+//! The journal: a file in which an evaluation saves its results, so that it can be resumed.
 
 mod encoding;
 pub(crate) mod error;
@@ -7,11 +7,11 @@ pub(crate) mod read;
 mod record;
 pub(crate) mod write;
 
-/// What a journal begins with, in every version of the format.
+/// The first bytes of a journal, in every version of the format.
 const MAGIC: &[u8; 7] = b"TWINSEJ";
 
-/// The version of the format, in the byte behind it.
+/// The version of the format, in the byte after `MAGIC`.
 const VERSION: u8 = 2;
 
-/// Bytes of both.
+/// The number of bytes of `MAGIC` and the version.
 const PREAMBLE: usize = MAGIC.len() + 1;

@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use super::error::JournalError;
 use super::read::Journal;
 
-/// What becomes of a journal that is there when an evaluation starts.
+/// What happens to a journal that already exists when an evaluation starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExistingJournal {
-    /// The evaluation is resumed from it. Without a journal, the evaluation starts from the beginning.
+    /// The evaluation is resumed from it. If there is no journal, the evaluation starts from the beginning.
     Resume,
     /// It is replaced.
     Replace,
@@ -16,16 +16,16 @@ pub enum ExistingJournal {
 #[derive(Debug)]
 pub(crate) struct JournalPlace {
     pub(crate) path: PathBuf,
-    /// Tells the model from others.
+    /// Distinguishes the model from other models.
     pub(crate) tag: String,
     pub(crate) existing: ExistingJournal,
 }
 
 impl JournalPlace {
-    /// The journal that is to be resumed, if it is there.
+    /// Reads the journal that is to be resumed, if it exists.
     ///
     /// # Errors
-    /// [`JournalError::OtherTag`], and those of reading it.
+    /// [`JournalError::OtherTag`], and the errors of [`Journal::read`].
     pub(crate) fn earlier(&self) -> Result<Option<Journal>, JournalError> {
         if self.existing == ExistingJournal::Replace {
             return Ok(None);

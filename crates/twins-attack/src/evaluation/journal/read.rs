@@ -10,11 +10,12 @@ use super::{MAGIC, PREAMBLE, VERSION};
 use crate::evaluation::identity::Identity;
 use crate::evaluation::outcome::Outcome;
 
-/// The journal of an evaluation ([`RobustnessEvaluation::with_journal`](crate::RobustnessEvaluation::with_journal)) that
-/// was read: what was found out, and where in the file the adversarial examples are. They stay there.
+/// A journal of an evaluation ([`RobustnessEvaluation::with_journal`](crate::RobustnessEvaluation::with_journal)) that
+/// was read from its file. It holds the outcomes and the positions of the adversarial examples in the file. The
+/// adversarial examples themselves stay in the file.
 ///
-/// An outcome takes 100 bytes, and if the attack succeeded, four more for each norm of the evaluation's threat models and
-/// four for each value of the adversarial example.
+/// An outcome takes 100 bytes. If the attack succeeded, it takes four more bytes for each norm of the evaluation's
+/// threat models, and four for each value of the adversarial example.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -43,18 +44,18 @@ pub struct Journal {
     tag: String,
     identity: Identity,
     outcomes: Vec<Outcome>,
-    /// Where the image of a sample begins, and how many values it has.
+    /// The offset at which the image of a sample begins, and its number of values.
     images: BTreeMap<usize, (u64, usize)>,
     length: u64,
 }
 
 impl Journal {
-    /// Reads a journal, one record at a time; none if there is none, or none of which even the beginning was written. A last
-    /// record that was torn is dropped.
+    /// Reads a journal, one record at a time. Returns `None` if the file does not exist or if not even its first record
+    /// is complete. An incomplete last record is dropped.
     ///
     /// # Errors
-    /// [`JournalError::Io`]; [`JournalError::OtherFormat`], [`JournalError::NotAJournal`]; [`JournalError::Damaged`] if a record
-    /// that is not the last one differs from what was written.
+    /// [`JournalError::Io`], [`JournalError::OtherFormat`] or [`JournalError::NotAJournal`]; [`JournalError::Damaged`]
+    /// if a record other than the last one differs from what was written.
     pub fn read(path: impl AsRef<Path>) -> Result<Option<Self>, JournalError> {
         let path = path.as_ref();
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
@@ -107,7 +108,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Removes a journal: its evaluation has ended, and the report is safe.
+    /// Removes a journal. Call it when the evaluation has ended and the report is saved.
     ///
     /// # Errors
     /// [`JournalError::Io`].
@@ -116,13 +117,13 @@ impl Journal {
         std::fs::remove_file(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })
     }
 
-    /// What tells the model from others, as given to
+    /// The tag that distinguishes the model from other models, as given to
     /// [`RobustnessEvaluation::with_journal`](crate::RobustnessEvaluation::with_journal).
     pub fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// What has been found, without images.
+    /// The outcomes, without images.
     pub fn outcomes(&self) -> &[Outcome] {
         &self.outcomes
     }
@@ -131,13 +132,13 @@ impl Journal {
         &self.identity
     }
 
-    /// How many values the adversarial example of a sample has.
+    /// The number of values of the adversarial example of a sample.
     pub(crate) fn image_values(&self, sample: usize) -> Option<usize> {
         self.images.get(&sample).map(|(_, values)| *values)
     }
 
-    /// The adversarial example of a sample, read from the file; none if there was none when the journal was read. Of several
-    /// it is the nearest (see [`Outcome::nearest`]).
+    /// Reads the adversarial example of a sample from the file. Returns `None` if there was none when the journal was
+    /// read. If there are several, it is the nearest one (see [`Outcome::nearest`]).
     ///
     /// # Errors
     /// [`JournalError::Io`].
@@ -159,7 +160,7 @@ impl Journal {
         &self.path
     }
 
-    /// Bytes up to the end of the last record that is whole.
+    /// The number of bytes up to the end of the last complete record.
     pub(super) fn length(&self) -> u64 {
         self.length
     }

@@ -2,13 +2,13 @@ use std::io::{self, ErrorKind, Read};
 
 use crate::hash::Hash;
 
-/// Bytes in front of a payload: its length, a check of the length, and the payload's hash.
+/// The number of bytes before a payload: its length, a check of the length, and the payload's hash.
 pub(super) const HEADER: usize = 16;
 
-/// A payload with its header, to be written at once.
+/// Builds a record, a payload with its header, which is to be written at once.
 ///
 /// # Errors
-/// A payload of 4 GiB or more is one.
+/// An error if the payload has 4 GiB or more.
 pub(super) fn record(payload: &[u8]) -> io::Result<Vec<u8>> {
     let length = u32::try_from(payload.len()).map_err(|_| {
         let text = format!("a record of {} bytes is too long for a journal", payload.len());
@@ -22,18 +22,18 @@ pub(super) fn record(payload: &[u8]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What follows in a file.
+/// What follows in the file.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next {
     /// A record, whose payload is in the buffer.
     Record,
-    /// The end of the file, or a record that is not there in full because the process that wrote it ended.
+    /// The end of the file, or an incomplete record, because the process that wrote it ended.
     End,
-    /// Something else than was written.
+    /// Bytes that differ from what was written.
     Damaged,
 }
 
-/// Reads a record's payload into a buffer; `rest` is the number of bytes to the end of the file.
+/// Reads a record's payload into a buffer. `rest` is the number of bytes to the end of the file.
 pub(super) fn next(file: &mut impl Read, rest: u64, payload: &mut Vec<u8>) -> io::Result<Next> {
     let mut header = [0; HEADER];
     if rest < HEADER as u64 || !filled(file, &mut header)? {
@@ -42,7 +42,7 @@ pub(super) fn next(file: &mut impl Read, rest: u64, payload: &mut Vec<u8>) -> io
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let (length, expected) = (word(0), u64::from(word(8)) | u64::from(word(12)) << 32);
     if word(4) != check(length) {
-        // A file system may fill the end of a file with zeros where the machine went down.
+        // After a crash of the machine, a file system may fill the end of a file with zeros.
         return Ok(if header == [0; HEADER] && zeros(file)? { Next::End } else { Next::Damaged });
     }
     let end = HEADER as u64 + u64::from(length);
@@ -53,7 +53,7 @@ pub(super) fn next(file: &mut impl Read, rest: u64, payload: &mut Vec<u8>) -> io
     if !filled(file, payload)? {
         return Ok(Next::End);
     }
-    // The last record may be torn in whatever way.
+    // The last record may be incomplete in any way.
     Ok(match hash(payload) == expected {
         true => Next::Record,
         false if end == rest => Next::End,
@@ -61,7 +61,7 @@ pub(super) fn next(file: &mut impl Read, rest: u64, payload: &mut Vec<u8>) -> io
     })
 }
 
-/// Whether nothing but zeros follows.
+/// Returns whether only zeros follow.
 fn zeros(file: &mut impl Read) -> io::Result<bool> {
     let mut buffer = [0; 4096];
     loop {
@@ -73,7 +73,7 @@ fn zeros(file: &mut impl Read) -> io::Result<bool> {
     }
 }
 
-/// Fills the buffer; whether the file had as much.
+/// Fills the buffer. Returns whether the file had enough bytes.
 pub(super) fn filled(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match file.read_exact(buffer) {
         Ok(()) => Ok(true),
@@ -82,7 +82,7 @@ pub(super) fn filled(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool
     }
 }
 
-/// Tells a length from other bytes.
+/// A checksum that distinguishes a length from other bytes.
 fn check(length: u32) -> u32 {
     length.wrapping_mul(0x9e37_79b1) ^ 0x5457_494e
 }

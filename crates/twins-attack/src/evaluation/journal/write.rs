@@ -10,10 +10,11 @@ use super::{MAGIC, VERSION};
 use crate::evaluation::identity::Identity;
 use crate::evaluation::outcome::Outcome;
 
-/// Writes a journal: a record of what the evaluation is of, and one of each [`Outcome`], with its adversarial example.
+/// Writes a journal: one record that identifies the evaluation, and one record for each [`Outcome`] with its
+/// adversarial example.
 ///
-/// Each record is written by one call of the system, so that whatever ends the process tears at most the last one. Nothing
-/// is kept in memory.
+/// Each record is written by one system call, so an interruption of the process damages at most the last record.
+/// Nothing is kept in memory.
 #[derive(Debug)]
 pub(crate) struct JournalWriter {
     path: PathBuf,
@@ -21,7 +22,7 @@ pub(crate) struct JournalWriter {
 }
 
 impl JournalWriter {
-    /// Starts a journal, in place of a file that is there.
+    /// Starts a journal. It replaces an existing file.
     ///
     /// # Errors
     /// [`JournalError::Io`].
@@ -35,7 +36,7 @@ impl JournalWriter {
         create().map_err(|source| JournalError::Io { path: path.to_owned(), source })
     }
 
-    /// Continues a journal where it ends, without a last record that was torn.
+    /// Continues a journal at its end, without an incomplete last record.
     ///
     /// # Errors
     /// [`JournalError::Io`].
