@@ -1,4 +1,5 @@
-//! Reads a checkpoint of PyTorch, lists what went where, and saves it as a model file or for PyTorch.
+//! Reads a PyTorch checkpoint, lists which entry was loaded into which parameter, and saves it as a model file or for
+//! PyTorch.
 //!
 //! ```text
 //! twins convert cifar_resnet20.th --arch resnet20 --out resnet20.safetensors
@@ -17,34 +18,35 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnu
 
 use crate::support::{ModelOptions, Outcome};
 
-/// Converts weights of PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack.
+/// Converts PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack weights.
 #[derive(Parser)]
 struct Arguments {
     /// The file to read.
     weights: PathBuf,
-    /// Its architecture: mnist-cnn, resnet20, resnet50, convnext-tiny, wrn-28-10, ... [default: that of a model file of
-    /// this library].
+    /// Architecture of the weights: mnist-cnn, resnet20, resnet50, convnext-tiny, wrn-28-10, ... [default: the one
+    /// recorded in a model file of this library].
     #[arg(long)]
     arch: Option<Architecture>,
-    /// The file to write; without it, only the list is printed.
+    /// The file to write; if omitted, the command only prints the list of entries.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// What to write.
+    /// Format of the file to write.
     #[arg(long, value_enum, default_value_t = Format::Model)]
     format: Format,
-    /// The dictionary of the file that holds the weights, where it is not found by itself.
+    /// The dictionary in the file that holds the weights, if it is not found automatically.
     #[arg(long)]
     entry: Option<String>,
-    /// Entries that need not fit; `*` stands for any text. May be given several times.
+    /// Entries that may be missing, left over or of another shape; `*` matches any text. May be given several times.
     #[arg(long)]
     allow: Vec<String>,
-    /// Names of the classes, separated by commas; their numbers where it is left out.
+    /// Names of the classes, separated by commas [default: those recorded in a model file of this library, otherwise
+    /// numbers].
     #[arg(long, value_delimiter = ',')]
     classes: Vec<String>,
-    /// A file with the names of the classes, one a line.
+    /// A file with the names of the classes, one per line.
     #[arg(long, conflicts_with = "classes")]
     class_file: Option<PathBuf>,
-    /// Take the names of the classes from data: cifar10:DIR, folder:DIR and so on.
+    /// Take the names of the classes from a data set: cifar10:DIR, folder:DIR and so on.
     #[arg(long, conflicts_with_all = ["classes", "class_file"])]
     classes_of: Option<DataSource>,
 
@@ -71,9 +73,9 @@ impl Arguments {
 enum Format {
     /// A model file of this library: both wings, classes, normalisation.
     Model,
-    /// safetensors for PyTorch's strict=True: the adaptive wing as plain batch normalisation.
+    /// safetensors that PyTorch loads with strict=True: the adaptive wing as plain batch normalisation.
     Pytorch,
-    /// The same with the frozen wing's entries, whose names begin with frozen_.
+    /// The same, and the entries of the frozen wing, with the prefix `frozen_`.
     BothWings,
 }
 
@@ -91,7 +93,7 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     for pattern in arguments.allow {
         options = options.with_allow(pattern);
     }
-    // The number of classes is the file's.
+    // The import takes the number of classes from the file.
     let arch = resolve_architecture(arguments.arch, saved.as_ref(), &arguments.weights)?;
     let config = ModelConfig::new(arch, classes.len().max(2));
     let (config, options) = arguments.model.config().apply(config, options);
@@ -115,12 +117,12 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The command line.
+/// Defines the command line.
 pub fn command() -> Command {
     Arguments::command().name("convert")
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn start(matches: &ArgMatches) -> Outcome {
     convert(Arguments::from_arg_matches(matches).unwrap_or_else(|error| error.exit()))
 }

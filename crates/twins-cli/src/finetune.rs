@@ -17,20 +17,20 @@ struct Cli {
     #[arg(long, help_heading = "Model")]
     weights: Option<PathBuf>,
 
-    /// Architecture of the weights [default: that of a model file of this library].
+    /// Architecture of the weights [default: the one recorded in a model file of this library].
     #[arg(long, help_heading = "Model")]
     arch: Option<Architecture>,
 
-    /// Draw a new head even where that of the weights is for the data's classes.
+    /// Initialise a new head even if the head of the weights matches the data's classes.
     #[arg(long, help_heading = "Model")]
     new_head: bool,
 
-    /// What the frozen wing starts from: the adaptive wing of the weights, which inference uses, or the frozen wing that the
-    /// file holds beside it (model files of this library) [default: weights].
+    /// Initial values of the frozen wing: `weights` for the adaptive wing of the file, which inference uses, or `file` for the frozen wing
+    /// that the file also holds (model files of this library only) [default: weights].
     #[arg(long, value_name = "weights|file", help_heading = "Model")]
     frozen_from: Option<FrozenFrom>,
 
-    /// Published setting to start from: paper-cifar or paper-caltech. --config goes over it, and options over both.
+    /// Published settings to start from: paper-cifar or paper-caltech. --config overrides them, and options override both.
     #[arg(long, help_heading = "Settings")]
     preset: Option<Preset>,
 
@@ -38,12 +38,12 @@ struct Cli {
     training: TrainingOptions,
 }
 
-/// The command line.
+/// Defines the command line.
 pub fn command() -> Command {
     Cli::command().name("finetune").mut_arg("arch", crate::arch_help).mut_arg("method", crate::method_help)
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn start(matches: &ArgMatches) -> Outcome {
     Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()).run()
 }

@@ -5,8 +5,8 @@
 //! twins finetune --help
 //! ```
 //!
-//! The exit status is 0 if the command has done its work, 1 if it has failed (the error is on one line of the standard
-//! error output), and 2 if the command line is wrong.
+//! The exit status is 0 if the command succeeds, 1 if it fails (the error is printed on one line of standard error),
+//! and 2 if the command line is invalid.
 
 mod convert;
 mod evaluate;
@@ -53,7 +53,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     SERVE,
 ];
 
-/// The program `twins` with its commands.
+/// Runs the program `twins` with all its commands.
 pub fn twins() -> ExitCode {
     let matches = program().get_matches();
     let chosen = matches.subcommand().and_then(|(name, matches)| {
@@ -65,32 +65,32 @@ pub fn twins() -> ExitCode {
     }
 }
 
-/// `twins finetune` as a program of its own.
+/// Runs `twins finetune` as a standalone program.
 pub fn finetune() -> ExitCode {
     only(&FINETUNE)
 }
 
-/// `twins train` as a program of its own.
+/// Runs `twins train` as a standalone program.
 pub fn train() -> ExitCode {
     only(&TRAIN)
 }
 
-/// `twins study` as a program of its own.
+/// Runs `twins study` as a standalone program.
 pub fn study() -> ExitCode {
     only(&STUDY)
 }
 
-/// `twins evaluate` as a program of its own.
+/// Runs `twins evaluate` as a standalone program.
 pub fn evaluate() -> ExitCode {
     only(&EVALUATE)
 }
 
-/// `twins convert` as a program of its own.
+/// Runs `twins convert` as a standalone program.
 pub fn convert() -> ExitCode {
     only(&CONVERT)
 }
 
-/// `twins serve` as a program of its own.
+/// Runs `twins serve` as a standalone program.
 #[cfg(feature = "remote")]
 pub fn serve() -> ExitCode {
     only(&SERVE)
@@ -109,7 +109,7 @@ fn only(subcommand: &Subcommand) -> ExitCode {
     exit((subcommand.start)(&(subcommand.command)().get_matches()))
 }
 
-/// The help of `--method` with the methods behind it.
+/// Adds the list of methods to the help of `--method`.
 fn method_help(arg: Arg) -> Arg {
     let lines: Vec<String> =
         Method::ALL.iter().map(|method| format!("- {method}: {}", method.description())).collect();
@@ -118,14 +118,14 @@ fn method_help(arg: Arg) -> Arg {
     arg.help(format!("{help}: {}", names.join(", "))).long_help(format!("{help}\n\n{}", lines.join("\n")))
 }
 
-/// The help of `--arch` with the names of the architectures behind it.
+/// Adds the names of the architectures to the help of `--arch`.
 fn arch_help(arg: Arg) -> Arg {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let names: Vec<&str> = Architecture::known_names().collect();
     arg.help(format!("{help}: {}", names.join(", ")))
 }
 
-/// Prints an error on one line.
+/// Returns the exit status of an outcome; prints an error on one line.
 fn exit(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! See the library.
+//! The program `twins`; the library of this crate documents it.
 
 use std::process::ExitCode;
 

@@ -7,25 +7,26 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::support::Outcome;
 
-/// Makes one report of runs, of the outputs of finetune and train, and of a study, whose shards may be in several directories.
+/// Creates one report from runs, from output directories of finetune and train, and from a study, whose shards may be in several
+/// directories.
 #[derive(Parser, Debug)]
 struct Cli {
-    /// Directories of runs, directories with runs in them, or directories of one study.
+    /// Directories of runs, directories that contain runs, or directories of one study.
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
 
-    /// The report; study-results.json of a study is written beside it [default: study.html or report.html in the only directory;
-    /// report.html in the current directory for several].
+    /// The report to write; for a study, study-results.json is written next to it [default: study.html or report.html in the directory;
+    /// with several directories, report.html in the current directory].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// The command line.
+/// Defines the command line.
 pub fn command() -> Command {
     Cli::command().name("report")
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn start(matches: &ArgMatches) -> Outcome {
     Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()).run()
 }

@@ -1,4 +1,4 @@
-//! Serves this machine's devices to programs on other machines, which name them as their `--device`.
+//! Serves this machine's devices to programs on other machines, which select them with `--device`.
 //!
 //! ```sh
 //! export TWINS_REMOTE_TOKEN=$(openssl rand -hex 16)    # the same on both machines
@@ -7,8 +7,8 @@
 //! twins evaluate --device remote:iroh://ID@HOST:4433 …
 //! ```
 //!
-//! Clients let this process compute and hold whatever they like, so a server that other machines can reach asks for a token.
-//! Over WebSocket neither the token nor the data is encrypted: for a trusted network only. See docs/remote.md.
+//! Clients can use any amount of this process's compute and memory, so a server that other machines can reach requires a token. WebSocket
+//! encrypts neither the token nor the data: use it on a trusted network only. See docs/remote.md.
 
 use std::io::{Write, stdout};
 use std::net::{SocketAddr, TcpListener};
@@ -23,41 +23,41 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::support::Outcome;
 
-/// Serves devices of this machine until Ctrl-C.
+/// Serves devices of this machine until it is stopped with Ctrl-C.
 #[derive(Parser, Debug)]
 struct Cli {
-    /// Device to serve: cpu, ndarray, wgpu, vulkan or cuda (those compiled in), cuda:1 for a GPU by its number. Several, with
-    /// commas between them, are #0, #1 and so on of the address.
+    /// Devices to serve, separated by commas: cpu, ndarray, wgpu, vulkan or cuda (if compiled in); cuda:1 selects a GPU by its number.
+    /// Clients select one of several devices by #0, #1 and so on at the end of the address.
     #[arg(long, default_value = "cpu", value_delimiter = ',')]
     device: Vec<DeviceChoice>,
 
-    /// Address and TCP port on which to serve over WebSocket, unencrypted; port 0 lets the system choose one.
+    /// Address and TCP port for WebSocket connections, which are not encrypted; with port 0 the system chooses a free port.
     #[arg(long, default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
 
-    /// Serve over Iroh instead, encrypted, on this UDP port of every network interface; without relays or discovery.
+    /// Serve over Iroh instead of WebSocket: encrypted, on this UDP port of every network interface, without relays or discovery.
     #[arg(long, value_name = "PORT", conflicts_with = "listen", value_parser = clap::value_parser!(u16).range(1..))]
     iroh: Option<u16>,
 
-    /// File with the secret key of --iroh, which decides the server's ID; it is made if it does not exist.
+    /// File with the secret key for --iroh, which determines the server's ID; created if it does not exist.
     #[arg(long, default_value = "server.key", requires = "iroh")]
     key: PathBuf,
 
-    /// Serve other machines without a token: whoever reaches the port can use the device.
+    /// Serve other machines without a token: anyone who can reach the port can use the devices.
     #[arg(long)]
     anyone: bool,
 
-    /// Threads for the CPU backends; all cores unless given.
+    /// Threads of the CPU backends; all cores by default.
     #[arg(long)]
     threads: Option<usize>,
 }
 
-/// The command line.
+/// Defines the command line.
 pub fn command() -> Command {
     Cli::command().name("serve")
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn start(matches: &ArgMatches) -> Outcome {
     run(&Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()))
 }
@@ -92,7 +92,7 @@ fn run(cli: &Cli) -> Outcome {
 }
 
 impl Cli {
-    /// What to serve on, and the address that clients are to give.
+    /// The transport to serve on, and the address that clients pass.
     fn transport(&self) -> Result<(Transport, String), Box<dyn std::error::Error>> {
         let Some(port) = self.iroh else {
             let listener = TcpListener::bind(self.listen)

@@ -1,4 +1,4 @@
-//! `--show-config`.
+//! Prints the effective settings for `--show-config`.
 
 use burn_twins::experiment::{
     ComputeConfig, DataConfig, EvaluationConfig, Experiment, InitialModel, LogConfig,
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::support::Outcome;
 
-/// The settings of an experiment with what follows from them.
+/// The settings of an experiment, including those derived from others.
 #[derive(Serialize)]
 struct Settings<'a> {
     data: &'a DataConfig,
@@ -19,7 +19,7 @@ struct Settings<'a> {
     log: &'a LogConfig,
 }
 
-/// Prints the settings of an experiment as JSON, which `--config` reads back, and on the standard error output where they come from.
+/// Prints the settings of an experiment as JSON, which `--config` accepts, and their sources on standard error.
 pub fn show(experiment: &Experiment) -> Outcome {
     let config = experiment.config();
     let settings = Settings {

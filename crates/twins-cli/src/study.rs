@@ -14,48 +14,49 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnu
 use crate::support::{Outcome, printing, stop_on_interrupt};
 use crate::training::set;
 
-/// Compares methods and controls over several seeds, as a study file says: docs/studies.md. Started again, it resumes.
+/// Compares methods and controls over several seeds, as specified in a study file (see docs/studies.md). Running the command again resumes
+/// the study.
 #[derive(Parser, Debug)]
 struct Cli {
-    /// The study: a .toml file.
+    /// The study file (.toml).
     file: PathBuf,
 
-    /// Directory for trials, runs, results and the report; a study that it holds is resumed.
+    /// Directory for trials, runs, results and the report; an unfinished study in it is resumed.
     #[arg(long)]
     out: PathBuf,
 
-    /// Do a part of the jobs: the first of four is 1/4.
+    /// Run only one shard of the jobs: 1/4 is the first of four.
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     shard: Shard,
 
-    /// Choose learning rates (trials), train and measure with them (runs), or both (all).
+    /// Phases to run: the choice of learning rates (trials), training and evaluation with them (runs), or both (all).
     #[arg(long, default_value = "all")]
     phase: PhaseChoice,
 
-    /// A setting for all arms by its name in a configuration file, such as epochs=2 or data.source=cifar10:data; goes over [experiment],
-    /// and an arm's own settings go over it.
+    /// A setting for all arms, by its name in a configuration file, such as epochs=2 or data.source=cifar10:data. It overrides
+    /// [experiment]; an arm's own settings override it.
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     settings: Vec<String>,
 
-    /// Print the runs with their settings, and do nothing else.
+    /// Print the runs and their settings, and exit.
     #[arg(long, help_heading = "Settings")]
     show_config: bool,
 
-    /// Device to compute on, or several with commas between them, which divide the images [default: the study's, or cpu].
+    /// Device to compute on; several, separated by commas, run as data-parallel replicas [default: the study's, or cpu].
     #[arg(long, value_delimiter = ',', help_heading = "Devices")]
     device: Vec<DeviceChoice>,
 
-    /// Threads for the CPU backends [default: all cores].
+    /// Threads of the CPU backends [default: all cores].
     #[arg(long, help_heading = "Devices")]
     threads: Option<usize>,
 }
 
-/// The command line.
+/// Defines the command line.
 pub fn command() -> Command {
     Cli::command().name("study")
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn start(matches: &ArgMatches) -> Outcome {
     Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()).run()
 }
@@ -98,7 +99,7 @@ impl Cli {
     }
 }
 
-/// What a shard could not do, and what helps, on one line; `None` where it has done everything.
+/// The jobs that a shard could not run, with a remedy, on one line; `None` if it has run all of them.
 fn problem(outcome: &StudyOutcome) -> Option<String> {
     let missing = outcome.missing_trials();
     let left_out = outcome.left_out.len();
@@ -130,7 +131,7 @@ fn show(study: &Study) -> Outcome {
     Ok(())
 }
 
-/// A phase by name.
+/// A phase, parsed by its name.
 #[derive(Clone, Copy, Debug)]
 struct PhaseChoice(Phase);
 

@@ -1,4 +1,4 @@
-//! `twins train`: trains a network from scratch, with or without an adversary.
+//! `twins train`: trains a network from scratch, with or without adversarial training.
 
 use burn_twins::experiment::{Draft, Experiment, Layer};
 use burn_twins::models::Architecture;
@@ -8,7 +8,7 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use crate::support::{OptionSettings, Outcome};
 use crate::training::{TrainingOptions, run};
 
-/// Trains a network from scratch on any data: with an adversary (--method at), as a pre-training for `finetune`, or without
+/// Trains a network from scratch on any data: adversarially (--method at), as pre-training for `finetune`, or on clean images only
 /// (--method standard).
 #[derive(Parser, Debug)]
 struct Cli {
@@ -20,12 +20,12 @@ struct Cli {
     training: TrainingOptions,
 }
 
-/// The command line.
+/// Defines the command line.
 pub fn command() -> Command {
     Cli::command().name("train").mut_arg("arch", crate::arch_help).mut_arg("method", crate::method_help)
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn start(matches: &ArgMatches) -> Outcome {
     Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()).run()
 }
@@ -42,7 +42,7 @@ impl Cli {
     fn experiment(&self) -> Result<Experiment, Box<dyn std::error::Error>> {
         let mut own = OptionSettings::default();
         own.add("--arch", "model.arch", self.arch)?;
-        // Without weights there are no statistics of a pre-training that a frozen wing could keep.
+        // Without pre-trained weights, there are no statistics that a frozen wing could keep.
         let usual = Layer::setting("train", "training.method", Method::At)?;
         let draft = self.training.over(Draft::new().with_layer(usual), own)?;
         let given = draft.given()?;

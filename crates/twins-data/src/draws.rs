@@ -1,9 +1,9 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are drawn for.
+/// The purpose of random numbers.
 ///
-/// Every purpose has its own stream, so that switching one augmentation on does not change what another draws.
+/// Every purpose has its own stream, so that enabling one augmentation does not change the random numbers of another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     Split,
@@ -17,8 +17,8 @@ pub(crate) enum Purpose {
     Limit,
 }
 
-/// The random numbers of one sample: they depend on `seed`, `id` and `purpose` alone, hence not on batch size,
-/// order or threads.
+/// Returns the random number generator of one sample. It depends only on `seed`, `id` and `purpose`, and therefore not
+/// on batch size, order or threads.
 pub(crate) fn draws(seed: u64, id: u64, purpose: Purpose) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

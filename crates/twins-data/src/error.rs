@@ -5,9 +5,9 @@ use crate::formats::listed::fault::ListFault;
 use crate::formats::pickle::fault::PickleFault;
 use crate::splits::grouping::Grouping;
 
-/// What can be wrong with data on disk, and with what is asked of a data set.
+/// Errors of data on disk, and of requests to a data set.
 ///
-/// Every variant names the file or value at fault and says what to do about it.
+/// Every message names the file or value at fault and a remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -16,11 +16,11 @@ pub enum DataError {
     Io {
         /// The path that could not be read.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 
-    /// None of the file names that a data set may have is in the folder.
+    /// The folder has none of the file names that the data set may use.
     #[error("{} holds none of {}; give the folder that has the data set's files", folder.display(), names.join(", "))]
     MissingFile {
         /// The folder that was searched.
@@ -29,12 +29,12 @@ pub enum DataError {
         names: Vec<String>,
     },
 
-    /// A part was asked for that the data set does not have.
+    /// The data set does not have the requested part.
     #[error("{} has no images of the {part} part; use another part, or split it off the training part", folder.display())]
     MissingPart {
         /// The folder of the data set, or the name of the built-in data.
         folder: PathBuf,
-        /// The part that was asked for.
+        /// The requested part.
         part: Part,
     },
 
@@ -49,7 +49,7 @@ pub enum DataError {
         fault: ListFault,
     },
 
-    /// A list that the archive has as a MATLAB file has not been converted to text.
+    /// A list that the archive provides as a MATLAB file has not been converted to text.
     #[error(
         "{} does not exist; the archive has its lists as MATLAB files, which have to be converted to text, a path a line. In Python: \
          import scipy.io; open(\"NAME.txt\", \"w\").writelines(row[0][0] + \"\\n\" for row in \
@@ -69,15 +69,15 @@ pub enum DataError {
     WrongMagic {
         /// The file.
         path: PathBuf,
-        /// What the file should hold.
+        /// The expected content of the file.
         content: &'static str,
-        /// The magic number of that content.
+        /// The magic number of the expected content.
         expected: u32,
         /// The number found.
         found: u32,
     },
 
-    /// A file ends before, or goes on after, what its header declares.
+    /// A file is shorter or longer than its header declares.
     #[error(
         "{} should hold {expected} bytes ({declared}) but holds {found}; it is truncated or damaged: download it again",
         path.display()
@@ -85,11 +85,11 @@ pub enum DataError {
     WrongSize {
         /// The file.
         path: PathBuf,
-        /// The number of bytes that the header stands for, after decompression.
+        /// The number of bytes that the header declares, after decompression.
         expected: u64,
-        /// Where that number comes from.
+        /// The origin of that number.
         declared: String,
-        /// The number of bytes found; one more than expected stands for "more".
+        /// The number of bytes found; one more than expected means "more".
         found: u64,
     },
 
@@ -105,7 +105,7 @@ pub enum DataError {
         expected: String,
         /// The number of bytes that could be decompressed.
         found: u64,
-        /// What the decompressor said.
+        /// The error of the decompressor.
         source: std::io::Error,
     },
 
@@ -178,7 +178,7 @@ pub enum DataError {
         found: usize,
     },
 
-    /// A pickle is damaged, or asks for something that is no data.
+    /// A pickle is damaged, or refers to something that is not data.
     #[error("{} cannot be read: {fault}; download it again from the publisher", path.display())]
     Pickle {
         /// The file.
@@ -187,14 +187,14 @@ pub enum DataError {
         fault: PickleFault,
     },
 
-    /// A pickled dictionary lacks an entry, or holds something else there.
+    /// A pickled dictionary lacks an entry, or the entry has the wrong type.
     #[error("{} has no entry \"{entry}\" that is {expected}; give the folder that has the data set's files", path.display())]
     MissingEntry {
         /// The file.
         path: PathBuf,
         /// The entry's name.
         entry: &'static str,
-        /// What it should hold.
+        /// The expected content of the entry.
         expected: &'static str,
     },
 
@@ -212,14 +212,14 @@ pub enum DataError {
         path: PathBuf,
     },
 
-    /// Two classes have the same name (surrounding white space does not count).
+    /// Two classes have the same name (surrounding white space is ignored).
     #[error("two classes are both named \"{name}\"; rename one")]
     DuplicateClass {
         /// The name.
         name: String,
     },
 
-    /// A class folder is not in the list of classes that was asked for.
+    /// A class folder is not in the requested list of classes.
     #[error("the class folder {} is not among the {} classes expected ({})", path.display(), classes.len(), abridged(classes))]
     UnknownClass {
         /// The class folder.
@@ -228,7 +228,7 @@ pub enum DataError {
         classes: Vec<String>,
     },
 
-    /// A file in a class folder is no image of a known format.
+    /// A file in a class folder is not an image of a known format.
     #[error(
         "{} is not a PNG, JPEG, WebP, PPM or PGM image; remove it, or open the folder with NonImages::Skip (--skip-non-images)",
         path.display()
@@ -238,12 +238,12 @@ pub enum DataError {
         path: PathBuf,
     },
 
-    /// An image file has the right beginning but its content cannot be decoded.
+    /// An image file has a valid signature, but its content cannot be decoded.
     #[error("{} cannot be decoded: {source}; the file is damaged: replace or remove it", path.display())]
     Undecodable {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The error of the decoder.
         source: ::image::ImageError,
     },
 
@@ -259,7 +259,7 @@ pub enum DataError {
         found: u64,
     },
 
-    /// An image differs in size from the first of its data set.
+    /// An image differs in size from the first image of its data set.
     #[error(
         "{} is {} x {} pixels where the data set's images are {} x {} (width x height); resize it, or open the folder with a Framing (--framing 256/224)",
         path.display(), found[2], found[1], expected[2], expected[1]
@@ -273,7 +273,8 @@ pub enum DataError {
         expected: [usize; 3],
     },
 
-    /// A data set gave an image whose shape is not the data set's, or whose pixels do not fill its shape.
+    /// A data set returned an image whose shape is not the data set's, or whose number of bytes does not match its
+    /// shape.
     #[error(
         "sample {index} has shape {found:?} and {pixels} bytes where the data set has shape {expected:?}; its data set is faulty"
     )]
@@ -288,7 +289,7 @@ pub enum DataError {
         expected: [usize; 3],
     },
 
-    /// A sample was asked for that does not exist.
+    /// The requested sample does not exist.
     #[error("sample {index} was asked for, but the data set has {len} samples")]
     IndexOutOfRange {
         /// The index.
@@ -297,7 +298,7 @@ pub enum DataError {
         len: usize,
     },
 
-    /// The number of values is not that of the shape and the number of labels.
+    /// The number of values does not match the shape and the number of labels.
     #[error(
         "{found} values are not {labels} images of shape {shape:?} (channels, height, width), one for each of {labels} labels; \
          give that many values, channels first"
@@ -311,7 +312,7 @@ pub enum DataError {
         labels: usize,
     },
 
-    /// A value of an image is not within [0, 1].
+    /// A value of an image is outside [0, 1].
     #[error(
         "sample {index} has the value {value}, which is not within [0, 1]; divide 8-bit values by 255, and leave input \
          normalisation to the model"
@@ -341,20 +342,20 @@ pub enum DataError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// A batch, a limit or a subset of no samples was asked for.
+    /// A requested batch, limit or subset has no samples.
     #[error("{what} of no samples was asked for; at least one is needed")]
     NoSamples {
-        /// What was to have samples.
+        /// What has no samples.
         what: &'static str,
     },
 
-    /// The text of a limit is none.
+    /// The text is not a valid limit.
     #[error(
         "{given:?} is not a limit; give a number of images, at least 1, such as 1000 for a draw of each class in proportion, or \
          first:1000 for the first ones"
     )]
     InvalidLimit {
-        /// What was given.
+        /// The given text.
         given: String,
     },
 
@@ -376,7 +377,7 @@ pub enum DataError {
         classes: usize,
     },
 
-    /// Groups of samples were to be formed from file names, but a sample has none.
+    /// Groups of samples cannot be formed from file names, because a sample has no file name.
     #[error(
         "validation.groups is {grouping}, but sample {index} has no file name to form a group of; use data of image files \
          (folder:DIR, gtsrb:DIR, list:FILE and so on; a custom data set implements ImageDataset::name), or set \
@@ -389,7 +390,7 @@ pub enum DataError {
         index: usize,
     },
 
-    /// Every sample is alone in its group, so that a split of groups would be one of samples.
+    /// Every sample is the only one in its group, so a split by groups would be a split by samples.
     #[error(
         "validation.groups is {grouping}, but it leaves each of the {samples} images alone in its group, the first being \
          {name}; give what follows the part of a file name that related images have in common, or set validation.groups to \
@@ -404,7 +405,7 @@ pub enum DataError {
         name: String,
     },
 
-    /// A class has a single group, which cannot be both trained and validated on.
+    /// A class has only one group, which cannot be used for both training and validation.
     #[error(
         "validation.groups is {grouping}, but all {samples} images of class \"{class}\" are in one group, \"{group}\" (so it is \
          in {affected} of {classes} classes); a class needs a group to train on and one to validate on: give other text, add \
@@ -425,7 +426,7 @@ pub enum DataError {
         classes: usize,
     },
 
-    /// A setting has a value that makes no sense.
+    /// A setting has an invalid value.
     #[error("{name} is {value}; it must be {range}")]
     InvalidSetting {
         /// The setting.
@@ -436,7 +437,7 @@ pub enum DataError {
         range: &'static str,
     },
 
-    /// The text is no data source.
+    /// The text is not a data source.
     #[error(
         "unknown data source \"{given}\"; known are builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR (dtd@2:DIR to dtd@10:DIR for its other splits), gtsrb:DIR, pets:DIR and list:FILE"
     )]
@@ -463,7 +464,7 @@ impl DataError {
     }
 }
 
-/// The end of a range that goes on to the last class.
+/// The end of a range up to the last class.
 fn below(classes: Option<usize>) -> String {
     classes.map_or_else(String::new, |classes| format!(" and below the number of classes, {classes}"))
 }

@@ -1,20 +1,20 @@
 //! Image data sets for training and attacking Burn classifiers.
 //!
-//! Every reader is an [`ImageDataset`]: a [`burn_dataset::Dataset`] of [`LabelledImage`]s that also knows its
-//! class names and the shape of its images. Pixels stay bytes until [`collate`] makes a [`Batch`] of them:
-//! float32, `[batch, channels, height, width]`, in [0, 1]. Input normalisation belongs to the model, so that
-//! epsilon and step size of an attack mean the same everywhere.
+//! Every reader is an [`ImageDataset`]: a [`burn_dataset::Dataset`] of [`LabelledImage`]s with class names and one
+//! shape for all images. Pixels stay bytes until [`collate`] converts them to a [`Batch`]: float32, `[batch, channels,
+//! height, width]`, in [0, 1]. Input normalisation belongs to the model, so that epsilon and step size of an attack
+//! have the same meaning for every data set.
 //!
 //! | reader | what it reads |
 //! |---|---|
 //! | [`MnistDataset`] | MNIST and Fashion-MNIST IDX files, plain or gzip |
 //! | [`CifarDataset`] | CIFAR-10 and CIFAR-100 in their published binary and Python forms |
-//! | [`FolderDataset`] | one sub-folder per class; decoded when asked for |
-//! | [`ListedDataset`] | images that list files name, in the layout of CUB-200, DTD, Oxford Pets and others, or a custom one |
-//! | [`BuiltinDataset`] | two tasks drawn by the program itself: letters and digits |
-//! | [`TensorDataset`] | tensors or vectors of a program |
+//! | [`FolderDataset`] | image folders with one sub-folder per class, decoded on access |
+//! | [`ListedDataset`] | images named by list files, in the layout of CUB-200, DTD, Oxford Pets and others, or in a custom list |
+//! | [`BuiltinDataset`] | two procedurally generated tasks: letters and digits |
+//! | [`TensorDataset`] | tensors or vectors in memory |
 //!
-//! [`DataSource`] is the command-line form of all of them.
+//! [`DataSource`] selects any reader except [`TensorDataset`] by the text that the command line uses.
 //!
 //! ```
 //! use twins_data::{BuiltinDataset, Dataset, Part, Task, collate};
@@ -67,5 +67,5 @@ pub use splits::limit::Limit;
 pub use splits::split::{Split, split};
 pub use splits::subset::Subset;
 
-// The trait that a custom data set implements beside `ImageDataset`, and the crate with its adaptors.
+// The trait that a custom data set implements in addition to `ImageDataset`, and the crate with its adaptors.
 pub use burn_dataset::{self, Dataset};

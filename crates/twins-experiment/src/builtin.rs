@@ -1,4 +1,4 @@
-//! The settings of trainings on the built-in data: a run takes seconds on two cores, so that the program can be tried.
+//! The settings of trainings on the built-in data, with which a run takes seconds on two cores.
 
 use twins_data::Limit;
 use twins_train::{AdversaryConfig, TrainConfig};
@@ -7,7 +7,7 @@ use crate::settings::DataConfig;
 
 const TRAIN_IMAGES: usize = 500;
 const TEST_IMAGES: usize = 500;
-/// Test images behind the report's curve and its attacks.
+/// The number of test images for the report's curve and its attacks.
 pub(crate) const REPORT_IMAGES: usize = 100;
 const EPOCHS: usize = 10;
 const BATCH_SIZE: usize = 64;
@@ -17,14 +17,14 @@ const EPSILON: f64 = 4.0 / 255.0;
 const STEPS: usize = 5;
 const STEP_SIZE: f64 = EPSILON / 4.0;
 
-/// The training in the place of the usual one.
+/// Replaces the usual settings of a training.
 pub(crate) fn training(usual: TrainConfig) -> TrainConfig {
     let adversary =
         AdversaryConfig { epsilon: EPSILON, steps: STEPS, step_size: STEP_SIZE, ..usual.adversary };
     TrainConfig { epochs: EPOCHS, batch_size: BATCH_SIZE, learning_rate: LEARNING_RATE, adversary, ..usual }
 }
 
-/// The images of both parts, in the place of all.
+/// Limits the images of both parts.
 pub(crate) fn limits(data: &mut DataConfig) {
     data.train_images = Some(Limit::Stratified(TRAIN_IMAGES));
     data.test_images = Some(Limit::Stratified(TEST_IMAGES));

@@ -9,17 +9,17 @@ use crate::devices::{DeviceError, MemoryError};
 use crate::settings::Contradiction;
 use crate::study::StudyError;
 
-/// What can go wrong with an experiment.
+/// Errors of experiments.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExperimentError {
-    /// Settings of the training, a file of settings, or the training itself.
+    /// An error in the settings of the training, in a file of settings, or in the training itself.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// Images.
+    /// An error in the images.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Images of a folder without parts of its own, of which too few can be held out.
+    /// A folder without parts has too few images to hold out a test part.
     #[error("{problem}; give {data} more images, or sub-folders train and test")]
     HeldOut {
         /// What is wrong with them.
@@ -28,46 +28,46 @@ pub enum ExperimentError {
         /// The data.
         data: String,
     },
-    /// Weights or the network.
+    /// An error in the weights or the network.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// An attack of the evaluation.
+    /// An error in an attack of the evaluation.
     #[error(transparent)]
     Attack(#[from] AttackError),
-    /// A device.
+    /// An error of a device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A batch that does not fit into memory.
+    /// A batch does not fit into memory.
     #[error("{0} (compute.memory_check, --no-memory-check)")]
     Memory(#[from] MemoryError),
-    /// Settings that exclude each other.
+    /// Two settings exclude each other.
     #[error(transparent)]
     Contradiction(Box<Contradiction>),
-    /// A study.
+    /// An error in a study.
     #[error(transparent)]
     Study(#[from] StudyError),
-    /// An arm of a study.
+    /// An error in an arm of a study.
     #[error("arm \"{arm}\": {problem}")]
     Arm {
         /// The arm.
         arm: String,
-        /// What is wrong with its settings, or in one of its trainings.
+        /// The error in its settings or in one of its trainings.
         #[source]
         problem: Box<ExperimentError>,
     },
-    /// A report.
+    /// An error in a report.
     #[error(transparent)]
     Report(#[from] twins_report::ReportError),
-    /// A number that has to be at least 1.
+    /// A number is 0 but must be at least 1.
     #[error("{setting} is 0; give at least 1")]
     Zero {
         /// The setting.
         setting: &'static str,
     },
-    /// No device.
+    /// No device was given.
     #[error("compute.devices (--device) is empty; name at least one device, such as cpu")]
     NoDevices,
-    /// Shards of something else than one CPU.
+    /// Several CPU shards were set for devices other than one CPU.
     #[error(
         "compute.cpu_shards (--cpu-shards) is {shards}, which divides the cores of one CPU, but the devices are {devices}; leave it \
          out, and name every device, as in --device cuda:0,cuda:1"
@@ -78,22 +78,22 @@ pub enum ExperimentError {
         /// The devices.
         devices: String,
     },
-    /// The number of threads cannot be set any more.
+    /// The number of threads can no longer be changed.
     #[error(
         "cannot use {threads} threads (compute.threads, --threads): {problem}; set the same number in every experiment of a process"
     )]
     Threads {
         /// The number.
         threads: usize,
-        /// What Rayon says.
+        /// The error of Rayon.
         problem: String,
     },
-    /// Neither weights nor an architecture.
+    /// Neither weights nor an architecture was given.
     #[error(
         "there is no model: give weights (model.weights, --weights), or an architecture (model.arch, --arch) to train from scratch"
     )]
     NoModel,
-    /// A setting of weights without weights.
+    /// A setting that applies to a weight file was given without weights.
     #[error(
         "{setting} is of a weight file, but there are no weights (model.weights, --weights); leave it out"
     )]
@@ -101,7 +101,7 @@ pub enum ExperimentError {
         /// The setting.
         setting: &'static str,
     },
-    /// Weights of another program without an architecture.
+    /// Weights of another program were given without an architecture.
     #[error(
         "{} does not say its architecture, as model files of this library do: give --arch (model.arch), one of {}",
         .weights.display(), .known.join(", ")
@@ -112,7 +112,7 @@ pub enum ExperimentError {
         /// The known names.
         known: Vec<&'static str>,
     },
-    /// Weights for other classes than the data's.
+    /// The classes of the weights differ from those of the data.
     #[error(
         "{} has {model} classes and the data has {data}: their labels do not mean the same; give the data that the model was \
          trained on",
@@ -126,7 +126,7 @@ pub enum ExperimentError {
         /// Classes of the data.
         data: usize,
     },
-    /// A choice of test images for data that has a test part.
+    /// Test images were chosen for data that has a test part.
     #[error(
         "--test-images is for a folder without sub-folders train and test, but --data {data} has a test part; leave it out"
     )]
@@ -134,20 +134,20 @@ pub enum ExperimentError {
         /// The data.
         data: String,
     },
-    /// A folder that has changed since the model was trained on it.
+    /// A folder has changed since the model was trained on it.
     #[error(
         "the model was fine-tuned on a folder of {recorded} images and {data} has {found}: which of them it was trained on \
          is not known; give the folder as it was, or --test-images all if the model was trained on none of them"
     )]
     OtherFolder {
-        /// Images then.
+        /// The number of images at the time of training.
         recorded: usize,
-        /// Images now.
+        /// The current number of images.
         found: usize,
         /// The data.
         data: String,
     },
-    /// A directory with a run that is neither to be resumed nor to be deleted.
+    /// The directory holds a run, and neither resuming nor overwriting it was requested.
     #[error(
         "{} holds another run ({found}); resume it with --resume, delete it with --force, or give another --out",
         .directory.display()
@@ -158,7 +158,7 @@ pub enum ExperimentError {
         /// A file of the run.
         found: String,
     },
-    /// A run of other settings.
+    /// The directory holds a run with other settings.
     #[error(
         "{} holds a run with other settings: {}; resume it with its own, delete it with --force, or give another --out",
         .directory.display(), .differences.join("; ")
@@ -169,7 +169,7 @@ pub enum ExperimentError {
         /// Every setting that differs, with both values.
         differences: Vec<String>,
     },
-    /// A run whose settings are not known.
+    /// The directory holds a run whose settings cannot be read.
     #[error(
         "cannot read {}: {problem}; the data and weights of the run in its directory ({found}) are not known; delete it with \
          --force, or give another --out",
@@ -183,7 +183,7 @@ pub enum ExperimentError {
         /// A file of the run.
         found: String,
     },
-    /// Weights that would be deleted.
+    /// Overwriting the run would delete the initial weights.
     #[error(
         "the weights {} are of the run that --force deletes; give another --out, or copy the weights first",
         .weights.display()
@@ -202,20 +202,20 @@ pub enum ExperimentError {
         /// Its class.
         class: String,
     },
-    /// Another process has the directory.
+    /// Another process uses the directory.
     #[error("{} is in use by another process; wait for it, or give another --out", .directory.display())]
     InUse {
         /// The directory.
         directory: PathBuf,
     },
-    /// A file.
+    /// A file could not be read or written.
     #[error("cannot {action} {}: {source}; {}", .path.display(), remedy(action))]
     File {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
@@ -235,13 +235,13 @@ impl From<Contradiction> for ExperimentError {
 }
 
 impl ExperimentError {
-    /// Of a file.
+    /// Creates an error of a file.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
 
-    /// In an arm of a study.
+    /// Marks the error as that of an arm of a study.
     pub(crate) fn of_arm(self, arm: &str) -> Self {
         Self::Arm { arm: arm.to_owned(), problem: Box::new(self) }
     }

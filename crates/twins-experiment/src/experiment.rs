@@ -3,10 +3,10 @@ use twins_train::{EvaluationProtocol, TrainError};
 use crate::error::ExperimentError;
 use crate::settings::{ExperimentConfig, Sources, contradiction};
 
-/// An experiment whose settings have been checked: one training with one method and one seed, and its measurement.
+/// An experiment with validated settings: one training with one method and one seed, and its evaluation.
 ///
-/// It is made by [`ExperimentConfig::check`] or [`Draft::resolve`](crate::Draft::resolve), and by nothing else, so that settings that
-/// are out of range or exclude each other never reach a training. [`run`](Self::run) runs it.
+/// Only [`ExperimentConfig::check`] and [`Draft::resolve`](crate::Draft::resolve) create it, so that a training never starts with settings
+/// that are out of range or exclude each other. [`run`](Self::run) runs it.
 ///
 /// ```
 /// use twins_data::{DataSource, Limit, Task};
@@ -42,7 +42,7 @@ pub struct Experiment {
 }
 
 impl ExperimentConfig {
-    /// Checks every value, and that no setting excludes another.
+    /// Checks that every value is in range and that no setting excludes another.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl ExperimentConfig {
 }
 
 impl Experiment {
-    /// Settings that do not exclude each other.
+    /// Creates an experiment if no setting excludes another.
     pub(crate) fn new(config: ExperimentConfig, sources: Sources) -> Result<Self, ExperimentError> {
         config.compute.check()?;
         config.evaluation.check()?;
@@ -77,22 +77,22 @@ impl Experiment {
         &self.sources
     }
 
-    /// How robust accuracy is measured on the test images: PGD from the clean image in steps of epsilon / 4, within the ball of the
+    /// The protocol for robust accuracy on the test images: PGD from the clean image with step size epsilon / 4, in the threat model of the
     /// validation.
     ///
     /// # Errors
     ///
-    /// Values out of range, which a checked experiment does not have.
+    /// Values out of range, which a checked experiment never has.
     pub fn test_protocol(&self) -> Result<EvaluationProtocol, TrainError> {
         let threat = self.config.training.validation_protocol()?.threat;
         Ok(EvaluationProtocol::new(threat, self.config.evaluation.steps))
     }
 
-    /// How the best checkpoint is chosen, in words.
+    /// Describes how the best checkpoint is chosen.
     ///
     /// # Errors
     ///
-    /// Values out of range, which a checked experiment does not have.
+    /// Values out of range, which a checked experiment never has.
     pub fn describe_validation(&self) -> Result<String, TrainError> {
         let training = &self.config.training;
         let own = self.config.data.source.has_validation();

@@ -1,9 +1,9 @@
-//! Experiments: one training with one method and one seed, and its measurement, as a value that can be written, checked, run, resumed
-//! and compared.
+//! Experiments as values that can be written, checked, run, resumed and compared. An experiment is one training with one method and one
+//! seed, and its evaluation.
 //!
 //! [`ExperimentConfig`] holds the settings as a user writes them: data and split, initial weights, head, method, optimiser, schedule,
-//! augmentation, evaluation, devices, seed. A TOML file, a command line and a program make the same value, the first two through a
-//! [`Draft`]. [`Experiment`] is the checked form, and the only one that runs.
+//! augmentation, evaluation, devices, seed. TOML files, command lines and programs create the same value, the first two through a
+//! [`Draft`]. [`Experiment`] is the checked form, and the only one that can be run.
 
 mod builtin;
 mod data;

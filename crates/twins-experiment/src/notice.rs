@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-/// Something to tell the user while an experiment runs.
+/// A message to the user while an experiment runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// What is done, or was measured: one line.
+    /// Progress or a result, on one line.
     Progress(String),
-    /// What deserves attention: one line.
+    /// A warning, on one line.
     Warning(String),
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a model or a weight file.
+//! Errors of models and weight files.
 
 use std::path::PathBuf;
 
@@ -15,14 +15,14 @@ pub enum ModelError {
         "unknown architecture {name:?}: did you mean {nearest:?}? Known: {known} (any wrn-D-W, dm-wrn-D-W and dm-wrn-D-W-swish with D = 6n + 4)"
     )]
     UnknownArchitecture {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The known name that is spelt most like it.
+        /// The most similar known name.
         nearest: &'static str,
         /// All known names.
         known: String,
     },
-    /// Gamma and beta are to be shared between the wings of a network that has no batch normalisation.
+    /// Shared gamma and beta were requested for a network without batch normalisation.
     #[error(
         "{arch} has no batch normalisation whose wings could share gamma and beta; leave the setting out, or take another architecture"
     )]
@@ -30,13 +30,13 @@ pub enum ModelError {
         /// The architecture.
         arch: Architecture,
     },
-    /// The text names no form of shortcuts.
+    /// The text is not a form of shortcuts.
     #[error("unknown shortcuts {text:?}: give padded or projected")]
     UnknownShortcuts {
         /// The text.
         text: String,
     },
-    /// The text is no normalisation.
+    /// The text is not a normalisation.
     #[error(
         "unknown normalisation {text:?}: give imagenet, cifar10, cifar100 or MEAN,…/STD,…, for instance 0.5,0.5,0.5/0.25,0.25,0.25"
     )]
@@ -49,22 +49,22 @@ pub enum ModelError {
         "no WideResNet has depth {depth} and width {width}: take a depth of 6n + 4 from 10 to 202 and a width from 1 to 32, for instance wrn-28-10"
     )]
     WideResNetSize {
-        /// Depth that was asked for.
+        /// The requested depth.
         depth: usize,
-        /// Width that was asked for.
+        /// The requested width.
         width: usize,
     },
-    /// Mean and standard deviation cannot normalise.
+    /// The mean and standard deviation are not valid for a normalisation.
     #[error(
         "cannot normalise by mean {mean:?} and std {std:?}: give one finite mean and one positive std per channel"
     )]
     Normalisation {
-        /// Means that were given.
+        /// The given means.
         mean: Vec<f32>,
-        /// Standard deviations that were given.
+        /// The given standard deviations.
         std: Vec<f32>,
     },
-    /// The normalisation has another number of channels than the network's input.
+    /// The normalisation and the network's input have different numbers of channels.
     #[error(
         "{arch} takes images of {expected} channels, the normalisation has {found}: give one mean and std per channel"
     )]
@@ -76,20 +76,20 @@ pub enum ModelError {
         /// Channels of the normalisation.
         found: usize,
     },
-    /// Shortcuts were chosen for a network that has them in one form only.
+    /// Shortcuts were chosen for a network that offers no choice of shortcuts.
     #[error(
         "{arch} has no choice of shortcuts, {shortcuts} ones were asked for: leave them out; resnet20, 32, 44 and 56 have both"
     )]
     Shortcuts {
         /// The network.
         arch: Architecture,
-        /// Shortcuts that were asked for.
+        /// The requested shortcuts.
         shortcuts: Shortcuts,
     },
     /// A classifier needs at least two classes.
     #[error("a classifier of {found} classes was asked for: give at least 2")]
     Classes {
-        /// Number that was asked for.
+        /// The requested number.
         found: usize,
     },
     /// The network cannot take images of that size.
@@ -104,7 +104,7 @@ pub enum ModelError {
         /// What to do.
         remedy: &'static str,
     },
-    /// The images do not have the network's channels.
+    /// The images do not have the number of channels that the network takes.
     #[error(
         "{arch} takes images of {expected} channels, these have {found}: choose a data set or an architecture that fits"
     )]
@@ -121,26 +121,26 @@ pub enum ModelError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file could not be written; nothing was left behind.
+    /// A file could not be written; no partial file remains.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file holds no weights that can be read.
+    /// A file contains no weights that can be read.
     #[error("{} is no usable weight file: {reason}. Give a PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack file", path.display())]
     NotACheckpoint {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// A pickle asks for a function that weights never need.
+    /// A pickle refers to a function that weights never need.
     #[error("{} asks to call {name} when it is unpickled, which weights never need: nothing was run, do not trust this file", path.display())]
     RefusedPickle {
         /// The file.
@@ -153,38 +153,38 @@ pub enum ModelError {
     NoSuchEntry {
         /// The file.
         path: PathBuf,
-        /// The entry that was named.
+        /// The requested entry.
         entry: String,
         /// Dictionaries that hold tensors.
         available: String,
     },
-    /// The names of entries cannot be changed by something that is no regular expression.
+    /// The text of a rename is not a regular expression.
     #[error("cannot rename by {expression:?}: {source}")]
     RenameExpression {
         /// The expression.
         expression: String,
-        /// What is wrong, and where in the expression.
+        /// The error, with its position in the expression.
         source: regex::Error,
     },
-    /// A change of names has no replacement.
+    /// A rename has no replacement.
     #[error("{text:?} renames nothing: give REGEX=TO, for instance \"^conv_(\\d)=conv$1\"")]
     RenameWithoutReplacement {
-        /// What was given.
+        /// The given text.
         text: String,
     },
-    /// Two entries of a file were given the same name.
+    /// Two entries of a file have the same name after renaming.
     #[error("{}: {first} and {second} would both be named {name}: make the expressions more specific", path.display())]
     RenameCollision {
         /// The file.
         path: PathBuf,
         /// The name.
         name: String,
-        /// The file's key of the one entry.
+        /// The file's key of the first entry.
         first: String,
-        /// The file's key of the other.
+        /// The file's key of the second entry.
         second: String,
     },
-    /// File and network do not fit together.
+    /// The file does not match the network.
     #[error("{} does not fit {arch}: {mismatch}", path.display())]
     Mismatch {
         /// The file.
@@ -194,45 +194,45 @@ pub enum ModelError {
         /// Every difference.
         mismatch: Box<ImportMismatch>,
     },
-    /// An entry's values cannot be weights.
+    /// The values of an entry are not valid weights.
     #[error("{}: entry {key} {problem}: the file is damaged or its training diverged", path.display())]
     BadValues {
         /// The file.
         path: PathBuf,
         /// The file's key.
         key: String,
-        /// What is wrong with its values.
+        /// The problem with its values.
         problem: String,
     },
-    /// A model file was saved from another architecture.
+    /// A model file contains another architecture.
     #[error("{} holds a {found}, not a {expected}: name the architecture {found}", path.display())]
     WrongArchitecture {
         /// The file.
         path: PathBuf,
         /// Architecture in the file.
         found: Architecture,
-        /// Architecture that was asked for.
+        /// The requested architecture.
         expected: Architecture,
     },
-    /// A model file was saved for another number of classes.
+    /// A model file has another number of classes.
     #[error("{} was trained for {found} classes, {expected} were asked for: load it with its own and give it a new head", path.display())]
     WrongClassCount {
         /// The file.
         path: PathBuf,
         /// Classes in the file.
         found: usize,
-        /// Classes that were asked for.
+        /// The requested number of classes.
         expected: usize,
     },
-    /// A weight file is not one of our model files.
+    /// A weight file is not a model file of this library.
     #[error("{} was not saved by this library: {reason}. Import it with its architecture's name instead", path.display())]
     NotAModelFile {
         /// The file.
         path: PathBuf,
-        /// What is missing.
+        /// The reason.
         reason: String,
     },
-    /// A model and a data set have different classes, so that their labels do not mean the same.
+    /// A model and a data set have different classes, so their labels have different meanings.
     #[error(
         "{} was trained on the classes {}; the data has {}: give data of the model's classes, or fine-tune the model on this data",
         path.display(), abridged(expected), abridged(found)
@@ -245,7 +245,7 @@ pub enum ModelError {
         /// Classes of the data, in the order of its labels.
         found: Vec<String>,
     },
-    /// Class names do not fit the model.
+    /// The class names do not match the model.
     #[error(
         "{found} class names were given for a model of {expected} classes: give one per class, none twice"
     )]

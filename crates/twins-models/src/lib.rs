@@ -1,9 +1,9 @@
 //! Image classifiers with two-wing batch normalisation, and strict import of PyTorch weights.
 //!
-//! A [`Net`] takes images in [0, 1] and returns logits; normalisation and up-sampling are inside.
-//! Every batch normalisation in it is a [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), whose
-//! adaptive wing is plain batch normalisation: a checkpoint of PyTorch fills both wings.
-//! ConvNeXt has none, so the two-wing methods cannot train it.
+//! A [`Net`] takes images in [0, 1] and returns logits; normalisation and up-sampling are part of it. Every batch
+//! normalisation in it is a [`TwinsBatchNorm`](twins_nn::TwinsBatchNorm), whose adaptive wing is plain batch
+//! normalisation. A PyTorch checkpoint is loaded into both wings. ConvNeXt has no batch normalisation, so the two-wing
+//! methods cannot train it.
 //!
 //! ```no_run
 //! use burn::tensor::Device;

@@ -1,4 +1,4 @@
-//! What `--save-adversarial` writes.
+//! The file that `--save-adversarial` writes.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,8 +8,7 @@ use burn_twins::attack::{Journal, SampleStream};
 
 use crate::support::Outcome;
 
-/// Writes a NumPy file of all images in their order, one at a time: the adversarial example where the journal has one, else
-/// the clean image.
+/// Writes all images in order to a NumPy file, one at a time: the adversarial example if the journal has one, otherwise the clean image.
 pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journal) -> Outcome {
     let source = samples.source();
     let part = path.with_extension("npy.part");
@@ -30,7 +29,7 @@ pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journ
     write().map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
-/// The header of version 1.0, padded so that the data begins at byte 128.
+/// The header of NumPy's format version 1.0, padded so that the data begins at byte 128.
 fn header([images, channels, height, width]: [usize; 4]) -> Vec<u8> {
     let text = format!(
         "{{'descr': '<f4', 'fortran_order': False, 'shape': ({images}, {channels}, {height}, {width}), }}"

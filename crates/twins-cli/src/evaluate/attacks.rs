@@ -1,4 +1,4 @@
-//! The evaluation that the command line asks for.
+//! Builds the evaluation from the command line.
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ use burn_twins::attack::{
 use crate::evaluate::cli::{AUTOATTACK, CLEAN, Cli};
 
 impl Cli {
-    /// The evaluation, without its journal.
+    /// Builds the evaluation, without a journal.
     pub fn evaluation(&self) -> Result<RobustnessEvaluation, Box<dyn Error>> {
         let threats = self.threats()?;
         let only = |name: &str| self.attack == [name];
@@ -30,7 +30,8 @@ impl Cli {
         Ok(evaluation.with_coverage(self.coverage).with_fresh_draws(self.fresh_draws)?)
     }
 
-    /// The smallest epsilon first: what it breaks needs no attack at a larger one.
+    /// The threat models, the smallest epsilon first: an image broken at a small epsilon is not attacked at a larger
+    /// one.
     fn threats(&self) -> Result<Vec<ThreatModel>, Box<dyn Error>> {
         let mut epsilons = self.epsilon.clone();
         epsilons.sort_by(f32::total_cmp);
@@ -47,7 +48,7 @@ impl Cli {
         self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts)
     }
 
-    /// All attacks at each epsilon.
+    /// Builds all attacks at each epsilon.
     fn registered(&self, threats: &[ThreatModel]) -> Result<Vec<Box<dyn Attack>>, Box<dyn Error>> {
         let named =
             self.attack.iter().map(|name| RegisteredAttack::named(name)).collect::<Result<Vec<_>, _>>()?;
@@ -60,7 +61,8 @@ impl Cli {
         Ok(attacks)
     }
 
-    /// The settings that the attack has, and those that no attack has, which it refuses.
+    /// The settings that apply to the attack. A setting that no attack has is passed on too, so that building the
+    /// attack fails.
     fn settings(
         &self,
         attack: &RegisteredAttack,

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `twins evaluate`.
 
 use std::path::PathBuf;
 
@@ -12,54 +12,54 @@ use clap::{Parser, ValueEnum};
 
 use crate::support::{ComputeOptions, ImageOptions, ModelOptions, Outcome};
 
-/// Measures a classifier's clean and robust accuracy.
+/// Evaluates a classifier's clean and robust accuracy.
 #[derive(Parser, Debug)]
 pub struct Cli {
     /// Weights: PyTorch (.pt, .pth, .th, .ckpt), safetensors, or a model that `finetune` saved.
     #[arg(long)]
     pub weights: PathBuf,
 
-    /// Architecture of the weights [default: that of a model file of this library].
+    /// Architecture of the weights [default: the one recorded in a model file of this library].
     #[arg(long)]
     pub arch: Option<Architecture>,
 
-    /// Data, whose test part is used: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published
+    /// Data, of which the test part is used: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published
     /// splits (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE.
     #[arg(long)]
     pub data: DataSource,
 
-    /// Images of a folder without sub-folders train and test [default: held-out for a model that finetune trained on such
-    /// a folder, all for any other].
+    /// Images to use from a folder without train and test sub-folders [default: held-out if finetune trained the model on such a folder,
+    /// all otherwise].
     #[arg(long, value_enum)]
     pub test_images: Option<TestImagesChoice>,
 
-    /// Images under attack at a time; on a CPU they are split into a model call for each thread.
+    /// Number of images attacked at a time; on a CPU, every thread runs the model on a part of them.
     #[arg(long, default_value_t = 200)]
     pub batch_size: usize,
 
-    /// Attack, or several with commas between them, made one after the other; `clean` measures clean accuracy alone.
+    /// Attack, or several separated by commas, run one after the other; `clean` evaluates clean accuracy only.
     #[arg(long, help_heading = "Attacks", value_delimiter = ',', default_value = "pgd", value_parser = PossibleValuesParser::new(attack_names()))]
     pub attack: Vec<String>,
 
-    /// Norm of the threat model: linf, l2, l1 or l0, as far as the attack supports it.
+    /// Norm of the threat model: linf, l2, l1 or l0, if the attack supports it.
     #[arg(long, help_heading = "Attacks", default_value = "linf")]
     pub norm: Norm,
 
-    /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number; in l0, how many values may
-    /// change. Several with commas between them give a robustness curve: an image broken at a small one is not attacked at a larger one.
+    /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number; for l0, the number of values that may change.
+    /// Several radii, separated by commas, give a robustness curve: an image broken at a small radius is not attacked at a larger one.
     #[arg(long, help_heading = "Attacks", default_value = "8/255", value_delimiter = ',', value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub epsilon: Vec<f32>,
 
-    /// Images that each attack is made on: survivors of the attacks before, or every-attack for all that are classified
-    /// correctly, which also gives each attack's own robust accuracy.
+    /// Images that each attack runs on: `survivors` for those that no earlier attack has broken, or `every-attack` for all correctly
+    /// classified images, which also gives each attack's own robust accuracy.
     #[arg(long, help_heading = "Attacks", default_value_t = Coverage::Survivors)]
     pub coverage: Coverage,
 
-    /// Print clean and robust accuracy of each class, of at most 20.
+    /// Print the clean and robust accuracy of each class, if there are at most 20 classes.
     #[arg(long)]
     pub per_class: bool,
 
-    /// Attacks of `--attack autoattack`: standard, plus or rand.
+    /// Version of AutoAttack for `--attack autoattack`: standard, plus or rand.
     #[arg(long, help_heading = "Attacks", alias = "version", default_value = "standard")]
     pub aa_version: Version,
 
@@ -67,30 +67,29 @@ pub struct Cli {
     #[arg(long, help_heading = "Attacks", alias = "steps", value_name = "N")]
     pub attack_steps: Option<usize>,
 
-    /// Length of PGD's steps on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter of
-    /// epsilon].
+    /// Step size of PGD on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter of epsilon].
     #[arg(long, help_heading = "Attacks", value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub step_size: Option<f32>,
 
-    /// Start PGD at a random point of the ball.
+    /// Start PGD at a random point of the epsilon ball.
     #[arg(long, help_heading = "Attacks")]
     pub random_start: bool,
 
-    /// Runs of an untargeted attack, each from another random start; the worst case counts [default: 1; AutoAttack:
-    /// the published numbers].
+    /// Number of restarts of an untargeted attack, each from a new random start; an image counts as broken if any restart breaks it
+    /// [default: 1; AutoAttack: the published numbers].
     #[arg(long, help_heading = "Attacks")]
     pub restarts: Option<usize>,
 
-    /// Queries of Square [default: 5000].
+    /// Number of queries of Square [default: 5000].
     #[arg(long, help_heading = "Attacks")]
     pub queries: Option<usize>,
 
-    /// Forward passes that decide whether a claimed adversarial example counts: more than half must misclassify it. More than 1
-    /// measures the majority vote of a randomised model.
+    /// Number of forward passes that verify each adversarial example: more than half of them must misclassify it. A value above 1 evaluates
+    /// the majority vote of a randomised model.
     #[arg(long, help_heading = "Attacks", default_value_t = 1, value_name = "N")]
     pub fresh_draws: usize,
 
-    /// Precision of the gradients: f32, bf16 or f16, where the device has it. Verdicts are always those in f32.
+    /// Precision of the gradients: f32, bf16 or f16, if the device supports it. Predictions are always computed in f32.
     #[arg(long, help_heading = "Attacks", default_value_t = Precision::F32)]
     pub attack_precision: Precision,
 
@@ -98,12 +97,12 @@ pub struct Cli {
     #[arg(long)]
     pub json: Option<PathBuf>,
 
-    /// Write the adversarial examples to this NumPy file: float32 of shape [images, channels, height, width], the clean image
-    /// where none was found; needs --json.
+    /// Write the adversarial examples to this NumPy file: float32 of shape [images, channels, height, width], with the clean image where no
+    /// adversarial example was found; requires --json.
     #[arg(long, value_name = "FILE.npy", requires = "json")]
     pub save_adversarial: Option<PathBuf>,
 
-    /// Continue an evaluation that was killed; needs --json.
+    /// Resume an evaluation that was killed; requires --json.
     #[arg(long, requires = "json")]
     pub resume: bool,
 
@@ -117,12 +116,12 @@ pub struct Cli {
     pub compute: ComputeOptions,
 }
 
-/// Images of a folder without sub-folders train and test to measure on.
+/// Which images of a folder without train and test sub-folders to evaluate on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TestImagesChoice {
-    /// The fifth that finetune holds out of its training.
+    /// The fifth that finetune holds out from training.
     HeldOut,
-    /// All: for a folder that the model was not trained on.
+    /// All images, for a folder that the model was not trained on.
     All,
 }
 
@@ -135,9 +134,9 @@ impl From<TestImagesChoice> for TestImages {
     }
 }
 
-/// No attack: clean accuracy alone.
+/// The name for no attack: clean accuracy only.
 pub const CLEAN: &str = "clean";
-/// The published list of attacks.
+/// The name for AutoAttack, the published ensemble of attacks.
 pub const AUTOATTACK: &str = "autoattack";
 
 fn attack_names() -> Vec<&'static str> {
@@ -145,7 +144,7 @@ fn attack_names() -> Vec<&'static str> {
 }
 
 impl Cli {
-    /// Checks what the options say together.
+    /// Checks combinations of options.
     pub fn check(&self) -> Outcome {
         if self.batch_size == 0 {
             return Err("--batch-size is 0; give at least 1".into());
@@ -166,7 +165,7 @@ impl Cli {
         Ok(self.compute.config().check()?)
     }
 
-    /// Checks that a batch of the attack fits into memory.
+    /// Checks that an attack's batch fits into memory.
     pub fn check_memory(
         &self,
         victim: &dyn Classifier,
@@ -178,7 +177,7 @@ impl Cli {
         let gradients = !self.attack.iter().all(plain);
         let compute = self.compute.config();
         let cpus = compute.devices.iter().filter(|device| device.is_cpu()).count() * compute.cpu_shards;
-        // Each shard of a CPU has a batch of its own.
+        // Each CPU shard has its own batch.
         let size = self.batch_size.min(images) * cpus.max(1);
         Ok(compute.check_memory(size, |images| {
             let batch = Tensor::zeros([images, channels, height, width], device);

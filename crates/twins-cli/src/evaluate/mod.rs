@@ -1,4 +1,4 @@
-//! Measures a classifier: clean accuracy, then robust accuracy by AutoAttack or any list of attacks.
+//! Evaluates a classifier: clean accuracy, then robust accuracy under AutoAttack or any list of attacks.
 //!
 //! ```sh
 //! twins evaluate --weights mnist_pgd_robust.pth --arch mnist-cnn \
@@ -7,8 +7,9 @@
 //!     --data mnist:DIR --limit first:1000 --attack autoattack --epsilon 0.3 --json report.json
 //! ```
 //!
-//! With `--json`, an evaluation that was killed is resumed with `--resume`, and ends with the same report. It reads images as they
-//! are needed and writes what it finds to a journal beside the report, so that its memory does not depend on their number.
+//! With `--json`, an evaluation that was killed can be resumed with `--resume` and ends with the same report. The evaluation reads images
+//! when they are needed and writes adversarial examples to a journal next to the report, so its memory use does not depend on the number of
+//! images.
 
 mod adversarial;
 mod attacks;
@@ -34,15 +35,15 @@ use cli::{CLEAN, Cli};
 use crate::support::progress::EvaluationBar;
 use crate::support::{Outcome, printing};
 
-/// Classes of which `--per-class` prints a table; JSON has any number.
+/// The largest number of classes for which `--per-class` prints a table; the JSON report has all classes.
 const PRINTED_CLASSES: usize = 20;
 
-/// The command line.
+/// Defines the command line.
 pub fn command() -> Command {
     Cli::command().name("evaluate").mut_arg("arch", crate::arch_help)
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn start(matches: &ArgMatches) -> Outcome {
     run(&Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()))
 }
@@ -111,7 +112,7 @@ fn run(cli: &Cli) -> Outcome {
     Ok(Journal::remove(path)?)
 }
 
-/// The net as the attacks see it: its own verdicts, and gradients in a precision.
+/// The net as the attacks see it: its own predictions, and gradients in the given precision.
 fn victim(net: Net, precision: Precision) -> Box<dyn Classifier + Sync> {
     let copy = precision.copy(&net);
     let exact = move |images: Tensor<4>| net.forward(images);

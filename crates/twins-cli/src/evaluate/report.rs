@@ -1,4 +1,4 @@
-//! What `--json` writes.
+//! The report that `--json` writes.
 
 use std::path::PathBuf;
 
@@ -17,15 +17,15 @@ pub struct Config<'a> {
     /// Mean and standard deviation inside the model.
     pub normalisation: InputNormalisation,
     pub data: &'a DataSource,
-    /// A number of images, drawn from each class in proportion, or `first:N`.
+    /// The number of images, drawn from each class in proportion, or `first:N`.
     pub limit: Option<Limit>,
     /// How the images were drawn from a folder without parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
-    /// Names with commas between them.
+    /// Names of the attacks, separated by commas.
     pub attack: String,
     pub norm: Norm,
-    /// The largest, if there are several.
+    /// The largest epsilon, if there are several.
     pub epsilon: f32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub epsilons: Vec<f32>,
@@ -42,13 +42,13 @@ pub struct Config<'a> {
 #[derive(Serialize)]
 pub struct PgdSettings {
     pub steps: usize,
-    /// None where it is a quarter of several epsilons.
+    /// `None` if there are several epsilons and each attack uses a quarter of its own.
     pub step_size: Option<f32>,
     pub random_start: bool,
     pub restarts: usize,
 }
 
-/// The report with the settings of the command line.
+/// Returns the report as JSON, with the settings of the command line.
 pub fn json(
     cli: &Cli,
     net: &Net,
@@ -61,7 +61,7 @@ pub fn json(
 }
 
 impl Cli {
-    /// The settings, as the report states them.
+    /// The settings as the report records them.
     fn config(
         &self,
         model: &ModelConfig,

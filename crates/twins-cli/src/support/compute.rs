@@ -8,13 +8,13 @@ use super::OptionSettings;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Devices and seed")]
 pub struct ComputeOptions {
-    /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (those compiled in), wgpu:1 or cuda:1 for a GPU by its number,
-    /// or remote:ADDRESS, which `serve` prints. Several, with commas between them, divide the images among them [default: cpu].
+    /// Device to compute on: cpu, ndarray, wgpu, vulkan or cuda (if compiled in), wgpu:1 or cuda:1 for a GPU by its number, or
+    /// remote:ADDRESS as printed by `serve`. Several devices, separated by commas, divide the images among them [default: cpu].
     #[arg(long, value_delimiter = ',')]
     pub device: Vec<DeviceChoice>,
 
-    /// Parts of the CPU's cores among which `--device cpu` divides the images, as several devices do; --resume may give
-    /// another number, or other devices [default: 1].
+    /// Number of CPU shards: `--device cpu` divides its cores into this many groups, which share the images as several devices do. --resume
+    /// may use another number of shards, or other devices [default: 1].
     #[arg(long, value_name = "N", alias = "devices")]
     pub cpu_shards: Option<usize>,
 
@@ -22,22 +22,22 @@ pub struct ComputeOptions {
     #[arg(long)]
     pub seed: Option<u64>,
 
-    /// Threads for the CPU backends [default: all cores].
+    /// Threads of the CPU backends [default: all cores].
     #[arg(long)]
     pub threads: Option<usize>,
 
-    /// Do not check beforehand, on a CPU, that a batch fits into memory.
+    /// On a CPU, skip the check that a batch fits into memory.
     #[arg(long)]
     pub no_memory_check: bool,
 }
 
 impl ComputeOptions {
-    /// The seed, 0 unless given.
+    /// The seed; 0 by default.
     pub fn seed(&self) -> u64 {
         self.seed.unwrap_or(0)
     }
 
-    /// The devices and threads, with defaults for what was not given.
+    /// The devices and threads; options that were not given have their defaults.
     pub fn config(&self) -> ComputeConfig {
         let usual = ComputeConfig::default();
         ComputeConfig {
@@ -48,11 +48,11 @@ impl ComputeOptions {
         }
     }
 
-    /// The settings that were given.
+    /// Adds the settings of the options that were given.
     ///
     /// # Errors
     ///
-    /// None for values that the command line takes.
+    /// No error occurs for values that the command line accepts.
     pub fn settings(&self, settings: &mut OptionSettings) -> Result<(), ExperimentError> {
         settings.add("--device", "compute.devices", (!self.device.is_empty()).then_some(&self.device))?;
         settings.add("--cpu-shards", "compute.cpu_shards", self.cpu_shards)?;

@@ -4,15 +4,15 @@ use clap::Args;
 
 use super::OptionSettings;
 
-/// How images come from a data source.
+/// Options for reading images from a data source.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Images")]
 pub struct ImageOptions {
-    /// How image files are brought to one size: as-stored, RESIZE/CROP in pixels, or imagenet for 256/224 [default: as-stored].
+    /// Preprocessing of image files (resize and crop): as-stored, RESIZE/CROP in pixels, or imagenet for 256/224 [default: as-stored].
     #[arg(long)]
     pub framing: Option<Framing>,
 
-    /// Leave out files of a folder that are no images, and list them, instead of refusing the folder.
+    /// Skip and list the files in a folder that are not images, instead of reporting an error.
     #[arg(long)]
     pub skip_non_images: bool,
 
@@ -20,13 +20,13 @@ pub struct ImageOptions {
     #[arg(long)]
     pub cache_mib: Option<usize>,
 
-    /// Use N images of each part, each class in proportion, drawn with a fixed seed; first:N uses the first N.
+    /// Use only N images of each part, drawn with a fixed seed and each class in proportion; first:N uses the first N.
     #[arg(long, value_name = "N|first:N")]
     pub limit: Option<Limit>,
 }
 
 impl ImageOptions {
-    /// The images of a source, with defaults for what was not given.
+    /// The images of a source; options that were not given have their defaults.
     pub fn config(&self, source: &DataSource) -> DataConfig {
         let usual = DataConfig::new(source.clone()).with_limit(self.limit);
         DataConfig {
@@ -37,11 +37,11 @@ impl ImageOptions {
         }
     }
 
-    /// The settings that were given.
+    /// Adds the settings of the options that were given.
     ///
     /// # Errors
     ///
-    /// None for values that the command line takes.
+    /// No error occurs for values that the command line accepts.
     pub fn settings(&self, settings: &mut OptionSettings) -> Result<(), ExperimentError> {
         settings.add("--framing", "data.preprocessing", self.framing)?;
         settings.add_flag("--skip-non-images", "data.skip_non_images", true, self.skip_non_images)?;

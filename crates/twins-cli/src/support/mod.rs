@@ -1,4 +1,4 @@
-//! What several command lines have in common.
+//! Code shared by the commands.
 
 mod compute;
 mod images;
@@ -21,15 +21,15 @@ use signal_hook::flag;
 /// The outcome of a command: any library's error, reported on one line.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Raises a flag on the first Ctrl-C, so that a training ends after its step with the state saved. The second one ends the process:
-/// checkpoints are written atomically.
+/// Sets a flag on the first Ctrl-C, so that the training finishes its step and saves its state. A second Ctrl-C ends the process at once,
+/// which is safe because checkpoints are written atomically.
 pub fn stop_on_interrupt(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     flag::register_conditional_shutdown(SIGINT, 130, stop.clone())?;
     flag::register(SIGINT, stop.clone())?;
     Ok(())
 }
 
-/// Prints progress to the standard output and warnings to the standard error output.
+/// Prints progress to standard output and warnings to standard error.
 pub fn printing() -> Notify {
     Arc::new(|notice| match notice {
         Notice::Progress(text) => println!("{text}"),

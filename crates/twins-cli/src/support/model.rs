@@ -4,21 +4,21 @@ use clap::Args;
 
 use super::OptionSettings;
 
-/// What weights of other programs do not say about the model.
+/// Properties of the model that weight files of other programs do not record.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Model")]
 pub struct ModelOptions {
-    /// Mean and standard deviation that the model was trained with: none, imagenet, cifar10, cifar100, or
-    /// MEAN,.../STD,... [default: the file's, or the architecture's].
+    /// Input normalisation that the model was trained with: none, imagenet, cifar10, cifar100, or MEAN,.../STD,... [default: the file's, or
+    /// the architecture's].
     #[arg(long)]
     pub normalisation: Option<InputNormalisation>,
 
-    /// Enlarge images to N x N pixels inside the model, nearest pixel.
+    /// Enlarge images to N x N pixels inside the model, by nearest-neighbour interpolation.
     #[arg(long, value_name = "N")]
     pub upsample: Option<usize>,
 
-    /// Rename entries of the weight file: a regular expression and what replaces its matches, such as '^backbone\.=' or
-    /// '^block(\d)_conv=layer$1.0.conv'. May be given several times, applied in the order given.
+    /// Rename entries of the weight file: a regular expression and the replacement of its matches, such as '^backbone\.=' or
+    /// '^block(\d)_conv=layer$1.0.conv'. May be given several times; the renames are applied in order.
     #[arg(long, value_name = "REGEX=TO")]
     pub rename: Vec<Rename>,
 
@@ -28,7 +28,7 @@ pub struct ModelOptions {
 }
 
 impl ModelOptions {
-    /// A model without weights or architecture, with what was given.
+    /// The settings of the model, without weights and architecture.
     pub fn config(&self) -> InitialModel {
         InitialModel {
             rename: self.rename.clone(),
@@ -39,11 +39,11 @@ impl ModelOptions {
         }
     }
 
-    /// The settings that were given.
+    /// Adds the settings of the options that were given.
     ///
     /// # Errors
     ///
-    /// None for values that the command line takes.
+    /// No error occurs for values that the command line accepts.
     pub fn settings(&self, settings: &mut OptionSettings) -> Result<(), ExperimentError> {
         settings.add("--normalisation", "model.normalisation", self.normalisation.as_ref())?;
         settings.add("--upsample", "model.upsample", self.upsample)?;

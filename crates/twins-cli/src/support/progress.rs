@@ -1,4 +1,4 @@
-//! The progress of an evaluation, on standard error where that is a terminal.
+//! The progress bar of an evaluation, shown on standard error if that is a terminal.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use burn_twins::attack::{Observer, Progress};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-/// A bar with the attack under way, the robust accuracy so far and the time left.
+/// A bar with the current attack, the robust accuracy so far and the remaining time.
 pub struct EvaluationBar(ProgressBar);
 
 impl Default for EvaluationBar {

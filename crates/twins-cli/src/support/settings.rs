@@ -1,16 +1,16 @@
 use burn_twins::experiment::{Draft, ExperimentError, Layer};
 use serde::Serialize;
 
-/// The settings of an experiment that options gave, each under the name of its option.
+/// The settings of an experiment that were given by options, each with the name of its option.
 #[derive(Default)]
 pub struct OptionSettings(Vec<Layer>);
 
 impl OptionSettings {
-    /// Adds a setting, where the option was given.
+    /// Adds a setting if the option was given.
     ///
     /// # Errors
     ///
-    /// A value that the setting does not take.
+    /// A value that the setting does not accept.
     pub fn add(
         &mut self,
         option: &str,
@@ -27,7 +27,7 @@ impl OptionSettings {
     ///
     /// # Errors
     ///
-    /// None for a setting that exists.
+    /// No error occurs for a setting that exists.
     pub fn add_flag(
         &mut self,
         option: &str,
@@ -38,11 +38,11 @@ impl OptionSettings {
         self.add(option, key, given.then_some(value))
     }
 
-    /// Puts the settings over a draft whose last layer is of `--set`, if there is one.
+    /// Adds the settings to a draft, on top of its layers. `set` is the layer of `--set`, if there is one.
     ///
     /// # Errors
     ///
-    /// A setting that `--set` gives too.
+    /// A setting that `--set` also gives.
     pub fn over(self, draft: Draft, set: Option<&Layer>) -> Result<Draft, String> {
         let twice = self.0.iter().find_map(|layer| {
             let key = layer.keys().into_iter().find(|key| set.is_some_and(|set| set.gives(key)))?;

@@ -15,38 +15,37 @@ use serde::{Serialize, Serializer};
 use super::set;
 use crate::support::{ComputeOptions, ImageOptions, ModelOptions, OptionSettings};
 
-/// Options of a training and its measurement.
+/// Options of a training and its evaluation.
 #[derive(Args, Clone, Debug)]
 pub struct TrainingOptions {
-    /// Settings from a .toml or .json file, of the training alone or of the whole experiment; options and --set go over them.
+    /// A .toml or .json file with settings of the training only, or of the whole experiment. Options and --set override it.
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     pub config: Option<PathBuf>,
 
-    /// One setting by its name in a configuration file, dotted where it is in a table, such as ema_decay=0.999,
-    /// schedule.kind=cosine, adversary.step_size=2/255 or evaluation.steps=50; goes over --config.
+    /// One setting, by its name in a configuration file, with dots for tables, such as ema_decay=0.999, schedule.kind=cosine,
+    /// adversary.step_size=2/255 or evaluation.steps=50. Overrides --config.
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     pub settings: Vec<String>,
 
-    /// Print the effective settings and where they come from, and do nothing else.
+    /// Print the effective settings and their sources, and exit.
     #[arg(long, help_heading = "Settings")]
     pub show_config: bool,
 
-    /// Data to train on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published splits
-    /// (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE with an image, its class and train, val or
-    /// test in each line, separated by tabs. A folder with sub-folders train, val and test is validated on val; a fifth of a
-    /// folder without sub-folders is held out for the test [default: builtin].
+    /// Data to train on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published splits (caltech256:DIR,
+    /// cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE, whose lines hold an image, its class, and train, val or test,
+    /// separated by tabs. If a folder has the sub-folders train, val and test, val is used for validation; if it has no such sub-folders, a
+    /// fifth of its images is held out as the test set [default: builtin].
     #[arg(long, help_heading = "Images")]
     pub data: Option<DataSource>,
 
-    /// Random changes to training images [default: crop for letters and digits, imagenet with a --framing, cifar
-    /// otherwise].
+    /// Augmentation of training images [default: crop for letters and digits, imagenet with a --framing, cifar otherwise].
     #[arg(long, value_parser = EnumValueParser::<AugmentationChoice>::new(), help_heading = "Images")]
     pub augmentation: Option<AugmentationChoice>,
 
-    /// Fraction of the training images that is held out to choose the best checkpoint, or none: the last checkpoint is then
-    /// the result. Data with a validation part of its own is validated on that instead, unless none is given. With
-    /// --set validation.groups=prefix:_, images of a class whose file names are equal up to the first _, such as the frames of one
-    /// recording, stay on one side [default: 0.1; none with a --preset].
+    /// Fraction of the training images held out to choose the best checkpoint, or none, which makes the last checkpoint the result. If the
+    /// data has its own validation part, that part is used instead, unless none is given. With --set validation.groups=prefix:_, images of
+    /// a class whose file names are equal up to the first _, such as the frames of one recording, stay on the same side of the split
+    /// [default: 0.1; none with a --preset].
     #[arg(long, value_name = "FRACTION", value_parser = validation_fraction, help_heading = "Images")]
     pub validation: Option<HeldOutFraction>,
 
@@ -58,19 +57,20 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Training")]
     pub epochs: Option<usize>,
 
-    /// Largest number of images per step; an epoch is divided evenly [default: the paper's 128; 64 on the built-in data].
+    /// Largest number of images per step; each epoch is divided into batches of nearly equal size [default: the paper's 128; 64 on the
+    /// built-in data].
     #[arg(long, help_heading = "Training")]
     pub batch_size: Option<usize>,
 
-    /// Full batches only: the images that do not fill a batch, other ones in every epoch, are left out of that epoch.
+    /// Use full batches only: images that do not fill a batch are skipped, different ones in every epoch.
     #[arg(long, help_heading = "Training")]
     pub drop_last: bool,
 
-    /// Micro-batches that a step's images are computed in, one after the other: less memory [default: 1].
+    /// Number of micro-batches into which each batch is split; they are computed one after the other to save memory [default: 1].
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub accumulate: Option<usize>,
 
-    /// Average the running statistics of several devices after every step; each has its own otherwise.
+    /// Average the running statistics of all devices after every step; by default, each device keeps its own.
     #[arg(long, help_heading = "Training")]
     pub sync_statistics: bool,
 
@@ -91,40 +91,39 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Training")]
     pub beta: Option<f64>,
 
-    /// Adversarial weight perturbation with any method: its length as a fraction of each weight's norm, such as 0.01
-    /// [default: none].
+    /// Use adversarial weight perturbation, with any method; the value is the size of the perturbation as a fraction of each weight's norm,
+    /// such as 0.01 [default: none].
     #[arg(long, value_name = "GAMMA", help_heading = "Training")]
     pub awp: Option<f64>,
 
-    /// Radius of the adversary's ball on the [0, 1] scale: a fraction such as 8/255, or a number; validation and test follow
-    /// it unless validation.protocol.threat is set [default: the paper's 8/255; 4/255 on the built-in data].
+    /// Radius of the threat model on the [0, 1] scale: a fraction such as 8/255, or a number. Validation and test use the same radius
+    /// unless validation.protocol.threat is set [default: the paper's 8/255; 4/255 on the built-in data].
     #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f64::from), help_heading = "Training's adversary")]
     pub epsilon: Option<f64>,
 
-    /// Steps of the adversary [default: the paper's 10; 5 on the built-in data].
+    /// Number of attack steps [default: the paper's 10; 5 on the built-in data].
     #[arg(long, alias = "steps", value_name = "N", help_heading = "Training's adversary")]
     pub attack_steps: Option<usize>,
 
-    /// Length of the adversary's steps on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter
-    /// of epsilon].
+    /// Step size of the attack on the [0, 1] scale: a fraction such as 2/255, or a number [default: a quarter of epsilon].
     #[arg(long, value_parser = |text: &str| text.parse::<Length>().map(f64::from), help_heading = "Training's adversary")]
     pub step_size: Option<f64>,
 
-    /// Precision of the training passes: f32, or bf16 where the device has it; weights, batch normalisation and losses stay in f32
-    /// [default: f32].
+    /// Precision of the training's forward and backward passes: f32, or bf16 if the device supports it; weights, batch normalisation and
+    /// losses stay in f32 [default: f32].
     #[arg(long, help_heading = "Training")]
     pub precision: Option<Precision>,
 
-    /// Precision of the adversary's passes: f32, bf16 or f16, where the device has it [default: f32].
+    /// Precision of the attack's forward and backward passes: f32, bf16 or f16, if the device supports it [default: f32].
     #[arg(long, help_heading = "Training's adversary")]
     pub attack_precision: Option<Precision>,
 
-    /// Test images that standard AutoAttack is run on at the end: none, all, N (each class in proportion) or first:N [default: none].
+    /// Test images for the final evaluation with standard AutoAttack: none, all, N (each class in proportion) or first:N [default: none].
     #[arg(long, value_name = "IMAGES", help_heading = "Measurement")]
     pub autoattack: Option<AutoAttackImages>,
 
-    /// Test images behind the report's curve of accuracy against epsilon and its attacks, each class in proportion; 0
-    /// leaves both out [default: 200; 100 on the built-in data].
+    /// Number of test images for the report's attacks and its curve of accuracy against epsilon, each class in proportion; 0 omits both
+    /// [default: 200; 100 on the built-in data].
     #[arg(long, value_name = "N", help_heading = "Measurement")]
     pub report_images: Option<usize>,
 
@@ -136,7 +135,7 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Run")]
     pub out: Option<PathBuf>,
 
-    /// Resume the run in --out. --epochs may be larger than it was; the schedule stays the run's.
+    /// Resume the run in --out. --epochs may be larger than before; the schedule of the run does not change.
     #[arg(long, requires = "out", help_heading = "Run")]
     pub resume: bool,
 
@@ -144,12 +143,12 @@ pub struct TrainingOptions {
     #[arg(long, requires = "out", conflicts_with = "resume", help_heading = "Run")]
     pub force: bool,
 
-    /// Files with the values of every step and epoch, in the folder log of the run's directory: jsonl, csv, tensorboard (several
-    /// with commas between them) [default: none].
+    /// Formats in which to log the values of every step and epoch, separated by commas: jsonl, csv, tensorboard. The files are in the
+    /// folder log of the run's directory [default: none].
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', help_heading = "Run")]
     pub log: Vec<ObserverKind>,
 
-    /// Raised by Ctrl-C: the step in progress is finished and the state saved.
+    /// Set by Ctrl-C: training then finishes the current step and saves its state.
     #[arg(skip)]
     pub stop: Arc<AtomicBool>,
 
@@ -164,7 +163,7 @@ pub struct TrainingOptions {
 }
 
 impl TrainingOptions {
-    /// Puts the file, `--set` and the options over a draft, with `own` for the settings of the command's own options.
+    /// Adds the settings of the file, of `--set` and of the options to a draft. `own` holds the settings of the command's own options.
     pub fn over(&self, draft: Draft, mut own: OptionSettings) -> Result<Draft, Box<dyn std::error::Error>> {
         let file = self.config.as_ref().map(Layer::read).transpose()?;
         let set = set::layer(&self.settings)?;
@@ -208,7 +207,7 @@ impl TrainingOptions {
         self.compute.settings(settings)
     }
 
-    /// What is done with a run in `--out`.
+    /// How an existing run in `--out` is handled.
     pub fn existing(&self) -> ExistingRun {
         match (self.resume, self.force) {
             (true, _) => ExistingRun::Resume,
@@ -217,7 +216,7 @@ impl TrainingOptions {
         }
     }
 
-    /// The directory of the run of a command.
+    /// The output directory of a command.
     pub fn directory(&self, command: &str) -> PathBuf {
         let unused = || {
             let mut paths = (1..).map(|number| PathBuf::from(format!("runs/{command}-{number}")));
@@ -227,7 +226,7 @@ impl TrainingOptions {
     }
 }
 
-/// What `--validation` gives: `None` for none.
+/// The value of `--validation`; `None` for `none`.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldOutFraction(Option<f64>);
 
@@ -248,7 +247,7 @@ fn validation_fraction(text: &str) -> Result<HeldOutFraction, String> {
     Ok(HeldOutFraction(Some(fraction)))
 }
 
-/// An augmentation by name.
+/// An augmentation, selected by name.
 #[derive(Clone, Copy, Debug)]
 pub struct AugmentationChoice(AugmentationName);
 
@@ -276,7 +275,7 @@ impl ValueEnum for AugmentationChoice {
     }
 }
 
-/// An attack of the report by name.
+/// An attack of the report, selected by name.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportAttackChoice(ReportAttack);
 

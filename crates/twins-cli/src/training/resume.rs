@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn_twins::report::command_line;
 
-/// The command line `words`, which ran in the directory `out`, with what makes it resume.
+/// Returns the command line that resumes the run of `words` in the directory `out`.
 pub fn resume_command(words: impl IntoIterator<Item = OsString>, out: &Path) -> String {
     let kept = words.into_iter().filter(|word| word != "--resume" && word != "--force");
     let mut words: Vec<OsString> = kept.collect();

@@ -11,7 +11,7 @@ use super::TrainingOptions;
 use super::resume::resume_command;
 use crate::support::{Outcome, printing, stop_on_interrupt};
 
-/// Trains and measures as `twins COMMAND` does: in `--out/METHOD`, with `report.html` and `report.json` in `--out`.
+/// Trains and evaluates for `twins COMMAND`: the run is in `--out/METHOD`, and `report.html` and `report.json` are in `--out`.
 pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) -> Outcome {
     let out = options.directory(command);
     let directory = out.join(experiment.config().training.method.name());
@@ -41,8 +41,8 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     Ok(())
 }
 
-/// Checks that the directory of the run is free, or may be resumed or overwritten, before anything takes time. Runs of other methods beside
-/// it are deleted with `--force`, and are an error otherwise.
+/// Checks, before any long computation, that the directory of the run is unused, or may be resumed or overwritten. Runs of other methods in
+/// the same output directory are deleted with `--force`, and are an error otherwise.
 fn make_room(options: &TrainingOptions, out: &Path, directory: &Path, weights: Option<&Path>) -> Outcome {
     let others = other_runs(out, directory);
     if let (Some((other, found)), false) = (others.first(), options.force) {
@@ -64,7 +64,7 @@ fn make_room(options: &TrainingOptions, out: &Path, directory: &Path, weights: O
     Ok(())
 }
 
-/// The runs below a directory but for this one, each with a file of it.
+/// The runs in a directory except `own`, each with the name of a file that it holds.
 fn other_runs(out: &Path, own: &Path) -> Vec<(RunDirectory, &'static str)> {
     let below = std::fs::read_dir(out).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut others: Vec<_> = below.filter(|path| path != own).collect();
@@ -73,7 +73,7 @@ fn other_runs(out: &Path, own: &Path) -> Vec<(RunDirectory, &'static str)> {
     runs.filter_map(|run| run.holds().map(|found| (run, found))).collect()
 }
 
-/// `report.json`.
+/// The content of `report.json`.
 #[derive(Serialize)]
 struct JsonReport {
     data: DataSource,
@@ -90,18 +90,18 @@ struct JsonReport {
 #[derive(Serialize)]
 struct RunResult {
     method: Method,
-    /// `null` without a validation.
+    /// The best epoch; `null` without validation.
     best_epoch: Option<usize>,
-    /// Which checkpoint is the result.
+    /// The checkpoint that is the result.
     checkpoint: Option<TestedCheckpoint>,
     test: Evaluation,
-    /// Of the last checkpoint, where `evaluation.last` asks for it.
+    /// The evaluation of the last checkpoint, if `evaluation.last` enables it.
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Evaluation>,
     /// How the robust accuracy of the test was measured.
     protocol: EvaluationProtocol,
     seconds: f64,
-    /// Of the training.
+    /// The fraction of the training time spent waiting for data.
     waiting_share: f64,
 }
 

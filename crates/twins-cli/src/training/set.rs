@@ -1,11 +1,12 @@
-//! `--set KEY=VALUE`: any setting by the name that a configuration file has for it.
+//! `--set KEY=VALUE`: any setting, by its name in a configuration file.
 
 use burn_twins::experiment::Layer;
 
-/// What errors and the list of sources call it.
+/// The name of the option in errors and in the list of sources.
 pub const NAME: &str = "--set";
 
-/// The settings of all `--set` together, since one table may be given by several; none without any.
+/// Returns the settings of all `--set` options as one layer, because several of them may set keys of the same table;
+/// `None` if there are none.
 pub fn layer(given: &[String]) -> Result<Option<Layer>, Box<dyn std::error::Error>> {
     if given.is_empty() {
         return Ok(None);
@@ -29,12 +30,12 @@ fn line(one: &str) -> Result<String, String> {
     let is_toml = is_number || matches!(value, "true" | "false") || value.starts_with(['"', '\'', '[', '{']);
     Ok(match is_toml {
         true => format!("{key} = {value}"),
-        // A word, whose quotes the shell has removed.
+        // A string whose quotes the shell has removed.
         false => format!("{key} = {}", serde_json::Value::from(value)),
     })
 }
 
-/// The error with the option in the place of a line.
+/// Replaces the line number in an error by the option that it refers to.
 fn named(error: &str, given: &[String]) -> String {
     let placed = error.strip_prefix(&format!("{NAME}: line ")).and_then(|rest| rest.split_once(": "));
     let one =

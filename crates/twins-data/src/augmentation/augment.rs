@@ -19,8 +19,8 @@ use crate::images::image::Image;
 /// | `cutout` | none | blank a square at a random place ([`Cutout`]) |
 /// | `erasing` | none | blank a random rectangle of some images ([`RandomErasing`]) |
 ///
-/// What is drawn for a sample depends on the seed and the sample's id alone, and what one setting draws does not
-/// depend on the others.
+/// The random numbers of a sample depend only on the seed and the sample's id. The random numbers of one setting do not
+/// depend on the other settings.
 ///
 /// ```
 /// use twins_data::{Augmentation, Image};
@@ -47,7 +47,7 @@ pub struct Augmentation {
 }
 
 impl Augmentation {
-    /// Changes nothing.
+    /// Creates an augmentation that changes nothing.
     pub fn new() -> Self {
         Self::default()
     }
@@ -97,7 +97,7 @@ impl Augmentation {
         self.resized_crop.is_some()
     }
 
-    /// Changes an image; `seed` is that of the epoch, `id` the sample's index in its data set.
+    /// Augments an image. `seed` is the seed of the epoch, and `id` is the sample's index in its data set.
     ///
     /// # Shapes
     /// - image: `[channels, height, width]`, of any size if [`takes_originals`](Self::takes_originals), otherwise of

@@ -13,8 +13,8 @@ use crate::images::image::Image;
 pub enum Fill {
     /// One value for all pixels and channels; 0 is black.
     Constant(u8),
-    /// Uniform noise over [0, 1], each pixel and channel for itself. (torchvision draws from a normal distribution,
-    /// because it erases after normalisation; here images stay in [0, 1].)
+    /// Uniform noise over [0, 1], independent for each pixel and channel. (torchvision erases after normalisation and
+    /// draws from a normal distribution; here images stay in [0, 1].)
     Noise,
 }
 
@@ -45,7 +45,7 @@ impl Fill {
     }
 }
 
-/// Blanks a square whose centre is anywhere in the image; what lies outside is cut off (T. DeVries, G. Taylor,
+/// Blanks a square whose centre is anywhere in the image; the part outside the image is cut off (T. DeVries, G. Taylor,
 /// "Improved regularization of convolutional neural networks with Cutout", 2017, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "CutoutSettings")]
@@ -54,7 +54,7 @@ pub struct Cutout {
     fill: Fill,
 }
 
-/// As they are read, not yet checked.
+/// The settings as they are deserialised, before validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CutoutSettings {
@@ -72,7 +72,7 @@ impl TryFrom<CutoutSettings> for Cutout {
 }
 
 impl Cutout {
-    /// A black square of `side` pixels; the paper uses 16 for CIFAR-10 and 8 for CIFAR-100.
+    /// Creates a cutout with a black square of `side` pixels; the paper uses 16 for CIFAR-10 and 8 for CIFAR-100.
     ///
     /// # Errors
     /// [`DataError::InvalidSetting`] if `side` is 0.
@@ -105,8 +105,8 @@ impl Cutout {
     }
 }
 
-/// Blanks a rectangle of random area, aspect ratio and place of some images, as torchvision's `RandomErasing`
-/// (Z. Zhong et al., "Random erasing data augmentation", 2017, section 3).
+/// Blanks a rectangle of random area, aspect ratio and position in some images, like torchvision's `RandomErasing` (Z.
+/// Zhong et al., "Random erasing data augmentation", 2017, section 3).
 ///
 /// | setting | default | purpose |
 /// |---|---|---|
@@ -115,7 +115,7 @@ impl Cutout {
 /// | `ratio` | 0.3 to 3.3 | the rectangle's height divided by its width; uniform on a logarithmic scale |
 /// | `fill` | black | what the rectangle is filled with |
 ///
-/// An image stays as it is if ten draws do not fit.
+/// If none of ten drawn rectangles fits into the image, the image stays unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ErasingSettings")]
 pub struct RandomErasing {
@@ -125,7 +125,7 @@ pub struct RandomErasing {
     fill: Fill,
 }
 
-/// As they are read, not yet checked.
+/// The settings as they are deserialised, before validation.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ErasingSettings {
@@ -158,7 +158,7 @@ impl Default for RandomErasing {
 }
 
 impl RandomErasing {
-    /// Erasing with the given probability, range of areas and range of aspect ratios, in black.
+    /// Creates an erasing in black with the given probability, range of areas and range of aspect ratios.
     ///
     /// # Errors
     /// [`DataError::InvalidSetting`] unless `0 <= probability <= 1`, `0 < scale.0 <= scale.1 <= 1` and

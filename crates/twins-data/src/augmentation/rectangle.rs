@@ -1,17 +1,17 @@
-//! Random rectangles, as resized crops and random erasing draw them.
+//! Random rectangles for resized crops and random erasing.
 
 use rand::{Rng, RngExt};
 
 use crate::error::DataError;
 
-/// Which side the aspect ratio multiplies: torchvision's crop and its erasing differ.
+/// The side that the aspect ratio multiplies, which differs between torchvision's crop and its erasing.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Longer {
     Width,
     Height,
 }
 
-/// Height and width of a rectangle of random area and aspect ratio; it need not fit.
+/// Draws the height and width of a rectangle of random area and aspect ratio, which may not fit into the image.
 pub(super) fn random_rectangle(
     [height, width]: [usize; 2],
     scale: (f64, f64),
@@ -30,7 +30,7 @@ pub(super) fn random_rectangle(
     }
 }
 
-/// The top left corner of a part that fits, uniform over all places.
+/// Draws the top left corner of a part that fits into the whole, uniformly over all positions.
 pub(super) fn random_corner(whole: [usize; 2], part: [usize; 2], draw: &mut impl Rng) -> [usize; 2] {
     [0, 1].map(|axis| draw.random_range(0..=(whole[axis] - part[axis]) as u64) as usize)
 }

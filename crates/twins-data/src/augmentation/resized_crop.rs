@@ -11,8 +11,8 @@ use crate::images::framing::with_shorter_side;
 use crate::images::image::Image;
 use crate::images::resize::{Window, cut, resize};
 
-/// Cuts a part of random area and aspect ratio out of an image and resizes it, as torchvision's
-/// `RandomResizedCrop` (C. Szegedy et al., "Going deeper with convolutions", 2015, section 6).
+/// Crops a part of random area and aspect ratio from an image and resizes it, like torchvision's `RandomResizedCrop`
+/// (C. Szegedy et al., "Going deeper with convolutions", 2015, section 6).
 ///
 /// | setting | default | purpose |
 /// |---|---|---|
@@ -20,7 +20,7 @@ use crate::images::resize::{Window, cut, resize};
 /// | `ratio` | 3/4 to 4/3 | the part's width divided by its height; uniform on a logarithmic scale |
 /// | `shorter_side` | none | resize the image to this shorter side first, as torchvision's `Resize` does |
 ///
-/// Ten draws that do not fit into the image are followed by a crop of its middle.
+/// If none of ten drawn parts fits into the image, the centre of the image is cropped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "CropSettings")]
 pub struct RandomResizedCrop {
@@ -30,7 +30,7 @@ pub struct RandomResizedCrop {
     shorter_side: Option<NonZeroUsize>,
 }
 
-/// As they are read, not yet checked.
+/// The settings as they are deserialised, before validation.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct CropSettings {
@@ -62,7 +62,7 @@ impl Default for RandomResizedCrop {
 }
 
 impl RandomResizedCrop {
-    /// A crop of `scale` (lowest and highest area) and `ratio` (lowest and highest aspect ratio).
+    /// Creates a crop with the ranges `scale` (lowest and highest area) and `ratio` (lowest and highest aspect ratio).
     ///
     /// # Errors
     /// [`DataError::InvalidSetting`] unless `0 < scale.0 <= scale.1 <= 1` and `0 < ratio.0 <= ratio.1`.
@@ -72,7 +72,7 @@ impl RandomResizedCrop {
         Ok(Self { scale, ratio, shorter_side: None })
     }
 
-    /// Resizes the image to this shorter side in pixels before the crop, as a `Resize` in front of it does.
+    /// Resizes the image to this shorter side in pixels before the crop, like a preceding `Resize` in torchvision.
     pub fn with_shorter_side(mut self, pixels: NonZeroUsize) -> Self {
         self.shorter_side = Some(pixels);
         self
@@ -84,10 +84,10 @@ impl RandomResizedCrop {
             Some(shorter) => {
                 let resized = with_shorter_side([height, width], shorter.get());
                 let ([top, left], part) = self.part(resized, draw);
-                // The part alone is resized: a narrow strip as a whole could take any amount of memory.
+                // Only the part is resized: resizing all of a narrow strip could take any amount of memory.
                 let [down, across] = [height as f64 / resized[0] as f64, width as f64 / resized[1] as f64];
                 let [top, left] = [top as f64 * down, left as f64 * across];
-                // Rounding may carry the far edge beyond the image by one unit in the last place.
+                // Rounding may put the far edge outside the image by one unit in the last place.
                 let window = Window {
                     top,
                     left,
@@ -125,7 +125,7 @@ impl RandomResizedCrop {
         } else {
             [height, width]
         };
-        // A ratio far from one could round to nothing.
+        // A ratio far from 1 could round a side to 0.
         let part = [part[0].clamp(1, height), part[1].clamp(1, width)];
         ([(height - part[0]) / 2, (width - part[1]) / 2], part)
     }

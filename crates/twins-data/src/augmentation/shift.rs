@@ -2,7 +2,8 @@ use std::ops::Range;
 
 use crate::images::image::Image;
 
-/// The window of the image's size whose first row and column are `top` and `left`; black outside the image.
+/// Returns the window of the image's size whose first row and column are `top` and `left`; pixels outside the image are
+/// black.
 pub(super) fn shifted(image: &Image, top: i64, left: i64) -> Image {
     let [_, height, width] = image.shape;
     let mut pixels = vec![0; image.pixels.len()];
@@ -19,7 +20,7 @@ pub(super) fn shifted(image: &Image, top: i64, left: i64) -> Image {
     Image { shape: image.shape, pixels }
 }
 
-/// The positions of a window that lie inside the image, where the window begins at `offset`.
+/// The positions of a window, which begins at `offset`, that lie inside the image.
 fn overlap(offset: i64, size: usize) -> Range<usize> {
     let size = size as i64;
     let start = (-offset).clamp(0, size);

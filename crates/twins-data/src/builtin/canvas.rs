@@ -7,12 +7,13 @@ use crate::images::image::Image;
 pub(super) const SIZE: usize = 32;
 const AREA: usize = SIZE * SIZE;
 
-/// How much of each pixel is inked, in [0, 1]: the union of the segments with an edge one pixel wide.
+/// The inked fraction of each pixel, in [0, 1]: the union of the segments, with an edge one pixel wide.
 pub(super) fn coverage(segments: &[Segment]) -> [f32; AREA] {
     let mut coverage = [0.0f32; AREA];
     for &Segment { from, to, radius } in segments {
         let reach = radius + 0.5;
-        // Casts cut off towards zero and hold at zero, so that this may include a pixel without ink, but misses none.
+        // Casts truncate towards zero and saturate at zero, so the span may include a pixel without ink, but contains
+        // every inked pixel.
         let span = |a: f32, b: f32| {
             let (low, high) = (a.min(b) - reach - 0.5, a.max(b) + reach + 0.5);
             low as usize..(high as usize).min(SIZE)
@@ -34,7 +35,8 @@ pub(super) fn coverage(segments: &[Segment]) -> [f32; AREA] {
     coverage
 }
 
-/// Paper and ink: two colours that differ in brightness either way, stains, ruled lines, noise.
+/// Paints the image: paper and ink in two colours of different brightness (either may be the brighter one), stains,
+/// ruled lines and noise.
 pub(super) fn paint(coverage: &[f32; AREA], draw: &mut impl Rng) -> Image {
     let contrast = between(draw, 0.25, 0.7);
     let darker = between(draw, 0.05, 0.92 - contrast);
@@ -59,7 +61,8 @@ pub(super) fn paint(coverage: &[f32; AREA], draw: &mut impl Rng) -> Image {
     Image { shape: [3, SIZE, SIZE], pixels }
 }
 
-/// Brightness added to the paper: a slope, stains (values on a coarse grid, interpolated), sometimes ruled lines.
+/// The brightness added to the paper: a gradient, stains (interpolated values of a coarse grid), and sometimes ruled
+/// lines.
 fn texture(draw: &mut impl Rng) -> [f32; AREA] {
     const CELLS: usize = 5;
     const CELL: f32 = SIZE as f32 / CELLS as f32;
@@ -79,7 +82,7 @@ fn texture(draw: &mut impl Rng) -> [f32; AREA] {
             position += spacing;
         }
     }
-    // Where each row or column lies on the grid: the cell, and how far into it.
+    // The position of each row or column on the grid: the cell, and the offset within it.
     let places: [(usize, f32); SIZE] = std::array::from_fn(|position| {
         let place = (position as f32 + 0.5) / CELL;
         (place as usize, place - (place as usize) as f32)

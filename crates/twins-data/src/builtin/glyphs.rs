@@ -2,15 +2,16 @@ use crate::builtin::digits::DIGITS;
 use crate::builtin::letters::LETTERS;
 use crate::builtin::task::Task;
 
-/// A point of a symbol: x to the right and y down, the symbol about 1.2 wide and 2 high around the origin.
+/// A point of a symbol: x points right and y points down; the symbol is about 1.2 wide and 2 high, centred at the
+/// origin.
 pub(super) type Point = (f32, f32);
 
 /// One movement of the pen.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stroke {
-    /// Straight from point to point.
+    /// Straight lines from point to point.
     Line(&'static [Point]),
-    /// Smoothly through all points (Catmull-Rom).
+    /// A smooth curve through all points (Catmull-Rom).
     Curve(&'static [Point]),
 }
 

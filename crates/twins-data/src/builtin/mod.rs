@@ -1,4 +1,4 @@
-//! Images that the program draws itself: letters to train on, and digits to fine-tune on.
+//! Procedurally generated images: letters for pre-training, and digits for fine-tuning.
 
 mod canvas;
 pub(crate) mod dataset;

@@ -20,7 +20,7 @@ pub(super) fn between(draw: &mut impl Rng, low: f32, high: f32) -> f32 {
     low + (high - low) * draw.random::<f32>()
 }
 
-/// How one hand writes one symbol: unsteady points, then bending, then an affine map to pixels.
+/// The random deformation of one handwritten symbol: unsteady points, then bending, then an affine map to pixels.
 struct Hand {
     bend: [f32; 4],
     matrix: [f32; 4],
@@ -79,7 +79,7 @@ pub(super) fn write(glyph: Glyph, size: f32, draw: &mut impl Rng) -> Vec<Segment
                 .collect()
         };
         let path = match stroke {
-            // A little curvature: nobody draws straight lines.
+            // A little curvature, because hand-drawn lines are not straight.
             Stroke::Line(points) => {
                 let points = unsteady(points);
                 let mut path = Vec::with_capacity(4 * points.len());
@@ -103,7 +103,7 @@ pub(super) fn write(glyph: Glyph, size: f32, draw: &mut impl Rng) -> Vec<Segment
     segments
 }
 
-/// A line whose middle is `bow` of its length to the side.
+/// A line whose middle is displaced sideways by `bow` times its length.
 fn flatten_bow(from: Point, to: Point, bow: f32, path: &mut Vec<Point>) {
     const STEPS: usize = 3;
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
@@ -114,7 +114,8 @@ fn flatten_bow(from: Point, to: Point, bow: f32, path: &mut Vec<Point>) {
     }
 }
 
-/// A uniform Catmull-Rom spline through the points (E. Catmull, R. Rom, 1974), its ends held by repeating them.
+/// A uniform Catmull-Rom spline through the points (E. Catmull, R. Rom, 1974); the end points are repeated so that it
+/// reaches them.
 fn flatten_spline(points: &[Point]) -> Vec<Point> {
     const STEPS: usize = 4;
     let at = |index: isize| points[index.clamp(0, points.len() as isize - 1) as usize];

@@ -6,27 +6,27 @@ use crate::datasets::image_dataset::ImageDataset;
 use crate::error::DataError;
 use crate::images::image::{Image, LabelledImage};
 
-/// Samples on a device.
+/// A batch of samples on a device.
 ///
 /// # Shapes
 /// - `images`: `[batch, channels, height, width]`, float32 in [0, 1]
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The images, one byte step being 1/255.
+    /// The images; a byte value of 255 is 1.0.
     pub images: Tensor<4>,
     /// The label of each image.
     pub labels: Vec<usize>,
-    /// The index of each image in its data set, from which random draws are made.
+    /// The index of each image in its data set, which seeds its random draws.
     pub ids: Vec<u64>,
 }
 
 /// Makes a batch of the samples `ids` of a data set, in that order.
 ///
-/// Images are decoded and augmented in parallel; the result does not depend on the number of threads.
-/// `augmentation` comes with the seed of the epoch, so that every epoch draws anew.
+/// Images are decoded and augmented in parallel; the result does not depend on the number of threads. `augmentation` is
+/// passed with the seed of the epoch, so that every epoch draws new random numbers.
 ///
 /// # Errors
-/// [`DataError::NoSamples`] without `ids`, [`DataError::IndexOutOfRange`], whatever the data set reports, and
+/// [`DataError::NoSamples`] if `ids` is empty, [`DataError::IndexOutOfRange`], any error of the data set, and
 /// [`DataError::WrongShape`] for an image that differs from [`ImageDataset::image_shape`].
 ///
 /// ```
@@ -64,9 +64,9 @@ pub fn collate(
     })
 }
 
-/// The images that travel to the device as bytes, where it knows bytes, and become floats there.
+/// Converts bytes to floats on the device: the images are copied as bytes if the device supports them.
 ///
-/// A division, not a multiplication by 1/255, which would differ from PyTorch's in the last bit.
+/// It divides by 255, because a multiplication by 1/255 would differ from PyTorch's result in the last bit.
 fn floats(bytes: Vec<u8>, shape: [usize; 4], device: &Device) -> Tensor<4> {
     if device.supports_dtype(DType::U8) {
         let images = Tensor::<4, Int>::from_data(TensorData::new(bytes, shape), (device, DType::U8));

@@ -6,11 +6,11 @@ use burn_dataset::Dataset;
 use crate::error::DataError;
 use crate::images::image::LabelledImage;
 
-/// A data set of images of one shape, each with the index of its class.
+/// A data set of labelled images that all have the same shape.
 ///
-/// A custom data set implements [`Dataset`] and this trait. It wraps its own errors in [`DataError::custom`]; they reach the
-/// caller of a training or an evaluation as the source of that error. Images that are in memory already need no implementation:
-/// see [`TensorDataset`](crate::TensorDataset).
+/// A custom data set implements [`Dataset`] and this trait. It wraps its own errors in [`DataError::custom`]; the caller of a training or
+/// an evaluation gets them as the source of that error. For images that are already in memory, use [`TensorDataset`](crate::TensorDataset)
+/// instead.
 ///
 /// ```
 /// use std::error::Error;
@@ -53,8 +53,7 @@ use crate::images::image::LabelledImage;
 /// assert!(error.source().unwrap().is::<NotScanned>());
 /// ```
 ///
-/// It is object safe: programs hold an `Arc<dyn ImageDataset>`, because which reader it is depends on the
-/// command line.
+/// The trait is object safe: programs hold an `Arc<dyn ImageDataset>`, because the command line selects the reader.
 pub trait ImageDataset: Dataset<LabelledImage, DataError> {
     /// The names of the classes, in the order of the labels.
     fn classes(&self) -> &[String];
@@ -62,13 +61,13 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
     /// The shape of every image, `[channels, height, width]`.
     fn image_shape(&self) -> [usize; 3];
 
-    /// A sample as it is stored, before it is brought to [`image_shape`](Self::image_shape): what an augmentation
-    /// cuts its own part out of.
+    /// Returns a sample as it is stored, before it is resized to [`image_shape`](Self::image_shape). An augmentation crops its own part
+    /// from it.
     ///
     /// The default is [`Dataset::get`], for data sets that are stored in one size.
     ///
     /// # Errors
-    /// As [`Dataset::get`].
+    /// The same as [`Dataset::get`].
     ///
     /// # Panics
     /// If `index` is not below the number of samples.
@@ -76,24 +75,24 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
         self.get(index)
     }
 
-    /// Files that were left out because they are no images; none but for folders that were asked to.
+    /// Files that were skipped because they are not images; only a folder opened with [`NonImages::Skip`](crate::NonImages::Skip) has any.
     fn skipped(&self) -> &[PathBuf] {
         &[]
     }
 
-    /// The index of a sample in the data set that this one was chosen from: what reports name it by.
+    /// The index of a sample in the data set from which this one was chosen; reports identify samples by it.
     ///
     /// The default is `index`, for data sets that were not chosen from another one.
     fn source_index(&self, index: usize) -> usize {
         index
     }
 
-    /// The name of a sample's file with its extension, without folders: what [`Grouping`](crate::Grouping) forms groups of.
+    /// The name of a sample's file with its extension, without folders. [`Grouping`](crate::Grouping) forms groups from it.
     ///
-    /// The default is `None`, for data sets whose samples are not files of their own.
+    /// The default is `None`, for data sets that do not store each sample in its own file.
     ///
     /// # Panics
-    /// If `index` is not below the number of samples; the default does not.
+    /// If `index` is not below the number of samples; the default implementation does not panic.
     fn name(&self, index: usize) -> Option<String> {
         let _ = index;
         None
@@ -101,10 +100,10 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
 
     /// The label of a sample.
     ///
-    /// The default decodes the image for it; readers that know their labels do not.
+    /// The default implementation decodes the image; readers that store their labels do not.
     ///
     /// # Errors
-    /// As [`Dataset::get`].
+    /// The same as [`Dataset::get`].
     ///
     /// # Panics
     /// If `index` is not below the number of samples.
@@ -115,7 +114,7 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
     /// The labels of all samples, for instance for a stratified [`split`](crate::split()).
     ///
     /// # Errors
-    /// As [`Dataset::get`].
+    /// The same as [`Dataset::get`].
     fn labels(&self) -> Result<Vec<usize>, DataError> {
         (0..self.len()).map(|index| self.label(index)).collect()
     }

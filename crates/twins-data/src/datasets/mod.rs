@@ -1,4 +1,4 @@
-//! What every data set offers, data sets from memory, and batches.
+//! The trait of all data sets, data sets in memory, and batches.
 
 pub(crate) mod batch;
 pub(crate) mod class_names;

@@ -2,13 +2,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The part of a data set.
+/// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// The samples to train on.
     Train,
-    /// The samples to choose a checkpoint and settings on; most published data sets have none.
+    /// The samples for the choice of checkpoints and settings; most published data sets have none.
     Validation,
     /// The samples to evaluate on.
     Test,

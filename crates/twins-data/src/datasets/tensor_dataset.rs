@@ -6,10 +6,10 @@ use crate::datasets::image_dataset::ImageDataset;
 use crate::error::DataError;
 use crate::images::image::{Image, LabelledImage};
 
-/// Images and labels that a program holds in memory already.
+/// A data set of images and labels that are already in memory.
 ///
 /// Images are stored as bytes, as in every data set of this crate: floats are rounded to the nearest of 256 levels, and
-/// [`rounding`](Self::rounding) returns by how much. Classes are named `0`, `1`, … up to the largest label, unless
+/// [`rounding`](Self::rounding) returns the largest rounding error. Classes are named `0`, `1`, … up to the largest label, unless
 /// [`with_classes`](Self::with_classes) names them.
 ///
 /// ```
@@ -40,14 +40,14 @@ pub struct TensorDataset {
 }
 
 impl TensorDataset {
-    /// A data set of tensors, which may be on any device.
+    /// Creates a data set from tensors, which may be on any device.
     ///
     /// # Shapes
     /// - `images`: `[samples, channels, height, width]`, in [0, 1]
     /// - `labels`: `[samples]`, from 0
     ///
     /// # Errors
-    /// As [`from_floats`](Self::from_floats), negative labels, and a device that cannot be read.
+    /// The errors of [`from_floats`](Self::from_floats), negative labels, and a device that cannot be read.
     pub fn from_tensors(images: Tensor<4>, labels: Tensor<1, Int>) -> Result<Self, DataError> {
         let [_, channels, height, width] = images.dims();
         let images = images.try_into_data_as::<f32>().map_err(DataError::custom)?;
@@ -59,11 +59,11 @@ impl TensorDataset {
         Self::from_floats([channels, height, width], &images.iter::<f32>().collect::<Vec<_>>(), labels)
     }
 
-    /// A data set of images of `shape` (`[channels, height, width]`) with values in [0, 1], one after the other in row-major
-    /// order, and of one label for each.
+    /// Creates a data set from images of `shape` (`[channels, height, width]`) with values in [0, 1], one after the other in row-major
+    /// order, and one label per image.
     ///
     /// # Errors
-    /// No samples, a number of values that is not that of the shape and the labels, and values outside [0, 1].
+    /// No samples, a number of values that does not match the shape and the number of labels, and values outside [0, 1].
     pub fn from_floats(shape: [usize; 3], values: &[f32], labels: Vec<usize>) -> Result<Self, DataError> {
         let mut rounding = 0.0f32;
         let size = shape.iter().product::<usize>().max(1);
@@ -79,11 +79,11 @@ impl TensorDataset {
         Ok(Self { rounding, ..Self::from_bytes(shape, pixels, labels)? })
     }
 
-    /// A data set of images of `shape` (`[channels, height, width]`), one after the other in row-major order, in which 255
-    /// stands for 1.0, and of one label for each.
+    /// Creates a data set from images of `shape` (`[channels, height, width]`), one after the other in row-major order, in which 255 means
+    /// 1.0, and one label per image.
     ///
     /// # Errors
-    /// No samples, and a number of bytes that is not that of the shape and the labels.
+    /// No samples, and a number of bytes that does not match the shape and the number of labels.
     pub fn from_bytes(shape: [usize; 3], pixels: Vec<u8>, labels: Vec<usize>) -> Result<Self, DataError> {
         let Some(&largest) = labels.iter().max() else {
             return Err(DataError::NoSamples { what: "a data set" });
@@ -92,7 +92,7 @@ impl TensorDataset {
         if expected != Some(pixels.len()) || pixels.is_empty() {
             return Err(DataError::ValueCount { found: pixels.len(), shape, labels: labels.len() });
         }
-        // Names are made for every class up to the largest, so that a label that is no class cannot take all memory.
+        // A name is created for every class up to the largest label. The limit keeps an invalid label from exhausting the memory.
         if largest >= LARGEST_CLASS {
             let index =
                 labels.iter().position(|&label| label == largest).expect("the largest is one of them");
@@ -109,7 +109,7 @@ impl TensorDataset {
     /// Names the classes, in the order of the labels. There may be classes without samples.
     ///
     /// # Errors
-    /// A label without a name, and two classes of one name.
+    /// A label without a name, and two classes with the same name.
     pub fn with_classes(
         self,
         classes: impl IntoIterator<Item = impl Into<String>>,
@@ -126,8 +126,8 @@ impl TensorDataset {
         }
     }
 
-    /// By how much a value was moved at most to become a byte: 0 for bytes, about 1e-8 for floats that were made from bytes,
-    /// and up to 1/510 for others.
+    /// The largest change of a value by rounding to a byte: 0 for bytes, about 1e-8 for floats that were computed from bytes, and up to
+    /// 1/510 for other floats.
     pub fn rounding(&self) -> f32 {
         self.rounding
     }

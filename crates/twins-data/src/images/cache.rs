@@ -4,15 +4,15 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::images::image::Image;
 
-/// Decoded images, up to a number of bytes.
+/// A cache of decoded images, up to a number of bytes.
 ///
-/// What has come first stays. Training reads every image once per epoch, in a new order: whichever were
-/// evicted for a newcomer would be as likely to be needed as the newcomer.
+/// The first images stay, and none is evicted. Training reads every image once per epoch in a new order, so an evicted
+/// image would be as likely to be needed as the image that replaced it.
 #[derive(Debug)]
 pub(crate) struct Cache {
     capacity: usize,
     bytes: AtomicUsize,
-    /// Readers do not wait for each other, and seldom for a writer: each shelf has a lock of its own.
+    /// Each shelf has its own lock, so readers do not wait for each other, and rarely for a writer.
     shelves: [RwLock<Shelf>; SHELVES],
 }
 
@@ -20,14 +20,14 @@ type Shelf = HashMap<(usize, View), Arc<Image>>;
 
 const SHELVES: usize = 64;
 
-/// Which form of a sample.
+/// The form of a cached sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum View {
     Original,
     Framed,
 }
 
-/// What an entry takes besides its pixels, about.
+/// The approximate number of bytes that an entry takes in addition to its pixels.
 const OVERHEAD: usize = 128;
 
 impl Cache {
@@ -35,7 +35,7 @@ impl Cache {
         Self { capacity, bytes: AtomicUsize::new(0), shelves: [(); SHELVES].map(|()| RwLock::default()) }
     }
 
-    /// The image of a sample, made by `decode` unless it is remembered.
+    /// Returns the image of a sample, from the cache or by calling `decode`.
     pub(crate) fn get<E>(
         &self,
         index: usize,
@@ -47,7 +47,7 @@ impl Cache {
         }
         let key = (index, view);
         let shelf = &self.shelves[index % SHELVES];
-        // Pixels are copied, and images decoded, without the lock.
+        // Pixels are copied and images are decoded without holding the lock.
         let known = read(shelf).get(&key).cloned();
         if let Some(image) = known {
             return Ok(Image::clone(&image));
@@ -55,7 +55,7 @@ impl Cache {
         let image = decode()?;
         if self.claim(image.pixels.len() + OVERHEAD) {
             let replaced = write(shelf).insert(key, Arc::new(image.clone()));
-            // Somebody else was first.
+            // Another thread has inserted the image first.
             if let Some(image) = replaced {
                 self.bytes.fetch_sub(image.pixels.len() + OVERHEAD, Ordering::Relaxed);
             }
@@ -63,14 +63,14 @@ impl Cache {
         Ok(image)
     }
 
-    /// Whether there is room for so many bytes, which is taken.
+    /// Reserves so many bytes; returns whether there was room.
     fn claim(&self, bytes: usize) -> bool {
         let with = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.capacity);
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
     }
 }
 
-// Nothing is ever half done under a lock.
+// A poisoned lock can be used, because no code that may panic leaves the shelf inconsistent.
 fn read(shelf: &RwLock<Shelf>) -> RwLockReadGuard<'_, Shelf> {
     shelf.read().unwrap_or_else(PoisonError::into_inner)
 }

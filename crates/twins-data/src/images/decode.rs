@@ -12,18 +12,18 @@ use crate::images::image::Image;
 use crate::images::jpeg_end::has_end_of_image;
 use crate::images::planes::{Conversion, planes};
 
-/// The channels that image files are decoded to, whatever they have.
+/// The channels to which image files are decoded, regardless of the channels in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channels {
     /// One channel: luma of ITU-R BT.601, `0.299 R + 0.587 G + 0.114 B`.
     Grey,
-    /// Red, green and blue; grey images have three equal ones.
+    /// Red, green and blue; grey images get three equal channels.
     Rgb,
 }
 
 impl Channels {
-    /// How many there are.
+    /// The number of channels.
     pub fn count(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -32,10 +32,10 @@ impl Channels {
     }
 }
 
-/// The number of bytes that tell the format of an image file.
+/// The number of bytes that identify the format of an image file.
 pub(crate) const SIGNATURE_SIZE: usize = 12;
 
-/// The format that the first bytes of a file tell, if it is one that is read.
+/// The format that the first bytes of a file identify, if it is supported.
 pub(crate) fn format(start: &[u8]) -> Option<ImageFormat> {
     if start.starts_with(b"\x89PNG\r\n\x1a\n") {
         Some(ImageFormat::Png)
@@ -52,8 +52,8 @@ pub(crate) fn format(start: &[u8]) -> Option<ImageFormat> {
 
 /// Decodes an image file.
 ///
-/// The orientation that a camera noted is applied; an alpha channel is dropped; 16 bits are rounded to 8. All that is
-/// allocated at once stays below four times the file's size plus 64 MiB.
+/// The orientation in the metadata is applied, an alpha channel is dropped, and 16-bit values are rounded to 8 bits.
+/// The memory allocated at any time stays below four times the file's size plus 64 MiB.
 pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError> {
     let bytes = read(path)?;
     let file_size = bytes.len() as u64;
@@ -79,7 +79,7 @@ pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError
         let [height, width] = [height, width].map(|side| side as usize);
         return Err(DataError::NoPixels { path: path.to_path_buf(), count: 1, height, width });
     }
-    // Every value takes at least as many bytes in the file as in memory, as binary number and as text.
+    // Every value takes at least as many bytes in the file as in memory, both in binary and in text form.
     if format == ImageFormat::Pnm && declared > file_size {
         return Err(DataError::WrongSize {
             path: path.to_path_buf(),
@@ -94,7 +94,7 @@ pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError
     let orientation = decoder.orientation().map_err(undecodable)?;
     let color = decoder.color_type();
     if turns(orientation) {
-        // Turned into a second image of the same size.
+        // Rotating creates a second image of the same size.
         check(declared.saturating_mul(2))?;
     }
     let fits = |conversion: &Conversion| {

@@ -1,35 +1,36 @@
-//! How much memory decoding an image takes.
+//! Estimates the memory that decoding an image takes.
 
 use ::image::ImageFormat;
 
-/// The most that one partition of a lossy WebP can claim, with 24 bits: the decoder allocates it before it sees that the
-/// file is shorter.
+/// The largest size that a partition of a lossy WebP can declare, with 24 bits. The decoder allocates it before it
+/// detects that the file is shorter.
 const WEBP_PARTITION: u64 = 1 << 24;
 
-/// Bytes that a decoder holds at its peak, about, apart from the file and the pixels that it returns.
+/// The approximate number of bytes that a decoder allocates at its peak, in addition to the file and the returned
+/// pixels.
 ///
 /// Measured with a counting allocator on image 0.25, zune-jpeg 0.5, png 0.18 and image-webp 0.2, for files that
-/// unfold to far more than they hold (`tests/it/memory.rs`).
+/// decompress to far more than their size (`tests/it/memory.rs`).
 pub(crate) fn working_bytes(format: ImageFormat, file: &[u8], [width, height]: [u64; 2], row: u64) -> u64 {
     let area = width.saturating_mul(height);
     match format {
-        // A copy of the file, some lines of blocks, and where colours or refinements come one after the other, all
-        // coefficients of two bytes.
+        // A copy of the file and some lines of blocks. If colours or refinements are stored one after the other, also
+        // all coefficients, of two bytes each.
         ImageFormat::Jpeg => {
             file.len() as u64 + 200 * width + (2 * kept_components(file)).saturating_mul(area)
         }
-        // The frame as luma and halved chroma; as four channels, with tables for predictions; or both.
+        // The frame as luma and subsampled chroma; as four channels, with tables for predictions; or both.
         ImageFormat::WebP => match file.get(12..16) {
             Some(b"VP8 ") => 2 * area + WEBP_PARTITION,
             Some(b"VP8L") => 5 * area,
             _ => 7 * area + WEBP_PARTITION,
         },
-        // PNG: two lines and what has been unpacked ahead. PPM and PGM: nothing.
+        // PNG: two lines and the data that was decompressed ahead. PPM and PGM: nothing.
         _ => 4 * row,
     }
 }
 
-/// How many colours' coefficients are kept until the last scan; 0 where one scan has all colours.
+/// The number of colours whose coefficients are kept until the last scan; 0 if one scan has all colours.
 fn kept_components(file: &[u8]) -> u64 {
     const MOST: u8 = 4;
     let mut components = MOST;

@@ -7,9 +7,10 @@ use crate::error::DataError;
 use crate::images::image::Image;
 use crate::images::resize::{Window, resize};
 
-/// Preprocessing (resize and crop): how image files are brought to the size that a model takes.
+/// The preprocessing (resize and crop) that brings image files to the input size of a model.
 ///
-/// As text, on the command line and in files, it is `as-stored`, `RESIZE/CROP` in pixels, or `imagenet` for `256/224`.
+/// On the command line and in files, it is written as `as-stored`, `RESIZE/CROP` in pixels, or `imagenet` for
+/// `256/224`.
 ///
 /// ```
 /// use twins_data::Framing;
@@ -21,11 +22,11 @@ use crate::images::resize::{Window, resize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Framing {
-    /// As they are stored; an image of another size than the first is an error.
+    /// Images are used as they are stored; an image whose size differs from the first one is an error.
     #[default]
     AsStored,
-    /// The shorter side is resized, then a square is cut out of the middle: torchvision's `Resize` and
-    /// `CenterCrop`, with antialiased bilinear filtering.
+    /// The shorter side is resized, then a square is cropped from the centre, like torchvision's `Resize` and
+    /// `CenterCrop` with antialiased bilinear filtering.
     ResizeCrop {
         /// The shorter side after resizing, in pixels.
         resize: usize,
@@ -35,7 +36,8 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The usual preprocessing for ImageNet: the shorter side becomes 256 pixels, of which the middle 224 are kept.
+    /// The usual preprocessing for ImageNet: the shorter side is resized to 256 pixels, then the central 224 × 224
+    /// pixels are cropped.
     pub const IMAGENET: Self = Self::ResizeCrop { resize: 256, crop: 224 };
 
     pub(crate) fn validate(self) -> Result<(), DataError> {
@@ -59,7 +61,7 @@ impl Framing {
             Self::ResizeCrop { resize: shorter, crop } => {
                 let [_, height, width] = image.shape;
                 let resized = with_shorter_side([height, width], shorter);
-                // The crop is resized directly: resizing a narrow strip whole could take any amount of memory.
+                // The crop is resized directly: resizing all of a narrow strip could take any amount of memory.
                 let window = |side: usize, resized: usize| {
                     let scale = side as f64 / resized as f64;
                     let offset = round_half_to_even(resized - crop);
@@ -67,7 +69,7 @@ impl Framing {
                 };
                 let (top, window_height) = window(height, resized[0]);
                 let (left, window_width) = window(width, resized[1]);
-                // Rounding may carry the far edge beyond the image by one unit in the last place.
+                // Rounding may put the far edge outside the image by one unit in the last place.
                 let window = Window {
                     top,
                     left,
@@ -80,8 +82,8 @@ impl Framing {
     }
 }
 
-/// Height and width after resizing so that the shorter side is `shorter`. The longer side is cut off to whole pixels, as
-/// torchvision does.
+/// The height and width after resizing the shorter side to `shorter`. The longer side is truncated to whole pixels, as
+/// in torchvision.
 pub(crate) fn with_shorter_side([height, width]: [usize; 2], shorter: usize) -> [usize; 2] {
     let longer = |side: usize, other: usize| (shorter * side) / other;
     if width <= height { [longer(height, width), shorter] } else { [shorter, longer(width, height)] }
@@ -133,7 +135,7 @@ impl From<Framing> for String {
     }
 }
 
-/// Half of `twice`, as Python's `round` rounds it.
+/// Half of `twice`, rounded like Python's `round`.
 fn round_half_to_even(twice: usize) -> usize {
     let half = twice / 2;
     if twice % 2 == 1 && half % 2 == 1 { half + 1 } else { half }

@@ -1,7 +1,7 @@
 /// An image as bytes, channels first.
 ///
 /// # Shapes
-/// - `pixels`: `channels * height * width` bytes, row by row within each channel; 255 stands for 1.0.
+/// - `pixels`: `channels * height * width` bytes, row by row within each channel; 255 means 1.0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// `[channels, height, width]`.
@@ -11,7 +11,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes an image of interleaved bytes, `[height, width, channels]`, as decoders give them.
+    /// Creates an image from interleaved bytes, `[height, width, channels]`, as decoders return them.
     ///
     /// # Panics
     /// If there are not `channels * height * width` bytes.
@@ -28,7 +28,7 @@ impl Image {
         Self { shape, pixels }
     }
 
-    /// Whether the bytes fill the shape.
+    /// Whether the number of bytes matches the shape.
     pub(crate) fn is_consistent(&self) -> bool {
         self.pixels.len() == self.shape.iter().product::<usize>()
     }

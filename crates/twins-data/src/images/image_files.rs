@@ -7,7 +7,8 @@ use crate::images::decode::{Channels, decode};
 use crate::images::framing::Framing;
 use crate::images::image::Image;
 
-/// How image files become images: decoded when they are asked for, framed, and kept up to a number of bytes.
+/// Reads image files: decodes them on access, applies the preprocessing (resize and crop), and caches them up to a
+/// number of bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct ImageFiles {
     channels: Channels,
@@ -21,14 +22,14 @@ impl ImageFiles {
         Self { channels, framing, cache: Arc::new(Cache::new(cache_bytes)) }
     }
 
-    /// The image of a sample, whose file `path` names.
+    /// Returns the image of a sample; `path` returns the path of its file.
     pub(crate) fn image(
         &self,
         index: usize,
         view: View,
         path: impl FnOnce() -> PathBuf,
     ) -> Result<Image, DataError> {
-        // Images as stored have one form only, and need no second place in the cache.
+        // Images that are used as stored have only one form, and need only one entry in the cache.
         let view = if self.framing == Framing::AsStored { View::Original } else { view };
         self.cache.get(index, view, || {
             let image = decode(&path(), self.channels)?;
@@ -39,7 +40,7 @@ impl ImageFiles {
         })
     }
 
-    /// The framed image of a sample, which must have the shape of the others.
+    /// Returns the preprocessed image of a sample, which must have the same shape as the other images.
     pub(crate) fn of_shape(
         &self,
         expected: [usize; 3],

@@ -1,8 +1,8 @@
 /// Whether a JPEG stream reaches its end-of-image marker.
 ///
-/// Decoders fill what is missing of a truncated file with grey and report success, so the end is looked for
-/// first. Segments are stepped over by their lengths, because embedded thumbnails have end markers of their own
-/// (ITU-T T.81, section B.1.1).
+/// Decoders fill the missing part of a truncated file with grey and report success, so this function searches for the
+/// end first. Segments are skipped by their lengths, because embedded thumbnails have their own end markers (ITU-T
+/// T.81, section B.1.1).
 pub(crate) fn has_end_of_image(bytes: &[u8]) -> bool {
     const START_OF_IMAGE: u8 = 0xd8;
     const END_OF_IMAGE: u8 = 0xd9;
@@ -13,7 +13,7 @@ pub(crate) fn has_end_of_image(bytes: &[u8]) -> bool {
         match bytes.get(position) {
             None => return false,
             Some(&END_OF_IMAGE) => return true,
-            // Fill byte: the marker is still to come.
+            // Fill byte: the marker follows.
             Some(0xff) => {}
             // Stuffed zero of entropy-coded data, and markers without a length.
             Some(0x00 | 0x01 | 0xd0..=0xd7 | &START_OF_IMAGE) => position += 1,

@@ -1,24 +1,25 @@
-//! From interleaved pixels to planes, in little memory.
+//! Converts interleaved pixels to planes with little memory.
 
 use ::image::DynamicImage;
 
 use crate::images::decode::Channels;
 use crate::images::image::Image;
 
-/// Pixels that are converted at a time.
+/// The number of pixels converted at a time.
 const STRIP: usize = 1 << 18;
 
-/// How a decoded image becomes planes.
+/// How a decoded image is converted to planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conversion {
     /// Into new memory.
     Copied,
-    /// Within its own, which takes three times as long.
+    /// In place, which takes three times as long.
     InPlace,
 }
 
 impl Conversion {
-    /// Bytes beyond the decoded image's that the conversion takes, and whether an image of that kind can have it.
+    /// The number of bytes that the conversion takes in addition to the decoded image; `None` if it does not apply to
+    /// an image of that kind.
     pub(crate) fn cost(self, channels: Channels, color: ::image::ColorType, area: u64) -> Option<u64> {
         use ::image::ColorType as C;
         match (self, channels, color) {
@@ -32,7 +33,7 @@ impl Conversion {
     }
 }
 
-/// The planes of a decoded image.
+/// Converts a decoded image to planes.
 pub(crate) fn planes(image: DynamicImage, channels: Channels, conversion: Conversion) -> Image {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let shape = [channels.count(), height, width];
@@ -48,12 +49,12 @@ pub(crate) fn planes(image: DynamicImage, channels: Channels, conversion: Conver
     }
 }
 
-/// Converts some lines at a time, so that no second whole image is made on the way.
+/// Converts some lines at a time, so that no second complete image is allocated.
 fn in_strips(image: &DynamicImage, shape: [usize; 3], channels: Channels) -> Image {
     let [count, height, width] = shape;
     let area = height * width;
     let mut pixels = vec![0; count * area];
-    // A single line may be longer than a strip.
+    // Even one line may be longer than a strip.
     let tiles = |side: usize, step: usize| (0..side).step_by(step).map(move |at| (at, step.min(side - at)));
     let columns = width.clamp(1, STRIP);
     for (top, lines) in tiles(height, (STRIP / columns).max(1)) {
@@ -77,14 +78,14 @@ fn in_strips(image: &DynamicImage, shape: [usize; 3], channels: Channels) -> Ima
     Image { shape, pixels }
 }
 
-/// Pillow's fixed-point form of the BT.601 luma, so that grey images are those that PyTorch models saw.
+/// Pillow's fixed-point form of the BT.601 luma, so that grey images are the same as in PyTorch.
 fn luma(rgb: &[u8]) -> u8 {
     let [red, green, blue] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
     ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
 }
 
-/// Sorts red, green and blue of interleaved pixels apart within their own memory: each half by itself, then the
-/// halves' colours past each other.
+/// Separates red, green and blue of interleaved pixels in place: recursively in each half, then by exchanging the
+/// colours between the halves.
 fn separate(pixels: &mut [u8]) {
     const SMALL: usize = 4096;
     let count = pixels.len() / 3;

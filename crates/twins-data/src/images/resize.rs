@@ -4,7 +4,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::images::image::Image;
 
-/// A rectangle of an image; its edges may lie between pixels.
+/// A rectangle in an image, whose edges may lie between pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Window {
     pub(crate) top: f64,
@@ -16,7 +16,7 @@ pub(crate) struct Window {
 /// Resizes a window of an image to `[height, width]` with the bilinear filter, widened when shrinking
 /// (antialiasing), as Pillow does.
 ///
-/// Pixels just outside the window take part in the filter, as if the whole image were resized and then cut.
+/// The filter includes pixels just outside the window, as if the whole image were resized and then cropped.
 pub(crate) fn resize(image: &Image, window: Window, size: [usize; 2]) -> Image {
     let [channels, height, width] = image.shape;
     let whole = Window { top: 0.0, left: 0.0, height: height as f64, width: width as f64 };
@@ -33,7 +33,8 @@ pub(crate) fn resize(image: &Image, window: Window, size: [usize; 2]) -> Image {
     let mut resizer = Resizer::new();
     let mut pixels = Vec::with_capacity(channels * size[0] * size[1]);
     for plane in image.pixels.chunks_exact(height * width) {
-        // Of one pixel type: `Resizer::resize` would compile the filters of all twenty, which takes a minute and a half.
+        // Only one pixel type: `Resizer::resize` would compile the filters for all twenty, which takes a minute and a
+        // half.
         let plane = TypedImageRef::<U8>::from_buffer(width as u32, height as u32, plane)
             .expect("a plane holds all pixels of its shape");
         let mut resized = TypedImage::<U8>::new(to_width, to_height);
@@ -43,7 +44,7 @@ pub(crate) fn resize(image: &Image, window: Window, size: [usize; 2]) -> Image {
     Image { shape: [channels, size[0], size[1]], pixels }
 }
 
-/// Cuts whole pixels out of an image.
+/// Crops whole pixels from an image.
 pub(crate) fn cut(image: &Image, [top, left]: [usize; 2], [height, width]: [usize; 2]) -> Image {
     let [channels, from_height, from_width] = image.shape;
     let mut pixels = Vec::with_capacity(channels * height * width);

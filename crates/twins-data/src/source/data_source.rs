@@ -16,7 +16,7 @@ use crate::formats::listed::dataset::ListedDataset;
 use crate::formats::listed::layout::ListLayout;
 use crate::formats::mnist::dataset::MnistDataset;
 
-/// Where images come from, as text: on the command line and in files.
+/// A source of images, in the text form that the command line and files use.
 ///
 /// | form | data |
 /// |---|---|
@@ -26,10 +26,9 @@ use crate::formats::mnist::dataset::MnistDataset;
 /// | `folder:DIR` | [`FolderDataset`](crate::FolderDataset) |
 /// | `caltech256:DIR`, `cub200:DIR`, `dogs:DIR`, `dtd:DIR`, `dtd@2:DIR` … `dtd@10:DIR`, `gtsrb:DIR`, `pets:DIR`, `list:FILE` | [`ListedDataset`], in the [`ListLayout`] of that name |
 ///
-/// A folder is one set of images. If it has sub-folders `train` and `test`, these are the parts, and `val` beside them is the
-/// validation part. With `train` and `val` alone, `val` is the test part, as it is for ImageNet. `train` defines the classes.
-/// A folder without these sub-folders gives all its images for either part, and the caller splits them
-/// ([`has_parts`](DataSource::has_parts)).
+/// If a folder has sub-folders `train` and `test`, these are the parts, and a sub-folder `val` is the validation part. If it has only
+/// `train` and `val`, `val` is the test part, as for ImageNet. `train` defines the classes. A folder without these sub-folders returns all
+/// its images for either part, and the caller splits them ([`has_parts`](DataSource::has_parts)).
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -53,7 +52,7 @@ pub enum DataSource {
     Cifar(CifarVariant, PathBuf),
     /// `folder:DIR`: one sub-folder of images per class.
     Folder(PathBuf),
-    /// `cub200:DIR`, `list:FILE` and so on: images that list files name.
+    /// `cub200:DIR`, `list:FILE` and so on: images named by list files.
     Listed(ListLayout, PathBuf),
 }
 
@@ -63,7 +62,7 @@ impl DataSource {
     /// The number of test samples of the built-in data.
     pub const BUILTIN_TEST: usize = 2_000;
 
-    /// Whether training and test part are different images, which they are not in a folder without `train` and `test` (or `val`).
+    /// Whether the training and test parts have different images. They do not in a folder without `train` and `test` (or `val`).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -111,7 +110,7 @@ impl DataSource {
         }
     }
 
-    /// Whether the data is image files, which may have any sizes and are brought to one size by a [`Framing`](crate::Framing).
+    /// Whether the data consists of image files, which may have different sizes until a [`Framing`](crate::Framing) resizes and crops them.
     pub fn has_image_files(&self) -> bool {
         matches!(self, Self::Folder(_) | Self::Listed(..))
     }
@@ -119,13 +118,13 @@ impl DataSource {
     /// Opens a part.
     ///
     /// # Errors
-    /// What the reader finds wrong with the files; [`DataError::MissingPart`] for a validation part where there is
-    /// none ([`has_validation`](Self::has_validation)).
+    /// The errors of the reader, and [`DataError::MissingPart`] for the validation part of data that has none
+    /// ([`has_validation`](Self::has_validation)).
     pub fn open(&self, part: Part) -> Result<Arc<dyn ImageDataset>, DataError> {
         self.open_with(part, |folder| folder)
     }
 
-    /// Opens a part, and configures the decoding of image files. The other sources have nothing to configure.
+    /// Opens a part, and configures the decoding of image files. For other sources, `configure` has no effect.
     ///
     /// ```
     /// use twins_data::{DataSource, Framing, NonImages, Part};
@@ -144,7 +143,7 @@ impl DataSource {
     /// ```
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The same as [`open`](Self::open).
     pub fn open_with(
         &self,
         part: Part,

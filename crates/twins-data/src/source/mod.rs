@@ -1,4 +1,4 @@
-//! Data sources by the names that the command line takes.
+//! Data sources, by their names on the command line.
 
 pub(crate) mod data_source;
 mod text;

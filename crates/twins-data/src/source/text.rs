@@ -1,4 +1,4 @@
-//! A [`DataSource`] as text, and back.
+//! Conversion of a [`DataSource`] to text and back.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ impl Serialize for DataSource {
             | Self::Folder(path)
             | Self::Listed(_, path) => Some(path),
         };
-        // Written with replacement characters, it would be another folder when it is read.
+        // With replacement characters, the text would name another folder.
         if let Some(path) = path.filter(|path| path.to_str().is_none()) {
             let path = path.display();
             return Err(S::Error::custom(format!(

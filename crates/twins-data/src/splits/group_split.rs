@@ -5,8 +5,8 @@ use rand::seq::SliceRandom;
 use crate::draws::{Purpose, draws};
 use crate::splits::split::Split;
 
-/// Draws whole groups of each class until the class's share is reached; the last group that is left stays in training. `groups` has the
-/// number of each sample's group. A group has samples of one class, and a class has at least two groups.
+/// Draws whole groups of each class until the class's share is reached; at least one group of each class stays in training. `groups` holds
+/// the group number of each sample. A group has samples of one class, and a class has at least two groups.
 pub(super) fn draw_groups(labels: &[usize], groups: &[usize], fraction: f64, seed: u64) -> Split {
     let mut classes = BTreeMap::<usize, BTreeMap<usize, Vec<usize>>>::new();
     for (index, (&label, &group)) in labels.iter().zip(groups).enumerate() {
@@ -20,7 +20,7 @@ pub(super) fn draw_groups(labels: &[usize], groups: &[usize], fraction: f64, see
         let last = groups.len() - 1;
         let mut held_out = 0;
         for (position, group) in groups.into_iter().enumerate() {
-            // Divided, since 70 × 0.1 is above 7 in f64, while 7 / 70 is 0.1.
+            // A division, because 70 × 0.1 is above 7 in f64, while 7 / 70 is 0.1.
             if position < last && (held_out as f64 / samples as f64) < fraction {
                 held_out += group.len();
                 split.validation.extend(group);

@@ -10,19 +10,19 @@ use crate::error::DataError;
 use crate::splits::group_split::draw_groups;
 use crate::splits::split::{Split, split};
 
-/// Which samples are related and have to stay on one side of a split.
+/// Defines groups of related samples, which stay on one side of a split.
 ///
-/// Frames of one recording resemble each other more than two recordings do. A random split puts frames of one recording on both sides,
-/// so that the accuracy on the validation images overestimates that on new recordings.
+/// Frames of one recording are more similar than frames of different recordings. A random split puts frames of one recording on both sides,
+/// so that the validation accuracy overestimates the accuracy on new recordings.
 ///
 /// | text | groups |
 /// |---|---|
-/// | `none` | none: every sample is drawn for itself |
-/// | `prefix:TEXT` | samples of one class whose file names are equal up to the first TEXT; the extension does not count |
+/// | `none` | none: every sample is drawn independently |
+/// | `prefix:TEXT` | samples of one class whose file names are equal up to the first TEXT; the extension is ignored |
 ///
-/// With `prefix:_`, `00006_00001.png` and `00006_00029.png` of a class are in group `00006`. A name without TEXT is a group's name as it is.
-/// Folders do not count, and groups of equal names in two classes are two groups: recordings that show several classes are not kept
-/// together.
+/// With `prefix:_`, `00006_00001.png` and `00006_00029.png` of a class are in group `00006`. If a name does not contain TEXT, the whole
+/// name is the name of the group. Folders are ignored. Groups with the same name in two classes are two groups, so recordings that show
+/// several classes are not kept together.
 ///
 /// ```
 /// use twins_data::Grouping;
@@ -41,7 +41,7 @@ pub enum Grouping {
     /// No groups.
     #[default]
     None,
-    /// A group has the samples of a class whose file names are equal up to the first occurrence of this text.
+    /// A group consists of the samples of a class whose file names are equal up to the first occurrence of this text.
     Prefix(String),
 }
 
@@ -49,25 +49,25 @@ impl Grouping {
     const NONE: &str = "none";
     const PREFIX: &str = "prefix:";
 
-    /// Splits the samples of a data set into training and validation, with every group on one side.
+    /// Splits the samples of a data set into a training and a validation set, with every group on one side.
     ///
-    /// Without groups it is [`split`](crate::split()). With groups, those of class c come into an order drawn from `seed`. With n_c
-    /// samples in the class and s_i in the i-th of its k_c groups, the validation set has the first m_c groups of each class:
+    /// Without groups, this is [`split`](crate::split()). With groups, the groups of class c are ordered randomly with `seed`. If the class
+    /// has n_c samples and k_c groups, the i-th of which has s_i samples, the validation set gets the first m_c groups of each class:
     ///
     /// ```text
     /// m_c = min{ m ≥ 1 : (s_1 + … + s_m) / n_c ≥ fraction  or  m = k_c − 1 }
     /// ```
     ///
-    /// So a class holds out its share or more, by less than a group, unless that would leave no group to train on: the last group stays in
-    /// training. The draw does not depend on the order of the samples.
+    /// So the held-out share of a class is at least `fraction`, and exceeds it by less than one group, unless no group would remain for
+    /// training: the last group always stays in training. The draw does not depend on the order of the samples.
     ///
-    /// `labels` are those of [`ImageDataset::labels`].
+    /// `labels` are the labels from [`ImageDataset::labels`].
     ///
     /// # Errors
-    /// [`DataError::InvalidFraction`], [`DataError::TooFewToSplit`] without samples, and those of [`groups`](Self::groups).
+    /// [`DataError::InvalidFraction`], [`DataError::TooFewToSplit`] if there are no samples, and the errors of [`groups`](Self::groups).
     ///
     /// # Panics
-    /// If there are not as many labels as samples.
+    /// If the number of labels differs from the number of samples.
     pub fn split(
         &self,
         dataset: &dyn ImageDataset,
@@ -88,11 +88,11 @@ impl Grouping {
     /// The number of each sample's group, from 0 in the order of class and name; `None` without groups.
     ///
     /// # Errors
-    /// [`DataError::NoSampleName`], [`DataError::GroupsOfOne`] where every sample is alone in its group, [`DataError::OneGroup`]
-    /// where a class has a single group.
+    /// [`DataError::NoSampleName`]; [`DataError::GroupsOfOne`] if every sample is the only one in its group; [`DataError::OneGroup`] if a
+    /// class has only one group.
     ///
     /// # Panics
-    /// If there are not as many labels as samples.
+    /// If the number of labels differs from the number of samples.
     pub fn groups(
         &self,
         dataset: &dyn ImageDataset,

@@ -13,12 +13,12 @@ use crate::draws::{Purpose, draws};
 use crate::error::DataError;
 use crate::splits::subset::Subset;
 
-/// Which samples of a data set are used.
+/// A limit on the number of samples used from a data set.
 ///
 /// | text | samples |
 /// |---|---|
-/// | `100` | 100, each class in proportion, drawn with a fixed seed: the same ones in every run and on every device |
-/// | `first:100` | the first 100, for a comparison with results on a prefix of a data set that is not sorted by class |
+/// | `100` | 100 samples, each class in proportion, drawn with a fixed seed: the same samples in every run and on every device |
+/// | `first:100` | the first 100 samples, for comparison with results on the beginning of a data set that is not sorted by class |
 ///
 /// A folder is sorted by class, so its first samples are of one class.
 ///
@@ -36,9 +36,9 @@ use crate::splits::subset::Subset;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// So many samples, each class in proportion.
+    /// This number of samples, each class in proportion.
     Stratified(usize),
-    /// So many samples from the beginning.
+    /// This number of samples from the beginning.
     First(usize),
 }
 
@@ -46,17 +46,18 @@ impl Limit {
     /// The seed of stratified limits.
     pub const SEED: u64 = 0;
 
-    /// How many samples are used at most.
+    /// The largest number of samples that are used.
     pub fn count(self) -> usize {
         match self {
             Self::Stratified(count) | Self::First(count) => count,
         }
     }
 
-    /// The indices of the samples used, ascending; all of them if there are no more than [`count`](Self::count).
+    /// The indices of the samples used, in ascending order; all of them if there are no more than
+    /// [`count`](Self::count).
     ///
-    /// A stratified limit gives each class the whole part of its share. The classes with the largest remainders, or drawn
-    /// ones among equal remainders, get one sample more.
+    /// A stratified limit gives each class its share, rounded down. The classes with the largest remainders get one
+    /// more sample; equal remainders are decided by a random draw.
     pub fn indices(self, labels: &[usize]) -> Vec<usize> {
         match self {
             Self::First(count) => (0..labels.len().min(count)).collect(),
@@ -68,7 +69,7 @@ impl Limit {
     /// The samples used, as a data set.
     ///
     /// # Errors
-    /// [`DataError::NoSamples`] for a limit of 0; those of reading the labels.
+    /// [`DataError::NoSamples`] for a limit of 0, and the errors of reading the labels.
     pub fn apply(self, dataset: Arc<dyn ImageDataset>) -> Result<Arc<dyn ImageDataset>, DataError> {
         if self.count() == 0 {
             return Err(DataError::NoSamples { what: "a limit" });
@@ -89,8 +90,8 @@ fn stratified(labels: &[usize], count: usize) -> Vec<usize> {
     for (index, &label) in labels.iter().enumerate() {
         classes.entry(label).or_default().push(index);
     }
-    // Per class: samples in a drawn order, how many of them are used, the remainder of the share, and a draw that decides
-    // between equal remainders.
+    // Per class: the samples in random order, the number of samples used, the remainder of the share, and a random
+    // number that decides between equal remainders.
     let mut shares: Vec<(Vec<usize>, usize, usize, u64)> = classes
         .into_iter()
         .map(|(label, mut indices)| {
@@ -132,7 +133,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// A number, or the text of a limit that takes the first samples.
+/// Written as a number, or as text for a limit that takes the first samples.
 impl Serialize for Limit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -142,7 +143,7 @@ impl Serialize for Limit {
     }
 }
 
-/// From a number or a text.
+/// Read from a number or text.
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NumberOrText)
@@ -165,7 +166,7 @@ impl Visitor<'_> for NumberOrText {
         }
     }
 
-    // TOML has signed numbers alone.
+    // TOML has signed numbers only.
     fn visit_i64<E: serde::de::Error>(self, count: i64) -> Result<Limit, E> {
         let count = u64::try_from(count).map_err(|_| E::invalid_value(Unexpected::Signed(count), &self))?;
         self.visit_u64(count)

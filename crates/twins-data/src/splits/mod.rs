@@ -1,4 +1,4 @@
-//! Choosing samples: limits, subsets, and the split into training and validation, of samples or of whole groups.
+//! Selection of samples: limits, subsets, and the split of samples or whole groups into training and validation.
 
 mod group_split;
 pub(crate) mod grouping;

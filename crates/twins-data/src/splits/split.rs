@@ -8,17 +8,17 @@ use crate::error::DataError;
 /// The indices of a training and a validation set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// The indices to train on, ascending.
+    /// The indices of the training samples, in ascending order.
     pub train: Vec<usize>,
-    /// The indices to validate on, ascending.
+    /// The indices of the validation samples, in ascending order.
     pub validation: Vec<usize>,
 }
 
-/// Splits samples into training and validation, each class in the same proportion.
+/// Splits samples into a training and a validation set, each class in the same proportion.
 ///
-/// The validation set has `fraction` of all samples, rounded, at least one. Each class gives the whole part of
-/// its share, and the classes with the largest remainders one more; no class gives its last sample. Which
-/// samples they are depends on `seed`.
+/// The validation set has `fraction` of all samples, rounded, and at least one. Each class contributes its share,
+/// rounded down, and the classes with the largest remainders contribute one more sample; at least one sample of every
+/// class stays in training. `seed` determines the choice of the samples.
 ///
 /// # Errors
 /// [`DataError::InvalidFraction`] unless `0 < fraction < 1`, [`DataError::TooFewToSplit`] if no class can spare a
@@ -43,7 +43,7 @@ pub fn split(labels: &[usize], fraction: f64, seed: u64) -> Result<Split, DataEr
     }
 
     let wanted = ((labels.len() as f64 * fraction).round() as usize).max(1);
-    // Per class: label, samples to give, remainder of the share.
+    // Per class: the label, the number of validation samples, and the remainder of the share.
     let mut shares: Vec<(usize, usize, f64)> = classes
         .iter()
         .map(|(&label, indices)| {

@@ -7,7 +7,7 @@ use crate::datasets::image_dataset::ImageDataset;
 use crate::error::DataError;
 use crate::images::image::LabelledImage;
 
-/// Chosen samples of a data set, in the order given.
+/// A selection of samples of a data set, in the given order.
 #[derive(Clone)]
 pub struct Subset {
     dataset: Arc<dyn ImageDataset>,
@@ -15,10 +15,10 @@ pub struct Subset {
 }
 
 impl Subset {
-    /// The samples at `indices`.
+    /// Creates a subset of the samples at `indices`.
     ///
     /// # Errors
-    /// [`DataError::NoSamples`] without indices, [`DataError::IndexOutOfRange`] if one does not exist.
+    /// [`DataError::NoSamples`] if `indices` is empty, [`DataError::IndexOutOfRange`] if an index does not exist.
     pub fn new(dataset: Arc<dyn ImageDataset>, indices: Vec<usize>) -> Result<Self, DataError> {
         if indices.is_empty() {
             return Err(DataError::NoSamples { what: "a subset" });

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use twins_attack::{SampleSource, SourceError};
 use twins_data::{DataError, ImageDataset};
 
-/// A data set as the source of an evaluation's samples: images are read when an attack needs them.
+/// A data set as the source of an evaluation's samples. Images are read when an attack needs them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -27,7 +27,7 @@ impl DatasetSource {
     /// Reads the labels.
     ///
     /// # Errors
-    /// Those of the data set.
+    /// The errors of the data set.
     pub fn new(dataset: Arc<dyn ImageDataset>) -> Result<Self, DataError> {
         Ok(Self { labels: dataset.labels()?, dataset })
     }

@@ -7,7 +7,7 @@ use crate::notice::{Notice, Notify};
 use crate::settings::DataConfig;
 
 impl DataConfig {
-    /// Opens a part of the data; a folder with the classes of a model, if given.
+    /// Opens a part of the data. For a folder, `classes` may give the classes of a model.
     pub(crate) fn open(
         &self,
         part: Part,
@@ -33,7 +33,7 @@ impl DataConfig {
     }
 }
 
-/// The images within a limit, with a notice of what it leaves out.
+/// Limits the images, and notifies of the images that are left out.
 pub(super) fn limited(
     part: &str,
     dataset: Arc<dyn ImageDataset>,

@@ -1,4 +1,4 @@
-//! The images of an experiment: its parts, and what attacks read of them.
+//! The images of an experiment: its parts, and the source of samples for attacks.
 
 mod dataset_source;
 mod images;

@@ -8,47 +8,48 @@ use crate::error::ExperimentError;
 use crate::notice::{Notice, Notify};
 use crate::settings::DataConfig;
 
-/// The fraction of a folder without parts that is the test part.
+/// The fraction of images held out as the test part of a folder without parts.
 const TEST_FRACTION: f64 = 0.2;
-/// What chooses it. Not the training's seed: trainings with several seeds are tested on the same images.
+/// The seed of that split. It differs from the training's seed, so that trainings with different seeds are tested on the same images.
 const TEST_SEED: u64 = 0;
 
 /// The parts of an experiment's data. No test image is among the training images.
 #[derive(Clone)]
 pub struct Parts {
-    /// Images to train on.
+    /// The training images.
     pub train: Arc<dyn ImageDataset>,
-    /// The images that the best checkpoint is chosen on, where the data has such a part; a split of the training images otherwise.
+    /// The validation images, on which the best checkpoint is chosen; `None` if the data has no validation part, so that they are split off
+    /// from the training images.
     pub validation: Option<Arc<dyn ImageDataset>>,
-    /// Images that the result is measured on.
+    /// The test images, on which the result is evaluated.
     pub test: Arc<dyn ImageDataset>,
-    /// How the test images were drawn, where the data has no test part of its own.
+    /// The split that selected the test images, if the data has no test part of its own.
     pub held_out: Option<HeldOut>,
 }
 
-/// What a model is measured on.
+/// The images that a model is evaluated on.
 pub struct TestPart {
     /// The images.
     pub images: Arc<dyn ImageDataset>,
-    /// How they were drawn, where the data has no test part of its own and a part of it is measured.
+    /// The split that selected the images, if the data has no test part of its own and only a part of it is used.
     pub held_out: Option<HeldOut>,
 }
 
-/// Images of a folder without sub-folders `train` and `test` to measure on.
+/// The images to evaluate on, for a folder without sub-folders `train` and `test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestImages {
-    /// The fifth that a training holds out.
+    /// The fifth of the images that a training holds out.
     HeldOut,
-    /// All: for a folder that the model was not trained on.
+    /// All images, for a folder that the model was not trained on.
     All,
 }
 
 impl Parts {
-    /// Opens the parts, each within its limit; that of the test part also limits a validation part.
+    /// Opens the parts, each with its limit. The limit of the test part also applies to a validation part.
     ///
     /// # Errors
     ///
-    /// What is wrong with the data; a folder without parts with too few images.
+    /// Errors of the data, and a folder without parts that has too few images.
     pub fn open(data: &DataConfig, notify: &Notify) -> Result<Self, ExperimentError> {
         let source = &data.source;
         let whole = data.open(Part::Train, None, notify)?;
@@ -99,7 +100,7 @@ impl Parts {
         images
     }
 
-    /// Warns where a model that is to be trained further was trained on another division of a folder.
+    /// Warns if the initial model was trained on a different split of a folder.
     pub(crate) fn warn_of_other_split(&self, card: Option<&ModelCard>, notify: &Notify) {
         let recorded = card.and_then(|card| card.held_out());
         let (Some(before), Some(now)) = (recorded, &self.held_out) else { return };
@@ -114,12 +115,12 @@ impl Parts {
 }
 
 impl TestPart {
-    /// Opens what a model is measured on: the test part; of a folder without parts what was held out of the model's training,
-    /// or all images where the model was not trained on such a folder, unless one of them is chosen.
+    /// Opens the images that a model is evaluated on, which are the test part. For a folder without parts, they are the images held out
+    /// from the model's training, or all images if the model was not trained on such a folder; `choice` overrides this.
     ///
     /// # Errors
     ///
-    /// What is wrong with the data; a choice for data with a test part; a folder that has changed since the model's training.
+    /// Errors of the data, a choice of images for data with a test part, and a folder that has changed since the model's training.
     pub fn open(
         data: &DataConfig,
         limit: Option<Limit>,
@@ -169,7 +170,7 @@ fn divided(whole: &dyn ImageDataset, held_out: &HeldOut) -> Result<Split, DataEr
     split(&whole.labels()?, held_out.fraction, held_out.seed)
 }
 
-/// How a test part was drawn, in words.
+/// Describes the split of a test part.
 fn describe(held_out: &HeldOut, train: usize, test: usize) -> String {
     let HeldOut { images, fraction, seed } = held_out;
     format!(

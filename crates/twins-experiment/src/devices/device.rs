@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::gpu;
 use super::remote::RemoteAddress;
 
-/// A device named at run time, of a backend chosen at compile time by the crate's features.
+/// A device that is selected by name at run time. The crate's features determine the available backends.
 ///
 /// | name | feature | what it is |
 /// |---|---|---|
@@ -19,8 +19,8 @@ use super::remote::RemoteAddress;
 /// | `cuda`, `cuda:N` | `cuda` | an NVIDIA GPU |
 /// | `remote:ADDRESS` | `remote` | a device that another machine serves at a [`RemoteAddress`] |
 ///
-/// N is the number of a GPU where there are several, counted from 0: among the discrete ones for `wgpu` and `vulkan`.
-/// Without it, `wgpu` and `vulkan` take the one that the system prefers, of any kind, and `cuda` takes number 0.
+/// N is the number of a GPU, counted from 0; `wgpu` and `vulkan` count only discrete GPUs. Without N, `wgpu` and `vulkan` use the GPU that
+/// the system prefers, of any kind, and `cuda` uses GPU 0.
 ///
 /// ```
 /// use twins_experiment::DeviceChoice;
@@ -40,13 +40,13 @@ pub enum DeviceChoice {
     Wgpu(Option<usize>),
     /// The preferred GPU with a Vulkan driver, or the discrete one of this number, through SPIR-V.
     Vulkan(Option<usize>),
-    /// The NVIDIA GPU of this number, or the first.
+    /// The NVIDIA GPU of this number, or the first one.
     Cuda(Option<usize>),
     /// A device that another machine serves.
     Remote(RemoteAddress),
 }
 
-/// Why a device cannot be used.
+/// The reason why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
@@ -59,13 +59,13 @@ pub enum DeviceError {
         /// The name that was given.
         name: String,
     },
-    /// No server's address has this form.
+    /// The text is not the address of a server.
     #[error(
         "remote device `remote:{text}`: {reason}; write remote:ws://HOST:PORT or remote:iroh://ID@HOST:PORT, with #N at \
          the end for the server's device number N"
     )]
     Address {
-        /// What was given as the address.
+        /// The given address.
         text: String,
         /// What is wrong with it.
         reason: String,
@@ -77,36 +77,36 @@ pub enum DeviceError {
         .device.feature()
     )]
     NotCompiled {
-        /// The device that was asked for.
+        /// The requested device.
         device: Box<DeviceChoice>,
         /// The devices of this binary.
         compiled: String,
-        /// Those of them that exist.
+        /// The devices of this binary that exist on this machine.
         present: String,
     },
-    /// The backend is there, its hardware or driver is not.
+    /// The backend is compiled in, but its hardware or driver is missing.
     #[error("device `{device}` cannot be opened: {reason}; {remedy}")]
     Unavailable {
-        /// The device that was asked for.
+        /// The requested device.
         device: Box<DeviceChoice>,
-        /// What the driver said, or what was looked for and not found.
+        /// The error of the driver, or what was not found.
         reason: String,
-        /// What to install or to use instead.
+        /// What to install, or what to use instead.
         remedy: &'static str,
     },
 }
 
 impl DeviceChoice {
-    /// Every kind of device of this machine that a build can have.
+    /// Every kind of local device that a build can support.
     pub const ALL: [Self; 5] =
         [Self::Cpu, Self::Ndarray, Self::Wgpu(None), Self::Vulkan(None), Self::Cuda(None)];
 
-    /// Whether the device is this machine's CPU: it computes on Rayon's threads and in the system's memory.
+    /// Whether the device is this machine's CPU, which uses Rayon's threads and the system's memory.
     pub const fn is_cpu(&self) -> bool {
         matches!(self, Self::Cpu | Self::Ndarray)
     }
 
-    /// The feature of the crate `burn-twins` that brings the device.
+    /// The feature of the crate `burn-twins` that enables the device.
     pub const fn feature(&self) -> &'static str {
         match self {
             Self::Cpu => "flex",
@@ -135,8 +135,8 @@ impl DeviceChoice {
         Self::ALL.into_iter().filter(Self::is_compiled).collect()
     }
 
-    /// Whether this binary has the backend and this machine the hardware and its driver; of a device that another machine
-    /// serves, which has to be asked for, whether the binary has the backend.
+    /// Whether this binary has the backend, and this machine has the hardware and its driver. For a remote device, only the backend is
+    /// checked, because the server is not contacted.
     pub fn is_present(&self) -> bool {
         match self {
             #[cfg(feature = "wgpu")]
@@ -158,8 +158,8 @@ impl DeviceChoice {
     ///
     /// # Errors
     ///
-    /// If the backend is not compiled in, its driver or hardware is missing, or the server does not answer (within 30 s) or
-    /// refuses.
+    /// If the backend is not compiled in, its driver or hardware is missing, or the server refuses the connection or does not answer within
+    /// 30 s.
     pub fn open(&self) -> Result<Device, DeviceError> {
         match self {
             #[cfg(feature = "flex")]

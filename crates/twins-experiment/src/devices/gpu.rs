@@ -1,10 +1,10 @@
-//! Opening GPUs, where Burn would panic at the first operation.
+//! Opens GPUs with errors; Burn alone would panic at the first operation.
 
 use burn::tensor::Device;
 
 use super::device::{DeviceChoice, DeviceError};
 
-/// Opens one through wgpu: the preferred one, or the discrete one of this number.
+/// Opens a GPU through wgpu: the preferred one, or the discrete one of this number.
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
 pub(crate) fn wgpu(
     choice: &DeviceChoice,
@@ -17,7 +17,7 @@ pub(crate) fn wgpu(
     use burn::tensor::DeviceKind;
 
     type Opened = HashMap<DeviceChoice, Result<Device, String>>;
-    /// A runtime can be initialised once per process: the outcome is kept.
+    /// A runtime can be initialised only once per process, so the outcome is kept.
     static OPENED: LazyLock<Mutex<Opened>> = LazyLock::new(Mutex::default);
 
     let kind = number.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu);
@@ -40,13 +40,13 @@ pub(crate) fn wgpu(
     })
 }
 
-/// How many adapters there are, software ones among them.
+/// The number of adapters, including software adapters.
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
 pub(crate) fn wgpu_count(api: burn::tensor::DeviceType) -> usize {
     Device::enumerate(api).len()
 }
 
-/// Opens one of NVIDIA's, the first unless another number is given.
+/// Opens an NVIDIA GPU; the first one unless another number is given.
 #[cfg(feature = "cuda")]
 pub(crate) fn cuda(choice: &DeviceChoice, number: Option<usize>) -> Result<Device, DeviceError> {
     let fault =
@@ -62,16 +62,16 @@ pub(crate) fn cuda(choice: &DeviceChoice, number: Option<usize>) -> Result<Devic
     }
 }
 
-/// How many GPUs the driver has, or why it cannot tell.
+/// The number of GPUs that the driver reports, or the reason why it cannot report one.
 ///
-/// Burn panics where the driver is missing, so its trace on the system is looked for first.
+/// Burn panics if the driver is missing, so this function first checks whether it is installed.
 #[cfg(feature = "cuda")]
 pub(crate) fn cuda_count() -> Result<usize, String> {
     const TRACES: [&str; 3] = ["/dev/nvidiactl", "/dev/dxg", "C:\\Windows\\System32\\nvcuda.dll"];
     if !TRACES.iter().any(|path| std::path::Path::new(path).exists()) {
         return Err(format!("none of {} exists", TRACES.join(", ")));
     }
-    // A trace without a driver that works, as on WSL beside a GPU of another make.
+    // The driver may be installed but not work, as on WSL with a GPU of another vendor.
     let count = || Device::enumerate(burn::tensor::DeviceType::Cuda).len();
     std::panic::catch_unwind(count).map_err(|_| "the driver could not be asked for its GPUs".to_owned())
 }

@@ -1,14 +1,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The memory that batches take on a CPU, from runs with small ones: a part for the weights and a part for each image.
+/// An estimate of the memory that batches take on a CPU, from runs with small batches. It has a fixed part and a part for each image.
 ///
 /// ```text
 /// needed(n) = fixed + n · per_image
 /// ```
 ///
-/// A batch that does not fit ends a process: the system stops it, or an allocation fails, and neither can be caught. So
-/// what a batch will take is found out beforehand. Activations are nearly all of it, and they grow with the batch.
+/// A batch that does not fit into memory ends the process: the system kills it, or an allocation fails, and neither can be handled.
+/// Therefore the memory of a batch is estimated beforehand. Nearly all of it holds activations, which grow with the batch.
 ///
 /// ```
 /// use twins_experiment::{BatchMemory, available_memory};
@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchMemory {
-    /// Bytes, whatever the batch.
+    /// The number of bytes that does not depend on the batch size.
     pub fixed: u64,
-    /// Bytes for each image.
+    /// The number of bytes per image.
     pub per_image: u64,
 }
 
@@ -40,9 +40,9 @@ pub struct BatchMemory {
 pub struct MemoryError {
     /// Images in the batch.
     pub batch_size: usize,
-    /// Bytes that it needs, estimated.
+    /// The estimated number of bytes that it needs.
     pub needed: u64,
-    /// Bytes that there are.
+    /// The number of bytes that are available.
     pub available: u64,
     /// The largest batch that fits, by the same estimate.
     pub fits: usize,
@@ -60,14 +60,14 @@ fn remedy(fits: usize) -> String {
 }
 
 impl BatchMemory {
-    /// What a run takes beyond this is well above what an allocator keeps back or hands out in advance.
+    /// A memory use above this size is not affected by the memory that an allocator retains or reserves in advance.
     const CLEAR: u64 = 64 << 20;
 
-    /// Runs batches of 2, 4, 8, ... images, up to half of the batch or until memory use is clear of an allocator's own, and
-    /// one of twice as many; from the peaks of the last two the rest follows. `None` where the system does not tell the
-    /// peak (only Linux does), or where the batch is too small for an estimate.
+    /// Runs batches of 2, 4, 8, ... images, until a batch has more than a quarter of `batch_size` images or its memory use is well above
+    /// the allocator's overhead. Then runs a batch of twice as many images, and computes the estimate from the peaks of the last two.
+    /// Returns `None` if the system does not report the peak (only Linux does), or if `batch_size` is too small for an estimate.
     ///
-    /// The peak is that of the whole process, so nothing else should be running in it.
+    /// The peak is measured for the whole process, so nothing else should run in it.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl BatchMemory {
     ) -> Result<Option<Self>, E> {
         let Some(before) = read_status("VmRSS:") else { return Ok(None) };
         let mut peak = |images: usize| -> Result<Option<u64>, E> {
-            // The kernel's way of setting VmHWM back to the present size.
+            // This resets VmHWM to the current size.
             if fs::write("/proc/self/clear_refs", "5").is_err() {
                 return Ok(None);
             }
@@ -100,7 +100,7 @@ impl BatchMemory {
         Ok(Some(Self { fixed: small.saturating_sub(per_image * images as u64), per_image }))
     }
 
-    /// Bytes that a batch takes beyond what the process had.
+    /// The number of bytes that a batch takes in addition to the memory of the process.
     pub fn needed(&self, batch_size: usize) -> u64 {
         self.fixed.saturating_add(self.per_image.saturating_mul(batch_size as u64))
     }
@@ -109,7 +109,7 @@ impl BatchMemory {
     ///
     /// # Errors
     ///
-    /// [`MemoryError`], with the batch that does.
+    /// [`MemoryError`], with the largest batch that fits.
     pub fn check(&self, batch_size: usize, available: u64) -> Result<(), MemoryError> {
         let needed = self.needed(batch_size);
         if needed <= available {
@@ -120,7 +120,7 @@ impl BatchMemory {
     }
 }
 
-/// A size of this process, in bytes.
+/// Reads a memory size of this process, in bytes.
 fn read_status(field: &str) -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, field)
 }
@@ -130,8 +130,9 @@ fn kilobytes(text: &str, field: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Bytes of memory that this process can still have without swapping: the system's, or what its control group (version 2,
-/// that of a container) leaves, whichever is less. `None` where the system does not tell; only Linux does.
+/// The number of bytes of memory that this process can still use without swapping: the available memory of the system, or the remaining
+/// memory of its control group (version 2, used by containers), whichever is less. `None` if the system does not report it; only Linux
+/// does.
 pub fn available_memory() -> Option<u64> {
     let system = kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -139,13 +140,13 @@ pub fn available_memory() -> Option<u64> {
     Some(left_to_group(Path::new("/sys/fs/cgroup"), group).map_or(system, |left| left.min(system)))
 }
 
-/// What the limits of a control group and of those around it leave; `None` without a limit.
+/// The memory that the limits of a control group and its parents leave; `None` without a limit.
 fn left_to_group(root: &Path, group: &str) -> Option<u64> {
     let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let left = |folder: &Path| {
         let limit = number(folder.join("memory.max"))?;
         let used = number(folder.join("memory.current"))?;
-        // Files that were read count as used until somebody needs the room.
+        // Cached files count as used, but the system frees them when memory is needed.
         let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
         let cached = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.trim().parse().ok());
         Some(limit.saturating_sub(used.saturating_sub(cached.unwrap_or(0))))

@@ -3,14 +3,14 @@ use std::str::FromStr;
 
 use super::device::DeviceError;
 
-/// Where another machine's device is served, as the example `serve` prints it behind `remote:`.
+/// The address of a device that another machine serves, as printed by `twins serve` after `remote:`.
 ///
 /// | form | transport |
 /// |---|---|
 /// | `ws://HOST:PORT` | WebSocket: unencrypted, for one machine or a trusted network |
-/// | `iroh://ID@HOST:PORT` | Iroh, straight to that UDP port without relays: encrypted, and the server is who ID says |
+/// | `iroh://ID@HOST:PORT` | Iroh, directly to that UDP port without relays: encrypted, and ID authenticates the server |
 ///
-/// `#N` at the end asks for the server's device number N, counted from 0; without it, for the first. An IPv6 address stands
+/// `#N` at the end selects the server's device number N, counted from 0; without it, the first device is used. An IPv6 address is written
 /// in brackets.
 ///
 /// ```
@@ -46,13 +46,13 @@ enum Transport {
 }
 
 impl RemoteAddress {
-    /// The environment variable with the token that the server asks its clients for, if it does; for an address without
-    /// a token of [its own](Self::with_token).
+    /// The environment variable with the token for servers that require one. It applies to addresses without a token of [their
+    /// own](Self::with_token).
     ///
-    /// A variable, because other users of a machine can read the command lines on it.
+    /// The token is not an option, because other users of a machine can read its command lines.
     pub const TOKEN_VARIABLE: &str = "TWINS_REMOTE_TOKEN";
 
-    /// Gives the token that the server asks its clients for; it is no part of the printed address.
+    /// Sets the token for servers that require one. It is not part of the printed address.
     pub fn with_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(Token(token.into()));
         self
@@ -116,7 +116,7 @@ mod connect {
     use super::{RemoteAddress, Transport};
     use crate::devices::device::{DeviceChoice, DeviceError};
 
-    /// Burn tries for 16 s where the port is closed, but without an end where packets are lost or no answer comes.
+    /// Burn retries for 16 s if the port is closed, but without limit if packets are lost or there is no answer.
     const LIMIT: Duration = Duration::from_secs(30);
 
     const START: &str =
@@ -124,7 +124,7 @@ mod connect {
     const TOKEN: &str = "set TWINS_REMOTE_TOKEN to the token that the server was started with";
 
     impl RemoteAddress {
-        /// Opens a session, which lasts as long as the process.
+        /// Opens a session, which stays open until the process ends.
         pub(crate) fn open(&self) -> Result<Device, DeviceError> {
             let mut host = self.host()?;
             let token = self.token.clone().map(|token| token.0);
@@ -133,9 +133,9 @@ mod connect {
             }
             let options = Device::remote_options(&host).device_index(self.index);
             let (sender, receiver) = channel();
-            // The thread outlives the limit where the network does not answer: Burn's call cannot be ended.
+            // If the network does not answer, the thread outlives the limit, because Burn's call cannot be cancelled.
             thread::spawn(move || {
-                // Nobody receives it after the limit.
+                // After the limit, there is no receiver.
                 let _ = sender.send(options.init());
             });
             match receiver.recv_timeout(LIMIT) {

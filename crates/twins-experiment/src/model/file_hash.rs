@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::ExperimentError;
 
-/// Size and hash of a file, which remain when it is moved.
+/// The size and hash of a file, which identify it after it has been moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileHash {
     /// Size in bytes.
@@ -16,7 +16,7 @@ pub struct FileHash {
 }
 
 impl FileHash {
-    /// Reads a file.
+    /// Computes the size and hash of a file.
     ///
     /// # Errors
     ///

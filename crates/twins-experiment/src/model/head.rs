@@ -4,19 +4,19 @@ use twins_models::{ModelCard, ModelError, Net};
 
 use crate::settings::Head;
 
-/// What becomes of the last layer of loaded weights.
+/// The treatment of the last layer after weights have been loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ChosenHead {
     /// All weights are drawn from the seed.
     Random,
-    /// It is kept.
+    /// The head of the weights is kept.
     Kept,
-    /// It is drawn from the seed, and why.
+    /// The head is drawn from the seed, for the given reason.
     New(String),
 }
 
 impl ChosenHead {
-    /// Keeps a head for as many classes as the data has, of the same names where the model has names.
+    /// Keeps a head with as many classes as the data has; if the model has class names, they must match too.
     pub(crate) fn choose(net: &Net, card: Option<&ModelCard>, classes: &[String], head: Head) -> Self {
         let (found, wanted) = (net.num_classes(), classes.len());
         let names = card.and_then(|card| card.class_names());
@@ -32,7 +32,7 @@ impl ChosenHead {
         }
     }
 
-    /// As the record of a run has it.
+    /// The name in the record of a run.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Random => "random",
@@ -41,7 +41,7 @@ impl ChosenHead {
         }
     }
 
-    /// The net with this head for so many classes.
+    /// Returns the net with this head for the given number of classes.
     pub(crate) fn apply(&self, net: Net, classes: usize, seed: u64) -> Result<Net, ModelError> {
         match self {
             Self::Random | Self::Kept => Ok(net),
@@ -62,7 +62,7 @@ impl fmt::Display for ChosenHead {
     }
 }
 
-/// The first classes, and how many more there are.
+/// Lists the first classes and the number of further ones.
 fn list(classes: &[String]) -> String {
     const SHOWN: usize = 4;
     match classes.len().checked_sub(SHOWN) {

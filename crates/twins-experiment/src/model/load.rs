@@ -17,7 +17,7 @@ pub(crate) struct InitialNet {
 }
 
 impl InitialNet {
-    /// Loads or draws the network; a new head is drawn later, so that the network is still that of the file.
+    /// Loads the network or draws its weights. A new head is drawn later, so the network still matches the file.
     pub(crate) fn new(
         model: &InitialModel,
         parts: &Parts,
@@ -59,7 +59,7 @@ impl InitialModel {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file, or with images of this shape for the network.
+    /// Errors of the file, and images of a shape that the network does not accept.
     pub fn load(
         &self,
         weights: &Path,
@@ -84,11 +84,11 @@ impl InitialModel {
     }
 }
 
-/// The architecture of weights: the one given, or the one that a model file says.
+/// Returns the architecture of weights: the given one, or the one recorded in a model file.
 ///
 /// # Errors
 ///
-/// Neither is there.
+/// Neither exists.
 pub fn resolve_architecture(
     given: Option<Architecture>,
     card: Option<&ModelCard>,
@@ -100,7 +100,7 @@ pub fn resolve_architecture(
     })
 }
 
-/// What a model file says about its model; `None` for weights of other programs.
+/// Reads the card of a model file; `None` for weights of other programs.
 ///
 /// # Errors
 ///
@@ -113,11 +113,11 @@ pub fn read_card(weights: &Path) -> Result<Option<ModelCard>, ModelError> {
     }
 }
 
-/// Checks that the data's labels mean what the model's logits mean.
+/// Checks that the labels of the data have the same meaning as the logits of the model.
 ///
 /// # Errors
 ///
-/// Other classes.
+/// The classes of the model and the data differ.
 pub fn check_classes(
     card: Option<&ModelCard>,
     weights: &Path,

@@ -11,12 +11,13 @@ const RESULT: &str = "result.json";
 const REPORT: &str = "report.html";
 const MODEL: &str = "model.safetensors";
 const LOCK: &str = "lock";
-/// The folder of the observers' files, and what these begin with.
+/// The folder of the observers' files, and the prefixes of their names.
 const LOG: &str = "log";
 const LOG_FILES: [&str; 3] = ["steps.", "epochs.", "events.out.tfevents."];
-/// The settings of the training: the first file that it writes.
+/// The settings of the training, which are the first file that it writes.
 const CONFIG: &str = "config.json";
-/// Everything that a run leaves, in the order of deletion: a state without its settings would be resumed with any.
+/// All files of a run, in the order of deletion. The settings are deleted after the state, because a state without
+/// settings could be resumed with any settings.
 const FILES: [&str; 12] = [
     "last.safetensors",
     "previous.safetensors",
@@ -38,43 +39,44 @@ pub struct RunDirectory {
     path: PathBuf,
 }
 
-/// Held while a process runs the experiment of a directory.
+/// A lock that a process holds while it runs the experiment of a directory.
 pub(crate) struct RunLock {
     _file: File,
 }
 
 impl RunDirectory {
-    /// A directory, which need not exist.
+    /// Creates the value for a directory, which need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Its path.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file of the best model, for users.
+    /// The path of the best model, for users.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
     }
 
-    /// The folder of files with the values of every step and epoch.
+    /// The folder of the logs with the values of every step and epoch.
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join(LOG)
     }
 
-    /// A file that only a run leaves: `experiment.json` alone may be of one that never came to train.
+    /// A file that shows that the directory holds a run. `experiment.json` alone does not, because the run may have
+    /// stopped before its training.
     pub fn holds(&self) -> Option<&'static str> {
         [RESULT, CONFIG].into_iter().find(|file| self.path.join(file).exists())
     }
 
-    /// Checks, before anything takes time, that a run may be written here.
+    /// Checks, before any long computation, that a run may be written to the directory.
     ///
     /// # Errors
     ///
-    /// [`ExperimentError::RunExists`] where there is a run and it is neither to be resumed nor to be overwritten;
-    /// [`ExperimentError::WeightsOfRun`] where overwriting would delete the weights that the training is to start from.
+    /// [`ExperimentError::RunExists`] if there is a run, and it may be neither resumed nor overwritten;
+    /// [`ExperimentError::WeightsOfRun`] if overwriting would delete the initial weights of the training.
     pub fn check(&self, existing: ExistingRun, weights: Option<&Path>) -> Result<(), ExperimentError> {
         match (existing, self.holds()) {
             (ExistingRun::Refuse, Some(found)) => {
@@ -96,7 +98,7 @@ impl RunDirectory {
             .find(|file| file.canonicalize().is_ok_and(|file| file == weights))
     }
 
-    /// Creates the directory, and keeps other processes out of it until the lock is dropped.
+    /// Creates the directory, and locks it against other processes until the lock is dropped.
     pub(crate) fn lock(&self) -> Result<RunLock, ExperimentError> {
         fs::create_dir_all(&self.path).map_err(ExperimentError::file("create", &self.path))?;
         let path = self.path.join(LOCK);
@@ -104,13 +106,13 @@ impl RunDirectory {
         match file.try_lock() {
             Ok(()) => Ok(RunLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(ExperimentError::InUse { directory: self.path.clone() }),
-            // A file system without locks: nothing else can be done.
+            // The file system does not support locks, so the process continues without one.
             Err(TryLockError::Error(_)) => Ok(RunLock { _file: file }),
         }
     }
 
-    /// Removes the directory of a run that ended before it wrote anything, such as one on data that there is not. The lock must be held: a
-    /// process that waits for the directory is told that it is in use.
+    /// Removes the directory of a run that failed before it wrote anything, for instance because its data do not exist. The caller holds the lock, so
+    /// that no other process can begin a run in the directory.
     pub(crate) fn remove_unused(&self) {
         let lock = self.path.join(LOCK);
         let mut entries = fs::read_dir(&self.path).into_iter().flatten();
@@ -120,7 +122,7 @@ impl RunDirectory {
         }
     }
 
-    /// What was recorded of a run that is to be resumed.
+    /// Reads the identity of a run to resume.
     pub(crate) fn resumed(&self, existing: ExistingRun) -> Result<Option<Identity>, ExperimentError> {
         match (self.holds(), existing) {
             (Some(found), ExistingRun::Resume) => self.recorded(found).map(Some),
@@ -128,7 +130,7 @@ impl RunDirectory {
         }
     }
 
-    /// Writes what the run is of before the training; of a run that is resumed, checks it.
+    /// Writes the identity of a new run before its training, or checks that of a resumed run.
     pub(crate) fn begin(
         &self,
         identity: &Identity,
@@ -153,7 +155,7 @@ impl RunDirectory {
         twins_files::write_whole(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
     }
 
-    /// What a run in the directory is of; `None` where there is none, or its file cannot be read.
+    /// The identity of the run in the directory; `None` if there is no run, or its file cannot be read.
     pub(crate) fn identity(&self) -> Option<Identity> {
         let text = fs::read_to_string(self.path.join(IDENTITY)).ok()?;
         serde_json::from_str(&text).ok()
@@ -170,7 +172,7 @@ impl RunDirectory {
         serde_json::from_str(&text).map_err(|error| unknown(format!("it is damaged: {error}")))
     }
 
-    /// Deletes what a run leaves, and nothing else that may be in its directory.
+    /// Deletes the files of a run, and no other files in its directory.
     ///
     /// # Errors
     ///
@@ -178,7 +180,7 @@ impl RunDirectory {
     pub fn delete(&self) -> Result<(), ExperimentError> {
         self.delete_files()?;
         remove(&self.path.join(LOCK))?;
-        // Fails where something else is in it, which stays.
+        // This fails if the directory contains other files, which are kept.
         fs::remove_dir(&self.path).ok();
         Ok(())
     }
@@ -193,7 +195,7 @@ impl RunDirectory {
                 remove(&file.path())?;
             }
         }
-        // Fails where something else is in it, which stays.
+        // This fails if the directory contains other files, which are kept.
         fs::remove_dir(&log).ok();
         Ok(())
     }

@@ -1,14 +1,14 @@
 use twins_train::{EpochMetrics, Method};
 
-/// Of the loss of a wing that gives every class the same probability, ln(classes): a frozen wing above the first has learned nothing, an
-/// adaptive wing below the second has.
+/// Thresholds as fractions of ln(classes), the loss of a wing that gives every class the same probability. A frozen wing above the first
+/// has learned nothing, and an adaptive wing below the second has learned.
 const AT_CHANCE: f64 = 0.98;
 const LEARNING: f64 = 0.85;
 
-/// A warning where the adaptive wing learns and the frozen one does not, because steps were too long for a network that normalises with
-/// constants (docs/study). Nothing else tells: the accuracies are the adaptive wing's.
+/// Returns a warning if the adaptive wing learns and the frozen wing does not, because the learning rate is too high for a network that
+/// normalises with constants (docs/study). No other output shows this, because the accuracies are those of the adaptive wing.
 pub(super) fn warning(epoch: &EpochMetrics, method: Method, classes: usize) -> Option<String> {
-    // In other methods a wing's loss has a divergence in it.
+    // In other methods, the loss of a wing includes a divergence.
     let frozen = epoch.loss_frozen.filter(|_| method == Method::TwinsAt)?;
     let (adaptive, chance) = (epoch.loss_adaptive, (classes as f64).ln());
     (frozen > AT_CHANCE * chance && adaptive < LEARNING * chance).then(|| {

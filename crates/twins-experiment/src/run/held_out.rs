@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use twins_data::{Grouping, ImageDataset};
 use twins_train::{TrainError, ValidationConfig};
 
-/// How many training images are held out for the validation, in words; `None` where none are.
+/// Describes how many training images are held out for validation; `None` if there are none.
 pub(super) fn describe_held_out(
     validation: &ValidationConfig,
     train: &dyn ImageDataset,
@@ -26,7 +26,7 @@ pub(super) fn describe_held_out(
     Ok(Some(text))
 }
 
-/// A warning where validation images are drawn in groups and test images were not.
+/// Returns a warning if validation images are drawn in groups but test images were not.
 pub(super) fn warn_of_ungrouped_test(
     validation: &ValidationConfig,
     data: &dyn std::fmt::Display,

@@ -7,22 +7,22 @@ use crate::error::ExperimentError;
 use crate::model::{ChosenHead, FileHash, InitialNet};
 use crate::settings::{ExperimentConfig, plain};
 
-/// `experiment.json`: the settings of a run, and what they led to when it began.
+/// The content of `experiment.json`: the settings of a run, and the inputs that they resolved to at its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) settings: ExperimentConfig,
-    /// What decides which weights come out and that the settings do not say.
+    /// The inputs that affect the trained weights and are not part of the settings.
     pub(crate) resolved: ResolvedInputs,
 }
 
-/// What settings led to: files may change, or be moved, while their names remain.
+/// The inputs that settings resolved to. They are recorded because files may change while their names remain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResolvedInputs {
     /// The number of images of each part.
     pub images: ImageCounts,
     /// Names of the classes, in the order of the labels.
     pub classes: Vec<String>,
-    /// How the test images were drawn, where the data has no test part of its own.
+    /// The split that selected the test images, if the data has no test part of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
     /// Size and hash of the file of initial weights.
@@ -30,19 +30,19 @@ pub struct ResolvedInputs {
     pub weights: Option<FileHash>,
     /// The network before a new head.
     pub model: ModelConfig,
-    /// What became of the head: `kept`, `new`, or `random` without weights.
+    /// The treatment of the head: `kept`, `new`, or `random` without weights.
     pub head: String,
 }
 
 /// The number of images of each part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageCounts {
-    /// Of the training part, before a split for validation.
+    /// The number of training images, before a split for validation.
     pub train: usize,
-    /// Of the data's own validation part, where it has one.
+    /// The number of images in the data's own validation part, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<usize>,
-    /// Of the test part.
+    /// The number of test images.
     pub test: usize,
 }
 
@@ -69,8 +69,8 @@ impl Identity {
         Ok(Self { settings: settings.clone(), resolved })
     }
 
-    /// Every setting in which a run that is to be resumed differs, with both values. It may have more epochs; evaluation, devices and
-    /// logs may change.
+    /// Every difference in settings that prevents resuming a run, with both values. The number of epochs may increase, and evaluation,
+    /// devices and logs may change.
     pub(crate) fn differences(&self, recorded: &Self) -> Vec<String> {
         let values = [recorded, self].map(|identity| {
             let mut data = identity.settings.data.clone();
@@ -86,7 +86,7 @@ impl Identity {
         found
     }
 
-    /// Whether a finished run with these settings need not be run again.
+    /// Whether a finished run with these settings can be reused.
     pub(crate) fn is_same_run(&self, recorded: &Self) -> bool {
         let same = |a: &ExperimentConfig, b: &ExperimentConfig| {
             a.training == b.training && a.evaluation == b.evaluation
@@ -95,7 +95,7 @@ impl Identity {
     }
 }
 
-/// Adds a line for every value in which two values differ, with its path and both values.
+/// Adds a line for every difference between two JSON values, with its path and both values.
 pub(crate) fn collect_differences(path: &str, recorded: &Value, given: &Value, found: &mut Vec<String>) {
     match (recorded, given) {
         (Value::Object(old), Value::Object(new)) => {
@@ -114,7 +114,7 @@ pub(crate) fn collect_differences(path: &str, recorded: &Value, given: &Value, f
     }
 }
 
-/// A value as far as it fits into a line.
+/// A value, shortened to fit on a line.
 fn shown(value: &Value) -> String {
     const LENGTH: usize = 80;
     let text = value.to_string();

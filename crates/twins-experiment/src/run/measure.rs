@@ -15,25 +15,25 @@ use crate::data::DatasetSource;
 use crate::error::ExperimentError;
 use crate::settings::{AutoAttackImages, EvaluationConfig, LastCheckpoint, ReportAttack};
 
-/// Images in a batch of a measurement.
+/// The batch size of an evaluation.
 const BATCH_SIZE: usize = 100;
-/// Images under attack at a time in AutoAttack.
+/// The number of images that AutoAttack attacks at a time.
 const AUTOATTACK_BATCH_SIZE: usize = 200;
-/// Radii of the curve, as multiples of the test's epsilon.
+/// The radii of the robustness curve, as multiples of the test's epsilon.
 const RADII: [f64; 6] = [0.0, 0.25, 0.5, 1.0, 1.5, 2.0];
 /// Steps of PGD at each radius.
 const CURVE_STEPS: usize = 10;
-/// Images that the gallery chooses from, and shows.
+/// The number of images from which the gallery is chosen, and the number that it shows.
 const GALLERY: [usize; 2] = [24, 8];
 
 /// Accuracies on the test images.
 pub(super) struct TestAccuracies {
     pub(super) best: Evaluation,
-    /// `None` where the settings skip it.
+    /// `None` if the settings skip it.
     pub(super) last: Option<Evaluation>,
 }
 
-/// A trained network and what it is measured with.
+/// A trained network, and the settings and data of its evaluation.
 pub(super) struct Measurement<'a> {
     pub(super) config: &'a EvaluationConfig,
     pub(super) protocol: &'a EvaluationProtocol,
@@ -43,7 +43,7 @@ pub(super) struct Measurement<'a> {
 }
 
 impl Measurement<'_> {
-    /// Measures the best checkpoint, and the last one where the settings say so: once where it is the best one.
+    /// Evaluates the best checkpoint, and the last one if the settings enable it. If both are the same, it is evaluated once.
     pub(super) fn checkpoints(
         &self,
         trained: &Trained<Net>,
@@ -76,7 +76,7 @@ impl Measurement<'_> {
         Ok((evaluation, Score::of_evaluation(&evaluation, self.protocol)))
     }
 
-    /// AutoAttack where the settings say so; no scores otherwise.
+    /// Runs AutoAttack if the settings enable it; returns no scores otherwise.
     fn autoattack(&self, net: &Net) -> Result<Vec<Score>, ExperimentError> {
         let images = match self.config.autoattack {
             AutoAttackImages::None => return Ok(Vec::new()),
@@ -105,7 +105,7 @@ impl Measurement<'_> {
         Ok(Score::of_robustness(&report))
     }
 
-    /// What the report shows beside the scores; all attacks stay within the threat model of the test's protocol.
+    /// Computes the report's data other than scores. All attacks use the threat model of the test protocol.
     pub(super) fn examine(
         &self,
         trained: &Trained<Net>,
@@ -137,10 +137,10 @@ fn radii(threat: ThreatModel) -> Vec<f64> {
     let epsilon = Length::from(threat.epsilon()).value();
     let mut radii = RADII.map(|multiple| multiple * epsilon).to_vec();
     match threat.norm() {
-        // Every image of the box is within a radius of 1.
+        // A radius of 1 already covers all images in [0, 1].
         Norm::Linf => radii.retain(|radius| *radius <= 1.0),
         Norm::L2 | Norm::L1 => (),
-        // Radii are counts.
+        // Radii are numbers of values.
         Norm::L0 => {
             radii.iter_mut().for_each(|radius| *radius = radius.round());
             radii.dedup();
@@ -149,7 +149,7 @@ fn radii(threat: ThreatModel) -> Vec<f64> {
     radii
 }
 
-/// The models that have a curve, with its label.
+/// The models that have a robustness curve, with its label.
 fn curves(trained: &Trained<Net>) -> Vec<(&'static str, &Net)> {
     match trained.best_epoch {
         None => vec![("last", &trained.best)],
@@ -158,15 +158,15 @@ fn curves(trained: &Trained<Net>) -> Vec<(&'static str, &Net)> {
     }
 }
 
-/// Whether the result of a training is its last checkpoint: without a validation, or where the weights after the last epoch, not their average,
-/// are the best ones.
+/// Whether the result of a training is its last checkpoint. This is the case without validation, or if the weights after the last epoch
+/// (not their average) are the best ones.
 fn is_last<M>(trained: &Trained<M>) -> bool {
     let last = trained.history.last().map(|metrics| metrics.epoch);
     trained.best_epoch.is_none_or(|best| Some(best.epoch) == last && best.source == BestSource::Raw)
 }
 
 impl ReportAttack {
-    /// The attack, under the name that the report gives it.
+    /// Builds the attack, with its name in the report.
     fn build(
         self,
         threat: ThreatModel,

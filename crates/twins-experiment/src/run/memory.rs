@@ -9,8 +9,7 @@ use crate::devices::{BatchMemory, available_memory};
 use crate::error::ExperimentError;
 use crate::settings::ComputeConfig;
 
-/// Makes steps with small batches on a copy of the model, and estimates from them whether the batches of the training fit into the
-/// memory of a CPU.
+/// Estimates whether the batches of the training fit into the memory of a CPU, from steps with small batches on a copy of the model.
 pub(super) fn check_memory(
     compute: &ComputeConfig,
     config: &TrainConfig,
@@ -22,10 +21,10 @@ pub(super) fn check_memory(
     let [channels, height, width] = images.image_shape();
     let device = device.clone().autodiff();
     let parameters = objective.parameters(&net.valid().train())?;
-    // Of the micro-batches of a step, one for each device is in memory at a time.
+    // At any time, one micro-batch is in memory for each device.
     let at_a_time = config.batch_size.min(images.len()).div_ceil(config.accumulate.max(1));
     compute.check_memory(at_a_time, |count| {
-        // Through valid(): clones share their running statistics.
+        // `valid()` makes an independent copy; clones would share running statistics.
         let net = net.valid().train().with_wing(objective.wing());
         let clean = Tensor::zeros([count, channels, height, width], &device);
         let labels = Tensor::<1, Int>::zeros([count], &device);
@@ -39,11 +38,11 @@ pub(super) fn check_memory(
 }
 
 impl ComputeConfig {
-    /// Checks by running small batches that one of so many images fits into memory: on a CPU, whose memory is the system's.
+    /// Checks, by running small batches, that a batch of `batch_size` images fits into memory. Only CPUs are checked.
     ///
     /// # Errors
     ///
-    /// [`ExperimentError::Memory`], with the batch that fits.
+    /// [`ExperimentError::Memory`], with the largest batch that fits.
     pub fn check_memory(&self, batch_size: usize, mut run: impl FnMut(usize)) -> Result<(), ExperimentError> {
         let on_cpu = self.devices.first().is_some_and(|device| device.is_cpu());
         let available = available_memory().filter(|_| on_cpu && self.memory_check);

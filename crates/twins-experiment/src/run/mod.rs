@@ -1,4 +1,4 @@
-//! Runs an experiment: its directory, training, measurement and record.
+//! Runs an experiment: its directory, training, evaluation and record.
 
 mod directory;
 mod frozen_wing;

@@ -8,15 +8,15 @@ use twins_train::ExistingRun;
 
 use crate::notice::{Notify, silent};
 
-/// How an experiment is run.
+/// Options for running an experiment.
 ///
 /// | setting | default | purpose |
 /// |---|---|---|
-/// | `existing` | [`ExistingRun::Refuse`] | what is done with a run that the directory holds |
-/// | `stop` | never | ends the training after the step during which it becomes true, with the state saved |
-/// | `notify` | discards them | receives what is done and measured |
-/// | `name` | the method's | what the record and the report call the run |
-/// | `command` | the process's command line | what the record says made the run |
+/// | `existing` | [`ExistingRun::Refuse`] | how an existing run in the directory is handled |
+/// | `stop` | never | flag that ends the training after the current step, with the state saved |
+/// | `notify` | discards notices | receiver of notices about progress and results |
+/// | `name` | the method's | name of the run in the record and the report |
+/// | `command` | the process's command line | command line in the record |
 /// | `report` | `report.html` in the run's directory | the report that is written after every epoch, and the runs in it |
 #[derive(Clone)]
 pub struct RunOptions {
@@ -28,7 +28,7 @@ pub struct RunOptions {
     pub(crate) report: Option<SharedReport>,
 }
 
-/// A report of several runs.
+/// A report that several runs share.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedReport {
     pub(crate) path: PathBuf,
@@ -49,47 +49,47 @@ impl Default for RunOptions {
 }
 
 impl RunOptions {
-    /// The defaults.
+    /// Creates the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets what is done with a run that the directory holds.
+    /// Sets how an existing run in the directory is handled.
     #[must_use]
     pub fn with_existing(mut self, existing: ExistingRun) -> Self {
         self.existing = existing;
         self
     }
 
-    /// Sets the flag that ends the training: what a handler of Ctrl-C raises.
+    /// Sets the flag that ends the training, for example from a Ctrl-C handler.
     #[must_use]
     pub fn with_stop_flag(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Sets what receives the notices.
+    /// Sets the receiver of the notices.
     #[must_use]
     pub fn with_notify(mut self, notify: Notify) -> Self {
         self.notify = notify;
         self
     }
 
-    /// Sets what the record and the report call the run.
+    /// Sets the name of the run in the record and the report.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets the command line that the record says made the run.
+    /// Sets the command line in the record.
     #[must_use]
     pub fn with_command(mut self, command: impl Into<String>) -> Self {
         self.command = command.into();
         self
     }
 
-    /// Writes one report of several runs after every epoch, of which this run is one.
+    /// Writes one report of several runs, including this one, after every epoch.
     #[must_use]
     pub fn with_report(mut self, path: impl Into<PathBuf>, runs: Vec<PathBuf>) -> Self {
         self.report = Some(SharedReport { path: path.into(), runs });

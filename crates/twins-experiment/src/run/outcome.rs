@@ -8,18 +8,18 @@ use crate::settings::ExperimentConfig;
 /// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What `result.json` and `metrics.jsonl` say.
+    /// The content of `result.json` and `metrics.jsonl`.
     pub record: RunRecord,
-    /// The model: of the best checkpoint, or of the last one where no images were held out.
+    /// The model of the best checkpoint, or of the last checkpoint if no images were held out.
     pub model: Net,
-    /// Its accuracy on the test images; the default, of no images, where the training was interrupted before.
+    /// The accuracy of the model on the test images; the default value, with no images, if the training was interrupted.
     pub test: Evaluation,
-    /// The accuracy of the last checkpoint on the test images; `None` where the settings skip it ([`EvaluationConfig`](crate::EvaluationConfig)), or
-    /// where the training was interrupted before.
+    /// The accuracy of the last checkpoint on the test images; `None` if the settings skip it
+    /// ([`EvaluationConfig`](crate::EvaluationConfig)), or if the training was interrupted.
     pub last: Option<Evaluation>,
-    /// The settings that it ran with: those of the experiment, with the schedule of a run that was resumed.
+    /// The settings of the run: those of the experiment, with the schedule of the original run if it was resumed.
     pub settings: ExperimentConfig,
-    /// What data and weights it is of.
+    /// The data and weights of the run.
     pub inputs: ResolvedInputs,
 }
 

@@ -21,26 +21,26 @@ use crate::model::InitialNet;
 use crate::notice::{Notice, Notify};
 use crate::settings::{ExperimentConfig, LastCheckpoint, TestMeasurement};
 
-/// The evaluation of a training that was not tested.
+/// The evaluation for a training that was not tested.
 const UNTESTED: Evaluation = Evaluation { clean: Accuracy { correct: 0, total: 0 }, robust: None };
 
 impl Experiment {
-    /// Trains, saves the best model, measures it on the test images, and records everything in the directory:
+    /// Trains, saves the best model, evaluates it on the test images, and records everything in the directory:
     ///
     /// | file | content |
     /// |---|---|
-    /// | `experiment.json` | the settings, and what data and weights they led to |
-    /// | `config.json`, `metrics.jsonl`, `last.safetensors`, `best.safetensors` | the trainer's |
+    /// | `experiment.json` | the settings, and the data and weights that they resolved to |
+    /// | `config.json`, `metrics.jsonl`, `last.safetensors`, `best.safetensors` | the files of the trainer |
     /// | `model.safetensors` | the best model, for users |
     /// | `result.json` | the record of the run: scores, curves, provenance |
-    /// | `report.html` | the report, written anew after every epoch |
+    /// | `report.html` | the report, rewritten after every epoch |
     /// | `log/` | the values of every step and epoch, in the formats of [`LogConfig`](crate::LogConfig) |
     ///
-    /// A run that is resumed continues from its last checkpoint; one that has finished with these settings is not run again.
+    /// A resumed run continues from its last checkpoint. A run that has finished with these settings is not run again.
     ///
     /// # Errors
     ///
-    /// What is wrong with data, weights, devices or the directory; a training that failed. What was saved before stays.
+    /// Errors of data, weights, devices or the directory, and a failed training. Files that were saved before are kept.
     pub fn run(&self, directory: impl AsRef<Path>, options: RunOptions) -> Result<Outcome, ExperimentError> {
         let directory = RunDirectory::new(directory.as_ref());
         directory.check(options.existing, self.config().model.weights.as_deref())?;
@@ -133,7 +133,7 @@ impl Run<'_> {
         })
     }
 
-    /// The outcome of a run that need not be run again.
+    /// Returns the outcome of a finished run.
     fn finished(
         &self,
         identity: &Identity,
@@ -170,8 +170,8 @@ impl Run<'_> {
         }))
     }
 
-    /// The settings with the schedule of the run that is resumed, unless another one was chosen: with more epochs than before, the
-    /// milestones that follow from the number of epochs would be others.
+    /// Returns the settings with the schedule of the resumed run, unless another schedule was chosen. Otherwise, a larger number of epochs
+    /// would change the milestones that are derived from it.
     fn resumed_settings(&self, recorded: Option<&Identity>) -> ExperimentConfig {
         let mut settings = self.experiment.config().clone();
         if let Some(recorded) = recorded
@@ -182,7 +182,7 @@ impl Run<'_> {
         settings
     }
 
-    /// Of the run that is resumed.
+    /// The provenance of the resumed run.
     fn recorded_provenance(&self) -> Option<Provenance> {
         match self.options.existing {
             ExistingRun::Resume => {
@@ -235,7 +235,7 @@ impl Run<'_> {
         if let Some(own) = parts.validation.as_ref().filter(|_| config.validation.fraction.is_some()) {
             trainer = trainer.with_validation_set(own.clone());
         }
-        // Each once: two observers of a kind would write to the same files.
+        // Each format once, because two observers of a kind would write to the same files.
         let formats = &self.experiment.config().log.formats;
         for format in ObserverKind::ALL.into_iter().filter(|kind| formats.contains(kind)) {
             trainer = trainer.with_observer(format.observer(self.directory.log()));
@@ -252,7 +252,7 @@ impl Run<'_> {
                 }
                 record.add_epoch(epoch.clone());
                 record.provenance.seconds = seconds_before + begin.elapsed().as_secs_f64();
-                // A record that cannot be written costs no training: the trainer reports a full disk itself.
+                // A failure to write the record does not end the training; the trainer reports a full disk itself.
                 let written = record.write(directory.path()).map_err(ExperimentError::from);
                 if let Err(error) = written.and_then(|()| write_report(&directory, &options)) {
                     notify(Notice::Warning(error.to_string()));
@@ -308,13 +308,13 @@ impl Run<'_> {
     }
 }
 
-/// Clean accuracy and that on PGD's last iterates among scores; `None` without the first.
+/// Extracts clean accuracy and accuracy on PGD's last iterates from scores; `None` without a clean accuracy.
 fn evaluation_of(scores: &[Score]) -> Option<Evaluation> {
     let accuracy = |kind| scores.iter().find(|score| score.kind == kind).map(|score| score.accuracy);
     Some(Evaluation { clean: accuracy(ScoreKind::Clean)?, robust: accuracy(ScoreKind::LastIterate) })
 }
 
-/// Writes the report of this run, or of the runs that it is one of as far as they have begun.
+/// Writes the report of this run, or the shared report of all runs that have started.
 fn write_report(directory: &RunDirectory, options: &RunOptions) -> Result<(), ExperimentError> {
     let (path, runs) = match &options.report {
         Some(shared) => (shared.path.clone(), shared.runs.clone()),
@@ -324,7 +324,7 @@ fn write_report(directory: &RunDirectory, options: &RunOptions) -> Result<(), Ex
     Ok(Report::of_directories(&begun)?.write(path)?)
 }
 
-/// An epoch on one line.
+/// Describes an epoch on one line.
 fn describe_epoch(epoch: &EpochMetrics) -> String {
     let validation = match epoch.validation() {
         Some([clean, robust]) => {

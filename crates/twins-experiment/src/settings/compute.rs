@@ -4,22 +4,22 @@ use serde::{Deserialize, Serialize};
 use crate::devices::DeviceChoice;
 use crate::error::ExperimentError;
 
-/// Where an experiment runs. It does not belong to what the experiment is: a run may be resumed on other devices.
+/// The devices and threads of an experiment. They are not part of its identity: a run may be resumed on other devices.
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `devices` | `["cpu"]` | devices that divide the images among them; the first holds the model | at least one |
-/// | `cpu_shards` | 1 | parts of the CPU's cores that divide the images as several devices do | ≥ 1; above 1 only with one CPU device |
+/// | `devices` | `["cpu"]` | devices among which the images are divided; the first one holds the model | at least one |
+/// | `cpu_shards` | 1 | number of CPU shards among which the images are divided, as among several devices | ≥ 1; above 1 only with one CPU device |
 /// | `threads` | none: all cores | threads of the CPU backends | ≥ 1 |
-/// | `memory_check` | true | whether a CPU's memory is checked for a batch before the training | |
+/// | `memory_check` | true | whether to check before the training that a batch fits into a CPU's memory | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ComputeConfig {
-    /// Devices that divide the images among them.
+    /// The devices among which the images are divided.
     pub devices: Vec<DeviceChoice>,
-    /// Parts of the CPU's cores that divide the images.
+    /// The number of CPU shards among which the images are divided.
     pub cpu_shards: usize,
-    /// Threads of the CPU backends; all cores without.
+    /// The number of threads of the CPU backends; all cores if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// Whether memory is checked before the training.
@@ -33,12 +33,12 @@ impl Default for ComputeConfig {
 }
 
 impl ComputeConfig {
-    /// With every key present.
+    /// The default configuration with every key present.
     pub(crate) fn full() -> Self {
         Self { threads: Some(1), ..Self::default() }
     }
 
-    /// Checks that the images can be divided as the settings say.
+    /// Checks that the images can be divided as set.
     ///
     /// # Errors
     ///
@@ -60,17 +60,17 @@ impl ComputeConfig {
         Ok(())
     }
 
-    /// The devices' names with commas between them.
+    /// The names of the devices, separated by commas.
     pub fn names(&self) -> String {
         self.devices.iter().map(DeviceChoice::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// Among how many devices or shards of a CPU the images are divided.
+    /// The number of devices or CPU shards among which the images are divided.
     pub fn replicas(&self) -> usize {
         self.devices.len() * self.cpu_shards
     }
 
-    /// Sets the number of threads, which holds for the whole process, and opens the devices. The first one holds the model.
+    /// Sets the number of threads for the whole process, and opens the devices. The first one holds the model.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl ComputeConfig {
         self.check()?;
         if let Some(threads) = self.threads {
             let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-            // Only then: asking for the number of threads makes the pool. That of an experiment before may be of the right size.
+            // Queried only after an error, because the query creates the pool. The pool of an earlier experiment may have the right size.
             if let Err(error) = built
                 && rayon::current_num_threads() != threads
             {

@@ -34,7 +34,7 @@ impl fmt::Display for Given {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Contradiction {
-    /// A weight of the frozen wing's loss for a method without a frozen wing.
+    /// `lambda` weighs the loss of the frozen wing, but the method has no frozen wing.
     #[error(
         "{lambda}, but the {method}, which has no frozen wing to weigh; leave lambda out, or choose twins-at or twins-trades"
     )]
@@ -44,7 +44,7 @@ pub enum Contradiction {
         /// The method.
         method: Given,
     },
-    /// A weight of the divergence for a method without a divergence.
+    /// `beta` weighs the divergence, but the method has no divergence.
     #[error(
         "{beta}, but the {method}, which has no divergence to weigh; leave beta out, or choose trades, mart or twins-trades"
     )]
@@ -54,16 +54,16 @@ pub enum Contradiction {
         /// The method.
         method: Given,
     },
-    /// The frozen wing of a file that there is not.
+    /// The frozen wing is to be read from a file, but there are no weights.
     #[error(
         "{frozen_from}, but there are no weights (model.weights, --weights) whose file could hold a frozen wing; leave \
          frozen_from out"
     )]
     NoFileOfFrozenWing {
-        /// Where the frozen wing was to come from.
+        /// The source of the frozen wing.
         frozen_from: Given,
     },
-    /// A batch that is too small for two wings.
+    /// The batch is too small for two wings.
     #[error(
         "{batch_size}, but the {method}, which splits every batch between two wings of at least {MIN_IMAGES_PER_WING} images \
          each; use at least {}, or a method with one wing",
@@ -75,7 +75,7 @@ pub enum Contradiction {
         /// The method.
         method: Given,
     },
-    /// A probe that leaves no epoch for the other layers.
+    /// The linear probe leaves no epochs for the other layers.
     #[error(
         "{probe_epochs}, but there are {} epochs ({}), so that only the head would be trained; probe for less, train longer, or \
          choose the tuning linear-probe",
@@ -87,7 +87,7 @@ pub enum Contradiction {
         /// All epochs.
         epochs: Given,
     },
-    /// A milestone of the learning rate that is never reached.
+    /// A milestone of the learning rate is never reached.
     #[error(
         "{} has {} ({}), but there are {} epochs ({}){full}, so that it is never reached; lower the milestone, or train longer",
         milestone.setting, milestone.value, milestone.source, epochs.value, epochs.source
@@ -97,10 +97,10 @@ pub enum Contradiction {
         milestone: Given,
         /// All epochs of the phase.
         epochs: Given,
-        /// Those that are left to it, in words, where a probe takes some.
+        /// The number of remaining epochs, in words, if a probe uses some.
         full: String,
     },
-    /// A warm-up that never ends.
+    /// The warm-up never ends.
     #[error(
         "{warmup_epochs}, but there are {} epochs ({}){full}, so that the learning rate is never reached; warm up for less, or \
          train longer",
@@ -111,10 +111,10 @@ pub enum Contradiction {
         warmup_epochs: Given,
         /// All epochs.
         epochs: Given,
-        /// Those that are left to it, in words, where a probe takes some.
+        /// The number of remaining epochs, in words, if a probe uses some.
         full: String,
     },
-    /// A split for validation of data that has a validation part.
+    /// A validation split was set for data that has a validation part.
     #[error(
         "{split}, but the data {data} has a validation part of its own, so that no split of the training part is drawn; leave \
          {} out, or set validation to \"none\" (--validation none) to validate on nothing",
@@ -126,7 +126,7 @@ pub enum Contradiction {
         /// The data.
         data: String,
     },
-    /// A setting of a validation that there is not.
+    /// A setting of the validation was given, but there is no validation.
     #[error(
         "{setting}, but validation is \"none\", so that it is never used; leave it out, or validate on a fraction"
     )]
@@ -134,7 +134,7 @@ pub enum Contradiction {
         /// The protocol or the groups.
         setting: Given,
     },
-    /// Groups of images that are not files.
+    /// Groups were set for images that are not files.
     #[error(
         "{groups}, which forms groups from the names of image files (folder:DIR, gtsrb:DIR, list:FILE and so on), but the data \
          is {data}; leave validation.groups out"
@@ -145,7 +145,7 @@ pub enum Contradiction {
         /// The data.
         data: String,
     },
-    /// A preprocessing of images that are not files.
+    /// Preprocessing was set for images that are not files.
     #[error(
         "{preprocessing}, which only image files can be resized and cropped to (folder:DIR, cub200:DIR, list:FILE and so on), \
          but the data is {data}; set data.preprocessing (--framing) to as-stored"
@@ -156,7 +156,7 @@ pub enum Contradiction {
         /// The data.
         data: String,
     },
-    /// Files of a folder to leave out, without a folder.
+    /// Skipping the non-image files of a folder was requested, but the data is not a folder.
     #[error(
         "data.skip_non_images (--skip-non-images) is for folder:DIR, but the data is {data}; leave it out"
     )]
@@ -166,7 +166,7 @@ pub enum Contradiction {
     },
 }
 
-/// The first settings that exclude each other, where at least one of them was chosen.
+/// Finds the first settings that exclude each other, at least one of which was chosen explicitly.
 pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Option<Contradiction> {
     let training = &config.training;
     let chosen = |key: &str| sources.of_choice(key).is_some();
@@ -256,8 +256,8 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
 }
 
 impl DataConfig {
-    /// A setting that is not for this kind of data: [`Contradiction::NoImageFiles`] or [`Contradiction::NoFolder`]. `source` is what
-    /// the preprocessing was given by.
+    /// Finds a setting that does not apply to this kind of data: [`Contradiction::NoImageFiles`] or [`Contradiction::NoFolder`]. `source`
+    /// is the source of the preprocessing.
     pub fn contradiction(&self, source: &str) -> Option<Contradiction> {
         let data = || self.source.to_string();
         if self.preprocessing != Framing::AsStored && !self.source.has_image_files() {
@@ -275,7 +275,7 @@ impl DataConfig {
     }
 }
 
-/// The first milestone that is not before the end of so many epochs.
+/// The first milestone that is not reached within the given number of epochs.
 fn late_milestone(schedule: &Schedule, epochs: usize) -> Option<usize> {
     match schedule {
         Schedule::MultiStep { milestones, .. } => {

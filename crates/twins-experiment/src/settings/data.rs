@@ -6,10 +6,10 @@ use twins_data::{Augmentation, DataSource, Framing, Limit, Task};
 /// | name | default | purpose |
 /// |---|---|---|
 /// | `source` | `builtin` | where the images come from ([`DataSource`]) |
-/// | `train_images` | none: all | the training images that are used, and no more of the validation part ([`Limit`]) |
-/// | `test_images` | none: all | the test images that are used |
+/// | `train_images` | none: all | limit on the training images ([`Limit`]) |
+/// | `test_images` | none: all | limit on the test images, and on the images of a validation part |
 /// | `preprocessing` | `as-stored` | resize and crop of image files ([`Framing`]) |
-/// | `skip_non_images` | false | whether files of a folder that are no images are left out, or refused |
+/// | `skip_non_images` | false | whether files of a folder that are not images are skipped instead of being an error |
 /// | `cache_mib` | 512 | memory for decoded image files, in MiB |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,7 +24,7 @@ pub struct DataConfig {
     pub test_images: Option<Limit>,
     /// How image files are resized and cropped.
     pub preprocessing: Framing,
-    /// Whether files of a folder that are no images are left out.
+    /// Whether files of a folder that are not images are skipped.
     pub skip_non_images: bool,
     /// Memory for decoded image files, in MiB.
     pub cache_mib: usize,
@@ -44,25 +44,25 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
-    /// Images of a source.
+    /// Creates the default configuration for a source.
     pub fn new(source: DataSource) -> Self {
         Self { source, ..Self::default() }
     }
 
-    /// Uses so many images of each part.
+    /// Limits the images of each part.
     #[must_use]
     pub fn with_limit(mut self, limit: Option<Limit>) -> Self {
         (self.train_images, self.test_images) = (limit, limit);
         self
     }
 
-    /// With every key present.
+    /// The default configuration with every key present.
     pub(crate) fn full() -> Self {
         Self::default().with_limit(Some(Limit::First(1)))
     }
 
-    /// The augmentation of training images where none was chosen: a mirrored letter or digit is another one, images that are
-    /// cropped for the test are cropped at random for the training, and others are those of CIFAR.
+    /// The default augmentation of training images. Letters and digits are not flipped, because a mirrored symbol is a different one.
+    /// Images that are cropped for the test are cropped at random for the training. Other images get the augmentation of CIFAR.
     pub(crate) fn usual_augmentation(&self) -> AugmentationName {
         match self.source {
             DataSource::Builtin(_) | DataSource::Mnist(_) => AugmentationName::Crop,
@@ -89,7 +89,7 @@ impl AugmentationName {
     /// Every name.
     pub const ALL: [Self; 4] = [Self::None, Self::Crop, Self::Cifar, Self::Imagenet];
 
-    /// The augmentation of that name.
+    /// Returns the augmentation of that name.
     pub fn augmentation(self) -> Augmentation {
         match self {
             Self::None => Augmentation::new(),

@@ -2,10 +2,10 @@ use twins_train::{Method, Schedule, TrainConfig, Tuning, ValidationConfig};
 
 use super::{ExperimentConfig, Sources};
 
-/// Fills in what follows from other settings where no source gives it.
+/// Derives settings from other settings, unless a source gives them.
 pub(super) fn derive(config: &mut ExperimentConfig, base: &ExperimentConfig, sources: &Sources) {
     let training = &mut config.training;
-    // A preset holds nothing out because its data has no validation part.
+    // A preset holds out no images because its data has no validation part.
     if config.data.source.has_validation() && sources.of("training.validation.fraction").is_none() {
         training.validation.fraction = training.validation.fraction.or(ValidationConfig::default().fraction);
     }
@@ -23,7 +23,7 @@ pub(super) fn derive(config: &mut ExperimentConfig, base: &ExperimentConfig, sou
     }
 }
 
-/// The epochs that the schedule and the warm-up are of: those after a probe.
+/// The number of epochs that the schedule and the warm-up cover: those after a probe.
 pub(super) fn full_epochs(training: &TrainConfig) -> usize {
     let probe = if let Tuning::ProbeThenFull(probe) = &training.tuning { probe.epochs } else { 0 };
     training.epochs.saturating_sub(probe)

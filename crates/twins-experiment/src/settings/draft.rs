@@ -8,20 +8,20 @@ use crate::builtin;
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 
-/// What settings are put over.
+/// The base of a draft, which layers override.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Start {
-    /// The paper's settings; with the built-in data those that take seconds.
+    /// The paper's settings, or quick settings for the built-in data.
     #[default]
     Usual,
     /// A published setting.
     Preset(Preset),
 }
 
-/// An experiment in the making: settings from several sources, each over the one before.
+/// A draft of an experiment: settings from several sources, each of which overrides the previous ones.
 ///
-/// What follows from other settings is filled in where no source gives it: the milestones of the schedule from the number of epochs,
-/// the step size from epsilon, the augmentation from the data.
+/// Some settings are derived from others if no source gives them: the milestones of the schedule from the number of epochs, the step size
+/// from epsilon, and the augmentation from the data.
 ///
 /// ```
 /// use twins_experiment::{Draft, Layer};
@@ -43,7 +43,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Nothing but the usual settings.
+    /// Creates a draft with the default settings only.
     pub fn new() -> Self {
         Self::default()
     }
@@ -55,37 +55,37 @@ impl Draft {
         self
     }
 
-    /// Puts settings over those before.
+    /// Adds a layer of settings, which overrides the previous ones.
     #[must_use]
     pub fn with_layer(mut self, layer: Layer) -> Self {
         self.layers.push(layer);
         self
     }
 
-    /// The last source that gives a setting or anything below it.
+    /// The last source that gives a setting or a key below it.
     pub fn source(&self, key: &str) -> Option<&str> {
         self.layers.iter().rev().find(|layer| layer.gives(key)).map(Layer::source)
     }
 
-    /// Whether it is on the built-in data.
+    /// Whether the experiment uses the built-in data.
     ///
     /// # Errors
     ///
-    /// Settings that cannot be read together.
+    /// Settings that cannot be combined.
     pub fn is_builtin(&self) -> Result<bool, ExperimentError> {
         self.given().map(|given| is_builtin(&given))
     }
 
-    /// The settings as far as they were given, over the defaults: nothing has been derived or checked.
+    /// Returns the given settings over the defaults; nothing is derived or checked.
     ///
     /// # Errors
     ///
-    /// Settings that cannot be read together.
+    /// Settings that cannot be combined.
     pub fn given(&self) -> Result<ExperimentConfig, ExperimentError> {
         self.over(ExperimentConfig::default())
     }
 
-    /// The checked experiment.
+    /// Derives the remaining settings and returns the checked experiment.
     ///
     /// # Errors
     ///

@@ -6,29 +6,29 @@ use twins_data::{DataError, Limit};
 
 use crate::error::ExperimentError;
 
-/// How the result of a training is measured on the test images. The threat model is that of the validation
+/// The evaluation of a training's result on the test images. The threat model is that of the validation
 /// ([`TrainConfig::validation_protocol`](twins_train::TrainConfig::validation_protocol)).
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `test` | `measured` | whether the result is measured on the test images ([`TestMeasurement`]) | |
-/// | `steps` | 20 | steps of PGD, from the clean image in steps of epsilon / 4 | ≥ 1 |
-/// | `autoattack` | `none` | test images that standard AutoAttack is run on ([`AutoAttackImages`]) | |
-/// | `last` | `skipped` | whether the last checkpoint is measured too ([`LastCheckpoint`]) | |
-/// | `report_images` | 200 | test images behind the report's robustness curve and its attacks; 0 leaves both out | |
+/// | `test` | `measured` | whether the result is evaluated on the test images ([`TestMeasurement`]) | |
+/// | `steps` | 20 | number of steps of PGD, which starts from the clean image with step size epsilon / 4 | ≥ 1 |
+/// | `autoattack` | `none` | test images for standard AutoAttack ([`AutoAttackImages`]) | |
+/// | `last` | `skipped` | whether the last checkpoint is evaluated too ([`LastCheckpoint`]) | |
+/// | `report_images` | 200 | number of test images for the report's robustness curve and its attacks; 0 omits both | |
 /// | `report_attacks` | `["fgsm", "apgd-ce"]` | attacks of the report ([`ReportAttack`]) | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
-    /// Whether the result is measured on the test images.
+    /// Whether the result is evaluated on the test images.
     pub test: TestMeasurement,
     /// Steps of PGD.
     pub steps: usize,
-    /// Test images that AutoAttack is run on.
+    /// The test images for AutoAttack.
     pub autoattack: AutoAttackImages,
-    /// Whether the last checkpoint is measured too.
+    /// Whether the last checkpoint is evaluated too.
     pub last: LastCheckpoint,
-    /// Test images behind the report's robustness curve and its attacks.
+    /// The number of test images for the report's robustness curve and its attacks.
     pub report_images: usize,
     /// Attacks of the report.
     pub report_attacks: Vec<ReportAttack>,
@@ -57,28 +57,28 @@ impl EvaluationConfig {
     }
 }
 
-/// Whether the result of a training is measured on the test images.
+/// Whether the result of a training is evaluated on the test images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TestMeasurement {
-    /// It is.
+    /// The result is evaluated.
     #[default]
     Measured,
-    /// It is not: the training serves a choice of settings, which is made on validation images.
+    /// The result is not evaluated: the training is for choosing settings on validation images.
     Skipped,
 }
 
-/// Whether the last checkpoint is measured on the test images beside the best one, so that robust overfitting shows. A last checkpoint that is
-/// the best one is not measured twice.
+/// Whether the last checkpoint is evaluated on the test images in addition to the best one, which shows robust overfitting. If both are the
+/// same, it is evaluated only once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastCheckpoint {
-    /// It is not.
+    /// The last checkpoint is not evaluated.
     #[default]
     Skipped,
-    /// Clean and by PGD.
+    /// Clean accuracy and accuracy under PGD are evaluated.
     Measured,
-    /// Clean, by PGD, and by AutoAttack on the images that the best one is measured on.
+    /// Clean accuracy, accuracy under PGD, and accuracy under AutoAttack on the same images as for the best checkpoint are evaluated.
     WithAutoattack,
 }
 
@@ -93,7 +93,7 @@ impl LastCheckpoint {
     }
 }
 
-/// The test images that AutoAttack is run on: `none`, `all`, or some of them as a [`Limit`] says.
+/// The test images for AutoAttack: `none`, `all`, or a [`Limit`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Text", into = "String")]
 pub enum AutoAttackImages {

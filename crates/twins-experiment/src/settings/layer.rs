@@ -10,16 +10,16 @@ use crate::error::ExperimentError;
 /// The tables of [`ExperimentConfig`].
 const TABLES: [&str; 6] = ["data", "model", "training", "evaluation", "compute", "log"];
 
-/// Settings from one source: a file, an option of a command line, a program.
+/// Settings from one source: a file, a command-line option, or a program.
 ///
-/// Settings of the training may be written without their table, as in `epochs = 10` or `adversary.steps = 5`. So the
-/// `config.json` of a run, which holds nothing but those, is a layer too.
+/// Settings of the training may be written without their table, as in `epochs = 10` or `adversary.steps = 5`. Therefore the `config.json`
+/// of a run, which contains only such settings, can be read as a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// What errors and lists of sources call it, such as `run.toml` or `--lr`.
+    /// Its name in errors and lists of sources, such as `run.toml` or `--lr`.
     source: String,
     file: SettingsFile<ExperimentConfig>,
-    /// Whether a setting that does not fit the method is a mistake: not in a base that several methods share.
+    /// Whether a setting that does not apply to the method is an error, as it is unless several methods share the layer.
     strict: bool,
 }
 
@@ -34,16 +34,16 @@ impl Layer {
         Ok(Self::of(path.display().to_string(), SettingsFile::read_with(path, in_tables)?))
     }
 
-    /// Reads settings as a `.toml` file has them from elsewhere.
+    /// Reads settings from text in the format of a `.toml` file.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) but for the file's own.
+    /// The errors of [`read`](Self::read), except those of reading the file.
     pub fn from_toml(source: &str, text: &str) -> Result<Self, ExperimentError> {
         Ok(Self::of(source.to_owned(), SettingsFile::from_toml_with(source, text, in_tables)?))
     }
 
-    /// One setting by its dotted key, such as `training.learning_rate` or `data.source`.
+    /// Creates a layer with one setting, by its dotted key, such as `training.learning_rate` or `data.source`.
     ///
     /// # Errors
     ///
@@ -55,7 +55,8 @@ impl Layer {
         Ok(Self::of(source.to_owned(), SettingsFile::from_value(source, in_tables(nested))?))
     }
 
-    /// A part of the text of a `.toml` file, which `pick` finds in its value. Errors name the file, lists of sources the `source`.
+    /// Reads a part of the text of a `.toml` file, which `pick` selects from the parsed value. Errors name the file, and lists of sources
+    /// name `source`.
     pub(crate) fn part_of_toml(
         source: &str,
         path: &str,
@@ -70,32 +71,32 @@ impl Layer {
         Self { source, file, strict: true }
     }
 
-    /// Lets settings that do not fit the method pass: what several experiments have in common.
+    /// Allows settings that do not apply to the method, for a layer that several experiments share.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.strict = false;
         self
     }
 
-    /// What it is called.
+    /// The name of the source.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether it gives a setting, by its dotted key, or anything below it.
+    /// Whether the layer gives a setting, by its dotted key, or a key below it.
     pub fn gives(&self, key: &str) -> bool {
         self.file.gives(key)
     }
 
-    /// The dotted keys of everything that it gives; a table of alternatives, such as a schedule, is one key.
+    /// The dotted keys of all settings that the layer gives. A table of alternatives, such as a schedule, is one key.
     pub fn keys(&self) -> Vec<String> {
         self.file.keys()
     }
 
-    /// Everything that it gives: dotted keys and values.
+    /// The dotted keys and values of all settings that the layer gives.
     pub(crate) fn values(&self) -> Vec<(String, Value)> {
         let value = |key: &str| {
-            // A table that is given as a string, such as validation = "none", has its key and no table.
+            // A table that is given as a string, such as validation = "none", has a key but no table.
             let table = || self.file.value(key.rsplit_once('.')?.0);
             self.file.value(key).or_else(table).cloned().unwrap_or_default()
         };
@@ -111,15 +112,15 @@ impl Layer {
     }
 }
 
-/// A setting's key as users know it: settings of the training go without their table.
+/// The short form of a key, in which settings of the training have no table.
 pub(crate) fn short(key: &str) -> &str {
     key.strip_prefix("training.").unwrap_or(key)
 }
 
-/// Puts settings of the training that are written without a table into theirs.
+/// Moves settings of the training that are written without a table into the table `training`.
 pub(crate) fn in_tables(settings: Value) -> Value {
     let Value::Object(mut settings) = settings else { return settings };
-    // What `--show-config` adds follows from the settings anew.
+    // The values that `--show-config` adds are derived again from the settings.
     if let Some(Value::Object(training)) = settings.get_mut("training") {
         training.remove("resolved");
     }
@@ -128,7 +129,7 @@ pub(crate) fn in_tables(settings: Value) -> Value {
     if !others.is_empty() {
         match tables.entry("training").or_insert_with(|| Value::Object(Map::new())) {
             Value::Object(training) => training.extend(others),
-            // Not a table: its type is reported.
+            // Not a table; the wrong type is reported later.
             _ => tables.extend(others),
         }
     }

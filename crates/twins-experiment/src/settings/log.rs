@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use twins_train::ObserverKind;
 
-/// What is written down of every step and epoch, in the folder `log` of the run's directory. It does not belong to what the experiment
-/// is: a run may be resumed with other formats.
+/// The logs of every step and epoch, in the folder `log` of the run's directory. They are not part of the experiment's identity: a run may
+/// be resumed with other formats.
 ///
 /// | name | default | purpose |
 /// |---|---|---|

@@ -1,4 +1,4 @@
-//! What an experiment is made of, as a user writes it: settings that have not been checked.
+//! The settings of an experiment as a user writes them, before they are checked.
 
 mod compute;
 mod contradictions;
@@ -29,19 +29,19 @@ pub use log::LogConfig;
 pub use model::{Head, InitialModel, InputNormalisation};
 pub use sources::Sources;
 
-/// Everything that decides the result of one training and its measurement, with the devices that it runs on. Nothing has been checked:
-/// [`check`](Self::check) makes an [`Experiment`](crate::Experiment) of it.
+/// All settings of one training and its evaluation, and the devices that it runs on. The values are not checked; [`check`](Self::check)
+/// validates them and returns an [`Experiment`](crate::Experiment).
 ///
 /// | table | purpose |
 /// |---|---|
 /// | `data` | images, their parts and their size ([`DataConfig`]) |
 /// | `model` | architecture, initial weights and head ([`InitialModel`]) |
 /// | `training` | method, adversary, optimiser, schedule, validation, seed ([`TrainConfig`]) |
-/// | `evaluation` | how the result is measured on the test images ([`EvaluationConfig`]) |
+/// | `evaluation` | evaluation of the result on the test images ([`EvaluationConfig`]) |
 /// | `compute` | devices and threads ([`ComputeConfig`]) |
 /// | `log` | files with the values of every step and epoch ([`LogConfig`]) |
 ///
-/// A TOML file has tables of these names, and leaves out what keeps its default:
+/// A TOML file has tables of these names, and omits settings that keep their defaults:
 ///
 /// ```
 /// use twins_experiment::{Draft, Layer};
@@ -64,7 +64,7 @@ pub struct ExperimentConfig {
     pub model: InitialModel,
     /// The training.
     pub training: TrainConfig,
-    /// How the result is measured.
+    /// The evaluation of the result.
     pub evaluation: EvaluationConfig,
     /// Devices and threads.
     pub compute: ComputeConfig,
@@ -96,7 +96,7 @@ impl Settings for ExperimentConfig {
     }
 }
 
-/// Settings, or what belongs to them, as a JSON value.
+/// Settings, or a part of them, as a JSON value.
 pub(crate) fn plain<T: Serialize + ?Sized>(value: &T) -> Value {
     serde_json::to_value(value).expect("settings are plain data")
 }

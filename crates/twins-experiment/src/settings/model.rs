@@ -15,11 +15,11 @@ use crate::error::ExperimentError;
 /// | name | default | purpose |
 /// |---|---|---|
 /// | `arch` | none: that of a model file of this library | layers ([`Architecture`]) |
-/// | `weights` | none: drawn from the training's seed | file of initial weights; `"none"` takes back those of a layer below |
-/// | `head` | `fit` | what becomes of the weights' last layer ([`Head`]) |
-/// | `rename` | none | renames entries of the weight file ([`Rename`]), in this order |
+/// | `weights` | none: drawn from the training's seed | file of initial weights; `"none"` removes the weights of an earlier layer |
+/// | `head` | `fit` | treatment of the weights' last layer ([`Head`]) |
+/// | `rename` | none | renames of entries in the weight file ([`Rename`]), applied in order |
 /// | `normalisation` | none: the file's, or the architecture's | mean and standard deviation of the input ([`InputNormalisation`]) |
-/// | `upsample` | none | side in pixels to which images are enlarged inside the model |
+/// | `upsample` | none | side length in pixels to which images are enlarged inside the model |
 /// | `shortcuts` | none: those of the weights, padded without weights | shortcuts of a CIFAR ResNet ([`Shortcuts`]) |
 /// | `affine` | none: that of a model file of this library, one per wing otherwise | whether the two wings share gamma and beta ([`Affine`]) |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,15 +31,15 @@ pub struct InitialModel {
     /// File of initial weights.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "path_or_none")]
     pub weights: Option<PathBuf>,
-    /// What becomes of the weights' last layer.
+    /// The treatment of the weights' last layer.
     pub head: Head,
-    /// Renames entries of the weight file, in this order.
+    /// Renames of entries in the weight file, applied in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rename: Vec<Rename>,
     /// Mean and standard deviation of the input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<InputNormalisation>,
-    /// Side in pixels to which images are enlarged inside the model, nearest pixel.
+    /// Side length in pixels to which images are enlarged inside the model, by nearest-neighbour interpolation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upsample: Option<usize>,
     /// Shortcuts of a CIFAR ResNet.
@@ -65,30 +65,31 @@ impl Default for InitialModel {
     }
 }
 
-/// A path, or the word `none`: a file of that name is given as `./none`.
+/// Reads a path or the word `none`; write `./none` for a file of that name.
 fn path_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let path = Option::<PathBuf>::deserialize(deserializer)?;
     Ok(path.filter(|path| path.as_os_str() != "none"))
 }
 
-/// What becomes of the last layer of the initial weights.
+/// The treatment of the last layer of the initial weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Head {
-    /// Kept where it is for the data's classes, drawn anew otherwise.
+    /// The head is kept if it matches the data's classes, and newly initialised otherwise.
     #[default]
     Fit,
-    /// Drawn anew in any case.
+    /// The head is always newly initialised.
     New,
 }
 
 impl InitialModel {
-    /// A network whose weights are drawn from the training's seed.
+    /// Creates the settings of a network whose weights are drawn from the training's seed.
     pub fn random(arch: Architecture) -> Self {
         Self { arch: Some(arch), ..Self::default() }
     }
 
-    /// The weights of a file: a model file of this library, or with [`with_arch`](Self::with_arch) any other.
+    /// Creates the settings of a network with the weights of a file. Weights other than model files of this library also need
+    /// [`with_arch`](Self::with_arch).
     pub fn from_file(weights: impl Into<PathBuf>) -> Self {
         Self { weights: Some(weights.into()), ..Self::default() }
     }
@@ -100,7 +101,7 @@ impl InitialModel {
         self
     }
 
-    /// With every key present.
+    /// The default configuration with every key present.
     pub(crate) fn full() -> Self {
         Self {
             arch: Some(Architecture::ResNet8),
@@ -114,7 +115,7 @@ impl InitialModel {
         }
     }
 
-    /// Checks what can be checked without reading files.
+    /// Checks the settings as far as possible without reading files.
     pub(crate) fn check(&self) -> Result<(), ExperimentError> {
         if self.weights.is_none() && !self.rename.is_empty() {
             return Err(ExperimentError::NeedsWeights { setting: "model.rename" });
@@ -125,7 +126,7 @@ impl InitialModel {
         Ok(())
     }
 
-    /// The network's configuration and the import that these settings ask for.
+    /// Applies these settings to the network's configuration and the import options.
     pub fn apply(&self, config: ModelConfig, options: ImportOptions) -> (ModelConfig, ImportOptions) {
         let config = config.with_upsampling(self.upsample.map(|side| [side, side]));
         let config = config.with_shortcuts(self.shortcuts).with_affine(self.affine);

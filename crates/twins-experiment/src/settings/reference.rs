@@ -19,7 +19,7 @@ This page is written from the code; a test compares the two.
 
 ";
 
-/// A table for each group of settings: key and default.
+/// The text of the reference: a table of keys and defaults for each group of settings.
 fn reference() -> String {
     let (known, defaults) = (ExperimentConfig::known_keys(), plain(&ExperimentConfig::default()));
     let mut text = HEADING.to_owned();

@@ -5,20 +5,20 @@ use twins_train::SettingsFile;
 use super::layer::short;
 use super::{ExperimentConfig, plain};
 
-/// Where settings come from: what they were put over, and which source gave which.
+/// The sources of settings: the base, and the source of each setting that overrides it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sources {
     pub(crate) base: String,
-    /// Key and source, in the order of the layers; a later layer replaces an earlier one's entry.
+    /// Keys and sources, in the order of the layers; a later layer replaces the entry of an earlier one.
     pub(crate) given: Vec<(String, String)>,
-    /// The keys of `given` whose value is that of the base.
+    /// The keys of `given` whose value equals that of the base.
     pub(crate) unchanged: Vec<String>,
-    /// The keys of `given` that only shared layers give.
+    /// The keys of `given` that are given only by shared layers.
     pub(crate) shared: Vec<String>,
 }
 
 impl Sources {
-    /// Of settings that a program made: what differs from the defaults was chosen by it.
+    /// The sources of settings that a program created: values that differ from the defaults were chosen by the program.
     pub(crate) fn of_program(config: &ExperimentConfig) -> Self {
         let (mut given, mut unchanged) = (Vec::new(), Vec::new());
         let layer = |config: &ExperimentConfig| {
@@ -34,13 +34,14 @@ impl Sources {
         Self { base: "the defaults".to_owned(), given, unchanged, shared: Vec::new() }
     }
 
-    /// The source that gave a setting (by its dotted key), or anything below it; `None` where it is the base's or follows from others.
+    /// The source that gave a setting (by its dotted key), or a key below it; `None` if the value is from the base or derived from other
+    /// settings.
     pub fn of(&self, key: &str) -> Option<&str> {
         self.find(key, |_| true)
     }
 
-    /// As [`of`](Self::of), for settings that exclude others: not where the value is the base's, nor from layers that several
-    /// methods share.
+    /// The same as [`of`](Self::of), for settings that exclude others: `None` also if the value equals that of the base, or if only shared
+    /// layers give it.
     pub(crate) fn of_choice(&self, key: &str) -> Option<&str> {
         self.find(key, |given| !self.unchanged.contains(given) && !self.shared.contains(given))
     }
@@ -54,13 +55,13 @@ impl Sources {
         found.next().map(|(_, source)| source.as_str())
     }
 
-    /// Where a setting's value comes from, in words.
+    /// Describes the source of a setting's value.
     pub fn describe(&self, key: &str) -> &str {
         self.of(key).unwrap_or(&self.base)
     }
 }
 
-/// One line: the base, and what was put over it.
+/// Formats the base and the settings that override it on one line.
 impl fmt::Display for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.base)?;

@@ -5,30 +5,30 @@ use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 use crate::settings::{Draft, Layer, TestMeasurement};
 
-/// An arm whose settings have been put together.
+/// An arm with its complete settings.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Arm {
     pub(super) name: String,
     pub(super) draft: Draft,
     pub(super) settings_from: SettingsFrom,
-    /// What it may be run with: its candidates, those of the arm whose settings it takes, or nothing over its own settings.
+    /// The candidates that it may run with: its own, those of the arm whose settings it takes, or an empty one.
     pub(super) tried: Vec<Candidate>,
 }
 
-/// Where the learning rate of an arm, and what else trials choose, come from.
+/// The source of an arm's learning rate and of the other settings that trials choose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SettingsFrom {
     /// The arm gives the learning rate itself.
     Given(f64),
-    /// The best of these in a trial, with its other settings.
+    /// The best of these candidates, chosen by trials.
     Trials(Vec<Candidate>),
     /// Another arm.
     Of(SettingsOf),
 }
 
 impl SettingsFrom {
-    /// What trials try.
+    /// The candidates that trials compare.
     pub(super) fn candidates(&self) -> &[Candidate] {
         match self {
             Self::Trials(candidates) => candidates,
@@ -38,7 +38,7 @@ impl SettingsFrom {
 }
 
 impl Arm {
-    /// The run of a seed, with the settings that were chosen over the arm's.
+    /// The run of a seed, with the chosen settings on top of the arm's.
     pub(super) fn run(&self, seed: u64, chosen: &Candidate) -> Result<Experiment, ExperimentError> {
         self.experiment("the study", seed, chosen, [])
     }
@@ -70,7 +70,7 @@ impl Arm {
         Self::resolve(&self.name, &draft)
     }
 
-    /// The settings of a candidate. Those of another arm may be without effect in this one.
+    /// The settings of a candidate. Settings taken from another arm may have no effect in this one.
     fn layers(&self, source: &str, candidate: &Candidate) -> Result<Vec<Layer>, ExperimentError> {
         let layers = candidate.layers(source)?;
         Ok(match &self.settings_from {

@@ -10,7 +10,7 @@ use crate::settings::{Layer, short};
 
 const LEARNING_RATE: &str = "learning_rate";
 
-/// Settings that a trial tries: those that the candidates of an arm differ in, by their dotted keys.
+/// The settings of a trial in which the candidates of an arm differ, by their dotted keys.
 ///
 /// ```
 /// use twins_experiment::Candidate;
@@ -27,22 +27,22 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// No settings: every one is the arm's.
+    /// Creates a candidate without settings, which uses those of the arm.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A learning rate; every other setting is the arm's.
+    /// Creates a candidate with a learning rate; all other settings are those of the arm.
     pub fn of_learning_rate(learning_rate: f64) -> Self {
         Self::new().with_learning_rate(learning_rate)
     }
 
-    /// Sets a setting by its key in a study file, such as `learning_rate`, `adversary.steps` or `model.affine`. A key that is not known is an
-    /// error of [`StudyConfig::check`](super::StudyConfig::check).
+    /// Sets a setting by its key in a study file, such as `learning_rate`, `adversary.steps` or `model.affine`.
+    /// [`StudyConfig::check`](super::StudyConfig::check) reports an unknown key.
     ///
     /// # Panics
     ///
-    /// Where the value has no form in JSON, such as a map whose keys are not strings.
+    /// If the value cannot be represented in JSON, such as a map whose keys are not strings.
     #[must_use]
     pub fn with_setting(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).expect("a setting has a form in JSON");
@@ -61,12 +61,12 @@ impl Candidate {
         self.settings.get(LEARNING_RATE)?.as_f64()
     }
 
-    /// The settings but for the learning rate.
+    /// The settings without the learning rate.
     pub(super) fn without_learning_rate(&self) -> Self {
         self.clone().without(|key| key == LEARNING_RATE)
     }
 
-    /// The settings but for those that `left_out` says.
+    /// The settings without those for which `left_out` returns true.
     pub(super) fn without(mut self, left_out: impl Fn(&str) -> bool) -> Self {
         self.settings.retain(|key, _| !left_out(key));
         self
@@ -80,7 +80,7 @@ impl Candidate {
         self.settings.is_empty()
     }
 
-    /// The settings as a layer each.
+    /// The settings, each as a layer.
     pub(super) fn layers(&self, source: &str) -> Result<Vec<Layer>, ExperimentError> {
         self.settings.iter().map(|(key, value)| Layer::setting(source, key, value)).collect()
     }
@@ -111,7 +111,7 @@ impl From<&Layer> for Candidate {
     }
 }
 
-/// Reads settings as a TOML file has them.
+/// Reads settings in TOML format.
 impl std::str::FromStr for Candidate {
     type Err = ExperimentError;
 
@@ -146,7 +146,8 @@ fn shown(value: &Value) -> String {
     value.as_f64().map_or_else(|| in_words(value), shortest)
 }
 
-/// Text as a part of a file name: bytes other than letters, digits, `.`, `_` and `-` as `%` and two hexadecimal digits.
+/// Escapes text for a file name: bytes other than letters, digits, `.`, `_` and `-` become `%` and two hexadecimal
+/// digits.
 fn in_file_name(text: &str) -> String {
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let escaped =

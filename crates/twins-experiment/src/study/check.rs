@@ -10,7 +10,7 @@ impl StudyConfig {
     ///
     /// # Errors
     ///
-    /// [`ExperimentError::Study`] for what is wrong with the study, [`ExperimentError::Arm`] for what is wrong with the settings of an arm.
+    /// [`ExperimentError::Study`] for errors of the study, and [`ExperimentError::Arm`] for errors in the settings of an arm.
     pub fn check(self) -> Result<Study, ExperimentError> {
         self.check_seeds()?;
         self.check_names()?;
@@ -74,7 +74,7 @@ impl StudyConfig {
             if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) || !name.chars().all(in_name) {
                 return Err(StudyError::ArmName { name: name.clone() });
             }
-            // Some file systems do not tell upper case from lower case.
+            // Some file systems do not distinguish upper and lower case.
             if !found.insert(name.to_ascii_lowercase()) {
                 return Err(StudyError::DuplicateArm { name: name.clone() });
             }
@@ -100,7 +100,7 @@ impl StudyConfig {
         }
     }
 
-    /// An arm with its settings over the shared ones.
+    /// Builds an arm from its settings and the shared ones.
     fn arm(&self, arm: &ArmConfig) -> Result<Arm, ExperimentError> {
         let shared = self.experiment.iter().map(|layer| layer.clone().shared());
         let draft = shared.chain(arm.settings.iter().cloned()).fold(Draft::new(), Draft::with_layer);
@@ -109,7 +109,7 @@ impl StudyConfig {
         let tried = match &settings_from {
             SettingsFrom::Given(_) => vec![Candidate::new()],
             SettingsFrom::Trials(candidates) => candidates.clone(),
-            // They follow when all arms are known.
+            // They are added when all arms are known.
             SettingsFrom::Of(_) => Vec::new(),
         };
         Ok(Arm { name: arm.name.clone(), draft, settings_from, tried })
@@ -147,7 +147,7 @@ impl StudyConfig {
         }
     }
 
-    /// Gives the arms that take the settings of another one what that one may be run with.
+    /// Gives every arm that takes its settings from another arm the candidates of that arm.
     fn with_taken_settings(&self, arms: Vec<Arm>) -> Result<Vec<Arm>, ExperimentError> {
         let tried = arms.iter().map(|arm| self.tried(arm, &arms)).collect::<Result<Vec<_>, _>>()?;
         Ok(arms.into_iter().zip(tried).map(|(arm, tried)| Arm { tried, ..arm }).collect())
@@ -166,7 +166,7 @@ impl StudyConfig {
         taken.collect()
     }
 
-    /// Every arm has the same number of candidates, each with settings of its own.
+    /// Checks that every arm has the same number of candidates, and that they differ.
     fn check_candidates(&self, arms: &[Arm]) -> Result<(), StudyError> {
         let mut first: Option<(&str, usize)> = None;
         for Arm { name, settings_from, .. } in arms {
@@ -200,19 +200,19 @@ impl StudyConfig {
 
 const LEARNING_RATES: &str = "learning_rates";
 
-/// How a study file gives candidates.
+/// The key under which a study file gives candidates.
 fn key(candidates: &[Candidate]) -> &'static str {
     let others = |candidate: &Candidate| !candidate.without_learning_rate().is_empty();
     if candidates.iter().any(others) { "candidates" } else { LEARNING_RATES }
 }
 
-/// A setting that an arm gives although its trials choose it.
+/// Finds a setting that an arm gives although its trials choose it.
 fn chosen_setting(arm: &ArmConfig, candidates: &[Candidate]) -> Option<String> {
     let mut tried = candidates.iter().flat_map(|candidate| candidate.settings().keys());
     tried.find(|key| arm.gives(key)).cloned()
 }
 
-/// Checks that arms do not take their settings from each other.
+/// Checks that arms do not take their settings from each other in a circle.
 fn check_references(arms: &[Arm]) -> Result<(), StudyError> {
     for arm in arms {
         let (mut path, mut current) = (vec![arm.name.clone()], arm);
@@ -228,7 +228,7 @@ fn check_references(arms: &[Arm]) -> Result<(), StudyError> {
     Ok(())
 }
 
-/// Renaming is of the shared weights: an arm without weights has nothing to rename.
+/// Removes the shared renames of an arm without weights, because it has nothing to rename.
 fn without_rename(draft: Draft) -> Result<Draft, ExperimentError> {
     let given = draft.given()?.model;
     match given.weights.is_none() && !given.rename.is_empty() {

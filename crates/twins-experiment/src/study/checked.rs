@@ -3,9 +3,9 @@ use super::{Candidate, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 
-/// A study that has been checked: experiments that differ in a few settings, each with several seeds.
+/// A study with validated settings: experiments that differ in a few settings, each with several seeds.
 ///
-/// It is made by [`StudyConfig::check`](super::StudyConfig::check), and by nothing else; [`run`](Self::run) runs it.
+/// Only [`StudyConfig::check`](super::StudyConfig::check) creates it. [`run`](Self::run) runs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Study {
     pub(super) name: String,
@@ -31,13 +31,13 @@ impl Study {
         &self.name
     }
 
-    /// The runs that the table is made of: for each seed in order, each arm in order.
+    /// The runs of the results table: for each seed in order, each arm in order.
     pub fn runs(&self) -> Vec<StudyJob> {
         StudyJob::runs(&self.seeds, self.arms.iter().map(|arm| arm.name.as_str()))
     }
 
-    /// The experiment of a job. The settings of a run are the arm's, with those over them that its trials chose, or a learning rate that
-    /// is another arm's times a factor. `None` for an arm that the study does not have.
+    /// Returns the experiment of a job. A run has the settings of its arm, overridden by the settings that trials chose, or by a learning
+    /// rate that is another arm's times a factor. `None` if the study does not have the arm.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use super::report::RunOfArm;
 use super::{Candidate, SettingsOf, StudyJob};
 use crate::error::ExperimentError;
 
-/// The trainings of a study that have finished, in one or several directories.
+/// The finished trainings of a study, in one or several directories.
 pub(super) struct Collection<'a> {
     pub(super) identity: &'a StudyIdentity,
     directories: Vec<PathBuf>,
@@ -20,7 +20,7 @@ pub(super) struct Collection<'a> {
 /// The settings that trials or another arm choose for an arm, as far as they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Choice {
-    /// They are known; none where the arm has no trials.
+    /// The settings are known; they are empty if the arm has no trials.
     Chosen(Candidate),
     /// These trials have not finished.
     Waiting(Vec<StudyJob>),
@@ -33,7 +33,7 @@ impl<'a> Collection<'a> {
     ///
     /// # Errors
     ///
-    /// A training with other settings, a training with two results, trainings that were measured on other images.
+    /// A training with other settings, a training with two results, or trainings that were evaluated on different images.
     pub(super) fn new(identity: &'a StudyIdentity, directories: &[&Path]) -> Result<Self, ExperimentError> {
         let unknown = |jobs: Vec<StudyJob>| jobs.into_iter().map(|job| (job, None)).collect();
         let mut collection = Self {
@@ -68,7 +68,7 @@ impl<'a> Collection<'a> {
         Ok(())
     }
 
-    /// A job in whichever directory has it finished.
+    /// Finds a finished job in any of the directories.
     fn find(&self, job: &StudyJob, chosen: &Candidate) -> Result<Option<Finished>, ExperimentError> {
         let Some(expected) = self.identity.expected(job, chosen) else { return Ok(None) };
         let mut found: Option<Finished> = None;
@@ -90,7 +90,7 @@ impl<'a> Collection<'a> {
         all.filter(|(other, _)| other == job).find_map(|(_, found)| found.as_ref())
     }
 
-    /// The jobs that have not finished. An arm whose every trial diverged has no runs.
+    /// The jobs that have not finished. An arm has no runs if all its trials diverged.
     pub(super) fn missing(&self) -> Vec<StudyJob> {
         let runs =
             self.runs.iter().filter(|(job, _)| !matches!(self.choice(job.arm()), Choice::AllDiverged(_)));
@@ -98,7 +98,7 @@ impl<'a> Collection<'a> {
         all.filter(|(_, found)| found.is_none()).map(|(job, _)| job.clone()).collect()
     }
 
-    /// The runs that have finished with a result, those of an arm next to each other.
+    /// The runs that have finished with a result, grouped by arm.
     pub(super) fn run_directories(&self) -> impl Iterator<Item = RunOfArm> {
         let found = self
             .identity
@@ -127,8 +127,8 @@ impl<'a> Collection<'a> {
         self.runs.iter().filter(move |(job, _)| job.arm() == arm).map(|(job, found)| (job, found.as_ref()))
     }
 
-    /// The settings of an arm: of its trials those with the best robust accuracy on the validation images, then the best clean accuracy,
-    /// then the lower learning rate, then the first in the list.
+    /// Chooses the settings of an arm from its trials, by the best robust accuracy on the validation images. Ties are decided by the best
+    /// clean accuracy, then by the lower learning rate, then by the order in the list.
     pub(super) fn choice(&self, arm: &str) -> Choice {
         let own = self.arm(arm);
         match &own.settings_from {
@@ -176,7 +176,7 @@ impl<'a> Collection<'a> {
     }
 }
 
-/// Correct validation images, adversarial and clean.
+/// The numbers of correctly classified validation images, adversarial and clean.
 type Rank = (usize, usize);
 
 fn rank(record: &RunRecord) -> Option<Rank> {

@@ -1,4 +1,4 @@
-//! Whether the runs and trials of a study can be compared: each leads to an experiment, and all are measured in the same way.
+//! Checks that the runs and trials of a study can be compared: each resolves to an experiment, and all are evaluated in the same way.
 
 use super::arm::{Arm, SettingsFrom};
 use super::identity::comparable;
@@ -8,12 +8,12 @@ use crate::experiment::Experiment;
 use crate::settings::{TestMeasurement, plain};
 
 impl Study {
-    /// Resolves every run and trial, and compares how they are measured.
+    /// Resolves every run and trial, and compares their evaluation settings.
     pub(super) fn check_experiments(&self) -> Result<(), ExperimentError> {
         let mut first: Option<(&str, Experiment)> = None;
         for arm in &self.arms {
             self.check_trials(arm)?;
-            // Any of them may be chosen.
+            // Trials may choose any of them.
             for candidate in &arm.tried {
                 let experiment = arm.run(self.seeds[0], candidate)?;
                 check_measured(arm, &experiment)?;
@@ -72,7 +72,7 @@ impl Study {
     }
 }
 
-/// Checks that an arm has a model and is measured on the test images.
+/// Checks that an arm has a model and is evaluated on the test images.
 fn check_measured(arm: &Arm, experiment: &Experiment) -> Result<(), ExperimentError> {
     let config = experiment.config();
     if config.model.weights.is_none() && config.model.arch.is_none() {
@@ -109,7 +109,7 @@ fn first_difference(own: Vec<Value>, others: Vec<Value>) -> Option<(&'static str
     pairs.find(|(own, other)| own != other).map(|((setting, value), (_, other))| (setting, value, other))
 }
 
-/// What decides whether the validation accuracies of two trainings can be compared.
+/// The settings that must be equal for the validation accuracies of two trainings to be comparable.
 fn validation(experiment: &Experiment) -> Result<Vec<Value>, ExperimentError> {
     let config = experiment.config();
     let validation = &config.training.validation;
@@ -125,7 +125,7 @@ fn validation(experiment: &Experiment) -> Result<Vec<Value>, ExperimentError> {
     ])
 }
 
-/// What decides whether two results can be compared: settings and values.
+/// The settings, with values, that must be equal for two results to be comparable.
 fn measurement(experiment: &Experiment) -> Result<Vec<Value>, ExperimentError> {
     let config = experiment.config();
     let limit = config.data.test_images.map_or("all".to_owned(), |limit| limit.to_string());

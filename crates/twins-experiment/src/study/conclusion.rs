@@ -1,23 +1,23 @@
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::Checkpoint;
 
-/// So many intervals that one of them probably misses 0 by chance.
+/// The number of intervals above which one of them may well exclude 0 by chance.
 const MANY_INTERVALS: usize = 6;
 
-/// What the 95 % interval of a difference says.
+/// The conclusion from the 95 % interval of a difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {
-    /// All of it is above 0; the mean in percentage points.
+    /// The interval is above 0; the value is the mean in percentage points.
     Ahead(f64),
-    /// All of it is below 0; the mean in percentage points, as a positive number.
+    /// The interval is below 0; the value is the mean in percentage points, as a positive number.
     Behind(f64),
-    /// It contains 0.
+    /// The interval contains 0.
     Open,
 }
 
 impl StudyResults {
-    /// What the comparison shows, in a sentence for each arm, and what it does not show. Empty until every run has finished, and without
-    /// intervals, which one seed does not have.
+    /// Describes what the comparison shows, in a sentence for each arm, and what it does not show. Empty until every run has finished, and
+    /// if there are no intervals because there is only one seed.
     pub fn conclusions(&self) -> Vec<String> {
         if !self.is_complete() {
             return Vec::new();

@@ -3,19 +3,19 @@ use serde::{Deserialize, Serialize};
 use super::Candidate;
 use crate::settings::Layer;
 
-/// A study as a user writes it: experiments that differ in a few settings, each with several seeds. Nothing has been checked:
-/// [`check`](Self::check) makes a [`Study`](super::Study) of it.
+/// The settings of a study as a user writes them: experiments that differ in a few settings, each with several seeds. The values are not
+/// checked; [`check`](Self::check) validates them and returns a [`Study`](super::Study).
 ///
 /// | setting | default | purpose |
 /// |---|---|---|
 /// | `name` | `Study` | title of the report |
-/// | `seeds` | needed | one run of each arm for each of them |
-/// | `baseline` | the first arm | paired differences are to this arm |
-/// | `experiment` | the usual settings | what all arms share, each layer over those before |
+/// | `seeds` | required | one run of each arm for each seed |
+/// | `baseline` | the first arm | the arm with which the others are compared |
+/// | `experiment` | the default settings | shared settings of all arms; later layers override earlier ones |
 /// | `trials` | none | choice of each arm's learning rate, and of other settings, on validation images ([`TrialsConfig`]) |
-/// | `arms` | needed | what is compared ([`ArmConfig`]) |
+/// | `arms` | required | the arms to compare ([`ArmConfig`]) |
 ///
-/// [`read`](Self::read) makes one from a TOML file, a program from values:
+/// [`read`](Self::read) reads it from a TOML file. A program creates it from values:
 ///
 /// ```
 /// use twins_experiment::{ArmConfig, Layer, StudyConfig};
@@ -40,24 +40,25 @@ pub struct StudyConfig {
     pub name: String,
     /// Seeds of the runs.
     pub seeds: Vec<u64>,
-    /// The arm that the others are compared with; the first one where it is `None`.
+    /// The arm with which the others are compared; the first one if `None`.
     pub baseline: Option<String>,
-    /// What all arms share, each layer over those before.
+    /// The settings that all arms share; later layers override earlier ones.
     pub experiment: Vec<Layer>,
-    /// Choice among the candidates of the arms; none where it is `None`.
+    /// The trials that choose among the candidates of the arms; no trials if `None`.
     pub trials: Option<TrialsConfig>,
-    /// What is compared, in the order of the table.
+    /// The arms to compare, in the order of the table.
     pub arms: Vec<ArmConfig>,
 }
 
-/// The choice of each arm's learning rate and of other settings: one training for each candidate, measured on validation images alone.
+/// The trials that choose each arm's learning rate and other settings: one training for each candidate, evaluated on validation images
+/// only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrialsConfig {
-    /// Candidates of the arms that have none of their own.
+    /// The candidates of arms that do not give their own.
     pub candidates: Vec<Candidate>,
-    /// Seed of the trainings; not one of the study's.
+    /// The seed of the trials, which must not be one of the study's seeds.
     pub seed: u64,
-    /// Epochs of the trainings; those of the runs where it is `None`.
+    /// The number of epochs of the trials; that of the runs if `None`.
     pub epochs: Option<usize>,
 }
 
@@ -66,22 +67,23 @@ pub struct TrialsConfig {
 pub struct ArmConfig {
     /// The name in the table, and of the arm's directory.
     pub name: String,
-    /// Settings over the shared ones, each layer over those before.
+    /// The settings of the arm, which override the shared ones; later layers override earlier ones.
     pub settings: Vec<Layer>,
-    /// What its trials try, as many as those of other arms; the candidates of the trials where it is `None`.
+    /// The candidates of the arm's trials, as many as for other arms; those of [`TrialsConfig`] if `None`.
     pub candidates: Option<Vec<Candidate>>,
-    /// Takes what was chosen for another arm, without trials.
+    /// Takes the settings chosen for another arm, without own trials.
     pub settings_of: Option<SettingsOf>,
 }
 
-/// What was chosen for another arm: its learning rate times a factor, and every other setting that its trials tried, but for those that the
-/// arm gives itself. A setting that does not fit the method of the arm, such as lambda without a frozen wing, has no effect.
+/// A reference to the settings chosen for another arm: its learning rate times a factor, and every other setting that its trials chose,
+/// except settings that the arm gives itself. A setting that does not apply to the method of the arm, such as lambda without a frozen wing,
+/// has no effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SettingsOf {
     /// The other arm.
     pub arm: String,
-    /// What its learning rate is multiplied by.
+    /// The factor by which its learning rate is multiplied.
     #[serde(default = "one")]
     pub learning_rate_factor: f64,
 }
@@ -94,7 +96,7 @@ impl StudyConfig {
     /// The title of a study without a name.
     pub(super) const DEFAULT_NAME: &str = "Study";
 
-    /// A study without arms.
+    /// Creates a study without arms.
     pub fn new(name: impl Into<String>, seeds: impl IntoIterator<Item = u64>) -> Self {
         Self {
             name: name.into(),
@@ -106,14 +108,14 @@ impl StudyConfig {
         }
     }
 
-    /// Sets the arm that the others are compared with.
+    /// Sets the arm with which the others are compared.
     #[must_use]
     pub fn with_baseline(mut self, baseline: impl Into<String>) -> Self {
         self.baseline = Some(baseline.into());
         self
     }
 
-    /// Puts settings over those that all arms share.
+    /// Adds settings that all arms share; they override the previous ones.
     #[must_use]
     pub fn with_layer(mut self, layer: Layer) -> Self {
         self.experiment.push(layer);
@@ -136,12 +138,12 @@ impl StudyConfig {
 }
 
 impl TrialsConfig {
-    /// One training for each learning rate, with a seed that no run has.
+    /// Creates trials with one training for each learning rate, with a seed that no run uses.
     pub fn new(learning_rates: impl IntoIterator<Item = f64>, seed: u64) -> Self {
         Self::of_candidates(learning_rates.into_iter().map(Candidate::of_learning_rate), seed)
     }
 
-    /// One training for each candidate, with a seed that no run has.
+    /// Creates trials with one training for each candidate, with a seed that no run uses.
     pub fn of_candidates(candidates: impl IntoIterator<Item = Candidate>, seed: u64) -> Self {
         Self { candidates: candidates.into_iter().collect(), seed, epochs: None }
     }
@@ -155,12 +157,12 @@ impl TrialsConfig {
 }
 
 impl ArmConfig {
-    /// An arm with nothing but the shared settings.
+    /// Creates an arm with only the shared settings.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), settings: Vec::new(), candidates: None, settings_of: None }
     }
 
-    /// Puts settings over the shared ones.
+    /// Adds settings of the arm, which override the shared ones.
     #[must_use]
     pub fn with_layer(mut self, layer: Layer) -> Self {
         self.settings.push(layer);
@@ -173,20 +175,20 @@ impl ArmConfig {
         self.settings.iter().any(|layer| layer.gives(key) || layer.gives(&long))
     }
 
-    /// Sets learning rates to try.
+    /// Sets the learning rates that the arm's trials compare.
     #[must_use]
     pub fn with_learning_rates(self, learning_rates: impl IntoIterator<Item = f64>) -> Self {
         self.with_candidates(learning_rates.into_iter().map(Candidate::of_learning_rate))
     }
 
-    /// Sets what to try: learning rates, or any other settings.
+    /// Sets the candidates that the arm's trials compare.
     #[must_use]
     pub fn with_candidates(mut self, candidates: impl IntoIterator<Item = Candidate>) -> Self {
         self.candidates = Some(candidates.into_iter().collect());
         self
     }
 
-    /// Takes what was chosen for another arm ([`SettingsOf`]), its learning rate times a factor.
+    /// Takes the settings chosen for another arm ([`SettingsOf`]), with its learning rate times a factor.
     #[must_use]
     pub fn with_settings_of(mut self, arm: impl Into<String>, learning_rate_factor: f64) -> Self {
         self.settings_of = Some(SettingsOf { arm: arm.into(), learning_rate_factor });

@@ -23,7 +23,7 @@ impl StudyDirectory {
         &self.path
     }
 
-    /// Records what the study is, or checks that the directory is of the same one.
+    /// Records the study in the directory, or checks that the directory belongs to the same study.
     pub(super) fn begin(&self, identity: &StudyIdentity) -> Result<(), ExperimentError> {
         fs::create_dir_all(&self.path).map_err(ExperimentError::file("create", &self.path))?;
         let _lock = self.lock()?;
@@ -40,7 +40,7 @@ impl StudyDirectory {
         }
     }
 
-    /// Writes the results and the report. The caller has the lock.
+    /// Writes the results and the report. The caller must hold the lock.
     pub(super) fn write_results(
         &self,
         results: &StudyResults,
@@ -50,11 +50,11 @@ impl StudyDirectory {
         report::write(&self.path.join(REPORT), results, runs, &[])
     }
 
-    /// Waits until no other process writes, and keeps others from writing until the file is dropped.
+    /// Waits until no other process writes, and prevents other processes from writing until the file is dropped.
     pub(super) fn lock(&self) -> Result<File, ExperimentError> {
         let path = self.path.join(LOCK);
         let file = File::create(&path).map_err(ExperimentError::file("create", &path))?;
-        // A file system without locks: nothing else can be done.
+        // The file system does not support locks, so the process continues without one.
         let _ = file.lock();
         Ok(file)
     }

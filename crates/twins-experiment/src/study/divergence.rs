@@ -7,7 +7,8 @@ use twins_train::TrainError;
 
 use crate::error::ExperimentError;
 
-/// A training that ended because a loss, a gradient or a weight was NaN or infinite. It would do so again, and is not repeated.
+/// The divergence of a training, which ended because a loss, a gradient or a weight was NaN or infinite. Such a training is not repeated,
+/// because it would diverge again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Divergence {
     /// What was not finite, such as `the loss is not finite (NaN)`.
@@ -22,7 +23,7 @@ impl Divergence {
     /// The name of the file in the directory of a run that diverged.
     const FILE: &str = "diverged.json";
 
-    /// That of an error, if it is one.
+    /// Extracts the divergence from an error, if it is one.
     pub(super) fn of(error: &ExperimentError) -> Option<Self> {
         match error {
             ExperimentError::Train(TrainError::NonFinite { what, epoch, step, .. }) => {
@@ -32,9 +33,9 @@ impl Divergence {
         }
     }
 
-    /// That of a run, if it diverged.
+    /// Reads the divergence of a run, if it diverged.
     pub(super) fn read(directory: &Path) -> Option<Self> {
-        // A file that cannot be read is of a training that will end in the same way.
+        // If the file cannot be read, the training is repeated and diverges again.
         serde_json::from_str(&fs::read_to_string(directory.join(Self::FILE)).ok()?).ok()
     }
 

@@ -2,37 +2,37 @@ use std::path::PathBuf;
 
 use super::{Candidate, StudyConfig};
 
-/// What can be wrong with a study.
+/// Errors of studies.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StudyError {
-    /// A shard that does not exist.
+    /// The shard does not exist.
     #[error("\"{text}\" is no shard; give I/N with 1 ≤ I ≤ N, such as 1/4 for the first of four")]
     Shard {
         /// What was given.
         text: String,
     },
-    /// No seeds.
+    /// The study has no seeds.
     #[error("the study has no seeds; give at least one, as in seeds = [0, 1, 2]")]
     NoSeeds,
-    /// A seed that is given twice.
+    /// A seed is given twice.
     #[error("seed {seed} is given twice, which would be the same run; give every seed once")]
     DuplicateSeed {
         /// The seed.
         seed: u64,
     },
-    /// No arms.
+    /// The study has no arms.
     #[error(
         "the study has no arms; give at least one, as in [[arms]] with name = \"at\" and method = \"at\""
     )]
     NoArms,
-    /// An arm without a name.
+    /// An arm has no name.
     #[error("arm number {number} has no name; give it one, as in name = \"at\"")]
     NoArmName {
         /// Its place in the list, from 1.
         number: usize,
     },
-    /// A name that is no name of a directory.
+    /// A name is not valid as the name of a directory.
     #[error(
         "\"{name}\" cannot be the name of an arm, which is also that of a directory; use letters, digits, '-', '_' and '.', and begin with a \
          letter or digit"
@@ -41,13 +41,13 @@ pub enum StudyError {
         /// The name.
         name: String,
     },
-    /// Two arms of the same name.
+    /// Two arms have the same name.
     #[error("there are two arms called \"{name}\"; give every arm a name of its own")]
     DuplicateArm {
         /// The name.
         name: String,
     },
-    /// An arm that there is not.
+    /// An arm does not exist.
     #[error("{setting} names the arm \"{name}\", which the study does not have; its arms are {}", .arms.join(", "))]
     UnknownArm {
         /// The setting.
@@ -57,7 +57,7 @@ pub enum StudyError {
         /// The names of the arms.
         arms: Vec<String>,
     },
-    /// Arms that take their settings from each other.
+    /// Arms take their settings from each other in a circle.
     #[error(
         "settings_of leads in a circle: {}; give one of these arms settings of its own instead",
         .arms.join(" takes those of ")
@@ -66,7 +66,7 @@ pub enum StudyError {
         /// The arms in a circle.
         arms: Vec<String>,
     },
-    /// A factor that is no factor.
+    /// The factor of a learning rate is invalid.
     #[error("arm \"{arm}\": settings_of.learning_rate_factor is {factor}; give a positive number")]
     Factor {
         /// The arm.
@@ -74,7 +74,7 @@ pub enum StudyError {
         /// The factor.
         factor: f64,
     },
-    /// A learning rate from more than one source.
+    /// An arm has more than one source of its learning rate.
     #[error("arm \"{arm}\" gives both {settings}; leave one of them out")]
     SeveralLearningRates {
         /// The arm.
@@ -82,7 +82,7 @@ pub enum StudyError {
         /// The settings.
         settings: &'static str,
     },
-    /// A seed among the settings of experiments.
+    /// A seed is given among the settings of experiments.
     #[error(
         "{place} gives seed, but a study runs every arm with each of its seeds; give seeds = [...] at the top instead"
     )]
@@ -90,7 +90,7 @@ pub enum StudyError {
         /// `[experiment]` or an arm.
         place: String,
     },
-    /// Candidates in both of their forms.
+    /// Candidates are given in both forms.
     #[error(
         "{place} gives both learning_rates and candidates; write every learning rate as a candidate, such as {{ learning_rate = 0.01 }}, and \
          leave learning_rates out"
@@ -99,7 +99,7 @@ pub enum StudyError {
         /// The file, and `[trials]` or an arm.
         place: String,
     },
-    /// A setting that the trials choose.
+    /// An arm gives a setting that the trials choose.
     #[error(
         "arm \"{arm}\" gives {setting}, but [trials] chooses it, with the same number of trials for all arms; give the arm learning_rates or \
          candidates of its own, or settings_of = {{ arm = ... }}"
@@ -110,15 +110,15 @@ pub enum StudyError {
         /// The setting.
         setting: String,
     },
-    /// Candidates without trials.
+    /// An arm has candidates, but the study has no trials.
     #[error("arm \"{arm}\" gives {key}, but there are no trials; add [trials], or give the arm its settings")]
     NoTrials {
         /// The arm.
         arm: String,
-        /// How it gives them: `learning_rates` or `candidates`.
+        /// The key under which it gives them: `learning_rates` or `candidates`.
         key: &'static str,
     },
-    /// An arm without candidates.
+    /// An arm has no candidates.
     #[error(
         "arm \"{arm}\" has no learning rate to try; give learning_rates or candidates in [trials], or in the arm"
     )]
@@ -126,7 +126,7 @@ pub enum StudyError {
         /// The arm.
         arm: String,
     },
-    /// A candidate that gives nothing.
+    /// A candidate gives no settings.
     #[error(
         "arm \"{arm}\": candidate number {number} gives no settings; give those that the trial is to try, even where they are the usual ones, such \
          as {{ lambda = 1.0 }}"
@@ -137,7 +137,7 @@ pub enum StudyError {
         /// Its place in the list, from 1.
         number: usize,
     },
-    /// A candidate that is given twice.
+    /// A candidate is given twice.
     #[error(
         "arm \"{arm}\": {candidate} is given twice, which would be the same trial; give every candidate once"
     )]
@@ -147,7 +147,7 @@ pub enum StudyError {
         /// The candidate.
         candidate: Candidate,
     },
-    /// Two candidates that lead to the same training.
+    /// Two candidates resolve to the same training.
     #[error(
         "arm \"{arm}\": the candidates {other} and {candidate} are the same trial; give settings that differ from each other, and from those of \
          the arm and of [trials], which gives the epochs of all trials"
@@ -160,7 +160,7 @@ pub enum StudyError {
         /// A candidate before it.
         other: Candidate,
     },
-    /// Candidates that are validated in different ways.
+    /// Candidates are validated in different ways.
     #[error(
         "arm \"{arm}\": the candidate {} is validated in another way than {}: {setting} is {value} and {other_value}, so that \
          their accuracies cannot be compared; set it for all of them (the threat model is validation.protocol.threat)",
@@ -171,14 +171,14 @@ pub enum StudyError {
         arm: String,
         /// A candidate, and the first one.
         candidates: Box<[Candidate; 2]>,
-        /// What differs.
+        /// The setting that differs.
         setting: &'static str,
         /// Its value.
         value: String,
         /// Its value for the first candidate.
         other_value: String,
     },
-    /// Arms with different numbers of trials.
+    /// Arms have different numbers of trials.
     #[error(
         "arm \"{arm}\" has {count} trials and arm \"{other}\" has {other_count}; an arm with more trials has a better chance of good \
          settings, so give both the same number"
@@ -193,7 +193,7 @@ pub enum StudyError {
         /// Its number of trials.
         other_count: usize,
     },
-    /// Trials with the seed of runs.
+    /// The seed of the trials is also a seed of runs.
     #[error(
         "the seed {seed} of the trials is one of the study's seeds, so that a trial would be a run too; give another one, such as 100"
     )]
@@ -201,7 +201,7 @@ pub enum StudyError {
         /// The seed.
         seed: u64,
     },
-    /// Trials without validation images.
+    /// An arm has trials but no validation images.
     #[error(
         "arm \"{arm}\" has trials, but validation is \"none\": there are no images to choose the learning rate on; set \
          validation.fraction, such as 0.1, or leave [trials] out"
@@ -210,7 +210,7 @@ pub enum StudyError {
         /// The arm.
         arm: String,
     },
-    /// A study that measures nothing.
+    /// The arm is not evaluated on the test images.
     #[error(
         "arm \"{arm}\": evaluation.test is \"skipped\", but a study compares what is measured on the test images; leave it out"
     )]
@@ -218,7 +218,7 @@ pub enum StudyError {
         /// The arm.
         arm: String,
     },
-    /// Arms that are measured in different ways.
+    /// Arms are evaluated in different ways.
     #[error(
         "arm \"{arm}\" is measured in another way than arm \"{other}\": {setting} is {value} and {other_value}; set it in [experiment] for all \
          arms (the threat model of the test is validation.protocol.threat)"
@@ -228,14 +228,14 @@ pub enum StudyError {
         arm: String,
         /// An arm before it.
         other: String,
-        /// What differs.
+        /// The setting that differs.
         setting: &'static str,
         /// Its value in the arm.
         value: String,
         /// Its value in the other.
         other_value: String,
     },
-    /// A directory of another study.
+    /// The directory belongs to another study.
     #[error(
         "{} holds another study: {}; give another --out, or the study file as it was (seeds and arms may be added)",
         .directory.display(), .differences.join("; ")
@@ -246,7 +246,7 @@ pub enum StudyError {
         /// Every difference.
         differences: Vec<String>,
     },
-    /// Studies that cannot be merged.
+    /// The studies cannot be merged.
     #[error(
         "{} and {} hold different studies, which cannot be merged: {}; give the directories of the shards of one study",
         .first.display(), .second.display(), .differences.join("; ")
@@ -259,7 +259,7 @@ pub enum StudyError {
         /// Every difference.
         differences: Vec<String>,
     },
-    /// The same run with two results.
+    /// The same run has two different results.
     #[error(
         "{} and {} are the same run with different results: {}; one of them was made by another version or on other data, so leave it out",
         .first.display(), .second.display(), .differences.join("; ")
@@ -272,7 +272,7 @@ pub enum StudyError {
         /// Every difference.
         differences: Vec<String>,
     },
-    /// Runs on different test images.
+    /// Runs were evaluated on different test images.
     #[error(
         "{} and {} were not measured on the same images: {}; delete the one whose data is wrong, and run the study again",
         .first.display(), .second.display(), .differences.join("; ")
@@ -285,7 +285,7 @@ pub enum StudyError {
         /// Every difference.
         differences: Vec<String>,
     },
-    /// A file that does not hold what it should.
+    /// A file has invalid content.
     #[error(
         "{} is damaged, or of another version of this library: {problem}; give another --out, or delete this file: what has been trained is \
          kept as far as its settings are the study's",
@@ -297,7 +297,7 @@ pub enum StudyError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A study file of another kind.
+    /// The study file is not a TOML file.
     #[error("{}: a study is a .toml file", .path.display())]
     NoTomlFile {
         /// The file.

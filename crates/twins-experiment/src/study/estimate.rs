@@ -1,14 +1,14 @@
 use super::StudyJob;
 use super::collection::Collection;
 
-/// Estimates how long jobs will take from those that have finished.
+/// Estimates the duration of jobs from the jobs that have finished.
 pub(super) struct Estimate {
-    /// Seconds of the jobs that have finished.
+    /// The durations of finished jobs in seconds.
     known: Vec<(StudyJob, f64)>,
 }
 
 impl Estimate {
-    /// From the records of finished jobs.
+    /// Creates an estimate from the records of finished jobs.
     pub(super) fn new(collection: &Collection) -> Self {
         Self { known: collection.seconds().map(|(job, seconds)| (job.clone(), seconds)).collect() }
     }
@@ -18,7 +18,7 @@ impl Estimate {
         self.known.push((job.clone(), seconds));
     }
 
-    /// How long jobs will take, in words; `None` before one of their kind has finished.
+    /// Describes the estimated duration of jobs; `None` until a job of their kind has finished.
     pub(super) fn describe(&self, jobs: &[StudyJob]) -> Option<String> {
         let seconds: Option<f64> = jobs.iter().map(|job| self.seconds(job)).sum();
         seconds.map(|seconds| format!("about {}", duration(seconds)))

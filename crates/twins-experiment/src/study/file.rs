@@ -14,7 +14,7 @@ use crate::settings::{
 /// The keys of an arm that are not settings of its experiment.
 const ARM_KEYS: [&str; 4] = ["name", "learning_rates", "candidates", "settings_of"];
 
-/// A study file; the settings of experiments are read apart, each in its table.
+/// A study file; the settings of experiments are read separately from their tables.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct StudySettings {
@@ -29,7 +29,7 @@ struct StudySettings {
     arms: Vec<Value>,
 }
 
-/// How candidates are tried; the settings of each are read apart.
+/// The settings of trials; the settings of each candidate are read separately.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TrialsSettings {
@@ -51,7 +51,7 @@ impl Settings for StudySettings {
     }
 }
 
-/// An arm: the settings of an experiment, and its own.
+/// An arm: its own settings, and those of its experiment.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ArmSettings {
@@ -132,11 +132,11 @@ impl StudyConfig {
         Self::from_toml(&path.display().to_string(), &text)
     }
 
-    /// Reads the text of a study file; `source` stands for the file in errors.
+    /// Reads the text of a study file; errors name `source` as the file.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read) but for the file's own.
+    /// The errors of [`read`](Self::read), except those of reading the file.
     pub fn from_toml(source: &str, text: &str) -> Result<Self, ExperimentError> {
         let file = SettingsFile::<StudySettings>::from_toml(source, text)?;
         let settings = file.apply(StudySettings::default())?;
@@ -160,7 +160,7 @@ impl StudyConfig {
     }
 }
 
-/// The arm at a place of the list.
+/// Reads the arm at a position in the list.
 fn arm(source: &str, whole: &str, place: usize) -> Result<ArmConfig, ExperimentError> {
     let (text, index) = sections::of_arm(whole, place);
     let table = |file: &Value| file["arms"][index].clone();
@@ -180,7 +180,7 @@ fn arm(source: &str, whole: &str, place: usize) -> Result<ArmConfig, ExperimentE
     })
 }
 
-/// Candidates in whichever of their two forms they are given: learning rates, or a number of tables.
+/// Reads candidates in either of their two forms: learning rates or tables.
 fn candidates(
     source: &str,
     text: &str,
@@ -203,7 +203,7 @@ fn candidates(
     }
 }
 
-/// An arm with the settings of its training in their table.
+/// Moves the settings of an arm's training into their table.
 fn arranged(arm: Value) -> Value {
     let (own, experiment) = split(arm);
     match (own, in_tables(experiment)) {
@@ -215,7 +215,7 @@ fn arranged(arm: Value) -> Value {
     }
 }
 
-/// An arm's own settings, and those of its experiment.
+/// Separates an arm's own settings from those of its experiment.
 fn split(arm: Value) -> (Value, Value) {
     let Value::Object(arm) = arm else { return (Value::Null, arm) };
     let (own, experiment) = arm.into_iter().partition(|(key, _)| ARM_KEYS.contains(&key.as_str()));

@@ -8,14 +8,14 @@ use crate::error::ExperimentError;
 use crate::run::{ResolvedInputs, RunDirectory, collect_differences};
 use crate::settings::plain;
 
-/// A training that need not be run again: what it left, without durations and dates.
+/// The recorded result of a finished training, which is not run again. Comparisons ignore durations and dates.
 #[derive(Clone, Debug)]
 pub(super) struct Finished {
     pub(super) directory: PathBuf,
     pub(super) result: FinishedResult,
-    /// Seconds that it took, for estimates.
+    /// The duration in seconds, for estimates.
     pub(super) seconds: f64,
-    /// What it was measured on; unknown of a training that diverged.
+    /// The inputs of the training; unknown if it diverged.
     inputs: Option<ResolvedInputs>,
 }
 
@@ -24,16 +24,17 @@ pub(super) struct Finished {
 pub(super) enum FinishedResult {
     /// With a result.
     Record(Box<RunRecord>),
-    /// With a value that is not finite.
+    /// With a divergence.
     Diverged(Divergence),
 }
 
 impl Finished {
-    /// What a job left in a directory; `None` where it has not finished, or its record cannot be read, so that it has to be resumed.
+    /// Reads the result of a job in a directory. `None` if the job has not finished, or if its record cannot be read; it must then be
+    /// resumed.
     ///
     /// # Errors
     ///
-    /// [`ExperimentError::OtherRun`] where it was trained with other settings than the job's.
+    /// [`ExperimentError::OtherRun`] if it was trained with settings other than the job's.
     pub(super) fn read(
         directory: &Path,
         job: &StudyJob,
@@ -106,7 +107,7 @@ impl Finished {
         }
     }
 
-    /// Checks that another training of the study was measured on the same test images.
+    /// Checks that another training of the study was evaluated on the same test images.
     pub(super) fn check_same_images(&self, other: &Self) -> Result<(), StudyError> {
         let value = |inputs: &ResolvedInputs| serde_json::json!({ "test images": inputs.images.test, "classes": inputs.classes, "held out": inputs.held_out });
         let (Some(own), Some(others)) = (&self.inputs, &other.inputs) else { return Ok(()) };
@@ -140,7 +141,7 @@ fn is_finished(record: &RunRecord, job: &StudyJob) -> bool {
         }
 }
 
-/// The record without what a table does not need.
+/// Removes the parts of a record that a table does not need.
 fn without_pictures(mut record: RunRecord) -> RunRecord {
     (record.gallery, record.curves, record.history) = (None, Vec::new(), Vec::new());
     record

@@ -14,7 +14,8 @@ use crate::model::FileHash;
 use crate::run::collect_differences;
 use crate::settings::{ComputeConfig, DataConfig, ExperimentConfig, LogConfig, plain};
 
-/// `study.json`: what a study is, without the devices that it runs on. Its results follow from it and from the directories of its runs.
+/// The content of `study.json`: the identity of a study, without its devices. The results are computed from it and the directories of the
+/// runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StudyIdentity {
     pub(super) name: String,
@@ -25,7 +26,7 @@ pub(super) struct StudyIdentity {
     pub(super) arms: Vec<ArmIdentity>,
 }
 
-/// What all trials share; their candidates are those of the arms.
+/// The settings that all trials share; the arms have the candidates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct TrialsIdentity {
     seed: u64,
@@ -38,7 +39,7 @@ struct TrialsIdentity {
 pub(super) struct ArmIdentity {
     pub(super) name: String,
     pub(super) settings_from: SettingsFrom,
-    /// One for each of what it may be run with.
+    /// The resolved settings of each candidate that it may run with.
     resolved: Vec<ResolvedSettings>,
 }
 
@@ -49,14 +50,14 @@ struct ResolvedSettings {
     /// Size and hash of the initial weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weights: Option<FileHash>,
-    /// The settings of a run but for the seed.
+    /// The settings of a run without the seed.
     run: ExperimentConfig,
-    /// The settings of a trial but for the seed.
+    /// The settings of a trial without the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trial: Option<ExperimentConfig>,
 }
 
-/// What a job has to be trained with.
+/// The expected settings of a job.
 pub(super) struct Expected<'a> {
     pub(super) settings: ExperimentConfig,
     pub(super) weights: Option<&'a FileHash>,
@@ -88,12 +89,12 @@ impl ArmIdentity {
         Ok(Self { name: arm.name.clone(), settings_from: arm.settings_from.clone(), resolved })
     }
 
-    /// The settings that a candidate leads to.
+    /// The resolved settings of a candidate.
     fn resolved(&self, candidate: &Candidate) -> Option<&ResolvedSettings> {
         self.resolved.iter().find(|resolved| resolved.candidate == *candidate)
     }
 
-    /// What this arm is run with where `chosen` was chosen for the one whose settings it takes.
+    /// The candidate that this arm runs with if `chosen` was chosen for the arm whose settings it takes.
     pub(super) fn taken(&self, other: &Self, chosen: &Candidate) -> Option<Candidate> {
         let place = other.resolved.iter().position(|resolved| resolved.candidate == *chosen)?;
         Some(self.resolved.get(place)?.candidate.clone())
@@ -110,7 +111,7 @@ impl ArmIdentity {
         Some(self.resolved(chosen)?.run.training.learning_rate)
     }
 
-    /// In what the settings of an arm differ that is resumed, each difference once.
+    /// Adds the differences between the settings of an arm and its recorded ones, each once.
     fn differences(&self, recorded: &Self, found: &mut Vec<String>) {
         let place = format!("arm \"{}\": ", self.name);
         let from = |arm: &Self| json!({ "settings_from": arm.settings_from });
@@ -129,7 +130,7 @@ impl StudyIdentity {
     /// The name of the file in the directory of a study.
     pub(super) const FILE: &str = "study.json";
 
-    /// Reads the files of initial weights.
+    /// Creates the identity of a study; this reads the files of initial weights to hash them.
     pub(super) fn new(study: &Study) -> Result<Self, ExperimentError> {
         let mut hashes = HashMap::new();
         let arms = study.arms.iter().map(|arm| ArmIdentity::new(study, arm, &mut hashes));
@@ -145,7 +146,7 @@ impl StudyIdentity {
         })
     }
 
-    /// Reads the file of a directory; `None` where there is none.
+    /// Reads the file of a directory; `None` if there is none.
     pub(super) fn read(directory: &Path) -> Result<Option<Self>, ExperimentError> {
         let path = directory.join(Self::FILE);
         let text = match fs::read_to_string(&path) {
@@ -185,7 +186,7 @@ impl StudyIdentity {
         StudyJob::runs(&self.seeds, self.arms.iter().map(|arm| arm.name.as_str()))
     }
 
-    /// What a job has to be trained with; `chosen` are the settings of a run that trials or another arm chose.
+    /// The expected settings of a job; `chosen` holds the settings of a run that trials or another arm chose.
     pub(super) fn expected(&self, job: &StudyJob, chosen: &Candidate) -> Option<Expected<'_>> {
         let arm = self.arm(job.arm())?;
         let (resolved, settings) = match job {
@@ -201,7 +202,8 @@ impl StudyIdentity {
         Some(Expected { settings, weights: resolved.weights.as_ref() })
     }
 
-    /// In what a study that is resumed differs from this one. Seeds and arms may be added; name and baseline are of the report alone.
+    /// The differences between this study and the recorded one that prevent resuming it. Seeds and arms may be added; name and baseline
+    /// affect only the report.
     pub(super) fn differences_of_resumed(&self, recorded: &Self) -> Vec<String> {
         let seeds = recorded.seeds.iter().filter(|seed| !self.seeds.contains(seed));
         let mut found: Vec<String> = seeds.map(|seed| format!("seed {seed} is missing now")).collect();
@@ -216,7 +218,7 @@ impl StudyIdentity {
         found
     }
 
-    /// In what two studies differ that are to be merged.
+    /// The differences between two studies that prevent merging them.
     pub(super) fn differences(&self, other: &Self) -> Vec<String> {
         let without_arms = |identity: &Self| {
             json!({
@@ -238,7 +240,7 @@ impl StudyIdentity {
     }
 }
 
-/// Settings without what may change between runs of one study: devices, memory, logs, and where the weights are.
+/// The settings without those that may change between runs of one study: devices, memory, logs, and the location of the weights.
 pub(super) fn comparable(config: &ExperimentConfig) -> ExperimentConfig {
     let mut config = config.clone();
     config.compute = ComputeConfig::default();

@@ -9,14 +9,14 @@ use super::Candidate;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StudyJob {
-    /// A training that is measured on validation images, to choose among the candidates of an arm.
+    /// A training that is evaluated on validation images, to choose among the candidates of an arm.
     Trial {
         /// The arm.
         arm: String,
-        /// What it tries.
+        /// The candidate that it evaluates.
         candidate: Candidate,
     },
-    /// A training that is measured on the test images.
+    /// A training that is evaluated on the test images.
     Run {
         /// The arm.
         arm: String,
@@ -26,7 +26,7 @@ pub enum StudyJob {
 }
 
 impl StudyJob {
-    /// The directory below that of the study: `trials/ARM/CANDIDATE` or `runs/ARM/seed-SEED`.
+    /// The directory within that of the study: `trials/ARM/CANDIDATE` or `runs/ARM/seed-SEED`.
     ///
     /// ```
     /// use std::path::Path;
@@ -44,7 +44,8 @@ impl StudyJob {
         }
     }
 
-    /// The runs of a study: for each seed in order, each arm in order, so that an unfinished study has whole comparisons.
+    /// The runs of a study: for each seed in order, each arm in order, so that an unfinished study has complete
+    /// comparisons of its first seeds.
     pub(super) fn runs<'a>(seeds: &[u64], arms: impl Iterator<Item = &'a str> + Clone) -> Vec<Self> {
         let of_seed = |&seed: &u64| arms.clone().map(move |arm| Self::Run { arm: arm.to_owned(), seed });
         seeds.iter().flat_map(of_seed).collect()

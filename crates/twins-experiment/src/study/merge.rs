@@ -7,7 +7,7 @@ use super::identity::StudyIdentity;
 use super::{StudyError, StudyResults, report};
 use crate::error::ExperimentError;
 
-/// Directories that a report is made of: runs, and a study, whose shards may be in several directories.
+/// The source directories of a report: runs, and a study, whose shards may be in several directories.
 #[derive(Debug)]
 pub struct ReportSources {
     study: Option<StudyIdentity>,
@@ -16,7 +16,7 @@ pub struct ReportSources {
 }
 
 impl ReportSources {
-    /// Looks at directories: each is that of a study, of a run, or of several runs.
+    /// Inspects directories, each of which contains a study, a run, or several runs.
     ///
     /// # Errors
     ///
@@ -50,12 +50,12 @@ impl ReportSources {
         self.study.is_some()
     }
 
-    /// Writes the report, and of a study `study-results.json` beside it.
+    /// Writes the report, and for a study also `study-results.json` next to it.
     ///
     /// # Errors
     ///
-    /// A directory without runs; the same run of a study with different results in two directories, or with other settings than the study's; a record that cannot be
-    /// read; a report that cannot be written.
+    /// A directory without runs; a run of a study with different results in two directories, or with settings other than the study's; a
+    /// record that cannot be read; a report that cannot be written.
     pub fn write(&self, out: &Path) -> Result<Option<StudyResults>, ExperimentError> {
         let Some(identity) = &self.study else {
             Report::of_directories(&self.runs)?.write(out)?;

@@ -1,4 +1,4 @@
-//! Studies: methods and controls that are compared over several seeds, with the learning rate of each chosen on validation images.
+//! Studies, which compare methods and controls over several seeds, with each learning rate chosen on validation images.
 
 mod arm;
 mod candidate;

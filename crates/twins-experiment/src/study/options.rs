@@ -5,15 +5,15 @@ use std::sync::atomic::AtomicBool;
 use super::{Phase, Shard};
 use crate::notice::{Notify, silent};
 
-/// How a study is run.
+/// Options for running a study.
 ///
 /// | setting | default | purpose |
 /// |---|---|---|
-/// | `shard` | the whole study | the part of the jobs that is done |
-/// | `phase` | [`Phase::All`] | whether trials, runs or both are done |
-/// | `stop` | never | ends the training in progress after the step during which it becomes true, with the state saved |
-/// | `notify` | discards them | receives what is done and measured |
-/// | `command` | the process's command line | what the records say made the runs |
+/// | `shard` | the whole study | part of the jobs to run |
+/// | `phase` | [`Phase::All`] | whether to run trials, runs or both |
+/// | `stop` | never | flag that ends the current training after the current step, with the state saved |
+/// | `notify` | discards notices | receiver of notices about progress and results |
+/// | `command` | the process's command line | command line in the records of the runs |
 #[derive(Clone)]
 pub struct StudyOptions {
     pub(super) shard: Shard,
@@ -30,40 +30,40 @@ impl Default for StudyOptions {
 }
 
 impl StudyOptions {
-    /// The defaults.
+    /// Creates the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the part of the jobs that is done.
+    /// Sets the part of the jobs to run.
     #[must_use]
     pub fn with_shard(mut self, shard: Shard) -> Self {
         self.shard = shard;
         self
     }
 
-    /// Sets whether trials, runs or both are done.
+    /// Sets whether to run trials, runs or both.
     #[must_use]
     pub fn with_phase(mut self, phase: Phase) -> Self {
         self.phase = phase;
         self
     }
 
-    /// Sets the flag that ends the study: what a handler of Ctrl-C raises.
+    /// Sets the flag that ends the study, for example from a Ctrl-C handler.
     #[must_use]
     pub fn with_stop_flag(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Sets what receives the notices.
+    /// Sets the receiver of the notices.
     #[must_use]
     pub fn with_notify(mut self, notify: Notify) -> Self {
         self.notify = notify;
         self
     }
 
-    /// Sets the command line that the records say made the runs.
+    /// Sets the command line in the records of the runs.
     #[must_use]
     pub fn with_command(mut self, command: impl Into<String>) -> Self {
         self.command = Some(command.into());

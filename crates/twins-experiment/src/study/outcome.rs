@@ -3,27 +3,27 @@ use std::path::PathBuf;
 
 use super::{StudyJob, StudyResults};
 
-/// What running a study, or a shard of it, led to.
+/// The outcome of running a study or one of its shards.
 #[derive(Debug)]
 pub struct StudyOutcome {
     /// The results of all shards that share the directory.
     pub results: StudyResults,
     /// Whether it was interrupted, with the state saved.
     pub interrupted: bool,
-    /// The jobs of the shard that could not be done.
+    /// The jobs of the shard that could not be run.
     pub left_out: Vec<LeftOut>,
 }
 
-/// A job that could not be done, and why.
+/// A job that could not be run, and the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeftOut {
     /// The job.
     pub job: StudyJob,
-    /// Why.
+    /// The reason.
     pub reason: LeftOutReason,
 }
 
-/// Why a job could not be done.
+/// The reason why a job could not be run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LeftOutReason {
     /// These trials, of other shards or of jobs that were left out, choose its learning rate and have not finished.

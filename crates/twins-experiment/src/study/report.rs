@@ -10,7 +10,7 @@ use crate::error::ExperimentError;
 /// A run of a study: its arm and its directory.
 pub(super) type RunOfArm = (String, PathBuf);
 
-/// Writes the report of a study, whose runs are next to each other where they are of the same arm, and of other runs.
+/// Writes the report of a study, with its runs grouped by arm, and of other runs.
 pub(super) fn write(
     path: &Path,
     study: &StudyResults,
@@ -19,7 +19,7 @@ pub(super) fn write(
 ) -> Result<(), ExperimentError> {
     let directories: Vec<&PathBuf> = runs.iter().map(|(_, directory)| directory).chain(others).collect();
     let report = Report::of_directories(&directories)?;
-    // Each of the study's directories is that of one run.
+    // Each directory of the study contains one run.
     let found: Vec<(&str, &RunRecord)> =
         runs.iter().map(|(arm, _)| arm.as_str()).zip(report.runs()).collect();
     let arms: Vec<StudyArm> = found
@@ -31,8 +31,8 @@ pub(super) fn write(
 }
 
 impl StudyResults {
-    /// The tables of the report: means over the seeds, and paired differences to the baseline; the same of the last checkpoints where they
-    /// were measured.
+    /// The tables of the report: means over the seeds, and paired differences to the baseline; also for the last checkpoints, if they were
+    /// evaluated.
     pub fn tables(&self) -> Vec<StudyTable> {
         let mut tables = vec![self.table_of_means()];
         let caption = format!("Differences to {} in percentage points", self.baseline);
@@ -86,7 +86,7 @@ impl StudyResults {
         self.notes().into_iter().fold(table, StudyTable::with_note)
     }
 
-    /// `None` where nothing has been compared yet.
+    /// `None` if nothing has been compared yet.
     fn table_of_differences(
         &self,
         caption: &str,

@@ -11,21 +11,21 @@ use super::{ArmSummary, Candidate, Checkpoint, Divergence, StudyJob};
 /// The metrics of a study's table, in its order.
 const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack];
 
-/// The results of a study, as far as its trainings have finished: the content of `study-results.json`.
+/// The results of a study's finished trainings: the content of `study-results.json`.
 ///
-/// It has no durations and no dates, so that it depends on the study alone, however often it was interrupted. Accuracies are fractions in
+/// It has no durations and no dates, so that it depends only on the study, even if the study was interrupted. Accuracies are fractions in
 /// [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StudyResults {
     /// The title.
     pub name: String,
-    /// The arm that differences are to.
+    /// The arm with which the others are compared.
     pub baseline: String,
     /// The seeds.
     pub seeds: Vec<u64>,
-    /// What was measured on the test images, in the order of the columns; empty before the first run has finished.
+    /// The metrics on the test images, in the order of the columns; empty until the first run has finished.
     pub metrics: Vec<Metric>,
-    /// What was measured of the last checkpoints; empty where they were not measured (`evaluation.last`).
+    /// The metrics of the last checkpoints; empty if these were not evaluated (`evaluation.last`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_metrics: Vec<Metric>,
     /// The arms, in the order of the rows.
@@ -34,14 +34,14 @@ pub struct StudyResults {
     pub missing: Vec<StudyJob>,
 }
 
-/// Something that was measured.
+/// A measured accuracy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// How it was measured.
     pub kind: ScoreKind,
     /// The heading, such as `PGD-20 Linf 8/255`.
     pub label: String,
-    /// The number of test images; `None` where runs were measured on different numbers.
+    /// The number of test images; `None` if runs were evaluated on different numbers of images.
     pub images: Option<usize>,
 }
 
@@ -50,15 +50,15 @@ pub struct Metric {
 pub struct ArmResults {
     /// The name.
     pub name: String,
-    /// The method: with the settings that were chosen, or of the first candidate where none has been chosen.
+    /// The method with the chosen settings, or with the first candidate if none has been chosen.
     pub method: Method,
-    /// The learning rate; `None` where it has not been chosen yet, or every trial diverged.
+    /// The learning rate; `None` if it has not been chosen yet, or if every trial diverged.
     pub learning_rate: Option<f64>,
-    /// The settings of the best trial, or those taken from another arm; `None` where there are none, where trials have not finished, or where
-    /// all of them diverged.
+    /// The settings of the best trial, or those taken from another arm; `None` if there are none, or if trials have not finished or all of
+    /// them diverged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<Candidate>,
-    /// Where the learning rate and what else trials choose come from.
+    /// The source of the learning rate and of the other settings that trials choose.
     pub settings_from: SettingsFrom,
     /// The trials that have finished.
     pub trials: Vec<TrialResult>,
@@ -71,10 +71,9 @@ pub struct ArmResults {
 /// A trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
-    /// The settings that it tried.
+    /// The candidate that it evaluated.
     pub candidate: Candidate,
-    /// The best epoch, with the accuracies on the validation images by which the candidate is chosen; `None` where the training
-    /// diverged.
+    /// The best epoch, with the accuracies on the validation images by which the candidate is chosen; `None` if the training diverged.
     pub best: Option<BestEpoch>,
     /// Where and how it diverged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,11 +96,11 @@ pub struct BestEpoch {
 pub struct RunResult {
     /// The seed.
     pub seed: u64,
-    /// The best epoch; `None` without a validation, or where the training diverged.
+    /// The best epoch; `None` without validation, or if the training diverged.
     pub best: Option<BestEpoch>,
     /// Accuracies on the test images.
     pub scores: Vec<RunScore>,
-    /// Those of the last checkpoint, where it was measured.
+    /// Accuracies of the last checkpoint, if it was evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_scores: Vec<RunScore>,
     /// Where and how it diverged.
@@ -151,12 +150,12 @@ impl StudyResults {
 }
 
 impl Metric {
-    /// Those that were measured in the runs of a study.
+    /// All metrics that were measured in the runs of a study.
     fn all(collection: &Collection, scores: impl Fn(&RunRecord) -> &[Score] + Copy) -> Vec<Self> {
         METRICS.iter().filter_map(|&kind| Self::new(kind, collection, scores)).collect()
     }
 
-    /// As it was measured in the runs of a study; `None` where it was not.
+    /// Creates a metric as measured in the runs of a study; `None` if it was not measured.
     fn new(
         kind: ScoreKind,
         collection: &Collection,

@@ -14,7 +14,7 @@ use crate::notice::Notice;
 use crate::run::RunOptions;
 
 impl Study {
-    /// Does the jobs of a shard that have not finished, each in its directory below `out`, and writes the results after each of them:
+    /// Runs the unfinished jobs of a shard, each in its directory within `out`, and writes the results after each job:
     ///
     /// | file | content |
     /// |---|---|
@@ -23,13 +23,13 @@ impl Study {
     /// | `study-results.json` | [`StudyResults`] |
     /// | `study.html` | the report |
     ///
-    /// A training that was interrupted is resumed, one that has finished is not repeated, and one that diverged is recorded as such.
-    /// Several processes may share the directory, with different shards or the same one. A run whose learning rate depends on trials that
-    /// are not in the directory is left out.
+    /// An interrupted training is resumed, a finished training is not repeated, and a divergence is recorded. Several processes may share
+    /// the directory, with different shards or the same one. A run is left out if its learning rate depends on trials that are not in the
+    /// directory.
     ///
     /// # Errors
     ///
-    /// A directory of another study; what is wrong with the data, weights or devices of an arm. What was finished before stays.
+    /// A directory of another study, and errors of the data, weights or devices of an arm. Finished jobs are kept.
     pub fn run(&self, out: impl AsRef<Path>, options: StudyOptions) -> Result<StudyOutcome, ExperimentError> {
         let directory = StudyDirectory::new(out.as_ref());
         let identity = StudyIdentity::new(self)?;
@@ -59,7 +59,7 @@ struct Runner<'a> {
     interrupted: bool,
 }
 
-/// What became of a job.
+/// How a job ended.
 enum Ended {
     Finished,
     Interrupted,
@@ -84,8 +84,8 @@ impl Runner<'_> {
         Ok(StudyOutcome { results, interrupted: self.interrupted, left_out: self.left_out })
     }
 
-    /// Does the runs that were left out and can be done now: other processes that share the directory may have finished their trials, or
-    /// been stopped.
+    /// Runs the jobs that were left out and can be run now, because other processes that share the directory have finished their trials or
+    /// have been stopped.
     fn retry(&mut self) -> Result<(), ExperimentError> {
         self.collection.refresh()?;
         let runs: Vec<LeftOut> = self
@@ -211,10 +211,10 @@ impl Runner<'_> {
         }
     }
 
-    /// Looks for jobs that this or another process has finished, and writes the results. Those that cannot be written cost no training:
-    /// they follow from the directories of the runs at any time.
+    /// Collects the jobs that this or another process has finished, and writes the results. A failure to write them does not end the study,
+    /// because they can be computed from the directories of the runs at any time.
     fn update(&mut self) -> Result<StudyResults, ExperimentError> {
-        // Whoever writes last has looked last.
+        // Under the lock, so that the last process to write has the latest results.
         let _lock = self.directory.lock()?;
         self.collection.refresh()?;
         let results = StudyResults::new(&self.collection);

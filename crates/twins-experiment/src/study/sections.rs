@@ -1,4 +1,4 @@
-//! Parts of a study file with the other lines left empty, so that errors name the right line where a key is in several parts.
+//! Parts of a study file, in which all other lines are empty, so that errors have the right line number if a key occurs in several parts.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
-/// The text of the table `[experiment]`; the whole text where it is not under a heading of its own.
+/// The text of the table `[experiment]`; the whole text if it has no heading of its own.
 pub(super) fn of_experiment(text: &str) -> String {
     let part = only(text, |heading, _| heading == Heading::Experiment);
     match value(&part)
@@ -17,7 +17,7 @@ pub(super) fn of_experiment(text: &str) -> String {
     }
 }
 
-/// The text of an arm and the arm's place in it; the whole text where the arm is not under a heading `[[arms]]`.
+/// The text of an arm and the arm's position in it; the whole text if the arm is not under a heading `[[arms]]`.
 pub(super) fn of_arm(text: &str, index: usize) -> (String, usize) {
     let part = only(text, |heading, arms| heading == Heading::Arm && arms == index + 1);
     match value(&part)
@@ -28,12 +28,12 @@ pub(super) fn of_arm(text: &str, index: usize) -> (String, usize) {
     }
 }
 
-/// Who gives candidates.
+/// The part of the file that gives candidates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Owner {
     /// `[trials]`.
     Trials,
-    /// The arm at a place of the list.
+    /// The arm at a position in the list.
     Arm(usize),
 }
 
@@ -46,7 +46,7 @@ impl Owner {
         }
     }
 
-    /// The candidates in the value of a file.
+    /// The candidates in the parsed value of a file.
     fn candidates(self, file: &Value) -> &Value {
         match self {
             Self::Trials => &file["trials"]["candidates"],
@@ -55,10 +55,10 @@ impl Owner {
     }
 }
 
-/// The text of a candidate alone.
+/// The text of a single candidate.
 pub(super) struct CandidateText {
     text: String,
-    /// Its owner and place, where the text is the whole file.
+    /// Its owner and position, if the text is the whole file.
     place: Option<(Owner, usize)>,
 }
 
@@ -67,7 +67,7 @@ impl CandidateText {
         &self.text
     }
 
-    /// The candidate in the value of the text.
+    /// The candidate in the parsed value of the text.
     pub(super) fn pick(&self, file: &Value) -> Value {
         match self.place {
             Some((owner, index)) => owner.candidates(file)[index].clone(),
@@ -79,7 +79,7 @@ impl CandidateText {
 /// The key that a candidate has in a text of its own.
 const CANDIDATE: &str = "candidate";
 
-/// The text of a candidate; the whole text where the candidate is not a table in braces.
+/// The text of a candidate; the whole text if the candidate is not a table in braces.
 pub(super) fn of_candidate(text: &str, owner: Owner, index: usize) -> CandidateText {
     let part = span(text, owner, index).map(|span| {
         let lines = |text: &str| "\n".repeat(text.matches('\n').count());
@@ -127,7 +127,7 @@ enum Heading {
     Other,
 }
 
-/// The text with the lines emptied that are not wanted, given the heading that they are under and the number of arms up to them.
+/// Empties the lines for which `wanted` is false, given the heading that they are under and the number of arms up to them.
 fn only(text: &str, wanted: impl Fn(Heading, usize) -> bool) -> String {
     let (mut heading, mut arms) = (Heading::Other, 0);
     let lines = text.lines().map(|line| {

@@ -15,7 +15,7 @@ use super::StudyError;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// From 1.
+    /// The index, from 1.
     index: usize,
     count: usize,
 }
@@ -41,7 +41,7 @@ impl Shard {
         job % self.count == self.index - 1
     }
 
-    /// Whether it has every job.
+    /// Whether the shard has every job.
     pub fn is_whole(&self) -> bool {
         self.count == 1
     }
@@ -70,7 +70,7 @@ impl fmt::Display for Shard {
     }
 }
 
-/// Which jobs of a study are done.
+/// The kinds of jobs of a study to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// The trials that choose the learning rates.
@@ -86,12 +86,12 @@ impl Phase {
     /// Every phase.
     pub const ALL: [Self; 3] = [Self::Trials, Self::Runs, Self::All];
 
-    /// Whether trials are done in it.
+    /// Whether the phase includes trials.
     pub fn has_trials(self) -> bool {
         self != Self::Runs
     }
 
-    /// Whether runs are done in it.
+    /// Whether the phase includes runs.
     pub fn has_runs(self) -> bool {
         self != Self::Trials
     }

@@ -16,7 +16,7 @@ pub struct Summary {
     pub standard_deviation: Option<f64>,
 }
 
-/// Differences of pairs: what one arm has more than another with the same seed.
+/// Paired differences between two arms with the same seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedDifference {
     /// Mean and standard deviation of the differences.
@@ -85,7 +85,7 @@ impl PairedDifference {
 fn student_t(degrees: usize) -> f64 {
     // P grows with the angle atan(t / √ν), which is bounded.
     let (mut low, mut high) = (0.0, FRAC_PI_2);
-    // Halved until no floating-point number is between.
+    // Bisection until there is no floating-point number in between.
     loop {
         let middle = 0.5 * (low + high);
         if middle <= low || middle >= high {

@@ -4,16 +4,16 @@ use twins_report::ScoreKind;
 use super::results::RunResult;
 use super::{PairedDifference, Summary};
 
-/// The checkpoint of each run that is measured.
+/// The checkpoint of each run that is evaluated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Checkpoint {
-    /// The result of the run: that with the best robust accuracy on the validation images.
+    /// The result of the run: the checkpoint with the best robust accuracy on the validation images.
     #[default]
     Best,
-    /// That of the last epoch.
+    /// The checkpoint of the last epoch.
     Last,
-    /// What the best one has more than the last one: the gap of robust overfitting.
+    /// The best checkpoint minus the last one: the gap of robust overfitting.
     Gap,
 }
 
@@ -22,20 +22,20 @@ pub enum Checkpoint {
 pub struct ArmSummary {
     /// How it was measured.
     pub metric: ScoreKind,
-    /// On which checkpoint.
+    /// The checkpoint that was evaluated.
     #[serde(default)]
     pub checkpoint: Checkpoint,
     /// Mean and sample standard deviation over the seeds.
     #[serde(flatten)]
     pub summary: Summary,
-    /// What the arm has more than the baseline; `None` for the baseline, and without a seed that both have finished.
+    /// The arm minus the baseline; `None` for the baseline, and if no seed has finished in both.
     pub difference: Option<SeedDifferences>,
 }
 
 /// Paired differences to the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeedDifferences {
-    /// Of each seed that both arms have finished.
+    /// The differences of all seeds that have finished in both arms.
     pub seeds: Vec<SeedDifference>,
     /// Mean, standard deviation and interval.
     #[serde(flatten)]
@@ -52,7 +52,7 @@ pub struct SeedDifference {
 }
 
 impl ArmSummary {
-    /// The summary of an arm's runs next to the baseline's; `None` where the metric was not measured.
+    /// Summarises an arm's runs relative to the baseline's; `None` if the metric was not measured.
     pub(super) fn new(
         metric: ScoreKind,
         checkpoint: Checkpoint,

@@ -4,7 +4,7 @@ use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::{ArmSummary, SeedDifferences};
 use super::{Candidate, Checkpoint, SettingsFrom, StudyJob, Summary};
 
-/// What stands for a value that is not known.
+/// The text for an unknown value.
 const UNKNOWN: &str = "–";
 
 impl StudyResults {
@@ -104,7 +104,7 @@ impl StudyResults {
         self.arms.iter().any(|arm| arm.other_settings().is_some())
     }
 
-    /// What a reader of the table has to know: what diverged, and what is missing.
+    /// Notes for readers of the table, such as divergences and missing runs.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for arm in &self.arms {
@@ -146,7 +146,7 @@ impl StudyResults {
     }
 }
 
-/// What is shown of the last checkpoints.
+/// The columns for the last checkpoints.
 pub(super) const OF_LAST: [Checkpoint; 2] = [Checkpoint::Last, Checkpoint::Gap];
 
 /// The columns of a table: every metric of each checkpoint.
@@ -184,12 +184,12 @@ impl ArmResults {
         self.summaries.iter().any(|summary| summary.difference.is_some())
     }
 
-    /// The settings but for the learning rate that trials chose.
+    /// The settings that trials chose, without the learning rate.
     pub(super) fn other_settings(&self) -> Option<Candidate> {
         self.chosen.as_ref().map(Candidate::without_learning_rate).filter(|others| !others.is_empty())
     }
 
-    /// Where the best of several learning rates is the lowest or the highest, the best one may not have been tried.
+    /// Notes if the best of several learning rates is the lowest or the highest, because a better one may lie outside the range.
     fn note_of_extreme_rate(&self) -> Option<String> {
         let SettingsFrom::Trials(candidates) = &self.settings_from else { return None };
         let candidate = self.chosen.as_ref()?;
@@ -197,7 +197,7 @@ impl ArmResults {
         let others = candidate.without_learning_rate();
         let alike = candidates.iter().filter(|candidate| candidate.without_learning_rate() == others);
         let rates: Vec<f64> = alike.filter_map(Candidate::learning_rate).collect();
-        // Of two, one is always chosen.
+        // With two learning rates, the best is always an extreme.
         if rates.len() < 3 {
             return None;
         }
@@ -247,7 +247,7 @@ fn spread(summary: &Summary) -> String {
     }
 }
 
-/// A number with at most six significant digits: a product such as 0.003 · 1.4 has rounding errors behind them.
+/// A number with at most six significant digits, which hides the rounding errors of products such as 0.003 · 1.4.
 pub(super) fn shortest(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     rounded.to_string()

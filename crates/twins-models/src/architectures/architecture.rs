@@ -1,4 +1,4 @@
-//! The networks.
+//! The architectures.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,26 +6,25 @@ use crate::blocks::activation::Activation;
 use crate::error::ModelError;
 use crate::network::normalisation::Normalisation;
 
-/// A network that this crate can build, by the name that the command lines use.
+/// An architecture that this crate can build, by its name on the command line.
 ///
 /// | name | network | input |
 /// |---|---|---|
 /// | `mnist-cnn` | two strided 4×4 convolutions, two dense layers (Wong et al., "Fast is better than free", ICLR 2020) | 1×28×28 |
 /// | `tiny-resnet` | `resnet8` with stride 2 in its first convolution | 3×32×32 |
-/// | `resnet8`, `resnet20`, `resnet32`, `resnet44`, `resnet56` | CIFAR ResNets (He et al., CVPR 2016, §4.2); their [`Shortcuts`](crate::Shortcuts) are parameter-free, or projections where the weights have them | 3×32×32 |
-/// | `resnet18` … `resnet152` | ImageNet ResNets (He et al., CVPR 2016, §4.1), the stride in the 3×3 convolution as torchvision has it | 3×224×224 |
+/// | `resnet8`, `resnet20`, `resnet32`, `resnet44`, `resnet56` | CIFAR ResNets (He et al., CVPR 2016, §4.2); their [`Shortcuts`](crate::Shortcuts) are parameter-free, or projections if the weights have them | 3×32×32 |
+/// | `resnet18` … `resnet152` | ImageNet ResNets (He et al., CVPR 2016, §4.1), with the stride in the 3×3 convolution, as in torchvision | 3×224×224 |
 /// | `wide-resnet50-2`, `wide-resnet50-4` | ResNet-50 with 2 and 4 times wider bottlenecks | 3×224×224 |
 /// | `resnext50-32x4d` | ResNet-50 with 32 groups (Xie et al., CVPR 2017) | 3×224×224 |
-/// | `convnext-tiny` | ConvNeXt-T (Liu et al., CVPR 2022) as torchvision has it; no batch normalisation, so no two-wing training | 3×224×224 |
+/// | `convnext-tiny` | ConvNeXt-T (Liu et al., CVPR 2022) as in torchvision; no batch normalisation, so no two-wing training | 3×224×224 |
 /// | `resnet18-cifar` | ResNet-18 with a 3×3 stem and no max pooling | 3×32×32 |
 /// | `preact-resnet18` | the pre-activation form of `resnet18-cifar` (He et al., ECCV 2016) | 3×32×32 |
 /// | `wrn-D-W` | WideResNet of depth D = 6n + 4 and width W (Zagoruyko & Komodakis, BMVC 2016) | 3×32×32 |
-/// | `dm-wrn-D-W`, `dm-wrn-D-W-swish` | the same as Gowal et al. ("Uncovering the limits of adversarial training", 2020) built it: other padding and names, ReLU or Swish | 3×32×32 |
+/// | `dm-wrn-D-W`, `dm-wrn-D-W-swish` | the variant of Gowal et al. ("Uncovering the limits of adversarial training", 2020): different padding and names, ReLU or Swish | 3×32×32 |
 ///
-/// `resnet8` is the smallest CIFAR ResNet: one block per stage, 75 290 weights for 10 classes.
-/// `tiny-resnet` has the same weights and a quarter of its work, so that adversarial training on
-/// 32×32 images is a matter of a minute or two on two CPU cores; it is no published network and
-/// serves the built-in job.
+/// `resnet8` is the smallest CIFAR ResNet: one block per stage, 75 290 weights for 10 classes. `tiny-resnet` has the
+/// same number of weights and needs a quarter of the computation, so that adversarial training on 32×32 images takes a
+/// minute or two on two CPU cores. It is not a published network; the built-in job uses it.
 ///
 /// ```
 /// use twins_models::Architecture;
@@ -89,18 +88,18 @@ pub enum Architecture {
         depth: usize,
         /// Widening factor W of the 16, 32 and 64 channels.
         width: usize,
-        /// What follows each normalisation. Weights do not tell it: it is in the model's description.
+        /// The activation after each normalisation. Weight files do not record it; it is part of the architecture's
+        /// name.
         activation: Activation,
     },
 }
 
-// Far above every published member (wrn-106-16), low enough that a typing error is caught
-// before memory is.
+// Far above every published network (wrn-106-16), but low enough that a typing error does not exhaust the memory.
 const MAX_DEPTH: usize = 202;
 const MAX_WIDTH: usize = 32;
 
 impl Architecture {
-    /// Shape `[channels, height, width]` of the images that the network was published for.
+    /// The shape `[channels, height, width]` of the images for which the network was published.
     pub fn input_shape(self) -> [usize; 3] {
         match self {
             Self::MnistCnn => [1, 28, 28],
@@ -119,9 +118,10 @@ impl Architecture {
 
     /// The input normalisation that the published weights of this network expect.
     ///
-    /// ImageNet mean and standard deviation for the CIFAR ResNets 20 to 56 and for all networks
-    /// published for ImageNet; none for the MNIST network, `tiny-resnet`, `resnet8`, the 3×3-stem ResNet-18s and
-    /// WideResNets, whose robust weights take images in [0, 1] as they are; CIFAR-10's for `dm-wrn`.
+    /// The CIFAR ResNets 20 to 56 and all networks published for ImageNet use the mean and standard deviation of
+    /// ImageNet, and `dm-wrn` uses those of CIFAR-10. The other networks have none: the MNIST network, `tiny-resnet`,
+    /// `resnet8`, and the 3×3-stem ResNet-18s and WideResNets, whose robust weights take images in [0, 1] without
+    /// normalisation.
     pub fn default_normalisation(self) -> Option<Normalisation> {
         match self {
             Self::MnistCnn
@@ -147,8 +147,8 @@ impl Architecture {
         !matches!(self, Self::MnistCnn | Self::ConvNeXtTiny)
     }
 
-    /// Whether published weights of this network exist in both forms of [`Shortcuts`](crate::Shortcuts): the CIFAR
-    /// ResNets.
+    /// Whether published weights of this network exist in both forms of [`Shortcuts`](crate::Shortcuts), as for the
+    /// CIFAR ResNets.
     pub fn has_both_shortcuts(self) -> bool {
         matches!(
             self,
@@ -161,11 +161,11 @@ impl Architecture {
         )
     }
 
-    /// The WideResNet of that depth and width.
+    /// Returns the WideResNet of the given depth and width.
     ///
     /// # Errors
     ///
-    /// [`ModelError::WideResNetSize`] unless depth is 6n + 4 in 10 ..= 202 and width in 1 ..= 32.
+    /// [`ModelError::WideResNetSize`] unless the depth is 6n + 4 in 10 ..= 202 and the width is in 1 ..= 32.
     pub fn wide_resnet(depth: usize, width: usize) -> Result<Self, ModelError> {
         let fits = depth % 6 == 4 && (10..=MAX_DEPTH).contains(&depth) && (1..=MAX_WIDTH).contains(&width);
         if fits {

@@ -1,4 +1,4 @@
-//! ConvNeXt, as torchvision has it.
+//! ConvNeXt, as in torchvision.
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -7,14 +7,14 @@ use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 use twins_nn::conv2d;
 
-/// Blocks of one width.
+/// A stage: blocks of one width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConvNeXtStage {
     pub(crate) width: usize,
     pub(crate) blocks: usize,
 }
 
-/// What a ConvNeXt is built from.
+/// The layers of a ConvNeXt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConvNeXtSpec {
     pub(crate) stages: Vec<ConvNeXtStage>,
@@ -22,7 +22,7 @@ pub(crate) struct ConvNeXtSpec {
 
 /// x + layer_scale · project(gelu(expand(norm(depthwise(x)))))
 ///
-/// The normalisation and the two dense layers work on the channels of each pixel.
+/// The normalisation and the two dense layers apply to the channels of each pixel.
 #[derive(Module, Debug)]
 pub(crate) struct ConvNeXtBlock {
     depthwise: Conv2d,
@@ -32,15 +32,15 @@ pub(crate) struct ConvNeXtBlock {
     layer_scale: Param<Tensor<1>>,
 }
 
-/// Normalisation, then a 2×2 convolution with stride 2, between two stages.
+/// The layer between two stages: normalisation, then a 2×2 convolution with stride 2.
 #[derive(Module, Debug)]
 pub(crate) struct Downsampling {
     norm: LayerNorm,
     conv: Conv2d,
 }
 
-/// 4×4 convolution with stride 4, stages of blocks, average over all pixels, normalisation, dense head (Liu et al., "A
-/// ConvNet for the 2020s", CVPR 2022). Stochastic depth is left out.
+/// A 4×4 convolution with stride 4, stages of blocks, an average over all pixels, normalisation, and a dense head (Liu
+/// et al., "A ConvNet for the 2020s", CVPR 2022). Stochastic depth is not implemented.
 #[derive(Module, Debug)]
 pub(crate) struct ConvNeXt {
     stem_conv: Conv2d,
@@ -56,7 +56,7 @@ fn norm(channels: usize, device: &Device) -> LayerNorm {
     LayerNormConfig::new(channels).with_epsilon(1e-6).init(device)
 }
 
-/// A convolution whose kernel and stride are the same.
+/// A convolution whose kernel size equals its stride.
 fn patches(channels: [usize; 2], size: usize, device: &Device) -> Conv2d {
     Conv2dConfig::new(channels, [size, size]).with_stride([size, size]).init(device)
 }

@@ -1,4 +1,4 @@
-//! Agreement with PyTorch and torchvision at the published sizes; `tests/golden/full_size` says how.
+//! Comparison with PyTorch and torchvision at the published sizes, as described in `tests/golden/full_size`.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Agreement with PyTorch on the files of `tests/golden/torch`, which hold reduced networks.
+//! Comparison with PyTorch on the files of `tests/golden/torch`, which contain reduced networks.
 
 use std::path::PathBuf;
 
@@ -41,8 +41,8 @@ fn residual(
     BodySpec::ResNet(ResNetSpec { stem, stem_width: 4, block, shortcut, stages: stages(sizes), affine })
 }
 
-/// The reduced networks of the generator: name, architecture whose spelling they have, layers, and
-/// shape of the images.
+/// A reduced network of the generator: the architecture whose entry names it uses, its layers, and the shape of the
+/// images.
 pub(crate) fn reduced(name: &str) -> (Architecture, BodySpec, [usize; 4]) {
     use BlockKind as B;
     use ShortcutKind as S;

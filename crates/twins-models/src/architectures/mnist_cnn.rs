@@ -6,7 +6,7 @@ use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
 use twins_nn::{conv2d, linear, relu};
 
-/// Sizes of the network; only tests use others than the published ones.
+/// The sizes of the network; only tests use sizes other than the published ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MnistCnnSpec {
     pub(crate) channels: [usize; 2],
@@ -17,7 +17,7 @@ impl MnistCnnSpec {
     pub(crate) const PUBLISHED: Self = Self { channels: [16, 32], hidden: 100 };
 }
 
-/// Two 4×4 convolutions with stride 2, two dense layers, ReLU between them.
+/// Two 4×4 convolutions with stride 2 and two dense layers, with ReLU between them.
 #[derive(Module, Debug)]
 pub(crate) struct MnistCnn {
     conv1: Conv2d,
@@ -38,7 +38,7 @@ impl MnistCnnSpec {
         MnistCnn {
             conv1: conv(1, first),
             conv2: conv(first, second),
-            // 28 pixels are halved twice.
+            // The convolutions halve the 28 pixels twice.
             fc1: LinearConfig::new(second * 7 * 7, self.hidden).init(device),
             fc2: LinearConfig::new(self.hidden, num_classes).init(device),
         }

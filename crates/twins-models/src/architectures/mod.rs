@@ -1,4 +1,4 @@
-//! The networks: their names, their layers, and how published checkpoints name these.
+//! The architectures: their names, their layers, and the entry names of published checkpoints.
 
 pub(crate) mod architecture;
 mod convnext;

@@ -1,4 +1,4 @@
-//! The names of the networks.
+//! The names of the architectures.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,12 +28,12 @@ const NAMED: [(&str, Architecture); 18] = [
     ("preact-resnet18", Architecture::PreActResNet18),
 ];
 
-/// Members of the WideResNet family that are named in messages; the family itself is open.
+/// WideResNets that messages list as examples; other depths and widths are valid too.
 const WIDE_EXAMPLES: [&str; 6] =
     ["wrn-28-10", "wrn-34-10", "wrn-34-20", "wrn-70-16", "dm-wrn-28-10-swish", "dm-wrn-70-16-swish"];
 
 impl Architecture {
-    /// All fixed names, then examples of the open `wrn-D-W` family.
+    /// All fixed names, then examples of the `wrn-D-W` family.
     pub fn known_names() -> impl Iterator<Item = &'static str> {
         NAMED.iter().map(|(name, _)| *name).chain(WIDE_EXAMPLES)
     }

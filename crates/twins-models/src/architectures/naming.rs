@@ -1,6 +1,6 @@
-//! How published checkpoints spell the entries of a network.
+//! The names of a network's entries in published checkpoints.
 
-/// A spelling of a network's layers.
+/// A naming scheme for the layers of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Naming {
     /// `layer1.0.conv1`, `layer2.0.downsample.0`, `fc`.
@@ -9,7 +9,7 @@ pub(crate) enum Naming {
     Cifar,
     /// `stage_1.0.conv_1`, `stage_2.0.downsample.0`, `fc` (EhanW/advrob-cifar10).
     Underscored,
-    /// As [`Naming::Cifar`], and the last normalisation is `bn`.
+    /// The same as [`Naming::Cifar`], with `bn` as the last normalisation.
     PreAct,
     /// `block1.layer.0.conv1`, `block1.layer.0.convShortcut`, `bn1`, `fc`.
     Wide,
@@ -19,13 +19,13 @@ pub(crate) enum Naming {
     ConvNeXt,
     /// `0`, `2`, `5`, `7`: positions in an `nn.Sequential`.
     Sequential,
-    /// The module paths themselves, which records of Burn have.
+    /// The module paths themselves, as in Burn's records.
     Burn,
 }
 
 impl Naming {
-    /// The file's key of the parameter at a module path, for instance `layer2.0.downsample.1.weight`
-    /// of `stages.1.0.shortcut.norm.gamma`.
+    /// Returns the file's key for the parameter at a module path, for instance `layer2.0.downsample.1.weight` for
+    /// `stages.1.0.shortcut.norm.gamma`.
     pub(crate) fn key(self, path: &str) -> String {
         if self == Self::Burn {
             return path.to_owned();
@@ -108,7 +108,8 @@ impl Naming {
     }
 }
 
-/// torchvision numbers stem, stages and the layers between them in one sequence, and the parts of a block likewise.
+/// torchvision numbers the stem, the stages and the layers between them in one sequence. It also numbers the layers of
+/// a block.
 fn convnext(layer: &str) -> String {
     let mut parts = layer.splitn(4, '.');
     let mut next = || parts.next().unwrap_or_default();

@@ -23,7 +23,7 @@ pub(crate) enum Stem {
     Strided,
 }
 
-/// Blocks of one width; the first of them has the stride.
+/// A stage: blocks of one width, the first of which has the stride.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stage {
     pub(crate) width: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Stage {
     pub(crate) stride: usize,
 }
 
-/// What a residual network is built from.
+/// The layers of a residual network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResNetSpec {
     pub(crate) stem: Stem,
@@ -43,7 +43,7 @@ pub(crate) struct ResNetSpec {
     pub(crate) affine: Affine,
 }
 
-/// Stem, stages of residual blocks, average over all pixels, dense head.
+/// A stem, stages of residual blocks, an average over all pixels, and a dense head.
 ///
 /// Post-activation networks normalise after the stem, pre-activation networks before the head.
 #[derive(Module, Debug)]

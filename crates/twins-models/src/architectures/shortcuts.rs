@@ -1,4 +1,4 @@
-//! The two forms of a CIFAR ResNet.
+//! The two forms of shortcuts in a CIFAR ResNet.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,13 @@ use crate::error::ModelError;
 /// The shortcuts of a CIFAR ResNet: how a block that halves the resolution and doubles the channels carries its input to
 /// its output (He et al., CVPR 2016, §4.1 and §4.2).
 ///
-/// Published weights exist in both forms. They are different networks: `resnet20` has 269 722 weights with padded
-/// shortcuts and 272 474 with projections. As text they are `padded` and `projected`. See [`ModelConfig::with_shortcuts`](crate::ModelConfig::with_shortcuts).
+/// Published weights exist in both forms, which are different networks: `resnet20` has 269 722 weights with padded shortcuts and 272 474
+/// with projections. They are written as `padded` and `projected`. See [`ModelConfig::with_shortcuts`](crate::ModelConfig::with_shortcuts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Shortcuts {
-    /// Option A: every second pixel, and zeros for the new channels. No weights; the form of the paper's CIFAR
-    /// experiments.
+    /// Option A: every second pixel, and zeros for the new channels. It has no weights, and the paper's CIFAR experiments use it.
     Padded,
     /// Option B: a 1×1 convolution with stride 2 and batch normalisation.
     Projected,

@@ -1,4 +1,4 @@
-//! What each architecture is built from.
+//! The layers of each architecture.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -14,7 +14,7 @@ use crate::architectures::shortcuts::Shortcuts;
 use crate::blocks::block::BlockKind;
 use crate::blocks::shortcut::ShortcutKind;
 
-/// What a network is built from.
+/// The specification of a network's layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BodySpec {
     MnistCnn(MnistCnnSpec),
@@ -31,7 +31,7 @@ pub(crate) enum Body {
     ConvNeXt(ConvNeXt),
 }
 
-/// ResNet-50's bottleneck, and the one that others are measured against.
+/// The bottleneck of ResNet-50, from which the other bottlenecks are derived.
 const PLAIN: BlockKind = BlockKind::Bottleneck { groups: 1, group_width: 64 };
 
 impl BodySpec {
@@ -77,7 +77,7 @@ impl BodySpec {
         })
     }
 
-    /// The same residual network with other shortcuts.
+    /// The same network with the given shortcuts.
     pub(crate) fn with_shortcuts(self, shortcuts: Shortcuts) -> Self {
         match self {
             Self::ResNet(spec) => Self::ResNet(ResNetSpec { shortcut: shortcuts.into(), ..spec }),
@@ -85,7 +85,8 @@ impl BodySpec {
         }
     }
 
-    /// The same network with one gamma and beta per wing, or shared ones; networks without batch normalisation have none.
+    /// The same network with one gamma and beta per wing, or with shared ones. It has no effect on networks without
+    /// batch normalisation.
     pub(crate) fn with_affine(self, affine: Affine) -> Self {
         match self {
             Self::ResNet(spec) => Self::ResNet(ResNetSpec { affine, ..spec }),
@@ -110,7 +111,7 @@ impl BodySpec {
     }
 }
 
-/// The spellings of an architecture's entries that published checkpoints use; exports have the first.
+/// The naming schemes of published checkpoints for an architecture; exports use the first one.
 pub(crate) fn namings(arch: Architecture, shortcuts: Option<Shortcuts>) -> &'static [Naming] {
     use Architecture as A;
     match arch {

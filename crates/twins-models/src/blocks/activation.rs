@@ -1,11 +1,11 @@
-//! What follows a normalisation.
+//! The activation after a normalisation.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 use serde::{Deserialize, Serialize};
 use twins_nn::TwinsBatchNorm;
 
-/// The activation of a network whose published forms differ in it.
+/// The activation function of a network that was published with more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Activation {
@@ -16,7 +16,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The normalisation, then the activation.
+    /// Applies the normalisation, then the activation.
     pub(crate) fn after(self, norm: &TwinsBatchNorm, x: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Relu => norm.forward_relu(x),

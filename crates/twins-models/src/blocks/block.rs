@@ -9,30 +9,30 @@ use crate::blocks::activation::Activation;
 use crate::blocks::layers::{conv, conv_same, norm};
 use crate::blocks::shortcut::{Shortcut, ShortcutKind};
 
-/// Which residual block a network is made of.
+/// The kind of residual block in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlockKind {
     /// Two 3×3 convolutions, each followed by batch normalisation.
     Basic,
-    /// 1×1, 3×3 and 1×1 convolutions; the last has four times the channels.
+    /// 1×1, 3×3 and 1×1 convolutions; the last one has four times as many channels.
     Bottleneck {
         /// Groups of the 3×3 convolution.
         groups: usize,
-        /// Channels per group where the stage's width is 64.
+        /// Channels per group in a stage of width 64.
         group_width: usize,
     },
     /// Two 3×3 convolutions, each preceded by batch normalisation and ReLU.
     PreActivation,
-    /// The same with another activation, and padded as TensorFlow's `SAME` is: with stride 2 only
-    /// below and on the right.
+    /// The same with a configurable activation and with the padding of TensorFlow's `SAME`: with stride 2, only at the
+    /// bottom and on the right.
     SamePreActivation {
-        /// What follows each normalisation.
+        /// The activation after each normalisation.
         activation: Activation,
     },
 }
 
 impl BlockKind {
-    /// What follows a normalisation.
+    /// The activation after a normalisation.
     pub(crate) fn activation(self) -> Activation {
         match self {
             Self::SamePreActivation { activation } => activation,
@@ -45,7 +45,7 @@ impl BlockKind {
         matches!(self, Self::PreActivation | Self::SamePreActivation { .. })
     }
 
-    /// Channels that a block of that width puts out.
+    /// The number of output channels of a block of the given width.
     pub(crate) fn output(self, width: usize) -> usize {
         match self {
             Self::Bottleneck { .. } => 4 * width,
@@ -54,7 +54,7 @@ impl BlockKind {
     }
 }
 
-/// What a block is built from.
+/// The specification of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlockSpec {
     pub(crate) kind: BlockKind,
@@ -75,7 +75,7 @@ pub(crate) struct Basic {
     shortcut: Option<Shortcut>,
 }
 
-/// The three-convolution block; the stride is in the 3×3 convolution, as torchvision has it.
+/// The block of three convolutions; the stride is in the 3×3 convolution, as in torchvision.
 #[derive(Module, Debug)]
 pub(crate) struct Bottleneck {
     conv1: Conv2d,
@@ -87,8 +87,8 @@ pub(crate) struct Bottleneck {
     shortcut: Option<Shortcut>,
 }
 
-/// conv(act(norm(conv(a)))) + shortcut, where a = act(norm(x)); a shortcut that changes the
-/// shape starts from a, one that does not from x.
+/// conv(act(norm(conv(a)))) + shortcut, where a = act(norm(x)). A shortcut that changes the shape takes a as its input,
+/// and other shortcuts take x.
 #[derive(Module, Debug)]
 pub(crate) struct PreActivation {
     bn1: TwinsBatchNorm,

@@ -1,4 +1,4 @@
-//! The layers as the published networks configure them.
+//! The layers, configured as in the published networks.
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -22,8 +22,8 @@ pub(crate) fn conv(
         .init(device)
 }
 
-/// 3×3 convolution of stride 2 without bias, padded below and on the right as TensorFlow's `SAME`
-/// pads images of even size.
+/// 3×3 convolution with stride 2 and without bias, padded at the bottom and on the right, like TensorFlow's `SAME` for
+/// images of even size.
 pub(crate) fn conv_same(channels: [usize; 2], device: &Device) -> Conv2d {
     Conv2dConfig::new(channels, [3, 3])
         .with_stride([2, 2])

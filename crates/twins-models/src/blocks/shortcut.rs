@@ -7,15 +7,15 @@ use twins_nn::{Affine, TwinsBatchNorm, conv2d};
 
 use crate::blocks::layers::{conv, norm};
 
-/// How a block's input is brought to its output's shape where the two differ.
+/// How a shortcut converts the block's input to the shape of its output, if the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShortcutKind {
-    /// Every stride-th pixel, and zeros for the new channels, half of them on either side
-    /// (option A of He et al., CVPR 2016, §4.2).
+    /// Every stride-th pixel, with zeros for the new channels, half of them on each side (option A of He et al., CVPR
+    /// 2016, §4.2).
     Padded,
     /// 1×1 convolution and batch normalisation (option B).
     Projected,
-    /// 1×1 convolution alone, in pre-activation blocks.
+    /// 1×1 convolution without batch normalisation, in pre-activation blocks.
     Convolved,
 }
 
@@ -69,7 +69,7 @@ impl Shortcut {
     pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Padding(padding) => {
-                // With the channels last, as convolutions on a CPU leave them.
+                // With the channels last, the layout that convolutions on a CPU return.
                 let step = padding.stride as isize;
                 let input = input.permute([0, 2, 3, 1]);
                 let thinned = if step == 1 { input } else { input.slice(s![.., ..;step, ..;step, ..]) };

@@ -1,3 +1,3 @@
-//! Weights for PyTorch, with the published names.
+//! Export of weights for PyTorch, with the published entry names.
 
 pub(crate) mod weights;

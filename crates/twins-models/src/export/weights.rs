@@ -1,4 +1,4 @@
-//! Weights for PyTorch: safetensors with the published names.
+//! Export of weights for PyTorch: safetensors with the published entry names.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,22 +11,21 @@ use crate::error::ModelError;
 use crate::network::net::Net;
 use crate::network::slots::{Slot, slots, values};
 
-/// Which batch-normalisation values a file gets.
+/// The batch-normalisation values that are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wings {
-    /// Both; the frozen wing's entries have `frozen_` in front of the last part of their names.
+    /// The values of both wings; in the names of the frozen wing's entries, the last part has the prefix `frozen_`.
     Both,
-    /// The adaptive wing's, which is plain batch normalisation: all that inference needs.
+    /// The values of the adaptive wing, as plain batch normalisation; inference needs no others.
     Adaptive,
 }
 
-/// Writes a network's weights for PyTorch: safetensors whose entries are named and ordered as the
-/// published network of that architecture has them, dense weights `[out, in]`.
+/// Writes a network's weights for PyTorch, as safetensors with the entry names and the memory layout of the published
+/// network (dense weights are `[out, in]`).
 ///
-/// With [`Wings::Adaptive`], PyTorch loads the file into that network with `strict=True` (a batch
-/// counter that is missing is no error there). Normalisation and up-sampling are no weights, and
-/// not written; [`save_model`](crate::save_model) keeps them. The file is written under a
-/// temporary name and renamed; folders that are missing are created.
+/// With [`Wings::Adaptive`], PyTorch loads the file into that network with `strict=True` (PyTorch accepts a missing
+/// batch counter). Normalisation and up-sampling are not weights and are not written; [`save_model`](crate::save_model)
+/// stores them. The file is written under a temporary name and then renamed; missing folders are created.
 ///
 /// # Errors
 ///
@@ -35,14 +34,14 @@ pub fn export_weights(path: impl AsRef<Path>, net: &Net, wings: Wings) -> Result
     write(path.as_ref(), net, wings, BTreeMap::from([("format".to_owned(), "pt".to_owned())]))
 }
 
-/// Writes a network's values under the names of the first spelling of its architecture.
+/// Writes a network's values under the names of the architecture's first naming scheme.
 pub(crate) fn write(
     path: &Path,
     net: &Net,
     wings: Wings,
     metadata: BTreeMap<String, String>,
 ) -> Result<(), ModelError> {
-    // Running statistics lag one update behind on a model in training; `valid` catches up.
+    // On a model in training, the running statistics lack the last update; `valid` applies it.
     let body = net.body().valid();
     let naming = net.namings()[0];
     let data = values(&body);

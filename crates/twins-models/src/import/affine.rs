@@ -1,4 +1,4 @@
-//! Whether the file of a two-wing network has one gamma and beta per wing.
+//! Detects whether the file of a two-wing network has one gamma and beta per wing.
 
 use twins_nn::Affine;
 
@@ -6,8 +6,8 @@ use crate::error::ModelError;
 use crate::import::checkpoint::Checkpoint;
 use crate::network::net::Net;
 
-/// The network in the form of the file: `PerWing` where the file has a frozen gamma, `Shared` where it has frozen
-/// statistics alone. Files of other programs have neither and fill both forms.
+/// Converts the network to the form of the file: `PerWing` if the file has a frozen gamma, `Shared` if it has only
+/// frozen statistics. Files of other programs have neither and can be loaded into both forms.
 pub(super) fn in_form_of(net: Net, checkpoint: &Checkpoint) -> Result<Net, ModelError> {
     let has = |leaves: [&str; 2]| {
         checkpoint.entries.keys().any(|key| leaves.contains(&key.rsplit('.').next().unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! The pickle inside of PyTorch's ZIP archive.
+//! Locates the pickle in PyTorch's ZIP archive.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
@@ -8,14 +8,14 @@ const END: &[u8] = b"PK\x05\x06";
 const END_64: &[u8] = b"PK\x06\x06";
 const DIRECTORY: &[u8] = b"PK\x01\x02";
 
-/// Directories of checkpoints have one entry of about 100 bytes per weight.
+/// The directory of a checkpoint has one entry of about 100 bytes per tensor.
 const LARGEST_DIRECTORY: u64 = 64 << 20;
 
-/// Methods of compression.
+/// Compression methods.
 pub(super) const STORED: u16 = 0;
 pub(super) const DEFLATED: u16 = 8;
 
-/// Where the pickle of an archive is.
+/// The position of the pickle in an archive.
 pub(super) struct Member {
     /// Offset of its local header.
     header: u64,
@@ -36,8 +36,8 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// Finds `data.pkl` in the directory of an archive; `None` where there is none, or where the
-/// archive is damaged, which whoever reads it next reports.
+/// Finds `data.pkl` in the directory of an archive. Returns `None` if there is none, or if the archive is damaged; the
+/// reader reports the damage later.
 pub(super) fn find_pickle(file: &mut File, length: u64) -> Result<Option<Member>, Error> {
     // The last record is 22 bytes long and may be followed by a comment of 65 535.
     let tail_length = length.min(22 + 65_535 + 76);
@@ -61,7 +61,7 @@ fn directory(tail: &[u8]) -> Option<(u64, u64)> {
     }
 }
 
-/// The `data.pkl` with the shortest path: the one that the reader takes.
+/// The `data.pkl` with the shortest path, which is the one that the reader uses.
 fn members(directory: &[u8]) -> Option<Member> {
     let mut at = 0;
     let mut best: Option<(usize, Member)> = None;
@@ -89,7 +89,7 @@ fn members(directory: &[u8]) -> Option<Member> {
 }
 
 impl Member {
-    /// Takes the 64-bit numbers for those that do not fit into 32 bits.
+    /// Replaces the numbers that do not fit into 32 bits by the 64-bit numbers.
     fn widen(&mut self, mut extra: &[u8]) {
         while let (Some(kind), Some(size)) = (u16_at(extra, 0), u16_at(extra, 2)) {
             let Some(content) = extra.get(4..4 + usize::from(size)) else { return };
@@ -108,7 +108,7 @@ impl Member {
         }
     }
 
-    /// The bytes as they are in the archive.
+    /// Reads the bytes as they are stored in the archive.
     pub(super) fn raw(&self, file: &mut File, length: u64) -> Result<Vec<u8>, Error> {
         let header = read_at(file, self.header, 30)?;
         let [name, extra] = [26, 28].map(|at| u64::from(u16_at(&header, at).unwrap_or_default()));

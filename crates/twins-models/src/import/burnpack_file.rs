@@ -11,7 +11,7 @@ use crate::import::checkpoint::Checkpoint;
 use crate::import::entry::{Entry, Source};
 use crate::import::report::WeightFormat;
 
-/// The number 0x4255524E as a little-endian file has it.
+/// The number 0x4255524E in little-endian byte order.
 pub(super) const MAGIC: &[u8] = b"NRUB";
 
 pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
@@ -20,7 +20,7 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
         path: path.to_owned(),
         reason: format!("its burnpack header is damaged, or the file truncated: {error}"),
     };
-    // From memory, whose size is known, and not from the file, whose header may claim any.
+    // Read from memory, whose size is known; the header of the file may declare any size.
     let reader = Reader::from_bytes(Bytes::from_bytes_vec(file)).map_err(damaged)?;
     let mut entries = BTreeMap::new();
     for tensor in reader.into_tensors().map_err(damaged)? {
@@ -39,8 +39,8 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
     })
 }
 
-/// A record's key without the names of enum variants, which begin with a capital: which variant a
-/// block is follows from the architecture.
+/// Removes the names of enum variants, which begin with a capital letter, from a record's key. The architecture
+/// determines the variants.
 fn without_variants(key: &str) -> String {
     let fields = key.split('.').filter(|part| !part.starts_with(|first: char| first.is_ascii_uppercase()));
     fields.collect::<Vec<_>>().join(".")

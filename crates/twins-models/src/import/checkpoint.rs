@@ -1,4 +1,4 @@
-//! A weight file of any format, opened but not read.
+//! A weight file of any format, opened but with its tensors not yet read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -10,25 +10,25 @@ use crate::import::entry::Entry;
 use crate::import::report::WeightFormat;
 use crate::import::{burnpack_file, pickle, safetensors_file};
 
-/// The tensors of a weight file by their dotted keys.
+/// The tensors of a weight file, by their dotted keys.
 pub(crate) struct Checkpoint {
     pub(crate) path: PathBuf,
     pub(crate) format: WeightFormat,
     /// Size of the file in bytes.
     pub(crate) length: u64,
     pub(crate) entries: BTreeMap<String, Entry>,
-    /// The file's own keys of entries that were renamed.
+    /// The original keys of renamed entries.
     pub(crate) renamed_from: BTreeMap<String, String>,
-    /// Dotted paths of the dictionaries that hold tensors, the file's root as the empty path.
+    /// Dotted paths of the dictionaries that contain tensors; the root of the file is the empty path.
     pub(crate) dictionaries: BTreeSet<String>,
-    /// Python types of the values that are neither tensors nor plain data.
+    /// Python types of values that are neither tensors nor plain data.
     pub(crate) objects: BTreeMap<String, String>,
-    /// Text that the writer added.
+    /// The text metadata of the file.
     pub(crate) metadata: HashMap<String, String>,
 }
 
 impl Checkpoint {
-    /// Opens a file and tells its format from its content.
+    /// Opens a file; its content determines the format.
     pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
         let read = |source| ModelError::Read { path: path.to_owned(), source };
         let mut head = Vec::new();
@@ -47,7 +47,7 @@ impl Checkpoint {
         }
     }
 
-    /// The file's own key of an entry.
+    /// The original key of an entry in the file.
     pub(crate) fn file_key<'a>(&'a self, key: &'a str) -> &'a str {
         self.renamed_from.get(key).map_or(key, String::as_str)
     }

@@ -1,4 +1,4 @@
-//! One tensor of a weight file, not yet read.
+//! A tensor of a weight file that has not been read yet.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use burn::store::{bridge, burn_pack, pytorch_reader};
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 
-/// Where a tensor's bytes are.
+/// The source of a tensor's bytes.
 #[derive(Clone)]
 pub(crate) enum Source {
-    /// In a PyTorch file, read when asked for.
+    /// In a PyTorch file, read on access.
     Pytorch(pytorch_reader::Tensor),
-    /// In the bytes of a record of Burn.
+    /// In the bytes of a Burn record.
     Burnpack(burn_pack::Tensor),
     /// In the bytes of a safetensors file.
     Safetensors { file: Arc<Vec<u8>>, range: Range<usize>, dtype: safetensors::Dtype },
@@ -29,7 +29,7 @@ impl Entry {
         self.shape.iter().fold(1, |count, size| count.saturating_mul(*size))
     }
 
-    /// Values as f32, in the file's order, or what is wrong with them.
+    /// Returns the values as f32, in the file's order, or a description of what is wrong with them.
     pub(crate) fn floats(&self) -> Result<Vec<f32>, String> {
         let data = match &self.source {
             Source::Pytorch(tensor) => {

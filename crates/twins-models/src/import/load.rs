@@ -24,27 +24,26 @@ use crate::network::net::Net;
 use crate::network::normalisation::Normalisation;
 use crate::network::slots::{Layout, Slot, slots, values as own_values};
 
-/// Fills a network with the weights of a PyTorch or safetensors file, of a model file that this
-/// crate saved, or of a burnpack record of such a network.
+/// Loads the weights of a PyTorch or safetensors file, a model file of this crate, or a burnpack record into a network.
 ///
-/// The import is strict: every parameter and running statistic must be in the file, in the right
-/// shape, and the file may hold nothing else, but for what no network needs (batch counters, other
-/// entries such as an optimiser's state, an attacker's copy of the model, the input's
-/// normalisation, which the model takes over). Whatever stands in front of the network's own keys,
-/// `module.`, `model.` and the like, is found and stripped. Dense weights are transposed. A file
-/// with one set of batch-normalisation values fills both wings with it. A CIFAR ResNet whose configuration leaves its
-/// [`Shortcuts`](crate::Shortcuts) open takes those of the file; likewise a network whose configuration does not say
-/// whether the wings share gamma and beta.
+/// The import is strict: the file must contain every parameter and running statistic in the right shape, and no other
+/// entries. Entries that no network needs are ignored: batch counters, an optimiser's state, an attacker's copy of the
+/// model. The mean and standard deviation of the input, if the file has them, become the normalisation of the model.
 ///
-/// Pickles are parsed and never executed. The network comes back in the wing that a new one has,
-/// and shares nothing with the one that went in.
+/// Prefixes of the file's keys, such as `module.` and `model.`, are detected and removed. Dense weights are transposed.
+/// If the file has one set of batch-normalisation values, it is loaded into both wings. A CIFAR ResNet whose
+/// configuration does not specify [`Shortcuts`](crate::Shortcuts) gets those of the file. The same applies to a network
+/// whose configuration does not specify whether the wings share gamma and beta.
+///
+/// Pickles are parsed and never executed. The returned network uses the wing of a newly initialised network, and shares
+/// no values with the argument.
 ///
 /// # Errors
 ///
-/// [`ModelError::Mismatch`] with every difference by the file's names;
-/// [`ModelError::RenameCollision`] where the options give two entries the same name; other variants where the
-/// file cannot be read, holds values that are no weights, or asks to run code. The network is
-/// consumed; the file is read completely and checked before anything is replaced.
+/// [`ModelError::Mismatch`] lists every difference by the file's names. [`ModelError::RenameCollision`] means that the
+/// options give two entries the same name. Other variants mean that the file cannot be read, contains values that are
+/// not valid weights, or refers to code. The network is consumed; the file is read completely and checked before any
+/// value is replaced.
 pub fn load_weights(
     net: Net,
     path: impl AsRef<Path>,
@@ -53,13 +52,13 @@ pub fn load_weights(
     import(net, &open(path.as_ref(), options)?, options)
 }
 
-/// Builds the network of `config` with the number of classes that the file has, and fills it.
+/// Builds the network of `config` with the number of classes in the file, and loads the weights.
 ///
-/// The number of classes in `config` is not used. Otherwise as [`load_weights`].
+/// The number of classes in `config` is not used. Otherwise, this is the same as [`load_weights`].
 ///
 /// # Errors
 ///
-/// As [`load_weights`].
+/// The same as [`load_weights`].
 pub fn load_pretrained(
     config: &ModelConfig,
     path: impl AsRef<Path>,
@@ -72,10 +71,10 @@ pub fn load_pretrained(
     let head = format!("{}{}", location.prefix, location.naming.key(&net.head_bias_path()));
     let classes = match checkpoint.entries.get(&head) {
         Some(entry) if entry.shape.len() == 1 => entry.shape[0],
-        // The import below says what is wrong with the head.
+        // The import below reports the error in the head.
         _ => config.num_classes(),
     };
-    // A head of that size would have to be allocated before its weight is compared with the file.
+    // The head is allocated before its weight is compared with the file, so its size is checked first.
     let weight = head.replace(".bias", ".weight");
     let plausible =
         checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.first() == Some(&classes));
@@ -89,7 +88,7 @@ pub fn load_pretrained(
     import(net, &checkpoint, options)
 }
 
-/// A file's entries under the names that the options give them.
+/// Opens a file and renames its entries as the options specify.
 fn open(path: &Path, options: &ImportOptions) -> Result<Checkpoint, ModelError> {
     let mut checkpoint = Checkpoint::open(path)?;
     rename(&mut checkpoint, options.renames())?;
@@ -104,7 +103,7 @@ fn find(net: &Net, checkpoint: &Checkpoint, options: &ImportOptions) -> Result<L
     locate(checkpoint, &slots(net.body()), namings, options.entry())
 }
 
-/// The places to fill, in the order of dense weights that the file has.
+/// The parameters and statistics to load, with dense weights in the order of the file.
 fn places(net: &Net, checkpoint: &Checkpoint) -> Vec<Slot> {
     let mut slots = slots(net.body());
     if checkpoint.format == WeightFormat::Burnpack {
@@ -179,7 +178,7 @@ fn import(
         shortcuts: net.config().shortcuts(),
     };
     let net = net.rebuilt(values);
-    // Chosen by the caller: whatever the file had.
+    // A choice of the caller overrides the form of the file.
     let net = match affine {
         Some(affine) => net.with_affine(affine)?,
         None => net,
@@ -195,9 +194,8 @@ fn mismatch(net: &Net, checkpoint: &Checkpoint, mismatch: ImportMismatch) -> Mod
     }
 }
 
-/// Refuses views and compressed archives that unfold to far more than the file holds, before any
-/// memory is taken for them. Files without either hold every weight once or, in half precision, a
-/// half of it.
+/// Refuses views and compressed archives that expand to far more than the size of the file, before any memory is
+/// allocated for them. Other files store every weight in full, or in half the size with half precision.
 fn check_size(checkpoint: &Checkpoint, plan: &Plan) -> Result<(), ModelError> {
     let needed: u64 = plan.reads.iter().map(|(_, _, entry)| 4 * entry.num_elements() as u64).sum();
     let length = checkpoint.length;
@@ -210,7 +208,7 @@ fn check_size(checkpoint: &Checkpoint, plan: &Plan) -> Result<(), ModelError> {
     })
 }
 
-/// All values in the module's order, by path.
+/// Reads all values, in the module's order, by path.
 fn read(checkpoint: &Checkpoint, plan: &Plan) -> Result<HashMap<String, Vec<f32>>, ModelError> {
     let mut values = HashMap::new();
     for (slot, key, entry) in &plan.reads {

@@ -1,4 +1,4 @@
-//! Finding a network's entries in a file: the dictionary, the prefix and the spelling.
+//! Finds a network's entries in a file: the dictionary, the prefix and the naming scheme.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,24 +7,25 @@ use crate::error::ModelError;
 use crate::import::checkpoint::Checkpoint;
 use crate::network::slots::Slot;
 
-/// Dictionaries that published checkpoints keep the weights in, the likeliest first. Where two of
-/// a file hold the same entries (weights and their moving average), the earlier one is read.
+/// Names of the dictionaries in which published checkpoints store the weights, the most likely first. If two
+/// dictionaries of a file have the same entries (weights and their moving average), the one that is first in this list
+/// is read.
 const ENTRIES: [&str; 8] =
     ["state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "last"];
 
-/// Where a network's entries are in a file.
+/// The location of a network's entries in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) naming: Naming,
-    /// What the file's keys have in front of the network's, its last dot included.
+    /// The prefix of the file's keys, including its last dot.
     pub(crate) prefix: String,
-    /// The dictionary that holds them; empty for the file's root.
+    /// The dictionary that contains them; empty for the root of the file.
     pub(crate) entry: String,
     /// Whether at least half of the network's entries were found there.
     pub(crate) fits: bool,
 }
 
-/// The place where most of the network's entries are.
+/// Finds the location with the most of the network's entries.
 pub(crate) fn locate(
     checkpoint: &Checkpoint,
     slots: &[Slot],
@@ -71,7 +72,7 @@ pub(crate) fn locate(
     }
 }
 
-/// Every text that stands in front of some of the network's keys, with the number of them.
+/// Every prefix of some of the network's keys, with the number of those keys.
 fn candidates(keys: &[&String], slots: &[Slot], naming: Naming) -> HashMap<String, usize> {
     let wanted: HashSet<String> = slots
         .iter()
@@ -88,7 +89,7 @@ fn candidates(keys: &[&String], slots: &[Slot], naming: Naming) -> HashMap<Strin
     found
 }
 
-/// Order of preference among prefixes that fit equally well.
+/// The order of preference among prefixes with equally many matches.
 fn rank(prefix: &str) -> (bool, usize, usize, &str) {
     let segments = || prefix.split('.');
     let copy =
@@ -98,19 +99,19 @@ fn rank(prefix: &str) -> (bool, usize, usize, &str) {
     (copy, known, prefix.len(), prefix)
 }
 
-/// The innermost dictionary that a prefix lies in.
+/// The innermost dictionary that contains a prefix.
 fn dictionary(checkpoint: &Checkpoint, prefix: &str) -> String {
     let around = checkpoint.dictionaries.iter().filter(|name| is_inside(prefix, name));
     around.max_by_key(|name| name.len()).cloned().unwrap_or_default()
 }
 
-/// The dictionary to compare with where no place fits.
+/// The dictionary to compare with if no location fits.
 fn likeliest(checkpoint: &Checkpoint) -> String {
     let known = ENTRIES.iter().find(|name| checkpoint.dictionaries.contains(**name));
     known.map(|name| (*name).to_owned()).unwrap_or_default()
 }
 
-/// Whether a key lies in a dictionary; every key lies in the root.
+/// Whether a key is inside a dictionary; every key is inside the root.
 pub(crate) fn is_inside(key: &str, dictionary: &str) -> bool {
     dictionary.is_empty() || key.strip_prefix(dictionary).is_some_and(|rest| rest.starts_with('.'))
 }

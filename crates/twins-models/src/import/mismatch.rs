@@ -1,8 +1,8 @@
-//! What does not fit between a file and a network.
+//! Differences between a weight file and a network.
 
 use std::fmt;
 
-/// An entry whose shape is not the network's.
+/// An entry whose shape differs from the network's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShapeMismatch {
     /// The file's key.
@@ -13,23 +13,23 @@ pub struct ShapeMismatch {
     pub found: Vec<usize>,
 }
 
-/// Everything that does not fit between a file and a network, by the file's keys.
+/// All differences between a weight file and a network, by the file's keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportMismatch {
     /// Entries that the network needs and the file lacks, with their shapes.
     pub missing: Vec<(String, Vec<usize>)>,
-    /// Entries that the file has and the network has no place for, with their shapes.
+    /// Entries of the file that the network does not have, with their shapes.
     pub left_over: Vec<(String, Vec<usize>)>,
-    /// Entries of another shape.
+    /// Entries with a different shape.
     pub misshapen: Vec<ShapeMismatch>,
-    /// Entries that are there but hold no tensor, with the name of their Python type.
+    /// Entries that exist but are not tensors, with the name of their Python type.
     pub not_tensors: Vec<(String, String)>,
-    /// What to try, where the differences suggest it.
+    /// A suggestion, if the differences allow one.
     pub hint: Option<String>,
 }
 
 impl ImportMismatch {
-    /// Whether everything fits.
+    /// Whether there are no differences.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty()
             && self.left_over.is_empty()

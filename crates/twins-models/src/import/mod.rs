@@ -1,4 +1,4 @@
-//! Weights from PyTorch, safetensors and Burn files, strictly.
+//! Strict import of weights from PyTorch, safetensors and Burn files.
 
 mod affine;
 mod archive;

@@ -1,31 +1,31 @@
-//! What an import may pass over.
+//! Options of an import.
 
 use serde::{Deserialize, Serialize};
 
 use crate::import::rename::Rename;
 
-/// Where the normalisation of the imported model comes from.
+/// The source of the imported model's normalisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NormalisationSource {
-    /// The file's normaliser buffers if it has them, else the model's configuration.
+    /// The file's normaliser buffers, or the model's configuration if the file has none.
     #[default]
     File,
     /// The model's configuration; normaliser buffers in the file are ignored.
     Model,
 }
 
-/// How a weight file is read.
+/// Options for reading a weight file.
 ///
 /// | option | default | purpose |
 /// |---|---|---|
-/// | `entry` | found automatically | the dictionary of the file that holds the weights, dotted where nested (`state_dict`, `checkpoint.model`) |
-/// | `allow` | none | entries that may be missing, left over or of another shape; `*` stands for any text |
-/// | `rename` | none | other names for the file's entries, applied in the order given |
-/// | `normalisation` | [`NormalisationSource::File`] | whose mean and standard deviation the model takes |
+/// | `entry` | found automatically | the dictionary in the file that holds the weights, with dots if it is nested (`state_dict`, `checkpoint.model`) |
+/// | `allow` | none | entries that may be missing, left over or of another shape; `*` matches any text |
+/// | `rename` | none | renames of the file's entries, applied in order |
+/// | `normalisation` | [`NormalisationSource::File`] | source of the model's mean and standard deviation |
 ///
-/// Patterns are compared with the file's keys after renaming, or, for a missing entry, with the key that it
-/// would have there. What an allowed entry would have filled keeps its initial values.
+/// Patterns are matched against the file's keys after renaming. For a missing entry, they are matched against the key
+/// that the entry would have in the file. Parameters that an allowed entry does not fill keep their initial values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImportOptions {
@@ -39,58 +39,57 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// Strict import, everything found automatically.
+    /// Creates the options of a strict import that finds everything automatically.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads this entry of the file.
+    /// Sets the entry of the file to read.
     pub fn with_entry(mut self, entry: impl Into<String>) -> Self {
         self.entry = Some(entry.into());
         self
     }
 
-    /// Adds a pattern of entries that need not fit.
+    /// Adds a pattern of entries that are allowed not to match the network.
     pub fn with_allow(mut self, pattern: impl Into<String>) -> Self {
         self.allow.push(pattern.into());
         self
     }
 
-    /// Adds a change of the file's names, which is applied after those that were added before.
+    /// Adds a rename of the file's entries, which is applied after the previous ones.
     pub fn with_rename(mut self, rename: Rename) -> Self {
         self.renames.push(rename);
         self
     }
 
-    /// Chooses whose normalisation the model takes.
+    /// Sets the source of the model's normalisation.
     pub fn with_normalisation(mut self, source: NormalisationSource) -> Self {
         self.normalisation = source;
         self
     }
 
-    /// The entry to read, if it was named.
+    /// The entry to read, if it was set.
     pub fn entry(&self) -> Option<&str> {
         self.entry.as_deref()
     }
 
-    /// Changes of the file's names, in the order of their application.
+    /// The renames of the file's entries, in the order of application.
     pub fn renames(&self) -> &[Rename] {
         &self.renames
     }
 
-    /// Whose normalisation the model takes.
+    /// The source of the model's normalisation.
     pub fn normalisation(&self) -> NormalisationSource {
         self.normalisation
     }
 
-    /// Whether a pattern allows that key not to fit.
+    /// Whether a pattern allows the entry with this key not to match the network.
     pub fn allows(&self, key: &str) -> bool {
         self.allow.iter().any(|pattern| matches(pattern.as_bytes(), key.as_bytes()))
     }
 }
 
-/// Whether `text` fits a pattern in which `*` stands for any text. Linear in both but for the
-/// last star, which is the only one that needs to be tried again.
+/// Whether `text` matches a pattern in which `*` matches any text. Only the last star needs backtracking.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -1,4 +1,4 @@
-//! Opening PyTorch files: pickles are parsed, never executed.
+//! Opens PyTorch files. Pickles are parsed and never executed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::import::entry::{Entry, Source};
 use crate::import::report::WeightFormat;
 use crate::import::scan::{Objection, scan};
 
-/// The number that PyTorch's legacy format begins with, as newer and oldest pickles write it.
+/// The magic number of PyTorch's legacy format, as newer and as the oldest pickle protocols write it.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const MAGIC_TEXT: &[u8] = b"119547037146038801333356";
 
@@ -25,7 +25,7 @@ const MAGIC_TEXT: &[u8] = b"119547037146038801333356";
 const INSTRUCTIONS: u64 = 300_000;
 const BYTES_PER_INSTRUCTION: u64 = 64;
 
-/// By how much a pickle may be larger than the file around it: small pickles compress well.
+/// The number of bytes by which a pickle may be larger than its file, because small pickles compress well.
 const SLACK: u64 = 1 << 20;
 
 pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
@@ -65,9 +65,9 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
     })
 }
 
-/// Looks at the pickle's instructions before any of them is followed.
+/// Scans the pickle's instructions before any of them is interpreted.
 ///
-/// The reader follows them safely, but builds whatever they describe: a few bytes can stand for
+/// The reader interprets them safely, but builds every object that they describe, and a few bytes can describe
 /// gigabytes of objects.
 fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
     let read = |source| ModelError::Read { path: path.to_owned(), source };
@@ -103,11 +103,11 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
     })
 }
 
-/// Number of pickles at the beginning of a file that is no archive.
+/// The number of pickles at the beginning of a file that is not an archive.
 fn pickles(head: &[u8]) -> Option<usize> {
     let holds = |text: &[u8]| head.windows(text.len()).any(|window| window == text);
     if holds(&MAGIC) || holds(MAGIC_TEXT) {
-        // Magic number, version, system, object, and the list of storages.
+        // The magic number, version, system, object, and list of storages.
         return Some(5);
     }
     matches!(head.first(), Some(0x80 | b'(' | b'}' | b']' | b'c')).then_some(1)
@@ -133,7 +133,7 @@ fn unusable(path: &Path, error: PytorchError) -> ModelError {
     ModelError::NotACheckpoint { path: path.to_owned(), reason }
 }
 
-/// What the tree of a pickle holds besides numbers.
+/// The structure of a pickle: its dictionaries and objects.
 #[derive(Default)]
 struct Outline {
     dictionaries: BTreeSet<String>,
@@ -141,7 +141,7 @@ struct Outline {
 }
 
 impl Outline {
-    /// Walks a value at a dotted path; whether it holds a tensor.
+    /// Walks a value at a dotted path; returns whether it contains a tensor.
     fn walk(&mut self, value: &PickleValue, path: &mut String) -> bool {
         match value {
             PickleValue::Dict(items) => {

@@ -1,4 +1,4 @@
-//! Which entry goes where, and everything that does not fit.
+//! Matches the entries of a file to a network, and collects all differences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use crate::import::options::ImportOptions;
 use crate::import::report::IgnoredEntry;
 use crate::network::slots::Slot;
 
-/// Names under which checkpoints keep the mean and standard deviation of their input.
+/// Names under which checkpoints store the mean and standard deviation of their input.
 const NORMALISERS: [(&str, &str); 3] = [("new_mean", "new_std"), ("mean", "std"), ("mu", "sigma")];
 
-/// An import that has been matched but not read.
+/// An import whose entries have been matched but not read.
 pub(crate) struct Plan<'a> {
-    /// What is read: place, file key, entry.
+    /// The entries to read: slot, file key, entry.
     pub(crate) reads: Vec<(Slot, String, &'a Entry)>,
-    /// Frozen-wing paths and the adaptive-wing paths that fill them.
+    /// Frozen-wing paths, and the adaptive-wing paths whose values are copied to them.
     pub(crate) copies: Vec<(String, String)>,
     /// Paths that keep their initial values.
     pub(crate) kept: Vec<String>,
@@ -57,7 +57,7 @@ impl<'a> Plan<'a> {
         location: &Location,
         options: &ImportOptions,
     ) {
-        // Files of other programs have one set of batch-normalisation values, ours have two.
+        // Files of other programs have one set of batch-normalisation values; model files of this library have two.
         let two_wings = checkpoint.entries.keys().any(|key| {
             key.starts_with(&location.prefix)
                 && key.rsplit('.').next().is_some_and(|leaf| leaf.starts_with("frozen_"))
@@ -156,7 +156,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Where a segment of a dotted key begins.
+/// The position at which a segment of a dotted key begins.
 fn segment(key: &str, name: &str) -> Option<usize> {
     let mut start = 0;
     for part in key.split('.') {
@@ -168,7 +168,7 @@ fn segment(key: &str, name: &str) -> Option<usize> {
     None
 }
 
-/// The keys of the input's mean and standard deviation, if the rest of a file holds them.
+/// Finds the keys of the input's mean and standard deviation among the remaining entries of a file.
 fn find_normaliser<'k>(
     rest: &BTreeMap<&'k String, &Entry>,
     channels: usize,

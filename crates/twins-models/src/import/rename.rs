@@ -1,4 +1,4 @@
-//! Renaming of a file's entries by regular expressions.
+//! Renames a file's entries by regular expressions.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,14 +12,14 @@ use crate::error::ModelError;
 use crate::import::checkpoint::Checkpoint;
 use crate::import::locate::is_inside;
 
-/// A change of the names in a weight file: every match of a regular expression is replaced.
+/// A rename of the entries in a weight file: every match of a regular expression is replaced.
 ///
-/// Written `REGEX=TO`; the first `=` divides them. The expression has the
-/// [syntax of the `regex` crate](https://docs.rs/regex/1/regex/#syntax). In the replacement, `$1` and `${name}` stand for
-/// groups of the expression; write `${1}` where a letter, digit or underscore follows.
+/// It is written `REGEX=TO`; the first `=` separates the two. The expression has the [syntax of the `regex`
+/// crate](https://docs.rs/regex/1/regex/#syntax). In the replacement, `$1` and `${name}` refer to groups of the
+/// expression; write `${1}` before a letter, digit or underscore.
 ///
-/// A name is what PyTorch's `state_dict()` has, without the dictionaries of the file around it: `^` matches before
-/// `conv1.weight` also where the file keeps it in `state_dict`.
+/// The expression is applied to the names in PyTorch's `state_dict()`, without the names of enclosing dictionaries in
+/// the file: `^` matches before `conv1.weight` even if the file stores it in `state_dict`.
 ///
 /// ```
 /// use twins_models::{ImportOptions, Rename};
@@ -38,11 +38,11 @@ pub struct Rename {
 }
 
 impl Rename {
-    /// Replaces every match of `regex` by `replacement`.
+    /// Creates a rename that replaces every match of `regex` by `replacement`.
     ///
     /// # Errors
     ///
-    /// [`ModelError::RenameExpression`] where `regex` is no regular expression.
+    /// [`ModelError::RenameExpression`] if `regex` is not a regular expression.
     pub fn new(regex: &str, replacement: impl Into<String>) -> Result<Self, ModelError> {
         let regex = Regex::new(regex)
             .map_err(|source| ModelError::RenameExpression { expression: regex.to_owned(), source })?;
@@ -94,7 +94,7 @@ impl TryFrom<String> for Rename {
     }
 }
 
-/// Renames a file's entries, by each rename in turn.
+/// Applies the renames to a file's entries, one after the other.
 pub(super) fn rename(checkpoint: &mut Checkpoint, renames: &[Rename]) -> Result<(), ModelError> {
     if renames.is_empty() {
         return Ok(());
@@ -119,7 +119,7 @@ pub(super) fn rename(checkpoint: &mut Checkpoint, renames: &[Rename]) -> Result<
     Ok(())
 }
 
-/// The key with its name in the innermost dictionary replaced.
+/// Renames an entry's name in its innermost dictionary; returns the new key.
 fn new_key(checkpoint: &Checkpoint, renames: &[Rename], key: &str) -> String {
     let around = checkpoint.dictionaries.iter().filter(|name| !name.is_empty() && is_inside(key, name));
     let start = around.map(|name| name.len() + 1).max().unwrap_or(0);

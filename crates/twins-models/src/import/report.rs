@@ -1,4 +1,4 @@
-//! What an import did.
+//! The report of an import.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::architectures::shortcuts::Shortcuts;
 use crate::network::normalisation::Normalisation;
 
-/// The format of a weight file, told by its content.
+/// The format of a weight file, detected from its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WeightFormat {
@@ -16,7 +16,7 @@ pub enum WeightFormat {
     PytorchLegacy,
     /// safetensors.
     Safetensors,
-    /// A record of Burn.
+    /// A Burn record.
     Burnpack,
 }
 
@@ -31,50 +31,50 @@ impl fmt::Display for WeightFormat {
     }
 }
 
-/// One entry of the file and where it went.
+/// An entry of the file and the parameter that it was loaded into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedEntry {
-    /// The file's key, or its new name where it was renamed.
+    /// The file's key, or the new name if the entry was renamed.
     pub key: String,
-    /// The file's key of an entry that was renamed.
+    /// The original key of a renamed entry.
     pub renamed_from: Option<String>,
-    /// Path through the network's fields.
+    /// The path through the network's fields.
     pub module_path: String,
     /// Shape in the file.
     pub shape: Vec<usize>,
 }
 
-/// Entries of the file that were passed over, and why.
+/// An ignored entry of the file, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoredEntry {
-    /// The file's key, or the name of the dictionary that was passed over as a whole.
+    /// The file's key, or the name of a dictionary that was ignored as a whole.
     pub key: String,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
 }
 
-/// What an import did: printed by `convert`, logged by the trainer.
+/// The report of an import, which `convert` prints and the trainer logs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportReport {
     /// The file.
     pub path: PathBuf,
     /// Its format.
     pub format: WeightFormat,
-    /// The dictionary of the file that held the weights; empty for the file itself.
+    /// The dictionary in the file that contained the weights; empty for the root of the file.
     pub entry: String,
-    /// What was stripped from the front of the file's keys, the entry's name included.
+    /// The prefix removed from the file's keys, including the entry's name.
     pub prefix: String,
     /// Every entry that was read, in the network's order.
     pub mapped: Vec<MappedEntry>,
-    /// Parameters that kept their initial values, because a pattern allowed it.
+    /// Parameters that kept their initial values because a pattern allowed it.
     pub kept: Vec<String>,
-    /// Entries that were passed over.
+    /// Ignored entries.
     pub ignored: Vec<IgnoredEntry>,
-    /// Batch-normalisation values of the frozen wing that were copied from the adaptive wing's.
+    /// The number of batch-normalisation values of the frozen wing that were copied from the adaptive wing.
     pub copied_to_frozen: usize,
-    /// The normalisation that the file brought along.
+    /// The normalisation in the file, if it has one.
     pub normalisation: Option<Normalisation>,
-    /// Shortcuts of the network: those that were configured, or [`Shortcuts::Projected`] where the file has projections.
+    /// The network's shortcuts: the configured ones, or [`Shortcuts::Projected`] if the file has projections.
     pub shortcuts: Option<Shortcuts>,
 }
 

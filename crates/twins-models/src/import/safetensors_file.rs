@@ -1,4 +1,4 @@
-//! Opening safetensors files.
+//! Opens safetensors files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
         reason: format!("its safetensors header is damaged, or the file truncated: {error}"),
     };
     let (header, metadata) = SafeTensors::read_metadata(&file).map_err(damaged)?;
-    // The header's length itself takes eight bytes.
+    // The length of the header takes eight bytes.
     let start = header + 8;
     let mut entries = BTreeMap::new();
     for (key, info) in metadata.tensors() {

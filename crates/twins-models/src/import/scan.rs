@@ -1,10 +1,10 @@
-//! A look at a pickle's instructions before it is parsed: what it asks for, and how much.
+//! Scans a pickle's instructions before it is parsed, for the functions it names and the number of objects it builds.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Error, ErrorKind, Read};
 
-/// Functions that reach outside of the process are in these modules. Weights never need one; a
-/// file that names one is refused although nothing in it would be run.
+/// Modules with functions that affect more than the process. Weights never need them; a file that names one is refused,
+/// although its code would not be run.
 const REFUSED_MODULES: [&str; 19] = [
     "os",
     "posix",
@@ -31,19 +31,18 @@ const REFUSED_MODULES: [&str; 19] = [
 const REFUSED_BUILTINS: [&str; 8] =
     ["eval", "exec", "compile", "open", "execfile", "__import__", "input", "breakpoint"];
 
-/// What is wrong with a pickle.
+/// The reason for which a pickle is refused.
 #[derive(Debug)]
 pub(super) enum Objection {
     /// It names a function that weights never need.
     Refused(String),
-    /// It builds more objects than the file's size explains.
+    /// It builds too many objects for the file's size.
     TooMany(u64),
     /// It ends too early.
     Truncated,
 }
 
-/// Looks through consecutive pickles for as long as they are well-formed: what is not is left to
-/// the parser, which says what is wrong.
+/// Scans consecutive pickles up to the first malformed instruction, which the parser reports later.
 pub(super) fn scan(reader: &mut impl BufRead, pickles: usize, limit: u64) -> Result<(), Objection> {
     let mut scan = Scan { limit, ..Scan::default() };
     for _ in 0..pickles {
@@ -54,7 +53,7 @@ pub(super) fn scan(reader: &mut impl BufRead, pickles: usize, limit: u64) -> Res
             Err(Stop::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => {
                 return Err(Objection::Truncated);
             }
-            // An unreadable file is reported by whoever opens it next.
+            // The next reader reports an unreadable file.
             Err(Stop::Io(_)) => return Ok(()),
         }
     }
@@ -94,7 +93,7 @@ struct Scan {
 const LONGEST_NAME: u64 = 512;
 
 impl Scan {
-    /// One pickle up to its end; `false` where an instruction is unknown.
+    /// Scans one pickle to its end; returns `false` at an unknown instruction.
     fn pickle(&mut self, reader: &mut impl BufRead) -> Result<bool, Stop> {
         self.memo.clear();
         self.memoized = 0;
@@ -106,7 +105,7 @@ impl Scan {
             }
             match code {
                 b'.' => return Ok(true),
-                // Mark, stack and container instructions without an argument.
+                // Mark, stack and container instructions, which have no argument.
                 b'('
                 | b'0'
                 | b'1'

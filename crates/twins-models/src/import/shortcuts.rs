@@ -1,4 +1,4 @@
-//! Telling the two forms of a CIFAR ResNet apart by the entries of a file.
+//! Detects the shortcuts of a CIFAR ResNet from the entries of a file.
 
 use crate::architectures::naming::Naming;
 use crate::architectures::shortcuts::Shortcuts;
@@ -11,7 +11,7 @@ use crate::import::report::WeightFormat;
 use crate::network::net::Net;
 use crate::network::slots::slots;
 
-/// The network with projection shortcuts if the file has them and the network's configuration leaves the choice open.
+/// Returns the network with projection shortcuts if the file has them and the configuration specifies no shortcuts.
 pub(super) fn with_shortcuts_of(
     net: Net,
     checkpoint: &Checkpoint,

@@ -1,4 +1,4 @@
-//! The description of a model in its file.
+//! The description of a model in its model file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::model_file::saved_checkpoint::SavedCheckpoint;
 use crate::network::config::ModelConfig;
 use crate::network::net::Net;
 
-/// Key of the card among the metadata of the file.
+/// The key of the card in the metadata of the file.
 pub(super) const CARD: &str = "burn-twins";
 
-/// What a model file says about its model.
+/// The description of a model that its model file contains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
     config: ModelConfig,
@@ -29,11 +29,11 @@ pub struct ModelCard {
 }
 
 impl ModelCard {
-    /// The card of a network whose classes have these names, in the order of the logits.
+    /// Creates the card of a network, with the class names in the order of the logits.
     ///
     /// # Errors
     ///
-    /// [`ModelError::ClassNames`] unless there is one name per class and none twice.
+    /// [`ModelError::ClassNames`] unless there is one name per class and all names differ.
     pub fn new(net: &Net, classes: Vec<String>) -> Result<Self, ModelError> {
         let different = classes.iter().collect::<BTreeSet<_>>().len();
         if different != net.num_classes() || classes.len() != net.num_classes() {
@@ -53,30 +53,30 @@ impl ModelCard {
         self
     }
 
-    /// Records which images the network was not trained on, so that they can be found again.
+    /// Records the images that were held out from training, so that they can be selected again.
     pub fn with_held_out(mut self, held_out: Option<HeldOut>) -> Self {
         self.held_out = held_out;
         self
     }
 
-    /// The images that the network was not trained on; `None` where its data had a test part of its own, or it was not
+    /// The images that were held out from training; `None` if the data had its own test part, or if the network was not
     /// trained by this library.
     pub fn held_out(&self) -> Option<&HeldOut> {
         self.held_out.as_ref()
     }
 
-    /// Records which checkpoint of its training the network is.
+    /// Records which checkpoint of a training the network is.
     pub fn with_checkpoint(mut self, checkpoint: Option<SavedCheckpoint>) -> Self {
         self.checkpoint = checkpoint;
         self
     }
 
-    /// Which checkpoint of its training the network is; `None` where it was not trained by this library.
+    /// The checkpoint of a training that the network is; `None` if it was not trained by this library.
     pub fn checkpoint(&self) -> Option<SavedCheckpoint> {
         self.checkpoint
     }
 
-    /// Configuration of the network: architecture, normalisation, up-sampling, size of images.
+    /// The configuration of the network: architecture, normalisation, up-sampling, image size.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -86,12 +86,12 @@ impl ModelCard {
         &self.classes
     }
 
-    /// Version of this library that saved the file.
+    /// The version of this library that saved the file.
     pub fn library_version(&self) -> &str {
         &self.library_version
     }
 
-    /// Checks that the file at `path` holds the model that is asked for.
+    /// Checks that the file at `path` contains the requested architecture and number of classes.
     ///
     /// # Errors
     ///
@@ -109,16 +109,15 @@ impl ModelCard {
         Ok(())
     }
 
-    /// Names of the classes, `None` where the model was saved without and they are the numbers
-    /// from 0.
+    /// The class names; `None` if the model was saved without names and its classes are numbered from 0.
     pub fn class_names(&self) -> Option<&[String]> {
         let numbered = self.classes.iter().enumerate().all(|(index, name)| *name == index.to_string());
         (!numbered).then_some(&self.classes)
     }
 
-    /// Checks that the labels of a data set with these classes mean what the logits of the model
-    /// at `path` mean: as many classes, of the same names in the same order where the model has
-    /// names.
+    /// Checks that the labels of a data set with these classes have the same meaning as the logits of the model at
+    /// `path`: the number of classes must be equal, and if the model has class names, the names and their order must be
+    /// equal too.
     ///
     /// # Errors
     ///
@@ -139,8 +138,7 @@ impl ModelCard {
     ///
     /// # Errors
     ///
-    /// [`ModelError::NotAModelFile`] where the file has none or a damaged one, and the errors of
-    /// reading weight files.
+    /// [`ModelError::NotAModelFile`] if the file has no card or a damaged one, and the errors of reading weight files.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let checkpoint = Checkpoint::open(path.as_ref())?;
         Self::of_checkpoint(&checkpoint)?.ok_or_else(|| ModelError::NotAModelFile {
@@ -149,7 +147,7 @@ impl ModelCard {
         })
     }
 
-    /// The card of an opened file, `None` for a file of another program.
+    /// Reads the card of an opened file; `None` for a file of another program.
     pub(crate) fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Option<Self>, ModelError> {
         let Some(json) = checkpoint.metadata.get(CARD) else {
             return Ok(None);

@@ -14,14 +14,14 @@ use crate::network::net::Net;
 
 /// Saves a network with both wings and its card.
 ///
-/// The file is safetensors. Its entries are named as PyTorch's published networks name theirs, the
-/// frozen wing's with `frozen_` in front of the last part, and dense weights are `[out, in]`. It
-/// is written under a temporary name and renamed, so a crash leaves the old file or none; folders that
-/// are missing are created. The same network and card give the same bytes.
+/// The file is in safetensors format. Its entries have the names of the published PyTorch networks, with the prefix
+/// `frozen_` before the last part for the frozen wing, and dense weights are `[out, in]`. The file is written under a
+/// temporary name and then renamed, so a crash leaves the old file or none. Missing folders are created. The same
+/// network and card produce the same bytes.
 ///
 /// # Errors
 ///
-/// [`ModelError::Write`]; [`ModelError::ClassNames`] where the card is another model's.
+/// [`ModelError::Write`]; [`ModelError::ClassNames`] if the card belongs to another model.
 pub fn save_model(path: impl AsRef<Path>, net: &Net, card: &ModelCard) -> Result<(), ModelError> {
     if card.config().num_classes() != net.num_classes() {
         let found = card.config().num_classes();
@@ -33,7 +33,7 @@ pub fn save_model(path: impl AsRef<Path>, net: &Net, card: &ModelCard) -> Result
     write(path.as_ref(), net, Wings::Both, metadata)
 }
 
-/// Loads a network that [`save_model`] wrote, in the state of inference on plain devices.
+/// Loads a network that [`save_model`] wrote, ready for inference on devices without autodiff.
 ///
 /// ```
 /// use burn::tensor::Device;

@@ -1,14 +1,15 @@
-//! Which images a model was not trained on.
+//! The images that were held out from a model's training.
 
 use serde::{Deserialize, Serialize};
 
-/// A test part that was drawn from images without parts of their own: the seeded, stratified split that finds it again.
+/// A test part that was drawn from data without its own test part. It records the seeded, stratified split, so that the
+/// same images can be selected again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
-    /// The number of all images, of both parts; another number now means that the split is another one.
+    /// The total number of images in both parts. If the number has changed, the split is different.
     pub images: usize,
-    /// The share of them that was held out, between 0 and 1.
+    /// The fraction of images that was held out, between 0 and 1.
     pub fraction: f64,
-    /// The seed that chose them.
+    /// The seed of the split.
     pub seed: u64,
 }

@@ -1,4 +1,4 @@
-//! What a network is configured by.
+//! The configuration of a network.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -19,9 +19,9 @@ use crate::network::normalisation::Normalisation;
 /// | `num_classes` | required | logits | ≥ 2 |
 /// | `normalisation` | [`Architecture::default_normalisation`] | mean and std inside the model | one value per channel |
 /// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn`, ≥ 32 for `convnext-tiny` |
-/// | `upsampling` | none | height and width that images are enlarged to inside the model, nearest pixel | ≥ `image_size` |
-/// | `shortcuts` | none: those of the imported weights, padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
-/// | `affine` | none: that of the imported model file, one per wing otherwise | whether the two wings share gamma and beta | shared ones with batch normalisation only |
+/// | `upsampling` | none | height and width to which images are enlarged inside the model, by nearest-neighbour interpolation | ≥ `image_size` |
+/// | `shortcuts` | none: those of the imported weights, or padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
+/// | `affine` | none: the form of the imported model file, or one per wing | whether the two wings share gamma and beta | shared ones with batch normalisation only |
 /// | `seed` | 0 | initial weights | any |
 ///
 /// ```
@@ -49,7 +49,7 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// The published network, for this number of classes.
+    /// Creates the configuration of the published network with this number of classes.
     pub fn new(architecture: Architecture, num_classes: usize) -> Self {
         let [_, height, width] = architecture.input_shape();
         Self {
@@ -70,7 +70,7 @@ impl ModelConfig {
         self
     }
 
-    /// Sets the normalisation inside the model; `None` takes images as they are.
+    /// Sets the normalisation inside the model; `None` disables it.
     pub fn with_normalisation(mut self, normalisation: Option<Normalisation>) -> Self {
         self.normalisation = normalisation;
         self
@@ -82,14 +82,14 @@ impl ModelConfig {
         self
     }
 
-    /// Sets the height and width that images are enlarged to inside the model, by nearest pixel.
+    /// Sets the height and width to which images are enlarged inside the model, by nearest-neighbour interpolation.
     pub fn with_upsampling(mut self, upsampling: Option<[usize; 2]>) -> Self {
         self.upsampling = upsampling;
         self
     }
 
-    /// Sets the shortcuts of a CIFAR ResNet. With `None`, the default, an import takes those that the file has, and a new
-    /// network gets [`Shortcuts::Padded`]. With a choice, weights of the other form are refused.
+    /// Sets the shortcuts of a CIFAR ResNet. With `None`, the default, an import uses those of the file, and a new network gets
+    /// [`Shortcuts::Padded`]. If shortcuts are set, an import refuses weights of the other form.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -105,9 +105,9 @@ impl ModelConfig {
         self
     }
 
-    /// Sets whether each wing of the batch normalisations has its own gamma and beta, or both wings apply and train one
-    /// ([`Affine::Shared`]). With `None`, the default, an imported model file keeps its form, and other networks have one
-    /// per wing. With a choice, an imported network is converted as [`Net::with_affine`] does.
+    /// Sets whether each wing of the batch normalisations has its own gamma and beta, or both wings use and train the same ones
+    /// ([`Affine::Shared`]). With `None`, the default, an imported model file keeps its form, and other networks have one gamma and beta
+    /// per wing. If it is set, an imported network is converted as by [`Net::with_affine`].
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -144,17 +144,17 @@ impl ModelConfig {
         self.normalisation.as_ref()
     }
 
-    /// Height and width that images are enlarged to inside the model.
+    /// The height and width to which images are enlarged inside the model.
     pub fn upsampling(&self) -> Option<[usize; 2]> {
         self.upsampling
     }
 
-    /// Shortcuts of a CIFAR ResNet; `None` for other networks, and where they are left to the import.
+    /// The shortcuts of a CIFAR ResNet; `None` for other networks, and if the import chooses them.
     pub fn shortcuts(&self) -> Option<Shortcuts> {
         self.shortcuts
     }
 
-    /// Whether the wings share gamma and beta; `None` where it is left to the import.
+    /// Whether the wings share gamma and beta; `None` if the import decides.
     pub fn affine(&self) -> Option<Affine> {
         self.affine
     }
@@ -173,10 +173,10 @@ impl ModelConfig {
 
     /// Builds the network.
     ///
-    /// Convolutions of residual networks start from He's normal distribution with variance
-    /// 2 / fan-out (He et al., ICCV 2015), dense layers and the MNIST network from PyTorch's
-    /// default U(−1/√fan-in, 1/√fan-in), ConvNeXt from a normal distribution of standard deviation 0.02 with biases of 0. Each weight depends on the seed and its own path alone,
-    /// and is drawn when it is first used: a network that is filled by an import draws none.
+    /// Convolutions of residual networks are initialised from He's normal distribution with variance 2 / fan-out (He et al., ICCV 2015).
+    /// Dense layers and the MNIST network use PyTorch's default U(−1/√fan-in, 1/√fan-in). ConvNeXt uses a normal distribution with standard
+    /// deviation 0.02, and biases of 0. Each weight depends only on the seed and its path, and is drawn when it is first used, so an import
+    /// into a new network draws none.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Initial weights that depend on a seed alone.
+//! Initial weights that depend only on a seed.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -7,24 +7,25 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::architectures::spec::{Body, BodySpec};
 
-/// What a layer's weights are drawn from.
+/// The distribution of a layer's initial weights.
 #[derive(Clone, Copy)]
 enum Draw {
     /// Normal with variance 2 / fan-out.
     HeNormal,
     /// Uniform in ±1/√fan-in.
     Uniform,
-    /// Normal with standard deviation 0.02; biases are 0. torchvision cuts it off at ±2, a hundred deviations.
+    /// Normal with standard deviation 0.02; biases are 0. torchvision truncates it at ±2, which is a hundred standard
+    /// deviations.
     Small,
 }
 
-/// Replaces the initial values of convolutions and dense layers by seeded ones, unevaluated.
+/// Replaces the initial values of convolutions and dense layers by seeded ones, which are drawn on first use.
 pub(crate) struct Initialise {
     seed: u64,
     convolutions: Draw,
     dense: Draw,
     path: Vec<(String, String)>,
-    /// Inputs per output of the layer whose weight was met last: its bias follows it.
+    /// The fan-in of the last weight visited, for the bias that follows it.
     fan_in: usize,
 }
 
@@ -42,7 +43,7 @@ impl Initialise {
         body.map(&mut self)
     }
 
-    /// A new dense layer's values.
+    /// Initialises a new dense layer.
     pub(crate) fn dense<M: Module>(seed: u64, layer: M) -> M {
         let (convolutions, dense) = (Draw::Uniform, Draw::Uniform);
         let mut mapper = Self { seed, convolutions, dense, path: Vec::new(), fan_in: 1 };
@@ -99,7 +100,7 @@ impl ModuleMapper for Initialise {
     }
 }
 
-/// A generator of its own for every parameter.
+/// Creates a separate random number generator for each parameter.
 fn generator(seed: u64, path: &str) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     // FNV-1a: a fixed hash, so that weights stay the same across compilers and versions.
@@ -115,7 +116,7 @@ fn uniform(seed: u64, path: &str, count: usize, bound: f32) -> Vec<f32> {
     (0..count).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)).collect()
 }
 
-/// Box and Muller's method, which needs two uniform draws for two normal ones.
+/// The Box–Muller method, which converts two uniform numbers to two normal ones.
 fn normal(seed: u64, path: &str, count: usize, std: f32) -> Vec<f32> {
     let mut rng = generator(seed, path);
     let mut values = Vec::with_capacity(count + 1);

@@ -1,4 +1,4 @@
-//! A network as it is configured, initialised and run.
+//! The configuration, initialisation and forward pass of a network.
 
 pub(crate) mod config;
 mod initial;

@@ -20,8 +20,7 @@ use crate::network::upsample::upsample_nearest;
 
 /// A network of any [`Architecture`], from images in [0, 1] to logits.
 ///
-/// Up-sampling and normalisation are part of it, so that attacks work on the images themselves.
-/// Built by [`ModelConfig::init`].
+/// Up-sampling and normalisation are part of the network, so that attacks perturb the images themselves. [`ModelConfig::init`] builds it.
 #[derive(Module, Debug)]
 pub struct Net {
     body: Body,
@@ -37,7 +36,7 @@ impl Net {
         Self { body, spec, config }
     }
 
-    /// Logits of images in [0, 1].
+    /// Computes the logits of images in [0, 1].
     ///
     /// # Shapes
     ///
@@ -46,7 +45,7 @@ impl Net {
     ///
     /// # Panics
     ///
-    /// Where the images have another number of channels; [`Net::check_input`] tells beforehand.
+    /// If the number of channels of the images is wrong; [`Net::check_input`] checks it beforehand.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut x = images;
         if let Some(size) = self.config.upsampling() {
@@ -58,9 +57,9 @@ impl Net {
         self.body.forward(x)
     }
 
-    /// Whether the network takes images of that shape `[channels, height, width]`.
+    /// Checks that the network accepts images of shape `[channels, height, width]`.
     ///
-    /// Residual networks average over all pixels and take any size.
+    /// Residual networks average over all pixels and accept any size.
     ///
     /// # Errors
     ///
@@ -94,7 +93,7 @@ impl Net {
         &self.config
     }
 
-    /// The network with a new last layer for this number of classes; all others keep their weights.
+    /// Returns the network with a new last layer for this number of classes; all other layers keep their weights.
     ///
     /// Weights and biases are drawn from U(−1/√fan-in, 1/√fan-in), as `torch.nn.Linear` does.
     ///
@@ -111,11 +110,11 @@ impl Net {
         Ok(Self { body: self.body.with_head(head), config, spec: self.spec })
     }
 
-    /// The network with another normalisation.
+    /// Returns the network with another normalisation.
     ///
     /// # Errors
     ///
-    /// [`ModelError::NormalisationChannels`] for another number of channels than the network's.
+    /// [`ModelError::NormalisationChannels`] if the number of channels differs from the network's.
     pub fn with_normalisation(self, normalisation: Normalisation) -> Result<Self, ModelError> {
         let config = self.config.with_normalisation(Some(normalisation));
         config.check()?;
@@ -127,10 +126,10 @@ impl Net {
         self.spec.affine()
     }
 
-    /// The network with one gamma and beta per wing, or with ones that both wings apply and train ([`Affine::Shared`]).
+    /// Returns the network with one gamma and beta per wing, or with shared ones that both wings use and train ([`Affine::Shared`]).
     ///
-    /// [`Affine::Shared`] keeps those of the adaptive wing and drops the frozen wing's; [`Affine::PerWing`] copies them for
-    /// the frozen wing. The result is in the wing that a new network has. A model file keeps the form.
+    /// [`Affine::Shared`] keeps gamma and beta of the adaptive wing and drops those of the frozen wing; [`Affine::PerWing`] copies them to
+    /// the frozen wing. The result uses the wing of a newly initialised network. A model file keeps the form.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -145,7 +144,7 @@ impl Net {
     ///
     /// # Errors
     ///
-    /// [`ModelError::NoBatchNorm`] for shared ones in a network without batch normalisation.
+    /// [`ModelError::NoBatchNorm`] for [`Affine::Shared`] in a network without batch normalisation.
     pub fn with_affine(self, affine: Affine) -> Result<Self, ModelError> {
         let config = self.config.clone().with_affine(Some(affine));
         config.check()?;
@@ -165,7 +164,7 @@ impl Net {
         Ok(Self { body: filled(fresh.body, own), ..fresh })
     }
 
-    /// All values by path, with running statistics up to the last batch.
+    /// All values by path, with the running statistics of all batches including the last.
     fn own_values(&self) -> HashMap<String, Vec<f32>> {
         values(&self.body.valid()).into_iter().map(|(path, data)| (path, data.iter().collect())).collect()
     }
@@ -182,21 +181,21 @@ impl Net {
         &self.spec
     }
 
-    /// The same network with all values at these paths replaced and the others initial: nothing
-    /// is shared with this one, whereas clones of a module share their running statistics.
+    /// Builds the same network anew, with these values at their paths and initial values elsewhere. Unlike a clone, which shares running
+    /// statistics, it shares nothing with this network.
     pub(crate) fn rebuilt(&self, values: HashMap<String, Vec<f32>>) -> Self {
         let device = self.body.head().weight.lazy_device();
         let fresh = Self::new(self.spec.clone(), self.config.clone(), &device);
         Self { body: filled(fresh.body, values), ..fresh }
     }
 
-    /// The layers, initial and not yet drawn, that the network would have with these shortcuts.
+    /// The layers that the network would have with these shortcuts, with initial values that are not drawn yet.
     pub(crate) fn body_with(&self, shortcuts: Shortcuts) -> Body {
         let device = self.body.head().weight.lazy_device();
         self.spec.clone().with_shortcuts(shortcuts).init(self.num_classes(), &device)
     }
 
-    /// The network with these shortcuts; what both forms have keeps its values, projections are initial.
+    /// Returns the network with these shortcuts. Layers that both forms have keep their values, and projections are newly initialised.
     pub(crate) fn with_shortcuts(self, shortcuts: Shortcuts) -> Self {
         let device = self.body.head().weight.lazy_device();
         let own = self.own_values();
@@ -205,7 +204,7 @@ impl Net {
         Self { body: filled(fresh.body, own), ..fresh }
     }
 
-    /// The spellings of its entries that published checkpoints use; exports have the first.
+    /// The naming schemes of published checkpoints for this network; exports use the first one.
     pub(crate) fn namings(&self) -> &'static [Naming] {
         namings(self.architecture(), self.config.shortcuts())
     }

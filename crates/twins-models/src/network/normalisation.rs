@@ -12,12 +12,11 @@ use crate::error::ModelError;
 ///
 /// y_c = (x_c − mean_c) / std_c
 ///
-/// It belongs to the model, not to the data, so that attacks work on [0, 1] images and epsilon
-/// means the same for every model. The values are configuration: they are saved with the model,
-/// are no parameters, and take no gradient.
+/// It belongs to the model, not to the data, so that attacks work on images in [0, 1] and epsilon has the same meaning for every model. The
+/// values are part of the configuration: they are saved with the model, but are not parameters and have no gradient.
 ///
-/// As text it is `imagenet`, `cifar10`, `cifar100`, or one number per channel as `MEAN,…/STD,…`. Files may have the text, or
-/// a table of the lists `mean` and `std`, which is what is written.
+/// On the command line, it is written as `imagenet`, `cifar10`, `cifar100`, or with one number per channel as `MEAN,…/STD,…`. In files, it
+/// may be this text or a table with the lists `mean` and `std`; this library writes the table.
 ///
 /// ```
 /// use twins_models::Normalisation;
@@ -35,7 +34,7 @@ pub struct Normalisation {
     std: Vec<f32>,
 }
 
-/// As it is read, not yet checked.
+/// The normalisation as it is deserialised, before validation.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -65,12 +64,11 @@ impl TryFrom<TextOrTable> for Normalisation {
 }
 
 impl Normalisation {
-    /// Normalisation by these values, one per channel.
+    /// Creates a normalisation with these values, one per channel.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Normalisation`] where the lengths differ, are 0, or a value is not finite or
-    /// a standard deviation not positive.
+    /// [`ModelError::Normalisation`] if the lengths differ or are 0, a value is not finite, or a standard deviation is not positive.
     pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Result<Self, ModelError> {
         let fits = !mean.is_empty()
             && mean.len() == std.len()
@@ -111,13 +109,13 @@ impl Normalisation {
         self.mean.len()
     }
 
-    /// Applies it.
+    /// Normalises images.
     ///
     /// # Shapes
     ///
-    /// `[batch, channels, height, width]` to the same.
+    /// `[batch, channels, height, width]` to the same shape.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        // In the images' own type, which an attack in half precision changes.
+        // In the data type of the images, which may be half precision in an attack.
         let options = (&images.device(), images.dtype());
         let per_channel = |values: &[f32]| {
             Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, values.len(), 1, 1]), options)

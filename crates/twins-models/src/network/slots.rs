@@ -1,18 +1,18 @@
-//! The places of a network that weights go to.
+//! The parameters and running statistics of a network, into which weights are loaded.
 
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
-/// How a file's values become a parameter's.
+/// How the values in a file are laid out relative to a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// Same order.
     AsIs,
-    /// PyTorch keeps dense weights as `[out, in]`, Burn as `[in, out]`.
+    /// PyTorch stores dense weights as `[out, in]`, Burn as `[in, out]`.
     Transposed,
-    /// torchvision keeps ConvNeXt's `layer_scale` as `[channels, 1, 1]`, our network as `[channels]`.
+    /// torchvision stores ConvNeXt's `layer_scale` as `[channels, 1, 1]`, this crate as `[channels]`.
     PerChannel,
 }
 
@@ -43,8 +43,8 @@ impl Slot {
         self.path.rsplit('.').next().unwrap_or_default()
     }
 
-    /// The slot of the adaptive wing that a frozen wing's slot is filled from where a file has
-    /// only one set of batch-normalisation values.
+    /// For a slot of the frozen wing: the slot of the adaptive wing from which it is filled if a file has only one set
+    /// of batch-normalisation values.
     pub(crate) fn adaptive_path(&self) -> Option<String> {
         let (layer, leaf) = self.path.rsplit_once('.')?;
         let leaf = match leaf {
@@ -57,8 +57,8 @@ impl Slot {
         Some(format!("{layer}.{leaf}"))
     }
 
-    /// The values of a file in the module's order, or the other way round: a transposition of a
-    /// matrix of `rows` × `columns` given row by row.
+    /// Converts values from the file's order to the module's order, or back, by transposing a row-major matrix of
+    /// `rows` × `columns`.
     pub(crate) fn reordered(&self, values: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
         match self.layout {
             Layout::AsIs | Layout::PerChannel => values,
@@ -70,7 +70,7 @@ impl Slot {
     }
 }
 
-/// The path walked so far, with the name of the type that each step was taken in.
+/// The path visited so far, with the type name of the module at each step.
 #[derive(Default)]
 struct Walk(Vec<(String, String)>);
 
@@ -118,7 +118,7 @@ impl ModuleVisitor for Collect {
     }
 }
 
-/// All slots of a network in the order of its fields, without computing initial values.
+/// Returns all slots of a network in the order of its fields, without computing initial values.
 pub(crate) fn slots<M: Module>(module: &M) -> Vec<Slot> {
     let mut collect = Collect { walk: Walk::default(), slots: Vec::new() };
     module.visit(&mut collect);
@@ -144,7 +144,7 @@ impl ModuleVisitor for Read {
     }
 }
 
-/// The values of all slots by path.
+/// Returns the values of all slots by path.
 pub(crate) fn values<M: Module>(module: &M) -> HashMap<String, TensorData> {
     let mut read = Read { walk: Walk::default(), values: HashMap::new() };
     module.visit(&mut read);
@@ -176,7 +176,7 @@ impl ModuleMapper for Fill {
     }
 }
 
-/// The network with these values, in the module's order, at these paths.
+/// Returns the network with these values, in the module's order, at their paths.
 pub(crate) fn filled<M: Module>(module: M, values: HashMap<String, Vec<f32>>) -> M {
     module.map(&mut Fill { walk: Walk::default(), values })
 }

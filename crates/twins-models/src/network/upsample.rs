@@ -1,9 +1,9 @@
-//! Enlarging images inside the model.
+//! Enlarges images inside the model.
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-/// Enlarges images by taking the nearest pixel: output pixel i shows input pixel ⌊i · in / out⌋,
-/// as `torch.nn.functional.interpolate(mode="nearest")` does.
+/// Enlarges images by nearest-neighbour interpolation: output pixel i is input pixel ⌊i · in / out⌋, as in
+/// `torch.nn.functional.interpolate(mode="nearest")`.
 ///
 /// # Shapes
 ///
@@ -15,7 +15,7 @@ pub(crate) fn upsample_nearest(images: Tensor<4>, size: [usize; 2]) -> Tensor<4>
         return images;
     }
     if tall % height == 0 && wide % width == 0 {
-        // Repetition is a broadcast, whose gradient is a plain sum on every backend.
+        // Pixels are repeated by a broadcast, whose gradient is a plain sum on every backend.
         let (down, across) = (tall / height, wide / width);
         return images
             .reshape([batch * channels, height, 1, width, 1])

@@ -15,10 +15,10 @@ const PIXELS: usize = 3 * 32 * 32;
 
 /// CIFAR-10 or CIFAR-100 in the published binary or Python form, held in memory.
 ///
-/// A binary record is the label (CIFAR-100: the coarse and the fine label) and 3072 bytes of red, green and blue
-/// planes; the Python form is a pickled dictionary of the same bytes as a NumPy matrix, which is parsed and never
-/// executed. Format: A. Krizhevsky, "The CIFAR-10 dataset", sections "Dataset layout" and "Binary version". Class
-/// names come from the file that is published with the data, where it is there.
+/// A binary record consists of the label (CIFAR-100: the coarse and the fine label) and 3072 bytes of red, green and
+/// blue planes. The Python form is a pickled dictionary with the same bytes in a NumPy matrix; the pickle is parsed and
+/// never executed. Format: A. Krizhevsky, "The CIFAR-10 dataset", sections "Dataset layout" and "Binary version". Class
+/// names are read from the file that is published with the data, if it exists.
 ///
 /// # Shapes
 /// - images: `[3, 32, 32]`
@@ -30,12 +30,12 @@ pub struct CifarDataset {
 }
 
 impl CifarDataset {
-    /// Reads a part from a folder: the one with the files, or the one that the archive was unpacked in.
+    /// Reads a part from a folder, which either holds the files or is the folder in which the archive was unpacked.
     ///
-    /// Which form it is, is told by the names of the files; the binary form is read where both are there.
+    /// The names of the files determine the form. If both forms are present, the binary form is read.
     ///
     /// # Errors
-    /// Files that are missing or damaged, pickles that ask for anything but arrays of bytes, and labels that are no
+    /// Files that are missing or damaged, pickles that contain anything but arrays of bytes, and labels without a
     /// class.
     pub fn open(folder: impl AsRef<Path>, variant: CifarVariant, part: Part) -> Result<Self, DataError> {
         if part == Part::Validation {
@@ -70,9 +70,9 @@ impl CifarDataset {
     }
 }
 
-/// The folder that holds a part's files, and their form.
+/// Finds the folder that holds a part's files, and their form.
 fn locate(folder: &Path, variant: CifarVariant, part: Part) -> Result<(PathBuf, Form), DataError> {
-    // A folder that cannot be listed would otherwise look like one without the files.
+    // A folder that cannot be listed would otherwise be reported as one without the files.
     std::fs::read_dir(folder).map_err(io_error(folder))?;
     for form in [Form::Binary, Form::Python] {
         for candidate in [folder.join(variant.subfolder(form)), folder.to_path_buf()] {

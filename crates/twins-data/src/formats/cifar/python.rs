@@ -1,4 +1,4 @@
-//! CIFAR as Python pickles it.
+//! CIFAR in its pickled Python form.
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::datasets::part::Part;
 
-/// Which of the two CIFAR data sets.
+/// One of the two CIFAR data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CifarVariant {
@@ -43,7 +43,7 @@ impl CifarVariant {
             (Self::Cifar10, Part::Test) => vec!["test_batch".to_owned()],
             (Self::Cifar100, Part::Train) => vec!["train".to_owned()],
             (Self::Cifar100, Part::Test) => vec!["test".to_owned()],
-            // Refused before: neither data set has one.
+            // Refused earlier: neither data set has a validation part.
             (_, Part::Validation) => Vec::new(),
         };
         let ending = match form {

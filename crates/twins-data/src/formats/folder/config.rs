@@ -13,13 +13,14 @@ use crate::images::decode::Channels;
 use crate::images::framing::Framing;
 use crate::images::image_files::ImageFiles;
 
-/// What to do about files in a class folder that are no images.
+/// How files in a class folder that are not images are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NonImages {
-    /// They are an error: by name when the folder is opened, by content when the file is decoded.
+    /// They are errors. The file name is checked when the folder is opened, and the content when the file is decoded.
     Refuse,
-    /// They are left out and listed in [`ImageDataset::skipped`](crate::ImageDataset::skipped). Every file's beginning is read for it.
+    /// They are skipped and listed in [`ImageDataset::skipped`](crate::ImageDataset::skipped). Opening the folder reads the beginning of
+    /// every file.
     Skip,
 }
 
@@ -27,24 +28,24 @@ pub enum NonImages {
 ///
 /// | setting | default | purpose |
 /// |---|---|---|
-/// | `channels` | [`Channels::Rgb`] | what every image is converted to |
-/// | `non_images` | [`NonImages::Refuse`] | what to do about other files |
-/// | `framing` | [`Framing::AsStored`] | how images are brought to one size |
-/// | `cache_bytes` | 512 MiB | how much of the decoded images is kept in memory |
-/// | `classes` | the sub-folders, by name | which label each class has |
+/// | `channels` | [`Channels::Rgb`] | channels to which every image is converted |
+/// | `non_images` | [`NonImages::Refuse`] | how other files are handled |
+/// | `framing` | [`Framing::AsStored`] | preprocessing (resize and crop) |
+/// | `cache_bytes` | 512 MiB | memory for decoded images |
+/// | `classes` | the sub-folders, by name | the classes, in the order of their labels |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderConfig {
-    /// The folder that has one sub-folder per class.
+    /// The folder with one sub-folder per class.
     pub folder: PathBuf,
-    /// What every image is converted to.
+    /// The channels to which every image is converted.
     pub channels: Channels,
-    /// What to do about files that are no images.
+    /// How files that are not images are handled.
     pub non_images: NonImages,
-    /// How images are brought to one size.
+    /// The preprocessing of images (resize and crop).
     pub framing: Framing,
     /// How many bytes of decoded images are kept in memory; 0 keeps none.
     pub cache_bytes: usize,
-    /// The classes in the order of their labels; `None` stands for the sub-folders in alphabetical order.
+    /// The classes in the order of their labels; with `None`, the sub-folders in alphabetical order.
     pub classes: Option<Vec<String>>,
 }
 
@@ -67,13 +68,13 @@ impl FolderConfig {
         self
     }
 
-    /// Sets what to do about files that are no images.
+    /// Sets how files that are not images are handled.
     pub fn with_non_images(mut self, non_images: NonImages) -> Self {
         self.non_images = non_images;
         self
     }
 
-    /// Sets how images are brought to one size.
+    /// Sets the preprocessing of images (resize and crop).
     pub fn with_framing(mut self, framing: Framing) -> Self {
         self.framing = framing;
         self
@@ -81,13 +82,13 @@ impl FolderConfig {
 
     /// Sets how many bytes of decoded images are kept in memory; 0 keeps none.
     ///
-    /// What is decoded first is kept, and nothing is evicted for what comes later.
+    /// The images that are decoded first are kept, and none is evicted for later images.
     pub fn with_cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// Sets the classes in the order of their labels, for instance those a model was trained with.
+    /// Sets the classes in the order of their labels, for instance the classes that a model was trained on.
     ///
     /// A class without a sub-folder has no samples; a sub-folder that is not listed is an error.
     pub fn with_classes(mut self, classes: Vec<String>) -> Self {
@@ -95,11 +96,11 @@ impl FolderConfig {
         self
     }
 
-    /// Lists the folder and decodes its first image, for the shape.
+    /// Lists the folder, and decodes its first image to get the shape of the images.
     ///
     /// # Errors
-    /// A framing that cannot be, a folder without classes, classes without images or with the same name, sub-folders that are not in the
-    /// list of classes, files that are no images unless they are skipped, and whatever the first image has.
+    /// An invalid framing, a folder without classes, classes without images or with the same name, sub-folders that are not in the list of
+    /// classes, files that are not images (unless they are skipped), and errors of decoding the first image.
     pub fn open(&self) -> Result<FolderDataset, DataError> {
         self.framing.validate()?;
         let (subfolders, found) = self.subfolders()?;
@@ -133,7 +134,7 @@ impl FolderConfig {
         Ok(dataset)
     }
 
-    /// The names of the classes that the folder has, in alphabetical order.
+    /// The names of the folder's classes, in alphabetical order.
     ///
     /// # Errors
     /// A folder without sub-folders, or with two of the same name.

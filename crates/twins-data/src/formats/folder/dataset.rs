@@ -10,11 +10,11 @@ use crate::images::cache::View;
 use crate::images::image::LabelledImage;
 use crate::images::image_files::ImageFiles;
 
-/// A folder of images with one sub-folder per class, `DIR/<class>/<image>`, decoded when they are asked for.
+/// A folder of images with one sub-folder per class, `DIR/<class>/<image>`. Images are decoded on access.
 ///
-/// Classes and the images of a class are in alphabetical order (of code points, as in Python), so that indices
-/// and labels are those of torchvision's `ImageFolder`. PNG, JPEG, WebP, PPM and PGM are read. Without a [`Framing`](crate::Framing),
-/// all images must have one size.
+/// Classes, and the images of each class, are in alphabetical order (of code points, as in Python), so that indices and labels are the same
+/// as those of torchvision's `ImageFolder`. The formats are PNG, JPEG, WebP, PPM and PGM. Without a [`Framing`](crate::Framing), all images
+/// must have the same size.
 ///
 /// ```no_run
 /// use twins_data::{FolderConfig, ImageDataset, NonImages};
@@ -31,7 +31,7 @@ use crate::images::image_files::ImageFiles;
 pub struct FolderDataset {
     pub(super) classes: Vec<String>,
     pub(super) folders: Vec<Option<PathBuf>>,
-    // A label and a name each, because a full path each would be 100 MB for ImageNet.
+    // The label and the name of each image; full paths would take 100 MB for ImageNet.
     pub(super) files: Vec<(u32, OsString)>,
     pub(super) skipped: Vec<PathBuf>,
     pub(super) decoding: ImageFiles,
@@ -42,7 +42,7 @@ impl FolderDataset {
     /// Opens a folder with the default configuration.
     ///
     /// # Errors
-    /// As [`FolderConfig::open`].
+    /// The errors of [`FolderConfig::open`].
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, DataError> {
         FolderConfig::new(folder).open()
     }

@@ -4,7 +4,7 @@ use crate::datasets::part::Part;
 use crate::error::DataError;
 use crate::formats::folder::config::FolderConfig;
 
-/// The configuration that reads a part of a folder, with the classes of its training part.
+/// Returns the configuration that reads a part of a folder, with the classes of its training part.
 pub(crate) fn folder_config(folder: &Path, part: Part) -> Result<FolderConfig, DataError> {
     let missing = || DataError::MissingPart { folder: folder.to_path_buf(), part };
     let (train, held_out) = match (PartFolders::find(folder), part) {
@@ -14,7 +14,7 @@ pub(crate) fn folder_config(folder: &Path, part: Part) -> Result<FolderConfig, D
         (Some(parts), Part::Validation) => (parts.train, parts.validation.ok_or_else(missing)?),
         (Some(parts), Part::Test) => (parts.train, parts.test),
     };
-    // A part that lacks a class must not shift the labels of the classes after it.
+    // If a part lacks a class, the labels of the following classes must not change.
     Ok(FolderConfig::new(held_out).with_classes(FolderConfig::new(train).class_names()?))
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct PartFolders {
 }
 
 impl PartFolders {
-    /// The sub-folders, if there are both training and test images.
+    /// Finds the sub-folders, if there are both training and test images.
     pub(crate) fn find(folder: &Path) -> Option<Self> {
         let [train, validation, test] = ["train", "val", "test"].map(|name| {
             let path = folder.join(name);

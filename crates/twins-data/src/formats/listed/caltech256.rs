@@ -7,14 +7,14 @@ use crate::formats::folder::listing::list;
 use crate::formats::listed::layout::nested;
 use crate::formats::listed::listing::Listing;
 
-/// Images of each class that are trained on.
+/// The number of training images of each class.
 const TRAIN_PER_CLASS: usize = 60;
 
 /// Caltech-256 (Griffin et al., 2007): `256_ObjectCategories/001.ak47/001_0001.jpg` and so on, 257 classes with `257.clutter`.
 ///
-/// There is no published split. The first 60 images of each class are the training part and the others the test part, as in
-/// "Do Adversarially Robust ImageNet Models Transfer Better?" (Salman et al., NeurIPS 2020), which draws nothing either. Files
-/// that are not named like an image are left out: the archive has a few that do not belong to it.
+/// There is no published split. The first 60 images of each class are the training part and the others are the test part, as in "Do
+/// Adversarially Robust ImageNet Models Transfer Better?" (Salman et al., NeurIPS 2020), which does not draw a random split either. Files
+/// without the name of an image are skipped: the archive contains a few files that do not belong to the data set.
 pub(super) fn read(folder: &Path) -> Result<Listing, DataError> {
     let root = nested(folder, &["256_ObjectCategories"], "001.ak47");
     let classes = FolderConfig::new(&root).class_names()?;

@@ -6,7 +6,7 @@ use crate::error::DataError;
 use crate::formats::listed::lines::TextFile;
 use crate::formats::listed::listing::{Listing, label_of};
 
-/// Lists of one path a line, `CLASS/IMAGE`, one list for each part. Classes are those of the training part, in alphabetical order.
+/// Reads one list for each part, with one path `CLASS/IMAGE` per line. The classes are those of the training part, in alphabetical order.
 pub(super) fn read(root: PathBuf, lists: Vec<(Part, PathBuf)>) -> Result<Listing, DataError> {
     let lists = lists.into_iter().map(|(part, path)| Ok((part, TextFile::read(path)?)));
     let lists: Vec<(Part, TextFile)> = lists.collect::<Result<_, DataError>>()?;

@@ -43,7 +43,7 @@ pub(super) fn read(folder: &Path) -> Result<Listing, DataError> {
     Ok(listing)
 }
 
-/// Lines of a number and a value, by their numbers, each with the number of its line.
+/// Reads lines of a number and a value. Returns the values by their numbers, each with its line number.
 fn numbered<'a>(
     list: &'a TextFile,
     expected: &'static str,

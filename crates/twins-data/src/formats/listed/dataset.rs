@@ -12,10 +12,10 @@ use crate::images::cache::View;
 use crate::images::image::LabelledImage;
 use crate::images::image_files::ImageFiles;
 
-/// The images of one part that list files name, decoded when they are asked for.
+/// The images of one part of a data set that list files name. Images are decoded on access.
 ///
-/// Images are in the order of the list, and classes in the order of their numbers or names. Every image of the part must exist, and
-/// none may be listed twice, in one part or in two.
+/// Images are in the order of the list, and classes in the order of their numbers or names. Every image of the part must exist, and no
+/// image may be listed twice, in the same part or in different parts.
 ///
 /// ```
 /// use twins_data::{FolderConfig, ImageDataset, ListLayout, ListedDataset, Part};
@@ -44,15 +44,15 @@ pub struct ListedDataset {
 }
 
 impl ListedDataset {
-    /// Reads the lists, and decodes the part's first image for the shape.
+    /// Reads the lists, and decodes the part's first image to get the shape of the images.
     ///
-    /// `config.folder` is the folder of the archive, or the one that it was unpacked in; of [`ListLayout::List`], the list itself.
-    /// `channels`, `framing` and `cache_bytes` are as for folders. Lists say which images and classes there are, so that
-    /// `non_images` and `classes` are not used.
+    /// `config.folder` is the folder of the archive, or the folder in which it was unpacked; for [`ListLayout::List`], it is the list
+    /// itself. `channels`, `framing` and `cache_bytes` have the same meaning as for folders. `non_images` and `classes` are not used,
+    /// because the lists define the images and classes.
     ///
     /// # Errors
-    /// [`DataError::List`] with file, line and remedy; a list that cannot be read; a part without images
-    /// ([`DataError::MissingPart`]); what [`FolderConfig::open`] reports about a framing and a first image.
+    /// [`DataError::List`] with file, line and remedy; a list that cannot be read; a part without images ([`DataError::MissingPart`]); and
+    /// the errors of [`FolderConfig::open`] for the framing and the first image.
     pub fn open(layout: ListLayout, part: Part, config: &FolderConfig) -> Result<Self, DataError> {
         config.framing.validate()?;
         let PartOfListing { root, classes, images } = layout.read(&config.folder, part)?.into_part(part)?;

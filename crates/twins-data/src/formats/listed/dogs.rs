@@ -9,12 +9,12 @@ use crate::formats::listed::listing::Listing;
 /// The published split of Stanford Dogs (Khosla et al., 2011): `train_list` and `test_list`, and the images in
 /// `Images/CLASS/`.
 ///
-/// The archive has the lists as MATLAB files of cell arrays, which no kept crate reads (matfile 0.5 reads numeric arrays alone).
-/// They are converted once to text, a path a line.
+/// The archive stores the lists as MATLAB files of cell arrays, which no maintained crate reads (matfile 0.5 reads numeric arrays only).
+/// The user converts them once to text files with one path per line.
 pub(super) fn read(folder: &Path) -> Result<Listing, DataError> {
     let mut lists = Vec::new();
     for (part, name) in [(Part::Train, "train_list"), (Part::Test, "test_list")] {
-        // The lists are an archive of their own, which some unpack into a folder.
+        // The lists are in a separate archive, which may have been unpacked into its own folder.
         let folder = nested(folder, &["lists"], &format!("{name}.txt"));
         let text = folder.join(name).with_extension("txt");
         if !text.is_file() {

@@ -1,6 +1,6 @@
 use crate::datasets::part::Part;
 
-/// What can be wrong with a line of a list of images.
+/// Errors in a line of a list of images.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListFault {
@@ -13,11 +13,11 @@ pub enum ListFault {
     Syntax {
         /// The line, or its beginning.
         found: String,
-        /// The form that it should have.
+        /// The expected form.
         expected: &'static str,
     },
 
-    /// The path of an image is absolute or leads out of the data set's folder.
+    /// The path of an image is absolute or leads outside the data set's folder.
     #[error("the image \"{image}\" is not in the data set's folder; give a relative path without \"..\"")]
     Outside {
         /// The path.
@@ -31,7 +31,7 @@ pub enum ListFault {
         image: String,
     },
 
-    /// An image is listed twice, in the same part or in two.
+    /// An image is listed twice, in the same part or in different parts.
     #[error("the image \"{image}\" was listed before, in the {first} part; remove one of the two lines")]
     Twice {
         /// The path.
@@ -45,11 +45,11 @@ pub enum ListFault {
     UnknownClass {
         /// The class.
         class: String,
-        /// The classes that there are.
+        /// The existing classes.
         expected: String,
     },
 
-    /// A number that stands for a class has two names, or a name has two numbers.
+    /// The number of a class has two names, or a name has two numbers.
     #[error("class \"{class}\" is called \"{before}\" elsewhere; correct one of the two lines")]
     TwoNames {
         /// The class in this line.
@@ -58,12 +58,12 @@ pub enum ListFault {
         before: String,
     },
 
-    /// An image that one list names is missing in another list.
+    /// An image in one list is missing from another list.
     #[error("image number {id} is not in {other}; take all lists from the same download")]
     MissingId {
         /// The image's number.
         id: u64,
-        /// The list without it.
+        /// The list that lacks it.
         other: &'static str,
     },
 }

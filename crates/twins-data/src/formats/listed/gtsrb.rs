@@ -11,10 +11,10 @@ const CLASSES: usize = 43;
 const FORM: &str = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId";
 
 /// The published split of GTSRB (Stallkamp et al., 2012): PPM images and a CSV file, for each class of the training part
-/// (`Final_Training/Images/00000/GT-00000.csv`, or `Training/` in the archive of 2019) and for the test part
-/// (`Final_Test/Images/`, with `GT-final_test.csv` there or beside the folder). Images are used whole, not cut to the sign.
+/// (`Final_Training/Images/00000/GT-00000.csv`, or `Training/` in the archive of 2019) and for the test part (`Final_Test/Images/`, with
+/// `GT-final_test.csv` there or beside the folder). Images are not cropped to the traffic sign.
 ///
-/// Both parts are archives of their own, so that only the one asked for is read.
+/// Each part is a separate archive, and only the requested one is read.
 pub(super) fn read(folder: &Path, part: Part) -> Result<Listing, DataError> {
     let names = (0..CLASSES).map(|class| format!("{class:05}")).collect::<Vec<_>>();
     match part {

@@ -9,10 +9,10 @@ use crate::error::DataError;
 use crate::formats::listed::listing::Listing;
 use crate::formats::listed::{caltech256, cub200, dogs, dtd, gtsrb, list_file, pets};
 
-/// The files in which an archive lists its images, with their classes and parts.
+/// The layout of the files in which an archive lists its images with their classes and parts.
 ///
-/// As text, on the command line and in files, it is `list`, `caltech256`, `cub200`, `dogs`, `dtd` (split 1), `dtd@2` to
-/// `dtd@10`, `gtsrb` or `pets`.
+/// On the command line and in files, it is written as `list`, `caltech256`, `cub200`, `dogs`, `dtd` (split 1), `dtd@2`
+/// to `dtd@10`, `gtsrb` or `pets`.
 ///
 /// | layout | parts | the lists |
 /// |---|---|---|
@@ -49,7 +49,7 @@ impl ListLayout {
     /// Whether there is a validation part. A custom list has one if its lines say so.
     pub(crate) fn has_validation(self, path: &Path) -> bool {
         match self {
-            // What is wrong with the list is reported where it is opened.
+            // Errors in the list are reported when it is opened.
             Self::List => list_file::read(path).is_ok_and(|listing| listing.has(Part::Validation)),
             Self::Dtd { .. } => true,
             _ => false,
@@ -124,7 +124,8 @@ impl fmt::Display for ListLayout {
     }
 }
 
-/// The folder that has `marker`: the one given, or one of `names` in it, as archives are unpacked.
+/// Finds the folder that contains `marker`: the given folder, or one of its sub-folders `names`, which archives create
+/// when they are unpacked.
 pub(super) fn nested(folder: &Path, names: &[&str], marker: &str) -> PathBuf {
     let places = names.iter().map(|name| folder.join(name));
     let found = std::iter::once(folder.to_path_buf()).chain(places).find(|place| place.join(marker).exists());

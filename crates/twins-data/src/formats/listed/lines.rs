@@ -4,7 +4,7 @@ use crate::error::DataError;
 use crate::file::read;
 use crate::formats::listed::fault::ListFault;
 
-/// A text file of a data set, which takes as much memory as it has bytes.
+/// A text file of a data set. It takes as much memory as the file has bytes.
 pub(super) struct TextFile {
     pub(super) path: PathBuf,
     text: String,
@@ -29,12 +29,12 @@ impl TextFile {
         lines.filter(|(_, line)| !line.is_empty())
     }
 
-    /// The error of a line.
+    /// Creates the error for a line.
     pub(super) fn fault(&self, line: usize, fault_found: ListFault) -> DataError {
         fault(&self.path, line, fault_found)
     }
 
-    /// The error of a line that does not have its form.
+    /// Creates the error for a line that does not have the expected form.
     pub(super) fn syntax(&self, line: usize, found: &str, expected: &'static str) -> DataError {
         self.fault(line, ListFault::Syntax { found: abridged(found), expected })
     }
@@ -44,7 +44,7 @@ pub(super) fn fault(path: &Path, line: usize, fault: ListFault) -> DataError {
     DataError::List { path: path.to_path_buf(), line, fault }
 }
 
-/// Text as far as it fits into a message.
+/// Shortens text to fit into a message.
 pub(super) fn abridged(text: &str) -> String {
     const SHOWN: usize = 80;
     match text.char_indices().nth(SHOWN) {

@@ -9,8 +9,8 @@ use crate::formats::listed::listing::{Listing, label_of};
 
 const FORM: &str = "an image, a class and a part with tabs between them";
 
-/// A custom list: a line for each image with its path from the list's folder, its class, and `train`, `val` or `test`, with
-/// tabs between them. Lines that begin with `#` are comments. Classes are those of `train`, in alphabetical order.
+/// Reads a custom list. It has a line for each image with its path relative to the list's folder, its class, and `train`, `val` or `test`,
+/// with tabs between them. Lines that begin with `#` are comments. The classes are those of `train`, in alphabetical order.
 pub(super) fn read(path: &Path) -> Result<Listing, DataError> {
     let list = TextFile::read(path.to_path_buf())?;
     let mut images = Vec::new();

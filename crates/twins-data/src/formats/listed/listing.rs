@@ -7,17 +7,17 @@ use crate::error::DataError;
 use crate::formats::listed::fault::ListFault;
 use crate::formats::listed::lines::{TextFile, abridged, fault};
 
-/// What every list comes down to: images, each with its class and its part.
+/// The common form of all lists: images, each with its class and its part.
 ///
-/// A reader of an archive's lists fills one, and everything else is checked here, once for all of them.
+/// Each reader of an archive's lists fills a listing, and the listing performs all checks that they have in common.
 pub(super) struct Listing {
-    /// The folder that the images' paths are relative to.
+    /// The folder to which the paths of the images are relative.
     root: PathBuf,
     classes: Vec<String>,
     entries: Vec<Entry>,
-    /// The list files; entries say which by its index.
+    /// The list files; entries refer to them by index.
     lists: Vec<PathBuf>,
-    /// The position of each image, in order to find images that are listed twice.
+    /// The position of each image, to detect images that are listed twice.
     seen: HashMap<String, usize>,
 }
 
@@ -30,17 +30,17 @@ struct Entry {
 }
 
 impl Listing {
-    /// A listing without images.
+    /// Creates a listing without images.
     ///
     /// # Errors
-    /// Two classes of one name.
+    /// Two classes with the same name.
     pub(super) fn new(root: impl Into<PathBuf>, classes: Vec<String>) -> Result<Self, DataError> {
         refuse_duplicates(&classes)?;
         let (entries, lists, seen) = (Vec::new(), Vec::new(), HashMap::new());
         Ok(Self { root: root.into(), classes, entries, lists, seen })
     }
 
-    /// Adds the image that a line names, by its path from the root with `/` between folders.
+    /// Adds the image that a line names by its path relative to the root, with `/` between folders.
     pub(super) fn add(
         &mut self,
         list: &TextFile,
@@ -69,7 +69,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Adds an image that was found in the folder itself.
+    /// Adds an image that was found by listing the folder.
     pub(super) fn add_found(&mut self, image: String, label: usize, part: Part) {
         self.entries.push(Entry { image, label: label as u32, part, list: u32::MAX, line: 0 });
     }
@@ -79,7 +79,7 @@ impl Listing {
         self.entries.iter().any(|entry| entry.part == part)
     }
 
-    /// The classes and the images of a part, with their labels, in the list's order.
+    /// Returns the classes, and the images of a part with their labels, in the order of the list.
     pub(super) fn into_part(self, part: Part) -> Result<PartOfListing, DataError> {
         let mut images = Vec::new();
         for Entry { image, label, part: of, list, line } in self.entries {
@@ -106,14 +106,14 @@ pub(super) struct PartOfListing {
     pub(super) images: Vec<(u32, Box<str>)>,
 }
 
-/// Whether a path names something below the folder that it is relative to.
+/// Whether a relative path stays inside its folder.
 fn is_inside(image: &str) -> bool {
     let normal = |component: Component| matches!(component, Component::Normal(_));
-    // A backslash separates folders on Windows and belongs to the name elsewhere; no archive has one.
+    // A backslash separates folders on Windows but is part of the name elsewhere; no archive uses one.
     !image.is_empty() && !image.contains('\\') && Path::new(image).components().all(normal)
 }
 
-/// The label of a class whose name is looked up, for lists that name classes.
+/// Looks up the label of a class by its name.
 pub(super) fn label_of(
     classes: &HashMap<&str, usize>,
     list: &TextFile,

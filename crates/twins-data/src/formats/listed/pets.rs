@@ -10,8 +10,8 @@ use crate::formats::listed::listing::Listing;
 
 const FORM: &str = "an image such as Abyssinian_100, and the numbers of class, species and breed";
 
-/// The published split of Oxford-IIIT Pet (Parkhi et al., CVPR 2012): `annotations/trainval.txt` and `annotations/test.txt`, and
-/// the images in `images/`. Classes are called as in the names of their images.
+/// The published split of Oxford-IIIT Pet (Parkhi et al., CVPR 2012): `annotations/trainval.txt` and `annotations/test.txt`, and the images
+/// in `images/`. The names of the classes are taken from the names of their images.
 pub(super) fn read(folder: &Path) -> Result<Listing, DataError> {
     let folder = nested(folder, &["oxford-iiit-pet"], "annotations");
     let open = |name: &str| TextFile::read(folder.join("annotations").join(name));

@@ -9,7 +9,7 @@ use crate::file::find;
 use crate::formats::mnist::idx::{IdxContent, read_idx};
 use crate::images::image::{Image, LabelledImage};
 
-/// The names of the classes of Fashion-MNIST, which has the files of [`MnistDataset`].
+/// The class names of Fashion-MNIST, whose files have the same format as those of [`MnistDataset`].
 pub const FASHION_MNIST_CLASSES: [&str; 10] = [
     "T-shirt/top",
     "Trouser",
@@ -23,10 +23,10 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// MNIST and data sets in its form: grey images and labels in IDX files, plain or gzip, held in memory.
+/// MNIST and data sets in the same format: grey images and labels in IDX files, plain or gzip, held in memory.
 ///
-/// The files keep their published names, `train-images-idx3-ubyte` and so on (or `train-images.idx3-ubyte`), with
-/// or without `.gz`. Only the files of the part asked for need to be there.
+/// The files keep their published names, `train-images-idx3-ubyte` and so on (or `train-images.idx3-ubyte`), with or
+/// without `.gz`. Only the files of the requested part need to exist.
 ///
 /// # Shapes
 /// - images: `[1, height, width]`, for MNIST `[1, 28, 28]`
@@ -42,7 +42,7 @@ impl MnistDataset {
     /// Reads the handwritten digits of a part of MNIST.
     ///
     /// # Errors
-    /// Files that are missing, damaged, of the wrong kind or that do not belong together, and labels above 9.
+    /// Files that are missing, damaged, of the wrong kind, or do not belong together, and labels above 9.
     pub fn open(folder: impl AsRef<Path>, part: Part) -> Result<Self, DataError> {
         Self::read(folder.as_ref(), part, (0..10).map(|digit| digit.to_string()).collect())
     }
@@ -50,7 +50,7 @@ impl MnistDataset {
     /// Reads a part of Fashion-MNIST, whose classes are [`FASHION_MNIST_CLASSES`].
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The same as [`open`](Self::open).
     pub fn open_fashion(folder: impl AsRef<Path>, part: Part) -> Result<Self, DataError> {
         Self::read(folder.as_ref(), part, FASHION_MNIST_CLASSES.map(str::to_owned).to_vec())
     }

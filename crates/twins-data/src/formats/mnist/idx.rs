@@ -6,7 +6,7 @@ use flate2::read::GzDecoder;
 use crate::error::DataError;
 use crate::file::{allowance, io_error, open};
 
-/// What an IDX file of bytes holds: its magic number ends with the number of dimensions.
+/// The content of an IDX file of bytes. Its magic number ends with the number of dimensions.
 ///
 /// Format: Y. LeCun et al., "The MNIST database of handwritten digits", section "File formats".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) struct Idx {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Reads an IDX file, plain or gzip (told by its content, not its name).
+/// Reads an IDX file, plain or gzip (detected from its content, not its name).
 pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataError> {
     let (mut file, file_size) = open(path)?;
     let mut start = Vec::new();
@@ -91,7 +91,7 @@ pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataErro
         });
     }
     let bytes = reader.take(declared, total, description.clone())?;
-    // Reading on also makes the decompressor verify its checksum.
+    // Reading to the end also makes the decompressor verify its checksum.
     if !reader.is_at_end(total)? {
         return Err(DataError::WrongSize {
             path: path.to_path_buf(),
@@ -103,7 +103,7 @@ pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataErro
     Ok(Idx { dims: dims.into_iter().map(|dim| dim as usize).collect(), bytes })
 }
 
-/// A stream that knows how to say what went wrong with it.
+/// A stream with the information for its error messages.
 struct Source<'a> {
     path: &'a Path,
     gzip: bool,

@@ -4,11 +4,11 @@ use crate::formats::pickle::fault::PickleFault;
 use crate::formats::pickle::reader::Pickle;
 use crate::formats::pickle::value::{Id, Known, Value};
 
-/// CIFAR-100 takes 200 000. An instruction makes at most one value, a place on the stack and one in the memo, about
-/// 50 bytes; twice that while lists grow.
+/// CIFAR-100 takes 200 000 instructions. An instruction creates at most one value, one stack entry and one memo entry:
+/// about 50 bytes, and twice as many while lists grow.
 pub(super) const INSTRUCTIONS: usize = 500_000;
 
-/// Executes the instructions of a pickle on a stack, as Python does.
+/// Executes the instructions of a pickle on a stack, like Python.
 pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -47,7 +47,7 @@ impl<'a> Machine<'a> {
         Err(PickleFault::TooLong { limit: INSTRUCTIONS })
     }
 
-    /// Instructions that only push a value; `false` for another.
+    /// Executes an instruction that only pushes a value; returns `false` for other instructions.
     fn values_instruction(&mut self, code: u8) -> Result<bool, PickleFault> {
         let value = match code {
             b'N' => Value::Nothing,
@@ -68,7 +68,8 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    /// Instructions that work on the stack: `None` where it has not what they need, `Some(false)` for an unknown one.
+    /// Executes an instruction that uses the stack. Returns `None` if the stack lacks its operands, and `Some(false)`
+    /// for an unknown instruction.
     fn stack_instruction(&mut self, code: u8) -> Result<Option<bool>, PickleFault> {
         let done = match code {
             // Version and frame: nothing to do.

@@ -1,8 +1,8 @@
-//! A reader for the few pickles that data sets are published in.
+//! A reader for the pickles in which data sets are published.
 //!
-//! It knows the instructions for a dictionary of numbers, text and NumPy arrays, resolves no reference to Python
-//! code except the three names that NumPy writes for an array, and calls nothing. Values are kept in one list and
-//! refer to each other by index, so that neither nesting nor sharing costs a copy or a recursion.
+//! It supports the instructions for a dictionary of numbers, text and NumPy arrays. It resolves no reference to Python
+//! code except the three names that NumPy writes for an array, and it calls no code. Values are kept in one list and
+//! refer to each other by index, so nested and shared values need neither copies nor recursion.
 
 pub(crate) mod fault;
 mod machine;

@@ -2,7 +2,7 @@ use crate::formats::pickle::fault::PickleFault;
 use crate::formats::pickle::machine::Machine;
 use crate::formats::pickle::value::{Id, Known, Value};
 
-/// The values of a pickle.
+/// The parsed values of a pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle<'a> {
     pub(super) bytes: &'a [u8],
@@ -19,7 +19,7 @@ impl<'a> Pickle<'a> {
         self.root
     }
 
-    /// The value of a text key, if the value `of` is a dictionary that has it.
+    /// The value of a text key, if the value `of` is a dictionary that contains the key.
     pub(crate) fn entry(&self, of: Id, key: &str) -> Option<Id> {
         let Value::Dictionary(items) = self.value(of) else { return None };
         let found = items.iter().rev().find(|(name, _)| self.bytes(*name) == Some(key.as_bytes()));
@@ -47,7 +47,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The rows of a NumPy matrix of bytes with that many columns, in the order of rows.
+    /// The bytes of a NumPy matrix with that many columns, in row-major order.
     pub(crate) fn byte_matrix(&self, of: Id, columns: usize) -> Option<&'a [u8]> {
         let Value::Object { name: Known::Reconstruct, state: Some(state), .. } = self.value(of) else {
             return None;

@@ -3,7 +3,7 @@ use crate::formats::pickle::fault::PickleFault;
 /// The number of a value.
 pub(crate) type Id = u32;
 
-/// A NumPy name that may be referred to.
+/// A NumPy name that a pickle may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
     Reconstruct,
@@ -30,7 +30,7 @@ pub(super) enum Value {
     Nothing,
     Truth(bool),
     Integer(i64),
-    /// Text or bytes: where they are in the file.
+    /// Text or bytes, by their position in the file.
     Bytes {
         start: usize,
         length: usize,
@@ -39,7 +39,7 @@ pub(super) enum Value {
     Sequence(Vec<Id>),
     Dictionary(Vec<(Id, Id)>),
     Name(Known),
-    /// What a name was applied to, and the state that it was given.
+    /// A call of a name: its arguments, and the state that was set.
     Object {
         name: Known,
         arguments: Id,
