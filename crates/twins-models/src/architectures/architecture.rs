@@ -24,7 +24,7 @@ use crate::network::normalisation::Normalisation;
 ///
 /// `resnet8` is the smallest CIFAR ResNet: one block per stage, 75 290 weights for 10 classes. `tiny-resnet` has the
 /// same number of weights and needs a quarter of the computation, so that adversarial training on 32×32 images takes a
-/// minute or two on two CPU cores. It is not a published network; the built-in job uses it.
+/// minute or two on two CPU cores. It is not a published network; the main job uses it.
 ///
 /// ```
 /// use twins_models::Architecture;
