@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use burn_twins::experiment::{Checkpoint, Draft, Layer, StudyConfig, StudyOptions, StudyResults};
+use burn_twins::experiment::{Checkpoint, Draft, Layer, RunOptions, StudyConfig, StudyOptions, StudyResults};
 use burn_twins::report::ScoreKind;
 use twins_testing::repository;
 
@@ -55,6 +55,21 @@ fn the_first_seed_repeats_the_recorded_results() {
             assert!(off.abs() < spread, "{}, {metric:?}: {off:+.4}, {spread:.4}", arm.name);
         }
     }
+}
+
+#[test]
+fn the_settings_for_the_built_in_data_train() {
+    let weights = repository().join("examples/studies/letters.safetensors");
+    let settings = Layer::from_toml("the test", "evaluation.report_images = 0").unwrap();
+    let draft = Draft::new()
+        .with_layer(settings)
+        .with_layer(Layer::setting("the test", "model.weights", weights).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = draft.resolve().unwrap().run(folder.path().join("run"), RunOptions::new()).unwrap();
+    // As accurate as the main job, whose trials chose these settings, up to the spread of its seeds and a smaller validation.
+    assert!(outcome.test.clean.fraction() > 0.9, "{:?}", outcome.test);
+    let frozen: Vec<_> = outcome.record.history.iter().map(|epoch| epoch.loss_frozen.unwrap()).collect();
+    assert!(frozen.last().unwrap() < &1.0, "the frozen wing learns: {frozen:?}");
 }
 
 #[test]
