@@ -83,7 +83,7 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Training")]
     pub weight_decay: Option<f64>,
 
-    /// Weight of the frozen wing's loss (TWINS) [default: 1; 0.3 on the built-in data].
+    /// Weight of the frozen wing's loss (TWINS) [default: 1].
     #[arg(long, help_heading = "Training")]
     pub lambda: Option<f64>,
 
