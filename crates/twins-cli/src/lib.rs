@@ -149,22 +149,12 @@ mod tests {
     #[cfg(not(feature = "remote"))]
     #[test]
     fn the_reference_of_the_command_line_is_that_of_the_code() {
-        const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/command-line.md");
         let options = clap_markdown::MarkdownOptions::new()
             .title("Command line".to_owned())
             .show_footer(false)
             .show_table_of_contents(false);
         let expected =
             clap_markdown::help_markdown_command_custom(&program(), &options).trim_end().to_owned() + "\n";
-        let written = std::fs::read_to_string(PATH).unwrap_or_default();
-        if std::env::var_os("TWINS_WRITE_REFERENCE").is_some() {
-            std::fs::write(PATH, &expected).unwrap();
-        } else {
-            assert!(
-                written == expected,
-                "docs/reference/command-line.md is not that of the program; write it anew with TWINS_WRITE_REFERENCE=1 cargo test --release \
-                 reference"
-            );
-        }
+        twins_testing::check_page("docs/reference/command-line.md", &expected);
     }
 }

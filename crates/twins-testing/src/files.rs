@@ -9,6 +9,24 @@ pub fn repository() -> PathBuf {
     root.expect("the root of the workspace has a Cargo.lock").to_owned()
 }
 
+/// Checks that a page of the documentation is what the code writes. With `TWINS_WRITE_REFERENCE` set, writes it.
+///
+/// # Panics
+///
+/// Where the page is another one, with the command that writes it.
+pub fn check_page(page: &str, expected: &str) {
+    let path = repository().join(page);
+    if env::var_os("TWINS_WRITE_REFERENCE").is_some() {
+        std::fs::write(path, expected).expect("the page can be written");
+        return;
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == expected,
+        "{page} is not what the code writes; write it anew with TWINS_WRITE_REFERENCE=1 cargo test --release reference"
+    );
+}
+
 /// The program of an example of the root package, which `cargo test --workspace` and `cargo build --examples` build.
 ///
 /// # Panics

@@ -4,6 +4,6 @@ mod files;
 mod memory;
 mod process;
 
-pub use files::{example, repository, shared};
+pub use files::{check_page, example, repository, shared};
 pub use memory::{peak_memory, resident_memory};
 pub use process::alone;

@@ -6,8 +6,6 @@ use twins_train::Settings;
 use super::layer::short;
 use super::{ExperimentConfig, plain};
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/settings.md");
-
 const HEADING: &str = "\
 # Settings
 
@@ -56,13 +54,5 @@ fn collect(key: &str, known: &Value, default: Option<&Value>, rows: &mut Vec<(St
 
 #[test]
 fn the_reference_of_the_settings_is_that_of_the_code() {
-    let (written, expected) = (std::fs::read_to_string(PATH).unwrap_or_default(), reference());
-    if std::env::var_os("TWINS_WRITE_REFERENCE").is_some() {
-        std::fs::write(PATH, &expected).unwrap();
-    } else {
-        assert!(
-            written == expected,
-            "docs/reference/settings.md is not that of the settings; write it anew with TWINS_WRITE_REFERENCE=1 cargo test --release reference"
-        );
-    }
+    twins_testing::check_page("docs/reference/settings.md", &reference());
 }

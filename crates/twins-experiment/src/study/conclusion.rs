@@ -22,16 +22,18 @@ impl StudyResults {
         if !self.is_complete() {
             return Vec::new();
         }
-        let verdicts: Vec<(&ArmResults, Vec<(&Metric, Verdict)>)> = self
+        let verdicts = |arm: &ArmResults| -> Vec<(&Metric, Verdict)> {
+            self.metrics.iter().filter_map(|metric| Some((metric, arm.verdict(metric)?))).collect()
+        };
+        let compared: Vec<_> = self
             .arms
             .iter()
-            .map(|arm| (arm, self.metrics.iter().filter_map(|metric| Some((metric, arm.verdict(metric)?)))))
-            .map(|(arm, verdicts)| (arm, verdicts.collect::<Vec<_>>()))
+            .map(|arm| (arm, verdicts(arm)))
             .filter(|(_, verdicts)| !verdicts.is_empty())
             .collect();
         let mut sentences: Vec<String> =
-            verdicts.iter().map(|(arm, verdicts)| self.conclusion(&arm.name, verdicts)).collect();
-        let intervals: usize = verdicts.iter().map(|(_, verdicts)| verdicts.len()).sum();
+            compared.iter().map(|(arm, verdicts)| self.conclusion(&arm.name, verdicts)).collect();
+        let intervals: usize = compared.iter().map(|(_, verdicts)| verdicts.len()).sum();
         if intervals >= MANY_INTERVALS {
             sentences.push(format!("Of these {intervals} intervals, one in twenty misses 0 by chance."));
         }
