@@ -24,9 +24,20 @@ macro_rules! setters {
     };
 }
 
+impl TrainConfig {
+    /// Sets the number of passes over the training images. The milestones of the default schedule move in proportion; a schedule that was
+    /// set remains.
+    #[must_use]
+    pub fn with_epochs(mut self, epochs: usize) -> Self {
+        if self.schedule == Schedule::paper(self.epochs) {
+            self.schedule = Schedule::paper(epochs);
+        }
+        self.epochs = epochs;
+        self
+    }
+}
+
 setters! {
-    /// Sets the number of passes over the training images.
-    with_epochs: epochs: usize,
     /// Sets the largest number of images per step.
     with_batch_size: batch_size: usize,
     /// Sets whether an epoch consists of full batches only.

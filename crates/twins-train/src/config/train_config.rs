@@ -26,7 +26,7 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 /// | `weight_decay` | 1e-5 | weight decay, of the parameters that `groups` selects | ≥ 0 |
 /// | `lambda` | 1 | weight of the frozen wing's loss | ≥ 0 |
 /// | `beta` | 6 | weight of the TRADES divergence | ≥ 0 |
-/// | `schedule` | × 0.1 after epochs 30 and 50 | schedule of the learning rate | [`Schedule`] |
+/// | `schedule` | × 0.1 after half and after five sixths of the epochs | schedule of the learning rate | [`Schedule`] |
 /// | `warmup_epochs` | 0 | epochs over which the learning rate rises linearly at the beginning | ≥ 0 |
 /// | `frozen_from` | weights | source of the frozen wing at the start | [`FrozenFrom`] |
 /// | `tuning` | full | which parts of the model are trained | [`Tuning`] |
@@ -59,7 +59,8 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 /// use twins_train::{Method, Schedule, TrainConfig};
 ///
 /// # fn main() -> Result<(), twins_train::TrainError> {
-/// let config = TrainConfig::new(Method::TwinsAt).with_epochs(10).with_schedule(Schedule::paper(10));
+/// let config = TrainConfig::new(Method::TwinsAt).with_epochs(12);
+/// assert_eq!(config.schedule, Schedule::MultiStep { milestones: vec![6, 10], gamma: 0.1 });
 /// config.validate()?;
 /// assert!(config.with_batch_size(1).validate().is_err());
 /// # Ok(())
