@@ -24,12 +24,11 @@ mod tests {
         let recorded = TrainConfig::default();
         let check = |config: TrainConfig| config.check_resumes(&recorded);
         assert_eq!(check(recorded.clone()), Ok(()));
-        assert_eq!(check(recorded.clone().with_epochs(61)), Ok(()));
-        let message = check(recorded.clone().with_epochs(59)).unwrap_err();
-        assert_eq!(message, "epochs was 60 and is now 59");
-        let message = check(recorded.clone().with_epochs(80).with_seed(1)).unwrap_err();
-        assert_eq!(message, "seed was 0 and is now 1");
-        let message = check(recorded.clone().with_epochs(80).with_schedule(Schedule::paper(80))).unwrap_err();
+        let of_epochs = |epochs| TrainConfig { epochs, ..recorded.clone() };
+        assert_eq!(check(of_epochs(61)), Ok(()));
+        assert_eq!(check(of_epochs(59)).unwrap_err(), "epochs was 60 and is now 59");
+        assert_eq!(check(of_epochs(80).with_seed(1)).unwrap_err(), "seed was 0 and is now 1");
+        let message = check(of_epochs(80).with_schedule(Schedule::paper(80))).unwrap_err();
         assert!(message.starts_with("schedule was"), "{message}");
     }
 }
