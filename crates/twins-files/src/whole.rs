@@ -1,7 +1,10 @@
 //! Files that readers always see complete, whenever the writing process ends.
+//!
+//! `tempfile` has this as `NamedTempFile::persist`, but its names are random, so each killed process would leave another file; its files
+//! are readable only by their owner; and it does not flush the renaming.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Content that is on the disk under a temporary name, until [`WholeFile::put`] gives it its final name. If the value is
@@ -22,15 +25,27 @@ impl WholeFile {
     ///
     /// Any error of the operating system. The unfinished file is removed.
     pub fn write(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<Self> {
+        Self::write_with(path, |file| file.write_all(bytes))
+    }
+
+    /// Like [`write`](Self::write), for content that is not in memory as a whole: `content` writes it piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the operating system, and the error of `content`. The unfinished file is removed.
+    pub fn write_with<E: From<io::Error>>(
+        path: impl Into<PathBuf>,
+        content: impl FnOnce(&mut BufWriter<File>) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let path = path.into();
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         fs::create_dir_all(folder_of(&path))?;
         let file = Self { part: path.with_file_name(name), path };
         // If one of these fails, for example on a full disk, dropping `file` removes the unfinished file.
-        let mut part = File::create(&file.part)?;
-        part.write_all(bytes)?;
-        part.sync_all()?;
+        let mut part = BufWriter::new(File::create(&file.part)?);
+        content(&mut part)?;
+        part.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         Ok(file)
     }
 
@@ -116,5 +131,22 @@ mod tests {
         fs::create_dir_all(path.join("by a folder")).unwrap();
         write_whole(&path, b"x").unwrap_err();
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn content_that_fails_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let write = |more: io::Result<()>| {
+            WholeFile::write_with(&path, |file| {
+                file.write_all(b"first ")?;
+                more?;
+                file.write_all(b"second")
+            })
+        };
+        assert_eq!(write(Err(io::Error::other("no more"))).unwrap_err().to_string(), "no more");
+        assert!(names(folder.path()).is_empty());
+        write(Ok(())).unwrap().put().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first second");
     }
 }
