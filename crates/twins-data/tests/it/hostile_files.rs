@@ -16,7 +16,7 @@ use twins_data::{
     Channels, CifarDataset, CifarVariant, DataError, FolderConfig, Framing, ImageDataset, ListLayout,
     ListedDataset, MnistDataset, NonImages, Part,
 };
-use twins_testing::alone;
+use twins_testing::in_own_process;
 
 use crate::counting::peak;
 
@@ -178,7 +178,7 @@ macro_rules! tests {
         mod mutated {
             $(#[test]
             fn $property() {
-                super::alone(concat!("hostile_files::mutated::", stringify!($property)), super::$property);
+                super::in_own_process(concat!("hostile_files::mutated::", stringify!($property)), super::$property);
             })*
         }
     };
@@ -328,7 +328,7 @@ proptest! {
 /// Found by the mutations above: a picture of 808 × 14 592 pixels in 147 bytes, with a partition of 11 MB.
 #[test]
 fn a_lossy_webp_that_claims_a_partition_longer_than_itself() {
-    alone("hostile_files::a_lossy_webp_that_claims_a_partition_longer_than_itself", read_lossy_webp);
+    in_own_process("hostile_files::a_lossy_webp_that_claims_a_partition_longer_than_itself", read_lossy_webp);
 }
 
 fn read_lossy_webp() {

@@ -8,7 +8,7 @@ use burn_dataset::Dataset;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use twins_data::{Augmentation, DataError, FolderConfig, FolderDataset, Framing, ImageDataset, collate};
-use twins_testing::alone;
+use twins_testing::in_own_process;
 
 use crate::counting::{live, peak};
 
@@ -36,7 +36,7 @@ fn photographs(folder: &Path) -> usize {
 
 #[test]
 fn folders_of_imagenets_size_work_in_two_gibibytes() {
-    alone("memory::folders_of_imagenets_size_work_in_two_gibibytes", read_folder_of_imagenets_size);
+    in_own_process("memory::folders_of_imagenets_size_work_in_two_gibibytes", read_folder_of_imagenets_size);
 }
 
 fn read_folder_of_imagenets_size() {
@@ -97,7 +97,7 @@ fn small_jpeg() -> Vec<u8> {
 
 #[test]
 fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
-    alone(
+    in_own_process(
         "memory::images_that_unfold_to_far_more_than_their_files_stay_within_the_bound",
         open_images_that_unfold,
     );
@@ -169,7 +169,7 @@ fn open_images_that_unfold() {
 
 #[test]
 fn large_photographs_are_read() {
-    alone("memory::large_photographs_are_read", read_large_photograph);
+    in_own_process("memory::large_photographs_are_read", read_large_photograph);
 }
 
 fn read_large_photograph() {

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use twins_models::{Architecture, ImportOptions, ModelConfig, load_weights};
-use twins_testing::{alone, peak_memory};
+use twins_testing::{in_own_process, peak_memory};
 
 /// An archive with deflated members, all named `x/data.pkl`. Each has its content and the size that it declares.
 fn archive(members: &[(&[u8], usize)]) -> Vec<u8> {
@@ -61,7 +61,7 @@ fn message(path: &Path, bytes: &[u8]) -> String {
 
 #[test]
 fn bombs_are_refused_in_little_memory() {
-    alone("memory::bombs_are_refused_in_little_memory", load_bombs);
+    in_own_process("memory::bombs_are_refused_in_little_memory", load_bombs);
 }
 
 fn load_bombs() {
