@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use burn_twins::attack::{Journal, SampleStream};
-use twins_files::WholeFile;
+use twins_files::AtomicFile;
 
 use crate::support::Outcome;
 
@@ -12,7 +12,7 @@ use crate::support::Outcome;
 pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journal) -> Outcome {
     let source = samples.source();
     let write = || -> Outcome {
-        let file = WholeFile::write_with(path, |file| -> Outcome {
+        let file = AtomicFile::write_with(path, |file| -> Outcome {
             let [channels, height, width] = source.image_shape();
             file.write_all(&header([source.len(), channels, height, width]))?;
             for index in 0..source.len() {
@@ -24,7 +24,7 @@ pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journ
             }
             Ok(())
         })?;
-        Ok(file.put()?)
+        Ok(file.commit()?)
     };
     write().map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }

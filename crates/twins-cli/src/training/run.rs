@@ -36,7 +36,7 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     let report = JsonReport::new(experiment, &outcome)?;
     report.result.print();
     let text = serde_json::to_string_pretty(&report)? + "\n";
-    twins_files::write_whole(out.join("report.json"), text.as_bytes())?;
+    twins_files::write_atomic(out.join("report.json"), text.as_bytes())?;
     println!("model, metrics and report.html are in {}", out.display());
     Ok(())
 }

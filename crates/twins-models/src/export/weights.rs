@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use safetensors::tensor::{Dtype, TensorView};
-use twins_files::{safetensors_bytes, write_whole};
+use twins_files::{safetensors_bytes, write_atomic};
 
 use crate::error::ModelError;
 use crate::network::net::Net;
@@ -64,7 +64,7 @@ pub(crate) fn write(
     }
     let file = safetensors_bytes(views, &metadata)
         .map_err(|error| write_error(path, std::io::Error::other(error)))?;
-    write_whole(path, &file).map_err(|error| write_error(path, error))
+    write_atomic(path, &file).map_err(|error| write_error(path, error))
 }
 
 fn to_file_order(slot: &Slot, floats: Vec<f32>) -> Vec<f32> {
