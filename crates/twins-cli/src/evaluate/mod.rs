@@ -58,7 +58,7 @@ fn run(cli: &Cli) -> Outcome {
     }
     let (card, notify) = (read_card(&cli.weights)?, printing());
     let data = cli.images.config(&cli.data);
-    if let Some(contradiction) = data.contradiction("--framing") {
+    if let Some(contradiction) = data.contradiction("--preprocessing") {
         return Err(contradiction.into());
     }
     let chosen = cli.test_images.map(TestImages::from);

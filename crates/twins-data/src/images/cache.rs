@@ -24,7 +24,7 @@ const SHELVES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum View {
     Original,
-    Framed,
+    Preprocessed,
 }
 
 /// The approximate number of bytes that an entry takes in addition to its pixels.
@@ -96,7 +96,7 @@ mod tests {
         let mut decoded = 0;
         for _ in 0..2 {
             for index in 0..3 {
-                let got = cache.get::<Infallible>(index, View::Framed, || {
+                let got = cache.get::<Infallible>(index, View::Preprocessed, || {
                     decoded += 1;
                     Ok(image(100))
                 });
@@ -113,7 +113,7 @@ mod tests {
         let cache = Cache::new(1000);
         assert_eq!(cache.get(0, View::Original, || Err("damaged")), Err("damaged"));
         assert_eq!(cache.get::<Infallible>(0, View::Original, || Ok(image(3))), Ok(image(3)));
-        assert_eq!(cache.get::<Infallible>(0, View::Framed, || Ok(image(2))), Ok(image(2)));
+        assert_eq!(cache.get::<Infallible>(0, View::Preprocessed, || Ok(image(2))), Ok(image(2)));
         assert_eq!(cache.get::<Infallible>(0, View::Original, || unreachable!()), Ok(image(3)));
     }
 
@@ -124,7 +124,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for index in 0..100 {
-                        let got = cache.get::<Infallible>(index, View::Framed, || Ok(image(100)));
+                        let got = cache.get::<Infallible>(index, View::Preprocessed, || Ok(image(100)));
                         assert_eq!(got, Ok(image(100)));
                     }
                 });
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn without_capacity_nothing_is_kept() {
         let cache = Cache::new(0);
-        assert_eq!(cache.get::<Infallible>(0, View::Framed, || Ok(image(1))), Ok(image(1)));
+        assert_eq!(cache.get::<Infallible>(0, View::Preprocessed, || Ok(image(1))), Ok(image(1)));
         assert!(cache.shelves.iter().all(|shelf| read(shelf).is_empty()));
     }
 }

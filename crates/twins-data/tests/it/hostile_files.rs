@@ -13,8 +13,8 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use twins_data::{
-    Channels, CifarDataset, CifarVariant, DataError, FolderConfig, Framing, ImageDataset, ListLayout,
-    ListedDataset, MnistDataset, NonImages, Part,
+    Channels, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, ListLayout, ListedDataset,
+    MnistDataset, NonImages, Part, Preprocessing,
 };
 use twins_testing::in_own_process;
 
@@ -168,7 +168,10 @@ fn check_image(name: &str, bytes: Vec<u8>) -> Result<(), TestCaseError> {
     let files = [(name.as_str(), bytes)];
     check(&files, |folder| FolderConfig::new(folder).with_channels(Channels::Grey).open())?;
     check(&files, |folder| {
-        FolderConfig::new(folder).with_framing(Framing::IMAGENET).with_non_images(NonImages::Skip).open()
+        FolderConfig::new(folder)
+            .with_preprocessing(Preprocessing::IMAGENET)
+            .with_non_images(NonImages::Skip)
+            .open()
     })
 }
 

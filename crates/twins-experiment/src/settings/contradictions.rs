@@ -1,6 +1,6 @@
 use std::fmt;
 
-use twins_data::{DataSource, Framing, Grouping};
+use twins_data::{DataSource, Grouping, Preprocessing};
 use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning};
 
 use super::derive::full_epochs;
@@ -148,7 +148,7 @@ pub enum Contradiction {
     /// Preprocessing was set for images that are not files.
     #[error(
         "{preprocessing}, which only image files can be resized and cropped to (folder:DIR, cub200:DIR, list:FILE and so on), \
-         but the data is {data}; set data.preprocessing (--framing) to as-stored"
+         but the data is {data}; set data.preprocessing (--preprocessing) to as-stored"
     )]
     NoImageFiles {
         /// The preprocessing.
@@ -260,7 +260,7 @@ impl DataConfig {
     /// is the source of the preprocessing.
     pub fn contradiction(&self, source: &str) -> Option<Contradiction> {
         let data = || self.source.to_string();
-        if self.preprocessing != Framing::AsStored && !self.source.has_image_files() {
+        if self.preprocessing != Preprocessing::AsStored && !self.source.has_image_files() {
             let preprocessing = Given {
                 setting: "data.preprocessing".to_owned(),
                 value: self.preprocessing.to_string(),

@@ -112,7 +112,7 @@ impl Draft {
         match self.start {
             Start::Preset(preset) => {
                 base.training = preset.config();
-                base.data.preprocessing = preset.framing();
+                base.data.preprocessing = preset.preprocessing();
                 base.model.upsample = preset.upsampling();
             }
             Start::Usual if is_builtin(given) => {
