@@ -88,7 +88,7 @@ impl<'a> Stage<'a> {
             if idle && claims.is_empty() {
                 return Ok(());
             }
-            let images = self.answer_questions(&mut slots, &lanes)?;
+            let images = self.run_queries(&mut slots, &lanes)?;
             let (waiting_slots, finished): (Vec<_>, Vec<_>) =
                 slots.into_iter().partition(|slot| slot.need().is_some());
             slots = waiting_slots;
