@@ -127,7 +127,7 @@ mod tests {
             load_weights(net, golden("torch/cifar.safetensors"), &ImportOptions::new()).unwrap();
         // Make the wings differ.
         let changed: Vec<_> =
-            slots(net.body()).into_iter().filter(|slot| slot.leaf() == "frozen_var").collect();
+            slots(net.body()).into_iter().filter(|slot| slot.parameter() == "frozen_var").collect();
         let mut all: HashMap<String, Vec<f32>> = values(net.body())
             .into_iter()
             .map(|(path, data)| (path, data.try_to_vec::<f32>().unwrap()))

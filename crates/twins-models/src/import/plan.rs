@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
         // Files of other programs have one set of batch-normalisation values; model files of this library have two.
         let two_wings = checkpoint.entries.keys().any(|key| {
             key.starts_with(&location.prefix)
-                && key.rsplit('.').next().is_some_and(|leaf| leaf.starts_with("frozen_"))
+                && key.rsplit('.').next().is_some_and(|parameter| parameter.starts_with("frozen_"))
         });
         for slot in slots {
             if let (false, Some(adaptive)) = (two_wings, slot.adaptive_path()) {
@@ -176,9 +176,9 @@ fn find_normaliser<'k>(
     let fits = |entry: &&Entry| entry.num_elements() == channels;
     rest.iter().filter(|(key, entry)| fits(entry) && segment(key, "attacker").is_none()).find_map(
         |(key, _)| {
-            let (parent, leaf) =
-                key.rsplit_once('.').map_or(("", key.as_str()), |(parent, leaf)| (parent, leaf));
-            let (_, std) = NORMALISERS.iter().find(|(mean, _)| *mean == leaf)?;
+            let (parent, parameter) =
+                key.rsplit_once('.').map_or(("", key.as_str()), |(parent, parameter)| (parent, parameter));
+            let (_, std) = NORMALISERS.iter().find(|(mean, _)| *mean == parameter)?;
             let std = if parent.is_empty() { (*std).to_owned() } else { format!("{parent}.{std}") };
             let (std, _) = rest.get_key_value(&std).filter(|(_, entry)| fits(entry))?;
             Some((*key, *std))
