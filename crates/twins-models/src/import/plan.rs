@@ -77,7 +77,7 @@ impl<'a> Plan<'a> {
                     self.reads.push((slot.clone(), key, entry))
                 }
                 _ if options.allows(&key) => self.kept.push(slot.path.clone()),
-                Some(entry) => self.mismatch.misshapen.push(ShapeMismatch {
+                Some(entry) => self.mismatch.shape_mismatches.push(ShapeMismatch {
                     key,
                     expected: slot.file_shape(),
                     found: entry.shape.clone(),
@@ -101,7 +101,7 @@ impl<'a> Plan<'a> {
             .reads
             .iter()
             .map(|(_, key, _)| key.as_str())
-            .chain(self.mismatch.misshapen.iter().map(|shape| shape.key.as_str()))
+            .chain(self.mismatch.shape_mismatches.iter().map(|shape| shape.key.as_str()))
             .collect();
         let rest: BTreeMap<&String, &'a Entry> =
             checkpoint.entries.iter().filter(|(key, _)| !used.contains(key.as_str())).collect();
@@ -125,9 +125,9 @@ impl<'a> Plan<'a> {
             {
                 (format!("{}sub_block1.*", &key[..at]), "built and never run by the published code")
             } else if options.allows(key) {
-                (key.clone(), "allowed to be left over")
+                (key.clone(), "unexpected, but allowed")
             } else {
-                self.mismatch.left_over.push((key.clone(), entry.shape.clone()));
+                self.mismatch.unexpected.push((key.clone(), entry.shape.clone()));
                 continue;
             };
             ignored.insert(group.0, group.1);
@@ -144,10 +144,10 @@ impl<'a> Plan<'a> {
             return Some("most entries have other names: is this the file's architecture? If the names alone differ, rename them"
                 .to_owned());
         }
-        let head = mismatch.misshapen.iter().find(|shape| {
+        let head = mismatch.shape_mismatches.iter().find(|shape| {
             shape.expected.len() == 1 && shape.found.len() == 1 && shape.key.ends_with(".bias")
         });
-        head.filter(|_| mismatch.misshapen.len() <= 2).map(|shape| {
+        head.filter(|_| mismatch.shape_mismatches.len() <= 2).map(|shape| {
             format!(
                 "the file was trained for {} classes, not {}: load it with its own number and give it a new head",
                 shape.found[0], shape.expected[0]
