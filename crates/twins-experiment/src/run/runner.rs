@@ -337,6 +337,6 @@ fn describe_epoch(epoch: &EpochMetrics) -> String {
         epoch.epoch,
         epoch.loss,
         epoch.images_per_second,
-        100.0 * epoch.waiting_share()
+        100.0 * epoch.waiting_fraction()
     )
 }
