@@ -25,7 +25,7 @@ pub use notice::{Notice, Notify, silent};
 pub use run::{ImageCounts, Outcome, ResolvedInputs, RunDirectory, RunOptions};
 pub use settings::{
     AugmentationName, AutoAttackImages, ComputeConfig, Contradiction, DataConfig, Draft, EvaluationConfig,
-    ExperimentConfig, Given, Head, InitialModel, InputNormalisation, LastCheckpoint, Layer, LogConfig,
+    ExperimentConfig, GivenSetting, Head, InitialModel, InputNormalisation, LastCheckpoint, Layer, LogConfig,
     ReportAttack, Sources, Start, TestMeasurement,
 };
 pub use study::{

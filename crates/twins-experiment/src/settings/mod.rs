@@ -19,7 +19,7 @@ use twins_train::{Settings, TrainConfig};
 
 pub use compute::ComputeConfig;
 pub(crate) use contradictions::contradiction;
-pub use contradictions::{Contradiction, Given};
+pub use contradictions::{Contradiction, GivenSetting};
 pub use data::{AugmentationName, DataConfig};
 pub use draft::{Draft, Start};
 pub use evaluation::{AutoAttackImages, EvaluationConfig, LastCheckpoint, ReportAttack, TestMeasurement};
