@@ -26,7 +26,7 @@ pub use run::{ImageCounts, Outcome, ResolvedInputs, RunDirectory, RunOptions};
 pub use settings::{
     AugmentationName, AutoAttackImages, ComputeConfig, Contradiction, DataConfig, Draft, EvaluationConfig,
     ExperimentConfig, GivenSetting, Head, InitialModel, InputNormalisation, LastCheckpoint, Layer, LogConfig,
-    ReportAttack, Sources, Start, TestMeasurement,
+    ReportAttack, Sources, TestMeasurement,
 };
 pub use study::{
     ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Checkpoint, Divergence, LeftOut, LeftOutReason,

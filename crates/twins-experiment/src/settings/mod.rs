@@ -21,7 +21,7 @@ pub use compute::ComputeConfig;
 pub(crate) use contradictions::contradiction;
 pub use contradictions::{Contradiction, GivenSetting};
 pub use data::{AugmentationName, DataConfig};
-pub use draft::{Draft, Start};
+pub use draft::Draft;
 pub use evaluation::{AutoAttackImages, EvaluationConfig, LastCheckpoint, ReportAttack, TestMeasurement};
 pub use layer::Layer;
 pub(crate) use layer::{in_tables, short};
