@@ -90,7 +90,7 @@ fn compare(choice: &DeviceChoice, shape: [usize; 4], device: &Device) {
     // Number of passes over a tensor of the input's size. Forward: reads for the statistics, and reads and writes. Backward:
     // reads of the gradient and the input for the sums, and reads and writes for the input's gradient, for which the frozen half
     // does not need the input.
-    for (ours, theirs, bar, passes) in [
+    for (ours, theirs, target, passes) in [
         ("split, two-wing", "split, composed of stock", 0.25, 0.5 + 2.0 + 2.0 + 2.5),
         ("training, two-wing", "training, stock", 0.25, 1.0 + 2.0 + 2.0 + 3.0),
         ("input gradient, two-wing", "input gradient, stock", 0.4, 2.0 + 2.0),
@@ -98,7 +98,7 @@ fn compare(choice: &DeviceChoice, shape: [usize; 4], device: &Device) {
         print!("  {ours}: {:.2} of {theirs}", layer(ours) / layer(theirs));
         if let Some(copy) = copy {
             let share = 100.0 * passes * bytes / layer(ours) / copy;
-            print!(" (asked {bar}); {share:.0} % of the copy's bandwidth");
+            print!(" (target {target}); {share:.0} % of the copy's bandwidth");
         }
         println!();
     }

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     stock.norm.forward(stock.conv.forward(images.clone()));
     stock.valid().into_record().save(&file)?;
 
-    // The same file fills both wings of the changed model. A layer that is missing, left over or of another shape is an error.
+    // The same file fills both wings of the changed model. A layer that is missing, unexpected or of another shape is an error.
     let net = Net::<TwinsBatchNorm> { conv: conv(&device), norm: TwinsBatchNormConfig::new(8).init(&device) };
     let net = net.load_batch_norm_record(ModuleRecord::load(&file)?)?;
     println!("{} two-wing layer(s) filled from {}", net.num_twins_layers(), file.display());

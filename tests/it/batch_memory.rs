@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use burn_twins::{BatchMemory, available_memory};
-use twins_testing::alone;
+use twins_testing::in_own_process;
 
 /// 40 MiB that stay whatever the batch, and 8 MiB for each image.
 fn run(images: usize) -> Result<(), std::convert::Infallible> {
@@ -14,7 +14,7 @@ fn run(images: usize) -> Result<(), std::convert::Infallible> {
 
 #[test]
 fn both_parts_are_found() {
-    alone("batch_memory::both_parts_are_found", measure);
+    in_own_process("batch_memory::both_parts_are_found", measure);
 }
 
 fn measure() {

@@ -299,7 +299,7 @@ fn a_run_goes_on_with_its_own_weights_data_and_input_alone() {
     }
     assert!(message.contains("model.normalisation was null and is now {\"mean\":[0.49"), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
-    let message = resumed("model.safetensors", &["--limit", "10", "--new-head", "--framing", "32/32"]);
+    let message = resumed("model.safetensors", &["--limit", "10", "--new-head", "--preprocessing", "32/32"]);
     for part in [
         "data.train_images was null and is now 10",
         "images.train was 32 and is now 10",

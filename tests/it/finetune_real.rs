@@ -191,11 +191,11 @@ fn large_images_of_different_sizes_reach_a_net_of_224_pixels() {
     let message = fail_clean(&[]);
     assert!(message.contains("notes.txt") && message.contains("--skip-non-images"), "{message}");
     let message = fail_clean(&["--skip-non-images"]);
-    assert!(message.contains("x") && message.contains("--framing 256/224"), "{message}");
-    let message = fail_clean(&["--framing", "224/256"]);
+    assert!(message.contains("x") && message.contains("--preprocessing 256/224"), "{message}");
+    let message = fail_clean(&["--preprocessing", "224/256"]);
     assert!(message.contains("the crop no larger than the resize"), "{message}");
 
-    let arguments = clean(&["--skip-non-images", "--framing", "imagenet"]);
+    let arguments = clean(&["--skip-non-images", "--preprocessing", "imagenet"]);
     let said = succeed("evaluate", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(said.contains("of 16") && said.matches("skipped, no image").count() == 2, "{said}");
 
@@ -203,7 +203,7 @@ fn large_images_of_different_sizes_reach_a_net_of_224_pixels() {
     let out = folder.path().join("run");
     let more = [
         "--skip-non-images",
-        "--framing",
+        "--preprocessing",
         "72/64",
         "--method",
         "twins-at",

@@ -329,7 +329,10 @@ fn contradictions_name_both_sides() {
         ["--weights", "w.pt", "--arch", "resnet50", "--data", "cifar10:d", "--preset", "paper-caltech"];
     let message = refused(folder.path(), &cifar);
     assert!(message.contains("256/224") && message.contains("cifar10:d"), "{message}");
-    shown(folder.path(), &[&cifar[..], &["--framing", "as-stored"]].concat());
+    // The second is the former name of the option.
+    for option in ["--preprocessing", "--framing"] {
+        shown(folder.path(), &[&cifar[..], &[option, "as-stored"]].concat());
+    }
     // lambda is not given but the preset's: a method without it is no contradiction.
     shown(folder.path(), &[&WEIGHTS[..], &["--preset", "paper-caltech", "--method", "at"]].concat());
 }

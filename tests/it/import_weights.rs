@@ -116,8 +116,8 @@ fn weights_of_another_network_are_refused_with_every_difference() {
     let error = load_weights(net, &weights, &ImportOptions::new()).unwrap_err();
     let message = error.to_string();
     let ModelError::Mismatch { mismatch, .. } = error else { panic!("{message}") };
-    assert_eq!((mismatch.missing.len(), mismatch.left_over.len()), (97, 8), "{message}");
-    assert!(message.contains("left over: 5.weight [100, 1568]"), "{message}");
+    assert_eq!((mismatch.missing.len(), mismatch.unexpected.len()), (97, 8), "{message}");
+    assert!(message.contains("unexpected: 5.weight [100, 1568]"), "{message}");
     assert!(message.contains("is this the file's architecture?"), "{message}");
 }
 
@@ -185,7 +185,7 @@ fn load(
 }
 
 #[test]
-fn missing_left_over_and_misshapen_entries_are_all_named() {
+fn missing_unexpected_and_wrongly_shaped_entries_are_all_named() {
     let mut state = state_dict();
     assert!(load(&state, &ImportOptions::new()).is_ok());
     state.remove("2.bias");
@@ -194,9 +194,9 @@ fn missing_left_over_and_misshapen_entries_are_all_named() {
     state.insert("7.bias".into(), (vec![11], vec![0.0; 11]));
     let message = load(&state, &ImportOptions::new()).unwrap_err().to_string();
     for part in [
-        "1 missing, 1 left over, 2 of another shape",
+        "1 missing, 1 unexpected, 2 of another shape",
         "missing: 2.bias [32]",
-        "left over: 9.scale [3, 2]",
+        "unexpected: 9.scale [3, 2]",
         "shape: 7.weight is [11, 100], the network needs [10, 100]",
         "shape: 7.bias is [11], the network needs [10]",
         "trained for 11 classes, not 10",

@@ -1,6 +1,6 @@
 /// A 64-bit hash that is the same in every release, unlike the standard library's. It is FNV-1a over words of eight
 /// bytes instead of single bytes, which is eight times as fast. It detects accidental differences between data, not
-/// intended ones.
+/// intended ones. Journals and fingerprints on the disk contain its values, so a crate's hash cannot replace it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hash(u64);
 

@@ -36,7 +36,7 @@ struct Arguments {
     /// The dictionary in the file that holds the weights, if it is not found automatically.
     #[arg(long)]
     entry: Option<String>,
-    /// Entries that may be missing, left over or of another shape; `*` matches any text. May be given several times.
+    /// Entries that may be missing, unexpected or of another shape; `*` matches any text. May be given several times.
     #[arg(long)]
     allow: Vec<String>,
     /// Names of the classes, separated by commas [default: those recorded in a model file of this library, otherwise

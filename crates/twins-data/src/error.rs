@@ -261,7 +261,7 @@ pub enum DataError {
 
     /// An image differs in size from the first image of its data set.
     #[error(
-        "{} is {} x {} pixels where the data set's images are {} x {} (width x height); resize it, or open the folder with a Framing (--framing 256/224)",
+        "{} is {} x {} pixels where the data set's images are {} x {} (width x height); resize it, or open the folder with a Preprocessing (--preprocessing 256/224)",
         path.display(), found[2], found[1], expected[2], expected[1]
     )]
     MixedSizes {

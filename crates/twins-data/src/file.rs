@@ -7,7 +7,7 @@ use crate::error::DataError;
 ///
 /// This is enough for every published data set and for photographs, but too little for a damaged or hostile header to
 /// exhaust the memory.
-pub(crate) fn allowance(file_size: u64) -> u64 {
+pub(crate) fn allocation_limit(file_size: u64) -> u64 {
     const FLOOR: u64 = 64 << 20;
     file_size.saturating_mul(4).saturating_add(FLOOR)
 }

@@ -25,8 +25,8 @@ pub use notice::{Notice, Notify, silent};
 pub use run::{ImageCounts, Outcome, ResolvedInputs, RunDirectory, RunOptions};
 pub use settings::{
     AugmentationName, AutoAttackImages, ComputeConfig, Contradiction, DataConfig, Draft, EvaluationConfig,
-    ExperimentConfig, Given, Head, InitialModel, InputNormalisation, LastCheckpoint, Layer, LogConfig,
-    ReportAttack, Sources, Start, TestMeasurement,
+    ExperimentConfig, GivenSetting, Head, InitialModel, InputNormalisation, LastCheckpoint, Layer, LogConfig,
+    ReportAttack, Sources, TestMeasurement,
 };
 pub use study::{
     ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Checkpoint, Divergence, LeftOut, LeftOutReason,

@@ -37,9 +37,9 @@ pub struct LoadMismatch {
     /// Parameters that the model needs and the source does not have, with their shapes.
     pub missing: Vec<(String, Vec<usize>)>,
     /// Entries of the source that the model has no place for, with their shapes.
-    pub left_over: Vec<(String, Vec<usize>)>,
+    pub unexpected: Vec<(String, Vec<usize>)>,
     /// Entries whose shapes differ: the path, the shape in the model and the shape in the source.
-    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+    pub shape_mismatches: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// Entries that the source has but did not provide, because its filter excludes them or their values have the wrong
     /// type.
     pub withheld: Vec<String>,
@@ -48,17 +48,17 @@ pub struct LoadMismatch {
 impl LoadMismatch {
     /// Whether the source fits the model.
     pub fn is_empty(&self) -> bool {
-        let Self { missing, left_over, misshapen, withheld } = self;
-        missing.is_empty() && left_over.is_empty() && misshapen.is_empty() && withheld.is_empty()
+        let Self { missing, unexpected, shape_mismatches, withheld } = self;
+        missing.is_empty() && unexpected.is_empty() && shape_mismatches.is_empty() && withheld.is_empty()
     }
 
     fn hint(&self) -> Option<&'static str> {
         let frozen = |(path, _): &(String, Vec<usize>)| {
             path.rsplit('.').next().is_some_and(|leaf| leaf.starts_with("frozen_"))
         };
-        if self.left_over.iter().any(frozen) {
+        if self.unexpected.iter().any(frozen) {
             Some("the source has frozen wings of its own: load it with Burn's load_record or load_from")
-        } else if !self.missing.is_empty() && !self.left_over.is_empty() {
+        } else if !self.missing.is_empty() && !self.unexpected.is_empty() {
             Some(
                 "a layer may have another name in the source: rename it in the model, or with the store's key remapping",
             )
@@ -70,12 +70,12 @@ impl LoadMismatch {
 
 impl fmt::Display for LoadMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { missing, left_over, misshapen, withheld } = self;
-        let [missing_count, left_over_count] = [missing, left_over].map(Vec::len);
+        let Self { missing, unexpected, shape_mismatches, withheld } = self;
+        let [missing_count, unexpected_count] = [missing, unexpected].map(Vec::len);
         write!(
             f,
-            "{missing_count} missing, {left_over_count} left over, {} of another shape",
-            misshapen.len()
+            "{missing_count} missing, {unexpected_count} unexpected, {} of another shape",
+            shape_mismatches.len()
         )?;
         if let Some(hint) = self.hint() {
             write!(f, " ({hint})")?;
@@ -83,10 +83,10 @@ impl fmt::Display for LoadMismatch {
         for (path, shape) in missing {
             write!(f, "\n  missing: {path} {shape:?}")?;
         }
-        for (path, shape) in left_over {
-            write!(f, "\n  left over: {path} {shape:?}")?;
+        for (path, shape) in unexpected {
+            write!(f, "\n  unexpected: {path} {shape:?}")?;
         }
-        for (path, expected, found) in misshapen {
+        for (path, expected, found) in shape_mismatches {
             write!(f, "\n  shape: {path} is {found:?}, the model needs {expected:?}")?;
         }
         for path in withheld {
@@ -151,17 +151,17 @@ fn compare(
                 mismatch.withheld.push(slot.path.clone());
             }
             Some((_, found)) if *found != slot.shape => {
-                mismatch.misshapen.push((slot.path.clone(), slot.shape.clone(), found.clone()));
+                mismatch.shape_mismatches.push((slot.path.clone(), slot.shape.clone(), found.clone()));
             }
             Some(_) => mismatch.withheld.push(slot.path.clone()),
         }
     }
-    let left_over = |name: &&String| match applied {
+    let unexpected = |name: &&String| match applied {
         Some(applied) => applied.unused.contains(name),
         None => !used.contains(name.as_str()),
     };
-    let left_over = entries.keys().filter(left_over).filter(|name| !is_batch_counter(name));
-    mismatch.left_over = left_over.map(|name| (name.clone(), entries[name].clone())).collect();
+    let unexpected = entries.keys().filter(unexpected).filter(|name| !is_batch_counter(name));
+    mismatch.unexpected = unexpected.map(|name| (name.clone(), entries[name].clone())).collect();
     mismatch
 }
 

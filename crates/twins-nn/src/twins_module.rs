@@ -62,7 +62,7 @@ pub trait TwinsModule: Module {
     /// Returns a [`LoadError`] in these cases, and loads nothing:
     ///
     /// - the source cannot be read;
-    /// - entries are missing, left over or of another shape: the error lists all of them by path;
+    /// - entries are missing, unexpected or of another shape: the error lists all of them by path;
     /// - a mean or variance is not finite, or a variance is negative;
     /// - the model has no two-wing layer.
     fn load_batch_norm_from<S: ModuleStore>(self, store: &mut S) -> Result<Self, LoadError> {

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use twins_files::write_whole;
+use twins_files::write_atomic;
 
 use crate::directories;
 use crate::error::ReportError;
@@ -107,7 +107,7 @@ impl Report {
     /// [`ReportError::Write`] with the path of the file.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
         let path = path.as_ref();
-        write_whole(path, self.to_html().as_bytes())
+        write_atomic(path, self.to_html().as_bytes())
             .map_err(|source| ReportError::Write { path: path.to_owned(), source })
     }
 

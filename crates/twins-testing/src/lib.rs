@@ -6,4 +6,4 @@ mod process;
 
 pub use files::{check_page, example, repository, shared};
 pub use memory::{peak_memory, resident_memory};
-pub use process::alone;
+pub use process::in_own_process;

@@ -41,9 +41,9 @@ impl Outputs {
         let step = self.planes.len();
         let empty = |count: usize| vec![Pixel::default(); count * step + overrun];
         if samples >= threads {
-            let share = samples.div_ceil(4 * threads);
-            let together = self.together().min(share);
-            outputs.par_chunks_mut(share * output).zip(images.par_chunks(share * image)).for_each_init(
+            let per_job = samples.div_ceil(4 * threads);
+            let together = self.together().min(per_job);
+            outputs.par_chunks_mut(per_job * output).zip(images.par_chunks(per_job * image)).for_each_init(
                 || empty(together),
                 |planes, (outputs, images)| {
                     let parts = outputs.chunks_mut(together * output).zip(images.chunks(together * image));
@@ -58,14 +58,14 @@ impl Outputs {
             );
         } else {
             let mut planes = empty(1);
-            let share = rows.div_ceil(4 * threads);
+            let per_job = rows.div_ceil(4 * threads);
             for (output, image) in outputs.chunks_exact_mut(output).zip(images.chunks_exact(image)) {
                 self.planes.fill(image, format, &mut planes);
                 let images = Images { count: 1, planes: &planes, step };
-                let parts = output.par_chunks_mut(share * columns * channels).enumerate();
+                let parts = output.par_chunks_mut(per_job * columns * channels).enumerate();
                 parts.for_each(|(number, output)| {
-                    let first = number * share;
-                    self.rows(images, first..rows.min(first + share), addend, output);
+                    let first = number * per_job;
+                    self.rows(images, first..rows.min(first + per_job), addend, output);
                 });
             }
         }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::addend::Addend;
 use super::batch::Outputs;
-use super::few::{self, FewChannels};
+use super::few_channels::{self, FewChannels};
 use super::geometry::Geometry;
 use super::matrix::Matrix;
 use super::pointwise;
@@ -52,7 +52,7 @@ pub(crate) enum Convolution {
 impl Convolution {
     /// Prepares the convolution with these weights, `[outputs, channels, kernel height, kernel width]`.
     pub(crate) fn forward(geometry: &Geometry, weight: &[f32]) -> Self {
-        if few::takes(geometry) {
+        if few_channels::takes(geometry) {
             return Self::FewChannels(FewChannels::forward(geometry, weight));
         }
         match method(geometry) {

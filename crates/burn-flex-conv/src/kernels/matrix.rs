@@ -58,8 +58,8 @@ impl Matrix {
     /// Writes the outputs for some rows. The values do not depend on the number of threads or of rows.
     pub(crate) fn run(&self, rows: &[f32], addend: Addend, outputs: &mut [f32]) {
         let count = rows.len() / self.depth;
-        let share = count.div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER);
-        let parts = outputs.par_chunks_mut(share * self.outputs).zip(rows.par_chunks(share * self.depth));
+        let per_job = count.div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER);
+        let parts = outputs.par_chunks_mut(per_job * self.outputs).zip(rows.par_chunks(per_job * self.depth));
         if self.outputs.is_multiple_of(lanes()) {
             parts.for_each(|(outputs, rows)| {
                 let to = OutputRows { values: outputs, step: self.outputs };
@@ -76,7 +76,7 @@ impl Matrix {
         let start = bias.as_deref().map_or(Addend::Nothing, Addend::Bias);
         parts.for_each(|(outputs, rows)| {
             WIDE.with_borrow_mut(|wide| {
-                wide.resize(share * padded, 0.0);
+                wide.resize(per_job * padded, 0.0);
                 let to = OutputRows { values: wide, step: padded };
                 AutoArch::new().dispatch(Call { matrix: self, rows, addend: start, to });
                 for (outputs, wide) in outputs.chunks_exact_mut(self.outputs).zip(wide.chunks_exact(padded)) {

@@ -5,7 +5,7 @@
 //!
 //! Some sizes have their own methods. Kernels of 3 × 3 weights with many channels need fewer multiplications ([`winograd`]). Kernels of one
 //! weight are products of matrices ([`pointwise`]), and so are dense layers ([`dense`], [`matrix`]). Images with few channels stay in
-//! compact planes ([`few`]), and so does their gradient ([`scatter`]).
+//! compact planes ([`few_channels`]), and so does their gradient ([`scatter`]).
 //!
 //! Results have the channels last.
 
@@ -14,7 +14,7 @@ mod batch;
 mod convolution;
 mod correlation;
 mod dense;
-mod few;
+mod few_channels;
 mod forward;
 mod geometry;
 mod input_gradient;

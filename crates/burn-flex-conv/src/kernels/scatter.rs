@@ -9,7 +9,7 @@ use macerator::{AutoArch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::addend::Addend;
-use super::few::FEW;
+use super::few_channels::FEW;
 use super::geometry::Geometry;
 use super::matrix::Matrix;
 use super::product::OutputRows;

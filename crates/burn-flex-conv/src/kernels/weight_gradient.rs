@@ -24,10 +24,10 @@ pub(crate) fn weight_gradient(
     if samples == 0 {
         return plan.ordered(&vec![0.0; plan.len()]);
     }
-    let share = samples.div_ceil(plan.groups(samples));
+    let per_job = samples.div_ceil(plan.groups(samples));
     let parts: Vec<Vec<f32>> = images
-        .par_chunks(share * image)
-        .zip(gradients.par_chunks(share * gradient))
+        .par_chunks(per_job * image)
+        .zip(gradients.par_chunks(per_job * gradient))
         .map(|(images, gradients)| plan.sums((images, image_format), (gradients, gradient_format)))
         .collect();
     plan.ordered(&added(parts))

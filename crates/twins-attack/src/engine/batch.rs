@@ -22,40 +22,40 @@ impl Stage<'_> {
     /// queries wait for the next batch.
     ///
     /// Returns the number of images that went through the model.
-    pub(super) fn answer_questions(&self, slots: &mut [Slot<'_>], lanes: &Lanes) -> Result<u64, AttackError> {
+    pub(super) fn run_queries(&self, slots: &mut [Slot<'_>], lanes: &Lanes) -> Result<u64, AttackError> {
         let wanting_gradient = slots.iter().filter(|slot| slot.need() == Some(Need::Gradient)).count();
         let need = if 2 * wanting_gradient >= slots.len() { Need::Gradient } else { Need::Logits };
-        let mut asking: Vec<_> = slots.iter_mut().filter(|slot| slot.need() == Some(need)).collect();
-        let part = asking.len().div_ceil(lanes.count()).max(SMALLEST_PART);
-        let jobs = asking.chunks_mut(part).map(|part| || self.answer(part, need)).collect();
+        let mut waiting: Vec<_> = slots.iter_mut().filter(|slot| slot.need() == Some(need)).collect();
+        let part = waiting.len().div_ceil(lanes.count()).max(SMALLEST_PART);
+        let jobs = waiting.chunks_mut(part).map(|part| || self.run_batch(part, need)).collect();
         lanes.run(jobs).into_iter().sum()
     }
 
     /// Responds to these queries with one model call per repeated pass.
-    fn answer(&self, asking: &mut [&mut Slot<'_>], need: Need) -> Result<u64, AttackError> {
-        let ids: Vec<u64> = asking.iter().map(|slot| self.samples.source().id(slot.task.index)).collect();
+    fn run_batch(&self, waiting: &mut [&mut Slot<'_>], need: Need) -> Result<u64, AttackError> {
+        let ids: Vec<u64> = waiting.iter().map(|slot| self.samples.source().id(slot.task.index)).collect();
         let row: usize = self.samples.source().image_shape().iter().product();
-        let mut pixels = Vec::with_capacity(asking.len() * row);
-        for slot in asking.iter() {
+        let mut pixels = Vec::with_capacity(waiting.len() * row);
+        for slot in waiting.iter() {
             slot.image(&mut pixels)?;
         }
         let images = self.samples.upload_to(pixels, self.device);
         let (logits, gradients, repeats) = match need {
             Need::Logits => (read_logits(self.victim.logits(images).inner(), &ids)?, Vec::new(), 1),
             Need::Gradient => {
-                let (logits, gradients) = self.gradients(asking, images, &ids)?;
+                let (logits, gradients) = self.gradients(waiting, images, &ids)?;
                 (logits, gradients, self.attack.eot() as u64)
             }
         };
         let classes = self.clean.classes();
         let gradient = |i: usize| gradients.get(i * row..(i + 1) * row).unwrap_or(&[]);
-        asking.par_iter_mut().with_min_len(ATTACKS_PER_THREAD).enumerate().for_each(|(i, slot)| {
+        waiting.par_iter_mut().with_min_len(ATTACKS_PER_THREAD).enumerate().for_each(|(i, slot)| {
             let cost = &mut slot.task.tally.cost;
             cost.forwards += repeats;
             cost.backwards += if need == Need::Gradient { repeats } else { 0 };
-            slot.answer(&logits[i * classes..(i + 1) * classes], gradient(i));
+            slot.respond(&logits[i * classes..(i + 1) * classes], gradient(i));
         });
-        Ok(asking.len() as u64 * repeats)
+        Ok(waiting.len() as u64 * repeats)
     }
 
     /// Computes logits and input gradients. The gradients are averaged over the repeated passes; the logits are those
@@ -65,7 +65,7 @@ impl Stage<'_> {
     /// the device is idle while the host converts them to cotangents.
     fn gradients(
         &self,
-        asking: &mut [&mut Slot<'_>],
+        waiting: &mut [&mut Slot<'_>],
         images: Tensor<4>,
         ids: &[u64],
     ) -> Result<(Vec<f32>, Vec<f32>), AttackError> {
@@ -82,7 +82,7 @@ impl Stage<'_> {
             };
             let several = read_logits(outputs, &ids.repeat(passes))?;
             for (tracked, one) in tracked.into_iter().zip(several.chunks(several.len() / passes)) {
-                let gradient = tracked.gradient(self.cotangents(asking, one))?;
+                let gradient = tracked.gradient(self.cotangents(waiting, one))?;
                 sum = Some(match sum {
                     Some(sum) => sum + gradient,
                     None => gradient,
@@ -103,13 +103,13 @@ impl Stage<'_> {
     }
 
     /// The derivatives of the attacks' objectives with respect to these logits, on the device.
-    fn cotangents(&self, asking: &mut [&mut Slot<'_>], logits: &[f32]) -> Tensor<2> {
+    fn cotangents(&self, waiting: &mut [&mut Slot<'_>], logits: &[f32]) -> Tensor<2> {
         let classes = self.clean.classes();
         let mut cotangents = vec![0.0; logits.len()];
-        let rows = asking.par_iter_mut().with_min_len(ATTACKS_PER_THREAD);
+        let rows = waiting.par_iter_mut().with_min_len(ATTACKS_PER_THREAD);
         rows.zip(logits.par_chunks(classes))
             .zip(cotangents.par_chunks_mut(classes))
             .for_each(|((slot, logits), cotangent)| slot.cotangent(logits, cotangent));
-        Tensor::from_data(TensorData::new(cotangents, [asking.len(), classes]), self.device)
+        Tensor::from_data(TensorData::new(cotangents, [waiting.len(), classes]), self.device)
     }
 }

@@ -63,7 +63,7 @@ impl Model {
     /// Returns the logits of an image, with 0 as the loss. The image must have as many values as the clean one, in
     /// [0, 1].
     pub async fn logits(&mut self, image: &[f32]) -> Response {
-        self.ask(image, Need::Logits, |_, _| 0.0).await
+        self.query(image, Need::Logits, |_, _| 0.0).await
     }
 
     /// Returns the logits of an image and the value of the objective there, which is defined as for
@@ -73,7 +73,7 @@ impl Model {
         image: &[f32],
         objective: impl FnMut(&[f32], &mut [f32]) -> f32 + Send,
     ) -> Response {
-        self.ask(image, Need::Logits, objective).await
+        self.query(image, Need::Logits, objective).await
     }
 
     /// Returns the logits of an image, the value of the objective there and its gradient with respect to the image.
@@ -86,16 +86,16 @@ impl Model {
         image: &[f32],
         objective: impl FnMut(&[f32], &mut [f32]) -> f32 + Send,
     ) -> Response {
-        self.ask(image, Need::Gradient, objective).await
+        self.query(image, Need::Gradient, objective).await
     }
 
-    async fn ask(
+    async fn query(
         &mut self,
         image: &[f32],
         need: Need,
         mut objective: impl FnMut(&[f32], &mut [f32]) -> f32 + Send,
     ) -> Response {
-        self.exchange().ask(image, need);
+        self.exchange().query(image, need);
         let (mut loss, mut passes, mut successes, mut last_fooled) = (0.0, 0, 0, false);
         poll_fn(|_| {
             let mut exchange = self.exchange();
@@ -112,7 +112,7 @@ impl Model {
                     exchange.message = Message::Cotangent(take(&logits));
                     Poll::Pending
                 }
-                Message::Answer { logits, gradient } => {
+                Message::Response { logits, gradient } => {
                     if need == Need::Logits {
                         take(&logits);
                     }
@@ -158,19 +158,19 @@ pub(super) enum Message {
     #[default]
     Nothing,
     /// From the attack: a query.
-    Question(Need),
+    Query(Need),
     /// From the engine: the logits of a forward pass whose gradient is requested.
     Logits(Vec<f32>),
     /// From the attack: the derivative of its objective with respect to these logits.
     Cotangent(Vec<f32>),
     /// From the engine: the response to the query.
-    Answer { logits: Vec<f32>, gradient: Vec<f32> },
+    Response { logits: Vec<f32>, gradient: Vec<f32> },
 }
 
 impl Exchange {
-    fn ask(&mut self, image: &[f32], need: Need) {
+    fn query(&mut self, image: &[f32], need: Need) {
         self.image.clear();
         self.image.extend_from_slice(image);
-        self.message = Message::Question(need);
+        self.message = Message::Query(need);
     }
 }

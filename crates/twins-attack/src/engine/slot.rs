@@ -23,7 +23,7 @@ pub(super) struct Slot<'a> {
 
 enum State {
     /// The attack is waiting for a response.
-    Asking(Need),
+    Waiting(Need),
     /// The run has ended.
     Ended(Ended),
 }
@@ -41,18 +41,18 @@ impl<'a> Slot<'a> {
             let finding = attack.attack(Sample { target, ..sample }, model).await?;
             Ok((target, finding))
         });
-        let mut slot = Self { task, attack, run, exchange, state: State::Asking(Need::Logits) };
-        slot.go_on();
+        let mut slot = Self { task, attack, run, exchange, state: State::Waiting(Need::Logits) };
+        slot.resume();
         slot
     }
 
     /// Resumes the attack until its next query or its end.
-    fn go_on(&mut self) {
+    fn resume(&mut self) {
         self.state = match self.run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(ended) => State::Ended(ended),
             Poll::Pending => match lock(&self.exchange).message {
-                Message::Question(need) => State::Asking(need),
-                _ => State::Ended(Err(AttackError::NoQuestion { attack: self.attack.name() })),
+                Message::Query(need) => State::Waiting(need),
+                _ => State::Ended(Err(AttackError::NoQuery { attack: self.attack.name() })),
             },
         };
     }
@@ -60,7 +60,7 @@ impl<'a> Slot<'a> {
     /// What the attack is requesting, or `None` if the run has ended.
     pub(super) fn need(&self) -> Option<Need> {
         match self.state {
-            State::Asking(need) => Some(need),
+            State::Waiting(need) => Some(need),
             State::Ended(_) => None,
         }
     }
@@ -68,12 +68,12 @@ impl<'a> Slot<'a> {
     /// Appends the image of the attack's query to `pixels`.
     ///
     /// # Errors
-    /// [`AttackError::QuestionLength`] if the number of values differs from that of the clean image.
+    /// [`AttackError::QueryLength`] if the number of values differs from that of the clean image.
     pub(super) fn image(&self, pixels: &mut Vec<f32>) -> Result<(), AttackError> {
         let exchange = lock(&self.exchange);
         let (expected, found) = (self.task.image.len(), exchange.image.len());
         if found != expected {
-            return Err(AttackError::QuestionLength { attack: self.attack.name(), expected, found });
+            return Err(AttackError::QueryLength { attack: self.attack.name(), expected, found });
         }
         pixels.extend_from_slice(&exchange.image);
         Ok(())
@@ -87,25 +87,25 @@ impl<'a> Slot<'a> {
         let polled = self.run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         match (polled, &lock(&self.exchange).message) {
             (Poll::Pending, Message::Cotangent(values)) => cotangent.copy_from_slice(values),
-            _ => self.state = State::Ended(Err(AttackError::NoQuestion { attack: self.attack.name() })),
+            _ => self.state = State::Ended(Err(AttackError::NoQuery { attack: self.attack.name() })),
         }
     }
 
     /// Passes the response to the attack's query to the attack, and resumes it.
-    pub(super) fn answer(&mut self, logits: &[f32], gradient: &[f32]) {
+    pub(super) fn respond(&mut self, logits: &[f32], gradient: &[f32]) {
         if matches!(self.state, State::Ended(_)) {
             return;
         }
         let (logits, gradient) = (logits.to_vec(), gradient.to_vec());
-        lock(&self.exchange).message = Message::Answer { logits, gradient };
-        self.go_on();
+        lock(&self.exchange).message = Message::Response { logits, gradient };
+        self.resume();
     }
 
     /// Returns the task and the end of its run. A run that is still waiting has received no response and has failed.
     pub(super) fn end(self) -> (Task, Ended) {
         match self.state {
             State::Ended(ended) => (self.task, ended),
-            State::Asking(_) => (self.task, Err(AttackError::NoQuestion { attack: self.attack.name() })),
+            State::Waiting(_) => (self.task, Err(AttackError::NoQuery { attack: self.attack.name() })),
         }
     }
 }

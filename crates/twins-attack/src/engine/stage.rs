@@ -88,7 +88,7 @@ impl<'a> Stage<'a> {
             if idle && claims.is_empty() {
                 return Ok(());
             }
-            let images = self.answer_questions(&mut slots, &lanes)?;
+            let images = self.run_queries(&mut slots, &lanes)?;
             let (waiting_slots, finished): (Vec<_>, Vec<_>) =
                 slots.into_iter().partition(|slot| slot.need().is_some());
             slots = waiting_slots;
@@ -153,12 +153,12 @@ impl<'a> Stage<'a> {
     /// Runs the images of claims through the model again. Returns the number of images that went through the model.
     fn verify(&self, claims: &mut [Claim], lanes: &Lanes) -> Result<u64, AttackError> {
         let part = claims.len().div_ceil(lanes.count()).max(SMALLEST_PART);
-        let jobs = claims.chunks_mut(part).map(|part| || self.run_anew(part)).collect();
+        let jobs = claims.chunks_mut(part).map(|part| || self.fresh_passes(part)).collect();
         lanes.run(jobs).into_iter().sum()
     }
 
     /// Makes the fresh passes over one part of the claims.
-    fn run_anew(&self, claims: &mut [Claim]) -> Result<u64, AttackError> {
+    fn fresh_passes(&self, claims: &mut [Claim]) -> Result<u64, AttackError> {
         let ids: Vec<u64> = claims.iter().map(|claim| self.samples.source().id(claim.task.index)).collect();
         let pixels: Vec<f32> = claims.iter().flat_map(|claim| claim.point()).copied().collect();
         let images = self.samples.upload_to(pixels, self.device);

@@ -172,18 +172,16 @@ pub enum AttackError {
     NoGradient,
     /// An attack waits for something other than the model.
     #[error(
-        "{attack} waits for something that is not an answer of the model: an attack may await nothing but the methods of \
+        "{attack} awaits something that is not a response of the model: an attack may await nothing but the methods of \
          its Model, one at a time"
     )]
-    NoQuestion {
+    NoQuery {
         /// The attack.
         attack: String,
     },
     /// An attack queries the model with an image of the wrong size.
-    #[error(
-        "{attack} asks about an image of {found} values: give as many as the clean image has, {expected}"
-    )]
-    QuestionLength {
+    #[error("{attack} queries an image of {found} values: give as many as the clean image has, {expected}")]
+    QueryLength {
         /// The attack.
         attack: String,
         /// Number of values of the clean image.

@@ -72,7 +72,7 @@ impl Results for Recorder<'_, '_> {
         if let Some(journal) = &mut self.journal {
             journal.append(&outcome)?;
         }
-        go_on(self.observer.outcome(&outcome))
+        continue_unless_stopped(self.observer.outcome(&outcome))
     }
 
     fn progressed(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
@@ -90,10 +90,10 @@ impl Results for Recorder<'_, '_> {
             fraction: *made as f64 / (*made + now + later).max(1) as f64,
             elapsed: begin.elapsed().as_secs_f64(),
         };
-        go_on(self.observer.progress(&progress))
+        continue_unless_stopped(self.observer.progress(&progress))
     }
 }
 
-fn go_on(flow: ControlFlow<()>) -> Result<(), AttackError> {
+fn continue_unless_stopped(flow: ControlFlow<()>) -> Result<(), AttackError> {
     if flow.is_break() { Err(AttackError::Stopped) } else { Ok(()) }
 }

@@ -155,7 +155,7 @@ fn epsilon_zero_returns_the_image() {
     }
 }
 
-/// Asks about images of another size, or waits for something that never comes.
+/// Queries images of another size, or waits for something that never comes.
 #[derive(Debug)]
 enum Wrong {
     Size,
@@ -193,7 +193,7 @@ impl Attack for Wrong {
 fn attacks_that_ask_wrongly() {
     let samples = Samples::new(images(2), vec![0, 0]).unwrap();
     let text = message(Wrong::Size.run(&three_classes, &samples));
-    assert!(text.contains("wrong asks about an image of 2 values") && text.contains("has, 3"), "{text}");
+    assert!(text.contains("wrong queries an image of 2 values") && text.contains("has, 3"), "{text}");
     let text = message(Wrong::Pending.run(&three_classes, &samples));
     assert!(text.contains("wrong waits for something"), "{text}");
 }

@@ -29,7 +29,7 @@ struct Path {
 fn follow(attack: &dyn Attack) -> Path {
     let synthetic = Golden::read();
     let (net, samples) = (synthetic.net(), synthetic.samples());
-    // A victim that writes down what it was asked. The first question is the clean pass; the check of the gradient pass
+    // A victim that records its queries. The first query is the clean pass; the check of the gradient pass
     // has fewer images, and the check of what was claimed comes last.
     let asked = Mutex::new(Vec::new());
     let victim = |x: Tensor<4>| {

@@ -27,7 +27,7 @@ use burn_twins::experiment::{
 };
 use burn_twins::models::Net;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
-use twins_files::write_whole;
+use twins_files::write_atomic;
 
 use adversarial::save_adversarial;
 use cli::{CLEAN, Cli};
@@ -58,7 +58,7 @@ fn run(cli: &Cli) -> Outcome {
     }
     let (card, notify) = (read_card(&cli.weights)?, printing());
     let data = cli.images.config(&cli.data);
-    if let Some(contradiction) = data.contradiction("--framing") {
+    if let Some(contradiction) = data.contradiction("--preprocessing") {
         return Err(contradiction.into());
     }
     let chosen = cli.test_images.map(TestImages::from);
@@ -101,7 +101,7 @@ fn run(cli: &Cli) -> Outcome {
         println!("{} classes: the accuracy of each is in the file of --json", report.classes.len());
     }
     if let Some(path) = &cli.json {
-        write_whole(path, report::json(cli, &net, &report, held_out)?.as_bytes())?;
+        write_atomic(path, report::json(cli, &net, &report, held_out)?.as_bytes())?;
     }
     let Some(path) = &journal else { return Ok(()) };
     if let Some(adversarial) = &cli.save_adversarial

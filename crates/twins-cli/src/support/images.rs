@@ -1,4 +1,4 @@
-use burn_twins::data::{DataSource, Framing, Limit};
+use burn_twins::data::{DataSource, Limit, Preprocessing};
 use burn_twins::experiment::{DataConfig, ExperimentError};
 use clap::Args;
 
@@ -9,8 +9,8 @@ use super::OptionSettings;
 #[command(next_help_heading = "Images")]
 pub struct ImageOptions {
     /// Preprocessing of image files (resize and crop): as-stored, RESIZE/CROP in pixels, or imagenet for 256/224 [default: as-stored].
-    #[arg(long)]
-    pub framing: Option<Framing>,
+    #[arg(long, alias = "framing")]
+    pub preprocessing: Option<Preprocessing>,
 
     /// Skip and list the files in a folder that are not images, instead of reporting an error.
     #[arg(long)]
@@ -30,7 +30,7 @@ impl ImageOptions {
     pub fn config(&self, source: &DataSource) -> DataConfig {
         let usual = DataConfig::new(source.clone()).with_limit(self.limit);
         DataConfig {
-            preprocessing: self.framing.unwrap_or(usual.preprocessing),
+            preprocessing: self.preprocessing.unwrap_or(usual.preprocessing),
             skip_non_images: self.skip_non_images,
             cache_mib: self.cache_mib.unwrap_or(usual.cache_mib),
             ..usual
@@ -43,7 +43,7 @@ impl ImageOptions {
     ///
     /// No error occurs for values that the command line accepts.
     pub fn settings(&self, settings: &mut OptionSettings) -> Result<(), ExperimentError> {
-        settings.add("--framing", "data.preprocessing", self.framing)?;
+        settings.add("--preprocessing", "data.preprocessing", self.preprocessing)?;
         settings.add_flag("--skip-non-images", "data.skip_non_images", true, self.skip_non_images)?;
         settings.add("--cache-mib", "data.cache_mib", self.cache_mib)?;
         settings.add("--limit", "data.train_images", self.limit)?;

@@ -38,7 +38,7 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Images")]
     pub data: Option<DataSource>,
 
-    /// Augmentation of training images [default: crop for letters and digits, imagenet with a --framing, cifar otherwise].
+    /// Augmentation of training images [default: crop for letters and digits, imagenet with --preprocessing, cifar otherwise].
     #[arg(long, value_parser = EnumValueParser::<AugmentationChoice>::new(), help_heading = "Images")]
     pub augmentation: Option<AugmentationChoice>,
 

@@ -36,7 +36,7 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     let report = JsonReport::new(experiment, &outcome)?;
     report.result.print();
     let text = serde_json::to_string_pretty(&report)? + "\n";
-    twins_files::write_whole(out.join("report.json"), text.as_bytes())?;
+    twins_files::write_atomic(out.join("report.json"), text.as_bytes())?;
     println!("model, metrics and report.html are in {}", out.display());
     Ok(())
 }
@@ -102,7 +102,7 @@ struct RunResult {
     protocol: EvaluationProtocol,
     seconds: f64,
     /// The fraction of the training time spent waiting for data.
-    waiting_share: f64,
+    waiting_fraction: f64,
 }
 
 impl JsonReport {
@@ -134,12 +134,12 @@ impl RunResult {
             last: outcome.last,
             protocol: experiment.test_protocol()?,
             seconds: provenance.seconds,
-            waiting_share: total(|epoch| epoch.seconds_waiting) / total(|epoch| epoch.seconds).max(1e-9),
+            waiting_fraction: total(|epoch| epoch.seconds_waiting) / total(|epoch| epoch.seconds).max(1e-9),
         })
     }
 
     fn print(&self) {
-        let Self { method, best_epoch, test, last, protocol, seconds, waiting_share, .. } = self;
+        let Self { method, best_epoch, test, last, protocol, seconds, waiting_fraction, .. } = self;
         println!("\n{} test images, {protocol}", test.clean.total);
         let attack = protocol.attack();
         println!(
@@ -153,7 +153,7 @@ impl RunResult {
             test.robust.unwrap_or_default().percent(),
             best_epoch.map_or("none: last".to_owned(), |epoch| epoch.to_string()),
             seconds,
-            100.0 * waiting_share
+            100.0 * waiting_fraction
         );
         if let Some(last) = last {
             println!(

@@ -7,8 +7,8 @@ use crate::augmentation::rectangle::{
     Longer, random_corner, random_rectangle, validate_ratio, validate_scale,
 };
 use crate::error::DataError;
-use crate::images::framing::with_shorter_side;
 use crate::images::image::Image;
+use crate::images::preprocessing::with_shorter_side;
 use crate::images::resize::{Window, cut, resize};
 
 /// Crops a part of random area and aspect ratio from an image and resizes it, like torchvision's `RandomResizedCrop`

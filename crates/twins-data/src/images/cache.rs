@@ -12,19 +12,19 @@ use crate::images::image::Image;
 pub(crate) struct Cache {
     capacity: usize,
     bytes: AtomicUsize,
-    /// Each shelf has its own lock, so readers do not wait for each other, and rarely for a writer.
-    shelves: [RwLock<Shelf>; SHELVES],
+    /// Each shard has its own lock, so readers do not wait for each other, and rarely for a writer.
+    shards: [RwLock<Shard>; SHARDS],
 }
 
-type Shelf = HashMap<(usize, View), Arc<Image>>;
+type Shard = HashMap<(usize, View), Arc<Image>>;
 
-const SHELVES: usize = 64;
+const SHARDS: usize = 64;
 
 /// The form of a cached sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum View {
     Original,
-    Framed,
+    Preprocessed,
 }
 
 /// The approximate number of bytes that an entry takes in addition to its pixels.
@@ -32,7 +32,7 @@ const OVERHEAD: usize = 128;
 
 impl Cache {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, bytes: AtomicUsize::new(0), shelves: [(); SHELVES].map(|()| RwLock::default()) }
+        Self { capacity, bytes: AtomicUsize::new(0), shards: [(); SHARDS].map(|()| RwLock::default()) }
     }
 
     /// Returns the image of a sample, from the cache or by calling `decode`.
@@ -46,15 +46,15 @@ impl Cache {
             return decode();
         }
         let key = (index, view);
-        let shelf = &self.shelves[index % SHELVES];
+        let shard = &self.shards[index % SHARDS];
         // Pixels are copied and images are decoded without holding the lock.
-        let known = read(shelf).get(&key).cloned();
+        let known = read(shard).get(&key).cloned();
         if let Some(image) = known {
             return Ok(Image::clone(&image));
         }
         let image = decode()?;
         if self.claim(image.pixels.len() + OVERHEAD) {
-            let replaced = write(shelf).insert(key, Arc::new(image.clone()));
+            let replaced = write(shard).insert(key, Arc::new(image.clone()));
             // Another thread has inserted the image first.
             if let Some(image) = replaced {
                 self.bytes.fetch_sub(image.pixels.len() + OVERHEAD, Ordering::Relaxed);
@@ -70,13 +70,13 @@ impl Cache {
     }
 }
 
-// A poisoned lock can be used, because no code that may panic leaves the shelf inconsistent.
-fn read(shelf: &RwLock<Shelf>) -> RwLockReadGuard<'_, Shelf> {
-    shelf.read().unwrap_or_else(PoisonError::into_inner)
+// A poisoned lock can be used, because no code that may panic leaves the shard inconsistent.
+fn read(shard: &RwLock<Shard>) -> RwLockReadGuard<'_, Shard> {
+    shard.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write(shelf: &RwLock<Shelf>) -> RwLockWriteGuard<'_, Shelf> {
-    shelf.write().unwrap_or_else(PoisonError::into_inner)
+fn write(shard: &RwLock<Shard>) -> RwLockWriteGuard<'_, Shard> {
+    shard.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
         let mut decoded = 0;
         for _ in 0..2 {
             for index in 0..3 {
-                let got = cache.get::<Infallible>(index, View::Framed, || {
+                let got = cache.get::<Infallible>(index, View::Preprocessed, || {
                     decoded += 1;
                     Ok(image(100))
                 });
@@ -113,7 +113,7 @@ mod tests {
         let cache = Cache::new(1000);
         assert_eq!(cache.get(0, View::Original, || Err("damaged")), Err("damaged"));
         assert_eq!(cache.get::<Infallible>(0, View::Original, || Ok(image(3))), Ok(image(3)));
-        assert_eq!(cache.get::<Infallible>(0, View::Framed, || Ok(image(2))), Ok(image(2)));
+        assert_eq!(cache.get::<Infallible>(0, View::Preprocessed, || Ok(image(2))), Ok(image(2)));
         assert_eq!(cache.get::<Infallible>(0, View::Original, || unreachable!()), Ok(image(3)));
     }
 
@@ -124,13 +124,13 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for index in 0..100 {
-                        let got = cache.get::<Infallible>(index, View::Framed, || Ok(image(100)));
+                        let got = cache.get::<Infallible>(index, View::Preprocessed, || Ok(image(100)));
                         assert_eq!(got, Ok(image(100)));
                     }
                 });
             }
         });
-        let kept: usize = cache.shelves.iter().map(|shelf| read(shelf).len()).sum();
+        let kept: usize = cache.shards.iter().map(|shard| read(shard).len()).sum();
         assert_eq!(cache.bytes.into_inner(), kept * (OVERHEAD + 100));
         assert!(
             (46..=50).contains(&kept),
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn without_capacity_nothing_is_kept() {
         let cache = Cache::new(0);
-        assert_eq!(cache.get::<Infallible>(0, View::Framed, || Ok(image(1))), Ok(image(1)));
-        assert!(cache.shelves.iter().all(|shelf| read(shelf).is_empty()));
+        assert_eq!(cache.get::<Infallible>(0, View::Preprocessed, || Ok(image(1))), Ok(image(1)));
+        assert!(cache.shards.iter().all(|shard| read(shard).is_empty()));
     }
 }

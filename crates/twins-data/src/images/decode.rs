@@ -6,7 +6,7 @@ use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::file::{allowance, read};
+use crate::file::{allocation_limit, read};
 use crate::images::decode_cost::working_bytes;
 use crate::images::image::Image;
 use crate::images::jpeg_end::has_end_of_image;
@@ -63,7 +63,7 @@ pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError
     }
 
     let undecodable = |source| DataError::Undecodable { path: path.to_path_buf(), source };
-    let limit = allowance(file_size);
+    let limit = allocation_limit(file_size);
     let mut reader = ImageReader::with_format(Cursor::new(&bytes), format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(limit);

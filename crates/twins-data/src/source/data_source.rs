@@ -110,7 +110,8 @@ impl DataSource {
         }
     }
 
-    /// Whether the data consists of image files, which may have different sizes until a [`Framing`](crate::Framing) resizes and crops them.
+    /// Whether the data consists of image files, which may have different sizes until a
+    /// [`Preprocessing`](crate::Preprocessing) resizes and crops them.
     pub fn has_image_files(&self) -> bool {
         matches!(self, Self::Folder(_) | Self::Listed(..))
     }
@@ -127,7 +128,7 @@ impl DataSource {
     /// Opens a part, and configures the decoding of image files. For other sources, `configure` has no effect.
     ///
     /// ```
-    /// use twins_data::{DataSource, Framing, NonImages, Part};
+    /// use twins_data::{DataSource, Preprocessing, NonImages, Part};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
@@ -135,7 +136,7 @@ impl DataSource {
     /// # image::RgbImage::new(500, 375).save(folder.path().join("cat/1.png"))?;
     /// let source: DataSource = format!("folder:{}", folder.path().display()).parse()?;
     /// let photographs = source.open_with(Part::Test, |folder| {
-    ///     folder.with_framing(Framing::IMAGENET).with_non_images(NonImages::Skip)
+    ///     folder.with_preprocessing(Preprocessing::IMAGENET).with_non_images(NonImages::Skip)
     /// })?;
     /// assert_eq!(photographs.image_shape(), [3, 224, 224]);
     /// # Ok(())

@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// What `run` returns, and the most bytes that were allocated at once while it ran, beyond those before it. The
-/// counters belong to the process: the calling test runs in one of its own ([`alone`](twins_testing::alone)).
+/// counters belong to the process: the calling test runs in one of its own ([`in_own_process`](twins_testing::in_own_process)).
 pub fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

@@ -13,10 +13,10 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use twins_data::{
-    Channels, CifarDataset, CifarVariant, DataError, FolderConfig, Framing, ImageDataset, ListLayout,
-    ListedDataset, MnistDataset, NonImages, Part,
+    Channels, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, ListLayout, ListedDataset,
+    MnistDataset, NonImages, Part, Preprocessing,
 };
-use twins_testing::alone;
+use twins_testing::in_own_process;
 
 use crate::counting::peak;
 
@@ -168,7 +168,10 @@ fn check_image(name: &str, bytes: Vec<u8>) -> Result<(), TestCaseError> {
     let files = [(name.as_str(), bytes)];
     check(&files, |folder| FolderConfig::new(folder).with_channels(Channels::Grey).open())?;
     check(&files, |folder| {
-        FolderConfig::new(folder).with_framing(Framing::IMAGENET).with_non_images(NonImages::Skip).open()
+        FolderConfig::new(folder)
+            .with_preprocessing(Preprocessing::IMAGENET)
+            .with_non_images(NonImages::Skip)
+            .open()
     })
 }
 
@@ -178,7 +181,7 @@ macro_rules! tests {
         mod mutated {
             $(#[test]
             fn $property() {
-                super::alone(concat!("hostile_files::mutated::", stringify!($property)), super::$property);
+                super::in_own_process(concat!("hostile_files::mutated::", stringify!($property)), super::$property);
             })*
         }
     };
@@ -328,7 +331,7 @@ proptest! {
 /// Found by the mutations above: a picture of 808 × 14 592 pixels in 147 bytes, with a partition of 11 MB.
 #[test]
 fn a_lossy_webp_that_claims_a_partition_longer_than_itself() {
-    alone("hostile_files::a_lossy_webp_that_claims_a_partition_longer_than_itself", read_lossy_webp);
+    in_own_process("hostile_files::a_lossy_webp_that_claims_a_partition_longer_than_itself", read_lossy_webp);
 }
 
 fn read_lossy_webp() {

@@ -7,8 +7,10 @@ use burn::tensor::Device;
 use burn_dataset::Dataset;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
-use twins_data::{Augmentation, DataError, FolderConfig, FolderDataset, Framing, ImageDataset, collate};
-use twins_testing::alone;
+use twins_data::{
+    Augmentation, DataError, FolderConfig, FolderDataset, ImageDataset, Preprocessing, collate,
+};
+use twins_testing::in_own_process;
 
 use crate::counting::{live, peak};
 
@@ -36,7 +38,7 @@ fn photographs(folder: &Path) -> usize {
 
 #[test]
 fn folders_of_imagenets_size_work_in_two_gibibytes() {
-    alone("memory::folders_of_imagenets_size_work_in_two_gibibytes", read_folder_of_imagenets_size);
+    in_own_process("memory::folders_of_imagenets_size_work_in_two_gibibytes", read_folder_of_imagenets_size);
 }
 
 fn read_folder_of_imagenets_size() {
@@ -44,7 +46,8 @@ fn read_folder_of_imagenets_size() {
     let folder = tempfile::tempdir().unwrap();
     let files = photographs(folder.path());
     let before = live();
-    let config = FolderConfig::new(folder.path()).with_framing(Framing::IMAGENET).with_cache_bytes(CACHE);
+    let config =
+        FolderConfig::new(folder.path()).with_preprocessing(Preprocessing::IMAGENET).with_cache_bytes(CACHE);
     let (dataset, opening) = peak(|| config.open().unwrap());
     assert_eq!((dataset.len(), dataset.image_shape()), (files, [3, 224, 224]));
     // The first image is decoded for the shape, and stays in the cache.
@@ -97,7 +100,7 @@ fn small_jpeg() -> Vec<u8> {
 
 #[test]
 fn images_that_unfold_to_far_more_than_their_files_stay_within_the_bound() {
-    alone(
+    in_own_process(
         "memory::images_that_unfold_to_far_more_than_their_files_stay_within_the_bound",
         open_images_that_unfold,
     );
@@ -152,13 +155,14 @@ fn open_images_that_unfold() {
         std::fs::create_dir(folder.path().join("class")).unwrap();
         std::fs::write(folder.path().join(format!("class/image.{ending}")), &bytes).unwrap();
         let bound = 4 * bytes.len() + 64 * MIB;
-        for framing in [Framing::AsStored, Framing::IMAGENET] {
-            let config = FolderConfig::new(folder.path()).with_framing(framing).with_cache_bytes(0);
+        for preprocessing in [Preprocessing::AsStored, Preprocessing::IMAGENET] {
+            let config =
+                FolderConfig::new(folder.path()).with_preprocessing(preprocessing).with_cache_bytes(0);
             let (outcome, peak) = peak(|| match config.open() {
                 Ok(dataset) => dataset.get(0).map(|sample| sample.image.shape),
                 Err(error) => Err(error),
             });
-            println!("{what}: {} bytes, {} KiB, {framing}, {outcome:?}", bytes.len(), peak / 1024);
+            println!("{what}: {} bytes, {} KiB, {preprocessing}, {outcome:?}", bytes.len(), peak / 1024);
             if peak > bound {
                 beyond.push(format!("{what}: {} MiB for {} bytes", peak / MIB, bytes.len()));
             }
@@ -169,7 +173,7 @@ fn open_images_that_unfold() {
 
 #[test]
 fn large_photographs_are_read() {
-    alone("memory::large_photographs_are_read", read_large_photograph);
+    in_own_process("memory::large_photographs_are_read", read_large_photograph);
 }
 
 fn read_large_photograph() {
@@ -183,7 +187,8 @@ fn read_large_photograph() {
     let path = folder.path().join("class/photograph.jpg");
     JpegEncoder::new_with_quality(std::fs::File::create(&path).unwrap(), 85).encode_image(&image).unwrap();
     let bytes = std::fs::metadata(&path).unwrap().len() as usize;
-    let config = FolderConfig::new(folder.path()).with_framing(Framing::IMAGENET).with_cache_bytes(0);
+    let config =
+        FolderConfig::new(folder.path()).with_preprocessing(Preprocessing::IMAGENET).with_cache_bytes(0);
     let (shape, peak) = peak(|| config.open().map(|dataset: FolderDataset| dataset.image_shape()));
     println!("{bytes} bytes, {} MiB", peak / MIB);
     assert_eq!(shape.map_err(|error: DataError| error.to_string()), Ok([3, 224, 224]));

@@ -1,15 +1,15 @@
 //! Resizing and cropping against Pillow; `golden/pillow_resize` says how the images were made.
 
 use burn_dataset::Dataset;
-use twins_data::{FolderConfig, FolderDataset, Framing};
+use twins_data::{FolderConfig, FolderDataset, Preprocessing};
 
 #[test]
 fn resizing_and_cropping_agree_with_pillow() {
     let golden = twins_testing::repository().join("crates/twins-data/tests/golden/pillow_resize");
     for (resize, crop) in [(32, 28), (256, 224)] {
-        let framing = Framing::ResizeCrop { resize, crop };
+        let preprocessing = Preprocessing::ResizeCrop { resize, crop };
         let input = golden.join(format!("input_{resize}_{crop}"));
-        let resized = FolderConfig::new(input).with_framing(framing).open().unwrap();
+        let resized = FolderConfig::new(input).with_preprocessing(preprocessing).open().unwrap();
         let expected = FolderDataset::open(golden.join(format!("expected_{resize}_{crop}"))).unwrap();
         assert_eq!(resized.len(), expected.len());
         for index in 0..expected.len() {

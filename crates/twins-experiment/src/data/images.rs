@@ -24,8 +24,10 @@ impl DataConfig {
     fn configure(&self, folder: FolderConfig, classes: Option<&[String]>) -> FolderConfig {
         let non_images = if self.skip_non_images { NonImages::Skip } else { NonImages::Refuse };
         let cache_bytes = self.cache_mib.saturating_mul(1 << 20);
-        let folder =
-            folder.with_framing(self.preprocessing).with_non_images(non_images).with_cache_bytes(cache_bytes);
+        let folder = folder
+            .with_preprocessing(self.preprocessing)
+            .with_non_images(non_images)
+            .with_cache_bytes(cache_bytes);
         match classes {
             Some(classes) => folder.with_classes(classes.to_vec()),
             None => folder,

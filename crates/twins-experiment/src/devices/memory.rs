@@ -120,7 +120,7 @@ impl BatchMemory {
     }
 }
 
-/// Reads a memory size of this process, in bytes.
+/// Reads a memory size of this process, in bytes. The crate `sysinfo` would report the current size, but not the peak.
 fn read_status(field: &str) -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, field)
 }

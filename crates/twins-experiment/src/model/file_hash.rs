@@ -26,7 +26,6 @@ impl FileHash {
         let bytes = File::open(path)
             .and_then(|mut file| std::io::copy(&mut file, &mut hash))
             .map_err(ExperimentError::file("read", path))?;
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { bytes, sha256 })
+        Ok(Self { bytes, sha256: format!("{:x}", hash.finalize()) })
     }
 }

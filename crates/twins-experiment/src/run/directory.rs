@@ -152,7 +152,7 @@ impl RunDirectory {
         }
         let path = self.path.join(IDENTITY);
         let text = serde_json::to_string_pretty(identity).expect("settings are plain data") + "\n";
-        twins_files::write_whole(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
+        twins_files::write_atomic(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
     }
 
     /// The identity of the run in the directory; `None` if there is no run, or its file cannot be read.

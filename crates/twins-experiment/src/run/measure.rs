@@ -258,7 +258,7 @@ mod tests {
                 }),
                 history: (1..=EPOCHS).map(epoch).collect(),
                 ended: Ended::Completed,
-                fell_back: None,
+                damaged_checkpoint: None,
                 observer_errors: Vec::new(),
             };
             let mut record =

@@ -113,7 +113,7 @@ impl Run<'_> {
         let trained = self.train(config, net, &parts, &devices, &record, seconds_before)?;
         record = record.with_history(trained.history.clone());
         (record.status, record.best) = (trained.ended.into(), trained.best_epoch);
-        if let Some(problem) = &trained.fell_back {
+        if let Some(problem) = &trained.damaged_checkpoint {
             self.progress(format!("  resumed from the checkpoint before the last one: {problem}"));
         }
         let mut test = TestAccuracies { best: UNTESTED, last: None };
@@ -337,6 +337,6 @@ fn describe_epoch(epoch: &EpochMetrics) -> String {
         epoch.epoch,
         epoch.loss,
         epoch.images_per_second,
-        100.0 * epoch.waiting_share()
+        100.0 * epoch.waiting_fraction()
     )
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use twins_data::{DataSource, Framing, Grouping};
+use twins_data::{DataSource, Grouping, Preprocessing};
 use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning};
 
 use super::derive::full_epochs;
@@ -9,13 +9,13 @@ use super::{DataConfig, ExperimentConfig, Sources};
 
 /// A setting with its value and its source.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Given {
+pub struct GivenSetting {
     setting: String,
     value: String,
     source: String,
 }
 
-impl Given {
+impl GivenSetting {
     fn new(key: &str, value: impl fmt::Display, sources: &Sources) -> Self {
         let source = sources.describe(key).to_owned();
         Self { setting: short(key).to_owned(), value: value.to_string(), source }
@@ -23,7 +23,7 @@ impl Given {
 }
 
 /// For instance `lambda is 0.5 (--lambda)`.
-impl fmt::Display for Given {
+impl fmt::Display for GivenSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { setting, value, source } = self;
         write!(f, "{setting} is {value} ({source})")
@@ -40,9 +40,9 @@ pub enum Contradiction {
     )]
     NoFrozenWing {
         /// The weight.
-        lambda: Given,
+        lambda: GivenSetting,
         /// The method.
-        method: Given,
+        method: GivenSetting,
     },
     /// `beta` weighs the divergence, but the method has no divergence.
     #[error(
@@ -50,9 +50,9 @@ pub enum Contradiction {
     )]
     NoDivergence {
         /// The weight.
-        beta: Given,
+        beta: GivenSetting,
         /// The method.
-        method: Given,
+        method: GivenSetting,
     },
     /// The frozen wing is to be read from a file, but there are no weights.
     #[error(
@@ -61,7 +61,7 @@ pub enum Contradiction {
     )]
     NoFileOfFrozenWing {
         /// The source of the frozen wing.
-        frozen_from: Given,
+        frozen_from: GivenSetting,
     },
     /// The batch is too small for two wings.
     #[error(
@@ -71,9 +71,9 @@ pub enum Contradiction {
     )]
     BatchOfTwoWings {
         /// The batch size.
-        batch_size: Given,
+        batch_size: GivenSetting,
         /// The method.
-        method: Given,
+        method: GivenSetting,
     },
     /// The linear probe leaves no epochs for the other layers.
     #[error(
@@ -83,9 +83,9 @@ pub enum Contradiction {
     )]
     NothingAfterProbe {
         /// The epochs of the probe.
-        probe_epochs: Given,
+        probe_epochs: GivenSetting,
         /// All epochs.
-        epochs: Given,
+        epochs: GivenSetting,
     },
     /// A milestone of the learning rate is never reached.
     #[error(
@@ -94,9 +94,9 @@ pub enum Contradiction {
     )]
     LateMilestone {
         /// The milestone.
-        milestone: Given,
+        milestone: GivenSetting,
         /// All epochs of the phase.
-        epochs: Given,
+        epochs: GivenSetting,
         /// The number of remaining epochs, in words, if a probe uses some.
         full: String,
     },
@@ -108,9 +108,9 @@ pub enum Contradiction {
     )]
     LongWarmup {
         /// The epochs of the warm-up.
-        warmup_epochs: Given,
+        warmup_epochs: GivenSetting,
         /// All epochs.
-        epochs: Given,
+        epochs: GivenSetting,
         /// The number of remaining epochs, in words, if a probe uses some.
         full: String,
     },
@@ -122,7 +122,7 @@ pub enum Contradiction {
     )]
     OwnValidationPart {
         /// The setting of the split.
-        split: Given,
+        split: GivenSetting,
         /// The data.
         data: String,
     },
@@ -132,7 +132,7 @@ pub enum Contradiction {
     )]
     NoValidation {
         /// The protocol or the groups.
-        setting: Given,
+        setting: GivenSetting,
     },
     /// Groups were set for images that are not files.
     #[error(
@@ -141,18 +141,18 @@ pub enum Contradiction {
     )]
     NoFileNames {
         /// The groups.
-        groups: Given,
+        groups: GivenSetting,
         /// The data.
         data: String,
     },
     /// Preprocessing was set for images that are not files.
     #[error(
         "{preprocessing}, which only image files can be resized and cropped to (folder:DIR, cub200:DIR, list:FILE and so on), \
-         but the data is {data}; set data.preprocessing (--framing) to as-stored"
+         but the data is {data}; set data.preprocessing (--preprocessing) to as-stored"
     )]
     NoImageFiles {
         /// The preprocessing.
-        preprocessing: Given,
+        preprocessing: GivenSetting,
         /// The data.
         data: String,
     },
@@ -170,7 +170,7 @@ pub enum Contradiction {
 pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Option<Contradiction> {
     let training = &config.training;
     let chosen = |key: &str| sources.of_choice(key).is_some();
-    let given = |key: &str, value: &dyn fmt::Display| Given::new(key, value, sources);
+    let given = |key: &str, value: &dyn fmt::Display| GivenSetting::new(key, value, sources);
     let method = || given("training.method", &training.method);
     let two_wings = training.method.is_two_wing();
     let divergence = matches!(training.method, Method::Trades | Method::Mart | Method::TwinsTrades);
@@ -192,13 +192,15 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
     }
     let epochs = || given("training.epochs", &training.epochs);
     if let Tuning::ProbeThenFull(probe) = &training.tuning {
-        let probe_epochs =
-            || Given { setting: "tuning.probe_epochs".to_owned(), ..given("training.tuning", &probe.epochs) };
+        let probe_epochs = || GivenSetting {
+            setting: "tuning.probe_epochs".to_owned(),
+            ..given("training.tuning", &probe.epochs)
+        };
         if probe.epochs >= training.epochs {
             return Some(Contradiction::NothingAfterProbe { probe_epochs: probe_epochs(), epochs: epochs() });
         }
         if let Some(late) = late_milestone(&probe.schedule, probe.epochs) {
-            let milestone = Given {
+            let milestone = GivenSetting {
                 setting: "tuning.probe_schedule.milestones".to_owned(),
                 ..given("training.tuning", &late)
             };
@@ -216,7 +218,7 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
     };
     if let Some(late) = late_milestone(&training.schedule, left) {
         let milestone =
-            Given { setting: "schedule.milestones".to_owned(), ..given("training.schedule", &late) };
+            GivenSetting { setting: "schedule.milestones".to_owned(), ..given("training.schedule", &late) };
         return Some(Contradiction::LateMilestone { milestone, epochs: epochs(), full });
     }
     if training.warmup_epochs > left as f64 {
@@ -260,8 +262,8 @@ impl DataConfig {
     /// is the source of the preprocessing.
     pub fn contradiction(&self, source: &str) -> Option<Contradiction> {
         let data = || self.source.to_string();
-        if self.preprocessing != Framing::AsStored && !self.source.has_image_files() {
-            let preprocessing = Given {
+        if self.preprocessing != Preprocessing::AsStored && !self.source.has_image_files() {
+            let preprocessing = GivenSetting {
                 setting: "data.preprocessing".to_owned(),
                 value: self.preprocessing.to_string(),
                 source: source.to_owned(),

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use twins_data::{Augmentation, DataSource, Framing, Limit, Task};
+use twins_data::{Augmentation, DataSource, Limit, Preprocessing, Task};
 
 /// The images of an experiment.
 ///
@@ -8,7 +8,7 @@ use twins_data::{Augmentation, DataSource, Framing, Limit, Task};
 /// | `source` | `builtin` | where the images come from ([`DataSource`]) |
 /// | `train_images` | none: all | limit on the training images ([`Limit`]) |
 /// | `test_images` | none: all | limit on the test images, and on the images of a validation part |
-/// | `preprocessing` | `as-stored` | resize and crop of image files ([`Framing`]) |
+/// | `preprocessing` | `as-stored` | resize and crop of image files ([`Preprocessing`]) |
 /// | `skip_non_images` | false | whether files of a folder that are not images are skipped instead of being an error |
 /// | `cache_mib` | 512 | memory for decoded image files, in MiB |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_images: Option<Limit>,
     /// How image files are resized and cropped.
-    pub preprocessing: Framing,
+    pub preprocessing: Preprocessing,
     /// Whether files of a folder that are not images are skipped.
     pub skip_non_images: bool,
     /// Memory for decoded image files, in MiB.
@@ -36,7 +36,7 @@ impl Default for DataConfig {
             source: DataSource::Builtin(Task::Target),
             train_images: None,
             test_images: None,
-            preprocessing: Framing::AsStored,
+            preprocessing: Preprocessing::AsStored,
             skip_non_images: false,
             cache_mib: 512,
         }
@@ -66,7 +66,7 @@ impl DataConfig {
     pub(crate) fn usual_augmentation(&self) -> AugmentationName {
         match self.source {
             DataSource::Builtin(_) | DataSource::Mnist(_) => AugmentationName::Crop,
-            _ if self.preprocessing != Framing::AsStored => AugmentationName::Imagenet,
+            _ if self.preprocessing != Preprocessing::AsStored => AugmentationName::Imagenet,
             _ => AugmentationName::Cifar,
         }
     }

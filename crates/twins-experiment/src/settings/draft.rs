@@ -8,9 +8,9 @@ use crate::builtin;
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
 
-/// The base of a draft, which layers override.
+/// The default settings of a draft, which layers override.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Start {
+enum Defaults {
     /// The paper's settings, or quick settings for the built-in data.
     #[default]
     Usual,
@@ -38,7 +38,7 @@ pub enum Start {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {
-    start: Start,
+    defaults: Defaults,
     layers: Vec<Layer>,
 }
 
@@ -48,10 +48,10 @@ impl Draft {
         Self::default()
     }
 
-    /// Starts from a published setting.
+    /// Takes the default settings from a preset.
     #[must_use]
     pub fn with_preset(mut self, preset: Option<Preset>) -> Self {
-        self.start = preset.map_or(Start::Usual, Start::Preset);
+        self.defaults = preset.map_or(Defaults::Usual, Defaults::Preset);
         self
     }
 
@@ -109,27 +109,27 @@ impl Draft {
         let usual = TrainConfig::new(Method::TwinsAt)
             .with_augmentation(given.data.usual_augmentation().augmentation());
         let mut base = ExperimentConfig::default();
-        match self.start {
-            Start::Preset(preset) => {
+        match self.defaults {
+            Defaults::Preset(preset) => {
                 base.training = preset.config();
-                base.data.preprocessing = preset.framing();
+                base.data.preprocessing = preset.preprocessing();
                 base.model.upsample = preset.upsampling();
             }
-            Start::Usual if is_builtin(given) => {
+            Defaults::Usual if is_builtin(given) => {
                 base.training = builtin::training(usual);
                 builtin::limits(&mut base.data);
                 base.evaluation.report_images = builtin::REPORT_IMAGES;
             }
-            Start::Usual => base.training = usual,
+            Defaults::Usual => base.training = usual,
         }
         base
     }
 
     fn base_name(&self, given: &ExperimentConfig) -> String {
-        match self.start {
-            Start::Preset(preset) => format!("preset {preset}"),
-            Start::Usual if is_builtin(given) => "the settings of the built-in data".to_owned(),
-            Start::Usual => "the paper's settings".to_owned(),
+        match self.defaults {
+            Defaults::Preset(preset) => format!("preset {preset}"),
+            Defaults::Usual if is_builtin(given) => "the settings of the built-in data".to_owned(),
+            Defaults::Usual => "the paper's settings".to_owned(),
         }
     }
 

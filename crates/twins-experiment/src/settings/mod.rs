@@ -19,9 +19,9 @@ use twins_train::{Settings, TrainConfig};
 
 pub use compute::ComputeConfig;
 pub(crate) use contradictions::contradiction;
-pub use contradictions::{Contradiction, Given};
+pub use contradictions::{Contradiction, GivenSetting};
 pub use data::{AugmentationName, DataConfig};
-pub use draft::{Draft, Start};
+pub use draft::Draft;
 pub use evaluation::{AutoAttackImages, EvaluationConfig, LastCheckpoint, ReportAttack, TestMeasurement};
 pub use layer::Layer;
 pub(crate) use layer::{in_tables, short};

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -149,10 +150,8 @@ fn shown(value: &Value) -> String {
 /// Escapes text for a file name: bytes other than letters, digits, `.`, `_` and `-` become `%` and two hexadecimal
 /// digits.
 fn in_file_name(text: &str) -> String {
-    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let escaped =
-        |byte: u8| if in_name(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(escaped).collect()
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 #[cfg(test)]

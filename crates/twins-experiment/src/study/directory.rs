@@ -71,6 +71,6 @@ impl StudyResults {
     /// [`ExperimentError::File`].
     pub fn write(&self, path: &Path) -> Result<(), ExperimentError> {
         let text = serde_json::to_string_pretty(self).expect("results are plain data") + "\n";
-        twins_files::write_whole(path, text.as_bytes()).map_err(ExperimentError::file("write", path))
+        twins_files::write_atomic(path, text.as_bytes()).map_err(ExperimentError::file("write", path))
     }
 }

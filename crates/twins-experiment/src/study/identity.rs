@@ -163,7 +163,7 @@ impl StudyIdentity {
     pub(super) fn write(&self, directory: &Path) -> Result<(), ExperimentError> {
         let path = directory.join(Self::FILE);
         let text = serde_json::to_string_pretty(self).expect("settings are plain data") + "\n";
-        twins_files::write_whole(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
+        twins_files::write_atomic(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
     }
 
     /// An arm by its name.

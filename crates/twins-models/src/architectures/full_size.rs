@@ -33,9 +33,9 @@ fn hashed(name: &str, shape: &[usize]) -> Vec<u8> {
     let seed =
         name.bytes().fold(0x811C_9DC5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let count = shape.iter().product::<usize>();
-    let (leaf, rank) = (name.rsplit('.').next().unwrap(), shape.len());
+    let (parameter, rank) = (name.rsplit('.').next().unwrap(), shape.len());
     let scale = (6.0 / (count / shape[0]) as f64).sqrt();
-    let value = |u: f64| match leaf {
+    let value = |u: f64| match parameter {
         _ if rank > 1 => (2.0 * u - 1.0) * scale,
         "running_var" => 0.5 + u,
         "weight" => 0.2 + 0.4 * u,

@@ -80,7 +80,8 @@ impl FromStr for Architecture {
         if let Some(wide) = Self::wide(&name) {
             return wide;
         }
-        let nearest = Self::known_names().min_by_key(|known| edit_distance(&name, known)).unwrap_or_default();
+        let distance = |known: &&str| strsim::levenshtein(&name, known);
+        let nearest = Self::known_names().min_by_key(distance).unwrap_or_default();
         Err(ModelError::UnknownArchitecture {
             name: text.to_owned(),
             nearest,
@@ -101,22 +102,6 @@ impl TryFrom<String> for Architecture {
     fn try_from(name: String) -> Result<Self, ModelError> {
         name.parse()
     }
-}
-
-/// Levenshtein distance: the number of insertions, deletions and replacements.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -153,12 +138,6 @@ mod tests {
         assert!("wrn-4-1".parse::<Architecture>().is_err());
         assert!("dm-wrn-30-10-swish".parse::<Architecture>().is_err());
         assert!("wrn-99999999999999999999-1".parse::<Architecture>().is_err());
-    }
-
-    #[test]
-    fn distance_of_kitten_and_sitting_is_three() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "abc"), 3);
     }
 
     #[test]

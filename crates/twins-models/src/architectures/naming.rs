@@ -30,8 +30,8 @@ impl Naming {
         if self == Self::Burn {
             return path.to_owned();
         }
-        let (layer, leaf) = path.rsplit_once('.').unwrap_or(("", path));
-        let leaf = match leaf {
+        let (layer, parameter) = path.rsplit_once('.').unwrap_or(("", path));
+        let parameter = match parameter {
             "gamma" => "weight",
             "beta" => "bias",
             "frozen_gamma" => "frozen_weight",
@@ -40,7 +40,7 @@ impl Naming {
             "frozen_var" => "frozen_running_var",
             other => other,
         };
-        format!("{}.{leaf}", self.layer(layer))
+        format!("{}.{parameter}", self.layer(layer))
     }
 
     fn layer(self, layer: &str) -> String {

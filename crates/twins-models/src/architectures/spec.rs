@@ -268,7 +268,9 @@ mod tests {
         let net = config.init(&Device::flex()).unwrap();
         slots(net.body())
             .iter()
-            .filter(|slot| !slot.leaf().starts_with("running_") && !slot.leaf().starts_with("frozen_"))
+            .filter(|slot| {
+                !slot.parameter().starts_with("running_") && !slot.parameter().starts_with("frozen_")
+            })
             .map(|slot| slot.shape.iter().product::<usize>())
             .sum()
     }

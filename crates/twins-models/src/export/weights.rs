@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use safetensors::tensor::{Dtype, TensorView};
-use twins_files::{safetensors_bytes, write_whole};
+use twins_files::{safetensors_bytes, write_atomic};
 
 use crate::error::ModelError;
 use crate::network::net::Net;
@@ -64,7 +64,7 @@ pub(crate) fn write(
     }
     let file = safetensors_bytes(views, &metadata)
         .map_err(|error| write_error(path, std::io::Error::other(error)))?;
-    write_whole(path, &file).map_err(|error| write_error(path, error))
+    write_atomic(path, &file).map_err(|error| write_error(path, error))
 }
 
 fn to_file_order(slot: &Slot, floats: Vec<f32>) -> Vec<f32> {
@@ -127,7 +127,7 @@ mod tests {
             load_weights(net, golden("torch/cifar.safetensors"), &ImportOptions::new()).unwrap();
         // Make the wings differ.
         let changed: Vec<_> =
-            slots(net.body()).into_iter().filter(|slot| slot.leaf() == "frozen_var").collect();
+            slots(net.body()).into_iter().filter(|slot| slot.parameter() == "frozen_var").collect();
         let mut all: HashMap<String, Vec<f32>> = values(net.body())
             .into_iter()
             .map(|(path, data)| (path, data.try_to_vec::<f32>().unwrap()))

@@ -9,8 +9,8 @@ use crate::network::net::Net;
 /// Converts the network to the form of the file: `PerWing` if the file has a frozen gamma, `Shared` if it has only
 /// frozen statistics. Files of other programs have neither and can be loaded into both forms.
 pub(super) fn in_form_of(net: Net, checkpoint: &Checkpoint) -> Result<Net, ModelError> {
-    let has = |leaves: [&str; 2]| {
-        checkpoint.entries.keys().any(|key| leaves.contains(&key.rsplit('.').next().unwrap_or_default()))
+    let has = |names: [&str; 2]| {
+        checkpoint.entries.keys().any(|key| names.contains(&key.rsplit('.').next().unwrap_or_default()))
     };
     let form = if has(["frozen_weight", "frozen_gamma"]) {
         Affine::PerWing

@@ -237,7 +237,7 @@ fn checked(checkpoint: &Checkpoint, slot: &Slot, key: &str, entry: &Entry) -> Re
         )));
     }
     let lowest = floats.iter().copied().fold(f32::INFINITY, f32::min);
-    if matches!(slot.leaf(), "running_var" | "frozen_var") && lowest < 0.0 {
+    if matches!(slot.parameter(), "running_var" | "frozen_var") && lowest < 0.0 {
         return Err(bad(format!("holds a negative variance, {lowest}")));
     }
     Ok(floats)

@@ -19,9 +19,9 @@ pub struct ImportMismatch {
     /// Entries that the network needs and the file lacks, with their shapes.
     pub missing: Vec<(String, Vec<usize>)>,
     /// Entries of the file that the network does not have, with their shapes.
-    pub left_over: Vec<(String, Vec<usize>)>,
+    pub unexpected: Vec<(String, Vec<usize>)>,
     /// Entries with a different shape.
-    pub misshapen: Vec<ShapeMismatch>,
+    pub shape_mismatches: Vec<ShapeMismatch>,
     /// Entries that exist but are not tensors, with the name of their Python type.
     pub not_tensors: Vec<(String, String)>,
     /// A suggestion, if the differences allow one.
@@ -32,8 +32,8 @@ impl ImportMismatch {
     /// Whether there are no differences.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty()
-            && self.left_over.is_empty()
-            && self.misshapen.is_empty()
+            && self.unexpected.is_empty()
+            && self.shape_mismatches.is_empty()
             && self.not_tensors.is_empty()
     }
 }
@@ -42,10 +42,10 @@ impl fmt::Display for ImportMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} missing, {} left over, {} of another shape",
+            "{} missing, {} unexpected, {} of another shape",
             self.missing.len(),
-            self.left_over.len(),
-            self.misshapen.len()
+            self.unexpected.len(),
+            self.shape_mismatches.len()
         )?;
         if let Some(hint) = &self.hint {
             write!(f, " ({hint})")?;
@@ -53,10 +53,10 @@ impl fmt::Display for ImportMismatch {
         for (key, shape) in &self.missing {
             write!(f, "\n  missing: {key} {shape:?}")?;
         }
-        for (key, shape) in &self.left_over {
-            write!(f, "\n  left over: {key} {shape:?}")?;
+        for (key, shape) in &self.unexpected {
+            write!(f, "\n  unexpected: {key} {shape:?}")?;
         }
-        for ShapeMismatch { key, expected, found } in &self.misshapen {
+        for ShapeMismatch { key, expected, found } in &self.shape_mismatches {
             write!(f, "\n  shape: {key} is {found:?}, the network needs {expected:?}")?;
         }
         for (key, kind) in &self.not_tensors {

@@ -20,7 +20,7 @@ pub enum NormalisationSource {
 /// | option | default | purpose |
 /// |---|---|---|
 /// | `entry` | found automatically | the dictionary in the file that holds the weights, with dots if it is nested (`state_dict`, `checkpoint.model`) |
-/// | `allow` | none | entries that may be missing, left over or of another shape; `*` matches any text |
+/// | `allow` | none | entries that may be missing, unexpected or of another shape; `*` matches any text |
 /// | `rename` | none | renames of the file's entries, applied in order |
 /// | `normalisation` | [`NormalisationSource::File`] | source of the model's mean and standard deviation |
 ///

@@ -6,8 +6,7 @@ use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::path::Path;
 
 use burn::store::pytorch_reader::{FileFormat, PickleValue, PytorchError, PytorchReader};
-
-use flate2::bufread::DeflateDecoder;
+use zip::ZipArchive;
 
 use crate::error::ModelError;
 use crate::import::archive;
@@ -77,19 +76,16 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
     file.by_ref().take(64).read_to_end(&mut head).map_err(read)?;
     let limit = INSTRUCTIONS + length / BYTES_PER_INSTRUCTION;
     let found = if head.starts_with(b"PK") {
-        let Some(member) = archive::find_pickle(&mut file, length).map_err(read)? else { return Ok(()) };
-        if member.size > length + SLACK {
-            let size = member.size;
+        // The reader of PyTorch files uses the same crate, so both find the same pickle. What is unreadable is unreadable for it too, and
+        // it reports the reason.
+        let Ok(mut archive) = ZipArchive::new(BufReader::new(file)) else { return Ok(()) };
+        let Some(name) = archive::pickle_name(&archive) else { return Ok(()) };
+        let Ok(pickle) = archive.by_name(&name) else { return Ok(()) };
+        let size = pickle.size();
+        if size > length + SLACK {
             return Err(unusable(format!("its pickle unfolds to {size} bytes, the file has {length}")));
         }
-        let Ok(raw) = member.raw(&mut file, length) else {
-            return Err(unusable("it is truncated".to_owned()));
-        };
-        match member.method {
-            archive::STORED => scan(&mut &raw[..], 1, limit),
-            archive::DEFLATED => scan(&mut BufReader::new(DeflateDecoder::new(&raw[..])), 1, limit),
-            other => return Err(unusable(format!("its pickle is compressed by the unknown method {other}"))),
-        }
+        scan(&mut BufReader::new(pickle), 1, limit)
     } else if let Some(pickles) = pickles(&head) {
         file.rewind().map_err(read)?;
         scan(&mut BufReader::new(file), pickles, limit)

@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
         // Files of other programs have one set of batch-normalisation values; model files of this library have two.
         let two_wings = checkpoint.entries.keys().any(|key| {
             key.starts_with(&location.prefix)
-                && key.rsplit('.').next().is_some_and(|leaf| leaf.starts_with("frozen_"))
+                && key.rsplit('.').next().is_some_and(|parameter| parameter.starts_with("frozen_"))
         });
         for slot in slots {
             if let (false, Some(adaptive)) = (two_wings, slot.adaptive_path()) {
@@ -77,7 +77,7 @@ impl<'a> Plan<'a> {
                     self.reads.push((slot.clone(), key, entry))
                 }
                 _ if options.allows(&key) => self.kept.push(slot.path.clone()),
-                Some(entry) => self.mismatch.misshapen.push(ShapeMismatch {
+                Some(entry) => self.mismatch.shape_mismatches.push(ShapeMismatch {
                     key,
                     expected: slot.file_shape(),
                     found: entry.shape.clone(),
@@ -101,7 +101,7 @@ impl<'a> Plan<'a> {
             .reads
             .iter()
             .map(|(_, key, _)| key.as_str())
-            .chain(self.mismatch.misshapen.iter().map(|shape| shape.key.as_str()))
+            .chain(self.mismatch.shape_mismatches.iter().map(|shape| shape.key.as_str()))
             .collect();
         let rest: BTreeMap<&String, &'a Entry> =
             checkpoint.entries.iter().filter(|(key, _)| !used.contains(key.as_str())).collect();
@@ -125,9 +125,9 @@ impl<'a> Plan<'a> {
             {
                 (format!("{}sub_block1.*", &key[..at]), "built and never run by the published code")
             } else if options.allows(key) {
-                (key.clone(), "allowed to be left over")
+                (key.clone(), "unexpected, but allowed")
             } else {
-                self.mismatch.left_over.push((key.clone(), entry.shape.clone()));
+                self.mismatch.unexpected.push((key.clone(), entry.shape.clone()));
                 continue;
             };
             ignored.insert(group.0, group.1);
@@ -144,10 +144,10 @@ impl<'a> Plan<'a> {
             return Some("most entries have other names: is this the file's architecture? If the names alone differ, rename them"
                 .to_owned());
         }
-        let head = mismatch.misshapen.iter().find(|shape| {
+        let head = mismatch.shape_mismatches.iter().find(|shape| {
             shape.expected.len() == 1 && shape.found.len() == 1 && shape.key.ends_with(".bias")
         });
-        head.filter(|_| mismatch.misshapen.len() <= 2).map(|shape| {
+        head.filter(|_| mismatch.shape_mismatches.len() <= 2).map(|shape| {
             format!(
                 "the file was trained for {} classes, not {}: load it with its own number and give it a new head",
                 shape.found[0], shape.expected[0]
@@ -176,9 +176,9 @@ fn find_normaliser<'k>(
     let fits = |entry: &&Entry| entry.num_elements() == channels;
     rest.iter().filter(|(key, entry)| fits(entry) && segment(key, "attacker").is_none()).find_map(
         |(key, _)| {
-            let (parent, leaf) =
-                key.rsplit_once('.').map_or(("", key.as_str()), |(parent, leaf)| (parent, leaf));
-            let (_, std) = NORMALISERS.iter().find(|(mean, _)| *mean == leaf)?;
+            let (parent, parameter) =
+                key.rsplit_once('.').map_or(("", key.as_str()), |(parent, parameter)| (parent, parameter));
+            let (_, std) = NORMALISERS.iter().find(|(mean, _)| *mean == parameter)?;
             let std = if parent.is_empty() { (*std).to_owned() } else { format!("{parent}.{std}") };
             let (std, _) = rest.get_key_value(&std).filter(|(_, entry)| fits(entry))?;
             Some((*key, *std))

@@ -1,4 +1,7 @@
 //! Scans a pickle's instructions before it is parsed, for the functions it names and the number of objects it builds.
+//!
+//! `serde-pickle` cannot replace it: it builds the objects, and does not know the persistent identifiers by which PyTorch refers to
+//! tensors.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Error, ErrorKind, Read};

@@ -39,22 +39,22 @@ impl Slot {
     }
 
     /// Name of the parameter in its layer.
-    pub(crate) fn leaf(&self) -> &str {
+    pub(crate) fn parameter(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or_default()
     }
 
     /// For a slot of the frozen wing: the slot of the adaptive wing from which it is filled if a file has only one set
     /// of batch-normalisation values.
     pub(crate) fn adaptive_path(&self) -> Option<String> {
-        let (layer, leaf) = self.path.rsplit_once('.')?;
-        let leaf = match leaf {
+        let (layer, parameter) = self.path.rsplit_once('.')?;
+        let parameter = match parameter {
             "frozen_gamma" => "gamma",
             "frozen_beta" => "beta",
             "frozen_mean" => "running_mean",
             "frozen_var" => "running_var",
             _ => return None,
         };
-        Some(format!("{layer}.{leaf}"))
+        Some(format!("{layer}.{parameter}"))
     }
 
     /// Converts values from the file's order to the module's order, or back, by transposing a row-major matrix of

@@ -110,7 +110,7 @@ impl<B: NormKernels> NormBackend for B {
 
 impl<B: Backend> Wings<B> {
     /// Returns the number of samples that the fixed wing takes, and the wings.
-    pub fn share(self, samples: usize) -> (usize, Option<FixedWing<B>>, Option<BatchWing<B>>) {
+    pub fn split(self, samples: usize) -> (usize, Option<FixedWing<B>>, Option<BatchWing<B>>) {
         match self {
             Self::Fixed(wing) => (samples, Some(wing), None),
             Self::Batch(wing) => (0, None, Some(wing)),

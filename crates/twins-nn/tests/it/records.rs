@@ -213,9 +213,9 @@ fn a_renamed_layer_is_refused() {
     let paths = |layer: &str| fields.map(|field| (format!("{layer}.{field}"), vec![4])).to_vec();
     let mut missing = mismatch.missing.clone();
     missing.sort();
-    assert_eq!((missing, mismatch.left_over.clone()), (paths("norms.1"), paths("other")));
+    assert_eq!((missing, mismatch.unexpected.clone()), (paths("norms.1"), paths("other")));
     let message = mismatch.to_string();
-    assert!(message.contains("4 missing, 4 left over, 0 of another shape"), "{message}");
+    assert!(message.contains("4 missing, 4 unexpected, 0 of another shape"), "{message}");
     assert!(message.contains("another name") && message.contains("missing: norms.1.gamma [4]"), "{message}");
 }
 
@@ -230,16 +230,16 @@ fn a_missing_layer_is_refused() {
 fn an_extra_layer_is_refused() {
     let mismatch =
         refused(|entries| entries.push(("norms.2.gamma".to_owned(), TensorData::from([1.0f32; 4]))));
-    let left_over = vec![("norms.2.gamma".to_owned(), vec![4])];
-    assert_eq!(mismatch, LoadMismatch { left_over, ..LoadMismatch::default() });
+    let unexpected = vec![("norms.2.gamma".to_owned(), vec![4])];
+    assert_eq!(mismatch, LoadMismatch { unexpected, ..LoadMismatch::default() });
 }
 
 #[test]
 fn another_shape_is_refused() {
     let mismatch = refused(|entries| at(entries, "last.running_var").1 = TensorData::from([1.0f32; 5]));
-    let misshapen = vec![("last.running_var".to_owned(), vec![4], vec![5])];
+    let shape_mismatches = vec![("last.running_var".to_owned(), vec![4], vec![5])];
     assert!(mismatch.to_string().contains("last.running_var is [5], the model needs [4]"), "{mismatch}");
-    assert_eq!(mismatch, LoadMismatch { misshapen, ..LoadMismatch::default() });
+    assert_eq!(mismatch, LoadMismatch { shape_mismatches, ..LoadMismatch::default() });
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::html::number::{number, rounded};
 use crate::html::ticks::{Scale, linear_ticks, logarithmic_ticks};
 
 /// A line chart as inline SVG whose colours follow the page's light or dark scheme.
+///
+/// Plotting crates write fixed colours, so a chart could follow neither the scheme nor the style sheet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chart {
     pub(crate) title: String,

@@ -1,4 +1,5 @@
-/// Escapes text for an element or a quoted attribute. Characters that XML does not allow become U+FFFD.
+/// Escapes text for an element or a quoted attribute. Characters that XML does not allow become U+FFFD; crates for HTML would keep
+/// them.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

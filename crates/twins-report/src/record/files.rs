@@ -2,7 +2,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use twins_files::write_whole;
+use twins_files::write_atomic;
 use twins_train::EpochMetrics;
 
 use crate::error::ReportError;
@@ -25,7 +25,7 @@ impl RunRecord {
     pub fn write(&self, directory: impl AsRef<Path>) -> Result<(), ReportError> {
         let path = directory.as_ref().join(Self::FILE);
         let text = serde_json::to_string_pretty(self).expect("a record is plain data") + "\n";
-        write_whole(&path, text.as_bytes()).map_err(|source| ReportError::Write { path, source })
+        write_atomic(&path, text.as_bytes()).map_err(|source| ReportError::Write { path, source })
     }
 
     /// Reads `result.json` and `metrics.jsonl` from the directory of a run. A run that has not ended or was interrupted has no

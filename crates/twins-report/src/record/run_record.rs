@@ -153,7 +153,7 @@ impl RunRecord {
     #[must_use]
     pub fn with_history(mut self, history: Vec<EpochMetrics>) -> Self {
         self.history = history;
-        self.take_in_history();
+        self.update_from_history();
         self
     }
 
@@ -161,7 +161,7 @@ impl RunRecord {
     pub fn add_epoch(&mut self, metrics: EpochMetrics) {
         self.history.retain(|earlier| earlier.epoch < metrics.epoch);
         self.history.push(metrics);
-        self.take_in_history();
+        self.update_from_history();
     }
 
     /// The status in words, such as `interrupted after epoch 3 of 10`.
@@ -169,7 +169,7 @@ impl RunRecord {
         self.status.describe(self.finished_epochs, self.planned_epochs)
     }
 
-    pub(crate) fn take_in_history(&mut self) {
+    pub(crate) fn update_from_history(&mut self) {
         self.finished_epochs = self.history.last().map_or(0, |last| last.epoch);
         self.best = best_of(&self.history);
     }

@@ -51,7 +51,7 @@ fn cells(metrics: &EpochMetrics) -> [Cell; 14] {
         format!("{:.4}", metrics.gradient_norm).into(),
         format!("{:.0}", metrics.images_per_second).into(),
         format!("{:.1}", metrics.seconds).into(),
-        format!("{:.1} %", 100.0 * metrics.waiting_share()).into(),
+        format!("{:.1} %", 100.0 * metrics.waiting_fraction()).into(),
         metrics.skipped_batches.to_string().into(),
     ]
 }

@@ -92,7 +92,7 @@ impl Checkpoint {
             feed(format!("{:?} {:?}", data.dtype(), data.shape().as_slice()).as_bytes());
             feed(data.as_bytes());
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", hash.finalize())
     }
 }
 

@@ -2,7 +2,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use twins_files::{WholeFile, write_whole};
+use twins_files::{AtomicFile, write_atomic};
 
 use super::checkpoint::Checkpoint;
 use crate::config::{TrainConfig, read_settings};
@@ -135,11 +135,11 @@ impl RunDirectory {
     /// Writes the state to resume from. The current `last.safetensors` becomes `previous.safetensors`.
     pub(crate) fn write_last(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let path = self.last();
-        let file = WholeFile::write(&path, &encode(&path, checkpoint)?).map_err(io("write", &path))?;
+        let file = AtomicFile::write(&path, &encode(&path, checkpoint)?).map_err(io("write", &path))?;
         if path.exists() {
             fs::rename(&path, self.path.join(PREVIOUS)).map_err(io("rename", &path))?;
         }
-        file.put().map_err(io("write", &path))
+        file.commit().map_err(io("write", &path))
     }
 
     pub(crate) fn write_best(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
@@ -192,7 +192,7 @@ fn encode(path: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>, TrainError> {
 
 /// Writes a file atomically and creates missing folders.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    write_whole(path, bytes).map_err(io("write", path))
+    write_atomic(path, bytes).map_err(io("write", path))
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {

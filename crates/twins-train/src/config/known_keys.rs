@@ -70,7 +70,7 @@ pub(crate) fn unknown_key(
             candidates.extend(known.as_object().into_iter().flat_map(|known| known.keys()));
         }
     }
-    let nearest = candidates.into_iter().min_by_key(|known| distance(&key, known));
+    let nearest = candidates.into_iter().min_by_key(|known| strsim::levenshtein(&key, known));
     let hint = nearest.map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default();
     let line = line_of_path(text, &path).map(|line| format!("line {line}: ")).unwrap_or_default();
     Some(format!("{line}unknown key \"{}\"{hint}", path.join(".")))
@@ -115,32 +115,4 @@ fn line_of(text: &str, key: &str, from: usize) -> Option<usize> {
         .map(|(index, line)| (index, line.split('#').next().unwrap_or_default()))
         .find(|(_, line)| has(line))
         .map(|(index, _)| index)
-}
-
-/// The Levenshtein distance: the number of characters to insert, delete or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for j in 0..b.len() {
-            let replaced = diagonal + usize::from(letter != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_by_hand() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("beta", "beta"), 0);
-    }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-use twins_data::{Augmentation, Framing, RandomResizedCrop};
+use twins_data::{Augmentation, Preprocessing, RandomResizedCrop};
 
 use super::method::Method;
 use super::train_config::{TrainConfig, ValidationConfig};
@@ -22,7 +22,7 @@ use crate::error::TrainError;
 /// No images are held out, so the last checkpoint is the result ([`ValidationConfig::none`]).
 ///
 /// The training configuration does not include the preprocessing and the upsampling of images; see
-/// [`framing`](Self::framing) and [`upsampling`](Self::upsampling).
+/// [`preprocessing`](Self::preprocessing) and [`upsampling`](Self::upsampling).
 ///
 /// ```
 /// use twins_train::Preset;
@@ -80,10 +80,10 @@ impl Preset {
     }
 
     /// The preprocessing (resize and crop) of stored images for evaluation.
-    pub fn framing(self) -> Framing {
+    pub fn preprocessing(self) -> Preprocessing {
         match self {
-            Preset::PaperCifar => Framing::AsStored,
-            Preset::PaperCaltech => Framing::ResizeCrop { resize: CALTECH_SIDE.get(), crop: 224 },
+            Preset::PaperCifar => Preprocessing::AsStored,
+            Preset::PaperCaltech => Preprocessing::ResizeCrop { resize: CALTECH_SIDE.get(), crop: 224 },
         }
     }
 }
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(cifar.augmentation, Augmentation::new().with_crop_padding(4).with_horizontal_flip());
         let crop = RandomResizedCrop::default().with_shorter_side(NonZeroUsize::new(256).unwrap());
         assert_eq!(caltech.augmentation, Augmentation::new().with_resized_crop(crop).with_horizontal_flip());
-        assert_eq!(Preset::PaperCaltech.framing(), Framing::IMAGENET);
+        assert_eq!(Preset::PaperCaltech.preprocessing(), Preprocessing::IMAGENET);
     }
 
     #[test]

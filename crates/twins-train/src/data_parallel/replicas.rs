@@ -71,8 +71,8 @@ impl Replicas {
         }
     }
 
-    /// Whether a step on the given number of samples has several micro-batches.
-    pub(crate) fn divides(&self, samples: usize) -> bool {
+    /// Whether a step on the given number of samples is divided into several parts.
+    pub(crate) fn has_several_parts(&self, samples: usize) -> bool {
         self.division.divide(samples).concat().len() > 1
     }
 

@@ -64,7 +64,7 @@ impl EpochMetrics {
     }
 
     /// The fraction of [`seconds`](Self::seconds) in which training waited for data, in [0, 1].
-    pub fn waiting_share(&self) -> f64 {
+    pub fn waiting_fraction(&self) -> f64 {
         self.seconds_waiting / self.seconds.max(1e-9)
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         let metrics: EpochMetrics = serde_json::from_str(old).unwrap();
         assert_eq!(metrics.train_clean_accuracy, None);
         assert!(metrics.wing_drift.is_empty() && metrics.layers.is_empty());
-        assert!((metrics.waiting_share() - 0.25).abs() < 1e-12);
+        assert!((metrics.waiting_fraction() - 0.25).abs() < 1e-12);
         let again = serde_json::to_string(&metrics).unwrap();
         assert_eq!(serde_json::from_str::<EpochMetrics>(&again).unwrap(), metrics);
     }

@@ -37,7 +37,7 @@ impl Weights {
             model.visit(&mut paths);
             let left: Vec<&String> =
                 self.0.keys().filter(|path| !paths.paths.contains(path)).take(5).collect();
-            return Err(TrainError::WeightsMismatch { problem: format!("left over: {left:?}") });
+            return Err(TrainError::WeightsMismatch { problem: format!("unexpected: {left:?}") });
         }
         Ok(model)
     }
@@ -209,6 +209,6 @@ mod tests {
         let mut more = weights.clone();
         more.0.insert("head.bias".into(), TensorData::from([1.0f32]));
         let message = more.load_into(net(2)).unwrap_err().to_string();
-        assert!(message.contains("left over: [\"head.bias\"]"), "{message}");
+        assert!(message.contains("unexpected: [\"head.bias\"]"), "{message}");
     }
 }

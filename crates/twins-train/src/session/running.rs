@@ -45,7 +45,7 @@ pub(crate) struct Session<M> {
     pub(super) state: State,
     pub(super) sums: EpochSums,
     pub(super) history: Vec<EpochMetrics>,
-    pub(super) fell_back: Option<TrainError>,
+    pub(super) damaged_checkpoint: Option<TrainError>,
     pub(super) learning_rate: f64,
     /// The loader that prepares the batches of the next epoch.
     ahead: Option<Loader>,
@@ -88,7 +88,7 @@ impl<M: ImageClassifier> Session<M> {
             state,
             sums: EpochSums::default(),
             history: Vec::new(),
-            fell_back: None,
+            damaged_checkpoint: None,
             learning_rate: 0.0,
             ahead: None,
         };
@@ -141,7 +141,7 @@ impl<M: ImageClassifier> Session<M> {
             best_epoch: self.state.best,
             history: self.history,
             ended,
-            fell_back: self.fell_back,
+            damaged_checkpoint: self.damaged_checkpoint,
             observer_errors: self.trainer.observers.into_errors(),
         })
     }

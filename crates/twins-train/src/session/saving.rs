@@ -60,7 +60,7 @@ impl<M: ImageClassifier> Session<M> {
         if let Some(ema) = &mut self.ema {
             ema.load(&Weights(checkpoint.take("ema")))?;
         }
-        self.fell_back = problem;
+        self.damaged_checkpoint = problem;
         let best = checkpoint.take("best");
         self.best = (!best.is_empty()).then_some(Weights(best));
         if self.best.is_some() != self.state.best.is_some() {

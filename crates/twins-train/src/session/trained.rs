@@ -16,8 +16,8 @@ pub struct Trained<M> {
     pub history: Vec<EpochMetrics>,
     /// Why the run ended.
     pub ended: Ended,
-    /// The error of the last checkpoint, if the run was resumed from an earlier one.
-    pub fell_back: Option<TrainError>,
+    /// The error of the last checkpoint, if it is damaged and the run was resumed from an earlier one.
+    pub damaged_checkpoint: Option<TrainError>,
     /// The errors of observers. Each observer was disabled after its error.
     pub observer_errors: Vec<TrainError>,
 }

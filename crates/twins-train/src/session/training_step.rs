@@ -37,7 +37,7 @@ impl<M: ImageClassifier> Session<M> {
             gradient_clip: config.gradient_clip,
             awp_gamma: awp.and_then(|awp| awp.gamma_at(self.state.epoch - phase.start)),
         };
-        let outcome = match self.replicas.divides(batch.labels.len()) {
+        let outcome = match self.replicas.has_several_parts(batch.labels.len()) {
             true => self.parallel_step(&batch, &settings),
             false => self.whole_step(&batch, &settings),
         };

@@ -67,7 +67,7 @@ fn a_kill_after_the_state_leaves_no_older_best_weights() {
         let resumed = run(folder.path(), 1, false);
         assert_eq!(Weights::of(&resumed.best), Weights::of(&straight.best));
         assert_eq!(resumed.best_epoch, straight.best_epoch);
-        assert!(resumed.fell_back.is_none());
+        assert!(resumed.damaged_checkpoint.is_none());
         assert_eq!(fs::read(&file).unwrap(), expected);
     }
 }

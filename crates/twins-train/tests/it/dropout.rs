@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use twins_nn::Wing;
-use twins_testing::alone;
+use twins_testing::in_own_process;
 use twins_train::{
     At, Ended, ExistingRun, ImageClassifier, Loss, Method, Objective, ProbeConfig, ProgressDisplay,
     TrainConfig, Trained, Trainer, TrainingBatch, Tuning, Weights,
@@ -103,7 +103,7 @@ fn interrupted(config: &TrainConfig, stops: &[usize]) -> (Trained<Thinned>, Vec<
 
 #[test]
 fn a_run_with_dropout_resumes_to_the_same_bits() {
-    alone("dropout::a_run_with_dropout_resumes_to_the_same_bits", resumes_to_the_same_bits);
+    in_own_process("dropout::a_run_with_dropout_resumes_to_the_same_bits", resumes_to_the_same_bits);
 }
 
 fn resumes_to_the_same_bits() {

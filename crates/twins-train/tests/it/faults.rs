@@ -144,7 +144,7 @@ fn a_panic_on_the_only_device_is_an_error_and_the_run_goes_on() {
             .with_run_directory(folder.path().join(run), ExistingRun::Resume)
             .fit(Net::new(4, 1), Squares::dataset(90, 1))
             .unwrap();
-        assert!(resumed.fell_back.is_none());
+        assert!(resumed.damaged_checkpoint.is_none());
         assert_eq!(Weights::of(&resumed.last), Weights::of(&straight.last), "{run}");
         assert_eq!(Weights::of(&resumed.best), Weights::of(&straight.best), "{run}");
         assert_eq!(resumed.history.len(), 3);

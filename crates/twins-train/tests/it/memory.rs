@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use twins_testing::{alone, resident_memory};
+use twins_testing::{in_own_process, resident_memory};
 use twins_train::{AwpConfig, EpochMetrics, Method, TrainConfig};
 use twins_train_testing::{Net, Squares, config, trainer};
 
 #[test]
 fn a_thousand_steps_do_not_grow() {
-    alone("memory::a_thousand_steps_do_not_grow", || {
+    in_own_process("memory::a_thousand_steps_do_not_grow", || {
         grows_not(config(Method::TwinsTrades));
         grows_not(config(Method::AutoLora).with_awp(AwpConfig::new(0.01)));
     });

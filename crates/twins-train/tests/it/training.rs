@@ -335,7 +335,7 @@ fn a_damaged_checkpoint_is_replaced_by_the_previous() {
     bytes[middle] ^= 16;
     std::fs::write(&last, bytes).unwrap();
     let resumed = fit();
-    let message = resumed.fell_back.unwrap().to_string();
+    let message = resumed.damaged_checkpoint.unwrap().to_string();
     assert!(message.contains("last.safetensors") && message.contains("checksum"), "{message}");
     assert_eq!(Weights::of(&resumed.last), straight);
     assert_eq!(resumed.history.len(), 3);

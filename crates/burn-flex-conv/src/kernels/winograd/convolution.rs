@@ -86,9 +86,9 @@ impl<M: Method<TILE, POINTS>, const TILE: usize, const POINTS: usize> Winograd<M
             })
             .collect();
         let across = self.size[1].div_ceil(TILE);
-        let share =
+        let per_job =
             strips.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, TOGETHER.div_ceil(across));
-        strips.par_chunks_mut(share).for_each(|strips| {
+        strips.par_chunks_mut(per_job).for_each(|strips| {
             MEMORY.with_borrow_mut(|memory| {
                 AutoArch::new().dispatch(Call { winograd: self, strips, addend, memory });
             });

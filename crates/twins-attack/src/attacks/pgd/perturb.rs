@@ -76,8 +76,8 @@ impl Pgd {
             return self.last_iterate(victim, images, labels, keys);
         }
         let lanes = Lanes::new(rayon::current_num_threads());
-        let share = parts.len().div_ceil(lanes.count());
-        let jobs = parts.chunks(share).map(|parts| {
+        let per_job = parts.len().div_ceil(lanes.count());
+        let jobs = parts.chunks(per_job).map(|parts| {
             let images = &images;
             move || {
                 let part = |range: &Range<usize>| {

@@ -122,7 +122,7 @@ mod tests {
             let threat = ThreatModel::new(Norm::L1, 10.0).unwrap();
             let config = AutoAttackConfig::new(threat, version);
             let (stages, _) = config.attacks(10).unwrap();
-            // The first question of each phase is one more than its steps.
+            // The first query of each phase is one more than its steps.
             stages[0].budget(10) / stages[0].runs(10) as u64 - 100 * config.eot as u64
         };
         assert_eq!([Version::Standard, Version::Plus, Version::Rand].map(phases), [3, 1, 1]);

@@ -10,8 +10,8 @@ use crate::formats::folder::dataset::FolderDataset;
 use crate::formats::folder::listing::{has_image_extension, has_image_signature, list};
 use crate::images::cache::View;
 use crate::images::decode::Channels;
-use crate::images::framing::Framing;
 use crate::images::image_files::ImageFiles;
+use crate::images::preprocessing::Preprocessing;
 
 /// How files in a class folder that are not images are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub enum NonImages {
 /// |---|---|---|
 /// | `channels` | [`Channels::Rgb`] | channels to which every image is converted |
 /// | `non_images` | [`NonImages::Refuse`] | how other files are handled |
-/// | `framing` | [`Framing::AsStored`] | preprocessing (resize and crop) |
+/// | `preprocessing` | [`Preprocessing::AsStored`] | preprocessing (resize and crop) |
 /// | `cache_bytes` | 512 MiB | memory for decoded images |
 /// | `classes` | the sub-folders, by name | the classes, in the order of their labels |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct FolderConfig {
     /// How files that are not images are handled.
     pub non_images: NonImages,
     /// The preprocessing of images (resize and crop).
-    pub framing: Framing,
+    pub preprocessing: Preprocessing,
     /// How many bytes of decoded images are kept in memory; 0 keeps none.
     pub cache_bytes: usize,
     /// The classes in the order of their labels; with `None`, the sub-folders in alphabetical order.
@@ -56,7 +56,7 @@ impl FolderConfig {
             folder: folder.into(),
             channels: Channels::Rgb,
             non_images: NonImages::Refuse,
-            framing: Framing::AsStored,
+            preprocessing: Preprocessing::AsStored,
             cache_bytes: 512 << 20,
             classes: None,
         }
@@ -75,8 +75,8 @@ impl FolderConfig {
     }
 
     /// Sets the preprocessing of images (resize and crop).
-    pub fn with_framing(mut self, framing: Framing) -> Self {
-        self.framing = framing;
+    pub fn with_preprocessing(mut self, preprocessing: Preprocessing) -> Self {
+        self.preprocessing = preprocessing;
         self
     }
 
@@ -99,10 +99,10 @@ impl FolderConfig {
     /// Lists the folder, and decodes its first image to get the shape of the images.
     ///
     /// # Errors
-    /// An invalid framing, a folder without classes, classes without images or with the same name, sub-folders that are not in the list of
-    /// classes, files that are not images (unless they are skipped), and errors of decoding the first image.
+    /// An invalid preprocessing, a folder without classes, classes without images or with the same name, sub-folders that are not in the
+    /// list of classes, files that are not images (unless they are skipped), and errors of decoding the first image.
     pub fn open(&self) -> Result<FolderDataset, DataError> {
-        self.framing.validate()?;
+        self.preprocessing.validate()?;
         let (subfolders, found) = self.subfolders()?;
         let classes = self.classes.clone().unwrap_or_else(|| found.clone());
         refuse_duplicates(&classes)?;
@@ -123,14 +123,14 @@ impl FolderConfig {
             folders,
             files: Vec::with_capacity(listed.iter().map(|class| class.images.len()).sum()),
             skipped: Vec::new(),
-            decoding: ImageFiles::new(self.channels, self.framing, self.cache_bytes),
+            decoding: ImageFiles::new(self.channels, self.preprocessing, self.cache_bytes),
             shape: [0; 3],
         };
         for (label, class) in listed.into_iter().enumerate() {
             dataset.files.extend(class.images.into_iter().map(|name| (label as u32, name)));
             dataset.skipped.extend(class.skipped);
         }
-        dataset.shape = dataset.decoding.image(0, View::Framed, || dataset.path(0))?.shape;
+        dataset.shape = dataset.decoding.image(0, View::Preprocessed, || dataset.path(0))?.shape;
         Ok(dataset)
     }
 

@@ -8,7 +8,7 @@ use crate::error::DataError;
 use crate::formats::folder::config::{FolderConfig, NonImages};
 use crate::formats::folder::dataset::FolderDataset;
 use crate::images::decode::Channels;
-use crate::images::framing::Framing;
+use crate::images::preprocessing::Preprocessing;
 
 /// Writes PNG files of one colour; the value is width and red.
 fn folder(files: &[(&str, u32)]) -> tempfile::TempDir {
@@ -56,10 +56,10 @@ fn names_the_image_of_another_size() {
 }
 
 #[test]
-fn a_framing_brings_all_to_one_size() {
+fn a_preprocessing_brings_all_to_one_size() {
     let folder = folder(&[("a/1.png", 4), ("a/2.png", 9)]);
-    let framing = Framing::ResizeCrop { resize: 8, crop: 6 };
-    let config = FolderConfig::new(folder.path()).with_framing(framing);
+    let preprocessing = Preprocessing::ResizeCrop { resize: 8, crop: 6 };
+    let config = FolderConfig::new(folder.path()).with_preprocessing(preprocessing);
     for cache_bytes in [0, 1 << 20] {
         let dataset = config.clone().with_cache_bytes(cache_bytes).open().unwrap();
         assert_eq!(dataset.image_shape(), [3, 6, 6]);
@@ -68,8 +68,8 @@ fn a_framing_brings_all_to_one_size() {
             assert_eq!(dataset.original(1).unwrap().image.shape, [3, 4, 9]);
         }
     }
-    let framing = Framing::ResizeCrop { resize: 4, crop: 6 };
-    let error = config.with_framing(framing).open().unwrap_err();
+    let preprocessing = Preprocessing::ResizeCrop { resize: 4, crop: 6 };
+    let error = config.with_preprocessing(preprocessing).open().unwrap_err();
     assert!(matches!(error, DataError::InvalidSetting { .. }), "{error}");
 }
 
@@ -128,13 +128,13 @@ fn refuses_classes_of_one_name() {
 #[test]
 fn a_configuration_is_read_as_it_is_written() {
     for (config, expected) in [
-        (FolderConfig::new("pets"), r#""channels":"rgb","non_images":"refuse","framing":"as-stored""#),
+        (FolderConfig::new("pets"), r#""channels":"rgb","non_images":"refuse","preprocessing":"as-stored""#),
         (
             FolderConfig::new("pets")
                 .with_channels(Channels::Grey)
                 .with_non_images(NonImages::Skip)
-                .with_framing(Framing::IMAGENET),
-            r#""channels":"grey","non_images":"skip","framing":"256/224""#,
+                .with_preprocessing(Preprocessing::IMAGENET),
+            r#""channels":"grey","non_images":"skip","preprocessing":"256/224""#,
         ),
     ] {
         let json = serde_json::to_string(&config).unwrap();

@@ -47,18 +47,18 @@ impl ListedDataset {
     /// Reads the lists, and decodes the part's first image to get the shape of the images.
     ///
     /// `config.folder` is the folder of the archive, or the folder in which it was unpacked; for [`ListLayout::List`], it is the list
-    /// itself. `channels`, `framing` and `cache_bytes` have the same meaning as for folders. `non_images` and `classes` are not used,
+    /// itself. `channels`, `preprocessing` and `cache_bytes` have the same meaning as for folders. `non_images` and `classes` are not used,
     /// because the lists define the images and classes.
     ///
     /// # Errors
     /// [`DataError::List`] with file, line and remedy; a list that cannot be read; a part without images ([`DataError::MissingPart`]); and
-    /// the errors of [`FolderConfig::open`] for the framing and the first image.
+    /// the errors of [`FolderConfig::open`] for the preprocessing and the first image.
     pub fn open(layout: ListLayout, part: Part, config: &FolderConfig) -> Result<Self, DataError> {
-        config.framing.validate()?;
+        config.preprocessing.validate()?;
         let PartOfListing { root, classes, images } = layout.read(&config.folder, part)?.into_part(part)?;
-        let files = ImageFiles::new(config.channels, config.framing, config.cache_bytes);
+        let files = ImageFiles::new(config.channels, config.preprocessing, config.cache_bytes);
         let mut dataset = Self { root, classes, images, files, shape: [0; 3] };
-        dataset.shape = dataset.files.image(0, View::Framed, || dataset.path(0))?.shape;
+        dataset.shape = dataset.files.image(0, View::Preprocessed, || dataset.path(0))?.shape;
         Ok(dataset)
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 
 use crate::error::DataError;
-use crate::file::{allowance, io_error, open};
+use crate::file::{allocation_limit, io_error, open};
 
 /// The content of an IDX file of bytes. Its magic number ends with the number of dimensions.
 ///
@@ -74,7 +74,7 @@ pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataErro
     let dims: Vec<u32> = words.collect();
 
     let declared = dims.iter().fold(1u64, |product, &dim| product.saturating_mul(dim.into()));
-    let limit = allowance(file_size);
+    let limit = allocation_limit(file_size);
     if declared > limit {
         return Err(DataError::TooLarge { path: path.to_path_buf(), file_size, declared, limit });
     }

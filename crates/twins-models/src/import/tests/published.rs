@@ -74,7 +74,7 @@ fn an_unknown_layer_in_a_robustbench_file_is_named() {
     // A layer that another architecture of the zoo adds.
     let path = with_more(folder.path(), "wide", "", &[("layer_scale.weight", &[3], &[1.0; 3])]);
     let message = load("wide", &path, &ImportOptions::new()).unwrap_err().to_string();
-    assert!(message.contains("left over: layer_scale.weight [3]"), "{message}");
+    assert!(message.contains("unexpected: layer_scale.weight [3]"), "{message}");
 }
 
 #[test]

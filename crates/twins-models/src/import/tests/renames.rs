@@ -53,5 +53,5 @@ fn names_begin_inside_their_dictionary() {
     // The first rename alone shows that the expression matches there.
     let options = ImportOptions::new().with_rename(renames[0].parse().unwrap());
     let message = load("mnist_cnn", formats("nested.pth.tar"), &options).unwrap_err().to_string();
-    assert!(message.contains("left over: state_dict.module.x.weight"), "{message}");
+    assert!(message.contains("unexpected: state_dict.module.x.weight"), "{message}");
 }

@@ -40,7 +40,7 @@ fn chosen_shortcuts_refuse_weights_of_the_other_form() {
         load_weights(net, golden(&format!("torch/{name}.safetensors")), &ImportOptions::new())
     };
     let message = import(with(Shortcuts::Padded), "projected").unwrap_err().to_string();
-    assert!(message.contains("left over: layer2.0.downsample.0.weight [8, 4, 1, 1]"), "{message}");
+    assert!(message.contains("unexpected: layer2.0.downsample.0.weight [8, 4, 1, 1]"), "{message}");
     let message = import(with(Shortcuts::Projected), "cifar").unwrap_err().to_string();
     assert!(message.contains("missing: layer2.0.shortcut.0.weight [8, 4, 1, 1]"), "{message}");
     assert!(import(with(Shortcuts::Projected), "projected").is_ok());

@@ -160,7 +160,7 @@ impl Passes for CubeBackend {
     ) -> Outputs<Self> {
         let input = Rows::new(input);
         let residual = residual.into_option().map(Rows::new);
-        let (first, fixed, batch) = wings.share(input.samples());
+        let (first, fixed, batch) = wings.split(input.samples());
         let fixed = fixed.map(Fixed::new);
         let gamma = fixed.as_ref().map(|wing| &wing.gamma).or(batch.as_ref().map(|wing| &wing.gamma));
         let parameters = gamma.expect("there is at least one wing").dtype;

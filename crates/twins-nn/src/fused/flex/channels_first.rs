@@ -19,7 +19,7 @@ pub(super) fn forward(
 ) -> (Normalised<Flex>, Saved) {
     let shape = input.layout().shape().clone();
     let geometry = Geometry::new(&shape);
-    let (first, fixed, batch) = wings.share(geometry.samples);
+    let (first, fixed, batch) = wings.split(geometry.samples);
     let moments = batch.as_ref().map(|_| kernels::batch_moments(values(&input), &geometry, first));
     let lines = lines(first, fixed, batch.zip(moments.as_deref()), epsilon);
     let keep = wanted.is_some_and(|wanted| wanted.needs_input(moments.is_some(), activation));

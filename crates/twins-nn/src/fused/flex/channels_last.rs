@@ -23,7 +23,7 @@ pub(super) fn forward(
     let residual = residual.map(channels_last);
     let shape = input.layout().shape().clone();
     let geometry = Geometry::new(&shape);
-    let (first, fixed, batch) = wings.share(geometry.samples);
+    let (first, fixed, batch) = wings.split(geometry.samples);
     // The position of the batch wing's first value.
     let begin = first * geometry.space * geometry.channels;
     let moments = batch.as_ref().map(|_| pixels::moments(&values(&input)[begin..], geometry.channels));

@@ -1,5 +1,6 @@
 //! The protocol-buffer messages of an event file that training needs: `Event` with `Summary` or `SessionLog`
-//! (`event.proto` and `summary.proto` of TensorFlow).
+//! (`event.proto` and `summary.proto` of TensorFlow). They have four kinds of fields, for which `prost` with its macros would be a
+//! large dependency.
 
 /// Encodes the first event of every file, which contains the version of the format.
 pub(super) fn version(wall_time: f64) -> Vec<u8> {

@@ -1,6 +1,5 @@
-//! Event files for TensorBoard: checksums, records, events, and the observer that writes them.
+//! Event files for TensorBoard: records, events, and the observer that writes them.
 
-mod crc32c;
 mod event;
 mod event_file;
 mod observer;

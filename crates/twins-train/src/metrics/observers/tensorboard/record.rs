@@ -1,6 +1,6 @@
 use std::io::{self, ErrorKind, Read};
 
-use super::crc32c::masked_crc32c;
+use crc32c::crc32c;
 
 /// Encodes a record of a TFRecord file. All numbers are little-endian: the length of the data in 8 bytes, the checksum of
 /// the length in 4 bytes, the data, and the checksum of the data in 4 bytes.
@@ -39,6 +39,11 @@ fn whole_record(reader: &mut impl Read) -> io::Result<Option<u64>> {
     Ok(whole.then_some(8 + 4 + length + 4))
 }
 
+/// Computes the masked checksum of TFRecord files: the CRC-32C, rotated and with a constant added.
+fn masked_crc32c(bytes: &[u8]) -> u32 {
+    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
 /// Fills the buffer. Returns false if the file ends before the buffer is full.
 fn filled(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(buffer) {
@@ -58,7 +63,8 @@ mod tests {
         assert_eq!(record.len(), 8 + 4 + 9 + 4);
         assert_eq!(record[..8], [9, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(record[12..21], *b"123456789");
-        // 0x2507c60d + 0xa282ead8, see the checksum's own test.
+        // The CRC-32C of these digits, the check value of the catalogue of CRC algorithms, is 0xe3069283. Rotated by 15 bits it
+        // is 0x2507c60d; 0xa282ead8 is added.
         assert_eq!(record[21..], 0xc78a_b0e5u32.to_le_bytes());
     }
 

@@ -1,18 +1,21 @@
 //! Files that readers always see complete, whenever the writing process ends.
+//!
+//! `tempfile` has this as `NamedTempFile::persist`, but its names are random, so each killed process would leave another file; its files
+//! are readable only by their owner; and it does not flush the renaming.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Content that is on the disk under a temporary name, until [`WholeFile::put`] gives it its final name. If the value is
+/// Content that is on the disk under a temporary name, until [`AtomicFile::commit`] gives it its final name. If the value is
 /// dropped before, the temporary file is removed.
 #[derive(Debug)]
-pub struct WholeFile {
+pub struct AtomicFile {
     path: PathBuf,
     part: PathBuf,
 }
 
-impl WholeFile {
+impl AtomicFile {
     /// Writes the content to `<path>.part` and flushes it to the disk. Missing folders are created.
     ///
     /// The temporary name is always the same, so a process that is killed here any number of times leaves one such file.
@@ -22,15 +25,27 @@ impl WholeFile {
     ///
     /// Any error of the operating system. The unfinished file is removed.
     pub fn write(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<Self> {
+        Self::write_with(path, |file| file.write_all(bytes))
+    }
+
+    /// Like [`write`](Self::write), for content that is not in memory as a whole: `content` writes it piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the operating system, and the error of `content`. The unfinished file is removed.
+    pub fn write_with<E: From<io::Error>>(
+        path: impl Into<PathBuf>,
+        content: impl FnOnce(&mut BufWriter<File>) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let path = path.into();
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         fs::create_dir_all(folder_of(&path))?;
         let file = Self { part: path.with_file_name(name), path };
         // If one of these fails, for example on a full disk, dropping `file` removes the unfinished file.
-        let mut part = File::create(&file.part)?;
-        part.write_all(bytes)?;
-        part.sync_all()?;
+        let mut part = BufWriter::new(File::create(&file.part)?);
+        content(&mut part)?;
+        part.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         Ok(file)
     }
 
@@ -39,7 +54,7 @@ impl WholeFile {
     /// # Errors
     ///
     /// Any error of the operating system. If the renaming fails, the existing file is unchanged.
-    pub fn put(self) -> io::Result<()> {
+    pub fn commit(self) -> io::Result<()> {
         fs::rename(&self.part, &self.path)?;
         // Windows has no such call and does not need one.
         if cfg!(unix) {
@@ -49,7 +64,7 @@ impl WholeFile {
     }
 }
 
-impl Drop for WholeFile {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         // The file has been renamed, or nothing more can be done about it.
         let _ = fs::remove_file(&self.part);
@@ -62,7 +77,7 @@ impl Drop for WholeFile {
 /// ```
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("reports/first.txt");
-/// twins_files::write_whole(&path, b"one line\n")?;
+/// twins_files::write_atomic(&path, b"one line\n")?;
 /// assert_eq!(std::fs::read(&path)?, b"one line\n");
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -71,8 +86,8 @@ impl Drop for WholeFile {
 ///
 /// Any error of the operating system. If the new content cannot be put in place, the old file is unchanged, and no
 /// temporary file is left.
-pub fn write_whole(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<()> {
-    WholeFile::write(path, bytes)?.put()
+pub fn write_atomic(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<()> {
+    AtomicFile::write(path, bytes)?.commit()
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -96,25 +111,42 @@ mod tests {
     }
 
     #[test]
-    fn the_old_content_stands_until_the_new_is_put() {
+    fn the_old_content_remains_until_the_new_is_committed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
-        write_whole(&path, b"old").unwrap();
-        let new = WholeFile::write(&path, b"new").unwrap();
+        write_atomic(&path, b"old").unwrap();
+        let new = AtomicFile::write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"old");
-        new.put().unwrap();
+        new.commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        drop(WholeFile::write(&path, b"never").unwrap());
+        drop(AtomicFile::write(&path, b"never").unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["a.txt"]);
     }
 
     #[test]
-    fn a_file_that_cannot_be_put_leaves_nothing_behind() {
+    fn a_file_that_cannot_be_committed_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taken");
         fs::create_dir_all(path.join("by a folder")).unwrap();
-        write_whole(&path, b"x").unwrap_err();
+        write_atomic(&path, b"x").unwrap_err();
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn content_that_fails_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let write = |more: io::Result<()>| {
+            AtomicFile::write_with(&path, |file| {
+                file.write_all(b"first ")?;
+                more?;
+                file.write_all(b"second")
+            })
+        };
+        assert_eq!(write(Err(io::Error::other("no more"))).unwrap_err().to_string(), "no more");
+        assert!(names(folder.path()).is_empty());
+        write(Ok(())).unwrap().commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first second");
     }
 }

@@ -13,15 +13,15 @@ use crate::images::resize::{Window, resize};
 /// `256/224`.
 ///
 /// ```
-/// use twins_data::Framing;
+/// use twins_data::Preprocessing;
 ///
-/// assert_eq!("imagenet".parse::<Framing>().unwrap(), Framing::ResizeCrop { resize: 256, crop: 224 });
-/// assert_eq!("36/32".parse::<Framing>().unwrap().to_string(), "36/32");
-/// assert!("32/36".parse::<Framing>().is_err());
+/// assert_eq!("imagenet".parse::<Preprocessing>().unwrap(), Preprocessing::ResizeCrop { resize: 256, crop: 224 });
+/// assert_eq!("36/32".parse::<Preprocessing>().unwrap().to_string(), "36/32");
+/// assert!("32/36".parse::<Preprocessing>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub enum Framing {
+pub enum Preprocessing {
     /// Images are used as they are stored; an image whose size differs from the first one is an error.
     #[default]
     AsStored,
@@ -35,7 +35,7 @@ pub enum Framing {
     },
 }
 
-impl Framing {
+impl Preprocessing {
     /// The usual preprocessing for ImageNet: the shorter side is resized to 256 pixels, then the central 224 × 224
     /// pixels are cropped.
     pub const IMAGENET: Self = Self::ResizeCrop { resize: 256, crop: 224 };
@@ -89,30 +89,30 @@ pub(crate) fn with_shorter_side([height, width]: [usize; 2], shorter: usize) -> 
     if width <= height { [longer(height, width), shorter] } else { [shorter, longer(width, height)] }
 }
 
-impl FromStr for Framing {
+impl FromStr for Preprocessing {
     type Err = DataError;
 
     fn from_str(text: &str) -> Result<Self, DataError> {
         let sides =
             text.split_once('/').and_then(|(resize, crop)| resize.parse().ok().zip(crop.parse().ok()));
-        let framing = match (text, sides) {
+        let preprocessing = match (text, sides) {
             ("as-stored", _) => Self::AsStored,
             ("imagenet", _) => Self::IMAGENET,
             (_, Some((resize, crop))) => Self::ResizeCrop { resize, crop },
             _ => {
                 return Err(DataError::InvalidSetting {
-                    name: "the preprocessing (framing)",
+                    name: "the preprocessing",
                     value: format!("\"{text}\""),
                     range: "as-stored, imagenet or RESIZE/CROP in pixels, for instance 256/224",
                 });
             }
         };
-        framing.validate()?;
-        Ok(framing)
+        preprocessing.validate()?;
+        Ok(preprocessing)
     }
 }
 
-impl fmt::Display for Framing {
+impl fmt::Display for Preprocessing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AsStored => formatter.write_str("as-stored"),
@@ -121,7 +121,7 @@ impl fmt::Display for Framing {
     }
 }
 
-impl TryFrom<String> for Framing {
+impl TryFrom<String> for Preprocessing {
     type Error = DataError;
 
     fn try_from(text: String) -> Result<Self, DataError> {
@@ -129,9 +129,9 @@ impl TryFrom<String> for Framing {
     }
 }
 
-impl From<Framing> for String {
-    fn from(framing: Framing) -> Self {
-        framing.to_string()
+impl From<Preprocessing> for String {
+    fn from(preprocessing: Preprocessing) -> Self {
+        preprocessing.to_string()
     }
 }
 
@@ -148,17 +148,17 @@ mod tests {
     #[test]
     fn text_is_read_and_written() {
         for text in ["as-stored", "256/224"] {
-            let framing = text.parse::<Framing>().unwrap();
-            assert_eq!(framing.to_string(), text);
-            let json = serde_json::to_string(&framing).unwrap();
+            let preprocessing = text.parse::<Preprocessing>().unwrap();
+            assert_eq!(preprocessing.to_string(), text);
+            let json = serde_json::to_string(&preprocessing).unwrap();
             assert_eq!(json, format!("{text:?}"));
-            assert_eq!(serde_json::from_str::<Framing>(&json).unwrap(), framing);
+            assert_eq!(serde_json::from_str::<Preprocessing>(&json).unwrap(), preprocessing);
         }
-        assert_eq!(serde_json::from_str::<Framing>("\"imagenet\"").unwrap(), Framing::IMAGENET);
+        assert_eq!(serde_json::from_str::<Preprocessing>("\"imagenet\"").unwrap(), Preprocessing::IMAGENET);
         for text in ["", "224", "224/256", "0/0", "256/224/1", "-1/1", "big"] {
-            assert!(text.parse::<Framing>().is_err(), "{text}");
+            assert!(text.parse::<Preprocessing>().is_err(), "{text}");
         }
-        let message = serde_json::from_str::<Framing>("\"big\"").unwrap_err().to_string();
+        let message = serde_json::from_str::<Preprocessing>("\"big\"").unwrap_err().to_string();
         assert!(message.contains("\"big\"") && message.contains("256/224"), "{message}");
     }
 
@@ -170,19 +170,19 @@ mod tests {
     #[test]
     fn cuts_the_middle_of_either_orientation() {
         // Resized by 1: a crop of the middle 2 columns, or rows, of 6.
-        let framing = Framing::ResizeCrop { resize: 2, crop: 2 };
+        let preprocessing = Preprocessing::ResizeCrop { resize: 2, crop: 2 };
         let landscape = Image { shape: [1, 2, 6], pixels: (0..12).collect() };
-        assert_eq!(framing.apply(landscape), Image { shape: [1, 2, 2], pixels: vec![2, 3, 8, 9] });
+        assert_eq!(preprocessing.apply(landscape), Image { shape: [1, 2, 2], pixels: vec![2, 3, 8, 9] });
         let portrait = Image { shape: [1, 6, 2], pixels: (0..12).collect() };
-        assert_eq!(framing.apply(portrait), Image { shape: [1, 2, 2], pixels: vec![4, 5, 6, 7] });
+        assert_eq!(preprocessing.apply(portrait), Image { shape: [1, 2, 2], pixels: vec![4, 5, 6, 7] });
     }
 
     #[test]
-    fn strips_and_dots_are_framed_too() {
+    fn strips_and_dots_are_preprocessed_too() {
         for shape in [[1, 1, 5000], [1, 5000, 1], [1, 1, 1], [1, 3, 7]] {
             let image = Image { shape, pixels: vec![9; shape.iter().product()] };
-            let framed = Framing::IMAGENET.apply(image);
-            assert_eq!(framed, Image { shape: [1, 224, 224], pixels: vec![9; 224 * 224] });
+            let preprocessed = Preprocessing::IMAGENET.apply(image);
+            assert_eq!(preprocessed, Image { shape: [1, 224, 224], pixels: vec![9; 224 * 224] });
         }
     }
 
@@ -190,10 +190,10 @@ mod tests {
     fn refuses_what_cannot_be_cut() {
         for (resize, crop) in [(224, 256), (224, 0), (1 << 20, 10)] {
             assert!(matches!(
-                Framing::ResizeCrop { resize, crop }.validate(),
+                Preprocessing::ResizeCrop { resize, crop }.validate(),
                 Err(DataError::InvalidSetting { .. })
             ));
         }
-        assert!(Framing::IMAGENET.validate().is_ok());
+        assert!(Preprocessing::IMAGENET.validate().is_ok());
     }
 }

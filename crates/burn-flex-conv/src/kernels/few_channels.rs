@@ -70,13 +70,13 @@ impl FewChannels {
         let image = channels * input[0] * input[1];
         let threads = rayon::current_num_threads();
         // A job is a whole image, or a part of one if there are fewer images than threads.
-        let share = if images.len() / image >= threads { rows } else { rows.div_ceil(2 * threads) };
+        let per_job = if images.len() / image >= threads { rows } else { rows.div_ceil(2 * threads) };
         let jobs: Vec<_> = outputs
             .chunks_exact_mut(rows * columns * count)
             .zip(images.chunks_exact(image))
             .flat_map(|(output, image)| {
-                let parts = output.chunks_mut(share * columns * count).enumerate();
-                parts.map(move |(number, output)| (image, number * share, output))
+                let parts = output.chunks_mut(per_job * columns * count).enumerate();
+                parts.map(move |(number, output)| (image, number * per_job, output))
             })
             .collect();
         jobs.into_par_iter().for_each(|(image, first, output)| {
