@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn only_what_was_changed_differs() {
-        let config = TrainConfig::new(Method::At).with_epochs(3).with_ema_decay(0.5);
+        let config = TrainConfig { epochs: 3, ..TrainConfig::new(Method::At).with_ema_decay(0.5) };
         let settings = Setting::compare(&config, &TrainConfig::new(Method::At)).unwrap();
         let changed: Vec<(&str, &str, Option<&str>)> = settings
             .iter()
