@@ -1,6 +1,7 @@
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use twins_files::{LockError, ProcessLock};
 use twins_train::ExistingRun;
 
 use super::identity::Identity;
@@ -37,11 +38,6 @@ const FILES: [&str; 12] = [
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunDirectory {
     path: PathBuf,
-}
-
-/// A lock that a process holds while it runs the experiment of a directory.
-pub(crate) struct RunLock {
-    _file: File,
 }
 
 impl RunDirectory {
@@ -99,16 +95,13 @@ impl RunDirectory {
     }
 
     /// Creates the directory, and locks it against other processes until the lock is dropped.
-    pub(crate) fn lock(&self) -> Result<RunLock, ExperimentError> {
+    pub(crate) fn lock(&self) -> Result<ProcessLock, ExperimentError> {
         fs::create_dir_all(&self.path).map_err(ExperimentError::file("create", &self.path))?;
         let path = self.path.join(LOCK);
-        let file = File::create(&path).map_err(ExperimentError::file("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(RunLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(ExperimentError::InUse { directory: self.path.clone() }),
-            // The file system does not support locks, so the process continues without one.
-            Err(TryLockError::Error(_)) => Ok(RunLock { _file: file }),
-        }
+        ProcessLock::acquire(&path).map_err(|error| match error {
+            LockError::Held { process } => ExperimentError::InUse { directory: self.path.clone(), process },
+            LockError::Io(source) => ExperimentError::file("create", &path)(source),
+        })
     }
 
     /// Removes the directory of a run that failed before it wrote anything, for instance because its data do not exist. The caller holds the lock, so
@@ -176,8 +169,9 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// A file that cannot be deleted.
+    /// [`ExperimentError::InUse`] if a process runs in the directory; a file that cannot be deleted.
     pub fn delete(&self) -> Result<(), ExperimentError> {
+        let _lock = self.lock()?;
         self.delete_files()?;
         remove(&self.path.join(LOCK))?;
         // This fails if the directory contains other files, which are kept.
@@ -221,8 +215,15 @@ mod tests {
         let directory = RunDirectory::new(folder.path().join("a/b"));
         directory.check(ExistingRun::Refuse, None).unwrap();
         let lock = directory.lock().unwrap();
-        let message = directory.lock().err().unwrap().to_string();
-        assert!(message.contains("in use by another process"), "{message}");
+        fs::write(directory.path().join(CONFIG), "{}").unwrap();
+        let held = format!("in use by process {}", std::process::id());
+        // Its files are not deleted either.
+        for refused in [directory.lock().map(drop), directory.delete()] {
+            let message = refused.unwrap_err().to_string();
+            assert!(message.contains(&held), "{message}");
+        }
+        assert_eq!(directory.holds(), Some(CONFIG));
+        fs::remove_file(directory.path().join(CONFIG)).unwrap();
         drop(lock);
         drop(directory.lock().unwrap());
 

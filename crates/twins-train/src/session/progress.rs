@@ -1,3 +1,4 @@
+use std::io::{Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -71,7 +72,12 @@ impl EpochBar {
     /// Prints lines to standard error, above the bar. They are also printed if standard error is no terminal.
     pub(crate) fn warn(&self, warnings: &[String]) {
         if self.display == ProgressDisplay::Auto && !warnings.is_empty() {
-            self.bar.suspend(|| warnings.iter().for_each(|warning| eprintln!("{warning}")));
+            // `eprintln!` would panic if standard error is a file on a full disk.
+            self.bar.suspend(|| {
+                for warning in warnings {
+                    let _ = writeln!(stderr(), "{warning}");
+                }
+            });
         }
     }
 
