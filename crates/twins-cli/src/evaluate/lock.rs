@@ -1,4 +1,4 @@
-//! The lock of an evaluation with a journal.
+//! The lock of an evaluation that writes a report.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use twins_files::{LockError, ProcessLock};
 /// Locks a report until the value is dropped, which is also when the file of the lock is removed. The journal has a lock as well, but only
 /// while attacks run, and without the id of the process.
 pub fn lock(report: &Path) -> Result<ProcessLock, String> {
-    let path = report.with_extension("journal.lock");
+    let path = report.with_extension("lock");
     ProcessLock::acquire_temporary(&path).map_err(|error| match error {
         LockError::Held { .. } => {
             format!("the report {} is {error}; wait for it, or give another --json", report.display())

@@ -58,10 +58,10 @@ fn run(cli: &Cli) -> Outcome {
     for device in &devices {
         cli.attack_precision.check(device)?;
     }
-    let with_journal = cli.json.as_deref().filter(|_| cli.attack != [CLEAN]);
     // Held to the end, because the adversarial examples are read from the journal after the attacks.
-    let _lock = with_journal.map(lock).transpose()?;
-    let journal = with_journal.map(|path| path.with_extension("journal"));
+    let _lock = cli.json.as_deref().map(lock).transpose()?;
+    let journal = cli.json.as_ref().filter(|_| cli.attack != [CLEAN]);
+    let journal = journal.map(|path| path.with_extension("journal"));
     let (card, notify) = (read_card(&cli.weights)?, printing());
     let data = cli.images.config(&cli.data);
     if let Some(contradiction) = data.contradiction("--framing") {

@@ -180,7 +180,11 @@ impl RunDirectory {
     }
 
     fn delete_files(&self) -> Result<(), ExperimentError> {
-        FILES.iter().try_for_each(|file| remove(&self.path.join(file)))?;
+        for file in FILES {
+            remove(&self.path.join(file))?;
+            // What a process leaves that is killed while it writes the file.
+            remove(&self.path.join(format!("{file}.part")))?;
+        }
         let log = self.log();
         let Ok(files) = fs::read_dir(&log) else { return Ok(()) };
         for file in files.flatten() {
@@ -236,6 +240,7 @@ mod tests {
             directory.check(ExistingRun::Overwrite, Some(&directory.model())).unwrap_err().to_string();
         assert!(message.contains("is of the run") || message.contains("are of the run"), "{message}");
 
+        fs::write(directory.path().join("last.safetensors.part"), "half").unwrap();
         fs::write(directory.path().join("notes.txt"), "mine").unwrap();
         fs::create_dir(directory.log()).unwrap();
         for file in ["steps.csv", "epochs.jsonl", "events.out.tfevents.1.host", "notes.txt"] {
@@ -243,6 +248,7 @@ mod tests {
         }
         directory.delete().unwrap();
         assert!(directory.holds().is_none() && directory.path().join("notes.txt").exists());
+        assert!(!directory.path().join("last.safetensors.part").exists());
         let left: Vec<_> =
             fs::read_dir(directory.log()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left, ["notes.txt"]);
