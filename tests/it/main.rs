@@ -20,6 +20,8 @@ mod custom_training;
 mod documentation;
 mod evaluate_options;
 mod evaluate_resume;
+#[cfg(unix)]
+mod faults;
 mod finetune_folder;
 mod finetune_interrupt;
 mod finetune_real;

@@ -16,6 +16,7 @@ use burn_twins::models::{
 };
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::support::output::{print, say};
 use crate::support::{ModelOptions, Outcome};
 
 /// Converts PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack weights.
@@ -98,7 +99,7 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let config = ModelConfig::new(arch, classes.len().max(2));
     let (config, options) = arguments.model.config().apply(config, options);
     let (net, report) = load_pretrained(&config, &arguments.weights, &options, &device)?;
-    print!("{report}");
+    print(format_args!("{report}"));
     let Some(out) = arguments.out else { return Ok(()) };
     match arguments.format {
         Format::Model => {
@@ -113,7 +114,7 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Format::Pytorch => export_weights(&out, &net, Wings::Adaptive)?,
         Format::BothWings => export_weights(&out, &net, Wings::Both)?,
     }
-    println!("{} written", out.display());
+    say!("{} written", out.display());
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use burn_twins::models::Architecture;
 use burn_twins::train::Method;
 use clap::{Arg, ArgMatches, Command};
 use support::Outcome;
+use support::output::{finish, note};
 
 /// A command of `twins`.
 struct Subcommand {
@@ -127,10 +128,10 @@ fn arch_help(arg: Arg) -> Arg {
 
 /// Returns the exit status of an outcome; prints an error on one line.
 fn exit(outcome: Outcome) -> ExitCode {
-    match outcome {
+    match outcome.and_then(|()| finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             ExitCode::FAILURE
         }
     }

@@ -6,6 +6,7 @@ use burn_twins::experiment::ReportSources;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::support::Outcome;
+use crate::support::output::say;
 
 /// Creates one report from runs, from output directories of finetune and train, and from a study, whose shards may be in several
 /// directories.
@@ -36,9 +37,9 @@ impl Cli {
         let sources = ReportSources::find(&self.directories)?;
         let out = self.out.clone().unwrap_or_else(|| self.usual(&sources));
         if let Some(results) = sources.write(&out)? {
-            println!("{}", results.to_table());
+            say!("{}", results.to_table());
         }
-        println!("{} is written", out.display());
+        say!("{} is written", out.display());
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use burn_twins::train::EffectiveConfig;
 use serde::Serialize;
 
 use crate::support::Outcome;
+use crate::support::output::{note, say};
 
 /// The settings of an experiment, including those derived from others.
 #[derive(Serialize)]
@@ -30,9 +31,9 @@ pub fn show(experiment: &Experiment) -> Outcome {
         compute: &config.compute,
         log: &config.log,
     };
-    println!("{}", serde_json::to_string_pretty(&settings)?);
-    eprintln!("from {}", experiment.sources());
-    eprintln!("validation: {}", experiment.describe_validation()?);
-    eprintln!("test: {}", experiment.test_protocol()?);
+    say!("{}", serde_json::to_string_pretty(&settings)?);
+    note!("from {}", experiment.sources());
+    note!("validation: {}", experiment.describe_validation()?);
+    note!("test: {}", experiment.test_protocol()?);
     Ok(())
 }

@@ -11,6 +11,7 @@ use burn_twins::report::command_line;
 use clap::builder::PossibleValue;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::support::output::{note, say};
 use crate::support::{Outcome, printing, stop_on_interrupt};
 use crate::training::set;
 
@@ -75,7 +76,7 @@ impl Cli {
             .with_stop_flag(stop)
             .with_notify(printing());
         let outcome = study.run(&self.out, options)?;
-        println!("\n{}\nresults and study.html are in {}", outcome.results.to_table(), self.out.display());
+        say!("\n{}\nresults and study.html are in {}", outcome.results.to_table(), self.out.display());
         match (outcome.interrupted, problem(&outcome)) {
             (true, _) => {
                 let command = command_line(std::env::args_os());
@@ -124,8 +125,8 @@ fn problem(outcome: &StudyOutcome) -> Option<String> {
 fn show(study: &Study) -> Outcome {
     for job in study.runs() {
         if let Some(experiment) = study.experiment(&job, None)? {
-            eprintln!("{job}: {}", experiment.sources());
-            println!("{}", serde_json::to_string_pretty(experiment.config())?);
+            note!("{job}: {}", experiment.sources());
+            say!("{}", serde_json::to_string_pretty(experiment.config())?);
         }
     }
     Ok(())

@@ -203,10 +203,12 @@ pub enum ExperimentError {
         class: String,
     },
     /// Another process uses the directory.
-    #[error("{} is in use by another process; wait for it, or give another --out", .directory.display())]
+    #[error("{} is in use by {}; wait for it, or give another --out", .directory.display(), holder(*.process))]
     InUse {
         /// The directory.
         directory: PathBuf,
+        /// The id of the process, if it is known.
+        process: Option<u32>,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}; {}", .path.display(), remedy(action))]
@@ -218,6 +220,11 @@ pub enum ExperimentError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+}
+
+/// The process that uses a directory, in words.
+pub(crate) fn holder(process: Option<u32>) -> String {
+    process.map_or("another process".to_owned(), |id| format!("process {id}"))
 }
 
 /// What helps where a file cannot be read, or written.

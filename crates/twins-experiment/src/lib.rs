@@ -16,7 +16,7 @@ mod run;
 mod settings;
 mod study;
 
-pub use data::{DatasetSource, Parts, TestImages, TestPart};
+pub use data::{DatasetSource, ImageFileHashes, Parts, TestImages, TestPart};
 pub use devices::{BatchMemory, DeviceChoice, DeviceError, MemoryError, RemoteAddress, available_memory};
 pub use error::ExperimentError;
 pub use experiment::Experiment;

@@ -1,5 +1,7 @@
 //! The errors of the crate.
 
+use std::path::PathBuf;
+
 use burn::tensor::TensorReadError;
 use setting::SettingError;
 use thiserror::Error;
@@ -191,10 +193,12 @@ pub enum AttackError {
     },
     /// The journal belongs to an evaluation with other settings or other data.
     #[error(
-        "the journal belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
-         {expected}): repeat the settings of its start, or start anew without it"
+        "the journal {} belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
+         {expected}): repeat the settings and the images of its start, or start anew without it", journal.display()
     )]
     OtherEvaluation {
+        /// The journal.
+        journal: PathBuf,
         /// Hash of the current settings and data.
         expected: String,
         /// Hash in the journal.
@@ -202,10 +206,12 @@ pub enum AttackError {
     },
     /// The journal belongs to another model.
     #[error(
-        "the journal belongs to another model, which gave other logits for the clean sample {sample}: \
-         evaluate the same weights, or start anew without it"
+        "the journal {} belongs to another model, which gave other logits for the clean sample {sample}: \
+         evaluate the same weights, or start anew without it", journal.display()
     )]
     OtherModel {
+        /// The journal.
+        journal: PathBuf,
         /// Number of the first sample with other logits.
         sample: u64,
     },
@@ -225,9 +231,12 @@ pub enum AttackError {
     },
     /// The journal does not fit the evaluation because it is damaged.
     #[error(
-        "outcome {place} of the journal does not fit the evaluation: the file is damaged, start anew without it"
+        "outcome {place} of the journal {} does not fit the evaluation: the file is damaged, start anew without it",
+        journal.display()
     )]
     DamagedJournal {
+        /// The journal.
+        journal: PathBuf,
         /// Index of the outcome.
         place: usize,
     },

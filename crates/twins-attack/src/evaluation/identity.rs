@@ -66,6 +66,7 @@ impl Identity {
         let saved = journal.identity();
         if self.fingerprint != saved.fingerprint {
             return Err(AttackError::OtherEvaluation {
+                journal: journal.path().to_owned(),
                 expected: self.fingerprint.clone(),
                 found: saved.fingerprint.clone(),
             });
@@ -77,7 +78,7 @@ impl Identity {
         };
         if let Some(place) = difference {
             let sample = samples.source().id(place * samples.len() / self.clean.len());
-            return Err(AttackError::OtherModel { sample });
+            return Err(AttackError::OtherModel { journal: journal.path().to_owned(), sample });
         }
         let row: usize = samples.source().image_shape().iter().product();
         let misfit = journal.outcomes().iter().position(|outcome| {
@@ -86,6 +87,7 @@ impl Identity {
                 || (outcome.broken() && outcome.distances.len() != norms)
                 || (outcome.nearest && journal.image_values(outcome.sample) != Some(row))
         });
-        misfit.map_or(Ok(()), |place| Err(AttackError::DamagedJournal { place }))
+        let damaged = |place| AttackError::DamagedJournal { journal: journal.path().to_owned(), place };
+        misfit.map_or(Ok(()), |place| Err(damaged(place)))
     }
 }

@@ -5,7 +5,7 @@ use twins_attack::{
     AttackError, Classifier, Coverage, ExistingJournal, Journal, JournalError, Norm, RobustnessEvaluation,
     Samples, Silent,
 };
-use twins_attack_testing::{Folder, Golden, Killer, autoattack, resumable};
+use twins_attack_testing::{Folder, Golden, Killer, autoattack, evaluate, resumable, timeless};
 
 fn refused(
     evaluation: RobustnessEvaluation,
@@ -91,4 +91,42 @@ fn a_damaged_journal_is_refused() {
     let replace = evaluation().with_journal(folder.journal(), "the net", ExistingJournal::Replace);
     let error = replace.evaluate(&victim, &samples, &mut Silent).map(|_| ()).unwrap_err();
     assert!(matches!(error, AttackError::Journal(JournalError::Io { .. })), "{error}");
+}
+
+#[test]
+fn a_truncated_or_altered_journal_gives_no_other_verdict() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let victim = |x: Tensor<4>| net.forward(x);
+    let (samples, folder) = (golden.samples(), Folder::new());
+    let expected = timeless(&evaluate(&golden, &samples, Norm::Linf));
+    let evaluation = || resumable(autoattack(Norm::Linf), &folder);
+    let stopped = evaluation().evaluate(&victim, &samples, &mut Killer::after_outcomes(7));
+    assert!(matches!(stopped, Err(AttackError::Stopped)));
+    let bytes = std::fs::read(folder.journal()).unwrap();
+    let resumed = |bytes: &[u8]| {
+        std::fs::write(folder.journal(), bytes).unwrap();
+        evaluation().evaluate(&victim, &samples, &mut Silent)
+    };
+    for tenth in 0..10 {
+        let found = resumed(&bytes[..bytes.len() * tenth / 10]).unwrap();
+        assert_eq!(timeless(&found), expected, "{tenth} tenths");
+    }
+    let mut refused = 0;
+    for place in (0..bytes.len()).step_by(bytes.len() / 20) {
+        let mut altered = bytes.clone();
+        altered[place] ^= 1 << (place % 8);
+        match resumed(&altered) {
+            // The last record, whose sample is attacked again.
+            Ok(found) => assert_eq!(timeless(&found), expected, "byte {place}"),
+            Err(error) => {
+                assert!(matches!(error, AttackError::Journal(_)), "byte {place}: {error}");
+                assert!(error.to_string().contains("evaluation.journal"), "byte {place}: {error}");
+                assert_eq!(std::fs::read(folder.journal()).unwrap(), altered, "byte {place}");
+                refused += 1;
+            }
+        }
+    }
+    // The last of seven records takes less than half of the file.
+    assert!(refused >= 10, "{refused} of 20 were refused");
 }

@@ -14,6 +14,7 @@
 mod adversarial;
 mod attacks;
 mod cli;
+mod lock;
 mod report;
 
 use burn::module::Module;
@@ -27,11 +28,12 @@ use burn_twins::experiment::{
 };
 use burn_twins::models::Net;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
-use twins_files::write_atomic;
 
 use adversarial::save_adversarial;
 use cli::{CLEAN, Cli};
+use lock::lock;
 
+use crate::support::output::{note, say, write};
 use crate::support::progress::EvaluationBar;
 use crate::support::{Outcome, printing};
 
@@ -56,6 +58,10 @@ fn run(cli: &Cli) -> Outcome {
     for device in &devices {
         cli.attack_precision.check(device)?;
     }
+    // Held to the end, because the adversarial examples are read from the journal after the attacks.
+    let _lock = cli.json.as_deref().map(lock).transpose()?;
+    let journal = cli.json.as_ref().filter(|_| cli.attack != [CLEAN]);
+    let journal = journal.map(|path| path.with_extension("journal"));
     let (card, notify) = (read_card(&cli.weights)?, printing());
     let data = cli.images.config(&cli.data);
     if let Some(contradiction) = data.contradiction("--preprocessing") {
@@ -73,12 +79,10 @@ fn run(cli: &Cli) -> Outcome {
     let victim = victims[0].as_ref();
     cli.check_memory(victim, test.image_shape(), test.len(), device)?;
 
-    let journal = cli.json.as_ref().filter(|_| cli.attack != [CLEAN]);
-    let journal = journal.map(|path| path.with_extension("journal"));
     if let Some(path) = &journal {
         let existing = if cli.resume { ExistingJournal::Resume } else { ExistingJournal::Replace };
         if cli.resume && !path.exists() {
-            eprintln!("{}: no journal; starting from the beginning", path.display());
+            note!("{}: no journal; starting from the beginning", path.display());
         }
         let tag = format!("weights of SHA-256 {}", FileHash::of(&cli.weights)?.sha256);
         evaluation = evaluation.with_journal(path, tag, existing);
@@ -94,14 +98,14 @@ fn run(cli: &Cli) -> Outcome {
     let mut bar = EvaluationBar::default();
     let report = evaluation.evaluate_stream(&replicas, &samples, &mut bar)?;
     bar.finish();
-    println!("{report}");
+    say!("{report}");
     if cli.per_class && report.classes.len() <= PRINTED_CLASSES {
-        println!("{}", report.classes_table(&names));
+        say!("{}", report.classes_table(&names));
     } else if cli.per_class {
-        println!("{} classes: the accuracy of each is in the file of --json", report.classes.len());
+        say!("{} classes: the accuracy of each is in the file of --json", report.classes.len());
     }
     if let Some(path) = &cli.json {
-        write_atomic(path, report::json(cli, &net, &report, held_out)?.as_bytes())?;
+        write(path, &report::json(cli, &net, &report, held_out)?)?;
     }
     let Some(path) = &journal else { return Ok(()) };
     if let Some(adversarial) = &cli.save_adversarial

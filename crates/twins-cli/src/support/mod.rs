@@ -3,6 +3,7 @@
 mod compute;
 mod images;
 mod model;
+pub mod output;
 pub mod progress;
 mod settings;
 
@@ -15,24 +16,29 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn_twins::experiment::{Notice, Notify};
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+
+use output::{note, say};
 
 /// The outcome of a command: any library's error, reported on one line.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Sets a flag on the first Ctrl-C, so that the training finishes its step and saves its state. A second Ctrl-C ends the process at once,
-/// which is safe because checkpoints are written atomically.
+/// Sets a flag on the first Ctrl-C or SIGTERM, so that the training finishes its step and saves its state. A second one ends the process at
+/// once, which is safe because checkpoints are written atomically. Schedulers such as Slurm and Kubernetes send SIGTERM before they kill.
 pub fn stop_on_interrupt(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
-    flag::register_conditional_shutdown(SIGINT, 130, stop.clone())?;
-    flag::register(SIGINT, stop.clone())?;
+    for signal in [SIGINT, SIGTERM] {
+        // The exit status of a process that the signal ends, as shells report it.
+        flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
+        flag::register(signal, stop.clone())?;
+    }
     Ok(())
 }
 
 /// Prints progress to standard output and warnings to standard error.
 pub fn printing() -> Notify {
     Arc::new(|notice| match notice {
-        Notice::Progress(text) => println!("{text}"),
-        Notice::Warning(text) => eprintln!("warning: {text}"),
+        Notice::Progress(text) => say!("{text}"),
+        Notice::Warning(text) => note!("warning: {text}"),
     })
 }

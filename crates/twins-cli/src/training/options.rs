@@ -148,7 +148,7 @@ pub struct TrainingOptions {
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', help_heading = "Run")]
     pub log: Vec<ObserverKind>,
 
-    /// Set by Ctrl-C: training then finishes the current step and saves its state.
+    /// Set by Ctrl-C and SIGTERM: training then finishes the current step and saves its state.
     #[arg(skip)]
     pub stop: Arc<AtomicBool>,
 

@@ -9,13 +9,14 @@ use serde::Serialize;
 
 use super::TrainingOptions;
 use super::resume::resume_command;
+use crate::support::output::{say, write};
 use crate::support::{Outcome, printing, stop_on_interrupt};
 
 /// Trains and evaluates for `twins COMMAND`: the run is in `--out/METHOD`, and `report.html` and `report.json` are in `--out`.
 pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) -> Outcome {
     let out = options.directory(command);
     let directory = out.join(experiment.config().training.method.name());
-    println!("settings: {}; whole in {}", experiment.sources(), directory.join("config.json").display());
+    say!("settings: {}; whole in {}", experiment.sources(), directory.join("config.json").display());
     make_room(options, &out, &directory, experiment.config().model.weights.as_deref())?;
     stop_on_interrupt(&options.stop)?;
     let run = RunOptions::new()
@@ -36,8 +37,8 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     let report = JsonReport::new(experiment, &outcome)?;
     report.result.print();
     let text = serde_json::to_string_pretty(&report)? + "\n";
-    twins_files::write_atomic(out.join("report.json"), text.as_bytes())?;
-    println!("model, metrics and report.html are in {}", out.display());
+    write(&out.join("report.json"), &text)?;
+    say!("model, metrics and report.html are in {}", out.display());
     Ok(())
 }
 
@@ -140,13 +141,17 @@ impl RunResult {
 
     fn print(&self) {
         let Self { method, best_epoch, test, last, protocol, seconds, waiting_fraction, .. } = self;
-        println!("\n{} test images, {protocol}", test.clean.total);
+        say!("\n{} test images, {protocol}", test.clean.total);
         let attack = protocol.attack();
-        println!(
+        say!(
             "{:<14} {:>9} {attack:>9} {:>11} {:>9} {:>9}",
-            "method", "clean", "best epoch", "seconds", "waiting"
+            "method",
+            "clean",
+            "best epoch",
+            "seconds",
+            "waiting"
         );
-        println!(
+        say!(
             "{:<14} {:>7.2} % {:>7.2} % {:>11} {:>9.1} {:>7.1} %",
             method.name(),
             test.clean.percent(),
@@ -156,7 +161,7 @@ impl RunResult {
             100.0 * waiting_fraction
         );
         if let Some(last) = last {
-            println!(
+            say!(
                 "{:<14} {:>7.2} % {:>7.2} % {:>11}",
                 "",
                 last.clean.percent(),
@@ -164,6 +169,6 @@ impl RunResult {
                 "last"
             );
         }
-        println!();
+        say!("");
     }
 }

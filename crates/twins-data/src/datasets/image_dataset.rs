@@ -98,6 +98,17 @@ pub trait ImageDataset: Dataset<LabelledImage, DataError> {
         None
     }
 
+    /// The file of a sample. A training records the names and sizes of these files, so that it is not resumed with other images.
+    ///
+    /// The default is `None`, for data sets that do not store each sample in its own file.
+    ///
+    /// # Panics
+    /// If `index` is not below the number of samples; the default implementation does not panic.
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        let _ = index;
+        None
+    }
+
     /// The label of a sample.
     ///
     /// The default implementation decodes the image; readers that store their labels do not.
@@ -153,6 +164,10 @@ impl ImageDataset for Arc<dyn ImageDataset> {
 
     fn name(&self, index: usize) -> Option<String> {
         self.as_ref().name(index)
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        self.as_ref().file(index)
     }
 
     fn label(&self, index: usize) -> Result<usize, DataError> {

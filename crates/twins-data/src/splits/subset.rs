@@ -66,6 +66,10 @@ impl ImageDataset for Subset {
         self.dataset.name(self.indices[index])
     }
 
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        self.dataset.file(self.indices[index])
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         self.dataset.label(self.indices[index])
     }

@@ -1,6 +1,7 @@
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use twins_files::{LockError, ProcessLock};
 use twins_train::ExistingRun;
 
 use super::identity::Identity;
@@ -37,11 +38,6 @@ const FILES: [&str; 12] = [
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunDirectory {
     path: PathBuf,
-}
-
-/// A lock that a process holds while it runs the experiment of a directory.
-pub(crate) struct RunLock {
-    _file: File,
 }
 
 impl RunDirectory {
@@ -99,16 +95,13 @@ impl RunDirectory {
     }
 
     /// Creates the directory, and locks it against other processes until the lock is dropped.
-    pub(crate) fn lock(&self) -> Result<RunLock, ExperimentError> {
+    pub(crate) fn lock(&self) -> Result<ProcessLock, ExperimentError> {
         fs::create_dir_all(&self.path).map_err(ExperimentError::file("create", &self.path))?;
         let path = self.path.join(LOCK);
-        let file = File::create(&path).map_err(ExperimentError::file("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(RunLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(ExperimentError::InUse { directory: self.path.clone() }),
-            // The file system does not support locks, so the process continues without one.
-            Err(TryLockError::Error(_)) => Ok(RunLock { _file: file }),
-        }
+        ProcessLock::acquire(&path).map_err(|error| match error {
+            LockError::Held { process } => ExperimentError::InUse { directory: self.path.clone(), process },
+            LockError::Io(source) => ExperimentError::file("create", &path)(source),
+        })
     }
 
     /// Removes the directory of a run that failed before it wrote anything, for instance because its data do not exist. The caller holds the lock, so
@@ -176,8 +169,9 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// A file that cannot be deleted.
+    /// [`ExperimentError::InUse`] if a process runs in the directory; a file that cannot be deleted.
     pub fn delete(&self) -> Result<(), ExperimentError> {
+        let _lock = self.lock()?;
         self.delete_files()?;
         remove(&self.path.join(LOCK))?;
         // This fails if the directory contains other files, which are kept.
@@ -186,7 +180,11 @@ impl RunDirectory {
     }
 
     fn delete_files(&self) -> Result<(), ExperimentError> {
-        FILES.iter().try_for_each(|file| remove(&self.path.join(file)))?;
+        for file in FILES {
+            remove(&self.path.join(file))?;
+            // What a process leaves that is killed while it writes the file.
+            remove(&self.path.join(format!("{file}.part")))?;
+        }
         let log = self.log();
         let Ok(files) = fs::read_dir(&log) else { return Ok(()) };
         for file in files.flatten() {
@@ -221,8 +219,15 @@ mod tests {
         let directory = RunDirectory::new(folder.path().join("a/b"));
         directory.check(ExistingRun::Refuse, None).unwrap();
         let lock = directory.lock().unwrap();
-        let message = directory.lock().err().unwrap().to_string();
-        assert!(message.contains("in use by another process"), "{message}");
+        fs::write(directory.path().join(CONFIG), "{}").unwrap();
+        let held = format!("in use by process {}", std::process::id());
+        // Its files are not deleted either.
+        for refused in [directory.lock().map(drop), directory.delete()] {
+            let message = refused.unwrap_err().to_string();
+            assert!(message.contains(&held), "{message}");
+        }
+        assert_eq!(directory.holds(), Some(CONFIG));
+        fs::remove_file(directory.path().join(CONFIG)).unwrap();
         drop(lock);
         drop(directory.lock().unwrap());
 
@@ -235,6 +240,7 @@ mod tests {
             directory.check(ExistingRun::Overwrite, Some(&directory.model())).unwrap_err().to_string();
         assert!(message.contains("is of the run") || message.contains("are of the run"), "{message}");
 
+        fs::write(directory.path().join("last.safetensors.part"), "half").unwrap();
         fs::write(directory.path().join("notes.txt"), "mine").unwrap();
         fs::create_dir(directory.log()).unwrap();
         for file in ["steps.csv", "epochs.jsonl", "events.out.tfevents.1.host", "notes.txt"] {
@@ -242,6 +248,7 @@ mod tests {
         }
         directory.delete().unwrap();
         assert!(directory.holds().is_none() && directory.path().join("notes.txt").exists());
+        assert!(!directory.path().join("last.safetensors.part").exists());
         let left: Vec<_> =
             fs::read_dir(directory.log()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left, ["notes.txt"]);

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use twins_models::{HeldOut, ModelConfig};
 
-use crate::data::Parts;
+use crate::data::{ImageFileHashes, Parts};
 use crate::error::ExperimentError;
 use crate::model::{ChosenHead, FileHash, InitialNet};
 use crate::settings::{ExperimentConfig, plain};
@@ -20,6 +20,9 @@ pub(crate) struct Identity {
 pub struct ResolvedInputs {
     /// The number of images of each part.
     pub images: ImageCounts,
+    /// Hashes of the names, classes and sizes of the image files.
+    #[serde(default)]
+    pub image_files: ImageFileHashes,
     /// Names of the classes, in the order of the labels.
     pub classes: Vec<String>,
     /// The split that selected the test images, if the data has no test part of its own.
@@ -60,6 +63,7 @@ impl Identity {
         };
         let resolved = ResolvedInputs {
             images,
+            image_files: ImageFileHashes::of(parts)?,
             classes: parts.train.classes().to_vec(),
             held_out: parts.held_out.clone(),
             weights,
@@ -75,13 +79,16 @@ impl Identity {
         let values = [recorded, self].map(|identity| {
             let mut data = identity.settings.data.clone();
             data.cache_mib = 0;
-            let mut value = plain(&identity.resolved);
+            let resolved =
+                ResolvedInputs { image_files: ImageFileHashes::default(), ..identity.resolved.clone() };
+            let mut value = plain(&resolved);
             value["data"] = plain(&data);
             value["rename"] = plain(&identity.settings.model.rename);
             value
         });
         let mut found = Vec::new();
         collect_differences("", &values[0], &values[1], &mut found);
+        found.extend(self.resolved.image_files.differences(&recorded.resolved.image_files));
         found.extend(self.settings.training.check_resumes(&recorded.settings.training).err());
         found
     }

@@ -4,6 +4,7 @@ use twins_report::{RunRecord, ScoreKind};
 
 use super::identity::{Expected, comparable};
 use super::{Divergence, StudyError, StudyJob};
+use crate::data::ImageFileHashes;
 use crate::error::ExperimentError;
 use crate::run::{ResolvedInputs, RunDirectory, collect_differences};
 use crate::settings::plain;
@@ -113,6 +114,11 @@ impl Finished {
         let (Some(own), Some(others)) = (&self.inputs, &other.inputs) else { return Ok(()) };
         let mut differences = Vec::new();
         collect_differences("", &value(own), &value(others), &mut differences);
+        let test = |inputs: &ResolvedInputs| ImageFileHashes {
+            test: inputs.image_files.test.clone(),
+            ..ImageFileHashes::default()
+        };
+        differences.extend(test(own).differences(&test(others)));
         match differences.is_empty() {
             true => Ok(()),
             false => Err(StudyError::DifferentImages {

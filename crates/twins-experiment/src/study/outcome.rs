@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{StudyJob, StudyResults};
+use crate::error::holder;
 
 /// The outcome of running a study or one of its shards.
 #[derive(Debug)]
@@ -30,8 +31,13 @@ pub enum LeftOutReason {
     MissingTrials(Vec<StudyJob>),
     /// Every trial of this arm diverged.
     AllTrialsDiverged(String),
-    /// Another process has its directory.
-    InUse(PathBuf),
+    /// Another process works on it.
+    InUse {
+        /// The directory of the job.
+        directory: PathBuf,
+        /// The id of the process, if it is known.
+        process: Option<u32>,
+    },
 }
 
 impl StudyOutcome {
@@ -68,7 +74,9 @@ impl fmt::Display for LeftOutReason {
             Self::AllTrialsDiverged(arm) => {
                 write!(f, "every trial of \"{arm}\" diverged; give it lower learning rates, or gradient_clip")
             }
-            Self::InUse(directory) => write!(f, "{} is in use by another process", directory.display()),
+            Self::InUse { directory, process } => {
+                write!(f, "{} is in use by {}", directory.display(), holder(*process))
+            }
         }
     }
 }

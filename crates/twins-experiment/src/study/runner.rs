@@ -180,7 +180,9 @@ impl Runner<'_> {
         let ended = match experiment.run(&path, self.run_options(job)) {
             Ok(outcome) if outcome.is_interrupted() => Ended::Interrupted,
             Ok(_) => Ended::Finished,
-            Err(ExperimentError::InUse { directory }) => Ended::LeftOut(LeftOutReason::InUse(directory)),
+            Err(ExperimentError::InUse { directory, process }) => {
+                Ended::LeftOut(LeftOutReason::InUse { directory, process })
+            }
             Err(error) => match Divergence::of(&error) {
                 Some(divergence) => {
                     divergence.write(&path)?;

@@ -238,7 +238,7 @@ mod tests {
             .filter(|setting| setting.differs())
             .map(|setting| setting.name.as_str())
             .collect();
-        assert_eq!(changed, ["schedule.milestones", "epochs", "seed"]);
+        assert_eq!(changed, ["epochs", "schedule.milestones", "seed"]);
         assert_eq!(record.validation_protocol, "PGD-10 Linf 8/255");
         assert_eq!(record.status_text(), "running or killed, before the end of epoch 1 of 10");
     }

@@ -1,6 +1,7 @@
 //! The integration tests of `twins-train`, one module per topic.
 
 mod best_weights;
+mod damaged_checkpoint;
 mod data_parallel;
 mod data_parallel_runs;
 mod dropout;

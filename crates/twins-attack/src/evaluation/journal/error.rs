@@ -7,12 +7,23 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum JournalError {
     /// The file cannot be read or written.
-    #[error("cannot access the journal {path}: {source}", path = path.display())]
+    #[error(
+        "cannot access the journal {path}: {source}; check that its folder exists, is writable and has space, then resume: \
+         the results in the journal are kept", path = path.display()
+    )]
     Io {
         /// The journal.
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
+    },
+    /// Another evaluation, of this process or of another one, writes the journal.
+    #[error(
+        "the journal {path} is in use by another evaluation: wait for it, or give another journal", path = path.display()
+    )]
+    InUse {
+        /// The journal.
+        path: PathBuf,
     },
     /// The journal has the format of another version of this library. The first versions wrote JSON.
     #[error(

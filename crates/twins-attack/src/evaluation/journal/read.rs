@@ -156,7 +156,7 @@ impl Journal {
         read().map(Some).map_err(|source| JournalError::Io { path: self.path.clone(), source })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

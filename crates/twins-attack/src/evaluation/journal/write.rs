@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::evaluation::outcome::Outcome;
 /// adversarial example.
 ///
 /// Each record is written by one system call, so an interruption of the process damages at most the last record.
-/// Nothing is kept in memory.
+/// Nothing is kept in memory. The file is locked until the value is dropped, so that it has one writer.
 #[derive(Debug)]
 pub(crate) struct JournalWriter {
     path: PathBuf,
@@ -25,32 +25,33 @@ impl JournalWriter {
     /// Starts a journal. It replaces an existing file.
     ///
     /// # Errors
-    /// [`JournalError::Io`].
+    /// [`JournalError::InUse`]; [`JournalError::Io`].
     pub(crate) fn create(path: &Path, tag: &str, identity: &Identity) -> Result<Self, JournalError> {
-        let create = || {
-            let mut file = File::create(path)?;
+        let failed = |source| JournalError::Io { path: path.to_owned(), source };
+        // Truncated only under the lock, because another evaluation may write it.
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+        lock(&file, path)?;
+        let mut journal = Self { path: path.to_owned(), file };
+        let mut write = || {
             let beginning = record(&encode_beginning(tag, identity))?;
-            file.write_all(&[&MAGIC[..], &[VERSION], &beginning].concat())?;
-            Ok(Self { path: path.to_owned(), file })
+            journal.file.set_len(0)?;
+            journal.file.write_all(&[&MAGIC[..], &[VERSION], &beginning].concat())
         };
-        create().map_err(|source| JournalError::Io { path: path.to_owned(), source })
+        write().map_err(failed)?;
+        Ok(journal)
     }
 
     /// Continues a journal at its end, without an incomplete last record.
     ///
     /// # Errors
-    /// [`JournalError::Io`].
+    /// [`JournalError::InUse`]; [`JournalError::Io`].
     pub(crate) fn resume(journal: &Journal) -> Result<Self, JournalError> {
         let path = journal.path().to_owned();
-        let open = || {
-            let file = OpenOptions::new().append(true).open(journal.path())?;
-            file.set_len(journal.length())?;
-            Ok(file)
-        };
-        match open() {
-            Ok(file) => Ok(Self { path, file }),
-            Err(source) => Err(JournalError::Io { path, source }),
-        }
+        let failed = |source| JournalError::Io { path: path.clone(), source };
+        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        lock(&file, &path)?;
+        file.set_len(journal.length()).map_err(failed)?;
+        Ok(Self { path, file })
     }
 
     /// Writes an outcome.
@@ -60,5 +61,13 @@ impl JournalWriter {
     pub(crate) fn append(&mut self, outcome: &Outcome) -> Result<(), JournalError> {
         let written = record(&encode_outcome(outcome)).and_then(|bytes| self.file.write_all(&bytes));
         written.map_err(|source| JournalError::Io { path: self.path.clone(), source })
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path: path.to_owned() }),
+        // An error means that the file system does not support locks, so the evaluation continues without one.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }

@@ -90,6 +90,10 @@ impl ImageDataset for FolderDataset {
         Some(self.files[index].1.to_string_lossy().into_owned())
     }
 
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        Some(self.path(index))
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         Ok(self.files[index].0 as usize)
     }

@@ -101,6 +101,10 @@ impl ImageDataset for ListedDataset {
         Some(path.rsplit('/').next().unwrap_or(path).to_owned())
     }
 
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        Some(self.path(index))
+    }
+
     fn label(&self, index: usize) -> Result<usize, DataError> {
         Ok(self.images[index].0 as usize)
     }

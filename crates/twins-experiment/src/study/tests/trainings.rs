@@ -11,6 +11,7 @@ use super::super::identity::StudyIdentity;
 use super::super::{
     Candidate, Checkpoint, Divergence, ReportSources, Study, StudyConfig, StudyJob, StudyResults,
 };
+use crate::data::ImageFileHashes;
 use crate::run::{Identity, ImageCounts, ResolvedInputs};
 
 const STUDY: &str = r#"
@@ -60,6 +61,7 @@ fn finish_of(study: &Study, out: &Path, job: &StudyJob, chosen: &Candidate, corr
     let directory = out.join(job.directory());
     let resolved = ResolvedInputs {
         images: ImageCounts { train: 900, validation: None, test: 100 },
+        image_files: ImageFileHashes::default(),
         classes: vec!["a".to_owned(), "b".to_owned()],
         held_out: None,
         weights: None,

@@ -3,6 +3,7 @@ mod bar;
 #[cfg(not(feature = "progress"))]
 mod no_bar;
 
+use std::io::{Write, stderr};
 use std::time::Duration;
 
 use crate::metrics::{EpochMetrics, EpochSums};
@@ -68,7 +69,12 @@ impl EpochBar {
     /// Prints lines to standard error, above the bar. They are also printed if standard error is no terminal.
     pub(crate) fn warn(&self, warnings: &[String]) {
         if self.display == ProgressDisplay::Auto && !warnings.is_empty() {
-            self.bar.suspended(|| warnings.iter().for_each(|warning| eprintln!("{warning}")));
+            // `eprintln!` would panic if standard error is a file on a full disk.
+            self.bar.suspended(|| {
+                for warning in warnings {
+                    let _ = writeln!(stderr(), "{warning}");
+                }
+            });
         }
     }
 

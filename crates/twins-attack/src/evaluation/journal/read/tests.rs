@@ -112,6 +112,59 @@ fn wherever_it_is_torn_the_whole_records_are_read_and_continued() {
 }
 
 #[test]
+fn a_journal_has_one_writer() {
+    let folder = Folder::new("writers");
+    let path = folder.path();
+    let mut writer = JournalWriter::create(&path, "tag", &identity()).unwrap();
+    writer.append(&outcome(0)).unwrap();
+    let journal = Journal::read(&path).unwrap().unwrap();
+    for second in [JournalWriter::create(&path, "other", &identity()), JournalWriter::resume(&journal)] {
+        let error = second.map(drop).unwrap_err();
+        assert!(matches!(error, JournalError::InUse { .. }), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+    // Neither has changed it.
+    writer.append(&outcome(1)).unwrap();
+    drop(writer);
+    let journal = Journal::read(&path).unwrap().unwrap();
+    assert_eq!((journal.tag(), journal.outcomes().len()), ("tag", 2));
+    JournalWriter::resume(&journal).unwrap().append(&outcome(2)).unwrap();
+    // A new journal may be shorter than the one that it replaces.
+    drop(JournalWriter::create(&path, "new", &identity()).unwrap());
+    let journal = Journal::read(&path).unwrap().unwrap();
+    assert_eq!((journal.tag(), journal.outcomes().len()), ("new", 0));
+}
+
+/// Every bit of the file, flipped alone: the journal is refused, or what is read was written.
+#[test]
+fn a_flipped_bit_changes_no_verdict() {
+    let folder = Folder::new("flipped");
+    let (bytes, ends) = written(&folder.path());
+    let expected: Vec<_> = (0..6).map(|sample| without_image(outcome(sample))).collect();
+    let (mut refused, mut dropped) = (0, 0);
+    for bit in 0..8 * bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(folder.path(), damaged).unwrap();
+        match Journal::read(folder.path()) {
+            Err(error) => {
+                assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+                refused += 1;
+            }
+            Ok(journal) => {
+                // The last record cannot be told from an incomplete one, so its sample is attacked again.
+                let journal = journal.unwrap();
+                assert!(bit / 8 >= ends[5], "bit {bit} was not noticed");
+                assert_eq!((journal.identity(), journal.outcomes()), (&identity(), &expected[..5]), "{bit}");
+                dropped += 1;
+            }
+        }
+    }
+    assert_eq!(refused + dropped, 8 * bytes.len());
+    assert!(dropped > 0 && refused > dropped, "{refused} refused, {dropped} dropped");
+}
+
+#[test]
 fn a_damaged_record_in_the_middle_is_refused() {
     let folder = Folder::new("damaged");
     let (bytes, ends) = written(&folder.path());

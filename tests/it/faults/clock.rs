@@ -1,0 +1,43 @@
+//! Durations are differences of `Instant`, which never goes back. The clock of the system, which may jump, gives only dates.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use twins_testing::repository;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The other tests of this folder check that no time in a result is negative, after kills too.
+#[test]
+fn the_clock_of_the_system_is_read_for_dates_alone() {
+    let root = repository();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root.join("crates")).unwrap() {
+        let source = entry.unwrap().path().join("src");
+        if source.exists() {
+            sources(&source, &mut files);
+        }
+    }
+    assert!(files.len() > 100, "only {} files of source code", files.len());
+    let mut reading: Vec<String> = files
+        .iter()
+        .filter(|file| fs::read_to_string(file).unwrap().contains("SystemTime"))
+        .map(|file| file.strip_prefix(&root).unwrap().display().to_string())
+        .collect();
+    reading.sort();
+    // The start of a run, and the time of an event for TensorBoard. Both give 1970 for a clock before 1970.
+    let dates = [
+        "crates/twins-report/src/record/provenance.rs",
+        "crates/twins-train/src/metrics/observers/tensorboard/observer.rs",
+    ];
+    assert_eq!(reading, dates);
+}

@@ -1,0 +1,140 @@
+//! Image files that are deleted or changed while a run is interrupted, or while it runs.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use burn::tensor::Device;
+use burn_twins::attack::Journal;
+use burn_twins::models::{Architecture, ModelCard, ModelConfig, save_model};
+use image::{Rgb, RgbImage};
+
+use super::{error_of, fail, json, start, succeed, timeless, twins};
+
+/// Thirty images of each of two classes below `images`, no two equal, and a net for them.
+fn save_images(folder: &Path) {
+    for (class, base) in [("blue", [0, 0, 200]), ("red", [200, 0, 0])] {
+        fs::create_dir_all(folder.join("images").join(class)).unwrap();
+        for index in 0..30 {
+            let colour = Rgb([base[0], 5 * index, base[2]]);
+            let file = folder.join("images").join(class).join(format!("{index:03}.png"));
+            RgbImage::from_pixel(32, 32, colour).save(file).unwrap();
+        }
+    }
+    let net = ModelConfig::new(Architecture::TinyResNet, 2).with_seed(5).init(&Device::flex()).unwrap();
+    let card = ModelCard::new(&net, vec!["blue".to_owned(), "red".to_owned()]).unwrap();
+    save_model(folder.join("net.safetensors"), &net, &card).unwrap();
+}
+
+/// A training on the images. Nothing is cached, so that every epoch reads every file again.
+fn finetune(folder: &Path, out: &str, more: &[&str]) -> Command {
+    let fixed = ["--weights", "net.safetensors", "--data", "folder:images", "--out", out, "--method", "at"];
+    let quick = ["--steps", "1", "--batch-size", "8", "--report-images", "0", "--threads", "1"];
+    let checks = ["--cache-mib", "0", "--no-memory-check", "--set", "checkpoint_steps=1"];
+    twins("finetune", folder, &[&fixed[..], &quick, &checks, more].concat())
+}
+
+fn model(folder: &Path, out: &str) -> Vec<u8> {
+    fs::read(folder.join(out).join("at/model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_training_is_not_resumed_on_other_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_images(folder);
+    succeed(finetune(folder, "straight", &["--epochs", "1"]));
+    succeed(finetune(folder, "straight", &["--epochs", "2", "--resume"]));
+    succeed(finetune(folder, "run", &["--epochs", "1"]));
+    let resume = || finetune(folder, "run", &["--epochs", "2", "--resume"]);
+    let refused = |part: &str| {
+        let message = fail(resume());
+        assert!(
+            message.contains("run/at holds a run with other settings") && message.contains(part),
+            "{message}"
+        );
+    };
+    let file = folder.join("images/blue/000.png");
+    let bytes = fs::read(&file).unwrap();
+
+    fs::remove_file(&file).unwrap();
+    refused("images.t");
+    fs::write(folder.join("images/blue/new.png"), &bytes).unwrap();
+    refused("an image file of the");
+    fs::remove_file(folder.join("images/blue/new.png")).unwrap();
+    // Another image, whose file is larger because it is no single colour.
+    RgbImage::from_fn(32, 32, |x, y| Rgb([x as u8 * 7, y as u8 * 5, (x * y) as u8])).save(&file).unwrap();
+    assert_ne!(fs::metadata(&file).unwrap().len(), bytes.len() as u64);
+    refused("was renamed, moved to another class or replaced by one of another size");
+
+    fs::write(&file, &bytes).unwrap();
+    succeed(resume());
+    assert!(model(folder, "run") == model(folder, "straight"));
+}
+
+#[test]
+fn files_that_disappear_during_a_training_are_named_and_the_run_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_images(folder);
+    // A few seconds.
+    let epochs = ["--epochs", "40"];
+    succeed(finetune(folder, "straight", &epochs));
+    let mut process = finetune(folder, "run", &epochs).spawn().unwrap();
+    while !folder.join("run/at/last.safetensors").exists() {
+        assert!(process.try_wait().unwrap().is_none(), "the training ended before its first checkpoint");
+        sleep(Duration::from_millis(2));
+    }
+    // All of a class, since a single file could be among the test images, which are read at the end.
+    fs::rename(folder.join("images/blue"), folder.join("away")).unwrap();
+    let output = process.wait_with_output().unwrap();
+    let message = error_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for part in ["error: cannot read images/blue/", ".png: No such file", "check that it exists"] {
+        assert!(message.contains(part) && !message.contains("panicked"), "{part}: {message}");
+    }
+    fs::rename(folder.join("away"), folder.join("images/blue")).unwrap();
+    succeed(finetune(folder, "run", &["--epochs", "40", "--resume"]));
+    assert!(model(folder, "run") == model(folder, "straight"));
+}
+
+#[test]
+fn an_evaluation_is_not_resumed_on_other_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_images(folder);
+    let evaluate = |json: &str, more: &[&str]| {
+        let fixed = ["--weights", "net.safetensors", "--data", "folder:images", "--json", json];
+        let attack = ["--attack", "fgsm,square", "--epsilon", "0.0005", "--queries", "100", "--threads", "1"];
+        twins("evaluate", folder, &[&fixed[..], &attack, &["--no-memory-check"], more].concat())
+    };
+    succeed(evaluate("straight.json", &[]));
+    let journal = folder.join("report.journal");
+    let mut process = start(evaluate("report.json", &[]));
+    process.wait_for("its first outcomes", || {
+        Journal::read(&journal).unwrap().is_some_and(|journal| !journal.outcomes().is_empty())
+    });
+    drop(process);
+    assert!(journal.exists(), "the evaluation ended before it was killed");
+
+    let file = folder.join("images/red/010.png");
+    let before = fs::read(&file).unwrap();
+    // A single value of a single pixel, by one level.
+    let mut image = image::open(&file).unwrap().into_rgb8();
+    image.get_pixel_mut(3, 4).0[1] ^= 1;
+    image.save(&file).unwrap();
+    let refused = || {
+        let message = fail(evaluate("report.json", &["--resume"]));
+        for part in ["the journal report.journal belongs to", "other data", "the images of its start"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    };
+    refused();
+    fs::remove_file(&file).unwrap();
+    refused();
+    fs::write(&file, before).unwrap();
+    succeed(evaluate("report.json", &["--resume"]));
+    assert_eq!(timeless(json(folder.join("report.json"))), timeless(json(folder.join("straight.json"))));
+}

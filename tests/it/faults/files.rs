@@ -1,0 +1,62 @@
+//! Damaged files of a run: it is resumed to the same weights, or refused with the name of the file or of the run.
+//!
+//! Every bit of a journal is flipped in the tests of `twins-attack`, and every byte of a checkpoint altered in those of `twins-train`.
+
+use std::fs;
+use std::path::Path;
+
+use super::{QUICK, error_of, finetune, succeed};
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_run_with_damaged_files_is_resumed_correctly_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let resume = |out: &str| finetune(folder, out, &[&QUICK[..], &["--epochs", "2", "--resume"]].concat());
+    succeed(finetune(folder, "original", &[&QUICK[..], &["--epochs", "1"]].concat()));
+    copy(&folder.join("original"), &folder.join("straight"));
+    succeed(resume("straight"));
+    let model = |out: &str| fs::read(folder.join(out).join("at/model.safetensors")).unwrap();
+    let expected = model("straight");
+    assert!(model("original") != expected, "the second epoch changes nothing");
+
+    let (mut resumed, mut refused) = (0, 0);
+    for file in ["experiment.json", "config.json", "metrics.jsonl", "result.json", "last.safetensors"] {
+        let bytes = fs::read(folder.join("original/at").join(file)).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 1 << 2;
+        for (damage, content) in
+            [("emptied", &[][..]), ("truncated", &bytes[..bytes.len() / 2]), ("flipped", &flipped[..])]
+        {
+            copy(&folder.join("original"), &folder.join("run"));
+            fs::write(folder.join("run/at").join(file), content).unwrap();
+            let output = resume("run").output().unwrap();
+            let message = error_of(&output);
+            assert!(!message.contains("panicked"), "{file} {damage}: {message}");
+            if output.status.success() {
+                assert!(model("run") == expected, "{file} {damage}: the weights differ");
+                resumed += 1;
+            } else {
+                let named = message.contains(file) || message.contains("run/at holds a run");
+                assert!(output.status.code() == Some(1) && named, "{file} {damage}: {message}");
+                refused += 1;
+            }
+            fs::remove_dir_all(folder.join("run")).unwrap();
+        }
+    }
+    println!("{resumed} resumed, {refused} refused");
+    // The checkpoint before the last one is used, and settings that cannot be read are refused.
+    assert!(resumed >= 3 && refused >= 4, "{resumed} resumed, {refused} refused");
+}
