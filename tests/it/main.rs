@@ -36,6 +36,7 @@ mod mnist_minimum_norm;
 mod mnist_pgd_counts;
 #[cfg(feature = "remote")]
 mod remote;
+mod thread_safety;
 mod training_mode;
 mod training_steps;
 #[cfg(feature = "wgpu")]

@@ -24,6 +24,9 @@ use crate::{Affine, RunningVariance, Wing, composed};
 /// Burn shares running statistics between a module and its clones, and `valid()` makes them independent. The frozen statistics are never
 /// shared.
 ///
+/// A channel without variance is normalised to beta. Epsilon limits its slope to `gamma / sqrt(epsilon)`, so its gradients are finite. A NaN
+/// makes every value of its channel NaN, if the statistics are those of the batch.
+///
 /// Create the layer with [`TwinsBatchNormConfig`](crate::TwinsBatchNormConfig), or from a `BatchNorm` with `From`.
 #[derive(Module, Debug)]
 #[module(custom_display)]

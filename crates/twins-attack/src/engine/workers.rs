@@ -14,6 +14,9 @@ use crate::error::AttackError;
 /// Each batch in flight has a worker: a thread, and a pool with its part of the cores. A thread that waits for its own
 /// work must not pick up the work of another worker, which could wait for a lock that the thread holds. A replica on a
 /// GPU has two workers, so that the host prepares and evaluates one batch while the device computes the other.
+///
+/// The first failure ends all workers and is the result. `results` is not called after it. A panic of a worker, such as
+/// that of a model, is resumed in the caller's thread after the other workers have ended.
 pub(crate) fn drive(
     replicas: &[Stage<'_>],
     standing: &[usize],
@@ -33,11 +36,12 @@ pub(crate) fn drive(
     let stop = AtomicBool::new(false);
     let (sender, events) = channel();
     thread::scope(|scope| {
+        let mut threads_of_workers = Vec::with_capacity(workers);
         for (worker, stage) in stages[..workers].iter().enumerate() {
-            let mut reporter = Reporter { worker, sender: sender.clone(), stop: &stop };
+            let mut reporter = Reporter { worker, sender: sender.clone(), stop: StopOnPanic(&stop) };
             let waiting = &waiting;
             let calls = stage.concurrent_calls(per_worker(stage.samples.concurrent_calls(stage.device)));
-            scope.spawn(move || {
+            threads_of_workers.push(scope.spawn(move || {
                 let mut run = || stage.drive_waiting(waiting, places, calls, &mut reporter);
                 // If the pool cannot be created, the worker's own thread does the work.
                 let outcome = match ThreadPoolBuilder::new().num_threads(threads).build() {
@@ -47,9 +51,11 @@ pub(crate) fn drive(
                 if let Err(error) = outcome {
                     reporter.send(Event::Failed(error));
                 }
-            });
+            }));
         }
         drop(sender);
+        // The scope waits for the workers, also if `results` panics.
+        let _stop_on_panic = StopOnPanic(&stop);
         let mut under_way = vec![0; workers];
         let mut outcome = Ok(());
         for event in events {
@@ -67,6 +73,12 @@ pub(crate) fn drive(
             };
             if outcome.is_err() {
                 stop.store(true, Ordering::Relaxed);
+            }
+        }
+        for worker in threads_of_workers {
+            // The scope itself would replace the message of the panic by one that says nothing of its cause.
+            if let Err(cause) = worker.join() {
+                std::panic::resume_unwind(cause);
             }
         }
         outcome
@@ -93,7 +105,7 @@ enum Event {
 struct Reporter<'a> {
     worker: usize,
     sender: Sender<Event>,
-    stop: &'a AtomicBool,
+    stop: StopOnPanic<'a>,
 }
 
 impl Reporter<'_> {
@@ -103,7 +115,7 @@ impl Reporter<'_> {
     }
 
     fn check_stop(&self) -> Result<(), AttackError> {
-        if self.stop.load(Ordering::Relaxed) { Err(AttackError::Stopped) } else { Ok(()) }
+        if self.stop.0.load(Ordering::Relaxed) { Err(AttackError::Stopped) } else { Ok(()) }
     }
 }
 
@@ -121,18 +133,176 @@ impl Results for Reporter<'_> {
     }
 }
 
-impl Drop for Reporter<'_> {
+/// Stops all workers if its owner panics: a model that panics ends the evaluation.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
-        // A model that panics ends the evaluation, so the other workers can stop.
         if thread::panicking() {
-            self.stop.store(true, Ordering::Relaxed);
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc::RecvTimeoutError;
+    use std::time::Duration;
+
+    use burn::tensor::{Device, Tensor};
+
     use super::*;
+    use crate::draws::Draws;
+    use crate::engine::attack::{Attack, Attempt};
+    use crate::engine::query::Model;
+    use crate::engine::sample::Sample;
+    use crate::engine::verification::VerificationRule;
+    use crate::model::clean::CleanLogits;
+    use crate::norms::norm::Norm;
+    use crate::norms::threat_model::ThreatModel;
+    use crate::samples::in_memory::Samples;
+
+    /// Queries the model one to five times, so that the samples of a batch end at different times.
+    #[derive(Debug)]
+    struct Queries(ThreatModel);
+
+    impl Attack for Queries {
+        fn name(&self) -> String {
+            "queries".to_owned()
+        }
+
+        fn threat_model(&self) -> ThreatModel {
+            self.0
+        }
+
+        fn uses_gradients(&self) -> bool {
+            false
+        }
+
+        fn passes(&self, _classes: usize) -> u64 {
+            5
+        }
+
+        fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
+            Box::pin(async move {
+                for _ in 0..sample.id % 5 {
+                    model.logits(&sample.image).await;
+                }
+                Ok(model.logits(&sample.image).await.finding_at(sample.image.to_vec()))
+            })
+        }
+    }
+
+    /// How often each sample was completed. Fails at the last allowed completion.
+    struct Counted {
+        completions: Vec<usize>,
+        allowed: usize,
+        failed: bool,
+    }
+
+    impl Results for Counted {
+        fn completed(&mut self, completed: Completed) -> Result<(), AttackError> {
+            assert!(!self.failed, "a result after the failure");
+            self.completions[completed.index] += 1;
+            self.allowed -= 1;
+            self.failed = self.allowed == 0;
+            if self.failed { Err(AttackError::Stopped) } else { Ok(()) }
+        }
+
+        fn progressed(&mut self, _images: u64, _under_way: u64) -> Result<(), AttackError> {
+            assert!(!self.failed, "progress after the failure");
+            Ok(())
+        }
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Fault {
+        None,
+        /// The logits of one call are not finite.
+        Logits,
+        /// One call panics.
+        Panic,
+        /// The receiver of the results ends the evaluation.
+        Results,
+    }
+
+    const SAMPLES: usize = 64;
+    const WORKERS: usize = 6;
+
+    /// Attacks the samples on several replicas, one of whose calls fails.
+    fn trial(fault: Fault, draws: &mut Draws) {
+        let device = Device::flex();
+        let images = Tensor::<4>::from_floats([[[[0.9, 0.1]]]; SAMPLES], &device);
+        let samples = Samples::new(images, vec![0; SAMPLES]).unwrap().with_batch_size(3).unwrap();
+        let stream = samples.stream();
+        let attack = Queries(ThreatModel::new(Norm::Linf, 0.1).unwrap());
+        let clean = CleanLogits::compute(&|x: Tensor<4>| x.flatten::<2>(1, 3), &stream).unwrap();
+        // 64 samples with three queries each on average are at least 64 calls.
+        let (failing, allowed) = (draws.below(60), 1 + draws.below(SAMPLES));
+        let calls = AtomicUsize::new(0);
+        let victim = |x: Tensor<4>| {
+            let logits = x.flatten::<2>(1, 3);
+            match (calls.fetch_add(1, Ordering::Relaxed) == failing, fault) {
+                (true, Fault::Logits) => logits * f32::NAN,
+                (true, Fault::Panic) => panic!("out of memory in call {failing}"),
+                _ => logits,
+            }
+        };
+        let stage = |_| Stage {
+            attack: &attack,
+            victim: &victim,
+            device: &device,
+            samples: &stream,
+            clean: &clean,
+            rule: VerificationRule::default(),
+            occurrence: 0,
+        };
+        let replicas: Vec<Stage<'_>> = (0..WORKERS).map(stage).collect();
+        let standing: Vec<usize> = (0..SAMPLES).collect();
+        let allowed = if fault == Fault::Results { allowed } else { usize::MAX };
+        let mut counted = Counted { completions: vec![0; SAMPLES], allowed, failed: false };
+        let outcome = catch_unwind(AssertUnwindSafe(|| drive(&replicas, &standing, &mut counted)));
+        let most = *counted.completions.iter().max().unwrap();
+        assert!(most <= 1, "{fault:?}: a sample was completed {most} times");
+        match (fault, outcome) {
+            (Fault::None, Ok(Ok(()))) => {
+                let lost = counted.completions.iter().filter(|completions| **completions == 0).count();
+                assert_eq!(lost, 0, "samples were lost");
+            }
+            // The error is the cause, not the end of another worker because of it.
+            (Fault::Logits, Ok(Err(AttackError::Logits { .. }))) => {}
+            (Fault::Results, Ok(Err(AttackError::Stopped))) => {
+                assert_eq!(counted.completions.iter().sum::<usize>(), allowed);
+            }
+            (Fault::Panic, Err(cause)) => {
+                let message = cause.downcast::<String>().expect("the message of the model");
+                assert_eq!(*message, format!("out of memory in call {failing}"));
+            }
+            (fault, Ok(outcome)) => panic!("{fault:?}: {outcome:?}"),
+            (fault, Err(_)) => panic!("{fault:?}: a panic"),
+        }
+    }
+
+    #[test]
+    fn no_sample_is_lost_or_doubled_and_the_first_failure_is_the_result() {
+        // A trial takes milliseconds. The limit is for a deadlock, which would last for ever.
+        const LIMIT: Duration = Duration::from_secs(120);
+        let (running, ended) = channel::<()>();
+        let trials = thread::spawn(move || {
+            let mut draws = Draws::new(11, 0, "faults", 0);
+            for _ in 0..15 {
+                for fault in [Fault::None, Fault::Logits, Fault::Panic, Fault::Results] {
+                    trial(fault, &mut draws);
+                }
+            }
+            drop(running);
+        });
+        // Nothing is ever sent: the channel closes when the trials end, also by a panic.
+        assert_eq!(ended.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected), "deadlock");
+        trials.join().unwrap();
+    }
 
     #[test]
     fn every_replica_has_a_worker_before_one_has_two() {

@@ -138,7 +138,8 @@ pub enum AttackError {
     },
     /// The model returns logits that are not finite.
     #[error(
-        "the model's logits for sample {sample} are not finite ({value}): check its weights and its input normalisation"
+        "the model's logits for sample {sample} are not finite ({value}): check its weights and its input normalisation, \
+         and in f16, whose largest number is 65504, the size of its values (bf16 has the range of f32)"
     )]
     Logits {
         /// Number of the sample.

@@ -156,6 +156,49 @@ mod tests {
         assert_eq!(cotangent, [0.0, 0.0]);
     }
 
+    /// Huge, tiny and equal logits. A label that is not among the largest would let DLR divide its margin by 1e-12.
+    #[test]
+    fn extreme_logits_give_finite_losses_and_derivatives() {
+        let cases: [[f32; 4]; 8] = [
+            [1e30, -1e30, 1e30, -1e30],
+            [1e30, 0.0, -1e30, 1.0],
+            [1e30, 1e30, 1e30, -1e30],
+            [1e-30, -1e-30, 0.0, 1e-38],
+            [1e-45, 0.0, 0.0, 0.0],
+            [0.0; 4],
+            [1e30; 4],
+            [-1e30; 4],
+        ];
+        let all = [Loss::CrossEntropy, Loss::Margin, Loss::Dlr, Loss::ProbabilityMargin, Loss::Kl];
+        for (loss, target) in all.into_iter().flat_map(|loss| [(loss, None), (loss, Some(3))]) {
+            if loss == Loss::Kl && target.is_some() {
+                continue;
+            }
+            for (logits, clean) in cases.iter().flat_map(|logits| cases.iter().map(move |c| (logits, c))) {
+                let mut cotangent = [0.0; 4];
+                let value = loss.of(0, target, clean).unwrap().evaluate(logits, &mut cotangent);
+                let name = format!("{loss:?} {target:?} {logits:?} {clean:?}: {value} {cotangent:?}");
+                assert!(value.is_finite() && cotangent.iter().all(|c| c.is_finite()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_equal_logits_the_first_class_counts_as_the_largest() {
+        let of = |loss: Loss, label| {
+            let mut cotangent = [0.0; 4];
+            let value = loss.of(label, None, &[0.0; 4]).unwrap().evaluate(&[2.0; 4], &mut cotangent);
+            (value, cotangent)
+        };
+        assert_eq!(of(Loss::Margin, 0), (0.0, [-1.0, 1.0, 0.0, 0.0]));
+        assert_eq!(of(Loss::Margin, 2), (0.0, [1.0, 0.0, -1.0, 0.0]));
+        // Divided by 1e-12.
+        let inverse = 1.0 / 1e-12_f32;
+        assert_eq!(of(Loss::Dlr, 0), (0.0, [-inverse, inverse, 0.0, 0.0]));
+        assert_eq!(of(Loss::ProbabilityMargin, 0), (0.0, [-0.25, 0.25, 0.0, 0.0]));
+        assert_eq!(of(Loss::Kl, 0), (0.0, [0.0; 4]));
+    }
+
     fn losses() -> impl Strategy<Value = (Loss, bool)> {
         prop_oneof![
             Just((Loss::CrossEntropy, false)),

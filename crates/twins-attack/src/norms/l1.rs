@@ -87,6 +87,22 @@ fn project_l1(origin: &[f32], point: &mut [f32], epsilon: f32) {
         let shrunk = (deviation.abs() - alpha).max(0.0) * deviation.signum();
         *p = ((f64::from(x) + shrunk) as f32).clamp(0.0, 1.0);
     }
+    if epsilon < SMALL {
+        into_small_ball(origin, point, epsilon);
+    }
+}
+
+/// A radius below which the difference of a deviation and `α` may lose so many digits that the point ends outside the
+/// ball. Both have about 16 digits, and a deviation may be of size 1.
+const SMALL: f32 = 1e-6;
+
+/// Scales the deviations if they are longer than the radius.
+fn into_small_ball(origin: &[f32], point: &mut [f32], epsilon: f32) {
+    let length = length(point.iter().zip(origin).map(|(p, x)| p - x));
+    if length > epsilon {
+        let scale = epsilon / length;
+        point.iter_mut().zip(origin).for_each(|(p, &x)| *p = x + (*p - x) * scale);
+    }
 }
 
 /// The `α` for which the shrunk deviations sum to `epsilon`, provided that their sum is larger at `α = 0`.
@@ -133,6 +149,15 @@ mod tests {
         // Ball-then-clip would give α = 0.45 and the point (1.0, 0.5).
         let z = projected(&[0.9, 0.5], &[1.8, 0.8], 0.3);
         assert!((z[0] - 1.0).abs() < 1e-6 && (z[1] - 0.7).abs() < 1e-6, "{z:?}");
+    }
+
+    #[test]
+    fn a_tiny_ball_is_not_left() {
+        for epsilon in [1e-12, 1e-20] {
+            let z = projected(&[0.0; 3], &[0.9, 1.3, 0.7], epsilon);
+            // Two roundings of f32.
+            assert!(length(z.iter().copied()) <= epsilon * (1.0 + 2e-7), "{z:?}");
+        }
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct ThreatModel {
     epsilon: f32,
 }
 
+/// A radius that allows every image in every norm: no image has more values, and each moves by at most 1.
+const REACH: f32 = 1e9;
+
 /// A threat model as it appears in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +72,11 @@ impl ThreatModel {
     /// # Errors
     /// [`SettingError::Epsilon`] if `epsilon` is negative, infinite or not a number; [`SettingError::LinfEpsilon`] if
     /// it is above 1 in Linf, where a radius of 1 already allows every image; [`SettingError::L0Epsilon`] if it is not
-    /// a whole number in L0. Zero is valid and allows only the clean image.
+    /// a whole number in L0. Zero is valid and allows only the clean image. In L2, L1 and L0, a radius of 1e9 or more
+    /// allows every image.
+    ///
+    /// A radius below the distance between neighbouring values of `f32` (6e-8 at a pixel of 1) allows changes only
+    /// where pixels are close to 0.
     pub fn new(norm: Norm, epsilon: f32) -> Result<Self, AttackError> {
         if !epsilon.is_finite() || epsilon < 0.0 {
             return Err(SettingError::Epsilon { epsilon }.into());
@@ -88,9 +95,15 @@ impl ThreatModel {
         self.epsilon
     }
 
+    /// The radius to compute with: epsilon, but at most [`REACH`], beyond which products and squares of the radius
+    /// overflow.
+    pub(crate) fn reach(&self) -> f32 {
+        self.epsilon.min(REACH)
+    }
+
     /// The same norm with its radius multiplied by a factor. The callers in this crate keep the radius valid.
     pub(crate) fn scaled(&self, factor: f32) -> Self {
-        Self { epsilon: self.epsilon * factor, ..*self }
+        Self { epsilon: self.reach() * factor, ..*self }
     }
 
     /// Draws noise for this many values, without a preferred direction: uniform in
@@ -117,7 +130,7 @@ impl ThreatModel {
     /// Panics if the slices differ in length.
     pub fn project(&self, origin: &[f32], point: &mut [f32]) {
         assert_eq!(origin.len(), point.len(), "the point must have as many values as the clean image");
-        self.norm.geometry().project(origin, point, self.epsilon);
+        self.norm.geometry().project(origin, point, self.reach());
     }
 
     /// As [`ThreatModel::project`], for each image of a batch on its device. In Linf and L2, nothing is read back.
@@ -126,19 +139,19 @@ impl ThreatModel {
         images: &Tensor<4>,
         points: Tensor<4>,
     ) -> Result<Tensor<4>, AttackError> {
-        self.norm.geometry().project_batch(images, points, self.epsilon)
+        self.norm.geometry().project_batch(images, points, self.reach())
     }
 
     /// Draws a point uniformly from the ball and clips it to the box. In L0, the point is drawn uniformly from ball and
     /// box.
     pub fn random_start(&self, origin: &[f32], draws: &mut Draws) -> Vec<f32> {
-        self.norm.geometry().random_start(origin, self.epsilon, draws)
+        self.norm.geometry().random_start(origin, self.reach(), draws)
     }
 
     /// Draws the offset that a random start adds to a point before it is clipped to the box; `None` in L0, where the
     /// offset depends on the point.
     pub(crate) fn random_offset(&self, values: usize, draws: &mut Draws) -> Option<Vec<f32>> {
-        self.norm.geometry().random_offset(values, self.epsilon, draws)
+        self.norm.geometry().random_offset(values, self.reach(), draws)
     }
 
     /// Writes the direction of steepest ascent, scaled to length one.

@@ -7,6 +7,7 @@ mod batch_norm;
 mod batches_in_flight;
 mod evaluation;
 mod evaluation_memory;
+mod extreme_values;
 mod fab_golden;
 mod inference_form;
 mod journal;

@@ -50,3 +50,16 @@ pub fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
 pub fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
+
+#[test]
+fn allocations_are_counted_and_their_memory_is_usable() {
+    twins_testing::alone("counting::allocations_are_counted_and_their_memory_is_usable", || {
+        let (sum, most) = peak(|| {
+            let mut values = vec![0_u8; 1 << 20];
+            std::hint::black_box(&mut values).resize(3 << 20, 1);
+            values.iter().map(|value| usize::from(*value)).sum::<usize>()
+        });
+        assert_eq!(sum, 2 << 20);
+        assert!(most >= 3 << 20, "{most}");
+    });
+}

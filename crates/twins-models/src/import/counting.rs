@@ -48,3 +48,15 @@ pub(crate) fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let outcome = run();
     (outcome, usize::try_from(PEAK.get() - before).unwrap_or(0))
 }
+
+#[test]
+fn allocations_are_counted_and_their_memory_is_usable() {
+    let (sum, most) = peak(|| {
+        let mut values = vec![0_u8; 4096];
+        std::hint::black_box(&mut values).resize(3 * 4096, 1);
+        values.iter().map(|value| usize::from(*value)).sum::<usize>()
+    });
+    assert_eq!(sum, 2 * 4096);
+    // While it grows, the vector is there twice at most.
+    assert!((3 * 4096..=4 * 4096).contains(&most), "{most}");
+}

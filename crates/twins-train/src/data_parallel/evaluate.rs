@@ -20,6 +20,8 @@ use crate::metrics::{Accuracy, Evaluation};
 /// on the protocol's seed and the image's index in the data set. The only exception is float rounding inside the model,
 /// which may depend on the batch.
 ///
+/// An image with a logit that is NaN or infinite counts as misclassified. An empty data set has the accuracies 0/0.
+///
 /// ```
 /// # use burn::module::Module;
 /// # use burn::nn::{Linear, LinearConfig};
@@ -159,9 +161,10 @@ fn judge<M: ImageClassifier>(
     Ok(verdicts)
 }
 
-/// Whether the largest logit of each row is that of the label.
+/// Whether the largest logit of each row is that of the label. A row with a logit that is not finite is wrong.
 fn correct(logits: Tensor<2>, labels: &[usize]) -> Vec<bool> {
-    let predicted = logits.argmax(1).into_data();
+    let undefined = logits.clone().is_finite().all_dim(1).bool_not();
+    let predicted = logits.argmax(1).mask_fill(undefined, -1).into_data();
     predicted.iter::<i64>().zip(labels).map(|(predicted, label)| predicted as usize == *label).collect()
 }
 

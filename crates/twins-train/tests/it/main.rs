@@ -8,6 +8,7 @@ mod dropout;
 mod faults;
 mod frozen_statistics;
 mod frozen_wing;
+mod hard_data;
 #[cfg(unix)]
 mod full_disk;
 mod head;
@@ -22,6 +23,7 @@ mod objective_parameters;
 mod observers;
 mod probe;
 mod skip_batch;
+mod threads;
 mod training;
 mod validation_split;
 mod wing_drift;

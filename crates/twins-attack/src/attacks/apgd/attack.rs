@@ -189,7 +189,7 @@ fn random_start(ball: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32
     let norm = ball.norm();
     let mut point = ball.noise(image.len(), draws);
     let scale =
-        if norm == Norm::L1 { 1.0 } else { ball.epsilon() / (norm.length(point.iter().copied()) + 1e-12) };
+        if norm == Norm::L1 { 1.0 } else { ball.reach() / (norm.length(point.iter().copied()) + 1e-12) };
     point.iter_mut().zip(image).for_each(|(p, &x)| *p = x + scale * *p);
     ball.project(image, &mut point);
     point

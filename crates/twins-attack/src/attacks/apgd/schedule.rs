@@ -22,7 +22,7 @@ pub(super) struct Schedule {
 
 /// The longest step: epsilon in L1, twice epsilon in the other norms.
 fn longest_step(threat: &ThreatModel) -> f32 {
-    if threat.norm() == Norm::L1 { threat.epsilon() } else { 2.0 * threat.epsilon() }
+    if threat.norm() == Norm::L1 { threat.reach() } else { 2.0 * threat.reach() }
 }
 
 /// The fraction of the values that an L1 step changes while the sparsity of the solution is unknown.

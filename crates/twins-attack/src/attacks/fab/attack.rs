@@ -140,7 +140,7 @@ impl Boundary {
 /// A point half epsilon away from the clean image in a random direction, clipped to the box.
 fn random_start(threat: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32> {
     let mut point = threat.noise(image.len(), draws);
-    let scale = 0.5 * threat.epsilon() / (threat.norm().length(point.iter().copied()) + 1e-12);
+    let scale = 0.5 * threat.reach() / (threat.norm().length(point.iter().copied()) + 1e-12);
     point.iter_mut().zip(image).for_each(|(p, &x)| *p = (x + scale * *p).clamp(0.0, 1.0));
     point
 }

@@ -29,11 +29,11 @@ pub(super) fn step_to_hyperplane(norm: Norm, point: &[f32], normal: &[f32], gap:
     }
     match norm {
         Norm::Linf => {
-            let lambda = multiplier(step, normal, gap, |w| w);
+            let lambda = multiplier(step, normal, gap, f64::from);
             step.iter_mut().for_each(|s| *s = s.clamp(-lambda, lambda));
         }
         Norm::L2 => {
-            let lambda = multiplier(step, normal, gap, |w| w * w);
+            let lambda = multiplier(step, normal, gap, |w| f64::from(w) * f64::from(w));
             step.iter_mut().zip(normal).for_each(|(s, &w)| {
                 let most = if w == 0.0 { 0.0 } else { lambda * w.abs() };
                 *s = s.clamp(-most, most);
@@ -48,13 +48,14 @@ pub(super) fn step_to_hyperplane(norm: Norm, point: &[f32], normal: &[f32], gap:
 ///
 /// The sum is concave and piecewise linear in `λ`, so Newton's method started at 0 climbs to the solution in finitely
 /// many steps.
-fn multiplier(room: &[f32], normal: &[f32], gap: f64, rate: impl Fn(f32) -> f32) -> f32 {
+fn multiplier(room: &[f32], normal: &[f32], gap: f64, rate: impl Fn(f32) -> f64) -> f32 {
     let mut lambda = 0.0_f64;
     // Each round but the last saturates at least one more value. In practice, a handful of rounds is enough.
     for _ in 0..=room.len() {
         let [fixed, slope] = sums(room, normal, |room, w| {
             let reach = f64::from(room.abs() * w.abs());
-            let rate = if room == 0.0 { 0.0 } else { f64::from(rate(w.abs())) };
+            // In double precision, because the square of a gradient of 1e20 is beyond single precision.
+            let rate = if room == 0.0 { 0.0 } else { rate(w.abs()) };
             if lambda * rate >= reach { [reach, 0.0] } else { [0.0, rate] }
         });
         if slope == 0.0 {
@@ -132,6 +133,17 @@ mod tests {
         // The wall stops the second value at 0.1 = 0.4 of the gap; the first closes 0.6.
         close(&step(Norm::Linf, &[0.5, 0.9, 0.5], &normal, 1.0), &[-0.2, 0.1, 0.0]);
         close(&step(Norm::L2, &[0.5, 0.9, 0.5], &normal, 1.0), &[-0.2, 0.1, 0.0]);
+    }
+
+    #[test]
+    fn the_step_does_not_depend_on_the_scale_of_the_boundary() {
+        let (point, normal) = ([0.5, 0.5, 0.5], [3.0, -4.0, 0.0]);
+        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+            // A power of two, so that scaling does not round.
+            let scale = 2.0_f32.powi(100);
+            let huge = step(norm, &point, &normal.map(|w| w * scale), 0.7 * f64::from(scale));
+            close(&huge, &step(norm, &point, &normal, 0.7));
+        }
     }
 
     #[test]

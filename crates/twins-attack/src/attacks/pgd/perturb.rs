@@ -26,6 +26,11 @@ impl Pgd {
     /// inference form, `model.valid()`. On a CPU, parts of at most 16 images are computed in parallel, each on one
     /// core.
     ///
+    /// Gradient values that are not finite count as zero. With these losses, an image whose logits are not finite, for
+    /// example because they overflow in f16, therefore does not move. The other losses return
+    /// [`AttackError::Logits`] for it. In L2, an image does not move either if its gradient is longer than 1.8e19, whose
+    /// square overflows.
+    ///
     /// `keys` has one number per image. The random start of an image depends on the seed and its key alone, and not on
     /// the batch or on the position in it. It is the start that `Attack::run` draws for a sample with this number. An
     /// evaluation uses the image's index in its data set as the key; training uses different keys at each step. If

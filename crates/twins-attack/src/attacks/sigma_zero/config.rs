@@ -14,7 +14,7 @@ use crate::norms::threat_model::ThreatModel;
 /// | `threat` | | the norm, which must be L0, and the largest number of changed values that counts as success | |
 /// | `steps` | 100 | gradient steps; more find sparser perturbations | ≥ 1 |
 /// | `step_size` | 1 | initial step size; the last is a tenth of it | > 0 |
-/// | `sigma` | 0.001 | smoothness of the differentiable L0 norm | > 0 |
+/// | `sigma` | 0.001 | smoothness of the differentiable L0 norm | ≥ 1e-18 |
 /// | `threshold` | 0.3 | initial threshold; changes below it are reverted | [0, 1] |
 /// | `threshold_step` | 0.01 | fraction of the step size by which the threshold changes in a step | [0, 1] |
 /// | `depth` | nearest | when to stop | |
@@ -99,10 +99,12 @@ impl SigmaZeroConfig {
             return Err(SettingError::ZeroSteps { attack: "σ-zero", what: "steps" }.into());
         }
         let out_of_range = |name, value, range| Err(SettingError::OutOfRange { name, value, range }.into());
-        for (name, value) in [("step size", self.step_size), ("sigma", self.sigma)] {
-            if !(value.is_finite() && value > 0.0) {
-                return out_of_range(name, value, "(0, ∞)");
-            }
+        if !(self.step_size.is_finite() && self.step_size > 0.0) {
+            return out_of_range("step size", self.step_size, "(0, ∞)");
+        }
+        // The gradient divides by the square of sigma, which would underflow.
+        if !(self.sigma.is_finite() && self.sigma >= 1e-18) {
+            return out_of_range("sigma", self.sigma, "[1e-18, ∞)");
         }
         for (name, value) in [("threshold", self.threshold), ("threshold_step", self.threshold_step)] {
             if !(0.0..=1.0).contains(&value) {

@@ -86,7 +86,7 @@ impl Shift {
         // The budget adds up squares in L2 and absolute values in L1.
         let power = if norm == Norm::L1 { 1 } else { 2 };
         let spent = |length: f32| length.powi(power);
-        let unused = (spent(threat.epsilon()) - spent(norm.length(delta.iter().copied()))).max(0.0);
+        let unused = (spent(threat.reach()) - spent(norm.length(delta.iter().copied()))).max(0.0);
         let pattern = bump(norm, self.to.height, self.to.width, self.split);
         for (channel, sign) in self.signs.iter().enumerate() {
             let old: Vec<f32> =
@@ -114,7 +114,7 @@ fn onto_ball(threat: &ThreatModel, image: &[f32], delta: &mut [f32]) {
         threat.scaled(1.0 - 1e-6).project(image, delta);
         return;
     }
-    let scale = threat.epsilon() / (threat.norm().length(delta.iter().copied()) + 1e-12);
+    let scale = threat.reach() / (threat.norm().length(delta.iter().copied()) + 1e-12);
     delta.iter_mut().zip(image).for_each(|(d, &x)| *d = (x + *d * scale).clamp(0.0, 1.0));
 }
 

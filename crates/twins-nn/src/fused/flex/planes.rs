@@ -85,3 +85,43 @@ impl Geometry {
         &values[plane * self.space..(plane + 1) * self.space]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// The second size is above [`JOB`], so that the planes are divided among threads.
+    fn sizes() -> [Geometry; 3] {
+        [[2, 3, 5], [3, 2, JOB / 4], [1, 1, 1]].map(|dims| Geometry::new(&dims))
+    }
+
+    #[test]
+    fn every_value_is_produced_from_its_own() {
+        for geometry in sizes() {
+            let x: Vec<f32> = (0..geometry.values()).map(|place| place as f32).collect();
+            let produced = geometry.produce(&x, |plane: usize| move |value: f32| value + 0.5 * plane as f32);
+            assert_eq!(produced.len(), x.len());
+            for (place, value) in produced.into_iter().enumerate() {
+                // Multiples of 1/2 below 2^24 are exact.
+                assert_eq!(value, place as f32 + 0.5 * (place / geometry.space) as f32, "{geometry:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_in_between_frees_the_memory_and_returns_nothing() {
+        for geometry in sizes() {
+            let x = vec![1.0; geometry.values()];
+            let last = geometry.samples * geometry.channels - 1;
+            let produce = || {
+                geometry.produce(&x, |plane: usize| {
+                    assert!(plane < last, "the last plane");
+                    |value: f32| value
+                })
+            };
+            assert!(catch_unwind(AssertUnwindSafe(produce)).is_err(), "{geometry:?}");
+        }
+    }
+}

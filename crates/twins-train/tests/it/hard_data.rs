@@ -1,0 +1,96 @@
+//! Data sets and weights at the edge of what can be trained and evaluated; docs/reliability.md has a table of them.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::TensorData;
+use twins_attack::{Norm, ThreatModel};
+use twins_data::{ImageDataset, Subset, TensorDataset};
+use twins_train::{EvaluationProtocol, Method, TrainConfig, Trained, ValidationConfig, Weights, evaluate};
+use twins_train_testing::{Net, Squares, config, trainer};
+
+fn without_validation(method: Method) -> TrainConfig {
+    config(method).with_validation(ValidationConfig::none())
+}
+
+fn all_finite(trained: &Trained<Net>) -> bool {
+    let finite = |data: &TensorData| data.try_to_vec::<f32>().unwrap().iter().all(|value| value.is_finite());
+    Weights::of(&trained.last).tensors().values().all(finite)
+}
+
+/// Grey images, one after the other with the next of the first `labels` classes.
+fn grey(level: u8, images: usize, labels: usize) -> Arc<dyn ImageDataset> {
+    let labels = (0..images).map(|image| image % labels).collect();
+    let data = TensorDataset::from_bytes([1, 8, 8], vec![level; 64 * images], labels).unwrap();
+    Arc::new(data.with_classes(["a", "b", "c", "d"]).unwrap())
+}
+
+#[test]
+fn images_that_are_all_equal_train_to_finite_weights() {
+    for method in [Method::Standard, Method::At, Method::TwinsAt] {
+        for level in [0, 128, 255] {
+            let trained =
+                trainer(without_validation(method)).fit(Net::new(4, 1), grey(level, 24, 4)).unwrap();
+            assert!(all_finite(&trained), "{method}, level {level}");
+        }
+    }
+}
+
+#[test]
+fn a_class_without_images_is_no_obstacle() {
+    let squares = Squares::dataset(120, 1);
+    // The last class of four never occurs.
+    let three = (0..120).filter(|&index| squares.label(index).unwrap() < 3).collect();
+    let three: Arc<dyn ImageDataset> = Arc::new(Subset::new(squares, three).unwrap());
+    for method in [Method::At, Method::TwinsAt] {
+        let trained = trainer(config(method)).fit(Net::new(4, 1), three.clone()).unwrap();
+        assert!(all_finite(&trained), "{method}");
+        let measured = evaluate(&trained.best, &three, None, 16).unwrap();
+        assert_eq!(measured.clean.total, 90, "{method}");
+    }
+    // Nor is one that is the only one.
+    let trained = trainer(without_validation(Method::TwinsAt)).fit(Net::new(4, 1), grey(7, 16, 1)).unwrap();
+    assert!(all_finite(&trained));
+}
+
+#[test]
+fn too_few_images_are_an_error() {
+    let fit = |method, images| {
+        let trained = trainer(without_validation(method)).fit(Net::new(4, 1), Squares::dataset(images, 1));
+        trained.map(|trained| all_finite(&trained)).map_err(|error| error.to_string())
+    };
+    let message = fit(Method::At, 1).unwrap_err();
+    assert!(message.contains("1 images are left to train on") && message.contains("at least 2"), "{message}");
+    // Four images per wing.
+    for (method, smallest) in [(Method::At, 4), (Method::TwinsAt, 8)] {
+        let message = fit(method, smallest - 1).unwrap_err();
+        assert!(message.contains("for each of"), "{method}: {message}");
+        assert_eq!(fit(method, smallest), Ok(true), "{method}");
+    }
+}
+
+#[test]
+fn a_single_image_is_evaluated() {
+    let one = Squares::dataset(1, 1);
+    let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::Linf, 0.05).unwrap(), 5);
+    let measured = evaluate(&Net::new(4, 1), &one, Some(&protocol), 16).unwrap();
+    assert_eq!((measured.clean.total, measured.robust.unwrap().total), (1, 1));
+}
+
+/// The class with the first NaN must not count as a prediction: a quarter of the images would be correct.
+#[test]
+fn logits_that_are_not_finite_are_misclassified() {
+    let squares = Squares::dataset(40, 2);
+    let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::Linf, 0.05).unwrap(), 5);
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for class in 0..4 {
+            let mut net = Net::new(4, 1);
+            let place = class..class + 1;
+            net.head.bias =
+                net.head.bias.map(|bias| bias.map(|bias| bias.slice_fill([place.clone()], value)));
+            let measured = evaluate(&net.valid(), &squares, Some(&protocol), 16).unwrap();
+            assert_eq!((measured.clean.correct, measured.clean.total), (0, 40), "{value} in class {class}");
+            assert_eq!(measured.robust.unwrap().correct, 0, "{value} in class {class}");
+        }
+    }
+}
