@@ -2,12 +2,14 @@
 
 mod compute;
 mod images;
+mod lost_server;
 mod model;
 pub mod progress;
 mod settings;
 
 pub use compute::ComputeOptions;
 pub use images::ImageOptions;
+pub use lost_server::end_if_lost;
 pub use model::ModelOptions;
 pub use settings::OptionSettings;
 
