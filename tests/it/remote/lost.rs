@@ -32,7 +32,7 @@ impl Accident {
         }
     }
 
-    fn is_over(self, server: &mut Server) {
+    fn ends_for(self, server: &mut Server) {
         match self {
             Self::Killed => server.restart(),
             Self::Stopped => server.signal("CONT"),
@@ -117,7 +117,7 @@ fn evaluation_loses(mut server: Server, accident: Accident) {
     assert!(error.contains("server") && error.contains("resume"), "{error}");
     assert!(outcomes() >= kept && !folder.join("lost.json").exists());
 
-    accident.is_over(&mut server);
+    accident.ends_for(&mut server);
     succeed(evaluate(folder, &device, "lost.json").arg("--resume"));
     assert_eq!(report(&folder.join("lost.json")), report(&folder.join("straight.json")));
 }
@@ -169,7 +169,7 @@ fn training_loses(mut server: Server, accident: Accident) {
     assert!(error.contains("server") && error.contains("resume"), "{error}");
     assert!(checkpoint.exists() && !folder.join("run/report.json").exists());
 
-    accident.is_over(&mut server);
+    accident.ends_for(&mut server);
     succeed(finetune().arg("--resume"));
     let metrics = std::fs::read_to_string(folder.join("run/at/metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 8);
