@@ -1,7 +1,8 @@
 #![doc = include_str!("../../README.md")]
 
 pub use twins_experiment::{
-    BatchMemory, DatasetSource, DeviceChoice, DeviceError, MemoryError, RemoteAddress, available_memory,
+    BatchMemory, DatasetSource, DeviceChoice, DeviceError, MemoryError, RemoteAddress, RemoteToken,
+    available_memory,
 };
 
 /// The two-wing batch-normalisation layer.

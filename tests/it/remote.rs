@@ -1,7 +1,10 @@
 //! Another machine's device, here that of a second process over loopback: a shared evaluation comes to the same verdicts, a
 //! training step to the same weights, and what goes wrong is told. Needs the example `serve` in the same profile.
 
-use std::net::{TcpListener, UdpSocket};
+mod access;
+mod lost;
+
+use std::net::TcpListener;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -153,7 +156,7 @@ fn the_layer_composes_burns_operations_there() {
 
 #[test]
 fn a_server_of_several_devices_numbers_them() {
-    let server = Server::start(&["--listen", "127.0.0.1:0", "--device", "cpu,cpu"], "");
+    let server = Server::start(&["--websocket", "--listen", "127.0.0.1:0", "--device", "cpu,cpu"], "");
     let [first, second] = ["", "#1"].map(|number| {
         let device = format!("{}{number}", server.choice()).parse::<DeviceChoice>().unwrap().open().unwrap();
         let sum = Tensor::<1>::from_floats([1.0, 2.0, 3.5], &device).sum().into_scalar::<f32>();
@@ -161,21 +164,6 @@ fn a_server_of_several_devices_numbers_them() {
         device
     });
     assert_ne!(first, second);
-}
-
-#[test]
-fn iroh_serves_clients_with_the_token() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("server.key");
-    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port().to_string();
-    let server = Server::start(&["--iroh", &port, "--key", key.to_str().unwrap()], "a secret");
-    let choice = server.choice();
-    assert!(choice.to_string().starts_with("remote:iroh://"), "{choice}");
-    let refused = fault(&server.choice_with("another secret"));
-    assert!(refused.contains("rejected the credential"), "{refused}");
-    let device = server.choice_with("a secret").open().unwrap();
-    let sum = Tensor::<1>::from_floats([1.0, 2.0, 3.5], &device).sum().into_scalar::<f32>();
-    assert_eq!(sum, 6.5);
 }
 
 /// The error, which must come in time.
@@ -208,7 +196,7 @@ fn what_keeps_a_device_from_being_opened_is_told_with_a_remedy() {
             assert!(error.contains("no answer within 30s"), "{error}");
         });
         scope.spawn(|| {
-            let server = Server::start(&["--listen", "127.0.0.1:0"], "a secret");
+            let server = Server::start(&["--websocket", "--listen", "127.0.0.1:0"], Server::TOKEN);
             let error = fault(&server.choice());
             assert!(error.contains("rejected the credential"), "{error}");
             assert!(error.contains("TWINS_REMOTE_TOKEN"), "{error}");
@@ -230,12 +218,10 @@ fn what_keeps_a_device_from_being_opened_is_told_with_a_remedy() {
 #[ignore = "it measures and checks nothing; with --nocapture"]
 fn latency() {
     let folder = tempfile::tempdir().unwrap();
-    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port().to_string();
-    let key = folder.path().join("server.key");
     let websocket = Server::websocket();
-    let iroh = Server::start(&["--iroh", &port, "--key", key.to_str().unwrap()], "a secret");
+    let iroh = Server::iroh(folder.path(), Server::TOKEN);
     let cpu: DeviceChoice = "cpu".parse().unwrap();
-    for choice in [cpu, websocket.choice(), iroh.choice_with("a secret")] {
+    for choice in [cpu, websocket.choice(), iroh.choice_with(Server::TOKEN)] {
         let device = choice.open().unwrap();
         let value = Tensor::<1>::zeros([1], &device);
         let median = |rounds: usize, operations: usize| {

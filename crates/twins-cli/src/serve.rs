@@ -2,28 +2,26 @@
 //!
 //! ```sh
 //! export TWINS_REMOTE_TOKEN=$(openssl rand -hex 16)    # the same on both machines
-//! twins serve --device cpu --iroh 4433
+//! twins serve --device cpu --listen 0.0.0.0:4433
 //! # on the other machine, with the address that `serve` printed:
 //! twins evaluate --device remote:iroh://ID@HOST:4433 …
 //! ```
 //!
-//! Clients can use any amount of this process's compute and memory, so a server that other machines can reach requires a token. WebSocket
-//! encrypts neither the token nor the data: use it on a trusted network only. See docs/remote.md.
+//! Clients can use any amount of this process's compute and memory, so a server that other machines can reach requires a token. See
+//! docs/remote.md for what the token and the encryption protect.
 
 use std::io::{Write, stdout};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use burn::server::{
-    IrohIdentity, IrohRelays, IrohTransport, RemoteServer, TokenAuthorizer, Transport, WebSocketTransport,
-};
-use burn_twins::experiment::ComputeConfig;
-use burn_twins::{DeviceChoice, RemoteAddress};
+use burn_twins::experiment::{ComputeConfig, DeviceServer, ServerAccess, ServerConfig, ServerTransport};
+use burn_twins::{DeviceChoice, RemoteToken};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
-use crate::support::Outcome;
+use crate::support::{Outcome, printing};
 
-/// Serves devices of this machine until it is stopped with Ctrl-C.
+/// Serves devices of this machine until it is stopped with Ctrl-C. Clients have to give the token in the environment variable
+/// TWINS_REMOTE_TOKEN, or in the file that TWINS_REMOTE_TOKEN_FILE names.
 #[derive(Parser, Debug)]
 struct Cli {
     /// Devices to serve, separated by commas: cpu, ndarray, wgpu, vulkan or cuda (if compiled in); cuda:1 selects a GPU by its number.
@@ -31,19 +29,20 @@ struct Cli {
     #[arg(long, default_value = "cpu", value_delimiter = ',')]
     device: Vec<DeviceChoice>,
 
-    /// Address and TCP port for WebSocket connections, which are not encrypted; with port 0 the system chooses a free port.
-    #[arg(long, default_value = "127.0.0.1:3000")]
+    /// Address and port to listen on: UDP, or TCP with --websocket. 0.0.0.0:4433 listens on every network interface; with port 0 the system
+    /// chooses a free port.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4433")]
     listen: SocketAddr,
 
-    /// Serve over Iroh instead of WebSocket: encrypted, on this UDP port of every network interface, without relays or discovery.
-    #[arg(long, value_name = "PORT", conflicts_with = "listen", value_parser = clap::value_parser!(u16).range(1..))]
-    iroh: Option<u16>,
-
-    /// File with the secret key for --iroh, which determines the server's ID; created if it does not exist.
-    #[arg(long, default_value = "server.key", requires = "iroh")]
+    /// File with the secret key, which determines the server's ID; created if it does not exist.
+    #[arg(long, default_value = "server.key", conflicts_with = "websocket")]
     key: PathBuf,
 
-    /// Serve other machines without a token: anyone who can reach the port can use the devices.
+    /// Serve over WebSocket instead of Iroh. Neither the token nor the data are encrypted: use it on one machine or in a trusted network.
+    #[arg(long)]
+    websocket: bool,
+
+    /// Serve without a token: everyone who can reach the port can use the devices.
     #[arg(long)]
     anyone: bool,
 
@@ -63,50 +62,47 @@ pub fn start(matches: &ArgMatches) -> Outcome {
 }
 
 fn run(cli: &Cli) -> Outcome {
-    let token = std::env::var(RemoteAddress::TOKEN_VARIABLE).ok();
-    let private = cli.iroh.is_none() && cli.listen.ip().is_loopback();
-    if token.is_none() && !private && !cli.anyone {
-        return Err(format!(
-            "other machines can reach this port: set {} to a secret that clients have to give, or pass --anyone",
-            RemoteAddress::TOKEN_VARIABLE
-        )
-        .into());
-    }
+    let access = cli.access()?;
+    let clients = match &access {
+        ServerAccess::Token(_) => "clients with the token",
+        ServerAccess::ThisMachine => "every program on this machine",
+        ServerAccess::Anyone => "anyone",
+    };
+    let transport = if cli.websocket {
+        ServerTransport::WebSocket
+    } else {
+        ServerTransport::Iroh { key: cli.key.clone() }
+    };
     let compute =
         ComputeConfig { devices: cli.device.clone(), threads: cli.threads, ..ComputeConfig::default() };
-    let devices = compute.open()?;
-    let (transport, address) = cli.transport()?;
-    let mut server = RemoteServer::new(devices);
-    let clients = match token {
-        Some(token) => {
-            server = server.with_authorizer(TokenAuthorizer::new(token)?);
-            "clients with the token"
-        }
-        None if private => "every program on this machine",
-        None => "anyone",
-    };
-    let names: Vec<_> = cli.device.iter().map(DeviceChoice::to_string).collect();
-    println!("serving {} to {clients} at remote:{address}", names.join(","));
+    let devices = compute.names();
+    let config = ServerConfig::new(compute, access).with_listen(cli.listen).with_transport(transport);
+    let server = DeviceServer::bind(config, printing())?;
+    for warning in server.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    let protocol = if server.is_encrypted() { "UDP, encrypted" } else { "TCP, not encrypted" };
+    let reach = if server.is_reachable() { "other machines" } else { "only this machine" };
+    // The last word is the address: scripts read it.
+    println!(
+        "listening on {} ({protocol}): {reach} can connect\nserving {devices} to {clients} at remote:{}",
+        server.bound(),
+        server.address()
+    );
     stdout().flush()?;
-    Ok(server.serve(transport)?)
+    Ok(server.serve()?)
 }
 
 impl Cli {
-    /// The transport to serve on, and the address that clients pass.
-    fn transport(&self) -> Result<(Transport, String), Box<dyn std::error::Error>> {
-        let Some(port) = self.iroh else {
-            let listener = TcpListener::bind(self.listen)
-                .map_err(|error| format!("--listen {}: {error}; give another port", self.listen))?;
-            let address = match listener.local_addr()? {
-                bound if bound.ip().is_unspecified() => format!("ws://HOST:{}", bound.port()),
-                bound => format!("ws://{bound}"),
-            };
-            return Ok((WebSocketTransport::from_listener(listener).into(), address));
-        };
-        let identity = IrohIdentity::load_or_create(&self.key)
-            .map_err(|error| format!("--key {}: {error}", self.key.display()))?;
-        let transport = IrohTransport::new(identity).with_relays(IrohRelays::Disabled).with_port(port);
-        let address = format!("iroh://{}@HOST:{port}", transport.id());
-        Ok((transport.into(), address))
+    fn access(&self) -> Result<ServerAccess, Box<dyn std::error::Error>> {
+        match (RemoteToken::from_environment()?, self.anyone) {
+            (Some(_), true) => {
+                Err("there is a token in the environment, which --anyone would ignore; leave one of them out"
+                    .into())
+            }
+            (Some(token), false) => Ok(ServerAccess::Token(token)),
+            (None, true) => Ok(ServerAccess::Anyone),
+            (None, false) => Ok(ServerAccess::ThisMachine),
+        }
     }
 }

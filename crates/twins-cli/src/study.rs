@@ -12,7 +12,7 @@ use clap::builder::PossibleValue;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::support::output::{note, say};
-use crate::support::{Outcome, printing, stop_on_interrupt};
+use crate::support::{Outcome, end_if_lost, printing, stop_on_interrupt};
 use crate::training::set;
 
 /// Compares methods and controls over several seeds, as specified in a study file (see docs/studies.md). Running the command again resumes
@@ -70,6 +70,7 @@ impl Cli {
         }
         let stop = Arc::new(AtomicBool::new(false));
         stop_on_interrupt(&stop)?;
+        let _watch = end_if_lost(&devices(&study));
         let options = StudyOptions::new()
             .with_shard(self.shard)
             .with_phase(self.phase.0)
@@ -120,6 +121,19 @@ fn problem(outcome: &StudyOutcome) -> Option<String> {
         }
     }
     (left_out > 0).then(|| format!("{left_out} jobs were left out: {}", reasons.join("; ")))
+}
+
+/// The devices of all runs, each once. Settings that are out of range are reported when the study runs.
+fn devices(study: &Study) -> Vec<DeviceChoice> {
+    let mut devices: Vec<DeviceChoice> = Vec::new();
+    for run in study.runs().iter().filter_map(|job| study.experiment(job, None).ok().flatten()) {
+        for device in &run.config().compute.devices {
+            if !devices.contains(device) {
+                devices.push(device.clone());
+            }
+        }
+    }
+    devices
 }
 
 fn show(study: &Study) -> Outcome {

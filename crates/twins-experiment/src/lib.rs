@@ -17,7 +17,12 @@ mod settings;
 mod study;
 
 pub use data::{DatasetSource, ImageFileHashes, Parts, TestImages, TestPart};
-pub use devices::{BatchMemory, DeviceChoice, DeviceError, MemoryError, RemoteAddress, available_memory};
+pub use devices::{
+    BatchMemory, DeviceChoice, DeviceError, MemoryError, RemoteAddress, RemoteToken, ServerWatch,
+    available_memory, watch_servers,
+};
+#[cfg(feature = "remote")]
+pub use devices::{DeviceServer, ServerAccess, ServerConfig, ServerError, ServerTransport};
 pub use error::ExperimentError;
 pub use experiment::Experiment;
 pub use model::{FileHash, check_classes, read_card, resolve_architecture};

@@ -248,6 +248,17 @@ pub enum AttackError {
     #[error("the evaluation was stopped by its observer: resume it from its journal")]
     Stopped,
     /// A tensor could not be read from its device.
-    #[error("a tensor could not be read from its device")]
+    #[error("a tensor could not be read from its device: {}", reason(.0))]
     Device(#[from] TensorReadError),
+}
+
+/// The reason of a failed read, on one line.
+fn reason(error: &TensorReadError) -> String {
+    let text = error.to_string();
+    // What Burn's remote backend reports when the connection ends before the response.
+    if text.contains("RecvError") {
+        return "the connection to the device's server was lost; start the server again or name other devices, and resume"
+            .to_owned();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -35,7 +35,7 @@ use lock::lock;
 
 use crate::support::output::{note, say, write};
 use crate::support::progress::EvaluationBar;
-use crate::support::{Outcome, printing};
+use crate::support::{Outcome, end_if_lost, printing};
 
 /// The largest number of classes for which `--per-class` prints a table; the JSON report has all classes.
 const PRINTED_CLASSES: usize = 20;
@@ -53,7 +53,9 @@ pub fn start(matches: &ArgMatches) -> Outcome {
 fn run(cli: &Cli) -> Outcome {
     cli.check()?;
     let mut evaluation = cli.evaluation()?;
-    let devices = cli.compute.config().open()?;
+    let compute = cli.compute.config();
+    let devices = compute.open()?;
+    let _watch = end_if_lost(&compute.devices);
     let device = &devices[0];
     for device in &devices {
         cli.attack_precision.check(device)?;

@@ -2,6 +2,7 @@
 
 mod compute;
 mod images;
+mod lost_server;
 mod model;
 pub mod output;
 pub mod progress;
@@ -9,6 +10,7 @@ mod settings;
 
 pub use compute::ComputeOptions;
 pub use images::ImageOptions;
+pub use lost_server::end_if_lost;
 pub use model::ModelOptions;
 pub use settings::OptionSettings;
 

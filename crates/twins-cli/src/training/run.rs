@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::TrainingOptions;
 use super::resume::resume_command;
 use crate::support::output::{say, write};
-use crate::support::{Outcome, printing, stop_on_interrupt};
+use crate::support::{Outcome, end_if_lost, printing, stop_on_interrupt};
 
 /// Trains and evaluates for `twins COMMAND`: the run is in `--out/METHOD`, and `report.html` and `report.json` are in `--out`.
 pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) -> Outcome {
@@ -19,6 +19,7 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     say!("settings: {}; whole in {}", experiment.sources(), directory.join("config.json").display());
     make_room(options, &out, &directory, experiment.config().model.weights.as_deref())?;
     stop_on_interrupt(&options.stop)?;
+    let _watch = end_if_lost(&experiment.config().compute.devices);
     let run = RunOptions::new()
         .with_existing(options.existing())
         .with_stop_flag(options.stop.clone())

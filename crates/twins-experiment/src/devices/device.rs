@@ -70,6 +70,25 @@ pub enum DeviceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The token for a server cannot be used.
+    #[error("the token in {place}: {reason}; {remedy}")]
+    Token {
+        /// The environment variable or the file.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The server of a remote device does not respond any more.
+    #[error(
+        "the server of device `{device}` does not respond: it hangs, or the network is interrupted; what was saved is intact, so \
+         start the server again or name other devices, and continue with --resume"
+    )]
+    Lost {
+        /// The device.
+        device: Box<DeviceChoice>,
+    },
     /// The backend is not part of this binary.
     #[error(
         "device `{device}` is not compiled in (this binary has: {compiled}; found on this machine: {present}); build with \

@@ -2,13 +2,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::device::DeviceError;
+use super::remote_token::RemoteToken;
 
 /// The address of a device that another machine serves, as printed by `twins serve` after `remote:`.
 ///
 /// | form | transport |
 /// |---|---|
-/// | `ws://HOST:PORT` | WebSocket: unencrypted, for one machine or a trusted network |
 /// | `iroh://ID@HOST:PORT` | Iroh, directly to that UDP port without relays: encrypted, and ID authenticates the server |
+/// | `ws://HOST:PORT` | WebSocket: unencrypted, for one machine or a trusted network |
 ///
 /// `#N` at the end selects the server's device number N, counted from 0; without it, the first device is used. An IPv6 address is written
 /// in brackets.
@@ -27,16 +28,7 @@ pub struct RemoteAddress {
     host: String,
     port: u16,
     index: usize,
-    token: Option<Token>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Token(String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
+    token: Option<RemoteToken>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,16 +38,16 @@ enum Transport {
 }
 
 impl RemoteAddress {
-    /// The environment variable with the token for servers that require one. It applies to addresses without a token of [their
-    /// own](Self::with_token).
-    ///
-    /// The token is not an option, because other users of a machine can read its command lines.
-    pub const TOKEN_VARIABLE: &str = "TWINS_REMOTE_TOKEN";
-
-    /// Sets the token for servers that require one. It is not part of the printed address.
+    /// Sets the token for a server that requires one. It is not part of the printed address. Without it, the token is
+    /// [that of the environment](RemoteToken::from_environment).
     pub fn with_token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(Token(token.into()));
+        self.token = Some(RemoteToken::new(token));
         self
+    }
+
+    /// The host and port of a server over WebSocket; `None` over Iroh.
+    pub(super) fn websocket_place(&self) -> Option<String> {
+        matches!(self.transport, Transport::WebSocket).then(|| format!("{}:{}", self.host, self.port))
     }
 }
 
@@ -113,7 +105,7 @@ mod connect {
     use burn::remote::{ConnectError, EndpointId, IrohHost, IrohRelays, RemoteHost};
     use burn::tensor::Device;
 
-    use super::{RemoteAddress, Transport};
+    use super::{RemoteAddress, RemoteToken, Transport};
     use crate::devices::device::{DeviceChoice, DeviceError};
 
     /// Burn retries for 16 s if the port is closed, but without limit if packets are lost or there is no answer.
@@ -121,15 +113,19 @@ mod connect {
 
     const START: &str =
         "start the example `serve` there, see that no firewall is between, or use `--device cpu`";
-    const TOKEN: &str = "set TWINS_REMOTE_TOKEN to the token that the server was started with";
+    const TOKEN: &str = "set TWINS_REMOTE_TOKEN to the token that the server was started with, or TWINS_REMOTE_TOKEN_FILE to a file \
+                         with it; after ten wrong tokens, a server refuses an address for a minute";
 
     impl RemoteAddress {
         /// Opens a session, which stays open until the process ends.
         pub(crate) fn open(&self) -> Result<Device, DeviceError> {
             let mut host = self.host()?;
-            let token = self.token.clone().map(|token| token.0);
-            if let Some(token) = token.or_else(|| std::env::var(Self::TOKEN_VARIABLE).ok()) {
-                host = host.with_credential(token);
+            let token = match &self.token {
+                Some(token) => Some(token.clone()),
+                None => RemoteToken::from_environment()?,
+            };
+            if let Some(token) = token {
+                host = host.with_credential(token.secret());
             }
             let options = Device::remote_options(&host).device_index(self.index);
             let (sender, receiver) = channel();

@@ -6,7 +6,7 @@ use std::thread;
 use burn::tensor::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::out_of_memory::{Load, remedy};
+use super::out_of_memory::{Load, is_connection_lost, remedy};
 use crate::error::TrainError;
 use crate::random_keys::key;
 
@@ -36,6 +36,12 @@ impl Panicked {
     pub(crate) fn into_error(self, work: String, load: Load, checkpoint: Option<PathBuf>) -> TrainError {
         let Self { place, message, devices } = self;
         let remedy = remedy(&message, load, devices);
+        // Burn's message has several lines, with a backtrace.
+        let message = if is_connection_lost(&message) {
+            "the connection to the server of a remote device was lost".to_owned()
+        } else {
+            message
+        };
         TrainError::Device { place: place + 1, devices, work, message, remedy, checkpoint }
     }
 

@@ -1,5 +1,5 @@
 //! Suggests a remedy for a panic. If its message reports that memory was exhausted, the remedy names smaller sizes to
-//! try.
+//! try. If the connection to a remote device was lost, the remedy is to start its server again.
 
 /// The sizes that determine how much memory the work needs.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +37,19 @@ pub(crate) fn is_exhausted(message: &str) -> bool {
     EXHAUSTED.iter().any(|part| message.contains(part))
 }
 
+/// Whether the message is one of Burn's remote backend about a connection that ended before a response.
+pub(crate) fn is_connection_lost(message: &str) -> bool {
+    ["Failed to read tensor: RecvError", "Remote response channel closed"]
+        .iter()
+        .any(|part| message.contains(part))
+}
+
 /// Describes the remedy in words. `devices` is the number of devices that shared the work.
 pub(crate) fn remedy(message: &str, load: Load, devices: usize) -> String {
+    if is_connection_lost(message) {
+        return "start its server again, or name other devices, and resume from the last checkpoint"
+            .to_owned();
+    }
     if !is_exhausted(message) {
         return match devices {
             1 => "remove the cause and go on from the last checkpoint".to_owned(),
@@ -91,6 +102,15 @@ mod tests {
         {
             assert!(!is_exhausted(message), "{message}");
         }
+    }
+
+    #[test]
+    fn a_lost_connection_is_known() {
+        let message =
+            "Error while reading data: Generic { reason: \"Failed to read tensor: RecvError(())\" }";
+        let load = Load { batch_size: 8, micro_batches: None };
+        assert!(is_connection_lost(message) && remedy(message, load, 1).contains("start its server again"));
+        assert!(!is_connection_lost("index out of bounds: the len is 3"));
     }
 
     #[test]
