@@ -18,6 +18,7 @@ use crate::error::setting::SettingError;
 /// margin lies in [-1, 1]. Its gradient is exactly zero where the label's probability rounds to 1 and the others
 /// underflow to 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Cross-entropy.
