@@ -31,6 +31,8 @@ use twins_files::write_whole;
 
 use adversarial::save_adversarial;
 use cli::{CLEAN, Cli};
+#[cfg(test)]
+pub use report::Config;
 
 use crate::support::progress::EvaluationBar;
 use crate::support::{Outcome, printing};
