@@ -11,6 +11,8 @@
 mod convert;
 mod evaluate;
 mod finetune;
+#[cfg(test)]
+mod reference;
 mod report;
 #[cfg(feature = "remote")]
 mod serve;

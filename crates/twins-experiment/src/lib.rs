@@ -13,6 +13,8 @@ mod experiment;
 mod model;
 mod notice;
 mod run;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings;
 mod study;
 
@@ -28,6 +30,8 @@ pub use experiment::Experiment;
 pub use model::{FileHash, check_classes, read_card, resolve_architecture};
 pub use notice::{Notice, Notify, silent};
 pub use run::{ImageCounts, Outcome, ResolvedInputs, RunDirectory, RunOptions};
+#[cfg(feature = "schema")]
+pub use schema::{file_schemas, written_schema};
 pub use settings::{
     AugmentationName, AutoAttackImages, ComputeConfig, Contradiction, DataConfig, Draft, EvaluationConfig,
     ExperimentConfig, GivenSetting, Head, InitialModel, InputNormalisation, LastCheckpoint, Layer, LogConfig,

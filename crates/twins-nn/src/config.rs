@@ -21,6 +21,7 @@ use crate::{TwinsBatchNorm, Wing};
 /// assert!("common".parse::<Affine>().unwrap_err().to_string().contains("per-wing or shared"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Affine {
     /// Each wing has its own gamma and beta, and both pairs are trained. This is what the paper's released

@@ -20,6 +20,7 @@ const EPSILON: f64 = 1e-5;
 /// Here `a` is the adaptive wing and `f` the frozen wing. The mean shift is in standard deviations of the pre-training
 /// population. The variance ratio is 0 where the variances are equal, and 0.69 where one is twice the other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WingDrift {
     /// Mean distance of the means, in standard deviations of the frozen wing.
     pub mean_shift: f64,

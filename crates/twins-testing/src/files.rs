@@ -17,7 +17,9 @@ pub fn repository() -> PathBuf {
 pub fn check_page(page: &str, expected: &str) {
     let path = repository().join(page);
     if env::var_os("TWINS_WRITE_REFERENCE").is_some() {
-        std::fs::write(path, expected).expect("the page can be written");
+        let folder = path.parent().expect("a page is in a folder");
+        std::fs::create_dir_all(folder).expect("the folder of the page can be created");
+        std::fs::write(&path, expected).expect("the page can be written");
         return;
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();

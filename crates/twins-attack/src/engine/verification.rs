@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// classifies an attacked image correctly. With more draws, robust accuracy measures the majority vote of the model
 /// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VerificationRule {
     /// Number of forward passes that decide whether a claimed image is misclassified.
     pub fresh_draws: usize,
@@ -23,6 +24,7 @@ pub struct VerificationRule {
 
 /// How many of several forward passes must misclassify an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Quorum {
     /// More than half of them.
@@ -62,6 +64,7 @@ impl fmt::Display for VerificationRule {
 ///
 /// An image that fails the check is not used: its sample counts as robust against that run of the attack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verification {
     /// Number of images that the attack claimed.
     pub claimed: u64,

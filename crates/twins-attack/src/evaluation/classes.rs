@@ -8,6 +8,7 @@ use super::sample_record::SampleRecord;
 
 /// Accuracy on the samples of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClassReport {
     /// Number of the class.
     pub class: usize,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Which samples each attack of an evaluation attacks. A sample that the model misclassifies without an attack is never
 /// attacked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Coverage {
     /// The samples that no earlier attack has broken under the attack's threat model. This is sufficient to measure

@@ -18,6 +18,7 @@ use crate::samples::source::SampleStream;
 
 /// How many samples were classified correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Count {
     /// Number of samples that were classified correctly.
     pub correct: usize,
@@ -34,6 +35,7 @@ impl Count {
 
 /// The results of one attack of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StageReport {
     /// Name of the stage: the name of the attack, followed by its threat model if the evaluation has several, and by a
     /// number if it is not the first stage of this name, such as `pgd-20 (Linf 8/255) #2`.
@@ -60,7 +62,7 @@ pub struct StageReport {
     pub seconds: f64,
     /// Number of images run through the model.
     pub forwards: u64,
-    /// For how many of them a gradient was computed.
+    /// Number of images for which a gradient was computed.
     pub backwards: u64,
     /// The results of checking the adversarial examples that the attack claimed.
     pub verification: Verification,
@@ -101,6 +103,7 @@ impl StageReport {
 
 /// Robust accuracy under one threat model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreatReport {
     /// The threat model.
     pub threat: ThreatModel,
@@ -113,6 +116,7 @@ pub struct ThreatReport {
 
 /// The result of an evaluation. It can be serialised, and its `Display` implementation writes a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// Clean accuracy.
     pub clean: Count,
@@ -138,7 +142,7 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// Number of all images run through the model, including the clean pass and the checks.
     pub forwards: u64,
-    /// For how many of them a gradient was computed.
+    /// Number of images for which a gradient was computed.
     pub backwards: u64,
     /// The samples in their order.
     pub samples: Vec<SampleRecord>,

@@ -4,6 +4,7 @@ use crate::norms::norm::Norm;
 
 /// The distance of an image from the clean image in one norm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Distance {
     /// The norm.
     pub norm: Norm,
@@ -13,6 +14,7 @@ pub struct Distance {
 
 /// The results for one sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SampleRecord {
     /// Index of the sample in its data set.
     pub index: u64,

@@ -7,6 +7,7 @@ use crate::losses::loss::Loss;
 
 /// A reason to interpret the results of an evaluation with care.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum Warning {

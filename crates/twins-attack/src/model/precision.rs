@@ -20,6 +20,7 @@ use crate::error::setting::SettingError;
 /// [`SurrogateGradients`](crate::SurrogateGradients) is a victim whose verdicts remain those of the model in single
 /// precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision.

@@ -10,6 +10,7 @@ use crate::norms::{l0, l1, l2, linf};
 
 /// The norm that measures a perturbation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
     /// Largest absolute change of any value.

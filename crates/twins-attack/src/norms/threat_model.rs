@@ -34,9 +34,12 @@ use crate::norms::norm::Norm;
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from))]
 #[serde(try_from = "Unchecked")]
 pub struct ThreatModel {
+    /// The norm that bounds the perturbation.
     norm: Norm,
+    /// The radius, on the [0, 1] scale; in L0, the number of values that may change.
     epsilon: f32,
 }
 

@@ -26,11 +26,7 @@ pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journ
         })?;
         Ok(file.commit()?)
     };
-    write().map_err(|error| {
-        // On a full disk, it would be in the way.
-        let _ = std::fs::remove_file(&part);
-        format!("cannot write {}: {error}", path.display()).into()
-    })
+    write().map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
 /// The header of NumPy's format version 1.0, which is all that the format adds to the values. It is padded so that the data begins at byte

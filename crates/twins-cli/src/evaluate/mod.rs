@@ -32,6 +32,8 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use adversarial::save_adversarial;
 use cli::{CLEAN, Cli};
 use lock::lock;
+#[cfg(test)]
+pub use report::Config;
 
 use crate::support::output::{note, say, write};
 use crate::support::progress::EvaluationBar;

@@ -10,41 +10,58 @@ use serde::Serialize;
 
 use crate::evaluate::cli::Cli;
 
+/// The settings of an evaluation.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "EvaluationSettings"))]
 pub struct Config<'a> {
+    /// The file of weights.
     pub weights: &'a PathBuf,
+    /// The architecture.
     pub arch: Architecture,
     /// Mean and standard deviation inside the model.
     pub normalisation: InputNormalisation,
+    /// The data.
     pub data: &'a DataSource,
-    /// The number of images, drawn from each class in proportion, or `first:N`.
+    /// The number of images, drawn from each class in proportion, or `first:N`; `None` for all images.
     pub limit: Option<Limit>,
-    /// How the images were drawn from a folder without parts.
+    /// How the images were drawn from a folder without parts; `None` if they were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
     /// Names of the attacks, separated by commas.
     pub attack: String,
+    /// The norm of the threat model.
     pub norm: Norm,
-    /// The largest epsilon, if there are several.
+    /// The radius on the [0, 1] scale; the largest one, if there are several.
     pub epsilon: f32,
+    /// All radii on the [0, 1] scale, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub epsilons: Vec<f32>,
     #[serde(flatten)]
     pub pgd: Option<PgdSettings>,
+    /// The seed of every random draw.
     pub seed: u64,
+    /// The devices, separated by commas.
     pub device: String,
+    /// The number of CPU shards.
     pub devices: usize,
+    /// The precision of the gradients.
     pub attack_precision: Precision,
+    /// The settings of AutoAttack; `None` with other attacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoattack: Option<AutoAttackConfig>,
 }
 
+/// The settings of PGD.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PgdSettings {
+    /// Number of steps of PGD; `None` with other attacks.
     pub steps: usize,
-    /// `None` if there are several epsilons and each attack uses a quarter of its own.
+    /// Step size of PGD on the [0, 1] scale; `null` if there are several radii and each attack uses a quarter of its own.
     pub step_size: Option<f32>,
+    /// Whether PGD starts at a random point; `None` with other attacks.
     pub random_start: bool,
+    /// Number of restarts of PGD; `None` with other attacks.
     pub restarts: usize,
 }
 

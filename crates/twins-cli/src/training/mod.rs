@@ -6,4 +6,6 @@ mod run;
 pub mod set;
 
 pub use options::TrainingOptions;
+#[cfg(test)]
+pub use run::JsonReport;
 pub use run::run;

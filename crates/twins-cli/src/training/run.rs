@@ -77,31 +77,44 @@ fn other_runs(out: &Path, own: &Path) -> Vec<(RunDirectory, &'static str)> {
 
 /// The content of `report.json`.
 #[derive(Serialize)]
-struct JsonReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct JsonReport {
+    /// The data.
     data: DataSource,
+    /// The architecture.
     arch: Architecture,
+    /// The file of initial weights; `None` if they were drawn from the seed.
     weights: Option<PathBuf>,
+    /// The treatment of the head: `kept`, `new`, or `random` without weights.
     head: String,
+    /// The split that selected the test images; `None` if the data has a test part of its own.
     held_out: Option<HeldOut>,
-    /// The number of images of the data's own validation part.
+    /// The number of images of the data's own validation part; `None` if it has none.
     validation_images: Option<usize>,
+    /// The settings of the training, with the values that are derived from them.
     config: EffectiveConfig,
+    /// The result.
     result: RunResult,
 }
 
+/// The result of a training.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "TrainingResult"))]
 struct RunResult {
+    /// The method.
     method: Method,
-    /// The best epoch; `null` without validation.
+    /// The best epoch, from 1; `None` without validation.
     best_epoch: Option<usize>,
-    /// The checkpoint that is the result.
+    /// The checkpoint that is the result; `None` if nothing was measured.
     checkpoint: Option<TestedCheckpoint>,
+    /// Accuracies on the test images.
     test: Evaluation,
-    /// The evaluation of the last checkpoint, if `evaluation.last` enables it.
+    /// Accuracies of the last checkpoint on the test images, if `evaluation.last` enables it.
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Evaluation>,
     /// How the robust accuracy of the test was measured.
     protocol: EvaluationProtocol,
+    /// The duration of training and measuring in seconds, including the time before a resumption.
     seconds: f64,
     /// The fraction of the training time spent waiting for data.
     waiting_fraction: f64,

@@ -1,3 +1,5 @@
 //! The program `twins` as a process.
 
+mod files;
+mod schema;
 mod study;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::files::check_files;
+
 const KILLS: usize = 10;
 
 /// The smallest study: each training has two epochs of a few steps.
@@ -221,6 +223,10 @@ fn trainings_that_diverge_are_recorded_and_not_repeated() {
     assert!(said.contains(note), "{said}");
     let again = succeed(study(folder, "some", &[]));
     assert!(again.contains("4 of 4 trials, 4 finished before") && again.contains(note), "{again}");
+    let names = check_files(&folder.join("some"));
+    for name in ["diverged.json", "metrics.jsonl", "result.json", "study.json", "study-results.json"] {
+        assert!(names.contains(name), "{name}: {names:?}");
+    }
 
     std::fs::write(folder.join("study.toml"), STUDY.replace("[0.01, 0.05]", "[1e29, 1e30]")).unwrap();
     let output = study(folder, "all", &[]).output().unwrap();

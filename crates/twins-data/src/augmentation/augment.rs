@@ -32,6 +32,7 @@ use crate::images::image::Image;
 /// assert_eq!(changed, augmentation.apply(&image, [32, 32], 0, 5));
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// A random part of the original image, resized.

@@ -9,6 +9,7 @@ use crate::images::image::Image;
 
 /// What a blanked part of an image is filled with; black by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {
     /// One value for all pixels and channels; 0 is black.
@@ -48,9 +49,12 @@ impl Fill {
 /// Blanks a square whose centre is anywhere in the image; the part outside the image is cut off (T. DeVries, G. Taylor,
 /// "Improved regularization of convolutional neural networks with Cutout", 2017, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from))]
 #[serde(try_from = "CutoutSettings")]
 pub struct Cutout {
+    /// The side of the square in pixels.
     side: usize,
+    /// What the square is filled with.
     fill: Fill,
 }
 
@@ -117,11 +121,16 @@ impl Cutout {
 ///
 /// If none of ten drawn rectangles fits into the image, the image stays unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from))]
 #[serde(try_from = "ErasingSettings")]
 pub struct RandomErasing {
+    /// The fraction of images that lose a rectangle.
     probability: f64,
+    /// Smallest and largest area of the rectangle, as a fraction of the image's.
     scale: (f64, f64),
+    /// Smallest and largest height of the rectangle divided by its width.
     ratio: (f64, f64),
+    /// What the rectangle is filled with.
     fill: Fill,
 }
 

@@ -22,10 +22,14 @@ use crate::images::resize::{Window, cut, resize};
 ///
 /// If none of ten drawn parts fits into the image, the centre of the image is cropped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from))]
 #[serde(try_from = "CropSettings")]
 pub struct RandomResizedCrop {
+    /// Smallest and largest area of the part, as a fraction of the image's.
     scale: (f64, f64),
+    /// Smallest and largest width of the part divided by its height.
     ratio: (f64, f64),
+    /// The shorter side in pixels to which the image is resized first; `None` to crop the stored image.
     #[serde(skip_serializing_if = "Option::is_none")]
     shorter_side: Option<NonZeroUsize>,
 }

@@ -20,6 +20,7 @@ use crate::images::resize::{Window, resize};
 /// assert!("32/36".parse::<Preprocessing>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub enum Preprocessing {
     /// Images are used as they are stored; an image whose size differs from the first one is an error.

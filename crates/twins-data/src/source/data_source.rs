@@ -40,6 +40,7 @@ use crate::formats::mnist::dataset::MnistDataset;
 /// assert!("mnist".parse::<DataSource>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub enum DataSource {
     /// `builtin`, `builtin:source`: the built-in procedural data.

@@ -36,6 +36,7 @@ use crate::splits::split::{Split, split};
 /// # }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub enum Grouping {
     /// No groups.

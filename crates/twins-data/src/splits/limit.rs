@@ -35,10 +35,12 @@ use crate::splits::subset::Subset;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(untagged))]
 pub enum Limit {
     /// This number of samples, each class in proportion.
     Stratified(usize),
-    /// This number of samples from the beginning.
+    /// This number of samples from the beginning, such as `first:100`.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     First(usize),
 }
 

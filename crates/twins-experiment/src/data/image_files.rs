@@ -15,6 +15,7 @@ use crate::error::ExperimentError;
 /// The content is not read, because that would take as long as an epoch without training. The folder is not part of the hash, so the data
 /// can be moved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageFileHashes {
     /// The training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]

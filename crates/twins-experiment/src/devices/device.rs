@@ -30,6 +30,7 @@ use super::remote::RemoteAddress;
 /// # Ok::<(), twins_experiment::DeviceError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
     /// The portable CPU backend.

@@ -8,6 +8,7 @@ use crate::error::ExperimentError;
 
 /// The size and hash of a file, which identify it after it has been moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileHash {
     /// Size in bytes.
     pub bytes: u64,

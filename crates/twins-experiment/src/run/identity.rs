@@ -9,7 +9,9 @@ use crate::settings::{ExperimentConfig, plain};
 
 /// The content of `experiment.json`: the settings of a run, and the inputs that they resolved to at its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Identity {
+    /// The settings.
     pub(crate) settings: ExperimentConfig,
     /// The inputs that affect the trained weights and are not part of the settings.
     pub(crate) resolved: ResolvedInputs,
@@ -17,6 +19,7 @@ pub(crate) struct Identity {
 
 /// The inputs that settings resolved to. They are recorded because files may change while their names remain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ResolvedInputs {
     /// The number of images of each part.
     pub images: ImageCounts,
@@ -39,6 +42,7 @@ pub struct ResolvedInputs {
 
 /// The number of images of each part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageCounts {
     /// The number of training images, before a split for validation.
     pub train: usize,

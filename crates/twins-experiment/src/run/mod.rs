@@ -11,7 +11,7 @@ mod outcome;
 mod runner;
 
 pub use directory::RunDirectory;
-#[cfg(test)]
+#[cfg(any(test, feature = "schema"))]
 pub(crate) use identity::Identity;
 pub(crate) use identity::collect_differences;
 pub use identity::{ImageCounts, ResolvedInputs};

@@ -13,6 +13,7 @@ use crate::error::ExperimentError;
 /// | `threads` | none: all cores | threads of the CPU backends | ≥ 1 |
 /// | `memory_check` | true | whether to check before the training that a batch fits into a CPU's memory | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ComputeConfig {
     /// The devices among which the images are divided.

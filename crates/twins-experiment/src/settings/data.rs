@@ -12,6 +12,7 @@ use twins_data::{Augmentation, DataSource, Limit, Preprocessing, Task};
 /// | `skip_non_images` | false | whether files of a folder that are not images are skipped instead of being an error |
 /// | `cache_mib` | 512 | memory for decoded image files, in MiB |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// Where the images come from.

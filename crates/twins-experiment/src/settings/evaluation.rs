@@ -18,6 +18,7 @@ use crate::error::ExperimentError;
 /// | `report_images` | 200 | number of test images for the report's robustness curve and its attacks; 0 omits both | |
 /// | `report_attacks` | `["fgsm", "apgd-ce"]` | attacks of the report ([`ReportAttack`]) | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
     /// Whether the result is evaluated on the test images.
@@ -59,6 +60,7 @@ impl EvaluationConfig {
 
 /// Whether the result of a training is evaluated on the test images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TestMeasurement {
     /// The result is evaluated.
@@ -71,6 +73,7 @@ pub enum TestMeasurement {
 /// Whether the last checkpoint is evaluated on the test images in addition to the best one, which shows robust overfitting. If both are the
 /// same, it is evaluated only once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LastCheckpoint {
     /// The last checkpoint is not evaluated.
@@ -95,6 +98,7 @@ impl LastCheckpoint {
 
 /// The test images for AutoAttack: `none`, `all`, or a [`Limit`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "Text", into = "String")]
 pub enum AutoAttackImages {
     /// AutoAttack is not run.
@@ -155,6 +159,7 @@ impl From<AutoAttackImages> for String {
 
 /// An attack of the report beside PGD, with few steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportAttack {
     /// One step of length epsilon.

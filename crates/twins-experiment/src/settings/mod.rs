@@ -56,6 +56,7 @@ pub use sources::Sources;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ExperimentConfig {
     /// Images, their parts and their size.

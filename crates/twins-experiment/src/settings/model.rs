@@ -23,6 +23,7 @@ use crate::error::ExperimentError;
 /// | `shortcuts` | none: those of the weights, padded without weights | shortcuts of a CIFAR ResNet ([`Shortcuts`]) |
 /// | `affine` | none: that of a model file of this library, one per wing otherwise | whether the two wings share gamma and beta ([`Affine`]) |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct InitialModel {
     /// Layers; needed unless `weights` is a model file of this library.
@@ -73,6 +74,7 @@ fn path_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pat
 
 /// The treatment of the last layer of the initial weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Head {
     /// The head is kept if it matches the data's classes, and newly initialised otherwise.
@@ -153,6 +155,7 @@ impl InitialModel {
 /// # Ok::<(), String>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct InputNormalisation(pub Option<Normalisation>);
 

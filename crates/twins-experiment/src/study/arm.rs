@@ -17,6 +17,7 @@ pub(super) struct Arm {
 
 /// The source of an arm's learning rate and of the other settings that trials choose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SettingsFrom {
     /// The arm gives the learning rate itself.

@@ -22,6 +22,7 @@ const LEARNING_RATE: &str = "learning_rate";
 /// # Ok::<(), twins_experiment::ExperimentError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Candidate {
     settings: BTreeMap<String, Value>,

@@ -79,6 +79,7 @@ pub struct ArmConfig {
 /// except settings that the arm gives itself. A setting that does not apply to the method of the arm, such as lambda without a frozen wing,
 /// has no effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SettingsOf {
     /// The other arm.

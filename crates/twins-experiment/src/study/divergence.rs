@@ -10,6 +10,7 @@ use crate::error::ExperimentError;
 /// The divergence of a training, which ended because a loss, a gradient or a weight was NaN or infinite. Such a training is not repeated,
 /// because it would diverge again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Divergence {
     /// What was not finite, such as `the loss is not finite (NaN)`.
     pub what: String,

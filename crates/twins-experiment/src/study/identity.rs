@@ -17,27 +17,39 @@ use crate::settings::{ComputeConfig, DataConfig, ExperimentConfig, LogConfig, pl
 /// The content of `study.json`: the identity of a study, without its devices. The results are computed from it and the directories of the
 /// runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct StudyIdentity {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct StudyIdentity {
+    /// The title.
     pub(super) name: String,
+    /// One run of each arm for each seed.
     pub(super) seeds: Vec<u64>,
+    /// The arm with which the others are compared.
     pub(super) baseline: String,
+    /// What all trials have in common; `None` if the study has no trials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trials: Option<TrialsIdentity>,
+    /// The arms, in the order of the table.
     pub(super) arms: Vec<ArmIdentity>,
 }
 
 /// The settings that all trials share; the arms have the candidates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct TrialsIdentity {
+    /// The seed.
     seed: u64,
+    /// The number of epochs; `None` for that of the runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epochs: Option<usize>,
 }
 
 /// An arm with its resolved settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct ArmIdentity {
+    /// The name.
     pub(super) name: String,
+    /// The source of the learning rate and of the other settings that trials choose.
     pub(super) settings_from: SettingsFrom,
     /// The resolved settings of each candidate that it may run with.
     resolved: Vec<ResolvedSettings>,
@@ -45,14 +57,16 @@ pub(super) struct ArmIdentity {
 
 /// The settings of an arm with those of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct ResolvedSettings {
+    /// The candidate.
     candidate: Candidate,
-    /// Size and hash of the initial weights.
+    /// Size and hash of the initial weights; `None` if these are drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weights: Option<FileHash>,
-    /// The settings of a run without the seed.
+    /// The settings of a run, with the seed 0 in place of the run's, and default devices and logs.
     run: ExperimentConfig,
-    /// The settings of a trial without the seed.
+    /// The settings of a trial, likewise; `None` if the arm has no trials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trial: Option<ExperimentConfig>,
 }

@@ -7,6 +7,7 @@ use super::Candidate;
 
 /// A training of a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StudyJob {
     /// A training that is evaluated on validation images, to choose among the candidates of an arm.

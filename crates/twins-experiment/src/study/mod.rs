@@ -36,6 +36,8 @@ pub use checked::Study;
 pub use config::{ArmConfig, SettingsOf, StudyConfig, TrialsConfig};
 pub use divergence::Divergence;
 pub use error::StudyError;
+#[cfg(feature = "schema")]
+pub(crate) use identity::StudyIdentity;
 pub use job::StudyJob;
 pub use merge::ReportSources;
 pub use options::StudyOptions;

@@ -16,6 +16,7 @@ const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, Score
 /// It has no durations and no dates, so that it depends only on the study, even if the study was interrupted. Accuracies are fractions in
 /// [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StudyResults {
     /// The title.
     pub name: String,
@@ -36,6 +37,7 @@ pub struct StudyResults {
 
 /// A measured accuracy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metric {
     /// How it was measured.
     pub kind: ScoreKind,
@@ -47,6 +49,7 @@ pub struct Metric {
 
 /// The results of an arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArmResults {
     /// The name.
     pub name: String,
@@ -70,6 +73,7 @@ pub struct ArmResults {
 
 /// A trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrialResult {
     /// The candidate that it evaluated.
     pub candidate: Candidate,
@@ -82,6 +86,7 @@ pub struct TrialResult {
 
 /// The epoch with the best accuracy on the validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BestEpoch {
     /// The epoch, from 1.
     pub epoch: usize,
@@ -93,6 +98,7 @@ pub struct BestEpoch {
 
 /// A run of a seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunResult {
     /// The seed.
     pub seed: u64,
@@ -110,6 +116,7 @@ pub struct RunResult {
 
 /// An accuracy on test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunScore {
     /// How it was measured.
     pub metric: ScoreKind,

@@ -7,6 +7,7 @@ const CONFIDENCE: f64 = 0.95;
 
 /// Mean and spread of a sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Summary {
     /// The size of the sample.
     pub count: usize,
@@ -18,6 +19,7 @@ pub struct Summary {
 
 /// Paired differences between two arms with the same seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PairedDifference {
     /// Mean and standard deviation of the differences.
     #[serde(flatten)]

@@ -6,6 +6,7 @@ use super::{PairedDifference, Summary};
 
 /// The checkpoint of each run that is evaluated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Checkpoint {
     /// The result of the run: the checkpoint with the best robust accuracy on the validation images.
@@ -19,6 +20,7 @@ pub enum Checkpoint {
 
 /// A metric over the seeds of an arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArmSummary {
     /// How it was measured.
     pub metric: ScoreKind,
@@ -34,6 +36,7 @@ pub struct ArmSummary {
 
 /// Paired differences to the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SeedDifferences {
     /// The differences of all seeds that have finished in both arms.
     pub seeds: Vec<SeedDifference>,
@@ -44,6 +47,7 @@ pub struct SeedDifferences {
 
 /// The difference of two runs with the same seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SeedDifference {
     /// The seed.
     pub seed: u64,

@@ -36,6 +36,7 @@ use crate::network::normalisation::Normalisation;
 /// # Ok::<(), twins_models::ModelError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum Architecture {

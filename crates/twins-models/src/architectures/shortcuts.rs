@@ -14,6 +14,7 @@ use crate::error::ModelError;
 /// Published weights exist in both forms, which are different networks: `resnet20` has 269 722 weights with padded shortcuts and 272 474
 /// with projections. They are written as `padded` and `projected`. See [`ModelConfig::with_shortcuts`](crate::ModelConfig::with_shortcuts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Shortcuts {

@@ -31,6 +31,7 @@ use crate::import::locate::is_inside;
 /// # Ok::<(), twins_models::ModelError>(())
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Rename {
     regex: Regex,

@@ -18,12 +18,19 @@ pub(super) const CARD: &str = "burn-twins";
 
 /// The description of a model that its model file contains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelCard {
+    /// The configuration of the network.
     config: ModelConfig,
+    /// Names of the classes, in the order of the logits; numbers from 0 if they have no names.
     classes: Vec<String>,
+    /// The version of this library that saved the file.
     library_version: String,
+    /// The images that were held out from training; `None` if the data had its own test part, or if the network was not
+    /// trained by this library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_out: Option<HeldOut>,
+    /// The checkpoint of a training that the network is; `None` if it was not trained by this library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checkpoint: Option<SavedCheckpoint>,
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A test part that was drawn from data without its own test part. It records the seeded, stratified split, so that the
 /// same images can be selected again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeldOut {
     /// The total number of images in both parts. If the number has changed, the split is different.
     pub images: usize,

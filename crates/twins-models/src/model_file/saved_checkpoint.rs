@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The checkpoint of a training that a model file contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SavedCheckpoint {
     /// The checkpoint with the best robust accuracy on held-out images.

@@ -35,16 +35,25 @@ use crate::network::normalisation::Normalisation;
 /// # Ok::<(), twins_models::ModelError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelConfig {
+    /// The layers.
     architecture: Architecture,
+    /// The number of logits.
     num_classes: usize,
+    /// Mean and standard deviation inside the model; `None` if it takes images in [0, 1] as they are.
     normalisation: Option<Normalisation>,
+    /// Height and width of the images in pixels.
     image_size: [usize; 2],
+    /// Height and width in pixels to which images are enlarged inside the model; `None` if they are not.
     upsampling: Option<[usize; 2]>,
+    /// The shortcuts of a CIFAR ResNet; `None` for those of the weights, or for another network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shortcuts: Option<Shortcuts>,
+    /// Whether the two wings share gamma and beta; `None` for the form of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     affine: Option<Affine>,
+    /// The seed of the initial weights.
     seed: u64,
 }
 

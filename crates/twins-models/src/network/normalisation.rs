@@ -28,9 +28,12 @@ use crate::error::ModelError;
 /// # Ok::<(), twins_models::ModelError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from))]
 #[serde(try_from = "TextOrTable")]
 pub struct Normalisation {
+    /// The mean of each channel.
     mean: Vec<f32>,
+    /// The standard deviation of each channel.
     std: Vec<f32>,
 }
 

@@ -8,6 +8,7 @@ use crate::error::ReportError;
 
 /// Accuracy as a function of the radius of the threat model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RobustnessCurve {
     /// The checkpoint, such as `best` or `last`.
     pub label: String,

@@ -8,6 +8,7 @@ use crate::measure::png::PngUri;
 
 /// Clean images and their adversarial examples, as PNG images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gallery {
     /// The attack, such as `PGD-20 Linf 8/255`.
     pub attack: String,
@@ -19,6 +20,7 @@ pub struct Gallery {
 
 /// An image of a [`Gallery`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GalleryImage {
     /// The index in the data set.
     pub index: u64,

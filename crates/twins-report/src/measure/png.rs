@@ -14,6 +14,7 @@ const PREFIX: &str = "data:image/png;base64,";
 /// Text that is deserialised must have this form, so that a report that is rebuilt from files cannot refer to anything
 /// outside itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct PngUri(String);
 

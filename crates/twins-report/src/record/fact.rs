@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// A property of a run with its label, such as the architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fact {
     /// The label, such as `architecture`.
     pub label: String,

@@ -6,6 +6,7 @@ use crate::record::date::utc;
 
 /// The provenance of a run: the information that is needed to repeat it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Provenance {
     /// The version of this library.
     pub version: String,

@@ -41,6 +41,7 @@ use crate::record::status::RunStatus;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// The method, or the arm of a study.
     pub name: String,
@@ -94,6 +95,7 @@ pub struct RunRecord {
 
 /// The checkpoint that was measured on test images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TestedCheckpoint {
     /// The checkpoint with the best robust accuracy on the validation split.

@@ -10,6 +10,7 @@ use crate::error::ReportError;
 
 /// Accuracy on test images, clean or under an attack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Score {
     /// The heading of the score's column, such as `clean` or `PGD-20 Linf 8/255`.
     pub label: String,
@@ -28,6 +29,7 @@ pub struct Score {
 
 /// How a [`Score`] was measured, ordered from the weakest to the strongest evidence of robustness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreKind {
     /// On clean images.

@@ -8,6 +8,7 @@ use crate::error::ReportError;
 
 /// A setting of a run and its default value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Setting {
     /// The path in the configuration, such as `adversary.steps`.
     pub name: String,

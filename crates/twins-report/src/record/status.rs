@@ -3,6 +3,7 @@ use twins_train::Ended;
 
 /// Whether a run is in progress, or why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
     /// The run is in progress, or its process was killed.

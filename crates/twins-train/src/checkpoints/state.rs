@@ -42,6 +42,7 @@ pub(crate) struct State {
 
 /// The best epoch of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Best {
     /// The epoch, from 1.
     pub epoch: usize,
@@ -55,6 +56,7 @@ pub struct Best {
 
 /// Which weights the best checkpoint contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BestSource {
     /// The trained weights.

@@ -20,6 +20,7 @@ use twins_attack::{AttackError, Length, Loss, Norm, Pgd, PgdConfig, Start, Threa
 ///
 /// In a configuration file, `epsilon` and `step_size` are either fractions such as `"8/255"` or numbers ([`Length`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AdversaryConfig {
     /// The norm that bounds the perturbation.

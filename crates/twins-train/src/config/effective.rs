@@ -11,6 +11,7 @@ use crate::error::TrainError;
 /// A configuration file may contain the key `resolved`. Its value is ignored when the file is read, because it is
 /// derived again from the settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EffectiveConfig {
     /// The settings.
     #[serde(flatten)]
@@ -21,6 +22,7 @@ pub struct EffectiveConfig {
 
 /// Values that are derived from other settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Resolved {
     /// The protocol with which validation measures robust accuracy, if images are held out.
     pub validation: EvaluationProtocol,

@@ -26,6 +26,7 @@ use crate::optimisers::Position;
 /// assert_eq!([0.5, 1.0, 2.0, 5.0, 9.0].map(|epochs| schedule.factor(epochs)), [0.0, 0.0, 0.25, 1.0, 1.0]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonSchedule {
     /// Epochs on clean images before the rise; a fraction is allowed.

@@ -10,6 +10,7 @@ use crate::error::TrainError;
 /// The choice matters only for models that two-wing training or [`Trainer`](crate::Trainer) has produced, because their
 /// two wings differ. A checkpoint with ordinary batch normalisation fills both wings with the same values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FrozenFrom {
     /// The adaptive wing of the starting model, which is the wing that inference uses: its mean, variance, gamma and beta.

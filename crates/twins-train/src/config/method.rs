@@ -11,8 +11,11 @@ use crate::objectives::{At, AutoLora, FrozenAt, Mart, Objective, Standard, Trade
 /// Defines [`Method`] from one line per method: variant, name, wing, description and objective.
 macro_rules! methods {
     (|$config:ident| $($method:ident $name:literal $wing:ident $description:literal => $objective:expr;)*) => {
-        /// The training method. The objective of each variant documents its equation.
+        /// The training method.
+        ///
+        /// The objective of each variant documents its equation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "kebab-case")]
         pub enum Method {
             $(

@@ -20,6 +20,12 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     deserializer.deserialize_any(Given)
 }
 
+/// The values that a file can have.
+#[cfg(feature = "schema")]
+pub(super) fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "anyOf": [{ "type": "number" }, { "const": NONE }] })
+}
+
 struct Given;
 
 impl Visitor<'_> for Given {

@@ -25,6 +25,7 @@ use crate::optimisers::Schedule;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProbeConfig {
     /// Epochs of the probe; the full phase has the remaining epochs.

@@ -37,6 +37,7 @@ use super::adversary::AdversaryConfig;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationProtocol {
     /// Allowed perturbations.
@@ -164,6 +165,7 @@ fn published_step_size(threat: &ThreatModel) -> f64 {
 ///
 /// Only the norm and epsilon can be taken from the training adversary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
     /// Norm and epsilon; `None` to use those of the training adversary.

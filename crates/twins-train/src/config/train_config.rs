@@ -67,6 +67,7 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// The training method.
@@ -105,6 +106,7 @@ pub struct TrainConfig {
     /// mode.
     pub freeze: Vec<String>,
     /// Largest Euclidean norm of the whole gradient.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "or_none::schema"))]
     #[serde(with = "or_none")]
     pub gradient_clip: Option<f64>,
     /// Decay per step of the exponential moving average of the weights.
@@ -169,9 +171,11 @@ pub struct TrainConfig {
 /// checkpoint is the result. A configuration file specifies this by `validation = "none"`, or by `fraction = "none"` in the
 /// table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!remote))]
 #[serde(remote = "Self", default, deny_unknown_fields)]
 pub struct ValidationConfig {
-    /// Fraction of the training images to hold out; `None` to hold none out.
+    /// Fraction of the training images to hold out, or none.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "or_none::schema"))]
     #[serde(with = "or_none")]
     pub fraction: Option<f64>,
     /// Groups of images that must be on the same side of the split, such as the frames of one recording. With `prefix:_`, a group
@@ -201,6 +205,7 @@ impl ValidationConfig {
 
 /// What happens when a loss or gradient is NaN or infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum NonFinite {
     /// Training ends with an error that names the step.

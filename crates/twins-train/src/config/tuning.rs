@@ -7,6 +7,7 @@ use super::probe::ProbeConfig;
 /// While only the head is trained, every normalisation layer runs in evaluation mode: it uses the adaptive wing with its running
 /// statistics, which are not updated. The model names its head with [`ImageClassifier::head`](twins_nn::ImageClassifier::head).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Tuning {
     /// All parameters are trained.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The number of correctly classified samples, and the number of all samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Accuracy {
     /// The number of correctly classified samples.
     pub correct: usize,
@@ -34,6 +35,7 @@ impl fmt::Display for Accuracy {
 
 /// The clean and the robust accuracy of a model on a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evaluation {
     /// Accuracy on clean images.
     pub clean: Accuracy,

@@ -7,6 +7,7 @@ use super::accuracy::Accuracy;
 
 /// The measurements of one epoch: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EpochMetrics {
     /// The epoch, from 1.
     pub epoch: usize,
@@ -71,6 +72,7 @@ impl EpochMetrics {
 
 /// Norms of one weight in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LayerMetrics {
     /// Euclidean norm of the weight at the end of the epoch.
     pub weight_norm: f64,
@@ -80,7 +82,7 @@ pub struct LayerMetrics {
     /// followed by batch normalisation, because the output of the normalisation does not depend on the norm of the
     /// weight (TWINS, section 3.3).
     pub effective_learning_rate: f64,
-    /// The relative update ‖Δw‖ / ‖w‖ of the epoch's last step, including momentum and weight decay. `None` if the run
+    /// The relative update ‖Δw‖ / ‖w‖ of the epoch's last step, including momentum and weight decay; `None` if the run
     /// was stopped between that step and the end of the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_update: Option<f64>,

@@ -170,6 +170,7 @@ impl<M: ImageClassifier> Objective<M> for AutoLora {
 /// assert_eq!((weights.natural, weights.divergence), (0.25, 4.5));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AutoLoraConfig {
     /// Rank of the branch.

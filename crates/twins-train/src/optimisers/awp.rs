@@ -37,6 +37,7 @@ const NORM_FLOOR: f64 = 1e-20;
 /// assert!(config.with_awp(AwpConfig::new(0.0)).validate().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AwpConfig {
     /// Length of the perturbation, as a fraction of each weight's norm.

@@ -9,6 +9,7 @@ use crate::parameters::is_under;
 /// | `head_learning_rate` | 1 | learning rate of the head, as a multiple of that of the other parameters | > 0 |
 /// | `decay` | `all` | parameters that weight decay applies to | [`Decay`] |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupsConfig {
     /// Learning rate of the head, as a multiple of that of the other parameters.
@@ -19,6 +20,7 @@ pub struct GroupsConfig {
 
 /// The parameters that weight decay applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Decay {
     /// Every trained parameter, which is the default of `torch.optim.SGD` and the choice of TWINS's released code.

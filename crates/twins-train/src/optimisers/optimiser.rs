@@ -102,6 +102,7 @@ impl ModuleMapper for Update<'_> {
 /// | `nesterov` | | [`Sgd`] with Nesterov's momentum |
 /// | `adamw` | `betas` (0.9, 0.999), `epsilon` 1e-8 | [`AdamW`], which ignores `momentum` |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimiserConfig {
     /// Stochastic gradient descent with momentum.

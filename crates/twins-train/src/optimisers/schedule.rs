@@ -14,6 +14,7 @@ use crate::error::TrainError;
 /// The learning rate is the configured learning rate times r. A plateau consists of `patience` consecutive epochs
 /// without a better robust accuracy on the validation split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// The configured learning rate throughout.

@@ -12,6 +12,7 @@ use crate::norms::threat_model::ThreatModel;
 
 /// Where a gradient attack starts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// At the clean image.

@@ -35,18 +35,29 @@ use crate::norms::threat_model::ThreatModel;
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AutoAttackConfig {
+    /// The allowed perturbations.
     pub(super) threat: ThreatModel,
+    /// Further threat models, under which all attacks run one after the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) more_threats: Vec<ThreatModel>,
+    /// The list of attacks.
     pub(in crate::evaluation) version: Version,
+    /// Number of steps of APGD and FAB.
     pub(super) steps: usize,
+    /// Runs of untargeted attacks; `None` for the published number of each attack.
     pub(super) restarts: Option<usize>,
+    /// Number of classes that APGD-T and FAB-T aim at; `None` for the published number.
     pub(super) targets: Option<usize>,
+    /// Number of queries of Square.
     pub(super) queries: usize,
+    /// Number of passes over which gradients are averaged.
     pub(super) eot: usize,
+    /// Forward passes that decide whether a claimed adversarial example counts.
     #[serde(default = "one_draw")]
     pub(in crate::evaluation) fresh_draws: usize,
+    /// The seed of all random draws.
     pub(in crate::evaluation) seed: u64,
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The published compositions of AutoAttack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Version {
     /// APGD-CE, APGD-T, FAB-T and Square. Papers report the result of this version.

@@ -21,6 +21,7 @@ use crate::error::TrainError;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ObserverKind {
     /// JSON lines; see [`JsonLinesObserver`].

@@ -4,6 +4,7 @@ use crate::metrics::{Accuracy, StepReport};
 
 /// The measurements of one training step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StepRecord {
     /// The step since the beginning of the training, from 1.
     pub step: usize,
