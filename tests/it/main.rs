@@ -2,6 +2,7 @@
 
 mod cifar_images;
 mod golden_steps;
+mod level;
 mod robust_mnist;
 
 mod attack_independence;
@@ -30,6 +31,7 @@ mod frozen_wing;
 mod import_weights;
 mod layer_golden;
 mod layer_shapes;
+mod long_run;
 mod main_job;
 mod mnist_autoattack;
 mod mnist_minimum_norm;
