@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
-use twins_testing::{alone, open_handles, resident_memory, threads};
+use twins_testing::{in_own_process, open_handles, resident_memory, threads};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -151,7 +151,7 @@ fn neither_a_mixture_nor_a_busy_moment_is_a_slowdown() {
 
 #[test]
 fn what_is_kept_is_found() {
-    alone("level::what_is_kept_is_found", || {
+    in_own_process("level::what_is_kept_is_found", || {
         let limits = Limits { memory: 4.0, timed: true };
         let mut series = Series::default();
         let mut kept = Vec::new();

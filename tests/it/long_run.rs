@@ -17,7 +17,7 @@ use burn_twins::train::{
     AdversaryConfig, ExistingRun, ImageClassifier, Method, ObserverKind, ProgressDisplay, Schedule,
     StepRecord, TrainConfig, TrainError, Trainer, TrainingObserver,
 };
-use twins_testing::alone;
+use twins_testing::in_own_process;
 use twins_train_testing::{Net, Squares};
 
 use crate::level::{Limits, Series, Usage};
@@ -35,13 +35,17 @@ const LONG: Limits = Limits { memory: 4.0, timed: true };
 
 #[test]
 fn four_hundred_steps_and_two_thousand_batches_do_not_grow() {
-    alone("long_run::four_hundred_steps_and_two_thousand_batches_do_not_grow", || run(16, 2000, SHORT));
+    in_own_process("long_run::four_hundred_steps_and_two_thousand_batches_do_not_grow", || {
+        run(16, 2000, SHORT)
+    });
 }
 
 #[test]
 #[ignore = "some minutes, and its times need a machine that does nothing else"]
 fn two_thousand_steps_and_twenty_thousand_batches_do_not_grow() {
-    alone("long_run::two_thousand_steps_and_twenty_thousand_batches_do_not_grow", || run(80, 20_000, LONG));
+    in_own_process("long_run::two_thousand_steps_and_twenty_thousand_batches_do_not_grow", || {
+        run(80, 20_000, LONG)
+    });
 }
 
 fn run(epochs: usize, batches: usize, limits: Limits) {

@@ -172,7 +172,8 @@ fn remove_times(value: &mut Value) {
     match value {
         Value::Object(entries) => {
             entries.retain(|key, value| {
-                let is_time = key.contains("second") || ["waiting_fraction", "started"].contains(&key.as_str());
+                let is_time =
+                    key.contains("second") || ["waiting_fraction", "started"].contains(&key.as_str());
                 assert!(
                     !is_time || value.is_null() || value.as_f64().is_some_and(|time| time >= 0.0),
                     "{key}: {value}"

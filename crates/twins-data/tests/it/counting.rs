@@ -53,7 +53,7 @@ pub fn live() -> usize {
 
 #[test]
 fn allocations_are_counted_and_their_memory_is_usable() {
-    twins_testing::alone("counting::allocations_are_counted_and_their_memory_is_usable", || {
+    twins_testing::in_own_process("counting::allocations_are_counted_and_their_memory_is_usable", || {
         let (sum, most) = peak(|| {
             let mut values = vec![0_u8; 1 << 20];
             std::hint::black_box(&mut values).resize(3 << 20, 1);

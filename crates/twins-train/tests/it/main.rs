@@ -8,9 +8,9 @@ mod dropout;
 mod faults;
 mod frozen_statistics;
 mod frozen_wing;
-mod hard_data;
 #[cfg(unix)]
 mod full_disk;
+mod hard_data;
 mod head;
 mod kill;
 mod last_batch;
