@@ -195,5 +195,5 @@ fn attacks_that_ask_wrongly() {
     let text = message(Wrong::Size.run(&three_classes, &samples));
     assert!(text.contains("wrong queries an image of 2 values") && text.contains("has, 3"), "{text}");
     let text = message(Wrong::Pending.run(&three_classes, &samples));
-    assert!(text.contains("wrong waits for something"), "{text}");
+    assert!(text.contains("wrong awaits something"), "{text}");
 }
