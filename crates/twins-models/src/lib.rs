@@ -37,7 +37,7 @@ pub use import::options::{ImportOptions, NormalisationSource};
 pub use import::rename::Rename;
 pub use import::report::{IgnoredEntry, ImportReport, MappedEntry, WeightFormat};
 pub use model_file::card::ModelCard;
-pub use model_file::file::{load_model, save_model};
+pub use model_file::file::{load_model, load_model_from_bytes, save_model};
 pub use model_file::held_out::HeldOut;
 pub use model_file::saved_checkpoint::SavedCheckpoint;
 pub use network::config::ModelConfig;

@@ -39,7 +39,7 @@ impl Checkpoint {
             return Err(ModelError::NotACheckpoint { path: path.to_owned(), reason: "it is empty".into() });
         }
         if safetensors_file::starts_like_one(&head) {
-            safetensors_file::open(path, length)
+            safetensors_file::open(path)
         } else if head.starts_with(burnpack_file::MAGIC) {
             burnpack_file::open(path, length)
         } else {

@@ -112,7 +112,8 @@ fn places(net: &Net, checkpoint: &Checkpoint) -> Vec<Slot> {
     slots
 }
 
-fn import(
+/// Loads the weights of an opened file, whose entries have been renamed.
+pub(crate) fn import(
     net: Net,
     checkpoint: &Checkpoint,
     options: &ImportOptions,

@@ -13,7 +13,7 @@ mod pickle;
 mod plan;
 pub(crate) mod rename;
 pub(crate) mod report;
-mod safetensors_file;
+pub(crate) mod safetensors_file;
 mod scan;
 mod shortcuts;
 

@@ -16,8 +16,14 @@ pub(super) fn starts_like_one(head: &[u8]) -> bool {
     head.get(8) == Some(&b'{') && head.get(4..8) == Some(&[0; 4])
 }
 
-pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
+pub(super) fn open(path: &Path) -> Result<Checkpoint, ModelError> {
     let file = std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    parse(path, file)
+}
+
+/// Opens the content of a file; errors name it by `path`.
+pub(crate) fn parse(path: &Path, file: Vec<u8>) -> Result<Checkpoint, ModelError> {
+    let length = file.len() as u64;
     let file = Arc::new(file);
     let damaged = |error: safetensors::SafeTensorError| ModelError::NotACheckpoint {
         path: path.to_owned(),

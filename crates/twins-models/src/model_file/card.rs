@@ -147,8 +147,12 @@ impl ModelCard {
     ///
     /// [`ModelError::NotAModelFile`] if the file has no card or a damaged one, and the errors of reading weight files.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
-        let checkpoint = Checkpoint::open(path.as_ref())?;
-        Self::of_checkpoint(&checkpoint)?.ok_or_else(|| ModelError::NotAModelFile {
+        Self::of_model_file(&Checkpoint::open(path.as_ref())?)
+    }
+
+    /// Reads the card of an opened model file.
+    pub(super) fn of_model_file(checkpoint: &Checkpoint) -> Result<Self, ModelError> {
+        Self::of_checkpoint(checkpoint)?.ok_or_else(|| ModelError::NotAModelFile {
             path: checkpoint.path.clone(),
             reason: format!("it has no {CARD:?} metadata"),
         })

@@ -7,8 +7,10 @@ use burn::tensor::Device;
 
 use crate::error::ModelError;
 use crate::export::weights::{Wings, write, write_error};
-use crate::import::load::load_weights;
+use crate::import::checkpoint::Checkpoint;
+use crate::import::load::import;
 use crate::import::options::ImportOptions;
+use crate::import::safetensors_file;
 use crate::model_file::card::{CARD, ModelCard};
 use crate::network::net::Net;
 
@@ -54,10 +56,91 @@ pub fn save_model(path: impl AsRef<Path>, net: &Net, card: &ModelCard) -> Result
 ///
 /// # Errors
 ///
-/// [`ModelError::NotAModelFile`] for a file without a card, and the errors of [`load_weights`].
+/// [`ModelError::NotAModelFile`] for a file without a card, and the errors of [`load_weights`](crate::load_weights).
 pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<(Net, ModelCard), ModelError> {
-    let card = ModelCard::read(path.as_ref())?;
+    load(&Checkpoint::open(path.as_ref())?, device)
+}
+
+/// Loads a network from the content of a file that [`save_model`] wrote. This is [`load_model`] for programs that cannot
+/// open files, such as WebAssembly in a browser.
+///
+/// Errors name the file by `name`.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use twins_models::{Architecture, ModelCard, ModelConfig, load_model_from_bytes, save_model};
+///
+/// let device = Device::flex();
+/// let net = ModelConfig::new(Architecture::MnistCnn, 2).init(&device)?;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("parity.safetensors");
+/// save_model(&path, &net, &ModelCard::new(&net, vec!["odd".into(), "even".into()])?)?;
+///
+/// let (_, card) = load_model_from_bytes("parity", std::fs::read(&path)?, &device)?;
+/// assert_eq!(card.classes(), ["odd", "even"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ModelError::NotACheckpoint`] for bytes that are no safetensors file, and the errors of [`load_model`] except
+/// [`ModelError::Read`].
+pub fn load_model_from_bytes(
+    name: impl AsRef<Path>,
+    bytes: Vec<u8>,
+    device: &Device,
+) -> Result<(Net, ModelCard), ModelError> {
+    load(&safetensors_file::parse(name.as_ref(), bytes)?, device)
+}
+
+fn load(checkpoint: &Checkpoint, device: &Device) -> Result<(Net, ModelCard), ModelError> {
+    let card = ModelCard::of_model_file(checkpoint)?;
     let net = card.config().init(device)?;
-    let (net, _) = load_weights(net, path, &ImportOptions::new())?;
+    let (net, _) = import(net, checkpoint, &ImportOptions::new())?;
     Ok((net, card))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tensor;
+
+    use super::*;
+    use crate::architectures::architecture::Architecture;
+    use crate::network::config::ModelConfig;
+
+    #[test]
+    fn the_content_of_a_file_is_the_same_model() {
+        let device = Device::flex();
+        let net = ModelConfig::new(Architecture::ResNet8, 2).with_seed(3).init(&device).unwrap();
+        let card = ModelCard::new(&net, vec!["cat".to_owned(), "dog".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pets.safetensors");
+        save_model(&path, &net, &card).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+
+        let (from_file, _) = load_model(&path, &device).unwrap();
+        let (from_bytes, read) = load_model_from_bytes("pets", bytes, &device).unwrap();
+        assert_eq!(read, card);
+        let image = Tensor::<4>::full([1, 3, 32, 32], 0.3, &device);
+        let logits = |net: &Net| net.forward(image.clone()).into_data();
+        assert_eq!(logits(&from_bytes), logits(&from_file));
+        assert_eq!(logits(&from_bytes), logits(&net));
+    }
+
+    #[test]
+    fn bytes_that_are_no_model_file_are_named() {
+        let device = Device::flex();
+        let message = |bytes| load_model_from_bytes("pets", bytes, &device).unwrap_err().to_string();
+        let net = ModelConfig::new(Architecture::ResNet8, 2).init(&device).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        crate::export_weights(&path, &net, Wings::Adaptive).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let without_card = message(bytes.clone());
+        assert!(without_card.contains("pets was not saved by this library"), "{without_card}");
+        for damaged in [Vec::new(), b"<!DOCTYPE html>".to_vec(), bytes[..bytes.len() - 4].to_vec()] {
+            let damaged = message(damaged);
+            assert!(damaged.contains("pets is no usable weight file"), "{damaged}");
+        }
+    }
 }
