@@ -26,6 +26,7 @@ use burn_twins::models::Architecture;
 use burn_twins::train::Method;
 use clap::{Arg, ArgMatches, Command};
 use support::Outcome;
+use twins_files::escaped;
 
 /// A command of `twins`.
 struct Subcommand {
@@ -125,12 +126,12 @@ fn arch_help(arg: Arg) -> Arg {
     arg.help(format!("{help}: {}", names.join(", ")))
 }
 
-/// Returns the exit status of an outcome; prints an error on one line.
+/// Returns the exit status of an outcome; prints an error on one line, unless it is a list. Names from files cannot act on the terminal.
 fn exit(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", escaped(&error.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -1,9 +1,15 @@
-//! What the tests of the workspace share: processes, memory and files. Not published.
+//! What the tests of the workspace share: processes, memory, files, and damage to files. Not published.
 
+mod counting;
 mod files;
+mod hostile;
 mod memory;
+mod mutations;
 mod process;
 
+pub use counting::{Counting, peak};
 pub use files::{check_page, example, repository, shared};
+pub use hostile::{allowance, cases, check_message, each_damaged};
 pub use memory::{peak_memory, resident_memory};
+pub use mutations::Mutations;
 pub use process::alone;

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use burn_twins::experiment::{Notice, Notify};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
+use twins_files::one_line;
 
 /// The outcome of a command: any library's error, reported on one line.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -29,10 +30,10 @@ pub fn stop_on_interrupt(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Prints progress to standard output and warnings to standard error.
+/// Prints progress to standard output and warnings to standard error, each on one line.
 pub fn printing() -> Notify {
     Arc::new(|notice| match notice {
-        Notice::Progress(text) => println!("{text}"),
-        Notice::Warning(text) => eprintln!("warning: {text}"),
+        Notice::Progress(text) => println!("{}", one_line(&text)),
+        Notice::Warning(text) => eprintln!("warning: {}", one_line(&text)),
     })
 }

@@ -10,6 +10,7 @@ mod frozen_wing;
 #[cfg(unix)]
 mod full_disk;
 mod head;
+mod hostile_state;
 mod kill;
 mod last_batch;
 #[cfg(target_os = "linux")]
