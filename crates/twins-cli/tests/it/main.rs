@@ -1,3 +1,4 @@
 //! The program `twins` as a process.
 
+mod hostile_names;
 mod study;
