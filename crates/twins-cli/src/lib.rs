@@ -29,6 +29,7 @@ use burn_twins::train::Method;
 use clap::{Arg, ArgMatches, Command};
 use support::Outcome;
 use support::output::{finish, note};
+use twins_files::escaped;
 
 /// A command of `twins`.
 struct Subcommand {
@@ -128,12 +129,12 @@ fn arch_help(arg: Arg) -> Arg {
     arg.help(format!("{help}: {}", names.join(", ")))
 }
 
-/// Returns the exit status of an outcome; prints an error on one line.
+/// Returns the exit status of an outcome; prints an error on one line, unless it is a list. Names from files cannot act on the terminal.
 fn exit(outcome: Outcome) -> ExitCode {
     match outcome.and_then(|()| finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note!("error: {error}");
+            note!("error: {}", escaped(&error.to_string()));
             ExitCode::FAILURE
         }
     }

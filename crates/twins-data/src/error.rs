@@ -1,4 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use twins_files::{one_line, shortened};
 
 use crate::datasets::part::Part;
 use crate::formats::listed::fault::ListFault;
@@ -12,7 +14,7 @@ use crate::splits::grouping::Grouping;
 #[non_exhaustive]
 pub enum DataError {
     /// The operating system refused to open, list or read a path.
-    #[error("cannot read {}: {source}; check that it exists and that you may read it", path.display())]
+    #[error("cannot read {}: {source}; check that it exists and that you may read it", shown(path))]
     Io {
         /// The path that could not be read.
         path: PathBuf,
@@ -21,7 +23,7 @@ pub enum DataError {
     },
 
     /// The folder has none of the file names that the data set may use.
-    #[error("{} holds none of {}; give the folder that has the data set's files", folder.display(), names.join(", "))]
+    #[error("{} holds none of {}; give the folder that has the data set's files", shown(folder), names.join(", "))]
     MissingFile {
         /// The folder that was searched.
         folder: PathBuf,
@@ -30,7 +32,10 @@ pub enum DataError {
     },
 
     /// The data set does not have the requested part.
-    #[error("{} has no images of the {part} part; use another part, or split it off the training part", folder.display())]
+    #[error(
+        "{} has no images of the {part} part; use another part, or split it off the training part",
+        shown(folder)
+    )]
     MissingPart {
         /// The folder of the data set, or the name of the built-in data.
         folder: PathBuf,
@@ -39,7 +44,7 @@ pub enum DataError {
     },
 
     /// A line of a list of images is wrong.
-    #[error("line {line} of {}: {fault}", path.display())]
+    #[error("line {line} of {}: {fault}", shown(path))]
     List {
         /// The list.
         path: PathBuf,
@@ -54,7 +59,7 @@ pub enum DataError {
         "{} does not exist; the archive has its lists as MATLAB files, which have to be converted to text, a path a line. In Python: \
          import scipy.io; open(\"NAME.txt\", \"w\").writelines(row[0][0] + \"\\n\" for row in \
          scipy.io.loadmat(\"NAME.mat\")[\"file_list\"]), for NAME train_list and test_list",
-        text.display()
+        shown(text)
     )]
     MatlabList {
         /// The text file that is missing.
@@ -64,7 +69,7 @@ pub enum DataError {
     /// A file does not begin with its format's magic number.
     #[error(
         "{} begins with {found:#010x} where an IDX file of {content} has {expected:#010x}; it is another kind of file",
-        path.display()
+        shown(path)
     )]
     WrongMagic {
         /// The file.
@@ -80,7 +85,7 @@ pub enum DataError {
     /// A file is shorter or longer than its header declares.
     #[error(
         "{} should hold {expected} bytes ({declared}) but holds {found}; it is truncated or damaged: download it again",
-        path.display()
+        shown(path)
     )]
     WrongSize {
         /// The file.
@@ -96,7 +101,7 @@ pub enum DataError {
     /// The compressed stream of a gzip file is damaged or ends early.
     #[error(
         "{} is a damaged or truncated gzip file: {source}, after {found} decompressed bytes of {expected}; download it again",
-        path.display()
+        shown(path)
     )]
     Gzip {
         /// The file.
@@ -112,7 +117,7 @@ pub enum DataError {
     /// A header declares far more data than the file could reasonably hold.
     #[error(
         "{} ({file_size} bytes) declares {declared} bytes of content, more than can be read within {limit} bytes of memory (four times the file's size and 64 MiB); it is damaged, or made to exhaust memory, or needs to be made smaller first",
-        path.display()
+        shown(path)
     )]
     TooLarge {
         /// The file.
@@ -126,7 +131,7 @@ pub enum DataError {
     },
 
     /// The header declares no images, or images without pixels.
-    #[error("{} declares {count} images of {height} x {width} pixels: there is nothing to read", path.display())]
+    #[error("{} declares {count} images of {height} x {width} pixels: there is nothing to read", shown(path))]
     NoPixels {
         /// The file.
         path: PathBuf,
@@ -141,7 +146,8 @@ pub enum DataError {
     /// The image file and the label file of a data set do not belong together.
     #[error(
         "{} holds {images} images but {} holds {labels} labels; take both files from the same download",
-        image_file.display(), label_file.display()
+        shown(image_file),
+        shown(label_file)
     )]
     LabelCount {
         /// The file of images.
@@ -155,7 +161,10 @@ pub enum DataError {
     },
 
     /// A label names a class that does not exist.
-    #[error("label {label} of sample {index} in {} is not below the number of classes, {classes}", path.display())]
+    #[error(
+        "label {label} of sample {index} in {} is not below the number of classes, {classes}",
+        shown(path)
+    )]
     LabelOutOfRange {
         /// The file.
         path: PathBuf,
@@ -168,7 +177,10 @@ pub enum DataError {
     },
 
     /// A list of class names is shorter or longer than the number of classes.
-    #[error("{} lists {found} class names where the data set has {expected}; take it from the same download", path.display())]
+    #[error(
+        "{} lists {found} class names where the data set has {expected}; take it from the same download",
+        shown(path)
+    )]
     ClassCount {
         /// The file.
         path: PathBuf,
@@ -179,7 +191,7 @@ pub enum DataError {
     },
 
     /// A pickle is damaged, or refers to something that is not data.
-    #[error("{} cannot be read: {fault}; download it again from the publisher", path.display())]
+    #[error("{} cannot be read: {fault}; download it again from the publisher", shown(path))]
     Pickle {
         /// The file.
         path: PathBuf,
@@ -188,7 +200,10 @@ pub enum DataError {
     },
 
     /// A pickled dictionary lacks an entry, or the entry has the wrong type.
-    #[error("{} has no entry \"{entry}\" that is {expected}; give the folder that has the data set's files", path.display())]
+    #[error(
+        "{} has no entry \"{entry}\" that is {expected}; give the folder that has the data set's files",
+        shown(path)
+    )]
     MissingEntry {
         /// The file.
         path: PathBuf,
@@ -199,28 +214,28 @@ pub enum DataError {
     },
 
     /// A folder has no sub-folders that could be classes.
-    #[error("{} has no sub-folders; an image folder has one sub-folder of images per class", path.display())]
+    #[error("{} has no sub-folders; an image folder has one sub-folder of images per class", shown(path))]
     NoClasses {
         /// The folder.
         path: PathBuf,
     },
 
     /// A class folder has no images.
-    #[error("the class folder {} holds no images; put images there or remove it", path.display())]
+    #[error("the class folder {} holds no images; put images there or remove it", shown(path))]
     EmptyClass {
         /// The class folder.
         path: PathBuf,
     },
 
     /// Two classes have the same name (surrounding white space is ignored).
-    #[error("two classes are both named \"{name}\"; rename one")]
+    #[error("two classes are both named \"{}\"; rename one", name_of(name))]
     DuplicateClass {
         /// The name.
         name: String,
     },
 
     /// A class folder is not in the requested list of classes.
-    #[error("the class folder {} is not among the {} classes expected ({})", path.display(), classes.len(), abridged(classes))]
+    #[error("the class folder {} is not among the {} classes expected ({})", shown(path), classes.len(), abridged(classes))]
     UnknownClass {
         /// The class folder.
         path: PathBuf,
@@ -231,7 +246,7 @@ pub enum DataError {
     /// A file in a class folder is not an image of a known format.
     #[error(
         "{} is not a PNG, JPEG, WebP, PPM or PGM image; remove it, or open the folder with NonImages::Skip (--skip-non-images)",
-        path.display()
+        shown(path)
     )]
     NotAnImage {
         /// The file.
@@ -239,7 +254,10 @@ pub enum DataError {
     },
 
     /// An image file has a valid signature, but its content cannot be decoded.
-    #[error("{} cannot be decoded: {source}; the file is damaged: replace or remove it", path.display())]
+    #[error(
+        "{} cannot be decoded: {}; the file is damaged: replace or remove it",
+        shown(path), one_line(&source.to_string())
+    )]
     Undecodable {
         /// The file.
         path: PathBuf,
@@ -250,7 +268,7 @@ pub enum DataError {
     /// A JPEG file ends before its end-of-image marker.
     #[error(
         "{} is a truncated JPEG: {found} bytes and no end-of-image marker; replace or remove it",
-        path.display()
+        shown(path)
     )]
     TruncatedJpeg {
         /// The file.
@@ -262,7 +280,7 @@ pub enum DataError {
     /// An image differs in size from the first image of its data set.
     #[error(
         "{} is {} x {} pixels where the data set's images are {} x {} (width x height); resize it, or open the folder with a Preprocessing (--preprocessing 256/224)",
-        path.display(), found[2], found[1], expected[2], expected[1]
+        shown(path), found[2], found[1], expected[2], expected[1]
     )]
     MixedSizes {
         /// The file.
@@ -393,8 +411,9 @@ pub enum DataError {
     /// Every sample is the only one in its group, so a split by groups would be a split by samples.
     #[error(
         "validation.groups is {grouping}, but it leaves each of the {samples} images alone in its group, the first being \
-         {name}; give what follows the part of a file name that related images have in common, or set validation.groups to \
-         \"none\""
+         {}; give what follows the part of a file name that related images have in common, or set validation.groups to \
+         \"none\"",
+        name_of(name)
     )]
     GroupsOfOne {
         /// The grouping.
@@ -407,9 +426,11 @@ pub enum DataError {
 
     /// A class has only one group, which cannot be used for both training and validation.
     #[error(
-        "validation.groups is {grouping}, but all {samples} images of class \"{class}\" are in one group, \"{group}\" (so it is \
+        "validation.groups is {grouping}, but all {samples} images of class \"{}\" are in one group, \"{}\" (so it is \
          in {affected} of {classes} classes); a class needs a group to train on and one to validate on: give other text, add \
-         images from other recordings, leave the class out, or set validation.groups to \"none\""
+         images from other recordings, leave the class out, or set validation.groups to \"none\"",
+        name_of(class),
+        name_of(group)
     )]
     OneGroup {
         /// The grouping.
@@ -427,7 +448,7 @@ pub enum DataError {
     },
 
     /// A setting has an invalid value.
-    #[error("{name} is {value}; it must be {range}")]
+    #[error("{name} is {}; it must be {range}", one_line(value))]
     InvalidSetting {
         /// The setting.
         name: &'static str,
@@ -439,7 +460,8 @@ pub enum DataError {
 
     /// The text is not a data source.
     #[error(
-        "unknown data source \"{given}\"; known are builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR (dtd@2:DIR to dtd@10:DIR for its other splits), gtsrb:DIR, pets:DIR and list:FILE"
+        "unknown data source \"{}\"; known are builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR (dtd@2:DIR to dtd@10:DIR for its other splits), gtsrb:DIR, pets:DIR and list:FILE",
+        one_line(given)
     )]
     UnknownSource {
         /// The text given.
@@ -469,8 +491,19 @@ fn below(classes: Option<usize>) -> String {
     classes.map_or_else(String::new, |classes| format!(" and below the number of classes, {classes}"))
 }
 
+/// A path without characters that act on a terminal, which names in an archive may have.
+fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
+}
+
+/// The name of a class, of a group or of a file.
+fn name_of(name: &str) -> String {
+    const LONGEST: usize = 100;
+    shortened(name, LONGEST)
+}
+
 fn abridged(names: &[String]) -> String {
     const SHOWN: usize = 10;
-    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| name_of(name)).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown}, …") } else { shown }
 }

@@ -24,6 +24,11 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
     Ok((file, size))
 }
 
+/// Whether a path, or what a symbolic link leads to, is a file with content of its own: neither a folder nor a device or pipe.
+pub(crate) fn is_regular(path: &Path) -> Result<bool, DataError> {
+    Ok(std::fs::metadata(path).map_err(io_error(path))?.is_file())
+}
+
 /// Reads a whole file into memory, which allocates as many bytes as the file has.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     std::fs::read(path).map_err(io_error(path))

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use twins_attack::AttackError;
 use twins_data::DataError;
+use twins_files::{one_line, shortened};
 use twins_models::ModelError;
 use twins_train::TrainError;
 
@@ -171,9 +172,9 @@ pub enum ExperimentError {
     },
     /// The directory holds a run whose settings cannot be read.
     #[error(
-        "cannot read {}: {problem}; the data and weights of the run in its directory ({found}) are not known; delete it with \
+        "cannot read {}: {}; the data and weights of the run in its directory ({found}) are not known; delete it with \
          --force, or give another --out",
-        .path.display()
+        .path.display(), one_line(problem)
     )]
     UnknownRun {
         /// The missing or damaged file.
@@ -194,7 +195,8 @@ pub enum ExperimentError {
     },
     /// Data of a single class.
     #[error(
-        "{data} has one class, \"{class}\", and a classifier needs at least two; give the images of each class a sub-folder of their own"
+        "{data} has one class, \"{}\", and a classifier needs at least two; give the images of each class a sub-folder of their own",
+        shortened(class, 100)
     )]
     OneClass {
         /// The data.

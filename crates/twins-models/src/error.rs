@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use twins_files::{one_line, shortened};
+
 use crate::architectures::architecture::Architecture;
 use crate::architectures::shortcuts::Shortcuts;
 use crate::import::mismatch::ImportMismatch;
@@ -133,7 +135,10 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// A file contains no weights that can be read.
-    #[error("{} is no usable weight file: {reason}. Give a PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack file", path.display())]
+    #[error(
+        "{} is no usable weight file: {}. Give a PyTorch (.pt, .pth, .ckpt, .th), safetensors or burnpack file",
+        path.display(), one_line(reason)
+    )]
     NotACheckpoint {
         /// The file.
         path: PathBuf,
@@ -141,7 +146,10 @@ pub enum ModelError {
         reason: String,
     },
     /// A pickle refers to a function that weights never need.
-    #[error("{} asks to call {name} when it is unpickled, which weights never need: nothing was run, do not trust this file", path.display())]
+    #[error(
+        "{} asks to call {} when it is unpickled, which weights never need: nothing was run, do not trust this file",
+        path.display(), shortened(name, LONGEST_NAME)
+    )]
     RefusedPickle {
         /// The file.
         path: PathBuf,
@@ -173,7 +181,10 @@ pub enum ModelError {
         text: String,
     },
     /// Two entries of a file have the same name after renaming.
-    #[error("{}: {first} and {second} would both be named {name}: make the expressions more specific", path.display())]
+    #[error(
+        "{}: {} and {} would both be named {}: make the expressions more specific",
+        path.display(), one_line(first), one_line(second), one_line(name)
+    )]
     RenameCollision {
         /// The file.
         path: PathBuf,
@@ -195,7 +206,10 @@ pub enum ModelError {
         mismatch: Box<ImportMismatch>,
     },
     /// The values of an entry are not valid weights.
-    #[error("{}: entry {key} {problem}: the file is damaged or its training diverged", path.display())]
+    #[error(
+        "{}: entry {} {}: the file is damaged or its training diverged",
+        path.display(), one_line(key), one_line(problem)
+    )]
     BadValues {
         /// The file.
         path: PathBuf,
@@ -225,7 +239,10 @@ pub enum ModelError {
         expected: usize,
     },
     /// A weight file is not a model file of this library.
-    #[error("{} was not saved by this library: {reason}. Import it with its architecture's name instead", path.display())]
+    #[error(
+        "{} was not saved by this library: {}. Import it with its architecture's name instead",
+        path.display(), one_line(reason)
+    )]
     NotAModelFile {
         /// The file.
         path: PathBuf,
@@ -257,9 +274,13 @@ pub enum ModelError {
     },
 }
 
+/// The number of characters that are shown of the name of a class or a function.
+const LONGEST_NAME: usize = 100;
+
 fn abridged(names: &[String]) -> String {
     const SHOWN: usize = 10;
-    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown =
+        names.iter().take(SHOWN).map(|name| shortened(name, LONGEST_NAME)).collect::<Vec<_>>().join(", ");
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{} ({shown}{more})", names.len())
 }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use twins_attack::AttackError;
 use twins_data::DataError;
+use twins_files::one_line;
 use twins_train::TrainError;
 
 use crate::record::run_record::RunRecord;
@@ -47,8 +48,8 @@ pub enum ReportError {
     },
     /// A file of a run has invalid content.
     #[error(
-        "{} is damaged, or of another version of this library: {problem}; resume the run so that the file is written \
-         again, or leave the run out", path.display()
+        "{} is damaged, or of another version of this library: {}; resume the run so that the file is written \
+         again, or leave the run out", path.display(), one_line(problem)
     )]
     Damaged {
         /// The file.

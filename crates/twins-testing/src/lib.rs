@@ -1,11 +1,17 @@
-//! What the tests of the workspace share: processes, memory, open handles and files. Not published.
+//! What the tests of the workspace share: processes, memory, open handles, files, and damage to files. Not published.
 
+mod counting;
 mod files;
 mod handles;
+mod hostile;
 mod memory;
+mod mutations;
 mod process;
 
+pub use counting::{Counting, peak};
 pub use files::{check_page, example, repository, shared};
 pub use handles::{open_handles, threads};
+pub use hostile::{allowance, cases, check_message, each_damaged};
 pub use memory::{peak_memory, resident_memory};
+pub use mutations::Mutations;
 pub use process::in_own_process;

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use twins_attack::{AttackError, Precision};
 use twins_data::DataError;
+use twins_files::one_line;
 use twins_nn::{HeadError, StatisticsError, Wing};
 
 use crate::config::{FrozenFrom, Method, Preset};
@@ -51,7 +52,7 @@ pub enum TrainError {
     #[error(
         "batch_size {batch_size} with accumulate {accumulate} on {} gives {} for each of {}, but at least {} are needed; {}",
         count(*devices, "device"),
-        count(batch_size / (devices * accumulate) / wings, "image"),
+        count(batch_size / devices.saturating_mul(*accumulate) / wings, "image"),
         count(*wings, "wing"),
         smallest_part / wings,
         larger_parts(*batch_size, *accumulate, *devices, *smallest_part)
@@ -331,7 +332,10 @@ pub enum TrainError {
         source: std::io::Error,
     },
     /// The weights do not fit the model.
-    #[error("the weights do not fit the model: {problem}; use the model that they were saved from")]
+    #[error(
+        "the weights do not fit the model: {}; use the model that they were saved from",
+        one_line(problem)
+    )]
     WeightsMismatch {
         /// The first problem found.
         problem: String,
@@ -340,7 +344,7 @@ pub enum TrainError {
     #[error("the model cannot be trained: {0}")]
     Statistics(#[from] StatisticsError),
     /// A checkpoint is truncated, modified or of another kind.
-    #[error("{} is not a usable checkpoint: {problem}", path.display())]
+    #[error("{} is not a usable checkpoint: {}", path.display(), one_line(problem))]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -348,7 +352,10 @@ pub enum TrainError {
         problem: String,
     },
     /// The run in the directory has another configuration.
-    #[error("{} holds a run with another configuration: {difference}; resume it with its own (more epochs are allowed), or overwrite it", path.display())]
+    #[error(
+        "{} holds a run with another configuration: {}; resume it with its own (more epochs are allowed), or overwrite it",
+        path.display(), one_line(difference)
+    )]
     OtherConfig {
         /// The directory.
         path: PathBuf,
@@ -362,7 +369,7 @@ pub enum TrainError {
     )]
     OtherData,
     /// A configuration file cannot be used.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {}", path.display(), one_line(problem))]
     ConfigFile {
         /// The file.
         path: PathBuf,
@@ -418,7 +425,8 @@ fn count(number: usize, thing: &str) -> String {
 /// Suggests settings with which every part of a step has at least `smallest` images.
 fn larger_parts(batch_size: usize, accumulate: usize, devices: usize, smallest: usize) -> String {
     let most = |others: usize| batch_size / others / smallest;
-    let mut ways = vec![format!("raise batch_size to {}", smallest * accumulate * devices)];
+    let mut ways =
+        vec![format!("raise batch_size to {}", smallest.saturating_mul(accumulate).saturating_mul(devices))];
     if accumulate > 1 && most(devices) >= 1 {
         ways.push(format!("lower accumulate to {}", most(devices)));
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
+use twins_files::shortened;
 
 use super::report::{Count, Report};
 use super::sample_record::SampleRecord;
@@ -17,6 +18,9 @@ pub struct ClassReport {
     /// Robust accuracy under all threat models together.
     pub robust: Count,
 }
+
+/// The number of characters of a class name in a table.
+const LONGEST_NAME: usize = 40;
 
 impl ClassReport {
     pub(super) fn count(samples: &[SampleRecord]) -> Vec<Self> {
@@ -36,7 +40,7 @@ impl ClassReport {
 
 impl Report {
     /// Returns a human-readable table of the clean and robust accuracy of each class. Classes without a name in `names`
-    /// are shown as numbers.
+    /// are shown as numbers. Each class has one line: control characters are escaped, and long names are shortened.
     ///
     /// ```text
     /// class                clean         %    robust         %
@@ -45,7 +49,8 @@ impl Report {
     pub fn classes_table(&self, names: &[String]) -> String {
         let mut table = format!("{:<14} {:>11} {:>9} {:>11} {:>9}", "class", "clean", "%", "robust", "%");
         for ClassReport { class, clean, robust } in &self.classes {
-            let name = names.get(*class).cloned().unwrap_or_else(|| class.to_string());
+            let name =
+                names.get(*class).map_or_else(|| class.to_string(), |name| shortened(name, LONGEST_NAME));
             let of = |count: Count| format!("{}/{}", count.correct, count.total);
             // Writing to a string cannot fail.
             let _ = write!(

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::journal::read::Journal;
 use crate::error::AttackError;
 use crate::hash::Hash;
@@ -81,9 +83,11 @@ impl Identity {
             return Err(AttackError::OtherModel { journal: journal.path().to_owned(), sample });
         }
         let row: usize = samples.source().image_shape().iter().product();
+        let mut seen = HashSet::new();
         let misfit = journal.outcomes().iter().position(|outcome| {
             outcome.stage >= stages
                 || outcome.sample >= samples.len()
+                || !seen.insert((outcome.stage, outcome.sample))
                 || (outcome.broken() && outcome.distances.len() != norms)
                 || (outcome.nearest && journal.image_values(outcome.sample) != Some(row))
         });

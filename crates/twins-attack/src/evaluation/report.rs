@@ -90,7 +90,8 @@ impl StageReport {
     pub(super) fn finish(&mut self, verdicts: &Verdicts<'_>, coverage: Coverage, threat: usize) {
         self.robust = verdicts.robust(threat);
         if coverage == Coverage::EveryAttack {
-            self.own_robust = Some(self.attacked - self.broken);
+            // A journal that was altered may have outcomes of samples that were not attacked.
+            self.own_robust = Some(self.attacked.saturating_sub(self.broken));
         }
     }
 

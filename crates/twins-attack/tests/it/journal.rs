@@ -66,6 +66,29 @@ fn a_journal_of_something_else_is_refused() {
 }
 
 #[test]
+fn an_outcome_that_is_there_twice_is_refused() {
+    let golden = Golden::read();
+    let net = golden.net();
+    let victim = |x: Tensor<4>| net.forward(x);
+    let (samples, folder) = (golden.samples(), Folder::new());
+    let evaluation = || resumable(autoattack(Norm::Linf), &folder);
+    let stopped = evaluation().evaluate(&victim, &samples, &mut Killer::after_outcomes(3));
+    assert!(matches!(stopped, Err(AttackError::Stopped)));
+    // The file has 8 bytes, and then records of 16 bytes, the first four of which are the length of what follows.
+    let mut bytes = std::fs::read(folder.journal()).unwrap();
+    let (mut at, mut last) = (8, 0..0);
+    while let Some(length) = bytes.get(at..at + 4) {
+        let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+        last = at..at + 16 + length;
+        at = last.end;
+    }
+    bytes.extend_from_within(last);
+    std::fs::write(folder.journal(), &bytes).unwrap();
+    let error = refused(evaluation(), &victim, &samples, &folder);
+    assert!(matches!(error, AttackError::DamagedJournal { .. }), "{error}");
+}
+
+#[test]
 fn a_damaged_journal_is_refused() {
     let golden = Golden::read();
     let net = golden.net();

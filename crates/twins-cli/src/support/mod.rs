@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 use burn_twins::experiment::{Notice, Notify};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use twins_files::one_line;
 
 use output::{note, say};
 
@@ -37,10 +38,10 @@ pub fn stop_on_interrupt(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Prints progress to standard output and warnings to standard error.
+/// Prints progress to standard output and warnings to standard error, each on one line.
 pub fn printing() -> Notify {
     Arc::new(|notice| match notice {
-        Notice::Progress(text) => say!("{text}"),
-        Notice::Warning(text) => note!("warning: {text}"),
+        Notice::Progress(text) => say!("{}", one_line(&text)),
+        Notice::Warning(text) => note!("warning: {}", one_line(&text)),
     })
 }

@@ -2,4 +2,5 @@
 
 mod files;
 mod schema;
+mod hostile_names;
 mod study;

@@ -6,7 +6,7 @@ use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::file::{allocation_limit, read};
+use crate::file::{allocation_limit, is_regular, read};
 use crate::images::decode_cost::working_bytes;
 use crate::images::image::Image;
 use crate::images::jpeg_end::has_end_of_image;
@@ -55,6 +55,10 @@ pub(crate) fn format(start: &[u8]) -> Option<ImageFormat> {
 /// The orientation in the metadata is applied, an alpha channel is dropped, and 16-bit values are rounded to 8 bits.
 /// The memory allocated at any time stays below four times the file's size plus 64 MiB.
 pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError> {
+    // A device or a pipe of an image's name could give bytes for ever, or none.
+    if !is_regular(path)? {
+        return Err(DataError::NotAnImage { path: path.to_path_buf() });
+    }
     let bytes = read(path)?;
     let file_size = bytes.len() as u64;
     let format = format(&bytes).ok_or_else(|| DataError::NotAnImage { path: path.to_path_buf() })?;

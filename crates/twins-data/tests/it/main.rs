@@ -4,6 +4,7 @@ mod counting;
 
 mod cifar_python;
 mod hostile_files;
+mod hostile_names;
 mod listed;
 mod memory;
 mod pillow_jpeg;

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use twins_files::shortened;
 use twins_models::{ModelCard, ModelError, Net};
 
 use crate::settings::Head;
@@ -65,8 +66,10 @@ impl fmt::Display for ChosenHead {
 /// Lists the first classes and the number of further ones.
 fn list(classes: &[String]) -> String {
     const SHOWN: usize = 4;
+    const LONGEST: usize = 40;
+    let names: Vec<String> = classes.iter().take(SHOWN).map(|name| shortened(name, LONGEST)).collect();
     match classes.len().checked_sub(SHOWN) {
-        None | Some(0) => classes.join(", "),
-        Some(more) => format!("{} and {more} more", classes[..SHOWN].join(", ")),
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names.join(", ")),
     }
 }

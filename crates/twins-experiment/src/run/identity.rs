@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use twins_files::{one_line, shortened};
 use twins_models::{HeldOut, ModelConfig};
 
 use crate::data::{ImageFileHashes, Parts};
@@ -121,16 +122,12 @@ pub(crate) fn collect_differences(path: &str, recorded: &Value, given: &Value, f
             }
         }
         _ if recorded == given => {}
-        _ => found.push(format!("{path} was {} and is now {}", shown(recorded), shown(given))),
+        _ => found.push(format!("{} was {} and is now {}", one_line(path), shown(recorded), shown(given))),
     }
 }
 
 /// A value, shortened to fit on a line.
 fn shown(value: &Value) -> String {
-    const LENGTH: usize = 80;
-    let text = value.to_string();
-    match text.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    const LENGTH: usize = 81;
+    shortened(&value.to_string(), LENGTH)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use twins_files::one_line;
 
 use super::table::shortest;
 use crate::error::ExperimentError;
@@ -90,7 +91,7 @@ impl Candidate {
     /// The name of a directory: `lr-0.01`, or `lr-0.01,lambda-0.5`. Different candidates have different names.
     pub(super) fn directory(&self) -> String {
         let part = |(key, value): (&str, &Value)| {
-            let key = if key == LEARNING_RATE { "lr" } else { key };
+            let key = if key == LEARNING_RATE { "lr".to_owned() } else { in_file_name(key) };
             format!("{key}-{}", in_file_name(&in_words(value)))
         };
         self.in_order().map(part).collect::<Vec<_>>().join(",")
@@ -128,7 +129,7 @@ impl fmt::Display for Candidate {
         for (index, (key, value)) in self.in_order().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             let key = if key == LEARNING_RATE { "learning rate" } else { key };
-            write!(f, "{separator}{key} {}", shown(value))?;
+            write!(f, "{separator}{} {}", one_line(key), one_line(&shown(value)))?;
         }
         Ok(())
     }

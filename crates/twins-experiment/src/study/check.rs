@@ -67,11 +67,10 @@ impl StudyConfig {
         }
         let mut found = HashSet::new();
         for (index, ArmConfig { name, .. }) in self.arms.iter().enumerate() {
-            let in_name = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
             if name.is_empty() {
                 return Err(StudyError::NoArmName { number: index + 1 });
             }
-            if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) || !name.chars().all(in_name) {
+            if !is_arm_name(name) {
                 return Err(StudyError::ArmName { name: name.clone() });
             }
             // Some file systems do not distinguish upper and lower case.
@@ -196,6 +195,12 @@ impl StudyConfig {
         }
         Ok(())
     }
+}
+
+/// Whether a name can be that of an arm, which is also that of a directory.
+pub(super) fn is_arm_name(name: &str) -> bool {
+    let in_name = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.chars().all(in_name)
 }
 
 const LEARNING_RATES: &str = "learning_rates";

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use twins_files::one_line;
 use twins_train::TrainError;
 
 use crate::error::ExperimentError;
@@ -52,6 +53,6 @@ impl Divergence {
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, epoch, step } = self;
-        write!(f, "{what} at step {step} of epoch {epoch}")
+        write!(f, "{} at step {step} of epoch {epoch}", one_line(what))
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use twins_files::one_line;
+
 use super::{Candidate, StudyConfig};
 
 /// Errors of studies.
@@ -34,8 +36,9 @@ pub enum StudyError {
     },
     /// A name is not valid as the name of a directory.
     #[error(
-        "\"{name}\" cannot be the name of an arm, which is also that of a directory; use letters, digits, '-', '_' and '.', and begin with a \
-         letter or digit"
+        "\"{}\" cannot be the name of an arm, which is also that of a directory; use letters, digits, '-', '_' and '.', and begin with a \
+         letter or digit",
+        one_line(name)
     )]
     ArmName {
         /// The name.
@@ -48,7 +51,10 @@ pub enum StudyError {
         name: String,
     },
     /// An arm does not exist.
-    #[error("{setting} names the arm \"{name}\", which the study does not have; its arms are {}", .arms.join(", "))]
+    #[error(
+        "{setting} names the arm \"{}\", which the study does not have; its arms are {}",
+        one_line(name), .arms.join(", ")
+    )]
     UnknownArm {
         /// The setting.
         setting: String,
@@ -287,9 +293,9 @@ pub enum StudyError {
     },
     /// A file has invalid content.
     #[error(
-        "{} is damaged, or of another version of this library: {problem}; give another --out, or delete this file: what has been trained is \
+        "{} is damaged, or of another version of this library: {}; give another --out, or delete this file: what has been trained is \
          kept as far as its settings are the study's",
-        .path.display()
+        .path.display(), one_line(problem)
     )]
     Damaged {
         /// The file.

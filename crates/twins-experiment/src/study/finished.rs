@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use twins_files::one_line;
 use twins_report::{RunRecord, ScoreKind};
 
 use super::identity::{Expected, comparable};
@@ -74,12 +75,13 @@ impl Finished {
         match (&self.result, &other.result) {
             (FinishedResult::Record(a), FinishedResult::Record(b)) => {
                 let scores = |record: &RunRecord| -> Vec<String> {
-                    let scores =
-                        record.scores.iter().map(|score| format!("{}: {}", score.label, score.accuracy));
-                    let last = record
-                        .last_scores
+                    let scores = record
+                        .scores
                         .iter()
-                        .map(|score| format!("last checkpoint, {}: {}", score.label, score.accuracy));
+                        .map(|score| format!("{}: {}", one_line(&score.label), score.accuracy));
+                    let last = record.last_scores.iter().map(|score| {
+                        format!("last checkpoint, {}: {}", one_line(&score.label), score.accuracy)
+                    });
                     scores
                         .chain(last)
                         .chain([format!(

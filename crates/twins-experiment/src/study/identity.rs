@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use serde_json::json;
 use twins_train::Method;
 
 use super::arm::{Arm, SettingsFrom};
+use super::check::is_arm_name;
 use super::{Candidate, Study, StudyError, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::model::FileHash;
@@ -168,9 +169,57 @@ impl StudyIdentity {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ExperimentError::file("read", &path)(error)),
         };
-        let identity = serde_json::from_str(&text)
-            .map_err(|error| StudyError::Damaged { path, problem: error.to_string() })?;
+        let damaged = |problem| StudyError::Damaged { path: path.clone(), problem };
+        let identity: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        identity.check().map_err(damaged)?;
         Ok(Some(identity))
+    }
+
+    /// Checks what every study has that was checked before it was recorded: arms with names of their own, seeds, and settings to run each
+    /// arm with, whatever is chosen for it.
+    fn check(&self) -> Result<(), String> {
+        let (mut names, mut seeds) = (HashSet::new(), HashSet::new());
+        if let Some(seed) = self.seeds.iter().find(|seed| !seeds.insert(**seed)) {
+            return Err(format!("it has the seed {seed} twice"));
+        }
+        let trials = self.arms.iter().map(|arm| arm.settings_from.candidates().len());
+        let jobs = trials.fold(self.seeds.len().saturating_mul(self.arms.len()), usize::saturating_add);
+        if jobs > MOST_JOBS {
+            return Err(format!("it has {jobs} trials and runs, more than {MOST_JOBS}"));
+        }
+        for arm in &self.arms {
+            let name = &arm.name;
+            if !is_arm_name(name) || !names.insert(name.to_ascii_lowercase()) {
+                return Err(format!("\"{name}\" cannot be the name of an arm, or is that of two"));
+            }
+            let complete = !arm.resolved.is_empty()
+                && match &arm.settings_from {
+                    SettingsFrom::Given(_) => arm.resolved(&Candidate::new()).is_some(),
+                    SettingsFrom::Trials(candidates) => {
+                        candidates.iter().all(|candidate| arm.resolved(candidate).is_some())
+                    }
+                    SettingsFrom::Of(_) => self.takes_settings(arm),
+                };
+            if !complete {
+                return Err(format!("arm \"{name}\" lacks settings that it may be run with"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an arm that takes its settings from another one leads to an arm of its own settings, and has as many settings as each of
+    /// the arms on the way.
+    fn takes_settings(&self, arm: &ArmIdentity) -> bool {
+        let mut current = arm;
+        // A way that is longer leads in a circle.
+        for _ in 0..self.arms.len() {
+            let SettingsFrom::Of(of) = &current.settings_from else { return true };
+            match self.arm(&of.arm) {
+                Some(other) if other.resolved.len() <= current.resolved.len() => current = other,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Records the study in its directory.
@@ -253,6 +302,9 @@ impl StudyIdentity {
         found
     }
 }
+
+/// The most trials and runs that a recorded study may have: more than anyone can train, and few enough to be listed.
+const MOST_JOBS: usize = 10_000;
 
 /// The settings without those that may change between runs of one study: devices, memory, logs, and the location of the weights.
 pub(super) fn comparable(config: &ExperimentConfig) -> ExperimentConfig {

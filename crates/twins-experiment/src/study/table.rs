@@ -1,3 +1,4 @@
+use twins_files::{one_line, shortened};
 use twins_report::ScoreKind;
 
 use super::results::{ArmResults, Metric, StudyResults};
@@ -11,7 +12,7 @@ impl StudyResults {
     /// The results as plain text: mean ± sample standard deviation over the seeds in per cent, then the paired differences to the
     /// baseline in percentage points, each with its 95 % interval.
     pub fn to_table(&self) -> String {
-        let mut text = format!("{}\n\n{}", self.name, grid(&self.means()));
+        let mut text = format!("{}\n\n{}", one_line(&self.name), grid(&self.means()));
         let differences = self.differences(&self.metrics, &[Checkpoint::Best]);
         if differences.len() > 1 {
             text += &format!(
@@ -32,6 +33,7 @@ impl StudyResults {
             }
         }
         for lines in [self.notes(), self.conclusions()].iter().filter(|lines| !lines.is_empty()) {
+            let lines: Vec<_> = lines.iter().map(|line| one_line(line)).collect();
             text += &format!("\n{}\n", lines.join("\n"));
         }
         text
@@ -253,8 +255,11 @@ pub(super) fn shortest(value: f64) -> String {
     rounded.to_string()
 }
 
-/// Columns of equal width.
+/// Columns of equal width. Each row has one line: labels are those of files.
 fn grid(rows: &[Vec<String>]) -> String {
+    const LONGEST: usize = 100;
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shortened(cell, LONGEST)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

@@ -6,12 +6,12 @@ use std::path::Path;
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use twins_testing::peak;
 
 use crate::architectures::architecture::Architecture;
 use crate::architectures::golden::{golden, images};
 use crate::architectures::naming::Naming;
 use crate::architectures::shortcuts::Shortcuts;
-use crate::import::counting::peak;
 use crate::import::load::load_weights;
 use crate::import::options::ImportOptions;
 use crate::network::config::ModelConfig;

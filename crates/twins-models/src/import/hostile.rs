@@ -1,20 +1,26 @@
-//! Damaged files: an error or a network, never a panic, never a long wait, and never more memory than four times the
+//! Damaged and hostile files: an error or a network, never a panic, never a long wait, and never more memory than four times the
 //! file and 64 MiB.
 
 use std::fs;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::io::Write;
+use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use proptest::prelude::*;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use safetensors::tensor::{Dtype, TensorView};
+use twins_testing::{Counting, allowance, check_message, each_damaged, peak};
 
 use crate::architectures::golden::{golden, reduced_net};
-use crate::import::counting::peak;
+use crate::error::ModelError;
 use crate::import::load::{load_pretrained, load_weights};
 use crate::import::options::ImportOptions;
 use crate::model_file::card::ModelCard;
 use crate::model_file::file::save_model;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Small files of every form, and the reduced network that each holds.
 const FILES: [(&str, &str); 9] = [
@@ -29,132 +35,172 @@ const FILES: [(&str, &str); 9] = [
     ("formats/calls_eval.pkl", "mnist_cnn"),
 ];
 
-/// And two that are written here.
-const RECORD: usize = FILES.len();
-const MODEL_FILE: usize = FILES.len() + 1;
+/// And two that are written here: a record of Burn, and a model file.
+fn written(folder: &Path) -> [Vec<u8>; 2] {
+    let net = reduced_net("cifar", &Device::flex());
+    let (record, model) = (folder.join("record.bpk"), folder.join("model.safetensors"));
+    let card = ModelCard::new(&net, ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec()).unwrap();
+    save_model(&model, &net, &card).unwrap();
+    net.into_record().save(&record).unwrap();
+    [record, model].map(|path| fs::read(path).unwrap())
+}
 
-/// The bytes of one of them, of a record of Burn, or of a model file.
-fn bytes(file: usize) -> (Vec<u8>, &'static str) {
-    static WRITTEN: [OnceLock<Vec<u8>>; 2] = [OnceLock::new(), OnceLock::new()];
-    if let Some((path, name)) = FILES.get(file) {
-        return (fs::read(golden(path)).unwrap(), name);
-    }
-    let written = WRITTEN[file - RECORD].get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("written");
-        let net = reduced_net("cifar", &Device::flex());
-        if file == RECORD {
-            let path = path.with_extension("bpk");
-            net.into_record().save(&path).unwrap();
-            return fs::read(path).unwrap();
+/// Reads a file in every way, and returns the errors.
+fn read(name: &str, path: &Path) -> Vec<ModelError> {
+    let net = reduced_net(name, &Device::flex());
+    let config = net.config().clone();
+    let options = ImportOptions::new();
+    let errors = [
+        load_weights(net, path, &options).err(),
+        // With the number of classes that the file has, and a network that it is too small for.
+        load_pretrained(&config, path, &options, &Device::flex()).err(),
+        ModelCard::read(path).err(),
+    ];
+    errors.into_iter().flatten().collect()
+}
+
+#[test]
+fn damaged_files_are_refused_or_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let [record, model] = written(folder.path());
+    let mut files: Vec<(&str, Vec<u8>)> =
+        FILES.iter().map(|(path, name)| (*name, fs::read(golden(path)).unwrap())).collect();
+    files.extend([("cifar", record), ("cifar", model)]);
+    let path = folder.path().join("damaged.pt");
+    each_damaged(&files, 1100, |name, bytes| {
+        fs::write(&path, bytes).unwrap();
+        for error in read(name, &path) {
+            let message = error.to_string();
+            assert!(message.contains("damaged.pt"), "{message}");
+            check_message(&message);
         }
-        let card = ModelCard::new(&net, ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec()).unwrap();
-        save_model(&path, &net, &card).unwrap();
-        fs::read(path).unwrap()
     });
-    (written.clone(), "cifar")
 }
 
-/// Numbers that lengths, offsets and shapes are seldom checked against.
-const ABSURD: [u64; 8] =
-    [0, 1, u64::MAX, i64::MAX as u64, u32::MAX as u64, i32::MAX as u64, 1 << 40, (-1i32) as u64];
-
-#[derive(Clone, Debug)]
-enum Damage {
-    Flip { at: f64, bit: u8 },
-    Set { at: f64, byte: u8 },
-    Number { at: f64, which: usize, width: usize },
-    Cut { at: f64 },
-    Remove { at: f64, count: usize },
-    Repeat { at: f64, count: usize },
+/// The message of the error that reading a network's file gives, within the limits of the file's size.
+fn refused(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.pt");
+    fs::write(&path, bytes).unwrap();
+    let net = reduced_net("mnist_cnn", &Device::flex());
+    let (error, allocated) = peak(|| load_weights(net, &path, &ImportOptions::new()).err());
+    assert!(allocated <= allowance(bytes.len()), "{allocated} bytes for {}", bytes.len());
+    let message = error.expect("no network is in this file").to_string();
+    check_message(&message);
+    message
 }
 
-impl Damage {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
-        let place = |at: f64| ((at * bytes.len() as f64) as usize).min(bytes.len() - 1);
-        match *self {
-            Self::Flip { at, bit } => {
-                let at = place(at);
-                bytes[at] ^= 1 << bit;
-            }
-            Self::Set { at, byte } => {
-                let at = place(at);
-                bytes[at] = byte;
-            }
-            Self::Number { at, which, width } => {
-                let at = place(at);
-                let number = ABSURD[which].to_le_bytes();
-                let end = (at + width).min(bytes.len());
-                bytes[at..end].copy_from_slice(&number[..end - at]);
-            }
-            Self::Cut { at } => bytes.truncate(place(at)),
-            Self::Remove { at, count } => {
-                let at = place(at);
-                bytes.drain(at..(at + count).min(bytes.len()));
-            }
-            Self::Repeat { at, count } => {
-                let at = place(at);
-                let copy = bytes[at..(at + count).min(bytes.len())].to_vec();
-                bytes.splice(at..at, copy);
-            }
-        }
+/// An archive as PyTorch writes it, with these entries, each deflated.
+fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut file, mut directory): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
+    for (name, content) in entries {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content).unwrap();
+        let deflated = encoder.finish().unwrap();
+        let mut crc = flate2::Crc::new();
+        crc.update(content);
+        // Version, flags, method, time, date; checksum, sizes, length of the name, no extra fields.
+        let mut shared: Vec<u8> = [20u16, 0, 8, 0, 0].into_iter().flat_map(u16::to_le_bytes).collect();
+        let sizes = [crc.sum(), deflated.len() as u32, content.len() as u32];
+        shared.extend(sizes.into_iter().flat_map(u32::to_le_bytes));
+        shared.extend([name.len() as u16, 0].into_iter().flat_map(u16::to_le_bytes));
+        directory.extend(b"PK\x01\x02\x14\0");
+        directory.extend(&shared);
+        // No comment, disk 0, attributes, and where the entry begins.
+        directory.extend([0; 10]);
+        directory.extend((file.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        file.extend(b"PK\x03\x04");
+        file.extend(shared);
+        file.extend(name.as_bytes());
+        file.extend(deflated);
+    }
+    let end = end_of(entries.len() as u16, directory.len() as u32, file.len() as u32);
+    [file, directory, end].concat()
+}
+
+/// The last record of an archive.
+fn end_of(entries: u16, size: u32, offset: u32) -> Vec<u8> {
+    let counts = [0, 0, entries, entries].into_iter().flat_map(u16::to_le_bytes);
+    let places = [size, offset].into_iter().flat_map(u32::to_le_bytes);
+    b"PK\x05\x06".iter().copied().chain(counts).chain(places).chain([0, 0]).collect()
+}
+
+/// A dictionary of `count` fetches of what `begin` leaves in place 1 of the memo.
+fn repeated(begin: &[u8], count: usize) -> Vec<u8> {
+    [&b"\x80\x02"[..], begin, b"q\x01(", &b"h\x01".repeat(count)[..], b"l."].concat()
+}
+
+#[test]
+fn what_a_few_bytes_repeat_is_counted_as_often() {
+    // Copies of a long key and of a long name are gigabytes.
+    let length = 60_000u32.to_le_bytes();
+    let long = [b'k'; 60_000];
+    let key = [&b"}X"[..], &length, &long, b"Ns"].concat();
+    let name = [&b"cmodule\n"[..], &long, b"\n"].concat();
+    for begin in [key, name] {
+        let pickle = repeated(&begin, 40_000);
+        let message = refused(&pickle);
+        assert!(message.contains("by repeating some of them"), "{message}");
+        let message = refused(&archive(&[("archive/data.pkl", &pickle)]));
+        assert!(message.contains("by repeating some of them"), "{message}");
     }
 }
 
-/// A place in a file, oftener near its beginning or end, where headers and directories are.
-fn place() -> impl Strategy<Value = f64> {
-    prop_oneof![0.0..1.0f64, 0.0..0.02f64, 0.9..1.0f64]
+#[test]
+fn long_names_of_many_entries_are_refused() {
+    // {key: [class, class, …]}: the name of each entry begins with the key.
+    let length = 60_000u32.to_le_bytes();
+    let begin = [&b"\x80\x02cmodule\nname\nq\x010}X"[..], &length, &[b'k'; 60_000], b"("].concat();
+    let pickle = [&begin[..], &b"h\x01".repeat(20_000)[..], b"ls."].concat();
+    let message = refused(&pickle);
+    assert!(message.contains("full names of its entries take more than"), "{message}");
 }
 
-fn damage() -> impl Strategy<Value = Damage> {
-    prop_oneof![
-        4 => (place(), 0..8u8).prop_map(|(at, bit)| Damage::Flip { at, bit }),
-        4 => (place(), any::<u8>()).prop_map(|(at, byte)| Damage::Set { at, byte }),
-        4 => (place(), 0..ABSURD.len(), prop_oneof![Just(1usize), Just(2), Just(4), Just(8)])
-            .prop_map(|(at, which, width)| Damage::Number { at, which, width }),
-        1 => place().prop_map(|at| Damage::Cut { at }),
-        2 => (place(), 1..64usize).prop_map(|(at, count)| Damage::Remove { at, count }),
-        2 => (place(), 1..64usize).prop_map(|(at, count)| Damage::Repeat { at, count }),
-    ]
-}
+#[test]
+fn a_pickle_that_only_another_reader_finds_is_refused() {
+    let none = |count: usize| [&b"\x80\x02("[..], &b"N".repeat(count)[..], b"l."].concat();
+    let harmless = archive(&[("archive/data.pkl", b"\x80\x02}.")]);
+    assert!(refused(&harmless).contains("it holds no tensors"), "the archives of this test can be read");
 
-proptest! {
-    // PROPTEST_CASES=20000 runs it for some minutes.
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn damaged_files_are_refused_or_read(
-        file in 0..=MODEL_FILE,
-        damages in prop::collection::vec(damage(), 1..6),
-    ) {
-        let (mut bytes, name) = bytes(file);
-        for damage in &damages {
-            damage.apply(&mut bytes);
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("damaged.pt");
-        fs::write(&path, &bytes).unwrap();
-        let begin = Instant::now();
-        let net = reduced_net(name, &Device::flex());
-        let config = net.config().clone();
-        let options = ImportOptions::new();
-        let (outcomes, allocated) = peak(|| {
-            [
-                load_weights(net, &path, &options).err(),
-                // With the number of classes that the file has, and a network that it is too small for.
-                load_pretrained(&config, &path, &options, &Device::flex()).err(),
-                ModelCard::read(&path).err(),
-            ]
-        });
-        for error in outcomes.into_iter().flatten() {
-            prop_assert!(error.to_string().contains("damaged.pt"), "{}", error);
-        }
-        let bound = 4 * bytes.len() + (64 << 20);
-        prop_assert!(allocated <= bound, "{} bytes for a file of {}", allocated, bytes.len());
-        // Milliseconds on an idle machine.
-        prop_assert!(begin.elapsed() < Duration::from_secs(5));
+    // Three million objects: of two directories, of two names, behind other data, and in front of a comment.
+    let bomb = none(3_000_000);
+    let hidden = archive(&[("archive/data.pkl", &bomb)]);
+    let twice = archive(&[("a/data.pkl", b"\x80\x02}."), ("b/data.pkl", &bomb)]);
+    let two_directories = [&hidden[..], &end_of(0, 0, 0)[..]].concat();
+    let shifted = [&b"PK\x03\x04"[..], &hidden[..]].concat();
+    let mut commented = [&hidden[..], b"a comment"].concat();
+    let length = hidden.len();
+    commented[length - 2] = 9;
+    for bytes in [twice, two_directories, shifted, commented] {
+        let message = refused(&bytes);
+        assert!(message.contains("not of the form that PyTorch writes"), "{message}");
     }
+    let message = refused(&hidden);
+    assert!(message.contains("its pickle unfolds to") || message.contains("its pickle builds"), "{message}");
+}
+
+#[test]
+fn an_archive_of_old_form_is_refused_before_it_is_read() {
+    // The header of a sparse entry `pickle`, which declares a terabyte of zeros.
+    let mut header = vec![0; 1024];
+    header[..6].copy_from_slice(b"pickle");
+    header[156] = b'S';
+    header[257..265].copy_from_slice(b"ustar  \0");
+    header[483..495].copy_from_slice(b"077777777777");
+    let message = refused(&header);
+    assert!(message.contains("TAR archive from before PyTorch 0.1.10"), "{message}");
+    // Also where the header is a pickle's.
+    header[..2].copy_from_slice(b"\x80\x02");
+    assert!(refused(&header).contains("TAR archive"));
+}
+
+#[test]
+fn names_do_not_reach_a_terminal_as_they_are() {
+    let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let key = safetensors::serialize([("a\u{1b}[2J\nb", view)], None).unwrap();
+    let message = refused(&key);
+    assert!(message.contains("left over: a\\u{1b}[2J\\nb [1]"), "{message}");
+    let function = refused(b"\x80\x02cos\nsys\x1b[2Jtem\n.");
+    assert!(function.contains("os.sys\\u{1b}[2Jtem"), "{function}");
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use twins_files::one_line;
+
 /// An entry whose shape differs from the network's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShapeMismatch {
@@ -48,19 +50,19 @@ impl fmt::Display for ImportMismatch {
             self.shape_mismatches.len()
         )?;
         if let Some(hint) = &self.hint {
-            write!(f, " ({hint})")?;
+            write!(f, " ({})", one_line(hint))?;
         }
         for (key, shape) in &self.missing {
-            write!(f, "\n  missing: {key} {shape:?}")?;
+            write!(f, "\n  missing: {} {shape:?}", one_line(key))?;
         }
         for (key, shape) in &self.unexpected {
-            write!(f, "\n  unexpected: {key} {shape:?}")?;
+            write!(f, "\n  unexpected: {} {shape:?}", one_line(key))?;
         }
         for ShapeMismatch { key, expected, found } in &self.shape_mismatches {
-            write!(f, "\n  shape: {key} is {found:?}, the network needs {expected:?}")?;
+            write!(f, "\n  shape: {} is {found:?}, the network needs {expected:?}", one_line(key))?;
         }
         for (key, kind) in &self.not_tensors {
-            write!(f, "\n  not a tensor: {key} is a {kind}")?;
+            write!(f, "\n  not a tensor: {} is a {}", one_line(key), one_line(kind))?;
         }
         Ok(())
     }

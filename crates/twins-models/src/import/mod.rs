@@ -16,9 +16,8 @@ pub(crate) mod report;
 pub(crate) mod safetensors_file;
 mod scan;
 mod shortcuts;
+mod sizes;
 
-#[cfg(test)]
-pub(crate) mod counting;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

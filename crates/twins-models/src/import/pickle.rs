@@ -6,6 +6,7 @@ use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::path::Path;
 
 use burn::store::pytorch_reader::{FileFormat, PickleValue, PytorchError, PytorchReader};
+use twins_files::shortened;
 use zip::ZipArchive;
 
 use crate::error::ModelError;
@@ -13,34 +14,50 @@ use crate::import::archive;
 use crate::import::checkpoint::Checkpoint;
 use crate::import::entry::{Entry, Source};
 use crate::import::report::WeightFormat;
-use crate::import::scan::{Objection, scan};
+use crate::import::scan::{Limits, Objection, scan};
 
 /// The magic number of PyTorch's legacy format, as newer and as the oldest pickle protocols write it.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const MAGIC_TEXT: &[u8] = b"119547037146038801333356";
 
-// A ResNet-152 with its optimiser takes some 60 000 instructions. An instruction can cost the
-// reader about 200 bytes, so these limits keep it below 64 MiB plus four times the file's size.
+// A ResNet-152 with its optimiser takes some 60 000 instructions.
 const INSTRUCTIONS: u64 = 300_000;
 const BYTES_PER_INSTRUCTION: u64 = 64;
 
+/// The memory for the objects of a pickle: this, and as much as the file. Together with a copy of the pickle and three copies of the names
+/// of the file's entries, it stays below 64 MiB and four times the file's size.
+const OBJECTS: u64 = 56 << 20;
+
+/// The memory for the full names of a file's entries: this, and half as much as the file. The full name consists of the keys of all
+/// dictionaries around an entry, so that a few long keys can make many long names. The networks of this library need less than a tenth.
+const NAMES: u64 = 1 << 20;
+
+/// Where the header of a TAR archive has its magic number.
+const TAR_MAGIC: std::ops::Range<usize> = 257..262;
+
 /// The number of bytes by which a pickle may be larger than its file, because small pickles compress well.
 const SLACK: u64 = 1 << 20;
+
+const OLD_ARCHIVE: &str =
+    "it is a TAR archive from before PyTorch 0.1.10: save it again with a newer PyTorch";
 
 pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
     inspect(path, length)?;
     let unusable = |error: PytorchError| unusable(path, error);
     let tree = PytorchReader::read_pickle_data(path, None).map_err(unusable)?;
-    let mut outline = Outline::default();
-    outline.walk(&tree, &mut String::new());
+    let limit = NAMES + length / 2;
+    let mut outline = Outline { names: limit, ..Outline::default() };
+    if outline.walk(&tree, &mut String::new()).is_err() {
+        let reason = format!("the full names of its entries take more than {limit} bytes");
+        return Err(ModelError::NotACheckpoint { path: path.to_owned(), reason });
+    }
     drop(tree);
     let reader = PytorchReader::new(path).map_err(unusable)?;
     let format = match reader.metadata().format_type {
         FileFormat::Zip => WeightFormat::PytorchZip,
         FileFormat::Legacy | FileFormat::Pickle => WeightFormat::PytorchLegacy,
         FileFormat::Tar => {
-            let reason = "it is a TAR archive from before PyTorch 0.1.10: save it again with a newer PyTorch";
-            return Err(ModelError::NotACheckpoint { path: path.to_owned(), reason: reason.to_owned() });
+            return Err(ModelError::NotACheckpoint { path: path.to_owned(), reason: OLD_ARCHIVE.to_owned() });
         }
     };
     let entries = reader
@@ -73,8 +90,11 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
     let unusable = |reason: String| ModelError::NotACheckpoint { path: path.to_owned(), reason };
     let mut file = File::open(path).map_err(read)?;
     let mut head = Vec::new();
-    file.by_ref().take(64).read_to_end(&mut head).map_err(read)?;
-    let limit = INSTRUCTIONS + length / BYTES_PER_INSTRUCTION;
+    file.by_ref().take(TAR_MAGIC.end as u64).read_to_end(&mut head).map_err(read)?;
+    let limits = Limits {
+        instructions: INSTRUCTIONS + length / BYTES_PER_INSTRUCTION,
+        bytes: OBJECTS.saturating_add(length),
+    };
     let found = if head.starts_with(b"PK") {
         // The reader of PyTorch files uses the same crate, so both find the same pickle. What is unreadable is unreadable for it too, and
         // it reports the reason.
@@ -85,10 +105,13 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
         if size > length + SLACK {
             return Err(unusable(format!("its pickle unfolds to {size} bytes, the file has {length}")));
         }
-        scan(&mut BufReader::new(pickle), 1, limit)
-    } else if let Some(pickles) = pickles(&head) {
+        scan(&mut BufReader::new(pickle), 1, limits)
+    } else if head.get(TAR_MAGIC) == Some(b"ustar") {
+        // Refused before it is read: an archive can declare any amount of zeros.
+        return Err(unusable(OLD_ARCHIVE.to_owned()));
+    } else if let Some(pickles) = pickles(&head[..head.len().min(64)]) {
         file.rewind().map_err(read)?;
-        scan(&mut BufReader::new(file), pickles, limit)
+        scan(&mut BufReader::new(file), pickles, limits)
     } else {
         return Ok(());
     };
@@ -96,6 +119,9 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
         Objection::Refused(name) => ModelError::RefusedPickle { path: path.to_owned(), name },
         Objection::Truncated => unusable("it is truncated".to_owned()),
         Objection::TooMany(limit) => unusable(format!("its pickle builds more than {limit} objects")),
+        Objection::TooLarge(limit) => unusable(format!(
+            "its pickle builds objects of more than {limit} bytes, by repeating some of them"
+        )),
     })
 }
 
@@ -126,47 +152,59 @@ fn unusable(path: &Path, error: PytorchError) -> ModelError {
         PytorchError::InvalidFormat(reason) => reason,
         other => other.to_string(),
     };
-    ModelError::NotACheckpoint { path: path.to_owned(), reason }
+    // Some of these messages quote the file.
+    ModelError::NotACheckpoint { path: path.to_owned(), reason: shortened(&reason, LONGEST_REASON) }
 }
+
+const LONGEST_REASON: usize = 400;
 
 /// The structure of a pickle: its dictionaries and objects.
 #[derive(Default)]
 struct Outline {
     dictionaries: BTreeSet<String>,
     objects: BTreeMap<String, String>,
+    /// The bytes that names may still take.
+    names: u64,
 }
+
+/// The names take more bytes than they may.
+struct LongNames;
 
 impl Outline {
     /// Walks a value at a dotted path; returns whether it contains a tensor.
-    fn walk(&mut self, value: &PickleValue, path: &mut String) -> bool {
+    fn walk(&mut self, value: &PickleValue, path: &mut String) -> Result<bool, LongNames> {
         match value {
             PickleValue::Dict(items) => {
                 let mut holds = false;
                 for (key, item) in items {
-                    holds |= self.step(key, item, path);
+                    holds |= self.step(key, item, path)?;
                 }
                 if holds {
+                    self.pay(path.len())?;
                     self.dictionaries.insert(path.clone());
                 }
-                holds
+                Ok(holds)
             }
             PickleValue::List(items) => {
                 let mut holds = false;
                 for (index, item) in items.iter().enumerate() {
-                    holds |= self.step(&index.to_string(), item, path);
+                    holds |= self.step(&index.to_string(), item, path)?;
                 }
-                holds
+                Ok(holds)
             }
-            PickleValue::Unsupported(kind) if kind == "torch.Tensor" => true,
             PickleValue::Unsupported(kind) => {
-                self.objects.insert(path.clone(), kind.clone());
-                false
+                self.pay(path.len() + kind.len())?;
+                let is_tensor = kind == "torch.Tensor";
+                if !is_tensor {
+                    self.objects.insert(path.clone(), kind.clone());
+                }
+                Ok(is_tensor)
             }
-            _ => false,
+            _ => Ok(false),
         }
     }
 
-    fn step(&mut self, key: &str, item: &PickleValue, path: &mut String) -> bool {
+    fn step(&mut self, key: &str, item: &PickleValue, path: &mut String) -> Result<bool, LongNames> {
         let length = path.len();
         if !path.is_empty() {
             path.push('.');
@@ -175,5 +213,11 @@ impl Outline {
         let holds = self.walk(item, path);
         path.truncate(length);
         holds
+    }
+
+    /// Takes the bytes of a name from those that are left.
+    fn pay(&mut self, bytes: usize) -> Result<(), LongNames> {
+        self.names = self.names.checked_sub(bytes as u64).ok_or(LongNames)?;
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use twins_files::one_line;
+
 use crate::architectures::shortcuts::Shortcuts;
 use crate::network::normalisation::Normalisation;
 
@@ -82,19 +84,21 @@ impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}, {} entries read", self.path.display(), self.format, self.mapped.len())?;
         if !self.prefix.is_empty() {
-            writeln!(f, "  prefix stripped: {}", self.prefix)?;
+            writeln!(f, "  prefix stripped: {}", one_line(&self.prefix))?;
         }
         for MappedEntry { key, renamed_from, module_path, shape } in &self.mapped {
             match renamed_from {
-                Some(own) => writeln!(f, "  {own} = {key} {shape:?} -> {module_path}")?,
-                None => writeln!(f, "  {key} {shape:?} -> {module_path}")?,
+                Some(own) => {
+                    writeln!(f, "  {} = {} {shape:?} -> {module_path}", one_line(own), one_line(key))?
+                }
+                None => writeln!(f, "  {} {shape:?} -> {module_path}", one_line(key))?,
             }
         }
         for path in &self.kept {
             writeln!(f, "  kept its initial values: {path}")?;
         }
         for IgnoredEntry { key, reason } in &self.ignored {
-            writeln!(f, "  ignored: {key} ({reason})")?;
+            writeln!(f, "  ignored: {} ({reason})", one_line(key))?;
         }
         if let Some(norm) = &self.normalisation {
             writeln!(f, "  normalisation from the file: mean {:?}, std {:?}", norm.mean(), norm.std())?;

@@ -1,10 +1,13 @@
-//! Scans a pickle's instructions before it is parsed, for the functions it names and the number of objects it builds.
+//! Scans a pickle's instructions before it is parsed, for the functions it names and the number and size of the objects it builds.
 //!
 //! `serde-pickle` cannot replace it: it builds the objects, and does not know the persistent identifiers by which PyTorch refers to
 //! tensors.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Error, ErrorKind, Read};
+use std::rc::Rc;
+
+use crate::import::sizes::Sizes;
 
 /// Modules with functions that affect more than the process. Weights never need them; a file that names one is refused,
 /// although its code would not be run.
@@ -41,13 +44,24 @@ pub(super) enum Objection {
     Refused(String),
     /// It builds too many objects for the file's size.
     TooMany(u64),
+    /// It builds objects of more bytes than this.
+    TooLarge(u64),
     /// It ends too early.
     Truncated,
 }
 
+/// What a file's pickles may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// The number of instructions of all pickles.
+    pub(super) instructions: u64,
+    /// The bytes of the objects of one pickle, with the copies in the parser's memo.
+    pub(super) bytes: u64,
+}
+
 /// Scans consecutive pickles up to the first malformed instruction, which the parser reports later.
-pub(super) fn scan(reader: &mut impl BufRead, pickles: usize, limit: u64) -> Result<(), Objection> {
-    let mut scan = Scan { limit, ..Scan::default() };
+pub(super) fn scan(reader: &mut impl BufRead, pickles: usize, limits: Limits) -> Result<(), Objection> {
+    let mut scan = Scan { limits, ..Scan::default() };
     for _ in 0..pickles {
         match scan.pickle(reader) {
             Ok(true) => {}
@@ -79,16 +93,18 @@ impl From<Error> for Stop {
 enum Pushed {
     #[default]
     Other,
-    Text(String),
+    /// Shared, because the memo may hold the same text any number of times.
+    Text(Rc<str>),
 }
 
 #[derive(Default)]
 struct Scan {
-    limit: u64,
+    limits: Limits,
     instructions: u64,
+    sizes: Sizes,
     /// The two values pushed last, the newer one second.
     last: [Pushed; 2],
-    memo: HashMap<u64, String>,
+    memo: HashMap<u64, Rc<str>>,
     memoized: u64,
 }
 
@@ -100,12 +116,17 @@ impl Scan {
     fn pickle(&mut self, reader: &mut impl BufRead) -> Result<bool, Stop> {
         self.memo.clear();
         self.memoized = 0;
+        self.sizes = Sizes::default();
         loop {
+            if self.sizes.total() > self.limits.bytes {
+                return Err(Stop::Objection(Objection::TooLarge(self.limits.bytes)));
+            }
             let code = number(reader, 1)? as u8;
             self.instructions += 1;
-            if self.instructions > self.limit {
-                return Err(Stop::Objection(Objection::TooMany(self.limit)));
+            if self.instructions > self.limits.instructions {
+                return Err(Stop::Objection(Objection::TooMany(self.limits.instructions)));
             }
+            self.sizes.instruction(code);
             match code {
                 b'.' => return Ok(true),
                 // Mark, stack and container instructions, which have no argument.
@@ -141,12 +162,14 @@ impl Scan {
                 0x80 => skip(reader, 1)?,
                 0x95 => skip(reader, 8)?,
                 b'I' | b'L' | b'F' | b'P' => {
-                    line(reader)?;
+                    let text = line(reader)?;
+                    self.sizes.push(text.len() as u64);
                     self.push(Pushed::Other);
                 }
                 b'S' | b'V' => {
                     let text = line(reader)?;
-                    self.push(Pushed::Text(text.trim_matches(['\'', '"']).to_owned()));
+                    self.sizes.push(text.len() as u64);
+                    self.push(Pushed::Text(text.trim_matches(['\'', '"']).into()));
                 }
                 b'U' | 0x8c => self.text(reader, 1)?,
                 b'T' | b'X' => self.text(reader, 4)?,
@@ -158,7 +181,7 @@ impl Scan {
                 b'j' => self.recall(reader, 4)?,
                 b'g' => {
                     let index = line(reader)?.trim().parse().unwrap_or(u64::MAX);
-                    self.push(self.memo.get(&index).cloned().map_or(Pushed::Other, Pushed::Text));
+                    self.get(index);
                 }
                 b'q' => self.memoize(number(reader, 1)?),
                 b'r' => self.memoize(number(reader, 4)?),
@@ -170,6 +193,7 @@ impl Scan {
                 b'c' | b'i' => {
                     let (module, name) = (line(reader)?, line(reader)?);
                     check(&module, &name)?;
+                    self.sizes.push((module.len() + name.len()) as u64);
                     self.push(Pushed::Other);
                 }
                 0x93 => match std::mem::take(&mut self.last) {
@@ -193,6 +217,7 @@ impl Scan {
 
     fn memoize(&mut self, index: u64) {
         self.memoized += 1;
+        self.sizes.memoize(index);
         if let Pushed::Text(text) = &self.last[1] {
             self.memo.insert(index, text.clone());
         } else {
@@ -201,30 +226,38 @@ impl Scan {
     }
 
     fn skip_value(&mut self, reader: &mut impl BufRead, width: u64) -> Result<(), Stop> {
+        self.sizes.push(0);
         self.push(Pushed::Other);
         Ok(skip(reader, width)?)
     }
 
     fn recall(&mut self, reader: &mut impl BufRead, width: usize) -> Result<(), Stop> {
         let index = number(reader, width)?;
-        self.push(self.memo.get(&index).cloned().map_or(Pushed::Other, Pushed::Text));
+        self.get(index);
         Ok(())
+    }
+
+    fn get(&mut self, index: u64) {
+        self.sizes.get(index);
+        self.push(self.memo.get(&index).cloned().map_or(Pushed::Other, Pushed::Text));
     }
 
     fn text(&mut self, reader: &mut impl BufRead, width: usize) -> Result<(), Stop> {
         let length = number(reader, width)?;
+        self.sizes.push(length);
         if length > LONGEST_NAME {
             self.push(Pushed::Other);
             return Ok(skip(reader, length)?);
         }
         let mut bytes = vec![0; length as usize];
         reader.read_exact(&mut bytes)?;
-        self.push(Pushed::Text(String::from_utf8_lossy(&bytes).into_owned()));
+        self.push(Pushed::Text(String::from_utf8_lossy(&bytes).into()));
         Ok(())
     }
 
     fn bytes(&mut self, reader: &mut impl BufRead, width: usize) -> Result<(), Stop> {
         let length = number(reader, width)?;
+        self.sizes.push(length);
         self.push(Pushed::Other);
         Ok(skip(reader, length)?)
     }
@@ -266,7 +299,7 @@ mod tests {
     use super::*;
 
     fn objection(pickle: &[u8]) -> Option<Objection> {
-        scan(&mut &pickle[..], 1, 1000).err()
+        scan(&mut &pickle[..], 1, Limits { instructions: 1000, bytes: 1 << 20 }).err()
     }
 
     fn refused(pickle: &[u8]) -> String {
@@ -311,6 +344,21 @@ mod tests {
         assert!(matches!(objection(&[b'N'; 2000]), Some(Objection::TooMany(1000))));
         assert!(matches!(objection(b"\x80\x02}X\xff\xff\xff\xffab"), Some(Objection::Truncated)));
         assert!(matches!(objection(b""), Some(Objection::Truncated)));
+    }
+
+    #[test]
+    fn objects_that_are_repeated_are_counted_each_time() {
+        // A dictionary whose key has 5000 bytes, and a function's name of 5000 bytes, each fetched some hundred times.
+        let key = [&b"}X\x88\x13\0\0"[..], &[b'k'; 5000], b"NsU\x01aq\x000q\x01("].concat();
+        let name = [&b"cmodule\n"[..], &[b'n'; 5000], b"\nq\x01("].concat();
+        for begin in [key, name] {
+            for (times, too_large) in [(100, false), (300, true)] {
+                let pickle = [&begin[..], &b"h\x01".repeat(times)[..], b"l."].concat();
+                let found = objection(&pickle);
+                assert_eq!(matches!(found, Some(Objection::TooLarge(1_048_576))), too_large, "{found:?}");
+                assert_eq!(found.is_some(), too_large, "{found:?}");
+            }
+        }
     }
 
     #[test]

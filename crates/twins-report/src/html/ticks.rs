@@ -21,8 +21,15 @@ pub(crate) fn linear_ticks([low, high]: [f64; 2], count: usize) -> Vec<f64> {
     let slack = 1e-9;
     let first = (low / step - slack).ceil();
     let last = (high / step + slack).floor();
+    // Between numbers so small or so large that their difference or the step is 0 or infinite, there is nothing to count.
+    if !step.is_finite() || !(0.0..=MOST_TICKS).contains(&(last - first)) {
+        return [low, high].into_iter().filter(|tick| tick.is_finite()).collect();
+    }
     (0..=(last - first) as usize).map(|index| (first + index as f64) * step).collect()
 }
+
+/// More ticks than any axis of finite length has.
+const MOST_TICKS: f64 = 100.0;
 
 /// Returns round values in a range that is given by the logarithms (base 10) of its ends. These are powers of ten. If fewer
 /// than three of them are in the range, they are powers of ten times 1, 2 and 5, or else linear ticks.
@@ -76,6 +83,12 @@ mod tests {
         ] {
             let found = logarithmic_ticks(range.map(f64::log10), 6);
             assert!(close(&found, &ticks), "{found:?}");
+        }
+        for range in
+            [[-5e-324, 5e-324], [0.0, 5e-324], [-1e308, 1e308], [1e308, f64::INFINITY], [-1e308, 1.7e308]]
+        {
+            let found = linear_ticks(range, 6);
+            assert!(found.len() <= 100 && found.iter().all(|tick| tick.is_finite()), "{range:?}: {found:?}");
         }
         let found = logarithmic_ticks([-330.0, 330.0], 6);
         assert!(found.len() <= 7 && found.iter().all(|tick| *tick > 0.0 && tick.is_finite()), "{found:?}");

@@ -68,8 +68,20 @@ impl RunRecord {
         Ok(record)
     }
 
-    /// Checks for values that are impossible and that a report cannot show.
+    /// Checks for values that are impossible and that a report cannot show, and for more of them than it could.
     fn check(&self) -> Result<(), String> {
+        let points: usize = self.curves.iter().map(|curve| curve.points.len()).sum();
+        for (what, count) in [
+            ("facts", self.facts.len()),
+            ("settings", self.settings.len()),
+            ("scores", self.scores.len() + self.last_scores.len()),
+            ("curves", self.curves.len()),
+            ("points of curves", points),
+        ] {
+            if count > MOST_VALUES {
+                return Err(format!("it has {count} {what}, more than {MOST_VALUES}"));
+            }
+        }
         let scores = self.scores.iter().chain(&self.last_scores).map(|score| (&score.label, score.accuracy));
         let points = self.curves.iter().flat_map(|curve| curve.points.iter().map(|p| (&curve.label, p.1)));
         for (label, accuracy) in scores.chain(points) {
@@ -83,6 +95,10 @@ impl RunRecord {
         Ok(())
     }
 }
+
+/// The most facts, settings, scores and points that a record may have. A run has some ten of each, and a hundred settings; a report looks
+/// for each of them among the others.
+const MOST_VALUES: usize = 10_000;
 
 /// Reads the text of a file; `None` if the file does not exist.
 fn read(path: &Path) -> Result<Option<String>, ReportError> {
@@ -113,6 +129,7 @@ mod tests {
 
     use super::*;
     use crate::example::epoch;
+    use crate::record::fact::Fact;
     use crate::record::provenance::Provenance;
     use crate::record::score::{Score, ScoreKind};
 
@@ -209,6 +226,19 @@ mod tests {
             let text = message(folder.path());
             assert!(text.contains("result.json") && text.contains("resume the run"), "{text}");
         }
+    }
+
+    #[test]
+    fn more_values_than_a_report_can_show_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = record();
+        for count in [MOST_VALUES, MOST_VALUES + 1] {
+            record.facts = (0..count).map(|number| Fact::new(number.to_string(), "")).collect();
+            record.write(folder.path()).unwrap();
+            assert_eq!(RunRecord::read(folder.path()).is_ok(), count == MOST_VALUES);
+        }
+        let text = message(folder.path());
+        assert!(text.contains("it has 10001 facts, more than 10000"), "{text}");
     }
 
     #[test]

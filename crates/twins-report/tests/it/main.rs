@@ -3,5 +3,6 @@
 mod support;
 
 mod accessible;
+mod hostile_records;
 mod report;
 mod run_directory;

@@ -75,6 +75,24 @@ impl Checkpoint {
             .collect()
     }
 
+    /// Like [`take`](Self::take), for tensors of floats with one axis.
+    ///
+    /// # Errors
+    ///
+    /// A description of the first other tensor.
+    pub(crate) fn take_flat(&mut self, prefix: &str) -> Result<BTreeMap<String, TensorData>, String> {
+        let tensors = self.take(prefix);
+        let other = |data: &TensorData| data.shape().as_slice().len() != 1 || !data.dtype().is_float();
+        match tensors.iter().find(|(_, data)| other(data)) {
+            None => Ok(tensors),
+            Some((name, data)) => Err(format!(
+                "\"{prefix}/{name}\" has shape {:?} and type {:?}, and should be a list of floats",
+                data.shape().as_slice(),
+                data.dtype()
+            )),
+        }
+    }
+
     /// Computes the checksum over the sorted entries. The length of each part precedes it, so that different contents
     /// cannot produce the same byte sequence.
     fn checksum(&self) -> String {

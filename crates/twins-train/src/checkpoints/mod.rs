@@ -1,6 +1,8 @@
 //! The files that a run writes, and how a run is resumed from them.
 
 mod checkpoint;
+#[cfg(test)]
+mod hostile;
 mod run_directory;
 mod state;
 

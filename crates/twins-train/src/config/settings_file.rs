@@ -309,7 +309,9 @@ fn toml_problem(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().lines().collect::<Vec<_>>().join(" ");
     match error.span() {
         Some(span) => {
-            let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
+            // In bytes: an error may be in the middle of a character.
+            let before = &text.as_bytes()[..span.start.min(text.len())];
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
             format!("line {line}: {message}; correct it, or leave the setting out")
         }
         None => format!("{message}; correct it, or leave the setting out"),

@@ -56,7 +56,7 @@ impl Division {
     ///
     /// [`TrainError::SmallParts`], [`TrainError::SmallBatch`].
     pub(crate) fn check(self, batch_size: usize, smallest: Option<usize>) -> Result<(), TrainError> {
-        let parts = self.devices * self.micro_batches;
+        let parts = self.devices.saturating_mul(self.micro_batches);
         if batch_size / parts < self.smallest_part() {
             return Err(TrainError::SmallParts {
                 batch_size,
@@ -127,6 +127,13 @@ mod tests {
     fn bounds(division: Division, images: usize) -> Vec<Vec<[usize; 2]>> {
         let shards = division.divide(images).into_iter();
         shards.map(|parts| parts.into_iter().map(|part| [part.start, part.end]).collect()).collect()
+    }
+
+    #[test]
+    fn more_parts_than_can_be_counted_are_too_many() {
+        let many = Division { devices: 2, micro_batches: 1 << (usize::BITS - 1), ..TWO_WINGS };
+        let message = many.check(128, None).unwrap_err().to_string();
+        assert!(message.contains("0 images for each of 2 wings"), "{message}");
     }
 
     #[test]

@@ -147,12 +147,17 @@ impl Replicas {
 
     /// Restores the running statistics from a checkpoint. Replicas that the checkpoint does not contain start from
     /// those of the model.
-    pub(crate) fn load_statistics(&mut self, checkpoint: &mut Checkpoint) {
+    ///
+    /// # Errors
+    ///
+    /// A description of a tensor that no statistics have.
+    pub(crate) fn load_statistics(&mut self, checkpoint: &mut Checkpoint) -> Result<(), String> {
         let devices = &self.devices.list()[1..];
         for ((name, kept), device) in statistic_names().zip(&mut self.replica_statistics).zip(devices) {
-            let saved = checkpoint.take(&name);
+            let saved = checkpoint.take_flat(&name)?;
             *kept = (!saved.is_empty()).then(|| Statistics::from_data(saved, device));
         }
+        Ok(())
     }
 
     /// Stores the running statistics of a step and returns the model with those of the main device.

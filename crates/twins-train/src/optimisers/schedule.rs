@@ -52,7 +52,8 @@ impl Schedule {
     /// If there are too few epochs for both milestones, milestones that coincide are merged, and a milestone at epoch 0
     /// is dropped.
     pub fn paper(epochs: usize) -> Self {
-        let mut milestones = vec![epochs / 2, epochs * 5 / 6];
+        // Five sixths, rounded down, of any number of epochs.
+        let mut milestones = vec![epochs / 2, epochs - epochs.div_ceil(6)];
         milestones.dedup();
         milestones.retain(|milestone| *milestone > 0);
         Self::MultiStep { milestones, gamma: 0.1 }
@@ -165,6 +166,14 @@ mod tests {
         for (factor, expected) in factors.iter().zip([1.0, 1.0, 0.1, 0.1, 0.01, 0.01]) {
             assert!((factor - expected).abs() < 1e-15);
         }
+    }
+
+    #[test]
+    fn the_paper_s_milestones_of_any_number_of_epochs() {
+        for (epochs, expected) in [(1, vec![]), (2, vec![1]), (7, vec![3, 5]), (60, vec![30, 50])] {
+            assert_eq!(Schedule::paper(epochs), Schedule::MultiStep { milestones: expected, gamma: 0.1 });
+        }
+        Schedule::paper(usize::MAX).validate().unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 use super::survey::is_under;
 use crate::error::TrainError;
@@ -114,12 +114,21 @@ impl ModuleVisitor for Paths {
 }
 
 impl Apply<'_> {
-    fn find(&mut self, dims: &[usize]) -> Option<TensorData> {
+    /// The tensor for a parameter of this shape, if it holds the parameter's kind of numbers.
+    fn find(&mut self, dims: &[usize], holds: fn(&DType) -> bool) -> Option<TensorData> {
         let path = self.path.join(".");
         match self.weights.get(&path) {
-            Some(data) if data.shape().as_slice() == dims => {
+            Some(data) if data.shape().as_slice() == dims && holds(&data.dtype()) => {
                 self.used += 1;
                 Some(data.clone())
+            }
+            Some(data) if data.shape().as_slice() == dims => {
+                let dtype = data.dtype();
+                let problem = format!(
+                    "\"{path}\" has type {dtype:?} in the checkpoint, which the model cannot have there"
+                );
+                self.problem.get_or_insert(problem);
+                None
             }
             Some(data) => {
                 self.problem.get_or_insert(format!(
@@ -140,7 +149,7 @@ impl ModuleMapper for Apply<'_> {
     tracks_path!();
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(data) = self.find(&param.val().dims()) else { return param };
+        let Some(data) = self.find(&param.val().dims(), DType::is_float) else { return param };
         param.map(|tensor| {
             let dtype = data.dtype();
             let loaded = Tensor::from_data(data, (&tensor.device(), dtype));
@@ -153,12 +162,13 @@ impl ModuleMapper for Apply<'_> {
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        let Some(data) = self.find(&param.val().dims()) else { return param };
+        let is_whole = |dtype: &DType| dtype.is_int() || dtype.is_uint();
+        let Some(data) = self.find(&param.val().dims(), is_whole) else { return param };
         param.map(|tensor| Tensor::from_data(data, &tensor.device()))
     }
 
     fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
-        let Some(data) = self.find(&param.val().dims()) else { return param };
+        let Some(data) = self.find(&param.val().dims(), DType::is_bool) else { return param };
         param.map(|tensor| Tensor::from_data(data, &tensor.device()))
     }
 }
@@ -206,6 +216,10 @@ mod tests {
         assert!(message.contains("\"norm.gamma\" is missing"), "{message}");
         let message = weights.load_into(net(2).norm).unwrap_err().to_string();
         assert!(message.contains("is missing"), "{message}");
+        let mut whole = weights.clone();
+        whole.0.insert("linear.bias".into(), TensorData::from([1i32, 2]));
+        let message = whole.load_into(net(2)).unwrap_err().to_string();
+        assert!(message.contains("\"linear.bias\" has type I32"), "{message}");
         let mut more = weights.clone();
         more.0.insert("head.bias".into(), TensorData::from([1.0f32]));
         let message = more.load_into(net(2)).unwrap_err().to_string();

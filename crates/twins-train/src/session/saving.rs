@@ -49,14 +49,18 @@ impl<M: ImageClassifier> Session<M> {
         let state = checkpoint.metadata.get("state").ok_or("it has no state".to_owned());
         self.state = state.and_then(|text| State::from_json(text)).map_err(broken)?;
         self.state.check_data(self.data.key)?;
+        let (step, steps) = (self.state.step, self.order.steps(self.data.train.len()));
+        if step > steps {
+            return Err(broken(format!("it is at step {step} of an epoch of {steps} steps")));
+        }
         self.sums = (&self.state.sums).into();
         let model = self.model.take().expect("the model is back after every step");
         self.model = Some(Weights(checkpoint.take("model")).load_into(model)?);
-        let mut optimiser = checkpoint.take("optimiser");
+        let mut optimiser = checkpoint.take_flat("optimiser").map_err(broken)?;
         // Checkpoints of earlier versions, which had only SGD, use this name.
-        optimiser.extend(checkpoint.take("velocity"));
+        optimiser.extend(checkpoint.take_flat("velocity").map_err(broken)?);
         self.optimiser.load_state(optimiser, self.replicas.devices.main());
-        self.replicas.load_statistics(&mut checkpoint);
+        self.replicas.load_statistics(&mut checkpoint).map_err(broken)?;
         if let Some(ema) = &mut self.ema {
             ema.load(&Weights(checkpoint.take("ema")))?;
         }

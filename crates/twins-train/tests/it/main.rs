@@ -12,6 +12,7 @@ mod frozen_wing;
 mod full_disk;
 mod hard_data;
 mod head;
+mod hostile_state;
 mod kill;
 mod last_batch;
 #[cfg(target_os = "linux")]

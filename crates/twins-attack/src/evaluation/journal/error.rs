@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use twins_files::one_line;
 
 /// What can be wrong with a journal.
 #[derive(Debug, Error)]
@@ -41,7 +42,8 @@ pub enum JournalError {
     /// The journal belongs to another model, according to the tag that the program gave.
     #[error(
         "{path} is of another model: the evaluation was begun with {found}, and this one has {expected}; give the same \
-         model, or start anew without resuming", path = path.display()
+         model, or start anew without resuming",
+        path = path.display(), found = one_line(found), expected = one_line(expected)
     )]
     OtherTag {
         /// The journal.

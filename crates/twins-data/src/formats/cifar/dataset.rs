@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use burn_dataset::Dataset;
 
+use crate::datasets::class_names::refuse_duplicates;
 use crate::datasets::image_dataset::ImageDataset;
 use crate::datasets::part::Part;
 use crate::error::DataError;
@@ -35,8 +36,8 @@ impl CifarDataset {
     /// The names of the files determine the form. If both forms are present, the binary form is read.
     ///
     /// # Errors
-    /// Files that are missing or damaged, pickles that contain anything but arrays of bytes, and labels without a
-    /// class.
+    /// Files that are missing or damaged, pickles that contain anything but arrays of bytes, labels without a class, and
+    /// classes with the same name.
     pub fn open(folder: impl AsRef<Path>, variant: CifarVariant, part: Part) -> Result<Self, DataError> {
         if part == Part::Validation {
             return Err(DataError::MissingPart { folder: folder.as_ref().to_path_buf(), part });
@@ -116,6 +117,7 @@ fn read_classes(file: &Path, variant: CifarVariant, form: Form) -> Result<Vec<St
         Form::Python => read_names(file, variant.entries().1)?,
     };
     if names.len() == variant.classes() {
+        refuse_duplicates(&names)?;
         return Ok(names);
     }
     Err(DataError::ClassCount { path: file.to_path_buf(), expected: variant.classes(), found: names.len() })
@@ -184,6 +186,10 @@ mod tests {
         let dataset = CifarDataset::open(folder.path(), CifarVariant::Cifar100, Part::Test).unwrap();
         assert_eq!(dataset.get(0).unwrap().label, 99);
         assert_eq!(dataset.classes()[99], "n99");
+
+        std::fs::write(folder.path().join("fine_label_names.txt"), "same\n".repeat(100)).unwrap();
+        let error = CifarDataset::open(folder.path(), CifarVariant::Cifar100, Part::Test).unwrap_err();
+        assert!(matches!(&error, DataError::DuplicateClass { name } if name == "same"), "{error}");
 
         std::fs::write(folder.path().join("fine_label_names.txt"), "one\ntwo\n").unwrap();
         let error = CifarDataset::open(folder.path(), CifarVariant::Cifar100, Part::Test).unwrap_err();

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -108,13 +109,16 @@ impl FolderConfig {
         refuse_duplicates(&classes)?;
 
         let mut folders = vec![None; classes.len()];
+        let labels: HashMap<&str, usize> =
+            classes.iter().enumerate().map(|(label, class)| (class.trim(), label)).collect();
         for (subfolder, name) in subfolders.iter().zip(&found) {
             let path = self.folder.join(subfolder);
-            match classes.iter().position(|class| class.trim() == name) {
-                Some(label) => folders[label] = Some(path),
-                None => return Err(DataError::UnknownClass { path, classes }),
+            match labels.get(name.as_str()) {
+                Some(label) => folders[*label] = Some(path),
+                None => return Err(DataError::UnknownClass { path, classes: classes.clone() }),
             }
         }
+        drop(labels);
 
         let listed: Vec<ClassFiles> =
             folders.par_iter().map(|folder| self.list_class(folder.as_deref())).collect::<Result<_, _>>()?;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::DataError;
-use crate::file::io_error;
+use crate::file::{io_error, is_regular};
 use crate::images::decode::{SIGNATURE_SIZE, format};
 
 /// The names of the sub-folders and of the files in a folder, each in alphabetical order.
@@ -28,6 +28,9 @@ pub(super) fn has_image_extension(path: &Path) -> bool {
 }
 
 pub(super) fn has_image_signature(path: &Path) -> Result<bool, DataError> {
+    if !is_regular(path)? {
+        return Ok(false);
+    }
     let mut start = Vec::new();
     let file = File::open(path).map_err(io_error(path))?;
     file.take(SIGNATURE_SIZE as u64).read_to_end(&mut start).map_err(io_error(path))?;

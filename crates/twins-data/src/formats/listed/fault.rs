@@ -1,3 +1,5 @@
+use twins_files::one_line;
+
 use crate::datasets::part::Part;
 
 /// Errors in a line of a list of images.
@@ -9,7 +11,7 @@ pub enum ListFault {
     NotText,
 
     /// The line does not have the list's form.
-    #[error("\"{found}\" is not {expected}; correct the line, or download the list again")]
+    #[error("\"{}\" is not {expected}; correct the line, or download the list again", one_line(found))]
     Syntax {
         /// The line, or its beginning.
         found: String,
@@ -18,21 +20,27 @@ pub enum ListFault {
     },
 
     /// The path of an image is absolute or leads outside the data set's folder.
-    #[error("the image \"{image}\" is not in the data set's folder; give a relative path without \"..\"")]
+    #[error(
+        "the image \"{}\" is not in the data set's folder; give a relative path without \"..\" and \".\"",
+        one_line(image)
+    )]
     Outside {
         /// The path.
         image: String,
     },
 
     /// There is no file of that name.
-    #[error("the image \"{image}\" does not exist; unpack the whole archive, or remove the line")]
+    #[error("the image \"{}\" does not exist; unpack the whole archive, or remove the line", one_line(image))]
     MissingImage {
         /// The path.
         image: String,
     },
 
     /// An image is listed twice, in the same part or in different parts.
-    #[error("the image \"{image}\" was listed before, in the {first} part; remove one of the two lines")]
+    #[error(
+        "the image \"{}\" was listed before, in the {first} part; remove one of the two lines",
+        one_line(image)
+    )]
     Twice {
         /// The path.
         image: String,
@@ -41,7 +49,7 @@ pub enum ListFault {
     },
 
     /// A class does not exist.
-    #[error("there is no class \"{class}\"; it must be {expected}")]
+    #[error("there is no class \"{}\"; it must be {expected}", one_line(class))]
     UnknownClass {
         /// The class.
         class: String,
@@ -50,7 +58,11 @@ pub enum ListFault {
     },
 
     /// The number of a class has two names, or a name has two numbers.
-    #[error("class \"{class}\" is called \"{before}\" elsewhere; correct one of the two lines")]
+    #[error(
+        "class \"{}\" is called \"{}\" elsewhere; correct one of the two lines",
+        one_line(class),
+        one_line(before)
+    )]
     TwoNames {
         /// The class in this line.
         class: String,

@@ -106,11 +106,12 @@ pub(super) struct PartOfListing {
     pub(super) images: Vec<(u32, Box<str>)>,
 }
 
-/// Whether a relative path stays inside its folder.
+/// Whether a relative path stays inside its folder and is the only one of its image: `a/./1.png` and `a//1.png` are others of `a/1.png`.
 fn is_inside(image: &str) -> bool {
+    let named = |part: &str| !matches!(part, "" | "." | "..");
     let normal = |component: Component| matches!(component, Component::Normal(_));
     // A backslash separates folders on Windows but is part of the name elsewhere; no archive uses one.
-    !image.is_empty() && !image.contains('\\') && Path::new(image).components().all(normal)
+    !image.contains('\\') && image.split('/').all(named) && Path::new(image).components().all(normal)
 }
 
 /// Looks up the label of a class by its name.

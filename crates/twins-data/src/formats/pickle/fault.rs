@@ -1,3 +1,5 @@
+use twins_files::one_line;
+
 /// Errors in a pickle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -17,7 +19,10 @@ pub enum PickleFault {
         position: usize,
     },
     /// It refers to something other than NumPy's arrays.
-    #[error("it asks for {name}, which images never need: nothing was run, do not trust this file")]
+    #[error(
+        "it asks for {}, which images never need: nothing was run, do not trust this file",
+        one_line(name)
+    )]
     Refused {
         /// The name.
         name: String,

@@ -2,6 +2,7 @@
 
 mod checks;
 mod controls;
+mod hostile;
 mod trainings;
 
 use twins_report::ScoreKind;

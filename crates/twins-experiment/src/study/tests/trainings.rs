@@ -33,13 +33,13 @@ method = "at"
 settings_of = { arm = "at", learning_rate_factor = 2.0 }
 "#;
 
-fn study() -> (Study, StudyIdentity) {
+pub(super) fn study() -> (Study, StudyIdentity) {
     let study = StudyConfig::from_toml("study.toml", STUDY).unwrap().check().unwrap();
     let identity = StudyIdentity::new(&study).unwrap();
     (study, identity)
 }
 
-fn trial(arm: &str, learning_rate: f64) -> StudyJob {
+pub(super) fn trial(arm: &str, learning_rate: f64) -> StudyJob {
     StudyJob::Trial { arm: arm.to_owned(), candidate: Candidate::of_learning_rate(learning_rate) }
 }
 
@@ -52,7 +52,7 @@ fn run(arm: &str, seed: u64) -> StudyJob {
 }
 
 /// Writes what a finished training leaves: the correct images out of 100, robust then clean.
-fn finish(out: &Path, job: &StudyJob, rate: f64, correct: [usize; 2]) {
+pub(super) fn finish(out: &Path, job: &StudyJob, rate: f64, correct: [usize; 2]) {
     finish_of(&study().0, out, job, &Candidate::of_learning_rate(rate), correct);
 }
 

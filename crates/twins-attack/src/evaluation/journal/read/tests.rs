@@ -1,6 +1,12 @@
+use twins_testing::{Counting, check_message, each_damaged};
+
+use super::super::record::record;
 use super::super::write::JournalWriter;
 use super::*;
 use crate::engine::verification::Verification;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 fn outcome(sample: usize) -> Outcome {
     let broken = sample.is_multiple_of(2);
@@ -193,4 +199,53 @@ fn other_files_are_named() {
     assert!(first.contains("format 1") && first.contains("another version"), "{first}");
     std::fs::write(folder.path(), "something else").unwrap();
     assert!(matches!(Journal::read(folder.path()), Err(JournalError::NotAJournal { .. })));
+}
+
+/// Reads a journal and all images that it names.
+fn read_all(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    match Journal::read(path) {
+        Ok(None) => {}
+        Ok(Some(journal)) => {
+            let samples: Vec<usize> = journal.outcomes().iter().map(|outcome| outcome.sample).collect();
+            for sample in samples {
+                let image = journal.image(sample).unwrap();
+                assert_eq!(image.map(|image| image.len()), journal.image_values(sample));
+            }
+        }
+        Err(error) => {
+            let message = error.to_string();
+            assert!(message.contains("journal"), "{message}");
+            check_message(&message);
+        }
+    }
+}
+
+#[test]
+fn damaged_journals_are_refused_or_read() {
+    let folder = Folder::new("mutated");
+    let (bytes, _) = written(&folder.path());
+    each_damaged(&[("journal", bytes)], 2000, |_, bytes| read_all(&folder.path(), bytes));
+}
+
+#[test]
+fn records_whose_checksum_fits_other_content_are_refused_or_read() {
+    let folder = Folder::new("forged");
+    let (bytes, ends) = written(&folder.path());
+    let starts = std::iter::once(PREAMBLE).chain(ends.iter().copied());
+    let payloads: Vec<(&str, Vec<u8>)> =
+        starts.zip(&ends).map(|(start, end)| ("record", bytes[start + HEADER..*end].to_vec())).collect();
+    let (mut whole, mut read) = (0, 0);
+    each_damaged(&payloads, 4000, |_, payload| {
+        // As the first record, and as the second.
+        let forged = record(payload).unwrap();
+        for before in [PREAMBLE, ends[0]] {
+            let forged = [&bytes[..before], &forged[..], &bytes[ends[5]..]].concat();
+            read_all(&folder.path(), &forged);
+            whole += usize::from(Journal::read(folder.path()).is_ok_and(|journal| journal.is_some()));
+            read += 1;
+        }
+    });
+    // Numbers may have any value, so that some of them can be read.
+    assert!(whole > 0 && whole < read, "{whole} of {read}");
 }

@@ -1,12 +1,19 @@
-//! Counts what the thread allocates, for the tests of damaged files.
+//! Counts what a thread allocates.
 
-// An allocator of one's own is unsafe to implement.
+// A custom allocator is unsafe to implement.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::hint::black_box;
 
-struct Counting;
+/// An allocator that counts what each thread allocates, for [`peak`]. A binary of tests installs it:
+///
+/// ```text
+/// #[global_allocator]
+/// static ALLOCATOR: twins_testing::Counting = twins_testing::Counting;
+/// ```
+pub struct Counting;
 
 // Of each thread, because tests run side by side. Constant and without a destructor: an allocator may use them.
 thread_local! {
@@ -38,13 +45,21 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// What `run` returns, and the most bytes that its thread had allocated at once, beyond those before it.
-pub(crate) fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
-    let before = LIVE.get();
-    PEAK.set(before);
+///
+/// # Panics
+///
+/// If [`Counting`] is not the allocator, so that nothing would be counted.
+pub fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    let start = || {
+        let before = LIVE.get();
+        PEAK.set(before);
+        before
+    };
+    let before = start();
+    drop(black_box(vec![0u8; 1000]));
+    assert!(PEAK.get() - before >= 1000, "twins_testing::Counting has to be the #[global_allocator]");
+    let before = start();
     let outcome = run();
     (outcome, usize::try_from(PEAK.get() - before).unwrap_or(0))
 }

@@ -1,0 +1,94 @@
+//! Names from files and folders do not act on the terminal: errors and warnings stay on one line, without control characters.
+#![cfg(unix)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use twins_testing::check_message;
+
+/// Runs the program in a folder, and returns its status, its output and its errors.
+fn twins(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_twins")).current_dir(folder).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// The error with which the program fails: one line.
+fn error(folder: &Path, arguments: &[&str]) -> String {
+    let (success, said, error) = twins(folder, arguments);
+    assert!(!success, "{arguments:?}: {said}");
+    check_message(&error);
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+const NAME: &str = "a\n\u{1b}[2Jerror: b";
+const SHOWN: &str = "a\\n\\u{1b}[2Jerror: b";
+
+/// A grey image of 40 x 40 pixels.
+fn write_image(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, [&b"P5 40 40 255\n"[..], &[7; 1600]].concat()).unwrap();
+}
+
+#[test]
+fn names_of_classes_and_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let train = |data: &str| {
+        error(folder, &["train", "--arch", "resnet8", "--data", data, "--preprocessing", "40/32", "--out", "run"])
+    };
+    write_image(&folder.join("one").join(NAME).join("1.pgm"));
+    let message = train("folder:one");
+    assert!(message.contains(&format!("has one class, \"{SHOWN}\"")), "{message}");
+
+    write_image(&folder.join("two/b/1.pgm"));
+    fs::create_dir_all(folder.join("two").join(NAME)).unwrap();
+    fs::write(folder.join("two").join(NAME).join("1\u{9b}2J.pgm"), "no image").unwrap();
+    let message = train("folder:two");
+    assert!(message.contains(&format!("{SHOWN}/1\\u{{9b}}2J.pgm is not a PNG")), "{message}");
+
+    fs::write(folder.join("list.tsv"), "x\u{1b}[2J.pgm\ta\ttrain\n").unwrap();
+    let message = train("list:list.tsv");
+    assert!(message.contains("the image \"x\\u{1b}[2J.pgm\" does not exist"), "{message}");
+}
+
+#[test]
+fn names_in_settings_and_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("run.toml"), "\"ep\\u001b[2Jochs\" = 1\n").unwrap();
+    let message = error(folder, &["train", "--config", "run.toml", "--show-config"]);
+    assert!(message.contains("unknown key \"ep\\u{1b}[2Jochs\""), "{message}");
+
+    // A dictionary with a function of such a name.
+    fs::write(folder.join("weights.pt"), b"\x80\x02cos\nsys\x1b[2Jtem\n.").unwrap();
+    let message = error(folder, &["convert", "weights.pt", "--arch", "resnet8"]);
+    assert!(message.contains("os.sys\\u{1b}[2Jtem"), "{message}");
+}
+
+#[test]
+fn names_in_warnings_and_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // The other file is skipped, and one class is too few to train on.
+    write_image(&folder.join("data").join(NAME).join("1.pgm"));
+    fs::write(folder.join("data").join(NAME).join("2\n\u{7}.txt"), "no image").unwrap();
+    let arguments = ["--preprocessing", "40/32", "--skip-non-images", "--out", "run"];
+    let (success, said, errors) =
+        twins(folder, &[&["train", "--arch", "resnet8", "--data", "folder:data"][..], &arguments].concat());
+    assert!(!success, "{said}");
+    check_message(&errors);
+    assert_eq!(errors.lines().count(), 2, "{errors}");
+    assert!(
+        errors.contains(&format!("warning: skipped, no image: data/{SHOWN}/2\\n\\u{{7}}.txt")),
+        "{errors}"
+    );
+
+    fs::create_dir(folder.join("other")).unwrap();
+    fs::write(folder.join("other/result.json"), "{\"name\": \"x\", \"status\": \"\\u001b[2Jdone\"}").unwrap();
+    let message = error(folder, &["report", "other"]);
+    assert!(message.contains("result.json is damaged") && message.contains("\\u{1b}[2Jdone"), "{message}");
+}

@@ -1,0 +1,8 @@
+//! Records of Burn.
+
+#![no_main]
+
+use burn_twins_fuzz::weights;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| weights(bytes));
