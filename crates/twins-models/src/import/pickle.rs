@@ -116,7 +116,7 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
             }
             other => return Err(unusable(format!("its pickle is compressed by the unknown method {other}"))),
         }
-    } else if head.get(TAR_MAGIC) == Some(b"ustar") {
+    } else if head.get(TAR_MAGIC) == Some(&b"ustar"[..]) {
         // Refused before it is read: an archive can declare any amount of zeros.
         return Err(unusable(OLD_ARCHIVE.to_owned()));
     } else if let Some(pickles) = pickles(&head[..head.len().min(64)]) {
