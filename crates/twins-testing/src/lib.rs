@@ -15,3 +15,7 @@ pub use hostile::{allowance, cases, check_message, each_damaged};
 pub use memory::{peak_memory, resident_memory};
 pub use mutations::Mutations;
 pub use process::in_own_process;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

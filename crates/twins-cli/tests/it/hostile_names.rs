@@ -38,7 +38,10 @@ fn names_of_classes_and_images() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let train = |data: &str| {
-        error(folder, &["train", "--arch", "resnet8", "--data", data, "--preprocessing", "40/32", "--out", "run"])
+        error(
+            folder,
+            &["train", "--arch", "resnet8", "--data", data, "--preprocessing", "40/32", "--out", "run"],
+        )
     };
     write_image(&folder.join("one").join(NAME).join("1.pgm"));
     let message = train("folder:one");

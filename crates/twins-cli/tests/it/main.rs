@@ -1,6 +1,6 @@
 //! The program `twins` as a process.
 
 mod files;
-mod schema;
 mod hostile_names;
+mod schema;
 mod study;

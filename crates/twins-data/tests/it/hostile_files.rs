@@ -16,7 +16,7 @@ use twins_data::{
     Channels, CifarDataset, CifarVariant, DataError, FolderConfig, ImageDataset, ListLayout, ListedDataset,
     MnistDataset, NonImages, Part, Preprocessing,
 };
-use twins_testing::{Mutations, allowance, in_own_process, cases, check_message};
+use twins_testing::{Mutations, allowance, cases, check_message, in_own_process};
 
 use crate::counting::peak;
 
@@ -115,7 +115,10 @@ fn check_image(name: &str, bytes: Vec<u8>) {
     let files = [(name.as_str(), bytes)];
     check(&files, |folder| FolderConfig::new(folder).with_channels(Channels::Grey).open());
     check(&files, |folder| {
-        FolderConfig::new(folder).with_preprocessing(Preprocessing::IMAGENET).with_non_images(NonImages::Skip).open()
+        FolderConfig::new(folder)
+            .with_preprocessing(Preprocessing::IMAGENET)
+            .with_non_images(NonImages::Skip)
+            .open()
     });
 }
 

@@ -106,7 +106,7 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
             return Err(unusable(format!("its pickle unfolds to {size} bytes, the file has {length}")));
         }
         scan(&mut BufReader::new(pickle), 1, limits)
-    } else if head.get(TAR_MAGIC) == Some(b"ustar") {
+    } else if head.get(TAR_MAGIC) == Some(&b"ustar"[..]) {
         // Refused before it is read: an archive can declare any amount of zeros.
         return Err(unusable(OLD_ARCHIVE.to_owned()));
     } else if let Some(pickles) = pickles(&head[..head.len().min(64)]) {

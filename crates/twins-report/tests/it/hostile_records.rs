@@ -103,8 +103,8 @@ fn damaged_records_make_a_page_or_an_error() {
             }
         }
     });
-    // Names and numbers may have other values.
-    assert!(pages > 100, "{pages}");
+    // Names and numbers may have other values: some damage goes unnoticed, so that pages are checked as well.
+    assert!(pages > 50, "{pages}");
 }
 
 #[test]
