@@ -58,14 +58,14 @@ impl Series {
         // The first fifth is for the allocator, the pools of threads and the buffers that are created when they are first needed.
         let usage = &self.usage[self.usage.len() / 5..];
         assert!(usage.len() >= 20, "{name}: {} samples are too few for a straight line", usage.len());
-        let quantities: [(&str, fn(&Usage) -> f64, f64); 3] = [
-            ("resident memory, MiB", |usage| usage.memory, limits.memory),
-            ("open handles", |usage| usage.handles, MOST_GROWTH),
-            ("threads", |usage| usage.threads, MOST_GROWTH),
+        let of = |value: fn(&Usage) -> f64| -> Vec<f64> { usage.iter().map(value).collect() };
+        let quantities = [
+            ("resident memory, MiB", of(|usage| usage.memory), limits.memory),
+            ("open handles", of(|usage| usage.handles), MOST_GROWTH),
+            ("threads", of(|usage| usage.threads), MOST_GROWTH),
         ];
         let mut problems = Vec::new();
-        for (quantity, value, limit) in quantities {
-            let values: Vec<f64> = usage.iter().map(value).collect();
+        for (quantity, values, limit) in quantities {
             let low = values.iter().copied().fold(f64::INFINITY, f64::min);
             let high = values.iter().copied().fold(0.0, f64::max);
             let growth = growth(&values);

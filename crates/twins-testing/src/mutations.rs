@@ -78,7 +78,7 @@ impl Mutations {
                 let Some(start) = bytes[at..].iter().position(digits).map(|offset| at + offset) else {
                     return;
                 };
-                let length = bytes[start..].iter().take_while(|byte| digits(*byte)).count();
+                let length = bytes[start..].iter().take_while(|byte| digits(byte)).count();
                 bytes.splice(start..start + length, number.bytes());
             }
         }

@@ -56,8 +56,8 @@ impl Job<'_> {
         let begin = Instant::now();
         let mut process = (self.command)("straight").stdout(Stdio::null()).spawn().unwrap();
         let mut entered = [Duration::ZERO; 3];
-        let (mut phase, mut end) = (0, None);
-        while end.is_none() {
+        let mut phase = 0;
+        loop {
             let status = process.try_wait().unwrap();
             let now = (self.phase)("straight");
             // A phase may be shorter than the time between two looks.
@@ -65,10 +65,13 @@ impl Job<'_> {
                 entered[phase + 1..=now].fill(begin.elapsed());
                 phase = now;
             }
-            end = status.map(|status| (status, begin.elapsed()));
+            if status.is_some() {
+                break;
+            }
             sleep(Duration::from_millis(1));
         }
-        let (status, whole) = end.expect("the loop ends with it");
+        let whole = begin.elapsed();
+        let status = process.wait().unwrap();
         assert!(status.success(), "{}", self.name);
         let [start, middle, late] = entered;
         assert!(phase == 2 && middle > start, "{}: the phases were not seen: {entered:?}", self.name);

@@ -49,7 +49,8 @@ fn a_state_that_does_not_fit_is_named_and_left_alone() {
         let (name, tensor) = content.tensors.pop_first().unwrap();
         content.tensors.insert(format!("model/\u{1b}[2J\n{name}"), tensor);
     };
-    let changes: [(&dyn Fn(&mut Forged), &str); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut Forged);
+    let changes: [(Change<'_>, &str); 6] = [
         (&in_state("step", 6), "it is at step 6 of an epoch of 5 steps"),
         (&in_state("version", 99), "an earlier version"),
         (&in_state("data_key", 3), "other training data"),
