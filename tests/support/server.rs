@@ -5,9 +5,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use burn_twins::{DeviceChoice, RemoteToken};
-use twins_testing::example;
+use twins_testing::twins;
 
-/// The example `serve` as a second process on this machine: a server of the device `cpu`, which ends when this is dropped.
+/// `twins serve` as a second process on this machine: a server of the device `cpu`, which ends when this is dropped.
 pub struct Server {
     process: Child,
     arguments: Vec<String>,
@@ -111,8 +111,8 @@ impl Server {
 }
 
 fn command(arguments: &[&str], token: &str) -> Command {
-    let mut command = Command::new(example("serve"));
-    command.args(arguments).env("RUST_LOG", "warn");
+    let mut command = Command::new(twins());
+    command.arg("serve").args(arguments).env("RUST_LOG", "warn");
     command.env_remove(RemoteToken::VARIABLE).env_remove(RemoteToken::FILE_VARIABLE);
     if !token.is_empty() {
         command.env(RemoteToken::VARIABLE, token);

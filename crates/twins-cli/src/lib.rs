@@ -94,12 +94,6 @@ pub fn convert() -> ExitCode {
     only(&CONVERT)
 }
 
-/// Runs `twins serve` as a standalone program.
-#[cfg(feature = "remote")]
-pub fn serve() -> ExitCode {
-    only(&SERVE)
-}
-
 fn program() -> Command {
     Command::new("twins")
         .about("Adversarial fine-tuning with TWINS, and robustness evaluation of any classifier")

@@ -35,14 +35,23 @@ pub fn check_page(page: &str, expected: &str) {
 ///
 /// If it was not built.
 pub fn example(name: &str) -> PathBuf {
+    built(&format!("examples/{name}"), "cargo build --release --examples")
+}
+
+/// The program `twins`, which `cargo build -p twins-cli` builds.
+///
+/// # Panics
+///
+/// If it was not built.
+pub fn twins() -> PathBuf {
+    built("twins", "cargo build --release -p twins-cli")
+}
+
+fn built(path: &str, command: &str) -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
     let folder = test.parent().and_then(Path::parent).expect("tests are in a folder of the profile's");
-    let program = folder.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION);
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo build --release --examples` first",
-        program.display()
-    );
+    let program = folder.join(path).with_extension(env::consts::EXE_EXTENSION);
+    assert!(program.exists(), "{} is missing: run `{command}` first", program.display());
     program
 }
 

@@ -9,7 +9,7 @@ mod mutations;
 mod process;
 
 pub use counting::{Counting, peak};
-pub use files::{check_page, example, repository, shared};
+pub use files::{check_page, example, repository, shared, twins};
 pub use handles::{open_handles, threads};
 pub use hostile::{allowance, cases, check_message, each_damaged};
 pub use memory::{peak_memory, resident_memory};
