@@ -149,6 +149,16 @@ impl Cli {
         if self.batch_size == 0 {
             return Err("--batch-size is 0; give at least 1".into());
         }
+        // The lock and the journal are beside the report under its name with these extensions.
+        if let Some(path) = &self.json
+            && path.extension().is_some_and(|extension| extension == "lock" || extension == "journal")
+        {
+            return Err(format!(
+                "--json {} has the name of a lock or journal; give a name such as report.json",
+                path.display()
+            )
+            .into());
+        }
         let clean = self.attack.iter().any(|name| name == CLEAN);
         if clean && self.resume {
             return Err("--resume continues an evaluation with attacks, which keeps a journal; leave it out with clean".into());

@@ -72,7 +72,8 @@ impl RunDirectory {
     /// # Errors
     ///
     /// [`ExperimentError::RunExists`] if there is a run, and it may be neither resumed nor overwritten;
-    /// [`ExperimentError::WeightsOfRun`] if overwriting would delete the initial weights of the training.
+    /// [`ExperimentError::WeightsOfRun`] if overwriting would delete the initial weights of the training;
+    /// [`ExperimentError::InUse`] if it would overwrite a run while a process runs it.
     pub fn check(&self, existing: ExistingRun, weights: Option<&Path>) -> Result<(), ExperimentError> {
         match (existing, self.holds()) {
             (ExistingRun::Refuse, Some(found)) => {
@@ -80,6 +81,7 @@ impl RunDirectory {
             }
             (ExistingRun::Overwrite, _) => match self.file_of_run(weights) {
                 Some(weights) => Err(ExperimentError::WeightsOfRun { weights }),
+                None if self.path.join(LOCK).exists() => self.lock().map(drop),
                 None => Ok(()),
             },
             _ => Ok(()),
@@ -222,7 +224,9 @@ mod tests {
         fs::write(directory.path().join(CONFIG), "{}").unwrap();
         let held = format!("in use by process {}", std::process::id());
         // Its files are not deleted either.
-        for refused in [directory.lock().map(drop), directory.delete()] {
+        for refused in
+            [directory.lock().map(drop), directory.delete(), directory.check(ExistingRun::Overwrite, None)]
+        {
             let message = refused.unwrap_err().to_string();
             assert!(message.contains(&held), "{message}");
         }

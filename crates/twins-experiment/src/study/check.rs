@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::arm::{Arm, SettingsFrom};
+use super::identity::MOST_JOBS;
 use super::{ArmConfig, Candidate, SettingsOf, Study, StudyConfig, StudyError, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::settings::{Draft, Layer};
@@ -16,6 +17,7 @@ impl StudyConfig {
         self.check_names()?;
         self.check_seed_settings()?;
         let arms = self.arms.iter().map(|arm| self.arm(arm)).collect::<Result<Vec<_>, _>>()?;
+        self.check_jobs(&arms)?;
         self.check_candidates(&arms)?;
         check_references(&arms)?;
         let arms = self.with_taken_settings(arms)?;
@@ -37,6 +39,12 @@ impl StudyConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_jobs(&self, arms: &[Arm]) -> Result<(), StudyError> {
+        let trials = arms.iter().map(|arm| arm.settings_from.candidates().len());
+        let jobs = trials.fold(self.seeds.len().saturating_mul(arms.len()), usize::saturating_add);
+        if jobs > MOST_JOBS { Err(StudyError::TooManyJobs { jobs, most: MOST_JOBS }) } else { Ok(()) }
     }
 
     fn check_seed_settings(&self) -> Result<(), StudyError> {

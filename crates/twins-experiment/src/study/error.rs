@@ -199,6 +199,14 @@ pub enum StudyError {
         /// Its number of trials.
         other_count: usize,
     },
+    /// The study has too many trials and runs.
+    #[error("the study has {jobs} trials and runs, more than {most}; divide it into several studies")]
+    TooManyJobs {
+        /// The number of trials and runs.
+        jobs: usize,
+        /// The most that a study may have.
+        most: usize,
+    },
     /// The seed of the trials is also a seed of runs.
     #[error(
         "the seed {seed} of the trials is one of the study's seeds, so that a trial would be a run too; give another one, such as 100"

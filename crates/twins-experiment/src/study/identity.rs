@@ -303,8 +303,8 @@ impl StudyIdentity {
     }
 }
 
-/// The most trials and runs that a recorded study may have: more than anyone can train, and few enough to be listed.
-const MOST_JOBS: usize = 10_000;
+/// The most trials and runs that a study may have: more than anyone can train, and few enough to be listed.
+pub(super) const MOST_JOBS: usize = 10_000;
 
 /// The settings without those that may change between runs of one study: devices, memory, logs, and the location of the weights.
 pub(super) fn comparable(config: &ExperimentConfig) -> ExperimentConfig {

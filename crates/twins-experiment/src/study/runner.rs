@@ -144,7 +144,9 @@ impl Runner<'_> {
                     let results = self.update()?;
                     // The results of the last job are those of the study.
                     if kind == "run" && index + 1 < count {
-                        self.progress(format!("\n{}", results.to_table()));
+                        // A notice is one line.
+                        self.progress(String::new());
+                        results.to_table().lines().for_each(|line| self.progress(line.to_owned()));
                     }
                 }
                 Ended::Interrupted => {

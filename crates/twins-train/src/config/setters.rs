@@ -25,8 +25,10 @@ macro_rules! setters {
 }
 
 impl TrainConfig {
-    /// Sets the number of passes over the training images. The milestones of the default schedule move in proportion; a schedule that was
-    /// set remains.
+    /// Sets the number of passes over the training images. The milestones of the default schedule move in proportion; any other schedule
+    /// remains.
+    ///
+    /// A run that is resumed with more epochs keeps its schedule. Set the field `epochs` then, which moves no milestones.
     #[must_use]
     pub fn with_epochs(mut self, epochs: usize) -> Self {
         if self.schedule == Schedule::paper(self.epochs) {

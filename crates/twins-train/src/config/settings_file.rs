@@ -224,13 +224,20 @@ impl<T: Settings> SettingsFile<T> {
 
 impl TrainConfig {
     /// Reads a configuration from a `.toml` or `.json` file. Settings that the file omits keep their defaults (those of
-    /// the paper). To override another base, use [`ConfigFile`].
+    /// the paper). The milestones of the default schedule are those of the file's `epochs`. To override another base,
+    /// use [`ConfigFile`].
     ///
     /// # Errors
     ///
     /// The errors of [`SettingsFile::read`], and a value out of range.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TrainError> {
-        let config = ConfigFile::read(path)?.apply(Self::default())?;
+        let file = ConfigFile::read(path)?;
+        let epochs = file.value("epochs").and_then(Value::as_u64);
+        let base = match epochs.and_then(|epochs| usize::try_from(epochs).ok()) {
+            Some(epochs) => Self::default().with_epochs(epochs),
+            None => Self::default(),
+        };
+        let config = file.apply(base)?;
         config.validate()?;
         Ok(config)
     }
@@ -352,6 +359,14 @@ mod tests {
         assert_eq!(config.awp, Some(AwpConfig::new(0.01).with_warmup_epochs(10)));
         assert_eq!((config.auto_lora.rank, config.auto_lora.divergence), (4, 6.0));
         assert_eq!(config.batch_size, 128);
+    }
+
+    #[test]
+    fn the_default_schedule_follows_the_epochs_of_a_file() {
+        assert_eq!(read("run.toml", "epochs = 12\n").unwrap().schedule, Schedule::paper(12));
+        assert_eq!(read("run.toml", "beta = 5.0\n").unwrap().schedule, Schedule::paper(60));
+        let given = "epochs = 12\n[schedule]\nkind = \"constant\"\n";
+        assert_eq!(read("run.toml", given).unwrap().schedule, Schedule::Constant);
     }
 
     #[test]

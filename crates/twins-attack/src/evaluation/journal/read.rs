@@ -47,6 +47,8 @@ pub struct Journal {
     /// The offset at which the image of a sample begins, and its number of values.
     images: BTreeMap<usize, (u64, usize)>,
     length: u64,
+    /// The size of the file, with an incomplete last record.
+    size: u64,
 }
 
 impl Journal {
@@ -92,7 +94,7 @@ impl Journal {
                     let (tag, identity) = decode_beginning(&payload).ok_or_else(damaged)?;
                     let (outcomes, images) = (Vec::new(), BTreeMap::new());
                     let path = path.to_owned();
-                    journal = Some(Self { path, tag, identity, outcomes, images, length: end });
+                    journal = Some(Self { path, tag, identity, outcomes, images, length: end, size: whole });
                 }
                 Some(journal) => {
                     let (outcome, values) = decode_outcome(&payload).ok_or_else(damaged)?;
@@ -163,6 +165,11 @@ impl Journal {
     /// The number of bytes up to the end of the last complete record.
     pub(super) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The number of bytes of the file when it was read.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 }
 

@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::encoding::{encode_beginning, encode_outcome};
@@ -44,13 +44,18 @@ impl JournalWriter {
     /// Continues a journal at its end, without an incomplete last record.
     ///
     /// # Errors
-    /// [`JournalError::InUse`]; [`JournalError::Io`].
+    /// [`JournalError::InUse`], also if another evaluation has written the file since it was read; [`JournalError::Io`].
     pub(crate) fn resume(journal: &Journal) -> Result<Self, JournalError> {
         let path = journal.path().to_owned();
         let failed = |source| JournalError::Io { path: path.clone(), source };
-        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        // Not opened to append: Windows can neither lock nor truncate such a file.
+        let mut file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
         lock(&file, &path)?;
-        file.set_len(journal.length()).map_err(failed)?;
+        // Truncating a file that has grown since it was read would lose the outcomes of another evaluation.
+        if file.metadata().map_err(failed)?.len() != journal.size() {
+            return Err(JournalError::InUse { path: path.clone() });
+        }
+        file.set_len(journal.length()).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
         Ok(Self { path, file })
     }
 

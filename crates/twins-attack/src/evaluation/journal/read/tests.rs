@@ -135,6 +135,10 @@ fn a_journal_has_one_writer() {
     let journal = Journal::read(&path).unwrap().unwrap();
     assert_eq!((journal.tag(), journal.outcomes().len()), ("tag", 2));
     JournalWriter::resume(&journal).unwrap().append(&outcome(2)).unwrap();
+    // What was read before that does not have its last outcome, which must not be lost.
+    let error = JournalWriter::resume(&journal).unwrap_err();
+    assert!(matches!(error, JournalError::InUse { .. }), "{error}");
+    assert_eq!(Journal::read(&path).unwrap().unwrap().outcomes().len(), 3);
     // A new journal may be shorter than the one that it replaces.
     drop(JournalWriter::create(&path, "new", &identity()).unwrap());
     let journal = Journal::read(&path).unwrap().unwrap();
