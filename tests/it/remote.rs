@@ -1,5 +1,5 @@
 //! Another machine's device, here that of a second process over loopback: a shared evaluation comes to the same verdicts, a
-//! training step to the same weights, and what goes wrong is told. Needs the example `serve` in the same profile.
+//! training step to the same weights, and what goes wrong is told. Needs the program `twins` in the same profile.
 
 mod access;
 mod lost;
@@ -187,7 +187,7 @@ fn what_keeps_a_device_from_being_opened_is_told_with_a_remedy() {
         scope.spawn(|| {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let error = fault(&named(format!("ws://{free}")));
-            assert!(error.contains("cannot be reached") && error.contains("example `serve`"), "{error}");
+            assert!(error.contains("cannot be reached") && error.contains("start `twins serve`"), "{error}");
         });
         // Somebody listens and never answers.
         scope.spawn(|| {

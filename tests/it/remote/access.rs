@@ -7,7 +7,7 @@ use std::process::Command;
 use burn::tensor::Tensor;
 use burn_twins::{DeviceChoice, RemoteToken};
 use burn_twins_tests::Server;
-use twins_testing::example;
+use twins_testing::{example, twins};
 
 use super::fault;
 
@@ -104,7 +104,7 @@ fn an_unsafe_server_does_not_start() {
         assert!(!message.contains("hush") && !message.contains(Server::TOKEN), "{message}");
     }
     // A command line can be read by every user, so there is no such option.
-    let output = Command::new(example("serve")).args(["--token", Server::TOKEN]).output().unwrap();
+    let output = Command::new(twins()).args(["serve", "--token", Server::TOKEN]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
 

@@ -111,8 +111,7 @@ mod connect {
     /// Burn retries for 16 s if the port is closed, but without limit if packets are lost or there is no answer.
     const LIMIT: Duration = Duration::from_secs(30);
 
-    const START: &str =
-        "start the example `serve` there, see that no firewall is between, or use `--device cpu`";
+    const START: &str = "start `twins serve` there, see that no firewall is between, or use `--device cpu`";
     const TOKEN: &str = "set TWINS_REMOTE_TOKEN to the token that the server was started with, or TWINS_REMOTE_TOKEN_FILE to a file \
                          with it; after ten wrong tokens, a server refuses an address for a minute";
 

@@ -60,28 +60,31 @@ fn watch_every(interval: Duration, limit: Duration, devices: &[DeviceChoice], lo
 
 /// Probes a server until it is lost, or until the sender of `dropped` is dropped.
 fn is_lost(place: &str, interval: Duration, limit: Duration, dropped: &Receiver<()>) -> bool {
+    // Resolved once: a name server that is down says nothing about a server whose connection is open.
+    let mut addresses = Vec::new();
     let mut failed = 0;
     while failed < PROBES {
         if dropped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
             return false;
         }
-        failed = if responds(place, limit) { 0 } else { failed + 1 };
+        if addresses.is_empty() {
+            addresses = place.to_socket_addrs().map(Vec::from_iter).unwrap_or_default();
+        }
+        failed = if addresses.is_empty() || responds(&addresses, limit) { 0 } else { failed + 1 };
     }
     dropped.try_recv() == Err(TryRecvError::Empty)
 }
 
-/// Whether the server responds within the limit.
-fn responds(place: &str, limit: Duration) -> bool {
-    let ask = |address: SocketAddr| -> std::io::Result<usize> {
-        let mut stream = TcpStream::connect_timeout(&address, limit)?;
+/// Whether the server responds at one of its addresses within the limit.
+fn responds(addresses: &[SocketAddr], limit: Duration) -> bool {
+    let ask = |address: &SocketAddr| -> std::io::Result<usize> {
+        let mut stream = TcpStream::connect_timeout(address, limit)?;
         stream.set_read_timeout(Some(limit))?;
         stream.set_write_timeout(Some(limit))?;
         stream.write_all(REQUEST)?;
         stream.read(&mut [0; 16])
     };
-    place
-        .to_socket_addrs()
-        .is_ok_and(|mut addresses| addresses.any(|address| ask(address).is_ok_and(|n| n > 0)))
+    addresses.iter().any(|address| ask(address).is_ok_and(|n| n > 0))
 }
 
 #[cfg(test)]

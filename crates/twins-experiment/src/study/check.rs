@@ -73,6 +73,9 @@ impl StudyConfig {
         if self.arms.is_empty() {
             return Err(StudyError::NoArms);
         }
+        if self.arms.len() > MOST_ARMS {
+            return Err(StudyError::TooManyArms { count: self.arms.len(), most: MOST_ARMS });
+        }
         let mut found = HashSet::new();
         for (index, ArmConfig { name, .. }) in self.arms.iter().enumerate() {
             if name.is_empty() {
@@ -204,6 +207,9 @@ impl StudyConfig {
         Ok(())
     }
 }
+
+/// The most arms of a study. An arm that takes its settings from another one is followed through all arms between, for every run.
+pub(super) const MOST_ARMS: usize = 100;
 
 /// Whether a name can be that of an arm, which is also that of a directory.
 pub(super) fn is_arm_name(name: &str) -> bool {

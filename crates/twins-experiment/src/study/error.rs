@@ -28,6 +28,14 @@ pub enum StudyError {
         "the study has no arms; give at least one, as in [[arms]] with name = \"at\" and method = \"at\""
     )]
     NoArms,
+    /// The study has too many arms.
+    #[error("the study has {count} arms, more than {most}; divide it into several studies")]
+    TooManyArms {
+        /// The number of arms.
+        count: usize,
+        /// The most that a study may have.
+        most: usize,
+    },
     /// An arm has no name.
     #[error("arm number {number} has no name; give it one, as in name = \"at\"")]
     NoArmName {

@@ -8,7 +8,7 @@ use serde_json::json;
 use twins_train::Method;
 
 use super::arm::{Arm, SettingsFrom};
-use super::check::is_arm_name;
+use super::check::{MOST_ARMS, is_arm_name};
 use super::{Candidate, Study, StudyError, StudyJob, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::model::FileHash;
@@ -178,6 +178,9 @@ impl StudyIdentity {
     /// Checks what every study has that was checked before it was recorded: arms with names of their own, seeds, and settings to run each
     /// arm with, whatever is chosen for it.
     fn check(&self) -> Result<(), String> {
+        if self.arms.len() > MOST_ARMS {
+            return Err(format!("it has {} arms, more than {MOST_ARMS}", self.arms.len()));
+        }
         let (mut names, mut seeds) = (HashSet::new(), HashSet::new());
         if let Some(seed) = self.seeds.iter().find(|seed| !seeds.insert(**seed)) {
             return Err(format!("it has the seed {seed} twice"));

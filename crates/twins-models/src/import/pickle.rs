@@ -32,6 +32,9 @@ const OBJECTS: u64 = 56 << 20;
 /// dictionaries around an entry, so that a few long keys can make many long names. The networks of this library need less than a tenth.
 const NAMES: u64 = 1 << 20;
 
+/// How a ZIP archive begins: with an entry, or with the end of an empty directory.
+const ZIP_MAGIC: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+
 /// Where the header of a TAR archive has its magic number.
 const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 
@@ -95,7 +98,8 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
         instructions: INSTRUCTIONS + length / BYTES_PER_INSTRUCTION,
         bytes: OBJECTS.saturating_add(length),
     };
-    let found = if head.starts_with(b"PK") {
+    // The reader's own test, in its order: any other `PK` may be the beginning of the first name in a TAR archive.
+    let found = if ZIP_MAGIC.iter().any(|magic| head.starts_with(magic)) {
         // The reader of PyTorch files uses the same crate, so both find the same pickle. What is unreadable is unreadable for it too, and
         // it reports the reason.
         let Ok(mut archive) = ZipArchive::new(BufReader::new(file)) else { return Ok(()) };

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -54,22 +55,31 @@ impl PeerAuthorizer for LimitedAuthorizer {
     }
 }
 
-/// The addresses of the clients that are connected over Iroh. Their IDs do not identify them, because a client can choose a new one for
-/// each attempt.
+/// The addresses of the clients that are connected over Iroh, and the number of their connections. Their IDs do not identify them, because a
+/// client can choose a new one for each attempt.
 #[derive(Debug, Default)]
-pub(super) struct ClientAddresses(Mutex<HashMap<EndpointId, IpAddr>>);
+pub(super) struct ClientAddresses(Mutex<HashMap<EndpointId, (IpAddr, usize)>>);
 
 impl ClientAddresses {
     pub(super) fn add(&self, client: EndpointId, address: IpAddr) {
-        lock(&self.0).insert(client, address);
+        let mut clients = lock(&self.0);
+        let (latest, connections) = clients.entry(client).or_insert((address, 0));
+        *latest = address;
+        *connections += 1;
     }
 
     pub(super) fn remove(&self, client: EndpointId) {
-        lock(&self.0).remove(&client);
+        let mut clients = lock(&self.0);
+        let Entry::Occupied(mut client) = clients.entry(client) else { return };
+        let (_, connections) = client.get_mut();
+        *connections -= 1;
+        if *connections == 0 {
+            client.remove();
+        }
     }
 
     fn of(&self, client: EndpointId) -> Option<IpAddr> {
-        lock(&self.0).get(&client).copied()
+        lock(&self.0).get(&client).map(|(address, _)| *address)
     }
 }
 

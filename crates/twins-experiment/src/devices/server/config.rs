@@ -29,7 +29,8 @@ pub struct ServerConfig {
 pub enum ServerAccess {
     /// Clients that give this token. After ten wrong tokens within a minute, an address is refused for a minute.
     Token(RemoteToken),
-    /// Every program on this machine. The server refuses to listen on an address that other machines can reach.
+    /// Every program on this machine, and over WebSocket also every web page in its browsers. The server refuses to listen on an address that
+    /// other machines can reach.
     ThisMachine,
     /// Everyone who can reach the port.
     Anyone,

@@ -177,6 +177,21 @@ fn a_recorded_study_that_no_check_has_passed_is_refused() {
     assert!(refused(|value| value["seeds"] = json!([1, 1])).contains("the seed 1 twice"));
     let many: Vec<u64> = (0..5_000).collect();
     assert!(refused(|value| value["seeds"] = json!(many)).contains("more than 10000"));
+    // Each takes its settings from the one before it, and no run is to be made of any.
+    let chain = |value: &mut Value| {
+        let link = |number: usize| {
+            let mut arm = value["arms"][2].clone();
+            arm["name"] = json!(format!("a{number}"));
+            if number > 0 {
+                arm["settings_from"] = of(&format!("a{}", number - 1));
+            }
+            arm
+        };
+        let arms: Vec<Value> = (0..=100).map(link).collect();
+        value["arms"] = json!(arms);
+        value["seeds"] = json!([]);
+    };
+    assert!(refused(chain).contains("101 arms, more than 100"));
 }
 
 #[test]
