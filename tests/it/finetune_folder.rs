@@ -140,6 +140,37 @@ fn json(path: PathBuf) -> Value {
 }
 
 #[test]
+fn an_evaluation_preprocesses_images_as_the_training_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    images(&here.join("images"), [("blue", 20), ("red", 20)]);
+    model(&here.join("model.safetensors"), None);
+    succeed("finetune", here, &job("model.safetensors", "run", &["--preprocessing", "20/16"]));
+    let evaluate = |more: &[&str]| {
+        let fixed = [
+            "--weights",
+            "run/at/model.safetensors",
+            "--data",
+            "folder:images",
+            "--attack",
+            "clean",
+            "--json",
+            "e.json",
+        ];
+        let output = run("evaluate", here, &[&fixed[..], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (out, err, json(here.join("e.json"))["config"]["preprocessing"].clone())
+    };
+    let (out, err, used) = evaluate(&[]);
+    assert!(out.contains("preprocessing of the training: 20/16") && !err.contains("warning"), "{out}{err}");
+    assert_eq!(used, "20/16");
+    let (_, err, used) = evaluate(&["--preprocessing", "as-stored"]);
+    assert!(err.contains("--preprocessing as-stored: the model was trained with 20/16"), "{err}");
+    assert_eq!(used, "as-stored");
+}
+
+#[test]
 fn an_evaluation_measures_what_the_run_held_out() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

@@ -108,7 +108,11 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             }
             let held_out = saved.as_ref().and_then(|card| card.held_out().cloned());
             let checkpoint = saved.as_ref().and_then(ModelCard::checkpoint);
-            let card = ModelCard::new(&net, classes)?.with_held_out(held_out).with_checkpoint(checkpoint);
+            let preprocessing = saved.as_ref().and_then(ModelCard::preprocessing).map(str::to_owned);
+            let card = ModelCard::new(&net, classes)?
+                .with_held_out(held_out)
+                .with_checkpoint(checkpoint)
+                .with_preprocessing(preprocessing);
             save_model(&out, &net, &card)?;
         }
         Format::Pytorch => export_weights(&out, &net, Wings::Adaptive)?,

@@ -17,16 +17,20 @@ mod cli;
 mod lock;
 mod report;
 
+use std::error::Error;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_twins::DatasetSource;
 use burn_twins::attack::{
     AtPrecision, Classifier, ExistingJournal, Journal, Precision, Replica, SampleStream, SurrogateGradients,
 };
+use burn_twins::data::Preprocessing;
 use burn_twins::experiment::{
-    FileHash, TestImages, TestPart, check_classes, read_card, resolve_architecture,
+    DataConfig, FileHash, Notice, Notify, TestImages, TestPart, check_classes, read_card,
+    resolve_architecture,
 };
-use burn_twins::models::Net;
+use burn_twins::models::{ModelCard, Net};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use adversarial::save_adversarial;
@@ -52,6 +56,30 @@ pub fn start(matches: &ArgMatches) -> Outcome {
     run(&Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit()))
 }
 
+/// The data of the command line. Image files are preprocessed as in the training of the model, unless the command line gives something else.
+fn preprocessed(cli: &Cli, card: Option<&ModelCard>, notify: &Notify) -> Result<DataConfig, Box<dyn Error>> {
+    let data = cli.images.config(&cli.data);
+    let Some(trained) = card.and_then(ModelCard::preprocessing).filter(|_| data.source.has_image_files())
+    else {
+        return Ok(data);
+    };
+    let preprocessing: Preprocessing =
+        trained.parse().map_err(|error| format!("{}: {error}", cli.weights.display()))?;
+    match cli.images.preprocessing {
+        None => {
+            notify.as_ref()(Notice::Progress(format!("preprocessing of the training: {preprocessing}")));
+            Ok(DataConfig { preprocessing, ..data })
+        }
+        Some(given) => {
+            if given != preprocessing {
+                let text = format!("--preprocessing {given}: the model was trained with {preprocessing}");
+                notify.as_ref()(Notice::Warning(text));
+            }
+            Ok(data)
+        }
+    }
+}
+
 fn run(cli: &Cli) -> Outcome {
     cli.check()?;
     let mut evaluation = cli.evaluation()?;
@@ -67,7 +95,7 @@ fn run(cli: &Cli) -> Outcome {
     let journal = cli.json.as_ref().filter(|_| cli.attack != [CLEAN]);
     let journal = journal.map(|path| path.with_extension("journal"));
     let (card, notify) = (read_card(&cli.weights)?, printing());
-    let data = cli.images.config(&cli.data);
+    let data = preprocessed(cli, card.as_ref(), &notify)?;
     if let Some(contradiction) = data.contradiction("--preprocessing") {
         return Err(contradiction.into());
     }
@@ -109,7 +137,7 @@ fn run(cli: &Cli) -> Outcome {
         say!("{} classes: the accuracy of each is in the file of --json", report.classes.len());
     }
     if let Some(path) = &cli.json {
-        write(path, &report::json(cli, &net, &report, held_out)?)?;
+        write(path, &report::json(cli, &data, &net, &report, held_out)?)?;
     }
     let Some(path) = &journal else { return Ok(()) };
     if let Some(adversarial) = &cli.save_adversarial

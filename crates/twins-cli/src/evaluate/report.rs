@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use burn_twins::attack::{AutoAttackConfig, Norm, PgdConfig, Precision, Report};
-use burn_twins::data::{DataSource, Limit};
-use burn_twins::experiment::InputNormalisation;
+use burn_twins::data::{DataSource, Limit, Preprocessing};
+use burn_twins::experiment::{DataConfig, InputNormalisation};
 use burn_twins::models::{Architecture, HeldOut, ModelConfig, Net};
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ pub struct Config<'a> {
     pub normalisation: InputNormalisation,
     /// The data.
     pub data: &'a DataSource,
+    /// The preprocessing (resize and crop) of image files; `None` if the images are not files of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
     /// The number of images, drawn from each class in proportion, or `first:N`; `None` for all images.
     pub limit: Option<Limit>,
     /// How the images were drawn from a folder without parts; `None` if they were not.
@@ -68,12 +71,13 @@ pub struct PgdSettings {
 /// Returns the report as JSON, with the settings of the command line.
 pub fn json(
     cli: &Cli,
+    data: &DataConfig,
     net: &Net,
     report: &Report,
     held_out: Option<HeldOut>,
 ) -> Result<String, Box<dyn std::error::Error>> {
     let mut value = serde_json::to_value(report)?;
-    value["config"] = serde_json::to_value(cli.config(net.config(), held_out, report.config.clone()))?;
+    value["config"] = serde_json::to_value(cli.config(data, net.config(), held_out, report.config.clone()))?;
     Ok(serde_json::to_string_pretty(&value)?)
 }
 
@@ -81,6 +85,7 @@ impl Cli {
     /// The settings as the report records them.
     fn config(
         &self,
+        data: &DataConfig,
         model: &ModelConfig,
         held_out: Option<HeldOut>,
         autoattack: Option<AutoAttackConfig>,
@@ -91,6 +96,7 @@ impl Cli {
             arch: model.architecture(),
             normalisation: InputNormalisation(model.normalisation().cloned()),
             data: &self.data,
+            preprocessing: data.source.has_image_files().then_some(data.preprocessing),
             limit: self.images.limit,
             held_out,
             attack: self.attack.join(","),

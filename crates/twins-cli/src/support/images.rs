@@ -8,7 +8,8 @@ use super::OptionSettings;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Images")]
 pub struct ImageOptions {
-    /// Preprocessing of image files (resize and crop): as-stored, RESIZE/CROP in pixels, or imagenet for 256/224 [default: as-stored].
+    /// Preprocessing of image files (resize and crop): as-stored, RESIZE/CROP in pixels, or imagenet for 256/224 [default: as-stored; evaluate: that
+    /// of the training, if the model file records it].
     #[arg(long, alias = "framing")]
     pub preprocessing: Option<Preprocessing>,
 

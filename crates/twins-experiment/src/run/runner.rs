@@ -284,7 +284,8 @@ impl Run<'_> {
         };
         let card = ModelCard::new(&trained.best, parts.train.classes().to_vec())?
             .with_held_out(parts.held_out.clone())
-            .with_checkpoint(Some(saved));
+            .with_checkpoint(Some(saved))
+            .with_preprocessing(settings.data.recorded_preprocessing());
         save_model(self.directory.model(), &trained.best, &card)?;
         if settings.evaluation.test == TestMeasurement::Skipped {
             return Ok(TestAccuracies { best: UNTESTED, last: None });

@@ -62,6 +62,11 @@ impl DataConfig {
         Self::default().with_limit(Some(Limit::First(1)))
     }
 
+    /// The preprocessing that a model file records; `None` if the images are not files of their own.
+    pub(crate) fn recorded_preprocessing(&self) -> Option<String> {
+        self.source.has_image_files().then(|| self.preprocessing.to_string())
+    }
+
     /// The default augmentation of training images. Letters and digits are not flipped, because a mirrored symbol is a different one.
     /// Images that are cropped for the test are cropped at random for the training. Other images get the augmentation of CIFAR.
     pub(crate) fn usual_augmentation(&self) -> AugmentationName {

@@ -33,6 +33,10 @@ pub struct ModelCard {
     /// The checkpoint of a training that the network is; `None` if it was not trained by this library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checkpoint: Option<SavedCheckpoint>,
+    /// The preprocessing (resize and crop) of the image files that the network was trained on, such as `256/224`; `None` if this
+    /// library did not train it on image files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preprocessing: Option<String>,
 }
 
 impl ModelCard {
@@ -52,6 +56,7 @@ impl ModelCard {
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
             held_out: None,
             checkpoint: None,
+            preprocessing: None,
         })
     }
 
@@ -81,6 +86,19 @@ impl ModelCard {
     /// The checkpoint of a training that the network is; `None` if it was not trained by this library.
     pub fn checkpoint(&self) -> Option<SavedCheckpoint> {
         self.checkpoint
+    }
+
+    /// Records the preprocessing (resize and crop) of the image files that the network was trained on, in the form of the option
+    /// `--preprocessing`.
+    pub fn with_preprocessing(mut self, preprocessing: Option<String>) -> Self {
+        self.preprocessing = preprocessing;
+        self
+    }
+
+    /// The preprocessing (resize and crop) of the image files that the network was trained on; `None` if this library did not train
+    /// it on image files.
+    pub fn preprocessing(&self) -> Option<&str> {
+        self.preprocessing.as_deref()
     }
 
     /// The configuration of the network: architecture, normalisation, up-sampling, image size.
@@ -182,7 +200,7 @@ mod tests {
     use crate::model_file::file::save_model;
 
     #[test]
-    fn what_was_held_out_and_which_checkpoint_it_is_are_saved() {
+    fn held_out_images_checkpoint_and_preprocessing_are_saved() {
         let net = ModelConfig::new(Architecture::ResNet8, 2).init(&Device::flex()).unwrap();
         let card = ModelCard::new(&net, vec!["cat".to_owned(), "dog".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -196,9 +214,13 @@ mod tests {
             save_model(&path, &net, &card.clone().with_checkpoint(checkpoint)).unwrap();
             assert_eq!(ModelCard::read(&path).unwrap().checkpoint(), checkpoint);
         }
+        for preprocessing in [None, Some("256/224".to_owned())] {
+            save_model(&path, &net, &card.clone().with_preprocessing(preprocessing.clone())).unwrap();
+            assert_eq!(ModelCard::read(&path).unwrap().preprocessing(), preprocessing.as_deref());
+        }
         // Cards of files that are older than these records.
         let text = serde_json::to_string(&card).unwrap();
-        assert!(!text.contains("held_out") && !text.contains("checkpoint"), "{text}");
+        assert!(!["held_out", "checkpoint", "preprocessing"].iter().any(|key| text.contains(key)), "{text}");
         assert_eq!(serde_json::from_str::<ModelCard>(&text).unwrap(), card);
     }
 
