@@ -18,6 +18,7 @@ use burn_twins::experiment::{ComputeConfig, DeviceServer, ServerAccess, ServerCo
 use burn_twins::{DeviceChoice, RemoteToken};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
+use crate::support::output::{note, say};
 use crate::support::{Outcome, printing};
 
 /// Serves devices of this machine until it is stopped with Ctrl-C. Clients have to give the token in the environment variable
@@ -79,12 +80,12 @@ fn run(cli: &Cli) -> Outcome {
     let config = ServerConfig::new(compute, access).with_listen(cli.listen).with_transport(transport);
     let server = DeviceServer::bind(config, printing())?;
     for warning in server.warnings() {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
     let protocol = if server.is_encrypted() { "UDP, encrypted" } else { "TCP, not encrypted" };
     let reach = if server.is_reachable() { "other machines" } else { "only this machine" };
     // The last word is the address: scripts read it.
-    println!(
+    say!(
         "listening on {} ({protocol}): {reach} can connect\nserving {devices} to {clients} at remote:{}",
         server.bound(),
         server.address()
