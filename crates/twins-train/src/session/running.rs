@@ -115,8 +115,8 @@ impl<M: ImageClassifier> Session<M> {
             }
             let phase = self.trainer.config.phase(self.state.epoch);
             let (is_probe, start) = (phase.is_probe, phase.start);
-            if start > 0 && (self.state.epoch, self.state.step) == (start, 0) {
-                self.begin_full_phase();
+            if (self.state.epoch, self.state.step) == (start, 0) {
+                self.begin_phase();
             }
             let patience = self.trainer.config.early_stopping.filter(|_| !is_probe);
             if patience.is_some_and(|patience| self.state.since_rise >= patience) {
@@ -146,9 +146,9 @@ impl<M: ImageClassifier> Session<M> {
         })
     }
 
-    /// Resets the optimiser, the averaged weights and the counters after the probe. A run that is resumed at this point
-    /// also calls this method.
-    fn begin_full_phase(&mut self) {
+    /// Resets the optimiser, the averaged weights and the counters, which changes nothing at the beginning of the run. A
+    /// run that is resumed between the probe and the full phase also calls this method.
+    fn begin_phase(&mut self) {
         let config = &self.trainer.config;
         self.optimiser.load_state(BTreeMap::new(), self.replicas.devices.main());
         self.ema = config.ema_decay.map(|decay| Ema::new(self.model(), decay));
