@@ -177,4 +177,21 @@ mod tests {
             assert!(Checkpoint::from_bytes(&bytes[..index]).is_err());
         }
     }
+
+    #[test]
+    fn matrices_and_integers_are_no_lists_of_floats() {
+        let flat = |data: TensorData| {
+            let mut checkpoint = Checkpoint::default();
+            checkpoint.insert("optimiser", &BTreeMap::from([("w".to_owned(), data)]));
+            checkpoint.take_flat("optimiser")
+        };
+        assert_eq!(flat(TensorData::from([1.5f32, 2.0])).unwrap()["w"], TensorData::from([1.5f32, 2.0]));
+        for (data, found) in [
+            (TensorData::from([[1.5f32, 2.0]]), "shape [1, 2] and type F32"),
+            (TensorData::from([1i64, 2]), "shape [2] and type I64"),
+        ] {
+            let message = flat(data).unwrap_err();
+            assert!(message.contains("\"optimiser/w\"") && message.contains(found), "{message}");
+        }
+    }
 }

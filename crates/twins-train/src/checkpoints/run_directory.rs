@@ -218,11 +218,13 @@ mod tests {
         fs::write(folder.path().join("notes.txt"), "mine").unwrap();
         let run = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap();
         run.write_last(&checkpoint(1.0)).unwrap();
+        run.write_best(&checkpoint(4.0)).unwrap();
         let message = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap_err().to_string();
         assert!(message.contains("last.safetensors"), "{message}");
         assert!(run.read_last().unwrap().is_some());
+        assert_eq!(run.read_best().unwrap(), Some(checkpoint(4.0)));
         RunDirectory::open(folder.path(), ExistingRun::Overwrite).unwrap();
-        assert!(run.read_last().unwrap().is_none());
+        assert!(run.read_last().unwrap().is_none() && run.read_best().unwrap().is_none());
         assert!(folder.path().join("notes.txt").exists());
     }
 
@@ -235,6 +237,25 @@ mod tests {
         fs::create_dir(run.last()).unwrap();
         assert!(RunDirectory::open(folder.path(), ExistingRun::Overwrite).is_err());
         assert_eq!(run.read_config().unwrap(), Some(TrainConfig::default()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_taken_for_a_missing_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path(), ExistingRun::Refuse).unwrap();
+        // A folder in its place exists and cannot be read as a file.
+        for name in [LAST, BEST, CONFIG, METRICS] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for (name, error) in [
+            (LAST, run.read_last().err()),
+            (BEST, run.read_best().err()),
+            (CONFIG, run.read_config().err()),
+            (METRICS, run.rewind_metrics(1).err()),
+        ] {
+            let message = error.expect(name).to_string();
+            assert!(message.contains("cannot read") && message.contains(name), "{message}");
+        }
     }
 
     #[test]

@@ -240,11 +240,15 @@ mod tests {
     #[test]
     fn plateaus_and_patience() {
         let mut state = State::new(0);
-        for epoch in 1..=5 {
+        for epoch in 1..=6 {
             state.judge(best(epoch, 5, 8));
             state.count_epoch(Some(2));
         }
-        assert_eq!((state.plateaus, state.since_rise), (2, 4));
+        let counts = |state: &State| (state.plateaus, state.since_plateau, state.since_rise);
+        assert_eq!(counts(&state), (2, 1, 5));
+        state.reset_counts();
+        assert_eq!(counts(&state), (0, 0, 0));
+        assert_eq!(state.best, Some(best(1, 5, 8)));
     }
 
     #[test]

@@ -9,11 +9,22 @@ use twins_data::{DataError, Image, ImageDataset, LabelledImage};
 pub struct Squares {
     images: Vec<LabelledImage>,
     classes: Vec<String>,
+    on_read: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 impl Squares {
     /// Creates a data set of `len` images, with the classes in turn.
     pub fn dataset(len: usize, seed: u64) -> Arc<dyn ImageDataset> {
+        Self::dataset_with(len, seed, |_| {})
+    }
+
+    /// Like [`dataset`](Self::dataset). Whenever an image is read, `on_read` is called first with its index, in the thread
+    /// that reads.
+    pub fn dataset_with(
+        len: usize,
+        seed: u64,
+        on_read: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Arc<dyn ImageDataset> {
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
         let images = (0..len)
             .map(|index| {
@@ -30,12 +41,14 @@ impl Squares {
             })
             .collect();
         let classes = ["upper left", "upper right", "lower left", "lower right"];
-        Arc::new(Self { images, classes: classes.map(str::to_owned).to_vec() })
+        let classes = classes.map(str::to_owned).to_vec();
+        Arc::new(Self { images, classes, on_read: Box::new(on_read) })
     }
 }
 
 impl Dataset<LabelledImage, DataError> for Squares {
     fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+        (self.on_read)(index);
         Ok(self.images[index].clone())
     }
 
@@ -51,5 +64,9 @@ impl ImageDataset for Squares {
 
     fn image_shape(&self) -> [usize; 3] {
         [1, 8, 8]
+    }
+
+    fn label(&self, index: usize) -> Result<usize, DataError> {
+        Ok(self.images[index].label)
     }
 }

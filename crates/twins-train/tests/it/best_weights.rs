@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use safetensors::SafeTensors;
-use twins_train::{Best, EpochMetrics, ExistingRun, Method, Trained, Weights};
+use twins_train::{Best, BestSource, EpochMetrics, ExistingRun, Method, Trained, Weights};
 use twins_train_testing::{Net, Squares, config, cpus, trainer};
 
 fn run(folder: &Path, devices: usize, stop: bool) -> Trained<Net> {
@@ -42,7 +42,8 @@ fn a_kill_before_the_state_of_a_better_epoch_keeps_the_best_weights_of_the_state
         .with_run_directory(folder.path(), ExistingRun::Refuse)
         .with_observer(move |metrics: &EpochMetrics| assert!(metrics.epoch < best, "killed"))
         .fit(Net::new(4, 1), Squares::dataset(90, 1));
-    assert!(killed.unwrap_err().to_string().contains("killed"));
+    let message = killed.unwrap_err().to_string();
+    assert!(message.contains(&format!("failed at the end of epoch {best}: killed")), "{message}");
 
     // On other devices, whose arithmetic differs, the epoch need not become the best again.
     let resumed = run(folder.path(), 2, true);
@@ -70,4 +71,21 @@ fn a_kill_after_the_state_leaves_no_older_best_weights() {
         assert!(resumed.damaged_checkpoint.is_none());
         assert_eq!(fs::read(&file).unwrap(), expected);
     }
+}
+
+#[test]
+fn averages_that_are_no_better_do_not_prevent_the_file_of_the_raw_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    // No weight moves, so the averages are equal to the weights.
+    let still = config(Method::At)
+        .with_epochs(1)
+        .with_learning_rate(1e-60)
+        .with_freeze(vec!["norm".to_owned()])
+        .with_ema_decay(0.5);
+    let trained = trainer(still)
+        .with_run_directory(folder.path(), ExistingRun::Refuse)
+        .fit(Net::new(4, 1), Squares::dataset(90, 1))
+        .unwrap();
+    let best = named(folder.path());
+    assert_eq!((best.source, Some(best)), (BestSource::Raw, trained.best_epoch));
 }

@@ -139,3 +139,10 @@ fn resumes_to_the_same_bits() {
         .unwrap();
     assert_eq!(Weights::of(&listed.last), Weights::of(&straight(&plain, 0.5).0.last));
 }
+
+#[test]
+fn a_probe_does_not_drop() {
+    let probe = config(Method::At).with_epochs(1).with_tuning(Tuning::LinearProbe);
+    let [dropped, whole] = [0.5, 0.0].map(|dropout| Weights::of(&straight(&probe, dropout).0.last));
+    assert_eq!(dropped, whole);
+}

@@ -1,11 +1,8 @@
 //! What goes wrong within a step is an error that says where, and the run goes on from its last checkpoint.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn_dataset::Dataset;
-use twins_data::{DataError, ImageDataset, LabelledImage};
 use twins_nn::Wing;
 use twins_train::{
     AdversaryConfig, ExistingRun, Loss, Method, Objective, TrainConfig, TrainError, TrainingBatch, TwinsAt,
@@ -151,41 +148,13 @@ fn a_panic_on_the_only_device_is_an_error_and_the_run_goes_on() {
     }
 }
 
-/// Squares of which some images cannot be had for want of memory.
-struct Missing {
-    squares: Arc<dyn ImageDataset>,
-    from: usize,
-}
-
-impl Dataset<LabelledImage, DataError> for Missing {
-    fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
-        assert!(index < self.from, "memory allocation of {index} bytes failed");
-        self.squares.get(index)
-    }
-
-    fn len(&self) -> usize {
-        self.squares.len()
-    }
-}
-
-impl ImageDataset for Missing {
-    fn classes(&self) -> &[String] {
-        self.squares.classes()
-    }
-
-    fn image_shape(&self) -> [usize; 3] {
-        self.squares.image_shape()
-    }
-
-    fn label(&self, index: usize) -> Result<usize, DataError> {
-        self.squares.label(index)
-    }
-}
-
 #[test]
 fn a_panic_while_images_are_prepared_is_no_shorter_epoch() {
-    let missing =
-        |from| -> Arc<dyn ImageDataset> { Arc::new(Missing { squares: Squares::dataset(90, 1), from }) };
+    // Some images cannot be read for want of memory.
+    let missing = |from: usize| {
+        let fail = move |index: usize| assert!(index < from, "memory allocation of {index} bytes failed");
+        Squares::dataset_with(90, 1, fail)
+    };
     let validation = Squares::dataset(40, 2);
     let fit = |train, validation| {
         let trainer = trainer(config(Method::At)).with_validation_set(validation);

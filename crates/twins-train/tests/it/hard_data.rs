@@ -61,7 +61,8 @@ fn too_few_images_are_an_error() {
     };
     let message = fit(Method::At, 1).unwrap_err();
     assert!(message.contains("1 images are left to train on") && message.contains("at least 2"), "{message}");
-    // Four images per wing.
+    // Two are enough where no statistics are computed from them; otherwise, four per wing.
+    assert_eq!(fit(Method::FrozenAt, 2), Ok(true));
     for (method, smallest) in [(Method::At, 4), (Method::TwinsAt, 8)] {
         let message = fit(method, smallest - 1).unwrap_err();
         assert!(message.contains("for each of"), "{method}: {message}");

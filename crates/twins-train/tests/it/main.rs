@@ -5,6 +5,7 @@ mod damaged_checkpoint;
 mod data_parallel;
 mod data_parallel_runs;
 mod dropout;
+mod epoch;
 mod faults;
 mod frozen_statistics;
 mod frozen_wing;

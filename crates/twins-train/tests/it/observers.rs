@@ -1,12 +1,14 @@
 //! Observers of steps and epochs, and the files that they write.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use twins_train::{
     Completed, Ended, EpochMetrics, ExistingRun, Method, ObserverKind, StepRecord, TrainConfig, TrainError,
-    Trained, Trainer, TrainingObserver,
+    Trained, Trainer, TrainingObserver, ValidationConfig,
 };
 use twins_train_testing::{Net, Squares, config, state, trainer};
 
@@ -77,6 +79,26 @@ fn every_step_and_epoch_is_observed_by_all() {
         }
     }
     assert!(trained.observer_errors.is_empty());
+}
+
+#[test]
+fn the_duration_of_an_epoch_is_that_of_its_steps_and_measurements() {
+    // The first image is read to measure the accuracy of AutoLoRa's branch, before the first step.
+    let first = AtomicBool::new(true);
+    let slow = Squares::dataset_with(90, 1, move |_| {
+        if first.swap(false, Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let config = config(Method::AutoLora).with_epochs(1).with_validation(ValidationConfig::none());
+    let recorder = Recorder::default();
+    let trained = trainer(config).with_observer(recorder.clone()).fit(Net::new(4, 1), slow).unwrap();
+    let epoch = &trained.history[0];
+    let steps: f64 = recorder.steps.lock().unwrap().iter().map(|step| step.seconds).sum();
+    assert!(epoch.seconds >= steps + 0.05, "{} of {steps} in steps", epoch.seconds);
+    // f64 rounding, since the sums are the same.
+    assert!((epoch.images_per_second * steps / 90.0 - 1.0).abs() < 1e-12);
+    assert!(epoch.seconds_waiting > 0.0 && epoch.seconds_waiting <= steps, "{}", epoch.seconds_waiting);
 }
 
 #[test]

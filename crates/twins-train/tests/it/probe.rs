@@ -71,6 +71,19 @@ fn the_rate_of_the_full_phase_counts_from_its_beginning() {
 }
 
 #[test]
+fn the_warm_up_of_a_perturbation_counts_from_the_full_phase() {
+    let config =
+        config(Method::TwinsAt).with_epochs(2).with_tuning(Tuning::ProbeThenFull(ProbeConfig::new(1)));
+    let perturbed = |warm_up| {
+        let awp = AwpConfig::new(0.05).with_warmup_epochs(warm_up);
+        Weights::of(&fit(config.clone().with_awp(awp)).last)
+    };
+    let plain = Weights::of(&fit(config.clone()).last);
+    assert_eq!(perturbed(1), plain);
+    assert_ne!(perturbed(0), plain);
+}
+
+#[test]
 fn the_full_phase_begins_without_momentum() {
     // A rate at which the head does not move in single precision: the phases before differ in momentum alone.
     let still = Tuning::ProbeThenFull(ProbeConfig::new(2).with_learning_rate(1e-30));
