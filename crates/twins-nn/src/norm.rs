@@ -257,7 +257,8 @@ impl ModuleDisplay for TwinsBatchNorm {
             .add("num_features", &self.num_features())
             .add("momentum", &self.momentum)
             .add("epsilon", &self.epsilon)
-            .add_formatted(&format!("wing: {:?}, affine: {:?}", self.wing(), self.affine()))
+            .add_debug_attribute("wing", &self.wing())
+            .add_debug_attribute("affine", &self.affine())
             .optional()
     }
 }
@@ -293,6 +294,14 @@ mod tests {
             &column(expected, &Device::flex()).into_data(),
             Tolerance::absolute(1e-6),
         );
+    }
+
+    #[test]
+    fn the_display_names_the_wing() {
+        let norm = TwinsBatchNormConfig::new(3).init(&Device::flex()).with_wing(Wing::Split);
+        let expected =
+            "TwinsBatchNorm {num_features: 3, momentum: 0.1, epsilon: 0.00001, wing: Split, affine: PerWing";
+        assert!(norm.to_string().starts_with(expected), "{norm}");
     }
 
     #[test]
