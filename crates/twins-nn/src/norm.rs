@@ -227,16 +227,15 @@ fn two_wing_norm<const D: usize>(
         let normalised = fused::two_wing_norm(input, None, wings, epsilon, Activation::Identity);
         return composed::finish(normalised, residual, activation);
     }
+    let Some(parameters) = wings.dtype() else {
+        return composed::two_wing_norm(input, residual, wings, epsilon, activation);
+    };
+    // A cast to the same precision changes nothing.
     let maps = input.dtype();
-    match wings.dtype() {
-        Some(parameters) if parameters != maps => {
-            let residual = residual.map(|residual| residual.cast(parameters));
-            let Normalised { output, moments } =
-                composed::two_wing_norm(input.cast(parameters), residual, wings, epsilon, activation);
-            Normalised { output: output.cast(maps), moments }
-        }
-        _ => composed::two_wing_norm(input, residual, wings, epsilon, activation),
-    }
+    let residual = residual.map(|residual| residual.cast(parameters));
+    let Normalised { output, moments } =
+        composed::two_wing_norm(input.cast(parameters), residual, wings, epsilon, activation);
+    Normalised { output: output.cast(maps), moments }
 }
 
 /// Moves a running statistic towards that of the batch by `momentum`.
@@ -265,7 +264,7 @@ impl ModuleDisplay for TwinsBatchNorm {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tolerance};
+    use burn::tensor::{DType, Device, Tolerance};
 
     use super::*;
     use crate::{TwinsBatchNormConfig, TwinsModule};
@@ -294,6 +293,103 @@ mod tests {
             &column(expected, &Device::flex()).into_data(),
             Tolerance::absolute(1e-6),
         );
+    }
+
+    /// Two channels: running means 1 and 2, running variances 9 and 16, gammas 2 and −1, betas 1 and 0.5. In the frozen
+    /// wing: means −1 and 1, variances 4 and 0.25, gammas 0.5 and 3, betas −1 and 2.
+    fn two_channels(device: &Device) -> TwinsBatchNorm {
+        let mut norm = TwinsBatchNormConfig::new(2).with_epsilon(1e-12).init(device);
+        let pair = |values: [f32; 2]| Tensor::<1>::from_floats(values, device);
+        norm.gamma = Param::from_tensor(pair([2.0, -1.0]));
+        norm.beta = Param::from_tensor(pair([1.0, 0.5]));
+        norm.running_mean = RunningState::new(pair([1.0, 2.0]));
+        norm.running_var = RunningState::new(pair([9.0, 16.0]));
+        norm.frozen_gamma = Some(Param::from_tensor(pair([0.5, 3.0])));
+        norm.frozen_beta = Some(Param::from_tensor(pair([-1.0, 2.0])));
+        norm.frozen_mean = crate::config::fixed(pair([-1.0, 1.0]));
+        norm.frozen_var = crate::config::fixed(pair([4.0, 0.25]));
+        norm
+    }
+
+    /// The two values of the pixels of each channel: mean 3 and variance 4, and mean −0.5 and variance 0.25.
+    const INPUT: [[f32; 2]; 2] = [[1.0, 5.0], [-1.0, 0.0]];
+
+    /// `INPUT` through the frozen wing: (x + 1) / 2 · 0.5 − 1 and (x − 1) / 0.5 · 3 + 2.
+    const FROZEN: [[f32; 2]; 2] = [[-0.5, 0.5], [-10.0, -4.0]];
+
+    /// `INPUT` through the adaptive wing: (x − 3) / 2 · 2 + 1 and (x + 0.5) / 0.5 · −1 + 0.5.
+    const ADAPTIVE: [[f32; 2]; 2] = [[-1.0, 3.0], [1.5, -0.5]];
+
+    /// A tensor `[samples, 2, ...]` in which pixels alternate between the two values of a sample's channel.
+    fn alternating<const D: usize>(
+        dims: [usize; D],
+        device: &Device,
+        values: impl Fn(usize, usize) -> [f32; 2],
+    ) -> Tensor<D> {
+        let space: usize = dims[2..].iter().product();
+        let value = |place: usize| values(place / (2 * space), place / space % 2)[place % 2];
+        let all: Vec<f32> = (0..dims.iter().product::<usize>()).map(value).collect();
+        Tensor::<1>::from_floats(all.as_slice(), device).reshape(dims)
+    }
+
+    fn assert_close<const D: usize>(output: Tensor<D>, expected: Tensor<D>) {
+        // Values of order 10: a few units in the last place.
+        output.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
+    }
+
+    /// Splits five samples, with every activation and residual.
+    fn check_split<const D: usize>(dims: [usize; D]) {
+        let device = Device::flex().autodiff();
+        let norm = two_channels(&device).with_wing(Wing::Split);
+        let input = || alternating(dims, &device, |_, channel| INPUT[channel]);
+        let check = |output: Tensor<D>, of: fn(f32, f32) -> f32| {
+            let expected = alternating(dims, &Device::flex(), |sample, channel| {
+                let wing = if sample < 2 { FROZEN } else { ADAPTIVE };
+                [0, 1].map(|at| of(wing[channel][at], INPUT[channel][at]))
+            });
+            assert_close(output.inner(), expected);
+        };
+        check(norm.forward(input()), |y, _| y);
+        let running = norm.valid();
+        // The adaptive part has three samples.
+        let values = 3.0 * dims[2..].iter().product::<usize>() as f32;
+        let unbiased = values / (values - 1.0);
+        let expected = |values: [f32; 2]| Tensor::<1>::from_floats(values, &Device::flex());
+        assert_close(running.running_mean.value(), expected([0.9 + 0.3, 1.8 - 0.05]));
+        assert_close(running.running_var.value(), expected([8.1 + 0.4 * unbiased, 14.4 + 0.025 * unbiased]));
+        check(norm.forward_relu(input()), |y, _| y.max(0.0));
+        check(norm.forward_add_relu(input(), input()), |y, x| (y + x).max(0.0));
+    }
+
+    #[test]
+    fn feature_maps_of_any_rank_are_split() {
+        check_split([5, 2, 4, 4]);
+        // The fused operation does not add the residual at this rank.
+        check_split([5, 2, 16]);
+        // Too small for the fused operation.
+        check_split([5, 2, 2]);
+    }
+
+    #[test]
+    fn the_pixels_of_one_sample_are_enough_for_batch_statistics() {
+        let device = Device::flex().autodiff();
+        let input = alternating([1, 2, 4, 4], &device, |_, channel| INPUT[channel]);
+        let expected = alternating([1, 2, 4, 4], &Device::flex(), |_, channel| ADAPTIVE[channel]);
+        assert_close(two_channels(&device).forward(input).inner(), expected);
+    }
+
+    #[test]
+    fn an_input_in_half_precision() {
+        let device = Device::flex().autodiff();
+        let norm = two_channels(&device);
+        let input = alternating([2, 2, 4, 4], &device, |_, channel| INPUT[channel]).cast(DType::F16);
+        let output = norm.forward_add_relu(input.clone(), input);
+        assert_eq!(output.dtype(), DType::F16);
+        assert_eq!(norm.valid().running_var.value().dtype(), DType::F32);
+        let expected = alternating([2, 2, 4, 4], &Device::flex(), |_, channel| {
+            [0, 1].map(|at| (ADAPTIVE[channel][at] + INPUT[channel][at]).max(0.0))
+        });
+        assert_close(output.inner().cast(DType::F32), expected);
     }
 
     #[test]
@@ -365,6 +461,13 @@ mod tests {
     fn statistics_of_one_value() {
         let device = Device::flex().autodiff();
         layer(&device).forward(column(&[1.0], &device));
+    }
+
+    #[test]
+    #[should_panic(expected = "over 1 value per channel (input [2, 1])")]
+    fn statistics_of_one_value_after_a_split() {
+        let device = Device::flex().autodiff();
+        layer(&device).with_wing(Wing::Split).forward(column(&[1.0, 3.0], &device));
     }
 
     #[test]

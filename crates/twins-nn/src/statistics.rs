@@ -114,10 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn negative_means_are_fine() {
+    fn negative_means_and_channels_without_variance_are_fine() {
         let device = Device::flex();
         let mut norm = TwinsBatchNormConfig::new(1).init(&device);
         norm.running_mean = RunningState::new(Tensor::from_floats([-3.0], &device));
+        norm.running_var = RunningState::new(Tensor::from_floats([0.0], &device));
         assert_eq!(norm.check_statistics(), Ok(()));
     }
 }

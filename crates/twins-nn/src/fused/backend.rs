@@ -241,13 +241,6 @@ impl<B: Backend, C: CheckpointStrategy> Wings<Autodiff<B, C>> {
 }
 
 impl<B: Backend> Normalised<B> {
-    #[cfg(feature = "_cube")]
-    pub fn output(&self) -> &FloatTensor<B> {
-        match self {
-            Self::Fixed(output) | Self::Batch { output, .. } => output,
-        }
-    }
-
     /// Registers the output with the autodiff graph. The statistics are constants.
     fn lift<C: CheckpointStrategy>(
         self,

@@ -251,6 +251,35 @@ fn inputs_are_left_alone() {
     assert_eq!(values.into_data(), TensorData::from([[[[1.0f32; 4]; 4]; 2]; 6]));
 }
 
+/// Only the input of an attack has a gradient. With y = (x − 1) / 2 · 3 − 3, ReLU is open above 3.
+#[test]
+fn gradient_of_an_attack() {
+    let device = Device::flex().autodiff();
+    let vector = |value: f32| Tensor::<1>::full([1], value, &device);
+    let pixels: Vec<f32> = (0..16).map(|x| x as f32).collect();
+    let gradient = |activation| {
+        let x = Tensor::<4>::from_data(TensorData::new(pixels.clone(), [1, 1, 4, 4]), &device).require_grad();
+        let wing =
+            FixedWing { gamma: vector(3.0), beta: vector(-3.0), mean: vector(1.0), variance: vector(4.0) };
+        let output = two_wing_norm(x.clone(), None, Wings::Fixed(wing), 0.0, activation).output;
+        x.grad(&output.sum().backward()).expect("tracked").into_data()
+    };
+    let expected =
+        |of: fn(&f32) -> f32| TensorData::new(pixels.iter().map(of).collect::<Vec<_>>(), [1, 1, 4, 4]);
+    assert_eq!(gradient(Activation::Identity), expected(|_| 1.5));
+    assert_eq!(gradient(Activation::Relu), expected(|&x| if x > 3.0 { 1.5 } else { 0.0 }));
+}
+
+/// Inputs that are kept until the backward pass take most of the memory.
+#[test]
+fn inputs_are_kept_only_for_gradients_that_depend_on_them() {
+    let attack = backend::Wanted { input: true, residual: false, fixed: false, batch: false };
+    assert!(!attack.needs_input(false, Activation::Identity));
+    assert!(attack.needs_input(false, Activation::Relu));
+    assert!(attack.needs_input(true, Activation::Identity));
+    assert!(backend::Wanted { fixed: true, ..attack }.needs_input(false, Activation::Identity));
+}
+
 #[test]
 fn covers_what_it_can_compute() {
     fn of<const D: usize>(dims: [usize; D], device: &Device, maps: DType, parameters: DType) -> bool {
@@ -266,4 +295,6 @@ fn covers_what_it_can_compute() {
     assert!(!of([2, 1], &device, DType::F32, DType::F32), "planes of one value");
     assert!(!of([2, 1, 4, 4], &device, DType::F64, DType::F64));
     assert!(!of([2, 1, 4, 4], &device, DType::BF16, DType::F32));
+    assert!(takes_residuals(&Tensor::<4>::zeros([2, 1, 4, 4], &device)));
+    assert!(!takes_residuals(&Tensor::<3>::zeros([2, 1, 16], &device)));
 }

@@ -146,6 +146,14 @@ impl NormKernels for Cube {
     }
 }
 
+impl<B: Backend> Normalised<B> {
+    fn output(&self) -> &FloatTensor<B> {
+        match self {
+            Self::Fixed(output) | Self::Batch { output, .. } => output,
+        }
+    }
+}
+
 fn precision(tensor: &FloatTensor<Cube>) -> DType {
     burn::backend::TensorMetadata::dtype(tensor)
 }

@@ -105,7 +105,7 @@ pub(super) fn forward_in_place<const RELU: bool>(x: &mut [f32], geometry: &Geome
 #[inline(always)]
 pub(super) fn activate<const RELU: bool>(y: f32) -> f32 {
     // This does not use `max`, which would turn NaN into 0.
-    if RELU && y < 0.0 { 0.0 } else { y }
+    if RELU && y <= 0.0 { 0.0 } else { y }
 }
 
 /// Computes the sums that the gradients of one wing need, per channel.
@@ -187,6 +187,20 @@ mod tests {
             fixed: vec![Line::new(1.0, 4.0, 2.0, 3.0, 0.0)],
             batch: vec![Line::new(0.0, 1.0, 1.0, -1.0, 0.0)],
         }
+    }
+
+    #[test]
+    fn the_rounding_error_of_the_mean_is_taken_into_account() {
+        // The nearest number in single precision is 2^24, so 1 is lost. 1 / sqrt(variance) is 2, and the scale 6.
+        let line = Line::new(16_777_217.0, 0.25, 3.0, 5.0, 0.0);
+        // (16777218 − 16777217) · 6 + 5.
+        assert_eq!(line.at(16_777_218.0), 11.0);
+        // The distances from 2^24 sum to 10, so those from the mean sum to 10 − 1 · 4.
+        let sums = GradientSums { plain: 4.0, distance: 10.0 };
+        assert_eq!(line.affine_gradient(&sums), [6.0 * 2.0, 4.0]);
+        // x̂ · scale / n · Σ g · x̂ + scale / n · Σ g, with n = 8. For distances from 2^24, x̂ is larger by 1 · 2.
+        let pull = Pull::new(&line, &sums, 8);
+        assert_eq!([pull.slope, pull.offset], [0.75 * 12.0, 0.75 * 4.0 - 2.0 * 9.0]);
     }
 
     #[test]

@@ -121,8 +121,8 @@ fn batch_lines(wing: &BatchWing<Flex>, moments: &[Moments], epsilon: f64) -> Vec
 
 /// The values of a contiguous tensor whose memory no other tensor shares and which is not part of a larger one.
 fn exclusive(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
-    let (offset, elements) = (tensor.layout().start_offset(), tensor.layout().num_elements());
-    tensor.try_storage_mut().filter(|storage| offset == 0 && storage.len() == elements)
+    let elements = tensor.layout().num_elements();
+    tensor.try_storage_mut().filter(|storage| storage.len() == elements)
 }
 
 fn vector(values: Vec<f32>) -> FlexTensor {

@@ -17,8 +17,8 @@ const PERIOD: usize = 256;
 /// Number of repetitions that are summed in single precision: few enough for the rounding error to be negligible.
 const PIECE: usize = 32;
 
-/// Number of pieces that a thread takes at once. With fewer, starting threads costs more than it saves.
-const JOB: usize = 2;
+/// Number of repetitions that a thread takes at once: those of two pieces. With fewer, starting threads costs more than it saves.
+const JOB: usize = 64;
 
 /// The length of a repetition.
 fn period(channels: usize) -> usize {
@@ -27,12 +27,14 @@ fn period(channels: usize) -> usize {
 
 /// One number for each channel, repeated.
 fn repeated(numbers: impl Iterator<Item = f32>) -> Vec<f32> {
-    let mut values: Vec<f32> = numbers.collect();
-    let channels = values.len();
-    while values.len() < period(channels) {
-        values.extend_from_within(..channels);
-    }
-    values
+    let numbers: Vec<f32> = numbers.collect();
+    numbers.repeat(PERIOD.div_ceil(numbers.len()))
+}
+
+/// At most `count` values from `start` on.
+fn part(values: &[f32], start: usize, count: usize) -> &[f32] {
+    let rest = &values[start..];
+    &rest[..count.min(rest.len())]
 }
 
 /// One number of each channel's line, repeated.
@@ -48,7 +50,7 @@ fn map<const I: usize, const P: usize>(
     value: impl Fn(f32, [f32; I], [f32; P]) -> f32 + Sync,
 ) {
     let period = parameters[0].len();
-    let job = period * PIECE * JOB;
+    let job = period * JOB;
     out.par_chunks_mut(job).enumerate().for_each(|(number, out)| {
         let inputs = inputs.map(|input| &input[number * job..][..out.len()]);
         AutoArch::new().dispatch(|| {
@@ -101,22 +103,20 @@ fn merged<T: Copy + Send + Sync, const I: usize>(
     of_piece: impl Fn([&[f32]; I]) -> Vec<T> + Sync,
     merge: impl Fn(T, T) -> T + Sync,
 ) -> Vec<T> {
-    let piece = period(channels) * PIECE;
-    let jobs = inputs[0].len().div_ceil(piece * JOB);
-    let add = |mut all: Vec<T>, part: Vec<T>| {
-        all.iter_mut().zip(part).for_each(|(all, part)| *all = merge(*all, part));
+    let [piece, job] = [PIECE, JOB].map(|repetitions| repetitions * period(channels));
+    let add = |mut all: Vec<T>, other: Vec<T>| {
+        all.iter_mut().zip(other).for_each(|(all, other)| *all = merge(*all, other));
         all
     };
     let empty = || vec![none; channels];
-    let job = |number: usize| {
-        let pieces = (number * JOB..(number + 1) * JOB).map(|number| number * piece);
-        pieces.filter(|&start| start < inputs[0].len()).fold(empty(), |all, start| {
-            let of_piece = of_piece(inputs.map(|input| &input[start..input.len().min(start + piece)]));
-            add(all, of_piece)
-        })
+    let of_job = |start: usize| {
+        let inputs = inputs.map(|input| part(input, start, job));
+        (0..inputs[0].len())
+            .step_by(piece)
+            .fold(empty(), |all, start| add(all, of_piece(inputs.map(|input| part(input, start, piece)))))
     };
-    let parts: Vec<Vec<T>> = (0..jobs).into_par_iter().map(job).collect();
-    parts.into_iter().fold(empty(), add)
+    let results: Vec<Vec<T>> = (0..inputs[0].len()).into_par_iter().step_by(job).map(of_job).collect();
+    results.into_iter().fold(empty(), add)
 }
 
 /// Computes the moments of every channel.
@@ -127,7 +127,7 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Vec<Moments> {
 
 #[inline(always)]
 fn piece_moments(x: &[f32], channels: usize) -> Vec<Moments> {
-    let count = (x.len() / channels) as f64;
+    let count = x.chunks_exact(channels).len() as f64;
     let [plain] = sums([x], [], period(channels), |[x], []| [x]);
     let centre = repeated((0..channels).map(|channel| (total(&plain, channel, channels) / count) as f32));
     let [first, second] = sums([x], [&centre], period(channels), |[x], [centre]| {
@@ -251,5 +251,55 @@ pub(super) fn backward_batch(
         (Some(gradient), Some(y)) => {
             map(out, [gradient, x, y], parameters, |_, [g, x, y], line| at(open(g, y), x, line));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pixels of two channels.
+    const X: [f32; 4] = [2.0, 0.0, -3.0, -1.0];
+
+    /// (x − 1) · 2 + 3, with x̂ = (x − 1) / 2, and (x + 1) · 6 − 2, with x̂ = (x + 1) · 2.
+    fn lines() -> [Line; 2] {
+        [Line::new(1.0, 4.0, 4.0, 3.0, 0.0), Line::new(-1.0, 0.25, 3.0, -2.0, 0.0)]
+    }
+
+    const GRADIENT: [f32; 4] = [1.0, 2.0, 3.0, 4.0];
+
+    /// ReLU is closed in the middle.
+    const Y: [f32; 4] = [5.0, 0.0, 0.0, 1.0];
+
+    /// What `operation` computes in place of the values, which has to be what it computes from them elsewhere.
+    fn either_way(values: [f32; 4], operation: impl Fn(Option<&[f32]>, &mut [f32])) -> [f32; 4] {
+        let [mut elsewhere, mut in_place] = [[f32::NAN; 4], values];
+        operation(Some(&values), &mut elsewhere);
+        operation(None, &mut in_place);
+        assert_eq!(elsewhere, in_place);
+        in_place
+    }
+
+    #[test]
+    fn forward_by_hand() {
+        let plain = either_way(X, |x, out| forward::<false>(x, None, out, &lines()));
+        assert_eq!(plain, [5.0, 4.0, -5.0, -2.0]);
+        let residual: [f32; 4] = [-6.0, 0.5, 7.0, 1.5];
+        let added = either_way(X, |x, out| forward::<true>(x, Some(&residual), out, &lines()));
+        assert_eq!(added, [0.0, 4.5, 2.0, 0.0]);
+    }
+
+    #[test]
+    fn backward_by_hand() {
+        let of_fixed = |y: Option<&[f32]>| either_way(GRADIENT, |g, out| backward_fixed(g, y, out, &lines()));
+        assert_eq!(of_fixed(None), [2.0, 12.0, 6.0, 24.0]);
+        assert_eq!(of_fixed(Some(&Y)), [2.0, 0.0, 0.0, 24.0]);
+        let pulls = [Pull { slope: 4.0, offset: 1.0 }, Pull { slope: 0.5, offset: -3.0 }];
+        let of_batch = |y: Option<&[f32]>| {
+            either_way(GRADIENT, |g, out| backward_batch(g, &X, y, out, &lines(), &pulls))
+        };
+        // x̂ is 0.5, 2, −2, 0, so x̂ · slope + offset is 3, −2, −7, −3.
+        assert_eq!(of_batch(None), [2.0 - 3.0, 12.0 + 2.0, 6.0 + 7.0, 24.0 + 3.0]);
+        assert_eq!(of_batch(Some(&Y)), [2.0 - 3.0, 2.0, 7.0, 24.0 + 3.0]);
     }
 }

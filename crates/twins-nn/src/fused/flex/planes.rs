@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::fused::geometry::Geometry;
 
 /// Minimum number of values for one thread. With fewer, starting threads costs more than it saves.
-const JOB: usize = 16 * 1024;
+const JOB: usize = 16_384;
 
 impl Geometry {
     pub(super) fn values(&self) -> usize {

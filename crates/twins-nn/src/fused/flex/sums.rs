@@ -144,6 +144,12 @@ mod tests {
     }
 
     #[test]
+    fn moments_around_a_centre_that_is_not_the_mean() {
+        // The distances of 1, 2, 3, 4 from 1.5 sum to 4, and their squares to 9.
+        assert_eq!(Moments::around(1.5, 4.0, [4.0, 9.0]), Moments { count: 4.0, mean: 2.5, squares: 5.0 });
+    }
+
+    #[test]
     fn moments_beyond_single_precision() {
         // The sum and the squares overflow f32: mean 1e38, squared deviations (4 + 4 + 16) · 1e76.
         let moments = Moments::of(&[3e38, 3e38, -3e38]);
