@@ -107,7 +107,7 @@ mod tests {
     use twins_train::Method;
 
     use super::super::summary::ArmSummary;
-    use super::super::{SettingsFrom, StudyJob};
+    use super::super::{PairedDifference, SettingsFrom, StudyJob};
     use super::*;
     use crate::study::tests::run;
 
@@ -152,6 +152,8 @@ mod tests {
         assert_eq!(conclusions([48, 47, 48]), ["twins is behind at in PGD-20 by 2.33 points.", last]);
         let open = "No difference between twins and at is shown: every 95 % interval contains 0.";
         assert_eq!(conclusions([49, 53, 52]), [open, last]);
+        // The interval of equal accuracies is 0 alone.
+        assert_eq!(conclusions([50, 50, 50]), [open, last]);
         let many: Vec<(String, [usize; 3])> =
             (0..7).map(|arm| (format!("arm-{arm}"), [50, 51, 52])).collect();
         let many: Vec<(&str, [usize; 3])> = many.iter().map(|(name, runs)| (name.as_str(), *runs)).collect();
@@ -177,6 +179,16 @@ mod tests {
     fn an_unfinished_study_has_no_conclusion() {
         let mut results = results(&[("at", [50, 50, 50]), ("twins", [52, 53, 52])]);
         results.missing.push(StudyJob::Run { arm: "twins".to_owned(), seed: 3 });
+        assert!(results.conclusions().is_empty());
+    }
+
+    #[test]
+    fn a_study_of_one_seed_has_no_conclusion() {
+        let mut results = results(&[("at", [50, 50, 50]), ("twins", [52, 53, 52])]);
+        let pair = PairedDifference::of(&[0.02]).unwrap();
+        let differences =
+            results.arms[1].summaries.iter_mut().filter_map(|summary| summary.difference.as_mut());
+        differences.for_each(|difference| difference.paired = pair.clone());
         assert!(results.conclusions().is_empty());
     }
 }
