@@ -35,9 +35,9 @@ impl Stage<'_> {
     fn run_batch(&self, waiting: &mut [&mut Slot<'_>], need: Need) -> Result<u64, AttackError> {
         let ids: Vec<u64> = waiting.iter().map(|slot| self.samples.source().id(slot.task.index)).collect();
         let row: usize = self.samples.source().image_shape().iter().product();
-        let mut pixels = Vec::with_capacity(waiting.len() * row);
-        for slot in waiting.iter() {
-            slot.image(&mut pixels)?;
+        let mut pixels = vec![0.0; waiting.len() * row];
+        for (slot, image) in waiting.iter().zip(pixels.chunks_mut(row)) {
+            slot.copy_image(image)?;
         }
         let images = self.samples.upload_to(pixels, self.device);
         let (logits, gradients, repeats) = match need {
@@ -94,11 +94,9 @@ impl Stage<'_> {
             Some(sum) => sum.try_into_vec_as::<f32>()?,
             None => Vec::new(),
         };
-        if repeats > 1 {
-            mean.iter_mut().for_each(|g| *g /= repeats as f32);
-        }
         // Where the model is not differentiable, the gradient may be NaN. Such values carry no information.
-        mean.iter_mut().filter(|g| !g.is_finite()).for_each(|g| *g = 0.0);
+        let average = |g: f32| if g.is_finite() { g / repeats as f32 } else { 0.0 };
+        mean.iter_mut().for_each(|g| *g = average(*g));
         Ok((logits, mean))
     }
 
@@ -111,5 +109,76 @@ impl Stage<'_> {
             .zip(cotangents.par_chunks_mut(classes))
             .for_each(|((slot, logits), cotangent)| slot.cotangent(logits, cotangent));
         Tensor::from_data(TensorData::new(cotangents, [waiting.len(), classes]), self.device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::engine::attack::{Attack, Attempt};
+    use crate::engine::query::{Model, Response};
+    use crate::engine::sample::Sample;
+    use crate::engine::stage::tests::{brightest, drive, samples, threat};
+    use crate::engine::verification::VerificationRule;
+    use crate::norms::threat_model::ThreatModel;
+
+    /// Queries one gradient.
+    #[derive(Debug, Default)]
+    struct OneGradient {
+        /// The number of forward passes so far.
+        forwards: AtomicUsize,
+        /// This number at each call of the objective.
+        at_objective: Mutex<Vec<usize>>,
+        response: Mutex<Option<Response>>,
+    }
+
+    impl Attack for OneGradient {
+        fn name(&self) -> String {
+            "one-gradient".to_owned()
+        }
+
+        fn threat_model(&self) -> ThreatModel {
+            threat()
+        }
+
+        fn eot(&self) -> usize {
+            3
+        }
+
+        fn passes(&self, _classes: usize) -> u64 {
+            3
+        }
+
+        fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
+            Box::pin(async move {
+                let objective = |logits: &[f32], cotangent: &mut [f32]| {
+                    self.at_objective.lock().unwrap().push(self.forwards.load(Ordering::Relaxed));
+                    cotangent[1] = 1.0;
+                    logits[1]
+                };
+                let response = model.gradient(&sample.image, objective).await;
+                *self.response.lock().unwrap() = Some(response);
+                Ok(sample.nothing_found())
+            })
+        }
+    }
+
+    #[test]
+    fn gradients_of_repeated_passes_are_averaged_and_two_passes_are_queued() {
+        let attack = OneGradient::default();
+        let victim = |images: Tensor<4>| {
+            let factor = [1.0_f32, 2.0, 6.0][attack.forwards.fetch_add(1, Ordering::Relaxed)];
+            brightest(images) * factor
+        };
+        let samples = samples(&[[0.5, 0.25]]).with_batches_in_flight(2);
+        drive(&attack, &victim, &samples, VerificationRule::default());
+        let response = attack.response.into_inner().unwrap().unwrap();
+        // (1 + 2 + 6) / 3, and the logits of the last pass.
+        assert_eq!(response.gradient, [0.0, 3.0]);
+        assert_eq!((response.logits, response.loss), (vec![3.0, 1.5], 1.5));
+        assert_eq!(attack.at_objective.into_inner().unwrap(), [2, 2, 3]);
     }
 }

@@ -94,6 +94,16 @@ mod tests {
         assert_eq!(RunSelection::StrongestSuccess.combine(Some(fooling.clone()), strong.clone()), fooling);
         let nearer = finding(true, 1.5);
         assert_eq!(RunSelection::StrongestSuccess.combine(Some(fooling.clone()), nearer.clone()), nearer);
+        assert_eq!(RunSelection::StrongestSuccess.combine(Some(nearer.clone()), fooling), nearer);
+    }
+
+    #[test]
+    fn of_equally_strong_points_the_first_is_kept() {
+        let first = finding(true, 1.0);
+        for selection in [RunSelection::Strongest, RunSelection::StrongestSuccess] {
+            let later = Finding { point: vec![0.5], ..first.clone() };
+            assert_eq!(selection.combine(Some(first.clone()), later), first, "{selection:?}");
+        }
     }
 
     #[test]

@@ -54,16 +54,19 @@ mod tests {
     #[test]
     fn jobs_run_side_by_side_each_on_one_thread() {
         let lanes = Lanes::new(3);
-        let all_here = Barrier::new(3);
-        let job = |i: usize| {
-            let all_here = &all_here;
-            move || {
-                // Would wait for ever if one job waited for another to end.
-                all_here.wait();
-                (i, rayon::current_num_threads())
-            }
-        };
-        assert_eq!(lanes.run((0..3).map(job).collect()), [(0, 1), (1, 1), (2, 1)]);
+        // As many jobs as lanes, and fewer.
+        for jobs in [3, 2] {
+            let all_here = Barrier::new(jobs);
+            let job = |i: usize| {
+                let all_here = &all_here;
+                move || {
+                    // Would wait for ever if one job waited for another to end.
+                    all_here.wait();
+                    (i, rayon::current_num_threads())
+                }
+            };
+            assert_eq!(lanes.run((0..jobs).map(job).collect()), [(0, 1), (1, 1), (2, 1)][..jobs]);
+        }
     }
 
     #[test]

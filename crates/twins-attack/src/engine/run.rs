@@ -82,7 +82,9 @@ pub(super) fn run(
     let clean = CleanLogits::compute(victim, &stream)?;
     let predictions: Vec<usize> = clean.rows().map(argmax).collect();
     let attacked: Vec<bool> = predictions.iter().zip(samples.labels()).map(|(p, y)| p == y).collect();
-    let standing: Vec<usize> = (0..samples.len()).filter(|&i| attacked[i]).collect();
+    // With an epsilon of 0, no image but the clean one is allowed.
+    let allowed = attack.threat_model().epsilon() > 0.0;
+    let standing: Vec<usize> = (0..samples.len()).filter(|&i| attacked[i] && allowed).collect();
     let reached = |i: usize| match (attack.criterion(), attack.targets()) {
         (Criterion::Misclassified, _) | (_, Targets::None) => true,
         (Criterion::ClassifiedAsTarget, Targets::Given) => stream.source().target(i) == Some(predictions[i]),
@@ -91,7 +93,7 @@ pub(super) fn run(
     };
     let fooled = (0..samples.len()).map(|i| !attacked[i] && reached(i)).collect();
     let mut cost = Cost { forwards: clean.forwards(), backwards: 0 };
-    if attack.uses_gradients() && !standing.is_empty() && attack.threat_model().epsilon() > 0.0 {
+    if attack.uses_gradients() && !standing.is_empty() {
         cost += check_gradient_pass(victim, samples.device(), &stream, &clean)?;
     }
     let tally = Tally { cost, ..Tally::default() };

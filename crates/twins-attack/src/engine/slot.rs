@@ -65,17 +65,17 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Appends the image of the attack's query to `pixels`.
+    /// Copies the image of the attack's query to `pixels`, which has the length of the clean image.
     ///
     /// # Errors
     /// [`AttackError::QueryLength`] if the number of values differs from that of the clean image.
-    pub(super) fn image(&self, pixels: &mut Vec<f32>) -> Result<(), AttackError> {
+    pub(super) fn copy_image(&self, pixels: &mut [f32]) -> Result<(), AttackError> {
         let exchange = lock(&self.exchange);
-        let (expected, found) = (self.task.image.len(), exchange.image.len());
+        let (expected, found) = (pixels.len(), exchange.image.len());
         if found != expected {
             return Err(AttackError::QueryLength { attack: self.attack.name(), expected, found });
         }
-        pixels.extend_from_slice(&exchange.image);
+        pixels.copy_from_slice(&exchange.image);
         Ok(())
     }
 

@@ -6,18 +6,18 @@ use rayon::prelude::*;
 use super::attack::Attack;
 use super::batch::SMALLEST_PART;
 use super::claims::{Claim, Claims};
-use super::finding::{Finding, RunSelection};
+use super::finding::RunSelection;
 use super::lanes::Lanes;
 use super::sample::Sample;
 use super::slot::Slot;
-use super::task::{Completed, Results, Tally, Task, Waiting};
+use super::task::{Completed, Results, Task, Waiting};
 use super::verification::VerificationRule;
 use crate::error::AttackError;
 use crate::model::classifier::Classifier;
 use crate::model::clean::{CleanLogits, read_logits};
 use crate::samples::source::SampleStream;
 
-/// One attack on one set of samples.
+/// One attack on one set of samples. Epsilon is positive.
 pub(crate) struct Stage<'a> {
     pub(crate) attack: &'a dyn Attack,
     pub(crate) victim: &'a (dyn Classifier + Sync),
@@ -68,9 +68,6 @@ impl<'a> Stage<'a> {
         calls: usize,
         results: &mut dyn Results,
     ) -> Result<(), AttackError> {
-        if self.attack.threat_model().epsilon() == 0.0 {
-            return self.keep_clean(waiting, results);
-        }
         let (runs, selection) = (self.attack.runs(self.clean.classes()), self.attack.run_selection());
         let lanes = Lanes::new(calls);
         let mut slots: Vec<Slot<'a>> = Vec::new();
@@ -120,17 +117,6 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Returns the clean images as the results, because the threat model allows no other image.
-    fn keep_clean(&self, waiting: &Waiting, results: &mut dyn Results) -> Result<(), AttackError> {
-        while let Some(index) = waiting.next() {
-            let image = self.samples.load(index)?;
-            let finding = Finding::clean(&image, self.clean.row(index));
-            let tally = Tally::default();
-            results.completed(Completed { index, image, finding, adversarial: None, tally })?;
-        }
-        Ok(())
-    }
-
     /// Begins the next run on a sample.
     fn begin(&self, task: Task) -> Slot<'a> {
         let (source, index) = (self.samples.source(), task.index);
@@ -170,5 +156,221 @@ impl<'a> Stage<'a> {
             }
         }
         Ok((claims.len() * self.rule.fresh_draws) as u64)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::*;
+    use crate::engine::attack::Attempt;
+    use crate::engine::finding::Finding;
+    use crate::engine::query::Model;
+    use crate::engine::targets::Targets;
+    use crate::engine::task::Cost;
+    use crate::norms::norm::Norm;
+    use crate::norms::threat_model::ThreatModel;
+    use crate::samples::in_memory::Samples;
+
+    pub(in crate::engine) fn threat() -> ThreatModel {
+        ThreatModel::new(Norm::Linf, 0.1).unwrap()
+    }
+
+    /// Images of one row, with the label 0.
+    pub(in crate::engine) fn samples<const N: usize>(images: &[[f32; N]]) -> Samples {
+        let data = TensorData::new(images.concat(), [images.len(), 1, 1, N]);
+        Samples::new(Tensor::from_data(data, &Device::flex()), vec![0; images.len()]).unwrap()
+    }
+
+    /// The brightest of the pixels is the class.
+    pub(in crate::engine) fn brightest(images: Tensor<4>) -> Tensor<2> {
+        images.flatten::<2>(1, 3)
+    }
+
+    /// Creates a stage for each of these models. The clean logits are those of [`brightest`].
+    pub(in crate::engine) fn with_stages<T>(
+        attack: &dyn Attack,
+        victims: &[&(dyn Classifier + Sync)],
+        samples: &Samples,
+        rule: VerificationRule,
+        work: impl FnOnce(&[Stage<'_>]) -> T,
+    ) -> T {
+        let (device, stream) = (samples.device(), samples.stream());
+        let clean = CleanLogits::compute(&brightest, &stream).unwrap();
+        let stages: Vec<Stage<'_>> = victims
+            .iter()
+            .map(|&victim| Stage {
+                attack,
+                victim,
+                device,
+                samples: &stream,
+                clean: &clean,
+                rule,
+                occurrence: 0,
+            })
+            .collect();
+        work(&stages)
+    }
+
+    /// Collects the results, and checks that the progress counts every image that goes through the model.
+    #[derive(Default)]
+    struct Collected {
+        completed: Vec<Completed>,
+        images: u64,
+    }
+
+    impl Results for Collected {
+        fn completed(&mut self, completed: Completed) -> Result<(), AttackError> {
+            self.completed.push(completed);
+            Ok(())
+        }
+
+        fn progressed(&mut self, images: u64, under_way: u64) -> Result<(), AttackError> {
+            self.images += images;
+            let finished: u64 = self.completed.iter().map(|completed| completed.tally.cost.forwards).sum();
+            assert_eq!(self.images, finished + under_way);
+            Ok(())
+        }
+    }
+
+    /// Attacks all samples.
+    pub(in crate::engine) fn drive(
+        attack: &dyn Attack,
+        victim: &(dyn Classifier + Sync),
+        samples: &Samples,
+        rule: VerificationRule,
+    ) -> Vec<Completed> {
+        let standing: Vec<usize> = (0..samples.len()).collect();
+        let mut collected = Collected::default();
+        with_stages(attack, &[victim], samples, rule, |stages| stages[0].drive(&standing, &mut collected))
+            .unwrap();
+        collected.completed
+    }
+
+    /// Queries up to four gradients, depending on the sample, and claims the clean image.
+    #[derive(Debug)]
+    struct FalseClaims {
+        eot: usize,
+    }
+
+    impl Attack for FalseClaims {
+        fn name(&self) -> String {
+            "false-claims".to_owned()
+        }
+
+        fn threat_model(&self) -> ThreatModel {
+            threat()
+        }
+
+        fn targets(&self) -> Targets {
+            Targets::Top(2)
+        }
+
+        fn restarts(&self) -> usize {
+            3
+        }
+
+        fn eot(&self) -> usize {
+            self.eot
+        }
+
+        fn passes(&self, _classes: usize) -> u64 {
+            4
+        }
+
+        fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
+            Box::pin(async move {
+                // Each restart has a run for each of the two targets.
+                assert_eq!(sample.restart, sample.run / 2);
+                for _ in 0..sample.id % 4 {
+                    model.gradient(&sample.image, |_, _| 0.0).await;
+                }
+                let last = model.gradient(&sample.image, |_, _| 0.0).await;
+                Ok(Finding { fooled: true, ..last.finding_at(sample.image.to_vec()) })
+            })
+        }
+    }
+
+    /// The results of this attack, and the number of images in the largest call of the model.
+    fn false_claims(eot: usize, samples: &Samples, rule: VerificationRule) -> (Vec<Completed>, usize) {
+        let largest = AtomicUsize::new(0);
+        let victim = |images: Tensor<4>| {
+            largest.fetch_max(images.dims()[0], Ordering::Relaxed);
+            brightest(images)
+        };
+        let completed = drive(&FalseClaims { eot }, &victim, samples, rule);
+        (completed, largest.into_inner())
+    }
+
+    #[test]
+    fn every_image_is_counted_and_no_call_has_more_than_a_batch() {
+        let samples = samples(&[[0.9, 0.2, 0.1]; 10]).with_batch_size(3).unwrap();
+        let (completed, largest) = false_claims(3, &samples, VerificationRule::majority_of(5));
+        assert_eq!((completed.len(), largest), (10, 3));
+        for Completed { index, tally, .. } in completed {
+            // In each of six runs, gradients of three passes each, and five fresh passes.
+            let gradients = 6 * (1 + index as u64 % 4);
+            let cost = Cost { forwards: 3 * gradients + 6 * 5, backwards: 3 * gradients };
+            assert_eq!((tally.cost, tally.verification.not_misclassified), (cost, 6), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_split_into_concurrent_calls_unless_passes_are_repeated() {
+        let samples = samples(&[[0.9, 0.2, 0.1]; 16]).with_concurrent_calls(2);
+        for (eot, expected) in [(1, 8), (3, 16)] {
+            assert_eq!(false_claims(eot, &samples, VerificationRule::default()).1, expected, "{eot} passes");
+        }
+    }
+
+    /// Succeeds in each of three runs, whose losses differ.
+    #[derive(Debug)]
+    struct Successes {
+        selection: RunSelection,
+    }
+
+    impl Attack for Successes {
+        fn name(&self) -> String {
+            "successes".to_owned()
+        }
+
+        fn threat_model(&self) -> ThreatModel {
+            threat()
+        }
+
+        fn restarts(&self) -> usize {
+            3
+        }
+
+        fn run_selection(&self) -> RunSelection {
+            self.selection
+        }
+
+        fn passes(&self, _classes: usize) -> u64 {
+            0
+        }
+
+        fn attack<'a>(&'a self, sample: Sample<'a>, _model: Model) -> Attempt<'a> {
+            let (point, loss) = (vec![0.5, 0.55], [-3.0, -1.0, -2.0][sample.run]);
+            Box::pin(std::future::ready(Ok(Finding { logits: point.clone(), point, fooled: true, loss })))
+        }
+    }
+
+    #[test]
+    fn the_first_success_ends_an_attack_unless_its_runs_are_compared() {
+        let samples = samples(&[[0.55, 0.5]]);
+        for (selection, runs, loss) in [
+            (RunSelection::FirstFooled, 1, -3.0),
+            (RunSelection::Strongest, 3, -1.0),
+            (RunSelection::StrongestSuccess, 3, -1.0),
+        ] {
+            let completed =
+                drive(&Successes { selection }, &brightest, &samples, VerificationRule::default());
+            let [Completed { finding, tally, .. }] = &completed[..] else { panic!("one sample") };
+            assert_eq!((tally.verification.claimed, finding.loss), (runs, loss), "{selection:?}");
+        }
     }
 }

@@ -54,10 +54,9 @@ pub(crate) trait Results {
     /// Called when the attack on a sample has ended.
     fn completed(&mut self, completed: Completed) -> Result<(), AttackError>;
 
-    /// Called when `images` further images have gone through the model. `under_way` is the cost of the unfinished
-    /// samples so far.
-    fn progressed(&mut self, images: u64, under_way: u64) -> Result<(), AttackError> {
-        let _ = (images, under_way);
+    /// Called when `images` further images have gone through the model. `under_way` is the number of forward passes that
+    /// the unfinished samples have cost so far.
+    fn progressed(&mut self, _images: u64, _under_way: u64) -> Result<(), AttackError> {
         Ok(())
     }
 }
@@ -68,11 +67,6 @@ pub(crate) struct Waiting(Mutex<VecDeque<usize>>);
 impl Waiting {
     pub(crate) fn new(standing: &[usize]) -> Self {
         Self(Mutex::new(standing.iter().copied().collect()))
-    }
-
-    /// Takes the next sample.
-    pub(crate) fn next(&self) -> Option<usize> {
-        self.take(1).pop()
     }
 
     /// Takes at most `count` samples.

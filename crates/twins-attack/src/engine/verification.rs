@@ -118,4 +118,14 @@ mod tests {
         assert!(holds(1, 1) && !holds(1, 0));
         assert!(!holds(4, 2) && holds(4, 3) && holds(5, 3) && !holds(5, 2));
     }
+
+    #[test]
+    fn failed_claims_are_counted_by_reason() {
+        let found =
+            Verification { claimed: 9, outside_box: 1, outside_ball: 2, not_misclassified: 3, forwards: 6 };
+        assert_eq!(
+            found.to_string(),
+            "6 of 9 claimed adversarial examples failed the check (1 outside the box, 2 outside the ball, 3 not misclassified)"
+        );
+    }
 }

@@ -147,26 +147,30 @@ impl Drop for StopOnPanic<'_> {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc::RecvTimeoutError;
     use std::time::Duration;
 
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::Tensor;
 
     use super::*;
     use crate::draws::Draws;
     use crate::engine::attack::{Attack, Attempt};
     use crate::engine::query::Model;
     use crate::engine::sample::Sample;
+    use crate::engine::stage::tests::{brightest, samples, threat, with_stages};
     use crate::engine::verification::VerificationRule;
-    use crate::model::clean::CleanLogits;
-    use crate::norms::norm::Norm;
+    use crate::model::classifier::Classifier;
     use crate::norms::threat_model::ThreatModel;
     use crate::samples::in_memory::Samples;
 
-    /// Queries the model one to five times, so that the samples of a batch end at different times.
+    /// Queries the model once, and as many more times as this function of the sample's number returns.
     #[derive(Debug)]
-    struct Queries(ThreatModel);
+    struct Queries(fn(u64) -> u64);
+
+    /// The samples of a batch end at different times.
+    const ONE_TO_FIVE: Queries = Queries(|id| id % 5);
 
     impl Attack for Queries {
         fn name(&self) -> String {
@@ -174,7 +178,7 @@ mod tests {
         }
 
         fn threat_model(&self) -> ThreatModel {
-            self.0
+            threat()
         }
 
         fn uses_gradients(&self) -> bool {
@@ -187,7 +191,7 @@ mod tests {
 
         fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
             Box::pin(async move {
-                for _ in 0..sample.id % 5 {
+                for _ in 0..(self.0)(sample.id) {
                     model.logits(&sample.image).await;
                 }
                 Ok(model.logits(&sample.image).await.finding_at(sample.image.to_vec()))
@@ -200,6 +204,12 @@ mod tests {
         completions: Vec<usize>,
         allowed: usize,
         failed: bool,
+    }
+
+    impl Counted {
+        fn new(allowed: usize) -> Self {
+            Self { completions: vec![0; SAMPLES], allowed, failed: false }
+        }
     }
 
     impl Results for Counted {
@@ -231,39 +241,39 @@ mod tests {
     const SAMPLES: usize = 64;
     const WORKERS: usize = 6;
 
+    fn many() -> Samples {
+        samples(&[[0.9, 0.1]; SAMPLES]).with_batch_size(3).unwrap()
+    }
+
+    /// Attacks the samples on one replica for each of these models.
+    fn attacked(
+        attack: &Queries,
+        victims: &[&(dyn Classifier + Sync)],
+        samples: &Samples,
+        results: &mut dyn Results,
+    ) -> Result<(), AttackError> {
+        let standing: Vec<usize> = (0..SAMPLES).collect();
+        let rule = VerificationRule::default();
+        with_stages(attack, victims, samples, rule, |replicas| drive(replicas, &standing, results))
+    }
+
     /// Attacks the samples on several replicas, one of whose calls fails.
     fn trial(fault: Fault, draws: &mut Draws) {
-        let device = Device::flex();
-        let images = Tensor::<4>::from_floats([[[[0.9, 0.1]]]; SAMPLES], &device);
-        let samples = Samples::new(images, vec![0; SAMPLES]).unwrap().with_batch_size(3).unwrap();
-        let stream = samples.stream();
-        let attack = Queries(ThreatModel::new(Norm::Linf, 0.1).unwrap());
-        let clean = CleanLogits::compute(&|x: Tensor<4>| x.flatten::<2>(1, 3), &stream).unwrap();
         // 64 samples with three queries each on average are at least 64 calls.
         let (failing, allowed) = (draws.below(60), 1 + draws.below(SAMPLES));
         let calls = AtomicUsize::new(0);
         let victim = |x: Tensor<4>| {
-            let logits = x.flatten::<2>(1, 3);
+            let logits = brightest(x);
             match (calls.fetch_add(1, Ordering::Relaxed) == failing, fault) {
                 (true, Fault::Logits) => logits * f32::NAN,
                 (true, Fault::Panic) => panic!("out of memory in call {failing}"),
                 _ => logits,
             }
         };
-        let stage = |_| Stage {
-            attack: &attack,
-            victim: &victim,
-            device: &device,
-            samples: &stream,
-            clean: &clean,
-            rule: VerificationRule::default(),
-            occurrence: 0,
-        };
-        let replicas: Vec<Stage<'_>> = (0..WORKERS).map(stage).collect();
-        let standing: Vec<usize> = (0..SAMPLES).collect();
-        let allowed = if fault == Fault::Results { allowed } else { usize::MAX };
-        let mut counted = Counted { completions: vec![0; SAMPLES], allowed, failed: false };
-        let outcome = catch_unwind(AssertUnwindSafe(|| drive(&replicas, &standing, &mut counted)));
+        let victims: [&(dyn Classifier + Sync); WORKERS] = [&victim; WORKERS];
+        let mut counted = Counted::new(if fault == Fault::Results { allowed } else { usize::MAX });
+        let attack = || attacked(&ONE_TO_FIVE, &victims, &many(), &mut counted);
+        let outcome = catch_unwind(AssertUnwindSafe(attack));
         let most = *counted.completions.iter().max().unwrap();
         assert!(most <= 1, "{fault:?}: a sample was completed {most} times");
         match (fault, outcome) {
@@ -302,6 +312,46 @@ mod tests {
         // Nothing is ever sent: the channel closes when the trials end, also by a panic.
         assert_eq!(ended.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected), "deadlock");
         trials.join().unwrap();
+    }
+
+    #[test]
+    fn a_failure_of_one_worker_stops_the_others() {
+        // The other worker makes far fewer calls until then. So many would take a minute.
+        const MANY: usize = 1_000_000;
+        for fault in [Fault::Logits, Fault::Panic] {
+            let calls = AtomicUsize::new(0);
+            let failing = |images: Tensor<4>| {
+                assert!(fault == Fault::Logits, "out of memory");
+                brightest(images) * f32::NAN
+            };
+            let endless = |images: Tensor<4>| {
+                assert!(calls.fetch_add(1, Ordering::Relaxed) < MANY, "the worker has not been stopped");
+                brightest(images)
+            };
+            let mut counted = Counted::new(usize::MAX);
+            let attack = || attacked(&Queries(|_| u64::MAX), &[&failing, &endless], &many(), &mut counted);
+            let outcome = catch_unwind(AssertUnwindSafe(attack));
+            assert!(calls.into_inner() < MANY, "{fault:?}: the worker has not been stopped");
+            match outcome {
+                Ok(outcome) => assert!(matches!(outcome, Err(AttackError::Logits { .. })), "{outcome:?}"),
+                Err(_) => assert_eq!(fault, Fault::Panic),
+            }
+        }
+    }
+
+    #[test]
+    fn the_threads_are_divided_among_the_workers() {
+        let threads = Mutex::new(Vec::new());
+        let victim = |images: Tensor<4>| {
+            threads.lock().unwrap().push(rayon::current_num_threads());
+            brightest(images)
+        };
+        let samples = many().with_concurrent_calls(1);
+        let mut counted = Counted::new(usize::MAX);
+        let pool = ThreadPoolBuilder::new().num_threads(6).build().unwrap();
+        pool.install(|| attacked(&ONE_TO_FIVE, &[&victim, &victim], &samples, &mut counted)).unwrap();
+        let threads = threads.into_inner().unwrap();
+        assert!(threads.iter().all(|&threads| threads == 3), "{threads:?}");
     }
 
     #[test]
