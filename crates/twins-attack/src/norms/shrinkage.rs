@@ -33,12 +33,17 @@ const SAMPLED: usize = 31;
 /// sample, so the number of magnitudes halves from round to round and the expected time is linear in it (Duchi et al.
 /// 2008, "Efficient projections onto the l1-ball for learning in high dimensions", Fig. 2, without a box).
 pub(crate) fn shrinkage(mut undecided: Vec<Magnitude>, total: f64) -> f64 {
-    // NaN must not be among the kinks.
-    undecided.retain(|magnitude| magnitude.length > 0.0);
     // The solution lies between these bounds, and so do all relevant kinks of the undecided magnitudes.
     let (mut lower, mut upper) = (0.0_f64, f64::INFINITY);
     // The sum of the constant magnitudes, and the number and the sum of lengths of those that fall with slope -1.
     let (mut constant, mut falling, mut falling_lengths) = (0.0, 0.0, 0.0);
+    // Every undecided magnitude must have a kink between the bounds. Otherwise, a sample could miss all kinks.
+    undecided.retain(|magnitude| {
+        if magnitude.length == f64::INFINITY {
+            constant += magnitude.room;
+        }
+        magnitude.length > 0.0 && magnitude.length.is_finite()
+    });
     let mut state = 0;
     while let Some(pivot) = pivot(&undecided, lower, upper, &mut state) {
         let open: f64 = undecided.iter().map(|magnitude| magnitude.shrunk(pivot)).sum();
@@ -74,7 +79,7 @@ pub(crate) fn shrinkage(mut undecided: Vec<Magnitude>, total: f64) -> f64 {
 /// The median of a few random kinks strictly between the bounds; `None` if there are none.
 fn pivot(undecided: &[Magnitude], lower: f64, upper: f64, state: &mut u64) -> Option<f64> {
     let inside = |magnitude: Magnitude| {
-        [magnitude.slack(), magnitude.length].into_iter().filter(move |&kink| lower < kink && kink < upper)
+        [magnitude.slack(), magnitude.length].into_iter().filter(move |&kink| kink > lower && kink < upper)
     };
     let mut kinks = [0.0; 2 * SAMPLED];
     let mut count = 0;
@@ -86,7 +91,7 @@ fn pivot(undecided: &[Magnitude], lower: f64, upper: f64, state: &mut u64) -> Op
         }
     }
     let kinks = &mut kinks[..count];
-    (count > 0).then(|| *kinks.select_nth_unstable_by(count / 2, f64::total_cmp).1)
+    (!kinks.is_empty()).then(|| *kinks.select_nth_unstable_by(count / 2, f64::total_cmp).1)
 }
 
 /// A pseudo-random number below `count`, from Knuth's linear congruential generator (MMIX). The choice of pivots
@@ -151,6 +156,19 @@ mod tests {
         assert_eq!(shrinkage(magnitudes(&[(f64::NAN, 0.5), (0.75, 1.0)]), 0.5), 0.25);
         // No room between them for a slope.
         assert_eq!(shrinkage(magnitudes(&[(1e30, 0.5)]), 0.25), 1e30);
+    }
+
+    #[test]
+    fn a_few_kinks_among_many_magnitudes_are_found() {
+        // (3 - α) + (4 - α) = 5.
+        let mut zeros = magnitudes(&[(0.0, 1.0); 10_000]);
+        zeros.insert(0, Magnitude { length: 3.0, room: f64::INFINITY });
+        zeros.push(Magnitude { length: 4.0, room: f64::INFINITY });
+        assert_eq!(shrinkage(zeros, 5.0), 1.0);
+        // 10 000 · 0.5 + (0.75 - α) = 5000.5.
+        let mut infinite = magnitudes(&[(f64::INFINITY, 0.5); 10_000]);
+        infinite.push(Magnitude { length: 0.75, room: 1.0 });
+        assert_eq!(shrinkage(infinite, 5000.5), 0.25);
     }
 
     proptest! {
