@@ -166,7 +166,6 @@ mod tests {
         fn projection_lands_inside_twice_the_same_and_keeps_what_is_inside(
             threat in threats(), (_, origin, mut point) in batches(),
         ) {
-            let before = point.clone();
             threat.project(&origin, &mut point);
             prop_assert!(threat.contains(&origin, &point));
             // Tighter than the tolerance of the verification: one rounding of f32 per value.
@@ -182,8 +181,12 @@ mod tests {
             for (a, b) in once.iter().zip(&point) {
                 prop_assert!((a - b).abs() <= 1e-6, "{a} {b}");
             }
-            if threat.distance(&origin, &before) < epsilon && before.iter().all(|p| (0.0..=1.0).contains(p)) {
-                prop_assert_eq!(before, once);
+            // Half-way to the image, the point is inside and stays the same to the last bit.
+            let half_way: Vec<f32> = origin.iter().zip(&once).map(|(x, p)| x + 0.5 * (p - x)).collect();
+            if threat.distance(&origin, &half_way) <= epsilon {
+                let mut same = half_way.clone();
+                threat.project(&origin, &mut same);
+                prop_assert_eq!(same, half_way);
             }
         }
 
@@ -194,6 +197,47 @@ mod tests {
             // Roundings of the length and of each value.
             let slack = if threat.norm() == Norm::L0 { 0.0 } else { threat.epsilon() * 1e-6 + 1e-6 };
             prop_assert!(threat.distance(&origin, &start) <= threat.epsilon() + slack);
+        }
+    }
+
+    /// In two dimensions, half the radius holds a quarter of a ball. The mean square of a coordinate is the integral over
+    /// the ball divided by its area: 1/3 of the squared radius in Linf, 1/4 in L2 and 1/6 in L1.
+    #[test]
+    fn random_starts_are_uniform_in_the_ball() {
+        let (count, epsilon) = (4000, 0.25);
+        let mut draws = Draws::new(0, 0, "test", 0);
+        for (norm, mean_square) in [(Norm::Linf, 1.0 / 3.0), (Norm::L2, 1.0 / 4.0), (Norm::L1, 1.0 / 6.0)] {
+            let threat = ThreatModel::new(norm, epsilon).unwrap();
+            let (mut sum, mut squares, mut near) = (0.0, 0.0, 0.0);
+            for _ in 0..count {
+                let offset = threat.random_offset(2, &mut draws.clone()).unwrap();
+                let start = threat.random_start(&[0.5; 2], &mut draws);
+                assert_eq!(start, [0.5 + offset[0], 0.5 + offset[1]]);
+                sum += offset[0] / epsilon;
+                squares += (offset[0] / epsilon).powi(2);
+                near += f32::from(norm.length(offset) <= epsilon / 2.0);
+            }
+            // Five standard errors. The deviation of values in [-1, 1] is at most 1, and that of values in [0, 1] 1/2.
+            let [mean, square, near] = [sum, squares, near].map(|sum| sum / count as f32);
+            let error = 5.0 / (count as f32).sqrt();
+            assert!(mean.abs() < error, "{norm}: {mean}");
+            assert!((square - mean_square).abs() < error / 2.0, "{norm}: {square}");
+            assert!((near - 0.25).abs() < error / 2.0, "{norm}: {near}");
+        }
+        // In L0, the offset depends on the image.
+        assert_eq!(ThreatModel::new(Norm::L0, 1.0).unwrap().random_offset(2, &mut draws), None);
+    }
+
+    #[test]
+    fn noise_is_uniform_in_linf_and_normal_in_the_other_norms() {
+        for norm in Norm::ALL {
+            let threat = ThreatModel::new(norm, 1.0).unwrap();
+            let noise = threat.noise(4000, &mut Draws::new(0, 0, "test", 0));
+            let moment = |power| noise.iter().map(|v| v.powi(power)).sum::<f32>() / 4000.0;
+            let variance = if norm == Norm::Linf { 1.0 / 3.0 } else { 1.0 };
+            // Five standard errors. The deviations of a normal number and of its square are 1 and √2.
+            assert!(moment(1).abs() < 0.08, "{norm}: {}", moment(1));
+            assert!((moment(2) - variance).abs() < 0.12, "{norm}: {}", moment(2));
         }
     }
 

@@ -116,6 +116,8 @@ mod tests {
         L0.steepest(&[2.0, 0.0, -5.0, 1.0], 2, &mut direction);
         // 1e-10 is lost beside a length of 8.
         assert_eq!(direction, [0.25, 0.0, -0.625, 0.125]);
+        L0.steepest(&[1e-10, 0.0], 2, &mut direction[..2]);
+        assert_eq!(direction[..2], [0.5, 0.0]);
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Geometry for L1 {
     fn random_offset(&self, values: usize, epsilon: f32, draws: &mut Draws) -> Option<Vec<f32>> {
         let mut offset: Vec<f32> = (0..values).map(|_| draws.sign() * draws.exponential()).collect();
         let length = length(offset.iter().copied()) + draws.exponential();
-        let scale = if length > 0.0 { epsilon / length } else { 0.0 };
+        // Finite, even if all draws are zero.
+        let scale = (epsilon / length).min(f32::MAX);
         offset.iter_mut().for_each(|value| *value *= scale);
         Some(offset)
     }
@@ -53,8 +54,8 @@ impl Geometry for L1 {
         for (d, &g) in direction.iter_mut().zip(gradient) {
             *d = if g.abs() >= threshold { sign(g) } else { 0.0 };
         }
-        let support = direction.iter().filter(|d| **d != 0.0).count() as f32;
-        direction.iter_mut().for_each(|d| *d /= support + 1e-10);
+        let support = direction.iter().filter(|d| **d != 0.0).count().max(1) as f32;
+        direction.iter_mut().for_each(|d| *d /= support);
     }
 }
 
@@ -109,7 +110,7 @@ fn into_small_ball(origin: &[f32], point: &mut [f32], epsilon: f32) {
 fn alpha(origin: &[f32], point: &[f32], epsilon: f64) -> f64 {
     let of = |(&p, &x): (&f32, &f32)| {
         let deviation = f64::from(p) - f64::from(x);
-        let room = if deviation > 0.0 { 1.0 - f64::from(x) } else { f64::from(x) };
+        let room = if deviation.is_sign_negative() { f64::from(x) } else { 1.0 - f64::from(x) };
         // After a sparse step, most values are unchanged.
         (deviation != 0.0).then(|| Magnitude { length: deviation.abs(), room })
     };
@@ -123,9 +124,10 @@ mod tests {
 
     #[test]
     fn hand_computed_direction() {
-        let mut direction = [0.0; 4];
-        L1.steepest(&[3.0, 0.0, -4.0, 0.5], 2, &mut direction);
-        assert_eq!(direction, [0.5, 0.0, -0.5, 0.0]);
+        let mut direction = [0.0; 7];
+        // Of the two largest, the second is tied with a third.
+        L1.steepest(&[0.75, 0.0, -1.0, 0.125, -0.75, 0.25, 0.0], 2, &mut direction);
+        assert_eq!(direction, [1.0 / 3.0, 0.0, -1.0 / 3.0, 0.0, -1.0 / 3.0, 0.0, 0.0]);
     }
 
     fn projected(origin: &[f32], point: &[f32], epsilon: f32) -> Vec<f32> {
@@ -158,6 +160,15 @@ mod tests {
             // Two roundings of f32.
             assert!(length(z.iter().copied()) <= epsilon * (1.0 + 2e-7), "{z:?}");
         }
+        // All of the radius goes to the largest deviation. A few roundings of f32.
+        let z = projected(&[0.0, 2e-12, 0.0], &[0.9, 1.3, 0.7], 1e-12);
+        assert!(z[0] == 0.0 && (z[1] - 3e-12).abs() <= 3e-18 && z[2] == 0.0, "{z:?}");
+    }
+
+    #[test]
+    fn a_point_inside_stays_the_same_to_the_last_bit() {
+        // The sum of 0.7 and the deviation would lose most digits of 1e-12, even in f64.
+        assert_eq!(projected(&[0.7, 0.5], &[1e-12, 0.5], 0.75), [1e-12, 0.5]);
     }
 
     #[test]

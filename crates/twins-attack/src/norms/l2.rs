@@ -43,7 +43,7 @@ impl Geometry for L2 {
     /// because the box contains the origin, but it is not always the nearest such point.
     fn project(&self, origin: &[f32], point: &mut [f32], epsilon: f32) {
         let length = length(point.iter().zip(origin).map(|(p, x)| p - x));
-        let scale = if length > epsilon { epsilon / length } else { 1.0 };
+        let scale = (epsilon / length).min(1.0);
         for (p, &x) in point.iter_mut().zip(origin) {
             // Inside the ball, the values remain bit-identical.
             let inside = if scale < 1.0 { x + (*p - x) * scale } else { *p };
@@ -56,7 +56,8 @@ impl Geometry for L2 {
         let mut offset: Vec<f32> = (0..values).map(|_| draws.gaussian()).collect();
         let root = draws.uniform().powf((values as f32).recip());
         let length = length(offset.iter().copied()) / root;
-        let scale = if length > 0.0 { epsilon / length } else { 0.0 };
+        // Finite, even if all draws are zero.
+        let scale = (epsilon / length).min(f32::MAX);
         offset.iter_mut().for_each(|value| *value *= scale);
         Some(offset)
     }
@@ -86,6 +87,8 @@ impl Geometry for L2 {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
 
     #[test]
@@ -101,5 +104,20 @@ mod tests {
         for (d, g) in direction.iter().zip(gradient) {
             assert!((d - g / length).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn tiny_gradients_and_offsets_keep_their_signs() {
+        let tensor = |values: [f32; 2]| Tensor::<4>::from_floats([[[values]]], &Device::flex());
+        let host = |tensor: Tensor<4>| tensor.try_into_vec_as::<f32>().unwrap();
+        let mut direction = [0.0; 2];
+        L2.steepest(&[3e-12, 0.0], 2, &mut direction);
+        let batch = host(L2.steepest_batch(tensor([3e-12, 0.0]), 2).unwrap());
+        for d in [direction[0], batch[0]] {
+            // 3 / (3 + 1), with a few roundings of f32.
+            assert!((d - 0.75).abs() < 1e-6, "{d}");
+        }
+        let inside = L2.project_batch(&tensor([0.0; 2]), tensor([5e-13, 0.0]), 1.0).unwrap();
+        assert_eq!(host(inside), [5e-13, 0.0]);
     }
 }

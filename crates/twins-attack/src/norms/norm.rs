@@ -147,12 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn a_norm_is_the_dual_of_its_dual() {
-        for norm in Norm::ALL {
-            if let Some(dual) = norm.dual() {
-                assert_eq!(dual.dual(), Some(norm));
-            }
-        }
+    fn linf_and_l1_are_duals_and_l2_is_its_own() {
+        let duals = [Norm::Linf, Norm::L2, Norm::L1, Norm::L0].map(Norm::dual);
+        assert_eq!(duals, [Some(Norm::L1), Some(Norm::L2), Some(Norm::Linf), None]);
+    }
+
+    #[test]
+    fn the_farthest_corner_is_on_the_other_side_of_every_value() {
+        // The values can move by 0.75 and 0.875.
+        let farthest = |norm: Norm| norm.farthest_in_box(&[0.25, 0.875]);
+        assert_eq!((farthest(Norm::Linf), farthest(Norm::L1)), (0.875, 1.625));
     }
 
     #[test]

@@ -57,7 +57,9 @@ mod tests {
         assert_eq!(check(Norm::L2, 0.1, [0.56, 0.87]), Ok(()));
         assert_eq!(check(Norm::L2, 0.1, [0.6, 0.85]), Err(Outside::Ball));
         assert_eq!(check(Norm::L2, 0.1, [0.6 + 0.5e-5, 0.95]), Ok(()));
+        assert_eq!(check(Norm::L2, 0.1, [0.6 + 2e-5, 0.95]), Err(Outside::Ball));
         assert_eq!(check(Norm::L1, 0.1, [0.55, 0.9]), Ok(()));
+        assert_eq!(check(Norm::L1, 0.1, [0.55, 0.9 - 2e-5]), Err(Outside::Ball));
         assert_eq!(check(Norm::L1, 0.1, [0.6, 0.94]), Err(Outside::Ball));
         assert_eq!(check(Norm::L0, 1.0, [0.0, 0.95]), Ok(()));
         assert_eq!(check(Norm::L0, 1.0, [0.0, 0.95 - f32::EPSILON]), Err(Outside::Ball));
@@ -66,5 +68,6 @@ mod tests {
         assert_eq!(check(Norm::Linf, 0.1, [f32::NAN, 0.95]), Err(Outside::Box));
         let linf = ThreatModel::new(Norm::Linf, 0.1).unwrap();
         assert_eq!(linf.check_position(&image, &[0.5]), Err(Outside::Box));
+        assert!(linf.contains(&image, &[0.6, 0.85]) && !linf.contains(&image, &[0.7, 0.95]));
     }
 }

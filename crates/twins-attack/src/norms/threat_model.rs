@@ -224,6 +224,13 @@ mod tests {
         assert!(error.contains("how many values"), "{error}");
     }
 
+    #[test]
+    fn a_scaled_radius_stays_finite() {
+        let threat = |epsilon| ThreatModel::new(Norm::L1, epsilon).unwrap();
+        assert_eq!(threat(0.5).scaled(3.0), threat(1.5));
+        assert!(threat(f32::MAX).scaled(3.0).epsilon().is_finite());
+    }
+
     /// As files hold it: what is written reads back as the same value of f32, as text and as a JSON value.
     fn survives_json(threat: ThreatModel) -> bool {
         let text = serde_json::to_string(&threat).unwrap();
