@@ -33,13 +33,15 @@ impl Objective<'_> {
         match (self.loss, self.target) {
             (Loss::CrossEntropy, target) => {
                 let class = target.unwrap_or(self.label);
-                let towards = if target.is_some() { -1.0 } else { 1.0 };
                 log_softmax(logits, cotangent);
-                let loss = -cotangent[class];
+                let log_probability = cotangent[class];
                 cotangent.iter_mut().for_each(|c| *c = c.exp());
                 cotangent[class] -= 1.0;
-                cotangent.iter_mut().for_each(|c| *c *= towards);
-                towards * loss
+                if target.is_none() {
+                    return -log_probability;
+                }
+                cotangent.iter_mut().for_each(|c| *c = -*c);
+                log_probability
             }
             (Loss::Margin, target) => {
                 let class = target.unwrap_or(self.label);
@@ -195,6 +197,10 @@ mod tests {
         // Divided by 1e-12.
         let inverse = 1.0 / 1e-12_f32;
         assert_eq!(of(Loss::Dlr, 0), (0.0, [-inverse, inverse, 0.0, 0.0]));
+        let mut cotangent = [0.0; 4];
+        let targeted = Loss::Dlr.of(0, Some(1), &[0.0; 4]).unwrap();
+        assert_eq!(targeted.evaluate(&[2.0; 4], &mut cotangent), 0.0);
+        assert_eq!(cotangent, [-inverse, inverse, 0.0, 0.0]);
         assert_eq!(of(Loss::ProbabilityMargin, 0), (0.0, [-0.25, 0.25, 0.0, 0.0]));
         assert_eq!(of(Loss::Kl, 0), (0.0, [0.0; 4]));
     }

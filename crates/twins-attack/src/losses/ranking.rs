@@ -35,3 +35,19 @@ pub(crate) fn ranking(logits: &[f32]) -> Vec<usize> {
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_values_the_first_ranks_higher() {
+        let logits = [1.0, 3.0, 0.0, 3.0, 2.0];
+        assert_eq!(argmax(&logits), 1);
+        assert_eq!([best_other(&logits, 0), best_other(&logits, 1)], [1, 3]);
+        assert_eq!(largest(&logits), [1, 3, 4, 0]);
+        assert_eq!(ranking(&logits), [1, 3, 4, 0, 2]);
+        // The last one of three is repeated.
+        assert_eq!(largest(&logits[..3]), [1, 0, 2, 2]);
+    }
+}
