@@ -95,7 +95,8 @@ fn trajectories_are_those_of_the_reference() {
                 still_right,
                 "{case}"
             );
-            assert!(verdicts.forwards <= output.forwards);
+            // Samples that are fooled leave the batch.
+            assert!(verdicts.forwards < output.forwards);
         }
     }
 }

@@ -188,8 +188,9 @@ fn changed(point: &[f32], image: &[f32]) -> usize {
 fn random_start(ball: &ThreatModel, image: &[f32], draws: &mut Draws) -> Vec<f32> {
     let norm = ball.norm();
     let mut point = ball.noise(image.len(), draws);
-    let scale =
-        if norm == Norm::L1 { 1.0 } else { ball.reach() / (norm.length(point.iter().copied()) + 1e-12) };
+    // Finite, even if all draws are zero.
+    let to_surface = (ball.reach() / norm.length(point.iter().copied())).min(f32::MAX);
+    let scale = if norm == Norm::L1 { 1.0 } else { to_surface };
     point.iter_mut().zip(image).for_each(|(p, &x)| *p = x + scale * *p);
     ball.project(image, &mut point);
     point
@@ -242,5 +243,122 @@ impl Attack for Apgd {
 
     fn attack<'a>(&'a self, sample: Sample<'a>, model: Model) -> Attempt<'a> {
         Box::pin(self.ascend(sample, model))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use super::*;
+    use crate::engine::run::AttackOutput;
+    use crate::model::classifier::Classifier;
+    use crate::samples::in_memory::Samples;
+
+    fn config(norm: Norm, epsilon: f32) -> ApgdConfig {
+        ApgdConfig::new(ThreatModel::new(norm, epsilon).unwrap()).with_steps(10)
+    }
+
+    fn image(pixels: &[f32]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(pixels.to_vec(), [1, 1, 1, pixels.len()]), &Device::flex())
+    }
+
+    /// Attacks one image of class 0 from a start.
+    fn attacked(
+        config: ApgdConfig,
+        victim: &(dyn Classifier + Sync),
+        clean: &[f32],
+        start: &[f32],
+    ) -> AttackOutput {
+        let samples = Samples::new(image(clean), vec![0]).unwrap().with_starts(image(start)).unwrap();
+        config.build().unwrap().run(victim, &samples).unwrap()
+    }
+
+    /// The pixels are the logits.
+    fn pixels(images: Tensor<4>) -> Tensor<2> {
+        images.flatten::<2>(1, 3)
+    }
+
+    #[test]
+    fn phases_are_the_published_ones_and_the_last_step_is_at_epsilon() {
+        let phases = |norm, l1_phases, steps| -> Vec<(f32, usize)> {
+            let apgd = config(norm, 0.5).with_steps(steps).with_l1_phases(l1_phases).build().unwrap();
+            apgd.phases().into_iter().map(|(ball, steps)| (ball.epsilon(), steps)).collect()
+        };
+        let shrinking = |steps| phases(Norm::L1, L1Phases::Shrinking, steps);
+        assert_eq!(shrinking(100), [(1.5, 30), (1.0, 30), (0.5, 40)]);
+        // 30 % of 4 are 2, rounded up.
+        assert_eq!(shrinking(4), [(1.5, 2), (1.0, 1), (0.5, 1)]);
+        assert_eq!(shrinking(2), [(1.5, 1), (0.5, 1)]);
+        assert_eq!(shrinking(1), [(0.5, 1)]);
+        assert_eq!(phases(Norm::L1, L1Phases::Fixed, 100), [(0.5, 100)]);
+        assert_eq!(phases(Norm::Linf, L1Phases::Shrinking, 100), [(0.5, 100)]);
+    }
+
+    #[test]
+    fn a_point_of_a_larger_ball_counts_if_it_lies_within_epsilon() {
+        // Class 1 wins at the start, at distance 0.15: a pass over the clean image, two to check the gradient pass, the
+        // query, and the check of the claim.
+        let output = attacked(config(Norm::L1, 0.2), &pixels, &[0.6, 0.5], &[0.5, 0.55]);
+        assert_eq!((output.fooled[0], output.forwards), (true, 1 + 2 + 1 + 1));
+        // Class 1 wins beyond distance 0.1. Only the first ball, of radius 0.12, reaches so far, so the search makes all 10
+        // steps, after the starts of 3 phases.
+        let output = attacked(config(Norm::L1, 0.04), &pixels, &[0.6, 0.5], &[0.6, 0.5]);
+        assert_eq!((output.fooled[0], output.forwards), (false, 1 + 2 + 10 + 3));
+        assert_eq!(output.verification.claimed, 0);
+    }
+
+    #[test]
+    fn an_equal_loss_does_not_replace_the_best_point() {
+        // The loss is largest at 1/2, and a step of twice epsilon leads from one side of it to the other.
+        let parabola = |images: Tensor<4>| {
+            let offset = images.flatten::<2>(1, 3) - 0.5;
+            let square = offset.clone() * offset;
+            Tensor::cat(vec![square.clone() + 1.0, square * 0.0], 1)
+        };
+        let config = config(Norm::Linf, 0.125).with_steps(1).with_returned(Returned::BestLoss);
+        let output = attacked(config, &parabola, &[0.5], &[0.375]);
+        assert_eq!(output.adversarial.try_into_vec_as::<f32>().unwrap(), [0.375]);
+    }
+
+    #[test]
+    fn a_wrong_class_other_than_the_target_is_a_success_unless_the_target_is_required() {
+        // Class 1 wins at the start. Class 2, the least likely one, is out of reach.
+        for (criterion, fooled) in [(Criterion::Misclassified, true), (Criterion::ClassifiedAsTarget, false)]
+        {
+            let config = config(Norm::Linf, 0.1).with_targets(Targets::LeastLikely).with_criterion(criterion);
+            let output = attacked(config, &pixels, &[0.5, 0.45, 0.1], &[0.45, 0.5, 0.1]);
+            assert_eq!(output.fooled, [fooled], "{criterion:?}");
+        }
+    }
+
+    #[test]
+    fn an_attack_that_fails_costs_its_budget() {
+        // Class 0 wins whatever the image is.
+        let victim = |images: Tensor<4>| {
+            let logits = images.flatten::<2>(1, 3);
+            logits.clone() + Tensor::<2>::from_floats([[100.0, 0.0]], &logits.device())
+        };
+        let config = config(Norm::L1, 0.25).with_eot(3).with_restarts(2);
+        // Per restart, three gradients for each of 10 steps. The end of each of the three phases needs no gradient.
+        assert_eq!(config.clone().build().unwrap().budget(2), 2 * (3 * 10 + 3));
+        let output = attacked(config, &victim, &[0.6, 0.5], &[0.6, 0.5]);
+        // And a pass over the clean image, and two that check the gradient pass.
+        assert_eq!((output.forwards, output.backwards), (66 + 1 + 2, 60 + 2));
+    }
+
+    #[test]
+    fn random_starts_are_the_published_ones() {
+        let draws = || Draws::new(0, 0, "test", 0);
+        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+            let ball = ThreatModel::new(norm, 0.25).unwrap();
+            let noise = ball.noise(40, &mut draws());
+            // On the surface in Linf and L2.
+            let scale = if norm == Norm::L1 { 1.0 } else { 0.25 / norm.length(noise.iter().copied()) };
+            let mut expected: Vec<f32> = noise.iter().map(|t| 0.5 + scale * t).collect();
+            ball.project(&[0.5; 40], &mut expected);
+            let start = random_start(&ball, &[0.5; 40], &mut draws());
+            assert_eq!(start, expected, "{norm}");
+        }
     }
 }

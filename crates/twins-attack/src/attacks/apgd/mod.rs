@@ -80,3 +80,19 @@ fn targeted(settings: &AttackSettings, loss: Loss) -> Result<Apgd, AttackError> 
     let targets = Targets::Top(settings.targets.unwrap_or(Targets::PUBLISHED));
     common(settings).with_loss(loss).with_targets(targets).build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::attack::Attack;
+    use crate::norms::norm::Norm;
+    use crate::norms::threat_model::ThreatModel;
+
+    #[test]
+    fn attacks_are_registered_under_their_names() {
+        let settings = AttackSettings::new(ThreatModel::new(Norm::L2, 0.5).unwrap());
+        for registered in REGISTERED {
+            assert_eq!(registered.build(&settings).unwrap().name(), registered.name());
+        }
+    }
+}

@@ -138,19 +138,28 @@ mod tests {
 
     #[test]
     fn the_step_is_halved_when_the_loss_oscillates_or_sticks() {
-        let threat = ThreatModel::new(Norm::Linf, 1.0).unwrap();
+        let threat = ThreatModel::new(Norm::Linf, 0.5).unwrap();
         let mut schedule = Schedule::new(threat, 10, 0.75, 1.0, Some(0), 4);
         // Checkpoints after 2, 3, 4, ...: the first sees two rises, and the best loss 3.
         assert!(!schedule.after_step(2.0, 2.0, || 0, 4));
         assert!(!schedule.after_step(3.0, 3.0, || 0, 4));
-        assert_eq!(schedule.step_size, 2.0);
+        assert_eq!(schedule.step_size, 1.0);
         // A fall in a window of one step.
         assert!(schedule.after_step(2.5, 3.0, || 0, 4));
-        assert_eq!(schedule.step_size, 1.0);
+        assert_eq!(schedule.step_size, 0.5);
         // A rise, though below the best loss: just reduced, so not reduced again, but then it is.
         assert!(!schedule.after_step(2.6, 3.0, || 0, 4));
         assert!(schedule.after_step(2.7, 3.0, || 0, 4));
-        assert_eq!(schedule.step_size, 0.5);
+        assert_eq!(schedule.step_size, 0.25);
+    }
+
+    #[test]
+    fn an_equal_loss_is_no_rise() {
+        let threat = ThreatModel::new(Norm::Linf, 0.5).unwrap();
+        let mut schedule = Schedule::new(threat, 10, 0.75, 1.0, Some(0), 4);
+        // One rise in the two steps until the first checkpoint.
+        assert!(!schedule.after_step(2.0, 2.0, || 0, 4));
+        assert!(schedule.after_step(2.0, 2.0, || 0, 4));
     }
 
     #[test]
@@ -158,7 +167,8 @@ mod tests {
         let threat = ThreatModel::new(Norm::L1, 1.0).unwrap();
         let mut schedule = Schedule::new(threat, 25, 0.75, 0.0, Some(100), 150);
         assert_eq!(schedule.l1_support, 67);
-        assert!(!schedule.after_step(0.0, 0.0, || 96, 150));
+        // 95 % of the values are not fewer than 95 %.
+        assert!(!schedule.after_step(0.0, 0.0, || 95, 150));
         assert!((schedule.step_size - 1.0 / 1.5).abs() < 1e-6);
         assert!(schedule.after_step(0.0, 0.0, || 60, 150));
         assert_eq!((schedule.step_size, schedule.l1_support), (1.0, 40));
@@ -166,5 +176,7 @@ mod tests {
             schedule.after_step(0.0, 0.0, || 60, 150);
         }
         assert!((schedule.step_size - 0.1).abs() < 1e-6);
+        // A step changes at least one value.
+        assert_eq!(l1_support(0.0, 150), 1);
     }
 }
