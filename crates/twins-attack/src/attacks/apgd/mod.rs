@@ -84,7 +84,6 @@ fn targeted(settings: &AttackSettings, loss: Loss) -> Result<Apgd, AttackError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::attack::Attack;
     use crate::norms::norm::Norm;
     use crate::norms::threat_model::ThreatModel;
 
