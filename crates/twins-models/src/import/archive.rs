@@ -11,6 +11,12 @@ pub(super) fn pickle_name<R: Read + Seek>(archive: &ZipArchive<R>) -> Option<Str
     pickles.min_by_key(|name| name.len()).map(|name| name.into_owned())
 }
 
+/// The size that the largest entry of an archive has, or says that it has, when it is decompressed.
+pub(super) fn largest_entry<R: Read + Seek>(archive: &ZipArchive<R>) -> u64 {
+    let entries = (0..archive.len()).filter_map(|index| archive.by_index_data(index).ok());
+    entries.map(|entry| entry.size()).max().unwrap_or(0)
+}
+
 /// Whether this is the path of a folder of the archive.
 fn is_root(path: &str) -> bool {
     path.is_empty() || path.ends_with('/')

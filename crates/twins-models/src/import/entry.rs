@@ -43,7 +43,11 @@ impl Entry {
                 if !tensor.dtype.is_float() {
                     return Err(format!("holds {:?}, not floating-point numbers", tensor.dtype));
                 }
-                bridge::into_data(tensor.clone()).map_err(|error| error.to_string())?
+                // Copied, because a file may place the values at any byte, which only some processors can read.
+                let bytes = tensor.to_bytes().map_err(|error| error.to_string())?;
+                let bytes = Bytes::from_bytes_vec(bytes.to_vec());
+                TensorData::try_from_bytes(bytes, tensor.shape.clone(), tensor.dtype)
+                    .map_err(|error| error.to_string())?
             }
             Source::Safetensors { file, range, dtype } => {
                 let float = match dtype {
@@ -58,6 +62,25 @@ impl Entry {
                     .map_err(|error| error.to_string())?
             }
         };
-        data.convert::<f32>().try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
+        data.try_into_vec_as::<f32>().map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_may_place_values_at_any_byte() {
+        // 1 and -2 in half precision, behind one byte, and in double precision.
+        let half = [&[7_u8][..], &0x3c00_u16.to_le_bytes(), &0xc000_u16.to_le_bytes()].concat();
+        let double = [&[7_u8][..], &1.0_f64.to_le_bytes(), &(-2.0_f64).to_le_bytes()].concat();
+        for (dtype, file) in [(DType::F16, half), (DType::F64, double)] {
+            let length = file.len();
+            let bytes = Bytes::from_bytes_vec(file).shared().view(1, length).unwrap();
+            let tensor = burn_pack::Tensor::new("a".to_owned(), dtype, vec![2], None, bytes);
+            let entry = Entry { shape: vec![2], source: Source::Burnpack(tensor) };
+            assert_eq!(entry.floats(), Ok(vec![1.0, -2.0]), "{dtype:?}");
+        }
     }
 }

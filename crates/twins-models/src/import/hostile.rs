@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -12,12 +13,14 @@ use flate2::write::DeflateEncoder;
 use safetensors::tensor::{Dtype, TensorView};
 use twins_testing::{Counting, allowance, check_message, each_damaged, peak};
 
+use crate::architectures::architecture::Architecture;
 use crate::architectures::golden::{golden, reduced_net};
 use crate::error::ModelError;
 use crate::import::load::{load_pretrained, load_weights};
 use crate::import::options::ImportOptions;
 use crate::model_file::card::ModelCard;
 use crate::model_file::file::save_model;
+use crate::network::config::ModelConfig;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -211,4 +214,91 @@ fn names_do_not_reach_a_terminal_as_they_are() {
     assert!(message.contains("unexpected: a\\u{1b}[2J\\nb [1]"), "{message}");
     let function = refused(b"\x80\x02cos\nsys\x1b[2Jtem\n.");
     assert!(function.contains("os.sys\\u{1b}[2Jtem"), "{function}");
+}
+
+#[test]
+fn a_header_that_is_none_is_not_quoted() {
+    // The older form, whose list of keys is a tuple of 700 copies of a text. Quoted, it would be hundreds of megabytes.
+    let pickle = |content: &[u8]| [&b"\x80\x02"[..], content, b"."].concat();
+    let keys =
+        [&b"(X"[..], &60_000u32.to_le_bytes(), &[7_u8; 60_000], b"q\x01", &b"h\x01".repeat(700)[..], b"t"]
+            .concat();
+    let bytes = [
+        pickle(b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"),
+        pickle(b"M\xe9\x03"),
+        pickle(b"}X\x0d\0\0\0little_endian\x88s"),
+        pickle(b"}"),
+        pickle(&keys),
+    ];
+    let message = refused(&bytes.concat());
+    assert!(message.contains("builds objects of more than 2097152 bytes"), "{message}");
+}
+
+#[test]
+fn an_entry_that_unfolds_far_is_refused() {
+    // 40 MB of zeros in 40 kB. A tensor may begin and end anywhere in them.
+    let zeros = vec![0_u8; 40_000_000];
+    let bytes = archive(&[("archive/data.pkl", b"\x80\x02}."), ("archive/data/0", &zeros)]);
+    let message = refused(&bytes);
+    assert!(message.contains("an entry unfolds to 40000000 bytes"), "{message}");
+}
+
+/// A tensor of this shape, all of whose values are the only one of storage 0.
+fn repeated_value(shape: &[u32]) -> Vec<u8> {
+    let tuple = |numbers: &[u32]| {
+        let items = numbers.iter().flat_map(|number| [&b"J"[..], &number.to_le_bytes()].concat());
+        [&b"("[..], &items.collect::<Vec<u8>>(), b"t"].concat()
+    };
+    let storage = b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0";
+    let strides = vec![0; shape.len()];
+    [&b"ctorch._utils\n_rebuild_tensor_v2\n"[..], storage, &tuple(shape), &tuple(&strides), b"\x89}tR"]
+        .concat()
+}
+
+#[test]
+fn a_head_that_a_few_bytes_declare_is_not_made() {
+    // A million biases, and a weight that does not fit them: where that is allowed, 400 MB of initial values took its place.
+    let text = |text: &str| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    let pickle = [
+        b"\x80\x02}(".to_vec(),
+        text("7.bias"),
+        repeated_value(&[1_000_000]),
+        text("7.weight"),
+        repeated_value(&[1_000_000, 7]),
+        b"u.".to_vec(),
+    ]
+    .concat();
+    let bytes = archive(&[("archive/data.pkl", &pickle), ("archive/data/0", &[0_u8; 4])]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.pt");
+    fs::write(&path, &bytes).unwrap();
+    let config = ModelConfig::new(Architecture::MnistCnn, 10);
+    let options = ImportOptions::new().with_allow("*");
+    let (net, allocated) = peak(|| load_pretrained(&config, &path, &options, &Device::flex()));
+    assert!(allocated <= allowance(bytes.len()), "{allocated} bytes for {}", bytes.len());
+    assert_eq!(net.unwrap().0.num_classes(), 10);
+}
+
+#[test]
+fn a_key_of_many_parts_takes_no_long_time() {
+    let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let bytes = safetensors::serialize([(".".repeat(400_000), view)], None).unwrap();
+    let begin = Instant::now();
+    refused(&bytes);
+    // Milliseconds, but tests run side by side. With all that follows each dot, it would be a minute.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn an_error_in_a_card_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [_, mut model] = written(folder.path());
+    // In a text in a text.
+    let classes = br#"num_classes\":5"#;
+    let place = model.windows(classes.len()).position(|window| window == classes).unwrap();
+    model[place + classes.len() - 1] = b'1';
+    let path = folder.path().join("hostile.safetensors");
+    fs::write(&path, model).unwrap();
+    let message = ModelCard::read(&path).unwrap_err().to_string();
+    assert!(message.contains("hostile.safetensors") && message.contains("at least 2"), "{message}");
 }

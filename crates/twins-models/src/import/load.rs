@@ -74,10 +74,12 @@ pub fn load_pretrained(
         // The import below reports the error in the head.
         _ => config.num_classes(),
     };
-    // The head is allocated before its weight is compared with the file, so its size is checked first.
+    // A head that is not in the file keeps its initial values, if the options allow it. Therefore its size is checked before it is made.
     let weight = head.replace(".bias", ".weight");
+    let [inputs, _] = net.body().head().weight.lazy_shape().dims();
     let plausible =
-        checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.first() == Some(&classes));
+        checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.first() == Some(&classes))
+            && (classes as u64).saturating_mul(4 * inputs as u64) <= most_bytes(checkpoint);
     let net = if plausible {
         let config = net.config().clone().with_num_classes(classes);
         config.check()?;
@@ -195,17 +197,22 @@ fn mismatch(net: &Net, checkpoint: &Checkpoint, mismatch: ImportMismatch) -> Mod
     }
 }
 
+/// The memory for the weights of a file: twice its size and 16 MiB. While they are read, the largest of them is in memory three times.
+fn most_bytes(checkpoint: &Checkpoint) -> u64 {
+    checkpoint.length.saturating_mul(2).saturating_add(16 << 20)
+}
+
 /// Refuses views and compressed archives that expand to far more than the size of the file, before any memory is
 /// allocated for them. Other files store every weight in full, or in half the size with half precision.
 fn check_size(checkpoint: &Checkpoint, plan: &Plan) -> Result<(), ModelError> {
-    let needed: u64 = plan.reads.iter().map(|(_, _, entry)| 4 * entry.num_elements() as u64).sum();
-    let length = checkpoint.length;
-    if needed <= 4 * length + (64 << 20) {
+    let bytes = plan.reads.iter().map(|(_, _, entry)| (entry.num_elements() as u64).saturating_mul(4));
+    let needed = bytes.fold(0, u64::saturating_add);
+    if needed <= most_bytes(checkpoint) {
         return Ok(());
     }
     Err(ModelError::NotACheckpoint {
         path: checkpoint.path.clone(),
-        reason: format!("it declares {needed} bytes of weights and has {length}"),
+        reason: format!("it declares {needed} bytes of weights and has {}", checkpoint.length),
     })
 }
 
@@ -248,12 +255,11 @@ fn normaliser(checkpoint: &Checkpoint, plan: &Plan) -> Result<Option<Normalisati
     let Some((mean, std)) = plan.normaliser else {
         return Ok(None);
     };
-    let floats = |entry: &Entry| {
-        entry.floats().map_err(|problem| ModelError::BadValues {
-            path: checkpoint.path.clone(),
-            key: "of the input's normalisation".to_owned(),
-            problem,
-        })
+    let bad = |problem: String| ModelError::BadValues {
+        path: checkpoint.path.clone(),
+        key: "of the input's normalisation".to_owned(),
+        problem,
     };
-    Normalisation::new(floats(mean)?, floats(std)?).map(Some)
+    let (mean, std) = (mean.floats().map_err(bad)?, std.floats().map_err(bad)?);
+    Normalisation::new(mean, std).map(Some).map_err(|error| bad(error.to_string()))
 }

@@ -79,9 +79,12 @@ fn candidates(keys: &[&String], slots: &[Slot], naming: Naming) -> HashMap<Strin
         .filter(|slot| slot.adaptive_path().is_none())
         .map(|slot| naming.key(&slot.path))
         .collect();
+    let longest = wanted.iter().map(String::len).max().unwrap_or(0);
     let mut found = HashMap::new();
     for key in keys {
         let starts = std::iter::once(0).chain(key.match_indices('.').map(|(dot, _)| dot + 1));
+        // A key may have any length, and as many dots.
+        let starts = starts.filter(|start| key.len() - start <= longest);
         for start in starts.filter(|start| wanted.contains(&key[*start..])) {
             *found.entry(key[..start].to_owned()).or_insert(0) += 1;
         }

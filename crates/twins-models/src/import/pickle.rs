@@ -41,6 +41,11 @@ const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 /// The number of bytes by which a pickle may be larger than its file, because small pickles compress well.
 const SLACK: u64 = 1 << 20;
 
+/// The number of bytes by which an entry may be larger than five quarters of its file. PyTorch compresses no entries, and other programs
+/// gain a tenth with weights. The reader decompresses an entry from the beginning to where a tensor ends, into memory that it doubles
+/// whenever it is full.
+const UNFOLDED: u64 = 16 << 20;
+
 const OLD_ARCHIVE: &str =
     "it is a TAR archive from before PyTorch 0.1.10: save it again with a newer PyTorch";
 
@@ -103,6 +108,10 @@ fn inspect(path: &Path, length: u64) -> Result<(), ModelError> {
         // The reader of PyTorch files uses the same crate, so both find the same pickle. What is unreadable is unreadable for it too, and
         // it reports the reason.
         let Ok(mut archive) = ZipArchive::new(BufReader::new(file)) else { return Ok(()) };
+        let largest = archive::largest_entry(&archive);
+        if largest > (length + length / 4).saturating_add(UNFOLDED) {
+            return Err(unusable(format!("an entry unfolds to {largest} bytes, the file has {length}")));
+        }
         let Some(name) = archive::pickle_name(&archive) else { return Ok(()) };
         let Ok(pickle) = archive.by_name(&name) else { return Ok(()) };
         let size = pickle.size();

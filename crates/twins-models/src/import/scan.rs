@@ -59,11 +59,19 @@ pub(super) struct Limits {
     pub(super) bytes: u64,
 }
 
+/// The pickle with the tensors among those of PyTorch's legacy format, counted from 0.
+const TENSORS: usize = 3;
+
+/// The bytes of the objects of each of the other pickles. They hold a few numbers and the keys of the storages. If one of them is no such
+/// value, the parser quotes all of it in its error, with up to six characters for each byte.
+const OTHERS: u64 = 2 << 20;
+
 /// Scans consecutive pickles up to the first malformed instruction, which the parser reports later.
 pub(super) fn scan(reader: &mut impl BufRead, pickles: usize, limits: Limits) -> Result<(), Objection> {
     let mut scan = Scan { limits, ..Scan::default() };
-    for _ in 0..pickles {
-        match scan.pickle(reader) {
+    for place in 0..pickles {
+        let most = if pickles == 1 || place == TENSORS { limits.bytes } else { limits.bytes.min(OTHERS) };
+        match scan.pickle(reader, most) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(Stop::Objection(objection)) => return Err(objection),
@@ -112,14 +120,14 @@ struct Scan {
 const LONGEST_NAME: u64 = 512;
 
 impl Scan {
-    /// Scans one pickle to its end; returns `false` at an unknown instruction.
-    fn pickle(&mut self, reader: &mut impl BufRead) -> Result<bool, Stop> {
+    /// Scans one pickle to its end, whose objects may take so many bytes; returns `false` at an unknown instruction.
+    fn pickle(&mut self, reader: &mut impl BufRead, most: u64) -> Result<bool, Stop> {
         self.memo.clear();
         self.memoized = 0;
         self.sizes = Sizes::default();
         loop {
-            if self.sizes.total() > self.limits.bytes {
-                return Err(Stop::Objection(Objection::TooLarge(self.limits.bytes)));
+            if self.sizes.total() > most {
+                return Err(Stop::Objection(Objection::TooLarge(most)));
             }
             let code = number(reader, 1)? as u8;
             self.instructions += 1;

@@ -184,7 +184,8 @@ impl ModelCard {
         let damaged = |reason: String| ModelError::NotAModelFile { path: checkpoint.path.clone(), reason };
         let card: Self = serde_json::from_str(json)
             .map_err(|error| damaged(format!("its metadata is damaged: {error}")))?;
-        card.config.check()?;
+        // Its message does not name the file.
+        card.config.check().map_err(|error| damaged(format!("its metadata is damaged: {error}")))?;
         if card.classes.len() != card.config.num_classes() {
             return Err(damaged("its metadata names another number of classes than it has".to_owned()));
         }
