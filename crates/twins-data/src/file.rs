@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
@@ -13,7 +14,7 @@ pub(crate) fn allocation_limit(file_size: u64) -> u64 {
 }
 
 /// Wraps an error of the operating system in an error that names `path`.
-pub(crate) fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> DataError + '_ {
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> DataError + '_ {
     move |source| DataError::Io { path: path.to_path_buf(), source }
 }
 
@@ -31,6 +32,10 @@ pub(crate) fn is_regular(path: &Path) -> Result<bool, DataError> {
 
 /// Reads a whole file into memory, which allocates as many bytes as the file has.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    // A device could give bytes for ever, and a pipe none.
+    if !is_regular(path)? {
+        return Err(io_error(path)(io::Error::other("it is no regular file")));
+    }
     std::fs::read(path).map_err(io_error(path))
 }
 
@@ -44,4 +49,15 @@ pub(crate) fn find(folder: &Path, names: &[&str]) -> Result<PathBuf, DataError> 
             names: names.iter().map(|name| (*name).to_owned()).collect(),
         }
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_not_read() {
+        let message = read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(message.contains("/dev/zero") && message.contains("no regular file"), "{message}");
+    }
 }

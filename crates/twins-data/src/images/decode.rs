@@ -70,9 +70,15 @@ pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError
     let limit = allocation_limit(file_size);
     let mut reader = ImageReader::with_format(Cursor::new(&bytes), format);
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(limit);
+    // A PNG can have a compressed colour profile, for which memory is doubled whenever it is full. The decoder also counts a line of the
+    // image, which is a fifth of the limit at most: see `working_bytes`.
+    limits.max_alloc = Some(if format == ImageFormat::Png { limit / 5 } else { limit });
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
+    let profile = match format {
+        ImageFormat::Png => decoder.icc_profile().map_err(undecodable)?.map_or(0, |profile| profile.len()),
+        _ => 0,
+    };
     let declared = decoder.total_bytes();
     let check = |needed: u64| match needed <= limit {
         true => Ok(()),
@@ -93,7 +99,7 @@ pub(crate) fn decode(path: &Path, channels: Channels) -> Result<Image, DataError
         });
     }
     let row = declared / height;
-    let working = working_bytes(format, &bytes, [width, height], row);
+    let working = working_bytes(format, &bytes, [width, height], row).saturating_add(2 * profile as u64);
     check(declared.saturating_add(file_size).saturating_add(working))?;
     let orientation = decoder.orientation().map_err(undecodable)?;
     let color = decoder.color_type();

@@ -14,10 +14,10 @@ const WEBP_PARTITION: u64 = 1 << 24;
 pub(crate) fn working_bytes(format: ImageFormat, file: &[u8], [width, height]: [u64; 2], row: u64) -> u64 {
     let area = width.saturating_mul(height);
     match format {
-        // A copy of the file and some lines of blocks. If colours or refinements are stored one after the other, also
-        // all coefficients, of two bytes each.
+        // A copy of the file, another of its metadata, and some lines of blocks. If colours or refinements are stored one after the other,
+        // also all coefficients, of two bytes each.
         ImageFormat::Jpeg => {
-            file.len() as u64 + 200 * width + (2 * kept_components(file)).saturating_mul(area)
+            2 * file.len() as u64 + 200 * width + (2 * kept_components(file)).saturating_mul(area)
         }
         // The frame as luma and subsampled chroma; as four channels, with tables for predictions; or both.
         ImageFormat::WebP => match file.get(12..16) {

@@ -113,12 +113,11 @@ fn repair_png(bytes: &mut [u8]) {
 fn check_image(name: &str, bytes: Vec<u8>) {
     let name = format!("class/{name}");
     let files = [(name.as_str(), bytes)];
-    check(&files, |folder| FolderConfig::new(folder).with_channels(Channels::Grey).open());
+    // Without the cache, whose size is a setting.
+    let config = |folder: &Path| FolderConfig::new(folder).with_cache_bytes(0);
+    check(&files, |folder| config(folder).with_channels(Channels::Grey).open());
     check(&files, |folder| {
-        FolderConfig::new(folder)
-            .with_preprocessing(Preprocessing::IMAGENET)
-            .with_non_images(NonImages::Skip)
-            .open()
+        config(folder).with_preprocessing(Preprocessing::IMAGENET).with_non_images(NonImages::Skip).open()
     });
 }
 
@@ -339,4 +338,29 @@ fn read_lossy_webp() {
     let at = place(&bytes, 13612);
     bytes.splice(at..at, [67, 0, 185, 0, 41, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     check_image("image.webp", bytes);
+}
+
+/// A list of 20 000 class names that are all the same text of 60 kB.
+#[test]
+fn class_names_that_a_few_bytes_repeat() {
+    in_own_process("hostile_files::class_names_that_a_few_bytes_repeat", read_repeated_names);
+}
+
+fn read_repeated_names() {
+    let names = [
+        &b"\x80\x02}X\x0b\0\0\0label_names](X"[..],
+        &60_000u32.to_le_bytes(),
+        &[b'a'; 60_000],
+        b"q\x01",
+        &b"h\x01".repeat(19_999)[..],
+        b"es.",
+    ]
+    .concat();
+    let batch = include_bytes!("../golden/cifar_python/modern/test_batch").to_vec();
+    let files = [("test_batch", batch), ("batches.meta", names)];
+    check(&files, |folder| {
+        let opened = CifarDataset::open(folder, CifarVariant::Cifar10, Part::Test);
+        assert!(matches!(opened, Err(DataError::ClassCount { found: 20_000, .. })));
+        opened
+    });
 }

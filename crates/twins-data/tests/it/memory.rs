@@ -1,10 +1,12 @@
 //! Memory: folders of ImageNet's size, and images that unfold to far more than their files.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use burn::tensor::Device;
 use burn_dataset::Dataset;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use twins_data::{
@@ -91,6 +93,19 @@ fn resized_header(mut jpeg: Vec<u8>, side: u16) -> Vec<u8> {
     jpeg
 }
 
+/// A PNG with a colour profile of so many zeros in front of its pixels.
+fn with_profile(png: &[u8], bytes: usize) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(b"name\0\0".to_vec(), Compression::default());
+    encoder.write_all(&vec![0; bytes]).unwrap();
+    let chunk = [&b"iCCP"[..], &encoder.finish().unwrap()].concat();
+    let mut crc = flate2::Crc::new();
+    crc.update(&chunk);
+    // The signature has 8 bytes, and the header's chunk 25.
+    let (header, pixels) = png.split_at(33);
+    let length = (chunk.len() as u32 - 4).to_be_bytes();
+    [header, &length, &chunk, &crc.sum().to_be_bytes(), pixels].concat()
+}
+
 fn small_jpeg() -> Vec<u8> {
     let image = RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8 * 3, y as u8 * 3, 9]));
     let mut bytes = Vec::new();
@@ -125,6 +140,12 @@ fn open_images_that_unfold() {
         }),
         ("a JPEG that says 4650", "jpg", resized_header(small_jpeg(), 4650)),
         ("a progressive JPEG that says 2700", "jpg", resized_header(progressive.clone(), 2700)),
+        ("a flat PNG with a profile of 10 MB", "png", {
+            with_profile(&encode(flat(3000), ImageFormat::Png), 10_000_000)
+        }),
+        ("a PNG with a profile of 60 MB", "png", {
+            with_profile(&encode(flat(4000), ImageFormat::Png), 60_000_000)
+        }),
         ("a WebP of 2800", "webp", encode(flat(2800), ImageFormat::WebP)),
         ("a WebP of 2600 with alpha", "webp", {
             encode(DynamicImage::from(flat(2600)).to_rgba8(), ImageFormat::WebP)

@@ -108,19 +108,23 @@ fn check(file: &Path, bytes: &[u8], variant: CifarVariant) -> Result<(), DataErr
 }
 
 fn read_classes(file: &Path, variant: CifarVariant, form: Form) -> Result<Vec<String>, DataError> {
-    let names = match form {
+    let expected = variant.classes();
+    match form {
         Form::Binary => {
             let text = read(file)?;
             let text = String::from_utf8_lossy(&text);
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            // Counted before they are copied, because there may be any number.
+            let found = names.clone().count();
+            if found != expected {
+                return Err(DataError::ClassCount { path: file.to_path_buf(), expected, found });
+            }
+            let names: Vec<String> = names.map(str::to_owned).collect();
+            refuse_duplicates(&names)?;
+            Ok(names)
         }
-        Form::Python => read_names(file, variant.entries().1)?,
-    };
-    if names.len() == variant.classes() {
-        refuse_duplicates(&names)?;
-        return Ok(names);
+        Form::Python => read_names(file, variant.entries().1, expected),
     }
-    Err(DataError::ClassCount { path: file.to_path_buf(), expected: variant.classes(), found: names.len() })
 }
 
 impl Dataset<LabelledImage, DataError> for CifarDataset {

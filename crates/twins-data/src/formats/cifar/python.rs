@@ -42,15 +42,29 @@ pub(crate) fn read_batch(
     Ok((pixels.to_vec(), labels))
 }
 
-/// The class names of a pickled dictionary.
-pub(crate) fn read_names(path: &Path, entry: &'static str) -> Result<Vec<String>, DataError> {
+/// The class names of a pickled dictionary, which must be so many, and differ.
+pub(crate) fn read_names(
+    path: &Path,
+    entry: &'static str,
+    expected: usize,
+) -> Result<Vec<String>, DataError> {
     let bytes = read(path)?;
     let pickle = parse(path, &bytes)?;
-    let names = list(&pickle, path, entry, "a list of names")?.iter().map(|id| {
+    let list = list(&pickle, path, entry, "a list of names")?;
+    if list.len() != expected {
+        return Err(DataError::ClassCount { path: path.to_path_buf(), expected, found: list.len() });
+    }
+    let mut names: Vec<String> = Vec::with_capacity(expected);
+    for id in list {
         let name = pickle.bytes(*id).ok_or_else(|| missing(path, entry, "a list of names"))?;
-        Ok(String::from_utf8_lossy(name).trim().to_owned())
-    });
-    names.collect()
+        let name = String::from_utf8_lossy(name).trim().to_owned();
+        // Refused one by one, because a list may name the same long text any number of times.
+        if names.contains(&name) {
+            return Err(DataError::DuplicateClass { name });
+        }
+        names.push(name);
+    }
+    Ok(names)
 }
 
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Pickle<'a>, DataError> {

@@ -58,8 +58,8 @@ impl MnistDataset {
     fn read(folder: &Path, part: Part, classes: Vec<String>) -> Result<Self, DataError> {
         let image_file = find_idx(folder, part, "images", 3)?;
         let label_file = find_idx(folder, part, "labels", 1)?;
-        let images = read_idx(&image_file, IdxContent::Images)?;
-        let labels = read_idx(&label_file, IdxContent::Labels)?.bytes;
+        let images = read_idx(&image_file, IdxContent::Images, 0)?;
+        let labels = read_idx(&label_file, IdxContent::Labels, images.excess())?.bytes;
 
         let [count, height, width] = images.dims[..] else {
             unreachable!("a file of images has three dimensions");

@@ -43,10 +43,23 @@ impl IdxContent {
 pub(crate) struct Idx {
     pub(crate) dims: Vec<usize>,
     pub(crate) bytes: Vec<u8>,
+    /// The size of the file.
+    file_size: u64,
 }
 
-/// Reads an IDX file, plain or gzip (detected from its content, not its name).
-pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataError> {
+impl Idx {
+    /// The memory that the content takes in addition to four times the size of the file.
+    pub(crate) fn excess(&self) -> u64 {
+        (self.bytes.len() as u64).saturating_sub(self.file_size.saturating_mul(4))
+    }
+}
+
+/// What a decompressor and the paths take in addition to the content, rounded up.
+const WORKING: u64 = 1 << 20;
+
+/// Reads an IDX file, plain or gzip (detected from its content, not its name). `taken` is what other files of the data set leave less of the
+/// memory for this one.
+pub(crate) fn read_idx(path: &Path, content: IdxContent, taken: u64) -> Result<Idx, DataError> {
     let (mut file, file_size) = open(path)?;
     let mut start = Vec::new();
     (&mut file).take(2).read_to_end(&mut start).map_err(io_error(path))?;
@@ -74,8 +87,14 @@ pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataErro
     let dims: Vec<u32> = words.collect();
 
     let declared = dims.iter().fold(1u64, |product, &dim| product.saturating_mul(dim.into()));
+    // A sample is a copy of an image, which may be the only one.
+    let copied = match (content, dims.first()) {
+        (IdxContent::Images, Some(&count)) => declared / u64::from(count.max(1)),
+        _ => 0,
+    };
+    let needed = [copied, taken, WORKING].into_iter().fold(declared, u64::saturating_add);
     let limit = allocation_limit(file_size);
-    if declared > limit {
+    if needed > limit {
         return Err(DataError::TooLarge { path: path.to_path_buf(), file_size, declared, limit });
     }
     let total = header_size + declared;
@@ -100,7 +119,7 @@ pub(crate) fn read_idx(path: &Path, content: IdxContent) -> Result<Idx, DataErro
             found: total + 1,
         });
     }
-    Ok(Idx { dims: dims.into_iter().map(|dim| dim as usize).collect(), bytes })
+    Ok(Idx { dims: dims.into_iter().map(|dim| dim as usize).collect(), bytes, file_size })
 }
 
 /// A stream with the information for its error messages.
@@ -173,7 +192,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("images-idx3-ubyte");
         std::fs::write(&path, bytes).unwrap();
-        read_idx(&path, IdxContent::Images)
+        read_idx(&path, IdxContent::Images, 0)
     }
 
     #[test]
@@ -233,6 +252,24 @@ mod tests {
         for bytes in [bytes.clone(), gzip(&bytes)] {
             let error = read_bytes(&bytes).unwrap_err();
             assert!(matches!(error, DataError::TooLarge { declared: u64::MAX, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_memory_at_the_same_time_is_counted() {
+        let header = |dims: [u32; 3]| -> Vec<u8> {
+            [0x0803].into_iter().chain(dims).flat_map(u32::to_be_bytes).collect()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images-idx3-ubyte");
+        // 60 MiB in one image, which a sample copies; in many; and in many beside other files.
+        let mib = 1 << 20;
+        for (dims, taken, refused) in
+            [([1, 60, mib], 0, true), ([60, 1, mib], 0, false), ([60, 1, mib], 10 << 20, true)]
+        {
+            std::fs::write(&path, gzip(&header(dims))).unwrap();
+            let error = read_idx(&path, IdxContent::Images, taken).unwrap_err();
+            assert_eq!(matches!(error, DataError::TooLarge { .. }), refused, "{dims:?}: {error}");
         }
     }
 }
