@@ -1,5 +1,6 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use twins_files::one_line;
 
 use crate::devices::DeviceChoice;
 use crate::error::ExperimentError;
@@ -56,7 +57,8 @@ impl ComputeConfig {
         }
         let one_cpu = matches!(self.devices.as_slice(), [device] if device.is_cpu());
         if self.cpu_shards > 1 && !one_cpu {
-            return Err(ExperimentError::ShardsOfNoCpu { shards: self.cpu_shards, devices: self.names() });
+            let devices = one_line(&self.names()).into_owned();
+            return Err(ExperimentError::ShardsOfNoCpu { shards: self.cpu_shards, devices });
         }
         Ok(())
     }

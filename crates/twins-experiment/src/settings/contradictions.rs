@@ -1,6 +1,7 @@
 use std::fmt;
 
 use twins_data::{DataSource, Grouping, Preprocessing};
+use twins_files::one_line;
 use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning};
 
 use super::derive::full_epochs;
@@ -18,7 +19,9 @@ pub struct GivenSetting {
 impl GivenSetting {
     fn new(key: &str, value: impl fmt::Display, sources: &Sources) -> Self {
         let source = sources.describe(key).to_owned();
-        Self { setting: short(key).to_owned(), value: value.to_string(), source }
+        // Such as a text in a file.
+        let value = one_line(&value.to_string()).into_owned();
+        Self { setting: short(key).to_owned(), value, source }
     }
 }
 
@@ -225,7 +228,7 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
         let warmup_epochs = given("training.warmup_epochs", &training.warmup_epochs);
         return Some(Contradiction::LongWarmup { warmup_epochs, epochs: epochs(), full });
     }
-    let data = config.data.source.to_string();
+    let data = shown(&config.data.source);
     if config.data.source.has_validation() {
         let fraction = training
             .validation
@@ -261,7 +264,7 @@ impl DataConfig {
     /// Finds a setting that does not apply to this kind of data: [`Contradiction::NoImageFiles`] or [`Contradiction::NoFolder`]. `source`
     /// is the source of the preprocessing.
     pub fn contradiction(&self, source: &str) -> Option<Contradiction> {
-        let data = || self.source.to_string();
+        let data = || shown(&self.source);
         if self.preprocessing != Preprocessing::AsStored && !self.source.has_image_files() {
             let preprocessing = GivenSetting {
                 setting: "data.preprocessing".to_owned(),
@@ -275,6 +278,11 @@ impl DataConfig {
         }
         None
     }
+}
+
+/// A data source in a message: its path may have any characters.
+fn shown(source: &DataSource) -> String {
+    one_line(&source.to_string()).into_owned()
 }
 
 /// The first milestone that is not reached within the given number of epochs.
@@ -291,12 +299,35 @@ fn late_milestone(schedule: &Schedule, epochs: usize) -> Option<usize> {
 mod tests {
     use crate::settings::{Draft, Layer};
 
+    /// What resolving the settings reports.
+    fn message(text: &str) -> Result<(), String> {
+        let draft = Draft::new().with_layer(Layer::from_toml("run.toml", text).unwrap());
+        draft.resolve().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_do_not_reach_a_terminal_as_they_are() {
+        for (text, part) in [
+            (
+                "data.source = \"mnist:\\u001b[2J\"\ndata.skip_non_images = true",
+                "the data is mnist:\\u{1b}[2J;",
+            ),
+            (
+                "data.source = \"cifar10:x\"\nvalidation.groups = \"prefix:\\n\"",
+                "validation.groups is prefix:\\n (run.toml)",
+            ),
+            (
+                "compute.devices = [\"remote:ws://a\\u202eb:1\"]\ncompute.cpu_shards = 2",
+                "the devices are remote:ws://a\\u{202e}b:1;",
+            ),
+        ] {
+            let message = message(&format!("model.arch = \"tiny-resnet\"\n{text}\n")).unwrap_err();
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+
     #[test]
     fn groups_need_file_names_and_a_validation() {
-        let message = |text: &str| {
-            let draft = Draft::new().with_layer(Layer::from_toml("run.toml", text).unwrap());
-            draft.resolve().map(|_| ()).map_err(|error| error.to_string())
-        };
         let groups = "model.arch = \"tiny-resnet\"\nvalidation.groups = \"prefix:_\"\n";
         assert_eq!(message(&format!("{groups}data.source = \"folder:x\"")), Ok(()));
         let nameless = message(&format!("{groups}data.source = \"cifar10:x\"")).unwrap_err();

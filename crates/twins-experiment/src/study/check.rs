@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::arm::{Arm, SettingsFrom};
 use super::identity::MOST_JOBS;
@@ -159,21 +159,41 @@ impl StudyConfig {
 
     /// Gives every arm that takes its settings from another arm the candidates of that arm.
     fn with_taken_settings(&self, arms: Vec<Arm>) -> Result<Vec<Arm>, ExperimentError> {
-        let tried = arms.iter().map(|arm| self.tried(arm, &arms)).collect::<Result<Vec<_>, _>>()?;
-        Ok(arms.into_iter().zip(tried).map(|(arm, tried)| Arm { tried, ..arm }).collect())
+        let mut tried = HashMap::new();
+        for arm in &arms {
+            self.add_tried(arm, &arms, &mut tried)?;
+        }
+        let with_tried = |arm: Arm| Arm { tried: tried.remove(&arm.name).unwrap_or_default(), ..arm };
+        Ok(arms.into_iter().map(with_tried).collect())
     }
 
-    fn tried(&self, arm: &Arm, arms: &[Arm]) -> Result<Vec<Candidate>, ExperimentError> {
-        let SettingsFrom::Of(SettingsOf { arm: other, learning_rate_factor }) = &arm.settings_from else {
-            return Ok(arm.tried.clone());
+    /// Adds the candidates of an arm, after those of the arm from which it takes its settings.
+    fn add_tried(
+        &self,
+        arm: &Arm,
+        arms: &[Arm],
+        known: &mut HashMap<String, Vec<Candidate>>,
+    ) -> Result<(), ExperimentError> {
+        if known.contains_key(&arm.name) {
+            return Ok(());
+        }
+        let tried = match &arm.settings_from {
+            SettingsFrom::Given(_) | SettingsFrom::Trials(_) => arm.tried.clone(),
+            SettingsFrom::Of(SettingsOf { arm: other, learning_rate_factor }) => {
+                let own = self.arms.iter().find(|own| own.name == arm.name);
+                let own = own.expect("every arm was made of a setting");
+                let other = arms.iter().find(|arm| arm.name == *other).expect("the names have been checked");
+                self.add_tried(other, arms, known)?;
+                let taken = known[&other.name].iter().map(|candidate| {
+                    let rate = other.run(self.seeds[0], candidate)?.config().training.learning_rate;
+                    let kept = candidate.clone().without(|key| own.gives(key));
+                    Ok(kept.with_learning_rate(rate * learning_rate_factor))
+                });
+                taken.collect::<Result<_, ExperimentError>>()?
+            }
         };
-        let own = self.arms.iter().find(|own| own.name == arm.name).expect("every arm was made of a setting");
-        let other = arms.iter().find(|arm| arm.name == *other).expect("the names have been checked");
-        let taken = self.tried(other, arms)?.into_iter().map(|candidate| {
-            let rate = other.run(self.seeds[0], &candidate)?.config().training.learning_rate;
-            Ok(candidate.without(|key| own.gives(key)).with_learning_rate(rate * learning_rate_factor))
-        });
-        taken.collect()
+        known.insert(arm.name.clone(), tried);
+        Ok(())
     }
 
     /// Checks that every arm has the same number of candidates, and that they differ.

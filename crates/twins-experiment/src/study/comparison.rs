@@ -5,7 +5,7 @@ use super::identity::comparable;
 use super::{Candidate, Study, StudyError};
 use crate::error::ExperimentError;
 use crate::experiment::Experiment;
-use crate::settings::{TestMeasurement, plain};
+use crate::settings::{ExperimentConfig, TestMeasurement, plain};
 
 impl Study {
     /// Resolves every run and trial, and compares their evaluation settings.
@@ -33,7 +33,7 @@ impl Study {
         let (Some(trials), SettingsFrom::Trials(candidates)) = (&self.trials, &arm.settings_from) else {
             return Ok(());
         };
-        let mut before: Vec<(&Candidate, Experiment)> = Vec::new();
+        let mut before: Vec<(&Candidate, Experiment, ExperimentConfig)> = Vec::new();
         for candidate in candidates {
             let experiment = arm.trial(trials, candidate)?;
             let config = experiment.config();
@@ -41,15 +41,15 @@ impl Study {
                 return Err(StudyError::NoValidation { arm: arm.name.clone() }.into());
             }
             let name = || arm.name.clone();
-            let same = |other: &Experiment| {
-                comparable(other.config()) == comparable(config)
-                    && other.config().model.weights == config.model.weights
+            let compared = comparable(config);
+            let same = |other: &Experiment, others: &ExperimentConfig| {
+                *others == compared && other.config().model.weights == config.model.weights
             };
-            if let Some((other, _)) = before.iter().find(|(_, other)| same(other)) {
+            if let Some((other, ..)) = before.iter().find(|(_, other, others)| same(other, others)) {
                 let (candidate, other) = (candidate.clone(), (*other).clone());
                 return Err(StudyError::SameTrial { arm: name(), candidate, other }.into());
             }
-            if let Some((other, first)) = before.first() {
+            if let Some((other, first, _)) = before.first() {
                 let values =
                     |experiment: &Experiment| validation(experiment).map_err(|error| error.of_arm(&arm.name));
                 if let Some((setting, value, other_value)) =
@@ -66,7 +66,7 @@ impl Study {
                     .into());
                 }
             }
-            before.push((candidate, experiment));
+            before.push((candidate, experiment, compared));
         }
         Ok(())
     }

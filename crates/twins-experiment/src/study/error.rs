@@ -176,9 +176,9 @@ pub enum StudyError {
     },
     /// Candidates are validated in different ways.
     #[error(
-        "arm \"{arm}\": the candidate {} is validated in another way than {}: {setting} is {value} and {other_value}, so that \
+        "arm \"{arm}\": the candidate {} is validated in another way than {}: {setting} is {} and {}, so that \
          their accuracies cannot be compared; set it for all of them (the threat model is validation.protocol.threat)",
-        .candidates[0], .candidates[1]
+        .candidates[0], .candidates[1], one_line(value), one_line(other_value)
     )]
     OtherValidation {
         /// The arm.
@@ -242,8 +242,10 @@ pub enum StudyError {
     },
     /// Arms are evaluated in different ways.
     #[error(
-        "arm \"{arm}\" is measured in another way than arm \"{other}\": {setting} is {value} and {other_value}; set it in [experiment] for all \
-         arms (the threat model of the test is validation.protocol.threat)"
+        "arm \"{arm}\" is measured in another way than arm \"{other}\": {setting} is {} and {}; set it in [experiment] for all \
+         arms (the threat model of the test is validation.protocol.threat)",
+        one_line(value),
+        one_line(other_value)
     )]
     OtherMeasurement {
         /// The arm.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use twins_train::{Settings, SettingsFile, TrainConfig};
 
-use super::sections::{self, Owner};
+use super::check::MOST_ARMS;
+use super::sections::{self, Candidates, Owner};
 use super::{ArmConfig, Candidate, SettingsOf, StudyConfig, StudyError, TrialsConfig};
 use crate::error::ExperimentError;
 use crate::settings::{
@@ -140,6 +141,11 @@ impl StudyConfig {
     pub fn from_toml(source: &str, text: &str) -> Result<Self, ExperimentError> {
         let file = SettingsFile::<StudySettings>::from_toml(source, text)?;
         let settings = file.apply(StudySettings::default())?;
+        // Each arm is read with the text of the whole file.
+        let count = settings.arms.len();
+        if count > MOST_ARMS {
+            return Err(StudyError::TooManyArms { count, most: MOST_ARMS }.into());
+        }
         let mut study =
             Self::new(settings.name.unwrap_or_else(|| Self::DEFAULT_NAME.to_owned()), settings.seeds);
         study.baseline = settings.baseline;
@@ -153,7 +159,7 @@ impl StudyConfig {
             let layer = Layer::part_of_toml(source, source, &text, |file| file["experiment"].clone())?;
             study.experiment.push(layer);
         }
-        for index in 0..settings.arms.len() {
+        for index in 0..count {
             study.arms.push(arm(source, text, index)?);
         }
         Ok(study)
@@ -192,8 +198,9 @@ fn candidates(
         (Some(_), Some(_)) => Err(StudyError::TwoFormsOfCandidates { place: owner.describe(source) }.into()),
         (Some(rates), None) => Ok(Some(rates.into_iter().map(Candidate::of_learning_rate).collect())),
         (None, Some(number)) => {
+            let candidates = Candidates::new(text, owner);
             let candidate = |index| {
-                let part = sections::of_candidate(text, owner, index);
+                let part = candidates.get(index);
                 let layer = Layer::part_of_toml("a candidate", source, part.text(), |file| part.pick(file))?;
                 Ok(Candidate::from(&layer))
             };
@@ -381,6 +388,13 @@ settings_of = { arm = "at", learning_rate_factor = 2.0 }
         }
         let message = message("name = \"scaled\"\n", "");
         assert!(message.contains("arm number 3 has no name"), "{message}");
+    }
+
+    #[test]
+    fn too_many_arms_are_refused_before_they_are_read() {
+        let text = format!("seeds = [0]\n{}", "[[arms]]\n".repeat(101));
+        let message = StudyConfig::from_toml("study.toml", &text).unwrap_err().to_string();
+        assert!(message.contains("the study has 101 arms, more than 100"), "{message}");
     }
 
     #[test]

@@ -79,24 +79,41 @@ impl CandidateText {
 /// The key that a candidate has in a text of its own.
 const CANDIDATE: &str = "candidate";
 
-/// The text of a candidate; the whole text if the candidate is not a table in braces.
-pub(super) fn of_candidate(text: &str, owner: Owner, index: usize) -> CandidateText {
-    let part = span(text, owner, index).map(|span| {
-        let lines = |text: &str| "\n".repeat(text.matches('\n').count());
-        format!("{}{CANDIDATE} = {}", lines(&text[..span.start]), &text[span])
-    });
-    let same = |part: &String| {
-        let (Some(part), Some(whole)) = (value(part), value(text)) else { return false };
-        part[CANDIDATE] == owner.candidates(&whole)[index]
-    };
-    match part.filter(same) {
-        Some(text) => CandidateText { text, place: None },
-        None => CandidateText { text: text.to_owned(), place: Some((owner, index)) },
+/// The candidates of an owner in a text, which is parsed once for all of them.
+pub(super) struct Candidates<'a> {
+    text: &'a str,
+    owner: Owner,
+    whole: Option<Value>,
+    spans: Vec<Range<usize>>,
+}
+
+impl<'a> Candidates<'a> {
+    pub(super) fn new(text: &'a str, owner: Owner) -> Self {
+        Self { text, owner, whole: value(text), spans: spans(text, owner).unwrap_or_default() }
+    }
+
+    /// The text of a candidate; the whole text if the candidate is not a table in braces.
+    pub(super) fn get(&self, index: usize) -> CandidateText {
+        let same = |part: &String| {
+            let (Some(part), Some(whole)) = (value(part), &self.whole) else { return false };
+            part[CANDIDATE] == self.owner.candidates(whole)[index]
+        };
+        match self.part(index).filter(same) {
+            Some(text) => CandidateText { text, place: None },
+            None => CandidateText { text: self.text.to_owned(), place: Some((self.owner, index)) },
+        }
+    }
+
+    /// A text of the candidate alone, in its line.
+    fn part(&self, index: usize) -> Option<String> {
+        let span = self.spans.get(index)?;
+        let before = self.text.get(..span.start)?.matches('\n').count();
+        Some(format!("{}{CANDIDATE} = {}", "\n".repeat(before), self.text.get(span.clone())?))
     }
 }
 
-/// Where a candidate is in the text.
-fn span(text: &str, owner: Owner, index: usize) -> Option<Range<usize>> {
+/// Where the candidates are in the text.
+fn spans(text: &str, owner: Owner) -> Option<Vec<Range<usize>>> {
     #[derive(Deserialize)]
     struct File {
         trials: Option<WithCandidates>,
@@ -113,7 +130,7 @@ fn span(text: &str, owner: Owner, index: usize) -> Option<Range<usize>> {
         Owner::Trials => &file.trials.as_ref()?.candidates,
         Owner::Arm(index) => &file.arms.get(index)?.candidates,
     };
-    Some(candidates.get(index)?.span())
+    Some(candidates.iter().map(Spanned::span).collect())
 }
 
 fn value(text: &str) -> Option<Value> {
@@ -171,12 +188,12 @@ mod tests {
             (Owner::Trials, 1, "\ncandidate = { a = 2 }"),
             (Owner::Arm(1), 0, "\n\n\n\n\ncandidate = { a = 3,\n    b = 4 }"),
         ] {
-            let candidate = of_candidate(text, owner, index);
+            let candidate = Candidates::new(text, owner).get(index);
             assert_eq!((candidate.text(), candidate.place), (part, None));
             assert_eq!(candidate.pick(&value(part).unwrap()), owner.candidates(&value(text).unwrap())[index]);
         }
         let text = "[[trials.candidates]]\na = 1\n[[trials.candidates]]\na = 2\n";
-        let candidate = of_candidate(text, Owner::Trials, 1);
+        let candidate = Candidates::new(text, Owner::Trials).get(1);
         assert_eq!(candidate.pick(&value(candidate.text()).unwrap()), serde_json::json!({ "a": 2 }));
     }
 

@@ -8,6 +8,7 @@ mod frozen_from;
 mod held_out;
 mod known_keys;
 mod method;
+mod nesting;
 mod optimiser;
 mod or_none;
 mod phase;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::effective::RESOLVED;
 use crate::config::known_keys::{line_of_path, unknown_key};
+use crate::config::nesting::{DEEPEST, too_deep};
 use crate::config::train_config::TrainConfig;
 use crate::error::TrainError;
 
@@ -145,6 +146,11 @@ impl<T: Settings> SettingsFile<T> {
         arrange: impl Fn(Value) -> Value,
     ) -> Result<Self, TrainError> {
         let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
+        if let (Format::Toml, Some(line)) = (format, too_deep(text)) {
+            return Err(bad(format!(
+                "line {line}: tables are nested more than {DEEPEST} deep; no setting is"
+            )));
+        }
         let mut written: Value = match format {
             Format::Toml => toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?,
             Format::Json => serde_json::from_str(text).map_err(|error| bad(json_problem(&error)))?,
@@ -476,6 +482,8 @@ mod tests {
 
     #[test]
     fn bad_files_are_explained() {
+        let deep_toml = format!("epochs = 1\nx = {}", "{a.a.a = ".repeat(5000));
+        let deep_json = "{\"a\": ".repeat(5000);
         for (name, text, part) in [
             ("a.toml", "learning_rat = 0.1", "unknown key \"learning_rat\"; did you mean \"learning_rate\"?"),
             ("a.toml", "[awp]\ngama = 0.1", "\"awp.gama\"; did you mean \"gamma\"?"),
@@ -491,6 +499,8 @@ mod tests {
             ("a.json", "{\"epochs\": 3", "EOF"),
             ("a.toml", "batch_size = 1", "batch size is 1"),
             ("a.yaml", "epochs: 1", ".toml or .json"),
+            ("a.toml", deep_toml.as_str(), "line 2: tables are nested"),
+            ("a.json", deep_json.as_str(), "recursion limit"),
         ] {
             let message = read(name, text).unwrap_err().to_string();
             assert!(message.contains(part), "{text}: {message}");
