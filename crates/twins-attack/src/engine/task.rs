@@ -15,10 +15,11 @@ pub(crate) struct Cost {
     pub(crate) backwards: u64,
 }
 
+/// Stops at the largest number, because a journal that was altered can hold any.
 impl AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
-        self.forwards += other.forwards;
-        self.backwards += other.backwards;
+        self.forwards = self.forwards.saturating_add(other.forwards);
+        self.backwards = self.backwards.saturating_add(other.backwards);
     }
 }
 

@@ -82,17 +82,18 @@ pub struct Verification {
 impl Verification {
     /// The number of claimed images that failed the check.
     pub fn refuted(&self) -> u64 {
-        self.outside_box + self.outside_ball + self.not_misclassified
+        self.outside_box.saturating_add(self.outside_ball).saturating_add(self.not_misclassified)
     }
 }
 
+/// Stops at the largest number, because a journal that was altered can hold any.
 impl AddAssign for Verification {
     fn add_assign(&mut self, other: Self) {
-        self.claimed += other.claimed;
-        self.outside_box += other.outside_box;
-        self.outside_ball += other.outside_ball;
-        self.not_misclassified += other.not_misclassified;
-        self.forwards += other.forwards;
+        self.claimed = self.claimed.saturating_add(other.claimed);
+        self.outside_box = self.outside_box.saturating_add(other.outside_box);
+        self.outside_ball = self.outside_ball.saturating_add(other.outside_ball);
+        self.not_misclassified = self.not_misclassified.saturating_add(other.not_misclassified);
+        self.forwards = self.forwards.saturating_add(other.forwards);
     }
 }
 
@@ -111,6 +112,13 @@ impl fmt::Display for Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_are_too_large_do_not_become_small() {
+        let mut sum = Verification { claimed: 7, outside_box: u64::MAX, ..Verification::default() };
+        sum += Verification { outside_box: 1, outside_ball: 1, ..sum };
+        assert_eq!((sum.claimed, sum.refuted()), (14, u64::MAX));
+    }
 
     #[test]
     fn a_majority_is_more_than_half() {

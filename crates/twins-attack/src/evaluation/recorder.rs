@@ -44,8 +44,8 @@ impl Recorder<'_, '_> {
         self.open = self.open.saturating_sub(1);
         self.report.success += usize::from(outcome.success);
         self.report.broken += usize::from(outcome.broken());
-        self.report.forwards += outcome.forwards;
-        self.report.backwards += outcome.backwards;
+        self.report.forwards = self.report.forwards.saturating_add(outcome.forwards);
+        self.report.backwards = self.report.backwards.saturating_add(outcome.backwards);
         self.report.verification += outcome.verification;
         self.verdicts.take(outcome, self.stage.threat);
     }

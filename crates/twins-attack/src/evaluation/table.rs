@@ -28,7 +28,7 @@ impl fmt::Display for Report {
         }
         let all = if self.threats.len() > 1 { "all: robust accuracy" } else { "robust accuracy" };
         accuracy(f, all, self.robust, self.interval)?;
-        let claimed: u64 = self.stages.iter().map(|stage| stage.verification.claimed).sum();
+        let claimed = self.stages.iter().map(|stage| stage.verification.claimed).fold(0, u64::saturating_add);
         write!(
             f,
             "\n{claimed} claimed adversarial examples checked: in the box, in the ball, {}",
