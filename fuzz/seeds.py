@@ -177,6 +177,13 @@ def cbor(value):
     return head(5, len(value)) + b"".join(cbor(key) + cbor(entry) for key, entry in value.items())
 
 
+def record(tensors, values):
+    """A record of Burn."""
+    metadata = cbor({"tensors": tensors})
+    header = b"NRUB" + struct.pack("<HI", 1, len(metadata))
+    return header + metadata + bytes(-(len(header) + len(metadata)) % 256) + values
+
+
 def burnpack():
     tensors, values = {}, b""
     for _, name, shape in sorted(ENTRIES, key=lambda entry: entry[1]):
@@ -184,9 +191,15 @@ def burnpack():
         offsets = [len(values), len(values) + size(shape)]
         tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": offsets}
         values += floats(shape)
-    metadata = cbor({"tensors": tensors})
-    header = b"NRUB" + struct.pack("<HI", 1, len(metadata))
-    return header + metadata + bytes(-(len(header) + len(metadata)) % 256) + values
+    return record(tensors, values)
+
+
+def unaligned():
+    """Values in half precision at an odd place."""
+    _, name, shape = ENTRIES[2]
+    count = size(shape) // 4
+    tensors = {name: {"dtype": "F16", "shape": shape, "data_offsets": [1, 1 + 2 * count]}}
+    return record(tensors, struct.pack(f"<B{count}e", 0, *range(count)))
 
 
 def idx(shape):
@@ -195,10 +208,19 @@ def idx(shape):
 
 
 def weights():
-    seed("weights_pickle", "archive", archive(state_dict()))
-    seed("weights_pickle", "nested", archive({"epoch": 3, "model": state_dict()}, [".data/serialization_id"]))
-    seed("weights_pickle", "legacy", legacy())
-    seed("weights_pickle", "calls_eval", (CRATES / "twins-models/tests/golden/formats/calls_eval.pkl").read_bytes())
+    calls_eval = (CRATES / "twins-models/tests/golden/formats/calls_eval.pkl").read_bytes()
+    nested = {"epoch": 3, "model": state_dict()}
+    # After 0 a file, after 1 the pickle of an archive.
+    for name, which, content in [
+        ("archive", 0, archive(state_dict())),
+        ("archive_nested", 0, archive(nested, [".data/serialization_id"])),
+        ("legacy", 0, legacy()),
+        ("pickle_calls_eval", 0, calls_eval),
+        ("in_archive", 1, pickled(state_dict())),
+        ("in_archive_nested", 1, pickled(nested)),
+        ("in_archive_calls_eval", 1, calls_eval),
+    ]:
+        seed("weights_pickle", name, bytes([which]) + content)
     plain = [(name, shape) for name, _, shape in ENTRIES]
     seed("weights_safetensors", "plain", safetensors(plain))
     card = {
@@ -215,6 +237,7 @@ def weights():
     }
     seed("weights_safetensors", "card", safetensors(plain[1:], {"format": "pt", "burn-twins": json.dumps(card)}))
     seed("weights_burnpack", "record", burnpack())
+    seed("weights_burnpack", "unaligned", unaligned())
 
 
 def data():
@@ -229,6 +252,7 @@ def data():
     for which, name, shape in [(0, "images", [3, 4, 5]), (1, "labels", [3])]:
         seed("idx", name, bytes([which]) + idx(shape))
         seed("idx", f"{name}_gz", bytes([which]) + gzip.compress(idx(shape), mtime=0))
+        seed("idx", f"{name}_to_compress", bytes([2 + which]) + idx(shape))
     for name in ["grey.jpg", "half_chroma.jpg", "progressive_exif.jpg", "restarts.jpg"]:
         seed("image", name, golden(f"jpeg/encoded/class/{name}"))
     seed("image", "grey.png", golden("jpeg/decoded/class/grey.png"))
@@ -238,6 +262,14 @@ def data():
 
 
 def lists():
+    # Entries of a folder: what each is, and its path.
+    for name, entries in [
+        ("two_classes", ["\3a/1.png", "\3a/2.png", "\3b/1.png"]),
+        ("other_files", ["\3a/1.png", "\1a/2.png", "\1a/.hidden", "\4a/notes.txt", "\5b", "\3c/d/1.png"]),
+        ("names", ["\3a\x1b[2J/1.png", "\3é/\u202e1.png", "\1<b>/\n.png"]),
+    ]:
+        seed("folder", name, "\0".join(entries).encode())
+
     # The bytes that choose: the layout, and the file of it. The targets have the images.
     gtsrb = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
     for name, layout, which, content in [
@@ -321,6 +353,11 @@ def runs():
     seed("journal", "whole", b"\x01")
     seed("journal", "shorter", b"\x01\x04\x80\x00\x00")
     seed("journal", "repeated", b"\x01\x03\x20\x00\x30\x02\x40\x00\x04")
+    # Five bytes change a record, whose checksums then fit: nothing; the tag; the number of forward passes; the same record again.
+    seed("journal", "records", b"\x02")
+    seed("journal", "records_tag", b"\x02\x00\x00\x04\x00b")
+    seed("journal", "records_passes", b"\x02\x01\x00\x13\x00\xff\x02\x00\x13\x00\xff")
+    seed("journal", "records_repeated", b"\x02\x81\x00\x00\x00\x00")
     seed("resume", "whole", b"\x01")
     seed("resume", "changed", b"\x02\x00\x00\x08\x03")
     seed("resume", "made_up", b"\x00" + safetensors([("model.weight", [2, 3])], {"state": "{}"}))

@@ -10,10 +10,10 @@ use libfuzzer_sys::fuzz_target;
 use twins_train::{ExistingRun, Method, TrainError};
 use twins_train_testing::{Forged, Net, Squares, config, forged, trainer};
 
-const FILES: [&str; 3] = ["last.safetensors", "config.json", "metrics.jsonl"];
+const FILES: [&str; 4] = ["last.safetensors", "config.json", "metrics.jsonl", "best.safetensors"];
 
 /// The files of a run of one epoch.
-static WHOLE: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+static WHOLE: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
     resume().expect("the run can be trained");
     FILES.map(|name| fs::read(path("run").join(name)).expect("the run has written it"))
 });
@@ -42,7 +42,7 @@ fn ended(content: &mut Forged) {
 fuzz_target!(|bytes: &[u8]| {
     let (which, rest) = choice(bytes);
     // The first input trains the run whose files the others change.
-    let [state, settings, metrics] = &*WHOLE;
+    let [state, settings, metrics, best] = &*WHOLE;
     let state = match which % 3 {
         0 => rest.to_vec(),
         1 => edited(state, rest),
@@ -51,7 +51,7 @@ fuzz_target!(|bytes: &[u8]| {
             forged(&changed, ended).unwrap_or(changed)
         }
     };
-    for (name, content) in FILES.iter().zip([&state, settings, metrics]) {
+    for (name, content) in FILES.iter().zip([&state, settings, metrics, best]) {
         write(&format!("run/{name}"), content);
     }
     for name in ["previous.safetensors", "damaged.safetensors"] {

@@ -56,7 +56,7 @@ pub fn weights(bytes: &[u8]) {
         match within(bytes.len(), || load_pretrained(&config, &path, &options, &device)) {
             Ok((net, report)) => {
                 check_message(&report.to_string());
-                if !report.mapped.is_empty() {
+                if !report.mapped.is_empty() && one_in_eight(bytes) {
                     save_twice(&net);
                 }
             }
@@ -70,6 +70,11 @@ pub fn weights(bytes: &[u8]) {
         }
         Err(error) => refused(&error),
     }
+}
+
+/// Chooses inputs for a check that takes long. What is chosen depends on the input alone, so that a failure can be repeated.
+fn one_in_eight(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)) % 8 == 0
 }
 
 /// A network that is saved is read back, and saved again as it was.
