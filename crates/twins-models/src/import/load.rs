@@ -79,7 +79,7 @@ pub fn load_pretrained(
     let [inputs, _] = net.body().head().weight.lazy_shape().dims();
     let plausible =
         checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.first() == Some(&classes))
-            && (classes as u64).saturating_mul(4 * inputs as u64) <= most_bytes(checkpoint);
+            && (classes as u64).saturating_mul(4 * inputs as u64) <= most_bytes(&checkpoint);
     let net = if plausible {
         let config = net.config().clone().with_num_classes(classes);
         config.check()?;
