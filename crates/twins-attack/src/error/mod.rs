@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::TensorReadError;
 use setting::SettingError;
 use thiserror::Error;
+use twins_files::one_line;
 
 use crate::evaluation::journal::error::JournalError;
 use crate::model::inference_form::TrainingSign;
@@ -195,7 +196,10 @@ pub enum AttackError {
     /// The journal belongs to an evaluation with other settings or other data.
     #[error(
         "the journal {} belongs to an evaluation with other settings or other data (its hash is {found}, this one's \
-         {expected}): repeat the settings and the images of its start, or start anew without it", journal.display()
+         {expected}): repeat the settings and the images of its start, or start anew without it",
+        journal.display(),
+        // Of a changed file, it may be any text.
+        found = one_line(found)
     )]
     OtherEvaluation {
         /// The journal.
@@ -261,4 +265,20 @@ fn reason(error: &TensorReadError) -> String {
             .to_owned();
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_changed_journal_does_not_act_on_a_terminal() {
+        let other = AttackError::OtherEvaluation {
+            journal: "evaluation.journal".into(),
+            expected: "6c9f".to_owned(),
+            found: "\u{1b}[2J\n6c".to_owned(),
+        };
+        let message = other.to_string();
+        assert!(message.contains("its hash is \\u{1b}[2J\\n6c, this one's 6c9f"), "{message}");
+    }
 }
