@@ -5,6 +5,7 @@
 use std::fs;
 use std::sync::LazyLock;
 
+use burn::tensor::{Device, Tensor};
 use burn_twins_fuzz::{choice, edited, path, refused, remove, write};
 use libfuzzer_sys::fuzz_target;
 use twins_train::{ExistingRun, Method, TrainError};
@@ -60,4 +61,6 @@ fuzz_target!(|bytes: &[u8]| {
     if let Err(error) = resume() {
         refused(&error);
     }
+    // Burn keeps an entry for each parameter in training form until the next backward pass.
+    Tensor::<1>::ones([1], &Device::flex().autodiff()).require_grad().backward();
 });
