@@ -19,7 +19,7 @@ use crate::error::ExperimentError;
 /// | `head` | `fit` | treatment of the weights' last layer ([`Head`]) |
 /// | `rename` | none | renames of entries in the weight file ([`Rename`]), applied in order |
 /// | `normalisation` | none: the file's, or the architecture's | mean and standard deviation of the input ([`InputNormalisation`]) |
-/// | `upsample` | none | side length in pixels to which images are enlarged inside the model |
+/// | `upsample` | none: that of a model file of this library | side length in pixels to which images are enlarged inside the model |
 /// | `shortcuts` | none: those of the weights, padded without weights | shortcuts of a CIFAR ResNet ([`Shortcuts`]) |
 /// | `affine` | none: that of a model file of this library, one per wing otherwise | whether the two wings share gamma and beta ([`Affine`]) |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -33,7 +33,9 @@ use crate::network::slots::{Layout, Slot, slots, values as own_values};
 /// Prefixes of the file's keys, such as `module.` and `model.`, are detected and removed. Dense weights are transposed.
 /// If the file has one set of batch-normalisation values, it is loaded into both wings. A CIFAR ResNet whose
 /// configuration does not specify [`Shortcuts`](crate::Shortcuts) gets those of the file. The same applies to a network
-/// whose configuration does not specify whether the wings share gamma and beta.
+/// whose configuration does not specify whether the wings share gamma and beta. A model file replaces the configuration,
+/// except for an up-sampling that the configuration specifies, and the normalisation with
+/// [`NormalisationSource::Model`].
 ///
 /// Pickles are parsed and never executed. The returned network uses the wing of a newly initialised network, and shares
 /// no values with the argument.
@@ -66,6 +68,15 @@ pub fn load_pretrained(
     device: &Device,
 ) -> Result<(Net, ImportReport), ModelError> {
     let checkpoint = open(path.as_ref(), options)?;
+    let mut config = config.clone();
+    // Images that are too small for the network may be enlarged as the file says.
+    if let Some(card) = ModelCard::of_checkpoint(&checkpoint)?
+        && card.config().architecture() == config.architecture()
+        && config.upsampling().is_none()
+    {
+        let [_, height, width] = card.config().input_shape();
+        config = config.with_image_size([height, width]).with_upsampling(card.config().upsampling());
+    }
     let net = with_shortcuts_of(config.init(device)?, &checkpoint, options)?;
     let location = find(&net, &checkpoint, options)?;
     let head = format!("{}{}", location.prefix, location.naming.key(&net.head_bias_path()));
@@ -76,9 +87,13 @@ pub fn load_pretrained(
     };
     // A head that is not in the file keeps its initial values, if the options allow it. Therefore its size is checked before it is made.
     let weight = head.replace(".bias", ".weight");
+    let outputs = match checkpoint.format {
+        WeightFormat::Burnpack => 1,
+        _ => 0,
+    };
     let [inputs, _] = net.body().head().weight.lazy_shape().dims();
     let plausible =
-        checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.first() == Some(&classes))
+        checkpoint.entries.get(&weight).is_some_and(|entry| entry.shape.get(outputs) == Some(&classes))
             && (classes as u64).saturating_mul(4 * inputs as u64) <= most_bytes(&checkpoint);
     let net = if plausible {
         let config = net.config().clone().with_num_classes(classes);
@@ -147,14 +162,14 @@ pub(crate) fn import(
             values.extend(floats.map(|floats| (path.clone(), floats)));
         }
     }
-    let mut normalisation = match options.normalisation() {
-        NormalisationSource::File => normaliser(checkpoint, &plan)?,
-        NormalisationSource::Model => None,
+    let normalisation = match (options.normalisation(), &card) {
+        (NormalisationSource::File, Some(card)) => card.config().normalisation().cloned(),
+        (NormalisationSource::File, None) => normaliser(checkpoint, &plan)?,
+        (NormalisationSource::Model, _) => None,
     };
-    if let (Some(card), NormalisationSource::File) = (&card, options.normalisation()) {
-        normalisation = card.config().normalisation().cloned();
-        let affine = net.config().affine();
-        net = net.with_config(card.config().clone().with_affine(affine));
+    if let Some(card) = &card {
+        let config = config_of(card, net.config(), options.normalisation());
+        net = net.with_config(config);
     }
     if let Some(normalisation) = &normalisation {
         net = net.with_normalisation(normalisation.clone())?;
@@ -187,6 +202,20 @@ pub(crate) fn import(
         None => net,
     };
     Ok((net, report))
+}
+
+/// The configuration in a model file, except for what the caller has chosen.
+fn config_of(card: &ModelCard, chosen: &ModelConfig, normalisation: NormalisationSource) -> ModelConfig {
+    let mut config = card.config().clone().with_affine(chosen.affine());
+    if normalisation == NormalisationSource::Model {
+        config = config.with_normalisation(chosen.normalisation().cloned());
+    }
+    if chosen.upsampling().is_some() {
+        // Together with the size of the images, for which it was checked.
+        let [_, height, width] = chosen.input_shape();
+        config = config.with_image_size([height, width]).with_upsampling(chosen.upsampling());
+    }
+    config
 }
 
 fn mismatch(net: &Net, checkpoint: &Checkpoint, mismatch: ImportMismatch) -> ModelError {

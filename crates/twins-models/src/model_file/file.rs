@@ -106,7 +106,54 @@ mod tests {
 
     use super::*;
     use crate::architectures::architecture::Architecture;
+    use crate::import::load::load_pretrained;
+    use crate::import::options::NormalisationSource;
     use crate::network::config::ModelConfig;
+    use crate::network::normalisation::Normalisation;
+
+    /// Saves a network of a configuration with two classes.
+    fn saved(config: &ModelConfig, folder: &tempfile::TempDir) -> std::path::PathBuf {
+        let net = config.init(&Device::flex()).unwrap();
+        let card = ModelCard::new(&net, vec!["cat".to_owned(), "dog".to_owned()]).unwrap();
+        let path = folder.path().join("saved.safetensors");
+        save_model(&path, &net, &card).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_caller_overrides_normalisation_and_upsampling_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = ModelConfig::new(Architecture::ResNet8, 2)
+            .with_upsampling(Some([64, 64]))
+            .with_normalisation(Some(Normalisation::cifar10()))
+            .with_seed(3);
+        let path = saved(&own, &folder);
+        let load = |config: &ModelConfig, source| {
+            let options = ImportOptions::new().with_normalisation(source);
+            load_pretrained(config, &path, &options, &Device::flex()).unwrap().0.config().clone()
+        };
+        let plain = ModelConfig::new(Architecture::ResNet8, 2);
+        assert_eq!(load(&plain, NormalisationSource::File), own);
+        for given in [None, Some(Normalisation::imagenet())] {
+            let config = plain.clone().with_normalisation(given.clone());
+            let expected = own.clone().with_normalisation(given);
+            assert_eq!(load(&config, NormalisationSource::Model), expected);
+        }
+        let config = plain.with_image_size([48, 48]).with_upsampling(Some([96, 96]));
+        let expected = own.clone().with_image_size([48, 48]).with_upsampling(Some([96, 96]));
+        assert_eq!(load(&config, NormalisationSource::File), expected);
+    }
+
+    #[test]
+    fn images_may_need_the_upsampling_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let small = ModelConfig::new(Architecture::MnistCnn, 2).with_image_size([14, 14]);
+        let own = small.clone().with_upsampling(Some([28, 28]));
+        let path = saved(&own, &folder);
+        let (net, _) = load_pretrained(&small, &path, &ImportOptions::new(), &Device::flex()).unwrap();
+        assert_eq!(net.config(), &own);
+        assert!(net.check_input([1, 14, 14]).is_ok());
+    }
 
     #[test]
     fn the_content_of_a_file_is_the_same_model() {

@@ -19,7 +19,7 @@ use crate::network::normalisation::Normalisation;
 /// | `num_classes` | required | logits | ≥ 2 |
 /// | `normalisation` | [`Architecture::default_normalisation`] | mean and std inside the model | one value per channel |
 /// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn`, ≥ 32 for `convnext-tiny` |
-/// | `upsampling` | none | height and width to which images are enlarged inside the model, by nearest-neighbour interpolation | ≥ `image_size` |
+/// | `upsampling` | none: that of the imported model file | height and width to which images are enlarged inside the model, by nearest-neighbour interpolation | ≥ `image_size` |
 /// | `shortcuts` | none: those of the imported weights, or padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
 /// | `affine` | none: the form of the imported model file, or one per wing | whether the two wings share gamma and beta | shared ones with batch normalisation only |
 /// | `seed` | 0 | initial weights | any |
@@ -189,8 +189,8 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Classes`], [`ModelError::NormalisationChannels`], [`ModelError::Shortcuts`],
-    /// [`ModelError::NoBatchNorm`] or [`ModelError::ImageSize`].
+    /// [`ModelError::WideResNetSize`], [`ModelError::Classes`], [`ModelError::NormalisationChannels`],
+    /// [`ModelError::Shortcuts`], [`ModelError::NoBatchNorm`] or [`ModelError::ImageSize`].
     pub fn init(&self, device: &Device) -> Result<Net, ModelError> {
         self.check()?;
         let affine = self.affine.unwrap_or(Affine::PerWing);
@@ -199,6 +199,11 @@ impl ModelConfig {
 
     pub(crate) fn check(&self) -> Result<(), ModelError> {
         let arch = self.architecture;
+        if let Architecture::WideResNet { depth, width }
+        | Architecture::DeepMindWideResNet { depth, width, .. } = arch
+        {
+            Architecture::wide_resnet(depth, width)?;
+        }
         if self.num_classes < 2 {
             return Err(ModelError::Classes { found: self.num_classes });
         }

@@ -415,6 +415,8 @@ mod tests {
             config.clone().with_num_classes(1).init(&device),
             Err(ModelError::Classes { found: 1 })
         ));
+        let wide = ModelConfig::new(Architecture::WideResNet { depth: 3, width: 1 }, 10);
+        assert!(matches!(wide.init(&device), Err(ModelError::WideResNetSize { depth: 3, width: 1 })));
         let grey = Normalisation::new(vec![0.5], vec![0.5]).unwrap();
         assert!(matches!(
             config.clone().with_normalisation(Some(grey)).init(&device),

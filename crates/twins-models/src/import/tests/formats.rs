@@ -3,11 +3,13 @@
 use burn::module::Module;
 use burn::tensor::Device;
 
+use crate::architectures::architecture::Architecture;
 use crate::architectures::golden::reduced_net;
-use crate::import::load::load_weights;
+use crate::import::load::{load_pretrained, load_weights};
 use crate::import::options::ImportOptions;
 use crate::import::report::WeightFormat;
 use crate::import::tests::{formats, load, logits, reference};
+use crate::network::config::ModelConfig;
 use crate::network::normalisation::Normalisation;
 use crate::network::slots::values;
 
@@ -105,4 +107,17 @@ fn a_record_of_burn_loads_with_both_wings() {
     let message =
         load_weights(reduced_net("wide", &device), &path, &ImportOptions::new()).unwrap_err().to_string();
     assert!(message.contains("truncated"), "{message}");
+}
+
+#[test]
+fn the_number_of_classes_is_read_from_a_record() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seven.bpk");
+    let net = ModelConfig::new(Architecture::ResNet8, 7).init(&device).unwrap();
+    net.clone().into_record().save(&path).unwrap();
+    let config = ModelConfig::new(Architecture::ResNet8, 2);
+    let (loaded, _) = load_pretrained(&config, &path, &ImportOptions::new(), &device).unwrap();
+    assert_eq!(loaded.num_classes(), 7);
+    assert_eq!(values(loaded.body()), values(net.body()));
 }
