@@ -8,7 +8,7 @@ use crate::augmentation::rectangle::{
 };
 use crate::error::DataError;
 use crate::images::image::Image;
-use crate::images::preprocessing::with_shorter_side;
+use crate::images::preprocessing::{Preprocessing, with_shorter_side};
 use crate::images::resize::{Window, cut, resize};
 
 /// Crops a part of random area and aspect ratio from an image and resizes it, like torchvision's `RandomResizedCrop`
@@ -55,6 +55,13 @@ impl TryFrom<CropSettings> for RandomResizedCrop {
 
     fn try_from(settings: CropSettings) -> Result<Self, DataError> {
         let CropSettings { scale, ratio, shorter_side } = settings;
+        if let Some(pixels) = shorter_side.filter(|pixels| pixels.get() > Preprocessing::LARGEST) {
+            return Err(DataError::InvalidSetting {
+                name: "the shorter side of a resized crop",
+                value: pixels.to_string(),
+                range: "at least 1 and at most 4096",
+            });
+        }
         Ok(Self { shorter_side, ..Self::new(scale, ratio)? })
     }
 }
@@ -76,7 +83,8 @@ impl RandomResizedCrop {
         Ok(Self { scale, ratio, shorter_side: None })
     }
 
-    /// Resizes the image to this shorter side in pixels before the crop, like a preceding `Resize` in torchvision.
+    /// Resizes the image to this shorter side in pixels before the crop, like a preceding `Resize` in torchvision. In a configuration file,
+    /// it is at most 4096.
     pub fn with_shorter_side(mut self, pixels: NonZeroUsize) -> Self {
         self.shorter_side = Some(pixels);
         self
@@ -218,9 +226,11 @@ mod tests {
         assert_eq!(read.shorter_side, NonZeroUsize::new(256));
         assert!(serde_json::from_str::<RandomResizedCrop>(&text.replace("256", "0")).is_err());
         assert_eq!(serde_json::from_str::<RandomResizedCrop>("{}").unwrap(), crop);
-        for (text, expected) in
-            [(r#"{"scale": [0, 1]}"#, "above 0"), (r#"{"size": 1}"#, "unknown field `size`")]
-        {
+        for (text, expected) in [
+            (r#"{"scale": [0, 1]}"#, "above 0"),
+            (r#"{"size": 1}"#, "unknown field `size`"),
+            (r#"{"shorter_side": 4097}"#, "4097; it must be at least 1 and at most 4096"),
+        ] {
             let message = serde_json::from_str::<RandomResizedCrop>(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }

@@ -66,7 +66,8 @@ impl TensorDataset {
     /// No samples, a number of values that does not match the shape and the number of labels, and values outside [0, 1].
     pub fn from_floats(shape: [usize; 3], values: &[f32], labels: Vec<usize>) -> Result<Self, DataError> {
         let mut rounding = 0.0f32;
-        let size = shape.iter().product::<usize>().max(1);
+        // A size that overflows is an error below.
+        let size = shape.iter().fold(1usize, |size, side| size.saturating_mul(*side)).max(1);
         let byte = |(position, &value): (usize, &f32)| {
             if !(0.0..=1.0).contains(&value) {
                 return Err(DataError::ValueOutOfRange { index: position / size, value });
@@ -199,6 +200,8 @@ mod tests {
         let error = TensorDataset::from_bytes([1, 2, 2], vec![0; 7], vec![0, 1]).unwrap_err();
         assert!(error.to_string().contains("7 values") && error.to_string().contains("2 labels"), "{error}");
         let error = TensorDataset::from_bytes([1, usize::MAX, 2], vec![0; 8], vec![0, 1]).unwrap_err();
+        assert!(matches!(error, DataError::ValueCount { .. }), "{error}");
+        let error = TensorDataset::from_floats([1, usize::MAX, 2], &[0.0; 8], vec![0, 1]).unwrap_err();
         assert!(matches!(error, DataError::ValueCount { .. }), "{error}");
         let error = TensorDataset::from_bytes([1, 0, 2], vec![], vec![0, 1]).unwrap_err();
         assert!(matches!(error, DataError::ValueCount { .. }), "{error}");

@@ -54,7 +54,8 @@ impl Preprocessing {
         }
     }
 
-    const LARGEST: usize = 4096;
+    /// The largest side that an image is resized to.
+    pub(crate) const LARGEST: usize = 4096;
 
     pub(crate) fn apply(self, image: Image) -> Image {
         match self {

@@ -234,6 +234,7 @@ fn gtsrb_is_read_from_its_csv_files() {
     // The test part alone; its labels are an archive of their own.
     for (test, list) in [
         ("Final_Test/Images", "GT-final_test.csv"),
+        ("Final_Test/Images", "Final_Test/GT-final_test.csv"),
         ("GTSRB/Final_Test/Images", "GT-final_test.csv"),
         ("GTSRB/Final_Test/Images", "GTSRB/Final_Test/Images/GT-final_test.csv"),
     ] {

@@ -12,7 +12,7 @@ const FORM: &str = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId";
 
 /// The published split of GTSRB (Stallkamp et al., 2012): PPM images and a CSV file, for each class of the training part
 /// (`Final_Training/Images/00000/GT-00000.csv`, or `Training/` in the archive of 2019) and for the test part (`Final_Test/Images/`, with
-/// `GT-final_test.csv` there or beside the folder). Images are not cropped to the traffic sign.
+/// `GT-final_test.csv` there or in a folder around it). Images are not cropped to the traffic sign.
 ///
 /// Each part is a separate archive, and only the requested one is read.
 pub(super) fn read(folder: &Path, part: Part) -> Result<Listing, DataError> {
@@ -33,7 +33,7 @@ pub(super) fn read(folder: &Path, part: Part) -> Result<Listing, DataError> {
         Part::Test => {
             let base = nested(folder, &["GTSRB"], "Final_Test");
             let root = base.join("Final_Test/Images");
-            let list = [&root, &base, folder]
+            let list = [&root, &base.join("Final_Test"), &base, folder]
                 .into_iter()
                 .map(|place| place.join("GT-final_test.csv"))
                 .find(|path| path.is_file())
