@@ -166,6 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn cutout_and_erasing_have_their_own_draws() {
+        let image = Image { shape: [1, 10, 10], pixels: vec![255; 100] };
+        let cutout = Cutout::new(4).unwrap();
+        let erasing = RandomErasing::new(1.0, (0.1, 0.2), (1.0, 1.0)).unwrap();
+        let (mut blanked, mut erased) = (image.clone(), image.clone());
+        cutout.apply(&mut blanked, &mut draws(1, 7, Purpose::Cutout));
+        erasing.apply(&mut erased, &mut draws(1, 7, Purpose::Erasing));
+        assert!(blanked != image && erased != image);
+        let apply = |augmentation: Augmentation| augmentation.apply(&image, [10, 10], 1, 7);
+        assert_eq!(apply(Augmentation::new().with_cutout(cutout)), blanked);
+        assert_eq!(apply(Augmentation::new().with_erasing(erasing)), erased);
+    }
+
+    #[test]
     fn every_sample_and_epoch_has_its_own_draws() {
         let image = counting([1, 10, 10]);
         let augmentation = Augmentation::cifar();

@@ -56,3 +56,30 @@ pub(super) fn validate_ratio(ratio: (f64, f64)) -> Result<(), DataError> {
         range: "ascending, above 0 and finite",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws::{Purpose, draws};
+
+    #[test]
+    fn the_ratio_multiplies_the_side_that_is_named() {
+        let mut draw = draws(0, 0, Purpose::ResizedCrop);
+        let mut sides = |longer| random_rectangle([100, 100], (0.16, 0.16), (4.0, 4.0), &mut draw, longer);
+        // √(1600 / 4) = 20 and √(1600 · 4) = 80.
+        assert_eq!(sides(Longer::Width), [20, 80]);
+        assert_eq!(sides(Longer::Height), [80, 20]);
+    }
+
+    #[test]
+    fn corners_are_uniform_over_all_places() {
+        // A part of 3 × 2 has two places down and three across.
+        let mut counts = [[0; 3]; 2];
+        for id in 0..6000 {
+            let [top, left] = random_corner([4, 4], [3, 2], &mut draws(0, id, Purpose::Erasing));
+            counts[top][left] += 1;
+        }
+        // 1000 expected, standard deviation 29: five of them.
+        assert!(counts.iter().flatten().all(|count| (855..=1145).contains(count)), "{counts:?}");
+    }
+}

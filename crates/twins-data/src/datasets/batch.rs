@@ -157,6 +157,50 @@ mod tests {
         assert_eq!(values, expected);
     }
 
+    /// Images of black pixels whose stored form is larger and brighter; the stored form of sample 1 is faulty.
+    struct Preprocessed(Vec<String>);
+
+    impl Dataset<LabelledImage, DataError> for Preprocessed {
+        fn get(&self, index: usize) -> Result<LabelledImage, DataError> {
+            Ok(LabelledImage { image: Image { shape: [1, 2, 2], pixels: vec![0; 4] }, label: index })
+        }
+
+        fn len(&self) -> usize {
+            2
+        }
+    }
+
+    impl ImageDataset for Preprocessed {
+        fn classes(&self) -> &[String] {
+            &self.0
+        }
+
+        fn image_shape(&self) -> [usize; 3] {
+            [1, 2, 2]
+        }
+
+        fn original(&self, index: usize) -> Result<LabelledImage, DataError> {
+            let channels = 1 + index;
+            let image = Image { shape: [channels, 5, 7], pixels: vec![255; channels * 35] };
+            Ok(LabelledImage { image, label: index })
+        }
+    }
+
+    #[test]
+    fn resized_crops_are_of_the_stored_images() {
+        let dataset = Preprocessed(vec![]);
+        let collate = |ids: &[usize], augmentation: &Augmentation| {
+            collate(&dataset, ids, Some((augmentation, 0)), &Device::flex())
+        };
+        let batch = collate(&[0], &Augmentation::imagenet()).unwrap();
+        assert_eq!(batch.images.dims(), [1, 1, 2, 2]);
+        assert_eq!(batch.images.into_data().try_to_vec::<f32>().unwrap(), [1.0; 4]);
+        let batch = collate(&[0], &Augmentation::cifar()).unwrap();
+        assert_eq!(batch.images.into_data().try_to_vec::<f32>().unwrap(), [0.0; 4]);
+        let error = collate(&[0, 1], &Augmentation::imagenet()).unwrap_err();
+        assert!(matches!(error, DataError::WrongShape { index: 1, found: [2, 5, 7], .. }), "{error}");
+    }
+
     #[test]
     fn refuses_bad_requests_and_faulty_data_sets() {
         let collate = |ids: &[usize]| collate(&Faulty(vec![]), ids, None, &Device::flex()).unwrap_err();

@@ -101,6 +101,29 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_remainder_is_rounded_up() {
+        // A tenth of 12 and of 18: 1.2 and 1.8, 3 in all.
+        let labels: Vec<usize> = (0..30).map(|index| usize::from(index >= 12)).collect();
+        let validation = split(&labels, 0.1, 0).unwrap().validation;
+        assert_eq!(validation.iter().map(|&index| labels[index]).collect::<Vec<_>>(), [0, 1, 1]);
+        // A tenth of three samples is less than half of one.
+        assert_eq!(split(&[0; 3], 0.1, 0).unwrap().validation.len(), 1);
+    }
+
+    #[test]
+    fn the_samples_of_a_seed_never_change() {
+        // A model file records the seed, and an evaluation draws again what the training held out. The indices are those of a second
+        // implementation of ChaCha8 and of the shuffle of rand 0.10, in Python.
+        let labels: Vec<usize> = (0..60).map(|index| index / 20).collect();
+        for (seed, expected) in [
+            (0, [0, 5, 14, 15, 27, 32, 36, 38, 44, 45, 48, 49]),
+            (1, [3, 5, 8, 13, 25, 33, 36, 39, 44, 50, 52, 55]),
+        ] {
+            assert_eq!(split(&labels, 0.2, seed).unwrap().validation, expected);
+        }
+    }
+
+    #[test]
     fn depends_on_the_seed_alone() {
         let labels: Vec<usize> = (0..1000).map(|index| index % 10).collect();
         assert_eq!(split(&labels, 0.1, 1).unwrap(), split(&labels, 0.1, 1).unwrap());

@@ -82,6 +82,7 @@ mod tests {
     use crate::builtin::task::Task;
     use crate::datasets::part::Part;
     use crate::formats::folder::config::{FolderConfig, NonImages};
+    use crate::images::preprocessing::Preprocessing;
 
     #[test]
     fn keeps_the_order_given() {
@@ -96,6 +97,23 @@ mod tests {
             Err(DataError::IndexOutOfRange { index: 5, len: 5 })
         ));
         assert!(matches!(Subset::new(all, vec![]), Err(DataError::NoSamples { .. })));
+    }
+
+    #[test]
+    fn stored_images_and_files_are_those_of_its_data_set() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        for (name, width) in [("1.png", 2), ("2.png", 9)] {
+            ::image::GrayImage::new(width, 4).save(folder.path().join("a").join(name)).unwrap();
+        }
+        let config = FolderConfig::new(folder.path());
+        let config = config.with_preprocessing(Preprocessing::ResizeCrop { resize: 2, crop: 2 });
+        let subset = Subset::new(Arc::new(config.open().unwrap()), vec![1]).unwrap();
+        // A program holds it like this.
+        let subset: Arc<dyn ImageDataset> = Arc::new(subset);
+        assert_eq!(subset.get(0).unwrap().image.shape, [3, 2, 2]);
+        assert_eq!(subset.original(0).unwrap().image.shape, [3, 4, 9]);
+        assert_eq!(subset.file(0), Some(folder.path().join("a/2.png")));
     }
 
     #[test]

@@ -176,3 +176,25 @@ impl Architecture {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_has_the_documented_input_and_normalisation() {
+        for name in Architecture::known_names() {
+            let expected = match name {
+                "mnist-cnn" => ([1, 28, 28], "none"),
+                "resnet20" | "resnet32" | "resnet44" | "resnet56" => ([3, 32, 32], "imagenet"),
+                "resnet8" | "tiny-resnet" | "resnet18-cifar" | "preact-resnet18" => ([3, 32, 32], "none"),
+                _ if name.starts_with("wrn-") => ([3, 32, 32], "none"),
+                _ if name.starts_with("dm-wrn-") => ([3, 32, 32], "cifar10"),
+                _ => ([3, 224, 224], "imagenet"),
+            };
+            let arch: Architecture = name.parse().unwrap();
+            let normalisation = arch.default_normalisation().map_or("none".to_owned(), |own| own.to_string());
+            assert_eq!((arch.input_shape(), &*normalisation), expected, "{name}");
+        }
+    }
+}
