@@ -172,6 +172,10 @@ mod tests {
             ("[data]\nsource = \"mnist\"\n", ["line 2: ", "data source"]),
             ("[model]\narch = \"resnet21\"\n", ["line 2: ", "did you mean"]),
             ("[compute]\ndevices = [\"gpu\"]\n", ["line 2: ", "unknown device `gpu`"]),
+            (
+                "[tuning]\nkind = \"full\"\nprobe_epochs = 5\n",
+                ["line 3: \"tuning.probe_epochs\" is no setting", "kind \"full\""],
+            ),
             ("[training]\nepochs = \"many\"\n", ["line 2: ", "invalid type: string \"many\""]),
             ("training = 3\n", ["line 1: ", "invalid type"]),
         ] {

@@ -177,6 +177,16 @@ impl<T: Settings> SettingsFile<T> {
             let line = line_of_path(text, &place).map(|line| format!("line {line}: ")).unwrap_or_default();
             return Err(bad(format!("{line}{problem}; correct it, or leave the setting out")));
         }
+        if let Some((mut place, kind)) = foreign_key::<T>(&value) {
+            if !at_top(&place[0]) {
+                place.remove(0);
+            }
+            let line = line_of_path(text, &place).map(|line| format!("line {line}: ")).unwrap_or_default();
+            return Err(bad(format!(
+                "{line}\"{}\" is no setting of kind {kind}; leave it out, or choose another kind",
+                place.join(".")
+            )));
+        }
         Ok(Self { path: path.to_owned(), value, settings: PhantomData })
     }
 
@@ -317,6 +327,30 @@ fn wrong_type<T: DeserializeOwned>(value: &Value) -> Option<(Vec<String>, String
     Some((place, problem))
 }
 
+/// Finds a setting in a table of alternatives that the chosen alternative does not have, and the kind of that alternative.
+/// Serde ignores such a setting if the alternative has no settings at all.
+fn foreign_key<T: Settings>(given: &Value) -> Option<(Vec<String>, String)> {
+    let read: T = serde_json::from_value(given.clone()).ok()?;
+    let read = serde_json::to_value(read).expect("settings are plain data");
+    T::alternatives().into_iter().find_map(|table| {
+        let pointer = format!("/{}", table.replace('.', "/"));
+        let (rest, kind) = ignored_key(given.pointer(&pointer)?, read.pointer(&pointer)?)?;
+        Some((table.split('.').map(str::to_owned).chain(rest).collect(), kind))
+    })
+}
+
+/// Finds the path of a key that was given and not read, and the kind of the table that it is in.
+fn ignored_key(given: &Value, read: &Value) -> Option<(Vec<String>, String)> {
+    let (Value::Object(given), Value::Object(read)) = (given, read) else { return None };
+    given.iter().filter(|(_, value)| !value.is_null()).find_map(|(key, value)| match read.get(key) {
+        Some(below) => {
+            let (rest, kind) = ignored_key(value, below)?;
+            Some(([vec![key.clone()], rest].concat(), kind))
+        }
+        None => Some((vec![key.clone()], read.get("kind").map(Value::to_string).unwrap_or_default())),
+    })
+}
+
 /// Formats a TOML error as one line of text, with the number of its line in the file.
 fn toml_problem(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().lines().collect::<Vec<_>>().join(" ");
@@ -340,8 +374,8 @@ fn json_problem(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Method, ProbeConfig, Tuning};
-    use crate::optimisers::{AwpConfig, Schedule};
+    use crate::config::{EpsilonSchedule, Method, ProbeConfig, Tuning};
+    use crate::optimisers::{AwpConfig, OptimiserConfig, Schedule};
 
     fn read(name: &str, text: &str) -> Result<TrainConfig, TrainError> {
         let folder = tempfile::tempdir().unwrap();
@@ -365,6 +399,32 @@ mod tests {
         assert_eq!(config.awp, Some(AwpConfig::new(0.01).with_warmup_epochs(10)));
         assert_eq!((config.auto_lora.rank, config.auto_lora.divergence), (4, 6.0));
         assert_eq!(config.batch_size, 128);
+    }
+
+    #[test]
+    fn settings_that_are_absent_by_default_can_be_given() {
+        let text = "mixup = 0.5\nearly_stopping = 3\ncheckpoint_steps = 7\n\
+                    [epsilon_schedule]\nclean_epochs = 1\nrise_epochs = 2.5\n\
+                    [optimiser]\nkind = \"adamw\"\nbetas = [0.8, 0.9]\n\
+                    [tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 2\nprobe_learning_rate = 0.1\n\
+                    probe_schedule = { kind = \"multi-step\", milestones = [1], gamma = 0.5 }\n";
+        let config = read("run.toml", text).unwrap();
+        let expected = TrainConfig::default()
+            .with_mixup(0.5)
+            .with_early_stopping(3)
+            .with_checkpoint_steps(7)
+            .with_epsilon_schedule(EpsilonSchedule::new(2.5).with_clean_epochs(1.0))
+            .with_optimiser(OptimiserConfig::AdamW { betas: [0.8, 0.9], epsilon: 1e-8 })
+            .with_tuning(Tuning::ProbeThenFull(
+                ProbeConfig::new(2)
+                    .with_learning_rate(0.1)
+                    .with_schedule(Schedule::MultiStep { milestones: vec![1], gamma: 0.5 }),
+            ));
+        assert_eq!(config, expected);
+        // A setting that is null is left out.
+        let text = "{\"tuning\": {\"kind\": \"probe-then-full\", \"probe_epochs\": 2, \
+                    \"probe_learning_rate\": null}}";
+        assert_eq!(read("run.json", text).unwrap().tuning, Tuning::ProbeThenFull(ProbeConfig::new(2)));
     }
 
     #[test]
@@ -494,6 +554,27 @@ mod tests {
                 "a.json",
                 "{\"schedule\": {\"kind\": \"cosine\", \"final_fraction\": 0, \"gamma\": 1}}",
                 "gamma",
+            ),
+            (
+                "a.toml",
+                "[schedule]\nkind = \"constant\"\ngamma = 0.1",
+                "line 3: \"schedule.gamma\" is no setting of kind \"constant\"",
+            ),
+            (
+                "a.toml",
+                "tuning.kind = \"full\"\ntuning.probe_epochs = 5",
+                "line 2: \"tuning.probe_epochs\" is no setting of kind \"full\"",
+            ),
+            (
+                "a.json",
+                "{\"optimiser\": {\"kind\": \"sgd\", \"betas\": [0.9, 0.9]}}",
+                "line 1: \"optimiser.betas\" is no setting of kind \"sgd\"",
+            ),
+            (
+                "a.toml",
+                "[tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 5\n\
+                 probe_schedule = { kind = \"constant\", gamma = 0.1 }",
+                "line 4: \"tuning.probe_schedule.gamma\" is no setting of kind \"constant\"",
             ),
             ("a.json", "{\"epochs\": \"many\"}", "many"),
             ("a.json", "{\"epochs\": 3", "EOF"),
