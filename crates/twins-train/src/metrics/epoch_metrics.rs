@@ -83,7 +83,7 @@ pub struct LayerMetrics {
     /// weight (TWINS, section 3.3).
     pub effective_learning_rate: f64,
     /// The relative update ‖Δw‖ / ‖w‖ of the epoch's last step, including momentum and weight decay; `None` if the run
-    /// was stopped between that step and the end of the epoch.
+    /// was stopped between that step and the end of the epoch, or if the weight was zero before that step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_update: Option<f64>,
 }

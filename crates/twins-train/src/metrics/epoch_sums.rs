@@ -73,12 +73,12 @@ impl EpochSums {
                 // A weight of zero, such as a branch's factor before its first step, has no effective learning rate.
                 let weight_norm = weight_norm(weights.tensors().get(path)?).filter(|norm| *norm > 0.0)?;
                 let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
-                let layer = LayerMetrics {
-                    weight_norm,
-                    gradient_norm: norm / steps,
-                    effective_learning_rate,
-                    relative_update: self.relative_updates.get(path).copied(),
-                };
+                // The relative update of a weight that was zero is infinite.
+                let relative_update =
+                    self.relative_updates.get(path).copied().filter(|update| update.is_finite());
+                let gradient_norm = norm / steps;
+                let layer =
+                    LayerMetrics { weight_norm, gradient_norm, effective_learning_rate, relative_update };
                 Some((path.clone(), layer))
             })
             .collect();
@@ -111,4 +111,67 @@ impl EpochSums {
 fn weight_norm(weight: &TensorData) -> Option<f64> {
     let matrix = weight.rank() >= 2;
     matrix.then(|| weight.iter::<f64>().map(|value| value * value).sum::<f64>().sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_by_hand() {
+        let step = |samples, correct, loss, gradient_norm: f64| StepReport {
+            loss,
+            frozen_loss: Some(2.0 * loss),
+            adaptive_loss: 3.0 * loss,
+            correct,
+            samples,
+            gradient_norm,
+            gradient_norms: [("bias", 1.0), ("conv", 10.0), ("head", 1.0), ("zero", 1.0)]
+                .map(|(path, factor)| (path.to_owned(), factor * gradient_norm))
+                .to_vec(),
+            non_finite_parameter: None,
+        };
+        let updates = [("conv", 0.125), ("head", f64::INFINITY)];
+        let mut sums = EpochSums {
+            skipped: 1,
+            relative_updates: updates.map(|(path, update)| (path.to_owned(), update)).into(),
+            seconds: 2.0,
+            waiting: 0.25,
+            measuring: 0.5,
+            ..EpochSums::default()
+        };
+        sums.add(&step(6, 5, 1.0, 1.0));
+        sums.add(&step(2, 1, 5.0, 4.0));
+        let weights = Weights(BTreeMap::from([
+            ("bias".to_owned(), TensorData::from([3.0f32, 4.0])),
+            ("conv".to_owned(), TensorData::from([[3.0f32, 4.0]])),
+            ("head".to_owned(), TensorData::from([[2.0f32], [0.0]])),
+            ("zero".to_owned(), TensorData::from([[0.0f32]])),
+        ]));
+        let accuracy = |correct| Accuracy { correct, total: 9 };
+        let evaluation =
+            |clean, robust| Some(Evaluation { clean: accuracy(clean), robust: Some(accuracy(robust)) });
+        let evaluations = (evaluation(8, 7), evaluation(6, 5));
+        let metrics = sums.into_metrics((7, 30), 0.5, evaluations, &weights, 1.0);
+
+        assert_eq!((metrics.epoch, metrics.steps, metrics.skipped_batches), (7, 30, 1));
+        // Losses are means over samples, (6 · 1 + 2 · 5) / 8, and gradient norms are means over steps, (1 + 4) / 2.
+        assert_eq!((metrics.loss, metrics.loss_frozen, metrics.loss_adaptive), (2.0, Some(4.0), 6.0));
+        assert_eq!(metrics.gradient_norm, 2.5);
+        assert_eq!(metrics.train_adversarial_accuracy, Accuracy { correct: 6, total: 8 });
+        assert_eq!(metrics.validation(), Some([accuracy(8), accuracy(7)]));
+        assert_eq!(metrics.ema_accuracy, Some([accuracy(6), accuracy(5)]));
+        // 8 images in the 2 seconds of the steps, which the other measurements do not belong to.
+        assert_eq!((metrics.images_per_second, metrics.seconds, metrics.seconds_waiting), (4.0, 3.5, 0.25));
+        // Neither a bias nor a weight of zero is a layer. 0.5 / 5² and 0.5 / 2².
+        let layer = |weight_norm, gradient_norm, effective_learning_rate, relative_update| LayerMetrics {
+            weight_norm,
+            gradient_norm,
+            effective_learning_rate,
+            relative_update,
+        };
+        let expected =
+            [("conv", layer(5.0, 25.0, 0.02, Some(0.125))), ("head", layer(2.0, 2.5, 0.125, None))];
+        assert_eq!(metrics.layers, BTreeMap::from(expected.map(|(path, layer)| (path.to_owned(), layer))));
+    }
 }
