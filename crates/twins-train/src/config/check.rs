@@ -137,9 +137,11 @@ mod tests {
     use twins_attack::{Loss, Start};
 
     use super::*;
-    use crate::config::{AdversaryConfig, Method, ProbeConfig, ProtocolConfig, ValidationConfig};
+    use crate::config::{
+        AdversaryConfig, EpsilonSchedule, Method, ProbeConfig, ProtocolConfig, ValidationConfig,
+    };
     use crate::objectives::AutoLoraConfig;
-    use crate::optimisers::AwpConfig;
+    use crate::optimisers::{AwpConfig, GroupsConfig};
 
     #[test]
     fn defaults_are_valid() {
@@ -152,6 +154,7 @@ mod tests {
     fn bad_values_are_named() {
         let config = TrainConfig::default;
         let with_probe = |probe| config().with_tuning(Tuning::ProbeThenFull(probe));
+        let with_adamw = |betas, epsilon| config().with_optimiser(OptimiserConfig::AdamW { betas, epsilon });
         let with_adversary = |epsilon, steps, step_size| {
             let adversary = AdversaryConfig { epsilon, steps, step_size, ..AdversaryConfig::default() };
             config().with_adversary(adversary)
@@ -173,6 +176,22 @@ mod tests {
             (config().with_beta(f64::NAN), "beta is NaN"),
             (config().with_gradient_clip(0.0), "gradient_clip is 0"),
             (config().with_ema_decay(1.0), "ema_decay is 1"),
+            (config().with_ema_decay(0.0), "ema_decay is 0"),
+            (config().with_warmup_epochs(-1.0), "warmup_epochs is -1"),
+            (config().with_label_smoothing(1.0), "label_smoothing is 1"),
+            (config().with_mixup(0.0), "mixup is 0"),
+            (
+                config().with_epsilon_schedule(EpsilonSchedule::new(1.0).with_clean_epochs(-1.0)),
+                "epsilon_schedule.clean_epochs is -1",
+            ),
+            (config().with_epsilon_schedule(EpsilonSchedule::new(0.0)), "epsilon_schedule.rise_epochs is 0"),
+            (with_adamw([1.0, 0.5], 1e-8), "optimiser.betas[0] is 1"),
+            (with_adamw([0.5, -0.5], 1e-8), "optimiser.betas[1] is -0.5"),
+            (with_adamw([0.5, 0.5], 0.0), "optimiser.epsilon is 0"),
+            (
+                config().with_groups(GroupsConfig { head_learning_rate: 0.0, ..GroupsConfig::default() }),
+                "groups.head_learning_rate is 0",
+            ),
             (config().with_early_stopping(0), "early_stopping is 0"),
             (config().with_checkpoint_steps(0), "checkpoint_steps is 0"),
             (

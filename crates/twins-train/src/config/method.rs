@@ -121,7 +121,11 @@ impl FromStr for Method {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::{Device, Tensor};
+    use twins_attack::Precision;
+
     use super::*;
+    use crate::objectives::{Loss, MixedPrecision, TrainingBatch, TrainingImages};
     use crate::two_pixels::TwoPixels;
 
     #[test]
@@ -137,6 +141,38 @@ mod tests {
         for method in Method::ALL {
             let objective = method.objective::<TwoPixels>(&TrainConfig::default());
             assert_eq!(objective.wing(), method.wing(), "{method}");
+        }
+    }
+
+    #[test]
+    fn only_clean_training_needs_no_adversary() {
+        for method in Method::ALL {
+            let objective = method.objective::<TwoPixels>(&TrainConfig::default());
+            let expected =
+                if method == Method::Standard { TrainingImages::Clean } else { TrainingImages::Adversarial };
+            assert_eq!(objective.images(), expected, "{method}");
+            let objective = MixedPrecision::new(objective, Precision::Bf16);
+            assert_eq!(Objective::<TwoPixels>::images(&objective), expected, "{method} in bf16");
+        }
+    }
+
+    #[test]
+    fn objectives_have_the_weights_of_the_configuration() {
+        let config = TrainConfig::default().with_lambda(0.25).with_beta(3.0);
+        let device = Device::flex().autodiff();
+        let model = TwoPixels::new(&device);
+        let clean = Tensor::<4>::from_floats([[[[0.9, 0.2]]], [[[0.4, 0.1]]]], &device);
+        let adversarial = clean.clone().flip([3]);
+        let batch = TrainingBatch::new(clean, adversarial, Tensor::from_ints([0, 1], &device));
+        let value = |loss: Loss| loss.total.into_scalar::<f32>();
+        for (method, expected) in [
+            (Method::Trades, Trades { beta: 3.0 }.loss(&model, &batch)),
+            (Method::Mart, Mart { beta: 3.0 }.loss(&model, &batch)),
+            (Method::TwinsAt, TwinsAt { lambda: 0.25 }.loss(&model, &batch)),
+            (Method::TwinsTrades, TwinsTrades { lambda: 0.25, beta: 3.0 }.loss(&model, &batch)),
+        ] {
+            let found = method.objective::<TwoPixels>(&config).loss(&model, &batch);
+            assert_eq!(value(found), value(expected), "{method}");
         }
     }
 

@@ -130,7 +130,9 @@ mod tests {
         assert_eq!(cifar.augmentation, Augmentation::new().with_crop_padding(4).with_horizontal_flip());
         let crop = RandomResizedCrop::default().with_shorter_side(NonZeroUsize::new(256).unwrap());
         assert_eq!(caltech.augmentation, Augmentation::new().with_resized_crop(crop).with_horizontal_flip());
-        assert_eq!(Preset::PaperCaltech.preprocessing(), Preprocessing::IMAGENET);
+        let preprocessing = Preset::ALL.map(Preset::preprocessing);
+        assert_eq!(preprocessing, [Preprocessing::AsStored, Preprocessing::IMAGENET]);
+        assert_eq!(Preset::ALL.map(Preset::upsampling), [Some(224), None]);
     }
 
     #[test]

@@ -52,10 +52,9 @@ pub(crate) fn remedy(message: &str, load: Load, devices: usize) -> String {
     }
     if !is_exhausted(message) {
         return match devices {
-            1 => "remove the cause and go on from the last checkpoint".to_owned(),
-            _ => {
-                "remove the cause, or leave it out of the list, and go on from the last checkpoint".to_owned()
-            }
+            1 => "remove the cause and resume from the last checkpoint".to_owned(),
+            _ => "remove the cause, or leave it out of the list, and resume from the last checkpoint"
+                .to_owned(),
         };
     }
     let size = load.batch_size;

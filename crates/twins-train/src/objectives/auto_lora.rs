@@ -209,6 +209,7 @@ mod tests {
     use twins_nn::HeadError;
 
     use super::*;
+    use crate::config::{Method, TrainConfig};
     use crate::objectives::TrainingModel;
 
     #[derive(Module, Debug)]
@@ -245,6 +246,29 @@ mod tests {
     fn branch(net: &Net, rank: usize, frozen: &[&str]) -> Result<ObjectiveParameters, TrainError> {
         let frozen = frozen.iter().map(|path| (*path).to_owned()).collect();
         AutoLora::new(AutoLoraConfig::new(rank)).with_frozen(frozen).parameters(net)
+    }
+
+    #[test]
+    fn alpha_is_the_exponent_of_the_accuracy() {
+        let config = AutoLoraConfig { alpha: 2.0, ..AutoLoraConfig::default() };
+        let weights = config.loss_weights(Accuracy { correct: 1, total: 2 });
+        // 1 − ¼ and 6 · ¼, exact in binary.
+        assert_eq!((weights.natural, weights.divergence), (0.75, 1.5));
+    }
+
+    #[test]
+    fn the_branch_is_drawn_from_the_seed_of_the_training() {
+        let net = net();
+        let drawn = |objective: &dyn Objective<Net>| {
+            objective.parameters(&net).unwrap().get("hidden.weight.a").unwrap().into_data()
+        };
+        let of_training = |seed| {
+            let config = TrainConfig::default().with_auto_lora(AutoLoraConfig::new(2)).with_seed(seed);
+            drawn(Method::AutoLora.objective::<Net>(&config).as_ref())
+        };
+        let expected = drawn(&AutoLora::new(AutoLoraConfig::new(2)).with_seed(9));
+        assert_eq!(of_training(9), expected);
+        assert_ne!(of_training(8), expected);
     }
 
     #[test]

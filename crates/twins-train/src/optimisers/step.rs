@@ -200,7 +200,7 @@ mod tests {
     use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
 
     use super::*;
-    use crate::objectives::{At, TwinsAt};
+    use crate::objectives::{At, Loss, TwinsAt};
     use crate::optimisers::Sgd;
     use twins_nn::ImageClassifier;
 
@@ -265,6 +265,44 @@ mod tests {
         let error = refused(net(1, &device).with_wing(Wing::Split), At, &batch(&device));
         assert!(matches!(error, TrainError::OtherWing { expected: Wing::AdaptiveTraining, .. }), "{error}");
         assert!(matches!(refused(net(0, &device), twins, &batch(&device)), TrainError::NoTwinsLayers));
+    }
+
+    /// The sum of the first logit.
+    struct FirstLogit;
+
+    impl Objective<Net> for FirstLogit {
+        fn loss(&self, model: &Net, batch: &TrainingBatch) -> Loss {
+            let logits = model.logits(batch.clean.clone());
+            let total = logits.clone().narrow(1, 0, 1).sum();
+            Loss { adaptive: total.clone(), total, frozen: None, logits }
+        }
+    }
+
+    #[test]
+    fn clipping_limits_the_norm_of_the_whole_gradient() {
+        let device = Device::flex().autodiff();
+        // The first pixel of four images is 0.75: the gradient is 3 for the first weight, 4 for the first bias, and 0
+        // for all others. Its norm is 5.
+        let images = Tensor::<4>::zeros([4, 3, 2, 2], &device);
+        let images = images.slice_fill([0..4, 0..1, 0..1, 0..1], 0.75);
+        let batch = TrainingBatch::new(images.clone(), images, Tensor::from_ints([0, 1, 1, 0], &device));
+        let first = |net: &Net| {
+            let bias = net.head.bias.as_ref().expect("it has one").val();
+            [net.head.weight.val().into_data(), bias.into_data()]
+                .map(|data| data.iter::<f32>().next().expect("it has values"))
+        };
+        for (gradient_clip, factor) in [(None, 1.0_f32), (Some(2.5), 0.5), (Some(20.0), 1.0)] {
+            let net = net(0, &device);
+            let before = first(&net);
+            let settings = StepSettings { gradient_clip, ..StepSettings::new(0.1) };
+            let (net, report) = step(net, &FirstLogit, &mut Sgd::new(0.0, 0.0), &batch, &settings).unwrap();
+            assert_eq!(report.gradient_norm, 5.0);
+            for ((before, after), gradient) in before.into_iter().zip(first(&net)).zip([3.0, 4.0]) {
+                // Float32 rounding of values below 1, and PyTorch's 1e-6 beside the norm.
+                let update = before - after;
+                assert!((update - 0.1 * factor * gradient).abs() < 1e-6, "{gradient_clip:?}: {update}");
+            }
+        }
     }
 
     #[test]

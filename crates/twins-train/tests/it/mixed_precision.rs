@@ -23,6 +23,15 @@ fn mixed_precision_trains_weights_in_single_precision() {
         let weights = |trained: &Trained<Net>| trained.last.conv.weight.val().into_data();
         assert_eq!(weights(&half).dtype(), DType::F32);
         assert_ne!(weights(&half), weights(&single), "{method}");
+        let means = |trained: &Trained<Net>| {
+            let mean = trained.last.valid().norm.running_mean.value();
+            mean.into_data().try_to_vec::<f32>().unwrap()
+        };
+        let largest = means(&single).iter().fold(0.0, |largest: f32, mean| largest.max(mean.abs()));
+        for (half, single) in means(&half).into_iter().zip(means(&single)) {
+            // Means of sums of nine products of values with 8 bits; without an update they would be 0.
+            assert!((half - single).abs() <= 0.05 * largest, "{method}: {half}, {single}");
+        }
         let (half, single) = (half.history[0].loss, single.history[0].loss);
         // bf16 has 8 bits: every value of a pass is off by up to 0.4 %.
         assert!((half - single).abs() < 0.02 * single, "{method}: {half}, {single}");

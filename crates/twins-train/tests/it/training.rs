@@ -164,9 +164,18 @@ fn each_setting_of_the_loss_and_the_optimiser_has_an_effect() {
         ("label smoothing", |config| config.with_label_smoothing(0.1)),
         ("mixup", |config| config.with_mixup(1.0)),
         ("epsilon", |config| config.with_epsilon_schedule(EpsilonSchedule::new(9.0))),
+        ("head", |config| {
+            config.with_groups(GroupsConfig { head_learning_rate: 3.0, ..GroupsConfig::default() })
+        }),
+        ("decay", |config| config.with_weight_decay(0.5)),
     ] {
         assert_ne!(loss(change), plain, "{name}");
     }
+    let spared = loss(|config| {
+        let groups = GroupsConfig { decay: Decay::Weights, ..GroupsConfig::default() };
+        config.with_weight_decay(0.5).with_groups(groups)
+    });
+    assert_ne!(spared, loss(|config| config.with_weight_decay(0.5)));
     // One epoch on clean images is clean training, to the bit.
     let clean = loss(|config| config.with_epsilon_schedule(EpsilonSchedule::new(1.0).with_clean_epochs(1.0)));
     let standard = loss(|config| TrainConfig { method: Method::Standard, ..config });
@@ -437,6 +446,8 @@ fn frozen_paths_stay() {
     };
     // A frozen normalisation keeps its running statistics too.
     assert_eq!(changed(freeze(&["conv", "norm"])), ["head.bias", "head.weight"]);
+    let perturbed = freeze(&["conv", "norm"]).with_awp(AwpConfig::new(0.05));
+    assert_eq!(changed(perturbed), ["head.bias", "head.weight"]);
     assert!(changed(freeze(&["head.bias"])).contains(&"norm.frozen_gamma".to_owned()));
     let fit = |config| trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap_err().to_string();
     let message = fit(freeze(&["con"]));

@@ -42,3 +42,27 @@ impl EventFile {
         written.map_err(|source| TrainError::io("write", &self.path, source))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_run_continues_the_file_and_a_new_one_starts_it_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let loss = event::scalars(2.0, 1, &[("step/loss".to_owned(), 0.5)]);
+        EventFile::open(folder.path(), 1.0, 0).unwrap().append(&loss).unwrap();
+        // A process that ended while it wrote.
+        let mut torn = fs::read(&path).unwrap();
+        torn.extend(&record::encode(&loss)[..9]);
+        fs::write(&path, torn).unwrap();
+        EventFile::open(folder.path(), 3.0, 1).unwrap().append(&loss).unwrap();
+        // One step is complete, so the second is the first to be discarded.
+        let events = [event::version(1.0), loss.clone(), event::session_start(3.0, 2), loss];
+        let expected: Vec<u8> = events.iter().flat_map(|event| record::encode(event)).collect();
+        assert_eq!(fs::read(&path).unwrap(), expected);
+        EventFile::open(folder.path(), 4.0, 0).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), record::encode(&event::version(4.0)));
+    }
+}
