@@ -12,18 +12,20 @@ use crate::norms::norm::Norm;
 ///
 /// The [`Criterion`](crate::Criterion) sets separately what counts as success. The targeted attacks of AutoAttack aim
 /// at one class after the other and succeed as soon as the model predicts any class other than the label.
+///
+/// The label has rank 1, and the wrong classes follow in the order of their logits on the clean image. This also holds
+/// for a misclassified image, which only [`Pgd::perturb`](crate::Pgd::perturb) attacks: no attack aims at the label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Targets {
     /// No class: the attack is untargeted and leads away from the label.
     #[default]
     None,
-    /// The classes ranked 2, 3, ... by the logits of the clean image: this many of them, or all wrong classes if there
-    /// are fewer.
+    /// The classes ranked 2, 3, ... on the clean image: this many of them, or all wrong classes if there are fewer.
     Top(usize),
-    /// The class with this rank on the clean image, where 2 is the runner-up.
+    /// The class with this rank on the clean image, where 2 is the most likely wrong class.
     Rank(usize),
-    /// The least likely class on the clean image.
+    /// The least likely wrong class on the clean image.
     LeastLikely,
     /// The classes with the nearest linearised boundaries, in order of increasing distance, as chosen by MALT (Melamed
     /// et al. 2024, arXiv 2407.02240).
@@ -103,7 +105,7 @@ impl Targets {
         attack: &str,
     ) -> Result<Option<usize>, AttackError> {
         let Targets::Malt { candidates, .. } = self else {
-            return self.of_clean(sample.clean, sample.target, sample.run);
+            return self.of_clean(sample.clean, sample.label, sample.target, sample.run);
         };
         let Some(dual) = norm.dual() else {
             return Err(SettingError::NoDualNorm { attack: attack.to_owned(), norm }.into());
@@ -122,6 +124,7 @@ impl Targets {
     pub(crate) fn of_clean(
         self,
         clean: &[f32],
+        label: usize,
         given: Option<usize>,
         run: usize,
     ) -> Result<Option<usize>, AttackError> {
@@ -137,7 +140,8 @@ impl Targets {
         if !(2..=classes).contains(&rank) {
             return Err(AttackError::TargetRank { rank, classes });
         }
-        Ok(Some(ranking(clean)[rank - 1]))
+        let mut wrong = ranking(clean).into_iter().filter(|&class| class != label);
+        Ok(wrong.nth(rank - 2))
     }
 
     /// # Errors

@@ -117,7 +117,9 @@ fn data_and_model() {
     let numbered = samples.clone().with_ids(vec![10, 11, 12]).unwrap();
     assert!(message(pgd.run(&nan, &numbered)).contains("sample 11"));
     let short = |x: Tensor<4>| x.narrow(0, 0, 1).flatten::<2>(1, 3);
-    assert!(message(pgd.run(&short, &samples)).contains("1 rows of logits for 3 images"));
+    for text in both(&short, &samples) {
+        assert!(text.contains("1 rows of logits for 3 images"), "{text}");
+    }
     let perturbed = |labels, keys| message(pgd.perturb(&three_classes, images(2), labels, keys));
     assert!(perturbed(&[0], &[0, 1]).contains("2 images come with 1 labels"));
     assert!(perturbed(&[0, 1], &[0]).contains("2 images come with 1 keys"));

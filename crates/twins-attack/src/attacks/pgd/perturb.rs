@@ -58,8 +58,8 @@ impl Pgd {
     ///
     /// # Errors
     /// A number of labels or keys that differs from the number of images; a label that is not a class of the model; a
-    /// model without gradients; [`Targets::Given`] or [`Targets::Malt`]. Errors number the images by their position in
-    /// the batch.
+    /// model without gradients, or with another number of rows than images; [`Targets::Given`] or [`Targets::Malt`].
+    /// Errors number the images by their position in the batch.
     pub fn perturb(
         &self,
         victim: &(dyn Classifier + Sync),
@@ -68,7 +68,7 @@ impl Pgd {
         keys: &[u64],
     ) -> Result<Tensor<4>, AttackError> {
         let images = images.inner();
-        if images.dims()[0] == 0 {
+        if images.dims().contains(&0) {
             return Err(AttackError::EmptyBatch);
         }
         for (what, count) in [("labels", labels.len()), ("keys", keys.len())] {
@@ -133,7 +133,7 @@ impl Pgd {
                 let logits = tracked.logits();
                 let known = match cotangents.take() {
                     Some(known) => known,
-                    None => Cotangents::new(self, victim, &images, labels, logits.dims()[1])?,
+                    None => Cotangents::new(self, victim, &images, labels, logits.dims())?,
                 };
                 let one = tracked.gradient(known.at(logits)?)?;
                 cotangents = Some(known);
@@ -219,9 +219,12 @@ impl<'a> Cotangents<'a> {
         victim: &(dyn Classifier + Sync),
         images: &Tensor<4>,
         labels: &'a [usize],
-        classes: usize,
+        [rows, classes]: [usize; 2],
     ) -> Result<Self, AttackError> {
         let config = &pgd.config;
+        if rows != labels.len() {
+            return Err(AttackError::LogitRows { rows, images: labels.len() });
+        }
         if classes < 2 {
             return Err(AttackError::OneClass { classes });
         }
@@ -241,8 +244,8 @@ impl<'a> Cotangents<'a> {
             (targets, loss) => {
                 let ids: Vec<u64> = (0..labels.len() as u64).collect();
                 let clean = read_logits(victim.logits(images.clone()).inner(), &ids)?;
-                let first_run = |clean: &[f32]| targets.of_clean(clean, None, 0);
-                let targets = clean.chunks(classes).map(first_run).collect::<Result<_, _>>()?;
+                let first_run = |(clean, &label): (&[f32], &usize)| targets.of_clean(clean, label, None, 0);
+                let targets = clean.chunks(classes).zip(labels).map(first_run).collect::<Result<_, _>>()?;
                 Ok(Cotangents::Rows { loss, labels, targets })
             }
         }
@@ -301,5 +304,36 @@ mod tests {
         let wrong: Vec<usize> = (0..count).map(|at| if at == 36 { 4 } else { 0 }).collect();
         let message = pgd.perturb(&victim, images, &wrong, &keys).unwrap_err().to_string();
         assert!(message.contains("36"), "{message}");
+    }
+
+    /// Class 0 is the label and the least likely class.
+    #[test]
+    fn a_misclassified_image_never_moves_towards_its_label() {
+        let images = Tensor::<4>::from_floats([[[[0.25, 0.75, 0.5]]]], &Device::flex());
+        let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+        let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.25).unwrap(), 1, 0.125);
+        // One step raises the logit of the target and lowers all others.
+        for (targets, expected) in [
+            (Targets::Rank(2), [0.125, 0.875, 0.375]),
+            (Targets::Top(2), [0.125, 0.875, 0.375]),
+            (Targets::Rank(3), [0.125, 0.625, 0.625]),
+            (Targets::LeastLikely, [0.125, 0.625, 0.625]),
+        ] {
+            let pgd = pgd.clone().with_targets(targets).build().unwrap();
+            let found = pgd.perturb(&victim, images.clone(), &[0], &[0]).unwrap();
+            assert_eq!(found.into_data().try_to_vec::<f32>().unwrap(), expected, "{targets:?}");
+        }
+    }
+
+    #[test]
+    fn images_without_values_are_an_empty_batch() {
+        let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+        let pgd = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.25).unwrap(), 1, 0.125).build().unwrap();
+        for (shape, labels) in [([0_usize, 1, 2, 2], vec![]), ([1, 0, 2, 2], vec![0])] {
+            let images = Tensor::<4>::zeros(shape, &Device::flex());
+            let keys = vec![0; labels.len()];
+            let outcome = pgd.perturb(&victim, images, &labels, &keys);
+            assert!(matches!(outcome, Err(AttackError::EmptyBatch)), "{shape:?}");
+        }
     }
 }
