@@ -109,6 +109,18 @@ pub enum AttackError {
         /// The value.
         value: f32,
     },
+    /// The number of values of a starting point differs from that of its image.
+    #[error(
+        "the point to start from of sample {sample} has {found} values, and its image has {expected}: give as many"
+    )]
+    StartLength {
+        /// Number of the sample.
+        sample: u64,
+        /// Number of values of the image.
+        expected: usize,
+        /// Number of values of the starting point.
+        found: usize,
+    },
     /// A label is not a class of the model.
     #[error("sample {sample} has label {label}, but the model tells only {classes} classes apart (0 to {})", classes - 1)]
     Label {

@@ -4,7 +4,7 @@ use crate::error::AttackError;
 use crate::hash::Hash;
 use crate::model::classifier::Classifier;
 use crate::model::inference_form::check_plain_pass;
-use crate::samples::source::SampleStream;
+use crate::samples::source::{SampleSource, SampleStream};
 
 /// The model's logits on the clean images. They are the starting point of every attack and are computed once.
 #[derive(Debug, Clone)]
@@ -39,14 +39,7 @@ impl CleanLogits {
         if classes < 2 {
             return Err(AttackError::OneClass { classes });
         }
-        for index in 0..len {
-            let sample = source.id(index);
-            for label in [Some(source.label(index)), source.target(index)].into_iter().flatten() {
-                if label >= classes {
-                    return Err(AttackError::Label { sample, label, classes });
-                }
-            }
-        }
+        (0..len).try_for_each(|index| check_sample(source, index, classes))?;
         Ok(Self { logits, classes, forwards, images: hash.value() })
     }
 
@@ -75,6 +68,27 @@ impl CleanLogits {
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[f32]> {
         self.logits.chunks(self.classes)
+    }
+}
+
+/// Checks what a source says of a sample besides its image.
+fn check_sample(source: &dyn SampleSource, index: usize, classes: usize) -> Result<(), AttackError> {
+    let (sample, label, target) = (source.id(index), source.label(index), source.target(index));
+    if let Some(label) = [Some(label), target].into_iter().flatten().find(|&class| class >= classes) {
+        return Err(AttackError::Label { sample, label, classes });
+    }
+    // The clean image would count as a success of an attack that aims at this class.
+    if target == Some(label) {
+        return Err(AttackError::TargetIsLabel { sample, label });
+    }
+    let Some(start) = source.start(index) else { return Ok(()) };
+    let expected: usize = source.image_shape().iter().product();
+    if start.len() != expected {
+        return Err(AttackError::StartLength { sample, expected, found: start.len() });
+    }
+    match start.iter().find(|value| !value.is_finite()) {
+        Some(&value) => Err(AttackError::Start { sample, value }),
+        None => Ok(()),
     }
 }
 

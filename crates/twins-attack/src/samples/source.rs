@@ -33,13 +33,14 @@ pub trait SampleSource: Sync {
         index as u64
     }
 
-    /// The class that a targeted attack should reach.
+    /// The class that a targeted attack should reach, other than the label.
     fn target(&self, index: usize) -> Option<usize> {
         let _ = index;
         None
     }
 
-    /// The point from which a gradient attack starts, instead of a random or clean point.
+    /// The point from which a gradient attack starts, instead of a random or clean point: as many finite values as the
+    /// image has. An attack first projects it into its threat model.
     fn start(&self, index: usize) -> Option<&[f32]> {
         let _ = index;
         None

@@ -139,3 +139,86 @@ fn images_that_cannot_be_used_are_named() {
         }
     }
 }
+
+/// Two images of class 0. The second one has this target and this point to start from.
+struct Second {
+    target: Option<usize>,
+    start: Option<Vec<f32>>,
+}
+
+impl SampleSource for Second {
+    fn len(&self) -> usize {
+        2
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        [1, 1, 2]
+    }
+
+    fn label(&self, _index: usize) -> usize {
+        0
+    }
+
+    fn id(&self, index: usize) -> u64 {
+        100 + index as u64
+    }
+
+    fn target(&self, index: usize) -> Option<usize> {
+        if index == 1 { self.target } else { Some(1) }
+    }
+
+    fn start(&self, index: usize) -> Option<&[f32]> {
+        if index == 1 { self.start.as_deref() } else { None }
+    }
+
+    fn load(&self, _index: usize) -> Result<Vec<f32>, SourceError> {
+        Ok(vec![0.9, 0.1])
+    }
+}
+
+#[test]
+fn targets_and_starts_that_cannot_be_used_are_named() {
+    for (target, start, expected) in [
+        (Some(0), None, "sample 101 has its own label 0 as target"),
+        (Some(2), None, "sample 101 has label 2"),
+        (None, Some(vec![0.5; 3]), "sample 101 has 3 values, and its image has 2"),
+        (None, Some(vec![0.5, f32::NAN]), "sample 101 has the value NaN"),
+    ] {
+        let source = Second { target, start };
+        let victim = |x: Tensor<4>| x.flatten::<2>(1, 3);
+        let stream = SampleStream::new(&source, &Device::flex()).unwrap();
+        let replicas = [Replica::new(&victim, Device::flex())];
+        let result = autoattack(Norm::Linf).evaluate_stream(&replicas, &stream, &mut Silent);
+        let text = result.map(|_| ()).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+/// A source of this many images of this shape.
+struct Shaped(usize, [usize; 3]);
+
+impl SampleSource for Shaped {
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn image_shape(&self) -> [usize; 3] {
+        self.1
+    }
+
+    fn label(&self, _index: usize) -> usize {
+        0
+    }
+
+    fn load(&self, _index: usize) -> Result<Vec<f32>, SourceError> {
+        Ok(vec![0.0; self.1.iter().product()])
+    }
+}
+
+#[test]
+fn a_source_without_images_or_values_is_refused() {
+    for source in [Shaped(0, [1, 2, 2]), Shaped(2, [1, 0, 2])] {
+        let stream = SampleStream::new(&source, &Device::flex());
+        assert!(matches!(stream, Err(AttackError::EmptyBatch)));
+    }
+}
