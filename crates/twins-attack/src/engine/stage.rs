@@ -69,7 +69,8 @@ impl<'a> Stage<'a> {
         results: &mut dyn Results,
     ) -> Result<(), AttackError> {
         let (runs, selection) = (self.attack.runs(self.clean.classes()), self.attack.run_selection());
-        let lanes = Lanes::new(calls);
+        // More calls than parts of a batch make no difference.
+        let lanes = Lanes::new(calls.min(places.div_ceil(SMALLEST_PART)));
         let mut slots: Vec<Slot<'a>> = Vec::new();
         let mut claims = Claims::default();
         // Samples that have runs left.
@@ -324,6 +325,9 @@ pub(super) mod tests {
         for (eot, expected) in [(1, 8), (3, 16)] {
             assert_eq!(false_claims(eot, &samples, VerificationRule::default()).1, expected, "{eot} passes");
         }
+        // Threads for all of these calls could not be created.
+        let most = samples.with_concurrent_calls(usize::MAX);
+        assert_eq!(false_claims(1, &most, VerificationRule::default()).1, 8);
     }
 
     /// Succeeds in each of three runs, whose losses differ.

@@ -22,7 +22,7 @@ pub(crate) fn drive(
     standing: &[usize],
     results: &mut dyn Results,
 ) -> Result<(), AttackError> {
-    let stages = workers_in_turns(replicas, Stage::batches_in_flight);
+    let stages = workers_in_turns(replicas, |stage| stage.batches_in_flight().min(standing.len()));
     let first = &replicas[0];
     let workers = stages.len().min(standing.len());
     if workers < 2 {
@@ -352,6 +352,18 @@ mod tests {
         pool.install(|| attacked(&ONE_TO_FIVE, &[&victim, &victim], &samples, &mut counted)).unwrap();
         let threads = threads.into_inner().unwrap();
         assert!(threads.iter().all(|&threads| threads == 3), "{threads:?}");
+    }
+
+    /// The workers for all of these batches would not fit into memory.
+    #[test]
+    fn there_are_no_more_workers_than_samples() {
+        let samples = samples(&[[0.9, 0.1]; 2]).with_batches_in_flight(usize::MAX);
+        let mut counted = Counted::new(usize::MAX);
+        let rule = VerificationRule::default();
+        with_stages(&ONE_TO_FIVE, &[&brightest], &samples, rule, |replicas| {
+            drive(replicas, &[0, 1], &mut counted).unwrap();
+        });
+        assert_eq!(counted.completions[..3], [1, 1, 0]);
     }
 
     #[test]
