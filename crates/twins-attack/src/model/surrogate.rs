@@ -12,7 +12,8 @@ use crate::model::precision::Precision;
 /// Here, z are the logits of the model under attack and s are those of its surrogate. An attack sees the model's own
 /// logits everywhere, including in gradient passes. Whether a sample is fooled, the value of the loss and its
 /// derivative with respect to the logits are therefore those of the model, bit for bit. The surrogate only decides
-/// where the attack moves next, so a poor surrogate makes the attack weaker but never causes a wrong verdict. A
+/// where the attack moves next, so a poor surrogate makes the attack weaker but never causes a wrong verdict. The
+/// surrogate must be in its inference form, too: its logits are not compared, so its training form is not detected. A
 /// gradient pass costs a forward pass of the model in addition to the surrogate's forward and backward pass. A pass
 /// without gradients costs only a forward pass of the model.
 ///
