@@ -242,6 +242,48 @@ mod tests {
         }
     }
 
+    /// The settings with one that is no attack's default, and how the attack's configuration shows it.
+    fn with_one(settings: AttackSettings, setting: Setting) -> (AttackSettings, &'static str) {
+        match setting {
+            Setting::Steps => (settings.with_steps(7), "steps: 7,"),
+            Setting::StepSize => (settings.with_step_size(0.0625), "step_size: 0.0625,"),
+            Setting::RandomStart => (settings.with_random_start(true), "start: Uniform,"),
+            Setting::Restarts => (settings.with_restarts(3), "restarts: 3,"),
+            Setting::Targets => (settings.with_targets(5), "targets: 5"),
+            Setting::Queries => (settings.with_queries(7), "queries: 7,"),
+            Setting::Eot => (settings.with_eot(3), "eot: 3,"),
+        }
+    }
+
+    #[test]
+    fn settings_reach_the_attacks_that_have_them_and_are_refused_by_the_others() {
+        use Setting::{Eot, Queries, RandomStart, Restarts, StepSize, Steps, Targets};
+        for attack in RegisteredAttack::all() {
+            let name = attack.name();
+            let default = AttackSettings::new(ThreatModel::new(attack.norms()[0], 1.0).unwrap());
+            let built = attack.build(&default).unwrap();
+            // The names of PGD and MI-FGSM have their number of steps.
+            assert!([name.to_owned(), format!("{name}-20")].contains(&built.name()), "{name}");
+            // `Top(5)` becomes `targets: 5`, as in `Malt { candidates: 100, targets: 5 }`.
+            let text = |attack: &dyn Attack| format!("{attack:?}").replace("Top(", "targets: ");
+            let built = text(built.as_ref());
+            for setting in [Steps, StepSize, RandomStart, Restarts, Targets, Queries, Eot] {
+                let (settings, shown) = with_one(default.clone(), setting);
+                let changed = attack.build(&settings).map(|changed| text(changed.as_ref()));
+                if attack.settings().contains(&setting) {
+                    let changed = changed.unwrap();
+                    assert!(!built.contains(shown) && changed.contains(shown), "{name}: {changed}");
+                } else {
+                    let error = changed.unwrap_err().to_string();
+                    assert!(error.starts_with(&format!("{name} has no {setting}")), "{error}");
+                }
+            }
+            // Not all attacks draw random numbers.
+            let seeded = text(attack.build(&default.with_seed(7)).unwrap().as_ref());
+            assert_eq!(seeded.contains("seed: 7"), built.contains("seed: 0"), "{name}: {seeded}");
+        }
+    }
+
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = RegisteredAttack::named("apgd").unwrap_err().to_string();

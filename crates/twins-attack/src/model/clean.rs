@@ -104,3 +104,34 @@ pub(crate) fn read_logits(output: burn::tensor::Tensor<2>, ids: &[u64]) -> Resul
         None => Ok(logits),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor};
+
+    use super::*;
+    use crate::model::classifier::{accuracy, predictions};
+    use crate::samples::in_memory::Samples;
+
+    /// Five images in batches of two: the last batch is not full.
+    fn samples() -> Samples {
+        let rows = [[[[0.9, 0.1]]], [[[0.2, 0.7]]], [[[0.5, 0.5]]], [[[0.1, 0.3]]], [[[0.75, 0.4]]]];
+        let samples = Samples::new(Tensor::from_floats(rows, &Device::flex()), vec![0, 0, 0, 1, 1]).unwrap();
+        samples.with_ids((10..15).collect()).unwrap().with_batch_size(2).unwrap()
+    }
+
+    #[test]
+    fn every_sample_has_its_own_prediction() {
+        let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+        assert_eq!(predictions(&victim, &samples()).unwrap(), [0, 1, 0, 1, 0]);
+        assert_eq!(accuracy(&victim, &samples()).unwrap(), 0.6);
+    }
+
+    #[test]
+    fn a_logit_that_is_not_finite_is_named_by_the_number_of_its_sample() {
+        // 1 / 0 for the first value of the last image.
+        let victim = |images: Tensor<4>| (images.flatten::<2>(1, 3) - 0.75).recip();
+        let error = predictions(&victim, &samples()).unwrap_err();
+        assert!(matches!(error, AttackError::Logits { sample: 14, value: f32::INFINITY }), "{error}");
+    }
+}

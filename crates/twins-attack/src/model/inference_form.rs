@@ -165,3 +165,36 @@ impl Comparison {
         Self { differing: differing.len(), first: differing.first().copied() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::at_precision::AtPrecision;
+
+    /// Compares four rows of logits, the largest of which is 10, with rows in which one logit changed by these amounts.
+    fn compared(precision: Precision, changes: [f32; 4]) -> Option<(usize, f32)> {
+        let victim = AtPrecision::new(|images: Tensor<4>| images.flatten::<2>(1, 3), precision);
+        let plain = [10.0_f32, -1.0].repeat(4);
+        let gradient: Vec<f32> = changes.iter().flat_map(|change| [10.0 + *change, -1.0]).collect();
+        compare_gradient_pass(&victim, &plain, &gradient, 2)
+    }
+
+    #[test]
+    fn a_quarter_of_the_rows_may_differ_and_half_of_them_may_not() {
+        assert_eq!(compared(Precision::F32, [0.0, 0.5, 0.0, 0.0]), None);
+        assert_eq!(compared(Precision::F32, [0.0, 0.5, -0.25, 0.0]), Some((1, 0.5)));
+    }
+
+    /// Powers of two below and above 1e-3, 1e-2 and 5e-2 of the largest logit.
+    #[test]
+    fn rounding_in_the_precision_of_the_model_is_no_difference() {
+        for (precision, rounding, change) in [
+            (Precision::F32, 0.007_812_5, 0.015_625),
+            (Precision::F16, 0.062_5, 0.125),
+            (Precision::Bf16, 0.25, 1.0),
+        ] {
+            assert_eq!(compared(precision, [rounding; 4]), None, "{precision}");
+            assert_eq!(compared(precision, [change; 4]), Some((0, change)), "{precision}");
+        }
+    }
+}

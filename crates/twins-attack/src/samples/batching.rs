@@ -63,4 +63,13 @@ mod tests {
         assert_eq!(in_flight(Batching::DEFAULT.with_batches_in_flight(3)), 3);
         assert_eq!(in_flight(Batching::DEFAULT.with_batches_in_flight(0)), 1);
     }
+
+    #[test]
+    fn the_cpu_has_one_call_per_thread_unless_told_otherwise() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let calls = |batching: Batching| pool.install(|| batching.concurrent_calls(&Device::flex()));
+        assert_eq!(calls(Batching::DEFAULT), 3);
+        assert_eq!(calls(Batching::DEFAULT.with_concurrent_calls(2)), 2);
+        assert_eq!(calls(Batching::DEFAULT.with_concurrent_calls(0)), 1);
+    }
 }

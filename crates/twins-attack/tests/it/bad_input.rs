@@ -71,6 +71,32 @@ fn settings_of_attacks_with_a_minimum_norm() {
 }
 
 #[test]
+fn settings_of_fab_and_square() {
+    let fab = FabConfig::new(threat());
+    assert!(message(fab.clone().with_steps(0).build()).contains("FAB with 0 steps"));
+    assert!(message(fab.clone().with_restarts(0).build()).contains("FAB with 0 restarts"));
+    assert!(message(fab.clone().with_targets(Targets::Top(0)).build()).contains("0 targets"));
+    for alpha_max in [-0.1, 1.1, f32::NAN] {
+        let text = message(fab.clone().with_alpha_max(alpha_max).build());
+        assert!(text.contains(&format!("alpha_max is {alpha_max}: it must lie in [0, 1]")), "{text}");
+    }
+    for eta in [0.9, f32::INFINITY] {
+        assert!(message(fab.clone().with_eta(eta).build()).contains(&format!("eta is {eta}")));
+    }
+    for beta in [0.0, 1.0] {
+        assert!(message(fab.clone().with_beta(beta).build()).contains(&format!("beta is {beta}")));
+    }
+    assert!(fab.with_alpha_max(1.0).with_eta(1.0).with_beta(0.5).build().is_ok());
+    let square = SquareConfig::new(threat());
+    assert!(message(square.clone().with_queries(0).build()).contains("Square with 0 queries"));
+    for fraction in [0.0, 1.1, f32::NAN] {
+        let text = message(square.clone().with_first_fraction(fraction).build());
+        assert!(text.contains(&format!("is {fraction}: it must lie in (0, 1]")), "{text}");
+    }
+    assert!(square.with_first_fraction(1.0).build().is_ok());
+}
+
+#[test]
 fn unsupported_norms() {
     let threat = ThreatModel::new(Norm::L0, 1.0).unwrap();
     for (attack, text) in [

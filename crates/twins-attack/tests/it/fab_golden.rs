@@ -1,5 +1,7 @@
 //! FAB-T against the reference.
 
+use std::sync::Mutex;
+
 use burn::tensor::{Device, Tensor};
 use twins_attack::{Attack, Depth, FabCandidates, FabConfig, Norm, Samples, Targets, ThreatModel};
 use twins_attack_testing::{Golden, host};
@@ -85,6 +87,34 @@ fn the_untargeted_form_finds_the_nearest_of_the_targeted_distances() {
             let nearest = targeted[i * 5..i * 5 + 5].iter().copied().fold(f32::INFINITY, f32::min);
             // A search that looks at all boundaries need not end at the same point; 5 % covers the overshoot eta.
             assert!(threat.distance(samples.image(i), point) <= 1.05 * nearest, "{norm}, sample {i}");
+        }
+    }
+}
+
+#[test]
+fn each_restart_begins_at_another_point_half_epsilon_away() {
+    let samples = Samples::new(Tensor::full([1, 1, 1, 4], 0.5, &Device::flex()), vec![0]).unwrap();
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        let threat = ThreatModel::new(norm, 0.25).unwrap();
+        let points = Mutex::new(Vec::new());
+        // Class 0 wins whatever the image is.
+        let victim = |images: Tensor<4>| {
+            if images.is_tracked() {
+                points.lock().unwrap().push(host(images.clone().inner()));
+            }
+            let logits = images.flatten::<2>(1, 3).narrow(1, 0, 2);
+            logits.clone() + Tensor::<2>::from_floats([[100.0, 0.0]], &logits.device())
+        };
+        let fab = FabConfig::new(threat).with_steps(1).with_restarts(3).build().unwrap();
+        assert_eq!(fab.run(&victim, &samples).unwrap().fooled, [false]);
+        let points = points.into_inner().unwrap();
+        // The check of the model's form, and one gradient in each run.
+        assert_eq!((points.len(), &points[1][..]), (4, samples.image(0)), "{norm}");
+        assert_ne!(points[2], points[3], "{norm}");
+        for point in &points[2..] {
+            // A few roundings of f32.
+            let distance = threat.distance(samples.image(0), point);
+            assert!((distance - 0.125).abs() < 1e-6, "{norm}: {distance}");
         }
     }
 }

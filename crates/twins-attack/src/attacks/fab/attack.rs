@@ -176,3 +176,23 @@ impl Attack for Fab {
         Box::pin(self.search(sample, model))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_begin_half_epsilon_away_inside_the_box() {
+        for norm in Fab::NORMS {
+            let threat = ThreatModel::new(*norm, 0.5).unwrap();
+            let mut draws = Draws::new(0, 0, "test", 0);
+            let [first, second] = [0; 2].map(|_| random_start(&threat, &[0.5; 6], &mut draws));
+            // A few roundings of f32.
+            let distance = threat.distance(&[0.5; 6], &first);
+            assert!((distance - 0.25).abs() < 1e-6, "{norm}: {distance}");
+            assert_ne!(first, second, "{norm}");
+            let corner = random_start(&threat, &[0.0, 1.0, 0.0, 1.0, 0.0, 1.0], &mut draws);
+            assert!(corner.iter().all(|value| (0.0..=1.0).contains(value)), "{norm}: {corner:?}");
+        }
+    }
+}

@@ -173,6 +173,30 @@ impl Attack for Pgd {
 mod tests {
     use super::*;
 
+    fn threat() -> ThreatModel {
+        ThreatModel::new(Norm::Linf, 0.5).unwrap()
+    }
+
+    #[test]
+    fn fgsm_makes_one_step_of_epsilon_and_mi_fgsm_divides_it() {
+        assert_eq!(PgdConfig::fgsm(threat()), PgdConfig::new(threat(), 1, 0.5));
+        assert_eq!(PgdConfig::mi_fgsm(threat(), 4), PgdConfig::new(threat(), 4, 0.125).with_momentum(1.0));
+        // Reports and journals have these names.
+        let name = |config: PgdConfig| config.build().unwrap().name();
+        assert_eq!(name(PgdConfig::fgsm(threat())), "fgsm");
+        assert_eq!(name(PgdConfig::fgsm(threat()).with_start(Start::Uniform)), "pgd-1");
+        assert_eq!(name(PgdConfig::mi_fgsm(threat(), 1)), "mi-fgsm-1");
+    }
+
+    #[test]
+    fn a_step_in_l1_changes_at_least_one_value() {
+        let support = |fraction, values| {
+            let config = PgdConfig::new(threat(), 1, 0.1).with_l1_fraction(fraction);
+            config.build().unwrap().l1_support(values)
+        };
+        assert_eq!([support(0.01, 10), support(0.01, 3072), support(1.0, 360)], [1, 31, 360]);
+    }
+
     #[test]
     fn the_velocity_adds_gradients_of_length_one() {
         let mut velocity = vec![1.0, 0.0];

@@ -145,3 +145,19 @@ impl Attack for SigmaZero {
         Box::pin(self.search(sample, model))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_is_followed_until_the_image_is_misclassified() {
+        let hinged = |logits: [f32; 3]| {
+            let mut cotangent = [0.0; 3];
+            (hinge(&logits, &mut cotangent, 1), cotangent)
+        };
+        assert_eq!(hinged([0.5, 2.0, 1.5]), (0.5, [0.0, 1.0, -1.0]));
+        assert_eq!(hinged([2.0, 2.0, 1.5]), (0.0, [-1.0, 1.0, 0.0]));
+        assert_eq!(hinged([2.5, 2.0, 1.5]), (0.0, [0.0; 3]));
+    }
+}

@@ -205,7 +205,13 @@ impl Attack for Square {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use burn::tensor::{Device, Tensor, TensorData};
+
     use super::*;
+    use crate::draws::Draws;
+    use crate::samples::in_memory::Samples;
 
     #[test]
     fn fractions_halve_at_the_published_queries() {
@@ -214,6 +220,56 @@ mod tests {
         assert_eq!([0, 10, 11, 51, 4999].map(|q| published.fraction(q)), [0.8, 0.8, 0.4, 0.2, 0.006_25]);
         let rescaled = config.with_queries(1000).with_schedule(SquareSchedule::Rescaled).build().unwrap();
         assert_eq!([1, 2, 900].map(|q| rescaled.fraction(q)), [0.8, 0.4, 0.8 / 512.0]);
+    }
+
+    #[test]
+    fn proposals_that_are_not_sent_would_have_been_rejected() {
+        const SHAPE: [usize; 3] = [2, 3, 3];
+        const QUERIES: usize = 300;
+        let (device, image) = (Device::flex(), [0.5; 18]);
+        // A quadratic form: changes that were rejected at one point can be accepted at another. It stays below 100.
+        let mut draws = Draws::new(0, 0, "weights", 0);
+        let weights: Vec<f32> = (0..18 * 18).map(|_| draws.gaussian()).collect();
+        let weights = Tensor::<2>::from_data(TensorData::new(weights, [18, 18]), &device);
+        let sent = AtomicUsize::new(0);
+        let victim = |images: Tensor<4>| {
+            sent.fetch_add(images.dims()[0], Ordering::Relaxed);
+            let x = images.flatten::<2>(1, 3) - 0.5;
+            let form = (x.clone().matmul(weights.clone()) * x).sum_dim(1);
+            Tensor::cat(vec![form.clone() * 0.0 + 100.0, form], 1)
+        };
+        let threat = ThreatModel::new(Norm::Linf, 0.25).unwrap();
+        let square = SquareConfig::new(threat).with_queries(QUERIES).build().unwrap();
+        let found: Vec<Vec<f32>> = (0..8)
+            .map(|id| {
+                let samples = Samples::new(Tensor::full([1, 2, 3, 3], 0.5, &device), vec![0]).unwrap();
+                let output = square.run(&victim, &samples.with_ids(vec![id]).unwrap()).unwrap();
+                output.adversarial.try_into_vec_as::<f32>().unwrap()
+            })
+            .collect();
+        let sent_by_square = sent.swap(0, Ordering::Relaxed);
+        // The same search, in which the model is asked about every proposal.
+        let margin = |point: &[f32]| {
+            let images = Tensor::from_data(TensorData::new(point.to_vec(), [1, 2, 3, 3]), &device);
+            let logits = victim(images).try_into_vec_as::<f32>().unwrap();
+            logits[0] - logits[1]
+        };
+        for (id, found) in found.iter().enumerate() {
+            let mut draws = Draws::new(0, id as u64, NAME, 0);
+            let mut x = stripes(0.25, &image, SHAPE, &draw_stripes(SHAPE, &mut draws));
+            let mut best = margin(&x);
+            for query in 0..QUERIES {
+                let repaint = Repaint::draw(square.side(query, SHAPE), SHAPE, &mut draws);
+                let mut proposal = x.clone();
+                repaint.values(0.25, &image, SHAPE).for_each(|(place, value)| proposal[place] = value);
+                let at = margin(&proposal);
+                if at < best {
+                    (x, best) = (proposal, at);
+                }
+            }
+            assert_eq!(*found, x, "sample {id}");
+        }
+        assert!(sent_by_square < sent.into_inner() / 2, "{sent_by_square}");
     }
 
     #[test]
