@@ -51,6 +51,12 @@ impl Identity {
         for index in 0..samples.len() {
             hash.word(source.label(index) as u64);
             hash.word(source.id(index));
+            if let Some(target) = source.target(index) {
+                hash.word(target as u64);
+            }
+            if let Some(start) = source.start(index) {
+                hash.floats(start);
+            }
         }
         hash.word(clean.images());
         let fingerprint = format!("{:016x}", hash.value());

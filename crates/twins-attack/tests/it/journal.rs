@@ -44,6 +44,13 @@ fn a_journal_of_something_else_is_refused() {
     let brighter = Samples::new(golden.tensor::<4>("images") * 0.999, golden.indices("label")).unwrap();
     let other = refused(same(), &victim, &brighter, &folder);
     assert!(matches!(other, AttackError::OtherEvaluation { .. }), "{other}");
+    let targets = golden.indices("label").iter().map(|label| (label + 1) % 6).collect();
+    let aimed = golden.samples().with_targets(targets).unwrap();
+    let other = refused(same(), &victim, &aimed, &folder);
+    assert!(matches!(other, AttackError::OtherEvaluation { .. }), "{other}");
+    let started = golden.samples().with_starts(golden.tensor::<4>("images")).unwrap();
+    let other = refused(same(), &victim, &started, &folder);
+    assert!(matches!(other, AttackError::OtherEvaluation { .. }), "{other}");
     let scaled = |x: Tensor<4>| net.forward(x) * 1.01;
     let other = refused(same(), &scaled, &samples, &folder);
     assert!(matches!(other, AttackError::OtherModel { .. }), "{other}");
