@@ -128,12 +128,22 @@ pub(crate) fn in_tables(settings: Value) -> Value {
         settings.into_iter().partition(|(key, _)| TABLES.contains(&key.as_str()));
     if !others.is_empty() {
         match tables.entry("training").or_insert_with(|| Value::Object(Map::new())) {
-            Value::Object(training) => training.extend(others),
+            Value::Object(training) => merge(training, others),
             // Not a table; the wrong type is reported later.
             _ => tables.extend(others),
         }
     }
     Value::Object(tables)
+}
+
+/// Adds settings to a table. A table below it may have settings in both, such as `adversary.steps` and `training.adversary.epsilon`.
+fn merge(table: &mut Map<String, Value>, others: Map<String, Value>) {
+    for (key, value) in others {
+        match (table.entry(key).or_insert(Value::Null), value) {
+            (Value::Object(table), Value::Object(others)) => merge(table, others),
+            (known, value) => *known = value,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +162,11 @@ mod tests {
             "a.toml",
             "epochs = 3\n[data]\ncache_mib = 7\n[training.adversary]\nsteps = 5\n",
         );
-        for layer in [&short, &long, &mixed.unwrap()] {
+        let divided = "epochs = 3\nadversary.steps = 5\n[training.adversary]\nepsilon = \"2/255\"\n";
+        let divided = Layer::from_toml("a.toml", divided).unwrap();
+        let epsilon = divided.apply(ExperimentConfig::default()).unwrap().training.adversary.epsilon;
+        assert_eq!(epsilon, 2.0 / 255.0);
+        for layer in [&short, &long, &mixed.unwrap(), &divided] {
             let config = layer.apply(ExperimentConfig::default()).unwrap();
             assert_eq!((config.training.epochs, config.training.adversary.steps), (3, 5));
             assert!(layer.gives("training.epochs") && !layer.gives("training.lambda"));
