@@ -2,6 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use twins_files::{LockError, ProcessLock};
+use twins_report::{RunRecord, RunStatus};
 use twins_train::ExistingRun;
 
 use super::identity::Identity;
@@ -138,6 +139,9 @@ impl RunDirectory {
                 if !differences.is_empty() {
                     return Err(ExperimentError::OtherRun { directory: self.path.clone(), differences });
                 }
+                if !identity.is_same_run(recorded) {
+                    self.reopen()?;
+                }
             }
             None if existing == ExistingRun::Overwrite => self.delete_files()?,
             None => {}
@@ -148,6 +152,18 @@ impl RunDirectory {
         let path = self.path.join(IDENTITY);
         let text = serde_json::to_string_pretty(identity).expect("settings are plain data") + "\n";
         twins_files::write_atomic(&path, text.as_bytes()).map_err(ExperimentError::file("write", &path))
+    }
+
+    /// Marks a finished run as running. It continues with other settings, for example with more epochs, and if the process ends before it has
+    /// begun, the run must not pass for one that has finished with them.
+    fn reopen(&self) -> Result<(), ExperimentError> {
+        match RunRecord::read(&self.path) {
+            Ok(record) if record.status.is_finished() => {
+                Ok(RunRecord { status: RunStatus::Running, ..record }.write(&self.path)?)
+            }
+            // A record that cannot be read is not that of a finished run.
+            _ => Ok(()),
+        }
     }
 
     /// The identity of the run in the directory; `None` if there is no run, or its file cannot be read.
@@ -213,7 +229,53 @@ fn remove(file: &Path) -> Result<(), ExperimentError> {
 
 #[cfg(test)]
 mod tests {
+    use twins_models::{Architecture, ModelConfig};
+    use twins_report::{Provenance, Score, ScoreKind};
+    use twins_train::Accuracy;
+
+    use super::super::identity::{ImageCounts, ResolvedInputs};
     use super::*;
+    use crate::data::ImageFileHashes;
+    use crate::settings::ExperimentConfig;
+
+    #[test]
+    fn a_finished_run_that_goes_on_with_other_settings_has_not_finished_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::new(folder.path());
+        let resolved = ResolvedInputs {
+            images: ImageCounts { train: 900, validation: None, test: 100 },
+            image_files: ImageFileHashes::default(),
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            held_out: None,
+            weights: None,
+            model: ModelConfig::new(Architecture::TinyResNet, 2),
+            head: "random".to_owned(),
+        };
+        let recorded = Identity { settings: ExperimentConfig::default(), resolved };
+        let mut record =
+            RunRecord::new("at", &recorded.settings.training, Provenance::starting_now(0)).unwrap();
+        record.status = RunStatus::Completed;
+        record.scores = vec![Score::new("clean", ScoreKind::Clean, Accuracy { correct: 1, total: 2 })];
+        record.write(folder.path()).unwrap();
+        let begin = |identity: &Identity| {
+            directory.begin(identity, Some(&recorded), ExistingRun::Resume).unwrap();
+            assert_eq!(directory.identity().as_ref(), Some(identity));
+            RunRecord::read(folder.path()).unwrap()
+        };
+        // On other devices, it is the same run.
+        let mut elsewhere = recorded.clone();
+        elsewhere.settings.compute.threads = Some(1);
+        assert_eq!(begin(&elsewhere), record);
+        let mut longer = recorded.clone();
+        longer.settings.training.epochs += 1;
+        let mut with_other_steps = recorded.clone();
+        with_other_steps.settings.evaluation.steps += 1;
+        for identity in [longer, with_other_steps] {
+            record.write(folder.path()).unwrap();
+            // As if the process were killed here, before the training.
+            assert_eq!(begin(&identity), RunRecord { status: RunStatus::Running, ..record.clone() });
+        }
+    }
 
     #[test]
     fn a_directory_has_one_run_and_one_process() {
