@@ -1,7 +1,8 @@
+use twins_attack::{AutoAttackConfig, RobustnessEvaluation, Version};
 use twins_train::{EvaluationProtocol, TrainError};
 
 use crate::error::ExperimentError;
-use crate::settings::{ExperimentConfig, Sources, contradiction};
+use crate::settings::{AutoAttackImages, ExperimentConfig, Sources, contradiction};
 
 /// An experiment with validated settings: one training with one method and one seed, and its evaluation.
 ///
@@ -64,7 +65,13 @@ impl Experiment {
         config.training.validate()?;
         config.training.check_parts(config.compute.replicas())?;
         config.model.check()?;
-        Ok(Self { config, sources })
+        let experiment = Self { config, sources };
+        if experiment.config.evaluation.autoattack != AutoAttackImages::None {
+            // It would end in an error after the training, for example if epsilon is 0.
+            let threat = experiment.test_protocol()?.threat;
+            RobustnessEvaluation::autoattack(AutoAttackConfig::new(threat, Version::Standard))?;
+        }
+        Ok(experiment)
     }
 
     /// The settings.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
-    ApgdConfig, Attack, AttackError, AutoAttackConfig, Length, Norm, PgdConfig, Replica,
+    ApgdConfig, Attack, AttackError, AutoAttackConfig, Length, Loss, Norm, PgdConfig, Replica,
     RobustnessEvaluation, SampleStream, Silent, SquareConfig, ThreatModel, Version,
 };
 use twins_data::ImageDataset;
@@ -180,9 +180,13 @@ impl ReportAttack {
                 Box::new(ApgdConfig::new(threat).with_steps(50).with_seed(seed).build()?),
             ),
             Self::ApgdT => {
-                let targets = 9.min(classes.saturating_sub(1));
-                let config = ApgdConfig::targeted(threat, targets).with_steps(50).with_seed(seed);
-                (format!("APGD-T {threat}, 50 steps, up to 9 targets"), Box::new(config.build()?))
+                let config = ApgdConfig::targeted(threat, 9).with_steps(50).with_seed(seed);
+                // As in AutoAttack, where DLR is not defined.
+                let (loss, config) = match Loss::Dlr.check(classes, true) {
+                    Ok(()) => ("", config),
+                    Err(_) => (" with the margin loss", config.with_loss(Loss::Margin)),
+                };
+                (format!("APGD-T{loss} {threat}, 50 steps, up to 9 targets"), Box::new(config.build()?))
             }
             Self::Square => (
                 format!("Square {threat}, 1000 queries"),
@@ -194,12 +198,32 @@ impl ReportAttack {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::TensorData;
+    use twins_attack::Samples;
     use twins_data::{BuiltinDataset, Limit, Part, Task};
     use twins_models::{Architecture, ModelConfig};
     use twins_report::{Provenance, ScoreKind};
     use twins_train::{Accuracy, Best, Ended, EpochMetrics, Method, TrainConfig};
 
     use super::*;
+
+    #[test]
+    fn the_attacks_of_the_report_work_with_any_number_of_classes() {
+        let threat = ThreatModel::new(Norm::Linf, 0.1).unwrap();
+        // The pixels are the logits. An image with a margin of 0.3 is robust, one with a margin of 0.1 is not.
+        let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+        for classes in [2, 3, 4] {
+            let image = |other: f32| [vec![0.5], vec![other], vec![0.1; classes - 2]].concat();
+            let images = TensorData::new([image(0.2), image(0.4)].concat(), [2, 1, 1, classes]);
+            let samples = Samples::new(Tensor::<4>::from_data(images, &Device::flex()), vec![0; 2]).unwrap();
+            for attack in ReportAttack::ALL {
+                let (label, built) = attack.build(threat, classes, 0).unwrap();
+                assert_eq!(built.run(&victim, &samples).unwrap().fooled, [false, true], "{label}, {classes}");
+                let replaced = attack == ReportAttack::ApgdT && classes < 4;
+                assert_eq!(label.contains("with the margin loss"), replaced, "{label}, {classes}");
+            }
+        }
+    }
 
     const EPOCHS: usize = 3;
 

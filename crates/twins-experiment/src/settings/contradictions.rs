@@ -327,6 +327,14 @@ mod tests {
     }
 
     #[test]
+    fn autoattack_needs_a_radius() {
+        let without = "model.arch = \"tiny-resnet\"\nmethod = \"standard\"\nadversary.epsilon = 0.0\n";
+        assert_eq!(message(without), Ok(()));
+        let problem = message(&format!("{without}evaluation.autoattack = 5\n")).unwrap_err();
+        assert!(problem.contains("epsilon is 0"), "{problem}");
+    }
+
+    #[test]
     fn groups_need_file_names_and_a_validation() {
         let groups = "model.arch = \"tiny-resnet\"\nvalidation.groups = \"prefix:_\"\n";
         assert_eq!(message(&format!("{groups}data.source = \"folder:x\"")), Ok(()));

@@ -166,7 +166,7 @@ pub enum ReportAttack {
     Fgsm,
     /// Auto-PGD on the cross-entropy, 50 steps.
     ApgdCe,
-    /// Auto-PGD on the targeted DLR loss, 50 steps for each of up to 9 targets.
+    /// Auto-PGD on the targeted DLR loss (on the margin loss with fewer than four classes), 50 steps for each of up to 9 targets.
     ApgdT,
     /// Random search on the logits, 1 000 queries.
     Square,
