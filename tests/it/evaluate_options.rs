@@ -106,6 +106,8 @@ fn what_does_not_fit_together_is_refused() {
         (&["--attack", "autoattack,pgd"], "give one of them alone"),
         (&["--attack", "pgd", "--queries", "3"], "pgd has no queries"),
         (&["--attack", "fgsm,mi-fgsm", "--step-size", "0.1"], "fgsm has no step size"),
+        (&["--attack", "autoattack", "--step-size", "0.1"], "autoattack has no step size"),
+        (&["--attack", "autoattack", "--random-start"], "autoattack has no random start"),
         (&["--attack", "pgq"], "autoattack"),
         (&["--epsilon", "0.1,2/255,0.1"], "--epsilon has 0.1 twice"),
         (&["--epsilon", "0"], "epsilon is 0"),

@@ -78,16 +78,17 @@ impl Results for Recorder<'_, '_> {
     fn progressed(&mut self, calls: u64, under_way: u64) -> Result<(), AttackError> {
         let Work { begin, calls: made, budgets } = &mut *self.work;
         *made += calls;
-        let now = (self.open as u64 * budgets[self.place].0).saturating_sub(under_way);
-        let later = budgets[self.place + 1..].iter();
-        let later: u64 =
-            later.map(|(budget, threat)| budget * self.verdicts.to_attack_count(*threat) as u64).sum();
+        let now = (self.open as u64).saturating_mul(budgets[self.place].0).saturating_sub(under_way);
+        let later = |(budget, threat): &(u64, usize)| {
+            budget.saturating_mul(self.verdicts.to_attack_count(*threat) as u64)
+        };
+        let left = budgets[self.place + 1..].iter().map(later).fold(now, u64::saturating_add);
         let progress = Progress {
             attack: &self.report.attack,
             stage: (self.place, budgets.len()),
             finished: (self.report.attacked - self.open, self.report.attacked),
             surviving: (self.verdicts.robust_to_all(), self.verdicts.len()),
-            fraction: *made as f64 / (*made + now + later).max(1) as f64,
+            fraction: *made as f64 / made.saturating_add(left).max(1) as f64,
             elapsed: begin.elapsed().as_secs_f64(),
         };
         continue_unless_stopped(self.observer.progress(&progress))

@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use burn_twins::attack::{
-    Attack, AttackSettings, AutoAttackConfig, RegisteredAttack, RobustnessEvaluation, Setting, ThreatModel,
+    Attack, AttackSettings, AutoAttackConfig, RegisteredAttack, RobustnessEvaluation, Setting, SettingError,
+    ThreatModel,
 };
 
 use crate::evaluate::cli::{AUTOATTACK, CLEAN, Cli};
@@ -17,7 +18,7 @@ impl Cli {
             RobustnessEvaluation::clean()
         } else if only(AUTOATTACK) {
             let config = AutoAttackConfig::new(threats[0], self.aa_version);
-            RobustnessEvaluation::autoattack(self.autoattack(config).with_threats(threats))?
+            RobustnessEvaluation::autoattack(self.autoattack(config)?.with_threats(threats))?
         } else if self.attack.iter().any(|name| name == CLEAN || name == AUTOATTACK) {
             return Err(
                 "--attack clean and --attack autoattack are whole evaluations; give one of them alone, or a \
@@ -41,11 +42,16 @@ impl Cli {
         Ok(epsilons.iter().map(|epsilon| ThreatModel::new(self.norm, *epsilon)).collect::<Result<_, _>>()?)
     }
 
-    fn autoattack(&self, config: AutoAttackConfig) -> AutoAttackConfig {
+    fn autoattack(&self, config: AutoAttackConfig) -> Result<AutoAttackConfig, SettingError> {
+        let step_size = self.step_size.map(|_| Setting::StepSize);
+        if let Some(setting) = step_size.or(self.random_start.then_some(Setting::RandomStart)) {
+            let supported = &[Setting::Steps, Setting::Restarts, Setting::Queries];
+            return Err(SettingError::UnsupportedSetting { attack: AUTOATTACK, setting, supported });
+        }
         let config = config.with_seed(self.compute.seed());
         let config = self.queries.into_iter().fold(config, AutoAttackConfig::with_queries);
         let config = self.attack_steps.into_iter().fold(config, AutoAttackConfig::with_steps);
-        self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts)
+        Ok(self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts))
     }
 
     /// Builds all attacks at each epsilon.

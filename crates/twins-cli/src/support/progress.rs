@@ -27,11 +27,9 @@ impl Observer for EvaluationBar {
         let Progress { attack, stage, finished, surviving, fraction, elapsed } = progress;
         self.0.set_prefix(format!("{attack} ({}/{})", stage.0 + 1, stage.1));
         self.0.set_position((fraction * 1000.0) as u64);
-        let left = if *fraction > 0.0 {
-            HumanDuration(Duration::from_secs_f64(elapsed * (1.0 - fraction) / fraction)).to_string()
-        } else {
-            "unknown time".to_owned()
-        };
+        // At the beginning, the fraction is 0 or the time too long for a duration.
+        let left = Duration::try_from_secs_f64(elapsed * (1.0 - fraction) / fraction)
+            .map_or_else(|_| "unknown time".to_owned(), |left| HumanDuration(left).to_string());
         self.0.set_message(format!(
             "{}/{} attacked, {} survive, robust accuracy so far {:.2} %, at most {left} left",
             finished.0,
