@@ -1,10 +1,12 @@
 //! Evaluations by any list of attacks: coverage, several threat models, equal names, custom attacks.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use twins_attack::{
     ApgdConfig, Attack, AttackError, Attempt, AutoAttackConfig, Coverage, Criterion, Depth, FabConfig, Model,
-    Norm, PgdConfig, Report, RobustnessEvaluation, Sample, Samples, Silent, SquareConfig, Start, Targets,
-    ThreatModel, Version, Warning,
+    Norm, Observer, PgdConfig, Progress, Report, RobustnessEvaluation, Sample, Samples, Silent, SquareConfig,
+    Start, Targets, ThreatModel, Version, Warning,
 };
 use twins_attack_testing::{Folder, Golden, Killer, host, resumable, timeless};
 
@@ -319,12 +321,69 @@ fn an_attack_of_a_user_is_evaluated_like_any_other() {
     assert_eq!(robust, [7, 6]);
     assert_eq!(report.samples[1].broken_by.as_deref(), Some("corners (Linf 0.12)"));
     assert_eq!(report.stages[1].settings, format!("{:?}", corners()));
+    // The gradient attack had a smaller radius.
+    assert!(!report.to_string().contains("gradients may be masked"), "{report}");
     // Without gradients it breaks what a gradient attack of the same threat model did not.
     let weak = built(PgdConfig::new(linf(0.12), 1, 0.0));
     let report = evaluate(vec![weak, corners()], Coverage::Survivors, &samples);
     let expected = Warning::SquareEffective { attack: "corners".to_owned(), samples: 2, of: 8 };
     assert!(report.warnings.contains(&expected), "{report}");
     assert!(report.to_string().contains("corners broke 2 of 8"), "{report}");
+}
+
+#[test]
+fn an_attack_without_gradients_causes_a_warning_above_a_fifth_of_a_per_cent() {
+    let warning = |breakable: usize| {
+        let pixels = |i: usize| if i < breakable { [0.55, 0.45] } else { [0.9, 0.1] };
+        let pixels: Vec<f32> = (0..500).flat_map(pixels).collect();
+        let images = Tensor::from_data(TensorData::new(pixels, [500, 1, 1, 2]), &Device::flex());
+        let samples = Samples::new(images, vec![0; 500]).unwrap();
+        let weak = built(PgdConfig::new(linf(0.12), 1, 0.0));
+        let corners = Box::new(Corners { threat: linf(0.12), tries: 50 });
+        let report = evaluate(vec![weak, corners], Coverage::Survivors, &samples);
+        assert_eq!(report.robust.correct, 500 - breakable);
+        report.warnings.into_iter().find(|warning| matches!(warning, Warning::SquareEffective { .. }))
+    };
+    assert_eq!(warning(1), None);
+    let expected = Warning::SquareEffective { attack: "corners".to_owned(), samples: 2, of: 500 };
+    assert_eq!(warning(2), Some(expected));
+}
+
+#[test]
+fn images_without_a_gradient_are_counted() {
+    // The logits differ by 40, 80, 120 and so on. Above about 100, the smaller probability is zero in single precision.
+    let steep = |images: Tensor<4>| brightest(images) * 400.0;
+    let evaluation = RobustnessEvaluation::new(vec![built(pgd(0.1))]).unwrap();
+    let report = evaluation.evaluate(&steep, &margins(8), &mut Silent).unwrap().report;
+    assert!(report.warnings.contains(&Warning::ZeroGradient { samples: 6, of: 8 }), "{report}");
+}
+
+/// The last progress of each stage: attack; stage, finished and surviving samples; the fraction of the calls.
+#[derive(Default)]
+struct Watcher(Vec<(String, [(usize, usize); 3], f64)>);
+
+impl Observer for Watcher {
+    fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        let Progress { attack, stage, finished, surviving, fraction, .. } = *progress;
+        self.0.truncate(stage.0);
+        self.0.push((attack.to_owned(), [stage, finished, surviving], fraction));
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn progress_counts_samples_and_the_calls_that_are_left() {
+    let attacks = vec![built(pgd(0.22)), built(PgdConfig::fgsm(linf(0.22)))];
+    let evaluation = RobustnessEvaluation::new(attacks).unwrap();
+    let mut watcher = Watcher::default();
+    let report = evaluation.evaluate(&brightest, &margins(8), &mut watcher).unwrap().report;
+    // Half of the samples survive PGD, and FGSM makes two calls for each of them.
+    let made = report.stages[0].forwards as f64;
+    let expected = [
+        ("pgd-5".to_owned(), [(0, 2), (8, 8), (4, 8)], made / (made + 8.0)),
+        ("fgsm".to_owned(), [(1, 2), (4, 4), (4, 8)], 1.0),
+    ];
+    assert_eq!(watcher.0, expected);
 }
 
 /// Several attacks in two norms, one name twice.

@@ -116,7 +116,40 @@ fn table(run: &RunRecord) -> String {
 
 #[cfg(test)]
 mod tests {
+    use twins_train::{Method, TrainConfig};
+
     use super::*;
+    use crate::example::epoch;
+    use crate::record::provenance::Provenance;
+
+    #[test]
+    fn ratios_are_to_the_first_run_at_the_same_epoch() {
+        let run = |name: &str, rates: &[[f64; 2]]| {
+            let layer = |rate: f64| LayerMetrics {
+                weight_norm: 1.0,
+                gradient_norm: rate * rate,
+                effective_learning_rate: rate,
+                relative_update: None,
+            };
+            let epochs = rates.iter().zip(1..).map(|([a, b], number)| {
+                let layers = [("a".to_owned(), layer(*a)), ("b".to_owned(), layer(*b))].into();
+                EpochMetrics { layers, ..epoch(number, 1, 1) }
+            });
+            let config = TrainConfig::new(Method::At);
+            let record = RunRecord::new(name, &config, Provenance::starting_now(0)).unwrap();
+            record.with_history(epochs.collect())
+        };
+        // Geometric means over the layers: 2 and 3, and 4 and 12. The ratios are 2 and 4, and of the squares 4 and 16; √8 and √64. The first
+        // run has no third epoch.
+        let runs = [
+            run("at", &[[1.0, 4.0], [1.0, 9.0]]),
+            run("twins-at", &[[4.0, 4.0], [4.0, 36.0], [100.0, 100.0]]),
+        ];
+        let html = ratios(&runs);
+        let row = "<th scope=\"row\">twins-at / at</th><td>2.828</td><td>8.000</td><td>–</td>";
+        assert!(html.contains(row), "{html}");
+        assert_eq!(ratios(&runs[..1]), "");
+    }
 
     #[test]
     fn the_geometric_mean_is_of_positive_values() {
