@@ -1,7 +1,7 @@
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::Checkpoint;
 
-/// The number of intervals above which one of them may well exclude 0 by chance.
+/// With this many intervals or more, one of them may well exclude 0 by chance.
 const MANY_INTERVALS: usize = 6;
 
 /// The conclusion from the 95 % interval of a difference.

@@ -17,8 +17,8 @@ pub(super) struct Finished {
     pub(super) result: FinishedResult,
     /// The duration in seconds, for estimates.
     pub(super) seconds: f64,
-    /// The inputs of the training; unknown if it diverged.
-    inputs: Option<ResolvedInputs>,
+    /// The inputs of the training.
+    inputs: ResolvedInputs,
 }
 
 /// How a training ended.
@@ -66,7 +66,7 @@ impl Finished {
         if !differences.is_empty() {
             return Err(ExperimentError::OtherRun { directory: directory.to_owned(), differences });
         }
-        Ok(Some(Self { directory: directory.to_owned(), result, seconds, inputs: Some(identity.resolved) }))
+        Ok(Some(Self { directory: directory.to_owned(), result, seconds, inputs: identity.resolved }))
     }
 
     /// Checks that the same training in another directory gave the same result.
@@ -113,7 +113,7 @@ impl Finished {
     /// Checks that another training of the study was evaluated on the same test images.
     pub(super) fn check_same_images(&self, other: &Self) -> Result<(), StudyError> {
         let value = |inputs: &ResolvedInputs| serde_json::json!({ "test images": inputs.images.test, "classes": inputs.classes, "held out": inputs.held_out });
-        let (Some(own), Some(others)) = (&self.inputs, &other.inputs) else { return Ok(()) };
+        let (own, others) = (&self.inputs, &other.inputs);
         let mut differences = Vec::new();
         collect_differences("", &value(own), &value(others), &mut differences);
         let test = |inputs: &ResolvedInputs| ImageFileHashes {

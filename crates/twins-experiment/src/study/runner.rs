@@ -133,6 +133,10 @@ impl Runner<'_> {
                 self.interrupted = true;
                 return Ok(());
             }
+            // Another process that shares the directory may have finished it by now.
+            if self.collection.get(job).is_some() {
+                continue;
+            }
             let left = self
                 .estimate
                 .describe(&jobs[index..])
