@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn_twins::experiment::{
-    DeviceChoice, Layer, Phase, Shard, Study, StudyConfig, StudyOptions, StudyOutcome,
+    DeviceChoice, Layer, LeftOutReason, Phase, Shard, Study, StudyConfig, StudyOptions, StudyOutcome,
 };
 use burn_twins::report::command_line;
 use clap::builder::PossibleValue;
@@ -105,20 +105,23 @@ impl Cli {
 fn problem(outcome: &StudyOutcome) -> Option<String> {
     let missing = outcome.missing_trials();
     let left_out = outcome.left_out.len();
+    let mut reasons: Vec<String> = Vec::new();
+    for left_out in &outcome.left_out {
+        let reason = left_out.reason.to_string();
+        if !matches!(left_out.reason, LeftOutReason::MissingTrials(_)) && !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     if !missing.is_empty() {
         let missing: Vec<String> =
             missing.iter().map(|trial| trial.directory().display().to_string()).collect();
-        return Some(format!(
+        let of_trials = format!(
             "{left_out} jobs were left out, because the trials that choose their learning rates are not in --out: {}; run the other shards \
              with --phase trials, copy their trials into --out unless they share it, and repeat this command",
             missing.join(", ")
-        ));
-    }
-    let mut reasons: Vec<String> = Vec::new();
-    for reason in outcome.left_out.iter().map(|left_out| left_out.reason.to_string()) {
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        );
+        // Such as the process that works on these trials.
+        return Some([of_trials].into_iter().chain(reasons).collect::<Vec<_>>().join("; "));
     }
     (left_out > 0).then(|| format!("{left_out} jobs were left out: {}", reasons.join("; ")))
 }
@@ -163,5 +166,42 @@ impl ValueEnum for PhaseChoice {
             Phase::Runs => "runs",
             Phase::All => "all",
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_twins::experiment::{Candidate, LeftOut, StudyJob, StudyResults};
+
+    use super::*;
+
+    #[test]
+    fn the_process_that_works_on_a_missing_trial_is_named() {
+        let trial = StudyJob::Trial { arm: "at".to_owned(), candidate: Candidate::of_learning_rate(0.1) };
+        let in_use =
+            LeftOutReason::InUse { directory: PathBuf::from("out/trials/at/lr-0.1"), process: Some(7) };
+        let left_out = vec![
+            LeftOut { job: trial.clone(), reason: in_use },
+            LeftOut {
+                job: StudyJob::Run { arm: "at".to_owned(), seed: 0 },
+                reason: LeftOutReason::MissingTrials(vec![trial]),
+            },
+        ];
+        let results = StudyResults {
+            name: "x".to_owned(),
+            baseline: "at".to_owned(),
+            seeds: vec![0],
+            metrics: Vec::new(),
+            last_metrics: Vec::new(),
+            arms: Vec::new(),
+            missing: Vec::new(),
+        };
+        let problem = problem(&StudyOutcome { results, interrupted: false, left_out }).unwrap();
+        for part in [
+            "2 jobs were left out, because the trials that choose their learning rates are not in --out: trials/at/lr-0.1;",
+            "repeat this command; out/trials/at/lr-0.1 is in use by process 7",
+        ] {
+            assert!(problem.contains(part), "{part}: {problem}");
+        }
     }
 }
