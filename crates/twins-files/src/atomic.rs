@@ -49,7 +49,8 @@ impl AtomicFile {
         Ok(file)
     }
 
-    /// Renames the file to its final name, replaces an existing file, and flushes the renaming itself to the disk.
+    /// Renames the file to its final name, replaces an existing file, and flushes the renaming itself to the disk, if the file system
+    /// can do that.
     ///
     /// # Errors
     ///
@@ -58,7 +59,11 @@ impl AtomicFile {
         fs::rename(&self.part, &self.path)?;
         // Windows has no such call and does not need one.
         if cfg!(unix) {
-            File::open(folder_of(&self.path))?.sync_all()?;
+            match File::open(folder_of(&self.path))?.sync_all() {
+                // Some file systems, such as the shared folders of virtual machines, flush files only.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                flushed => flushed?,
+            }
         }
         Ok(())
     }
@@ -131,6 +136,13 @@ mod tests {
         fs::create_dir_all(path.join("by a folder")).unwrap();
         write_atomic(&path, b"x").unwrap_err();
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_bare_name_is_a_file_of_the_current_folder() {
+        for (path, folder) in [("report.html", "."), ("runs/report.html", "runs"), ("/report.html", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+        }
     }
 
     #[test]
