@@ -40,6 +40,8 @@ function fail(error) {
 
 /** The image that is attacked: its values, and its class if it is a built-in digit. Null if nothing is drawn. */
 let current = null;
+/** How often the visitor has drawn, cleared or picked. */
+let choices = 0;
 /** Whether an attack is running, when it will have ended, and whether the controls have changed since it began. */
 let attacking = false;
 let end = Promise.resolve();
@@ -166,9 +168,11 @@ function clear() {
 /** How many images of each built-in digit have been shown. */
 const picked = Array(10).fill(0);
 
-/** Shows the next built-in image of a digit. */
+/** Shows the next built-in image of a digit, unless the visitor draws, clears or picks before it has come: the models may still load. */
 async function pick(label) {
+  const choice = ++choices;
   const pixels = await ask("digit", { index: 10 * picked[label]++ + label });
+  if (choice !== choices) return;
   current = { pixels, label };
   press(label);
   const small = document.createElement("canvas");
@@ -192,6 +196,7 @@ function position(event) {
 }
 
 function stroke(event) {
+  choices++;
   const point = position(event);
   pen.beginPath();
   pen.moveTo(...(last ?? point));
@@ -230,6 +235,7 @@ for (let label = 0; label < 10; label++) {
   row.innerHTML = `<th scope="row">${label}</th><td></td><td></td>`;
 }
 element("clear").addEventListener("click", () => {
+  choices++;
   clear();
   update();
 });
