@@ -72,7 +72,8 @@ impl FromStr for RemoteAddress {
         };
         let (host, port) = place.rsplit_once(':').ok_or_else(|| fault("the port is missing"))?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if host.is_empty() || bare.unwrap_or(host).contains(['/', '@', '[', ']']) {
+        let name = bare.unwrap_or(host);
+        if name.is_empty() || name.contains(['/', '@', '[', ']']) {
             return Err(fault(&format!("`{host}` is no host")));
         }
         if bare.is_none() && host.contains(':') {
@@ -207,6 +208,7 @@ mod tests {
             ("wss://gpu:3000", "neither ws:// nor iroh://"),
             ("ws://gpu", "the port is missing"),
             ("ws://:3000", "`` is no host"),
+            ("ws://[]:3000", "`[]` is no host"),
             ("ws://gpu:3000/session", "`3000/session` is no port"),
             ("ws://gpu:0", "`0` is no port"),
             ("ws://gpu:70000", "`70000` is no port"),
