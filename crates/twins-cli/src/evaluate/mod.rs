@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! twins evaluate --weights mnist_pgd_robust.pth --arch mnist-cnn \
-//!     --data mnist:DIR --attack pgd --epsilon 0.3 --steps 20 --step-size 0.03 --json report.json
+//!     --data mnist:DIR --attack pgd --epsilon 0.3 --attack-steps 20 --step-size 0.03 --json report.json
 //! twins evaluate --weights mnist_pgd_robust.pth --arch mnist-cnn \
 //!     --data mnist:DIR --limit first:1000 --attack autoattack --epsilon 0.3 --json report.json
 //! ```

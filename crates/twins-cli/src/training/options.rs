@@ -43,9 +43,9 @@ pub struct TrainingOptions {
     pub augmentation: Option<AugmentationChoice>,
 
     /// Fraction of the training images held out to choose the best checkpoint, or none, which makes the last checkpoint the result. If the
-    /// data has its own validation part, that part is used instead, unless none is given. With --set validation.groups=prefix:_, images of
-    /// a class whose file names are equal up to the first _, such as the frames of one recording, stay on the same side of the split
-    /// [default: 0.1; none with a --preset].
+    /// data has its own validation part, that part is used, and a fraction is refused; none leaves the part out. With
+    /// --set validation.groups=prefix:_, images of a class whose file names are equal up to the first _, such as the frames of one
+    /// recording, stay on the same side of the split [default: 0.1; none with a --preset].
     #[arg(long, value_name = "FRACTION", value_parser = validation_fraction, help_heading = "Images")]
     pub validation: Option<HeldOutFraction>,
 
