@@ -58,7 +58,10 @@ impl FromStr for RemoteAddress {
         let fault = |reason: &str| DeviceError::Address { text: text.to_owned(), reason: reason.to_owned() };
         let (place, index) = match text.split_once('#') {
             Some((place, index)) => {
-                (place, index.parse().map_err(|_| fault(&format!("`{index}` is no device number")))?)
+                // Burn keeps 16 bits of it.
+                let number: u16 =
+                    index.parse().map_err(|_| fault(&format!("`{index}` is no device number")))?;
+                (place, usize::from(number))
             }
             None => (text, 0),
         };
@@ -215,6 +218,7 @@ mod tests {
             ("ws://::1:3000", "in brackets"),
             ("ws://user@gpu:3000", "`user@gpu` is no host"),
             ("ws://gpu:3000#x", "`x` is no device number"),
+            ("ws://gpu:3000#65536", "`65536` is no device number"),
             ("iroh://gpu:4433", "the server's ID is missing"),
         ] {
             let error = text.parse::<RemoteAddress>().expect_err(text).to_string();
