@@ -188,8 +188,8 @@ impl ModuleMapper for CopyToFrozen {
         }
         match FROZEN.iter().position(|name| *name == field).and_then(|slot| self.adaptive[slot].take()) {
             Some(data) => param.map(|tensor| {
-                let (device, tracked) = (tensor.device(), tensor.is_require_grad());
-                Tensor::from_data(data, &device).set_require_grad(tracked)
+                let (device, dtype, tracked) = (tensor.device(), data.dtype(), tensor.is_require_grad());
+                Tensor::from_data(data, (&device, dtype)).set_require_grad(tracked)
             }),
             None => param,
         }
@@ -230,7 +230,7 @@ impl ModuleVisitor for Wings {
 mod tests {
     use burn::module::RunningState;
     use burn::nn::{Dropout, DropoutConfig};
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::{DType, Device, TensorData};
 
     use super::*;
     use crate::{TwinsBatchNorm, TwinsBatchNormConfig};
@@ -319,5 +319,26 @@ mod tests {
         assert_eq!(data(&copied.frozen_mean), TensorData::from([3.0f32, 3.5]));
         assert_eq!(data(&copied.frozen_var), TensorData::from([4.0f32, 4.5]));
         assert_eq!(data(&original.frozen_mean), TensorData::from([0.0f32, 0.0]));
+    }
+
+    #[test]
+    fn the_copy_has_the_precision_of_the_adaptive_wing() {
+        let device = Device::flex();
+        let mut norm = TwinsBatchNormConfig::new(1).init(&device);
+        // Single precision would round these.
+        let third = |numerator: f64| TensorData::from([numerator / 3.0]);
+        let value = |numerator: f64| Tensor::<1>::from_data(third(numerator), (&device, DType::F64));
+        norm.gamma = Param::from_tensor(value(1.0));
+        norm.beta = Param::from_tensor(value(2.0));
+        norm.running_mean = RunningState::new(value(4.0));
+        norm.running_var = RunningState::new(value(5.0));
+
+        let copied = norm.copy_adaptive_to_frozen();
+        let data = |param: &Param<Tensor<1>>| param.val().into_data();
+        assert_eq!(data(copied.frozen_gamma.as_ref().expect("per wing")), third(1.0));
+        assert_eq!(data(copied.frozen_beta.as_ref().expect("per wing")), third(2.0));
+        assert_eq!(data(&copied.frozen_mean), third(4.0));
+        assert_eq!(data(&copied.frozen_var), third(5.0));
+        assert_eq!(copied.frozen_var.val().dtype(), DType::F64);
     }
 }
