@@ -65,9 +65,9 @@ mod tests {
     use super::*;
     use crate::TwinsModule;
 
-    /// A batch norm whose running statistics have moved.
+    /// A batch norm whose running statistics have moved, and whose settings are not the defaults.
     fn trained(device: &Device) -> BatchNorm {
-        let norm = BatchNormConfig::new(3).init(device);
+        let norm = BatchNormConfig::new(3).with_epsilon(0.25).with_momentum(0.3).init(device);
         device.seed(7);
         norm.forward(Tensor::<4>::random([4, 3, 2, 2], Distribution::Normal(1.0, 2.0), device));
         norm
@@ -86,6 +86,23 @@ mod tests {
         assert_eq!(twins.with_wing(Wing::Frozen).forward(input).into_data(), expected);
     }
 
+    /// The optimiser keeps its state by the ids of the parameters.
+    #[test]
+    fn the_wings_are_trained_separately() {
+        let device = Device::flex().autodiff();
+        let parameters = |norm: BatchNorm| {
+            let twins = TwinsBatchNorm::from(norm);
+            let [gamma, beta] = [twins.frozen_gamma, twins.frozen_beta].map(|param| param.expect("per wing"));
+            [twins.gamma, gamma, twins.beta, beta]
+        };
+        let tracked = parameters(trained(&device));
+        assert!(tracked.iter().all(|param| param.is_require_grad()));
+        assert_ne!(tracked[0].id, tracked[1].id);
+        assert_ne!(tracked[2].id, tracked[3].id);
+        let untracked = parameters(trained(&device).no_grad());
+        assert!(untracked.iter().all(|param| !param.is_require_grad()));
+    }
+
     /// On maps so small that the layer composes Burn's operations: the statistics are then equal to the bit.
     #[test]
     fn training_equals_the_batch_norm_step_by_step() {
@@ -101,6 +118,7 @@ mod tests {
             twins.forward(input).into_data().assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-6));
         }
         let (stock, twins) = (stock.valid(), BatchNorm::from(twins.valid()));
+        assert_eq!((twins.epsilon, twins.momentum), (0.25, 0.3));
         assert_eq!(twins.running_mean.value().into_data(), stock.running_mean.value().into_data());
         assert_eq!(twins.running_var.value().into_data(), stock.running_var.value().into_data());
     }
