@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::format::{Format, format};
 use crate::op::{ConvKernels, Weights};
-use crate::{conv2d, conv2d_and_input, linear, op, relu};
+use crate::{conv2d, conv2d_and_input, kernels, linear, op, relu};
 
 /// A convolution of random sizes and an input that it takes.
 #[derive(Debug, Clone)]
@@ -152,6 +152,45 @@ proptest! {
         // At most 1152 summands, and tiles with four times the rounding of direct summation in the worst place.
         agrees(&case, last, 3e-5)?;
     }
+}
+
+/// Batches that a method computes in several parts, the last of which is smaller, with memory that the parts share.
+#[test]
+fn large_batches_compute_burns_convolution() {
+    let cases = [
+        // Direct summation. The weights exceed a core's cache, and are applied to 3 and then 2 images at once.
+        (20, [128, 128], 3, 2, 17),
+        // Direct summation. The weights' gradient is summed over 4 and then 3 images at once.
+        (100, [20, 40], 3, 1, 19),
+        (100, [20, 40], 3, 2, 25),
+        // 1152 large tiles, of which the weights' gradient takes 807 at once.
+        (128, [64, 80], 3, 1, 13),
+        // 12150 pixels, of which the weights' gradient takes 12032 at once.
+        (150, [144, 208], 1, 1, 9),
+    ];
+    // One thread, so that no part is smaller than intended because of the number of threads.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for (samples, channels, kernel, stride, size) in cases {
+        let case = Case {
+            samples,
+            channels,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [0; 4],
+            size: [size; 2],
+            // Sums of so many values that nearly cancel would need a tolerance of their own.
+            bias: false,
+        };
+        // At most 28 900 summands, whose rounding errors add up like a random walk: 170 · 6e-8 of the largest sum.
+        pool.install(|| agrees(&case, false, 3e-5)).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+    }
+}
+
+#[test]
+fn the_gradient_of_a_bias_is_the_sum_over_all_pixels() {
+    // Whole numbers, whose sums are exact. The pixels are summed in parts of 1024.
+    let gradients: Vec<f32> = (0..2500).flat_map(|pixel| [1.0, (pixel % 10) as f32, -2.0]).collect();
+    assert_eq!(kernels::bias_gradient(&gradients, 3), [2500.0, 11250.0, -5000.0]);
 }
 
 /// Layers of every method, with the size of their images: small and large tiles that reach beyond the outputs, products of matrices, direct
