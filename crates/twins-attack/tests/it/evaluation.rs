@@ -358,9 +358,12 @@ fn images_without_a_gradient_are_counted() {
     assert!(report.warnings.contains(&Warning::ZeroGradient { samples: 6, of: 8 }), "{report}");
 }
 
-/// The last progress of each stage: attack; stage, finished and surviving samples; the fraction of the calls.
+/// The progress of a stage: attack; stage, finished and surviving samples; the fraction of the calls.
+type StageProgress = (String, [(usize, usize); 3], f64);
+
+/// The last progress of each stage.
 #[derive(Default)]
-struct Watcher(Vec<(String, [(usize, usize); 3], f64)>);
+struct Watcher(Vec<StageProgress>);
 
 impl Observer for Watcher {
     fn progress(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
