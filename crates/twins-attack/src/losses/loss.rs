@@ -53,6 +53,18 @@ impl Loss {
         if classes < needed { Err(AttackError::TooFewClasses { loss, needed, classes }) } else { Ok(()) }
     }
 
+    /// The DLR loss, or the margin loss for so few classes that DLR is not defined.
+    ///
+    /// ```
+    /// use twins_attack::Loss;
+    ///
+    /// assert_eq!(Loss::dlr_or_margin(3, false), Loss::Dlr);
+    /// assert_eq!(Loss::dlr_or_margin(3, true), Loss::Margin);
+    /// ```
+    pub fn dlr_or_margin(classes: usize, targeted: bool) -> Self {
+        if Loss::Dlr.check(classes, targeted).is_ok() { Loss::Dlr } else { Loss::Margin }
+    }
+
     /// Returns the loss of one sample, which leads away from its label or towards a target. `clean` contains the logits
     /// of the clean image, which only [`Loss::Kl`] uses.
     ///
@@ -76,6 +88,9 @@ mod tests {
     #[test]
     fn too_few_classes_are_named() {
         assert!(Loss::Dlr.check(3, false).is_ok() && Loss::Dlr.check(4, true).is_ok());
+        let losses = [(2, false), (3, false), (3, true), (4, true)]
+            .map(|(classes, to)| Loss::dlr_or_margin(classes, to));
+        assert_eq!(losses, [Loss::Margin, Loss::Dlr, Loss::Margin, Loss::Dlr]);
         assert!(Loss::Dlr.check(2, false).unwrap_err().to_string().contains("at least 3"));
         assert!(Loss::Dlr.check(3, true).unwrap_err().to_string().contains("at least 4"));
         assert!(matches!(Loss::Kl.check(9, true), Err(AttackError::Setting(SettingError::TargetedKl))));

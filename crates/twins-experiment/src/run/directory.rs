@@ -229,29 +229,19 @@ fn remove(file: &Path) -> Result<(), ExperimentError> {
 
 #[cfg(test)]
 mod tests {
-    use twins_models::{Architecture, ModelConfig};
     use twins_report::{Provenance, Score, ScoreKind};
     use twins_train::Accuracy;
 
-    use super::super::identity::{ImageCounts, ResolvedInputs};
+    use super::super::identity::ResolvedInputs;
     use super::*;
-    use crate::data::ImageFileHashes;
     use crate::settings::ExperimentConfig;
 
     #[test]
     fn a_finished_run_that_goes_on_with_other_settings_has_not_finished_with_them() {
         let folder = tempfile::tempdir().unwrap();
         let directory = RunDirectory::new(folder.path());
-        let resolved = ResolvedInputs {
-            images: ImageCounts { train: 900, validation: None, test: 100 },
-            image_files: ImageFileHashes::default(),
-            classes: vec!["a".to_owned(), "b".to_owned()],
-            held_out: None,
-            weights: None,
-            model: ModelConfig::new(Architecture::TinyResNet, 2),
-            head: "random".to_owned(),
-        };
-        let recorded = Identity { settings: ExperimentConfig::default(), resolved };
+        let recorded =
+            Identity { settings: ExperimentConfig::default(), resolved: ResolvedInputs::example() };
         let mut record =
             RunRecord::new("at", &recorded.settings.training, Provenance::starting_now(0)).unwrap();
         record.status = RunStatus::Completed;

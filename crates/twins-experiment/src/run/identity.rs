@@ -107,6 +107,22 @@ impl Identity {
     }
 }
 
+#[cfg(test)]
+impl ResolvedInputs {
+    /// Inputs of a training from random weights, for tests.
+    pub(crate) fn example() -> Self {
+        Self {
+            images: ImageCounts { train: 900, validation: None, test: 100 },
+            image_files: ImageFileHashes::default(),
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            held_out: None,
+            weights: None,
+            model: ModelConfig::new(twins_models::Architecture::TinyResNet, 2),
+            head: "random".to_owned(),
+        }
+    }
+}
+
 /// Adds a line for every difference between two JSON values, with its path and both values.
 pub(crate) fn collect_differences(path: &str, recorded: &Value, given: &Value, found: &mut Vec<String>) {
     match (recorded, given) {

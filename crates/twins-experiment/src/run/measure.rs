@@ -180,13 +180,11 @@ impl ReportAttack {
                 Box::new(ApgdConfig::new(threat).with_steps(50).with_seed(seed).build()?),
             ),
             Self::ApgdT => {
-                let config = ApgdConfig::targeted(threat, 9).with_steps(50).with_seed(seed);
-                // As in AutoAttack, where DLR is not defined.
-                let (loss, config) = match Loss::Dlr.check(classes, true) {
-                    Ok(()) => ("", config),
-                    Err(_) => (" with the margin loss", config.with_loss(Loss::Margin)),
-                };
-                (format!("APGD-T{loss} {threat}, 50 steps, up to 9 targets"), Box::new(config.build()?))
+                // As in AutoAttack.
+                let loss = Loss::dlr_or_margin(classes, true);
+                let config = ApgdConfig::targeted(threat, 9).with_loss(loss).with_steps(50).with_seed(seed);
+                let replaced = if loss == Loss::Dlr { "" } else { " with the margin loss" };
+                (format!("APGD-T{replaced} {threat}, 50 steps, up to 9 targets"), Box::new(config.build()?))
             }
             Self::Square => (
                 format!("Square {threat}, 1000 queries"),

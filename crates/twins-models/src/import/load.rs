@@ -74,8 +74,7 @@ pub fn load_pretrained(
         && card.config().architecture() == config.architecture()
         && config.upsampling().is_none()
     {
-        let [_, height, width] = card.config().input_shape();
-        config = config.with_image_size([height, width]).with_upsampling(card.config().upsampling());
+        config = config.with_images_of(card.config());
     }
     let net = with_shortcuts_of(config.init(device)?, &checkpoint, options)?;
     let location = find(&net, &checkpoint, options)?;
@@ -211,9 +210,7 @@ fn config_of(card: &ModelCard, chosen: &ModelConfig, normalisation: Normalisatio
         config = config.with_normalisation(chosen.normalisation().cloned());
     }
     if chosen.upsampling().is_some() {
-        // Together with the size of the images, for which it was checked.
-        let [_, height, width] = chosen.input_shape();
-        config = config.with_image_size([height, width]).with_upsampling(chosen.upsampling());
+        config = config.with_images_of(chosen);
     }
     config
 }

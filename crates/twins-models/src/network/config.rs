@@ -97,6 +97,13 @@ impl ModelConfig {
         self
     }
 
+    /// Takes the size of the images and the up-sampling of another configuration: one is checked with the other.
+    pub(crate) fn with_images_of(mut self, other: &Self) -> Self {
+        self.image_size = other.image_size;
+        self.upsampling = other.upsampling;
+        self
+    }
+
     /// Sets the shortcuts of a CIFAR ResNet. With `None`, the default, an import uses those of the file, and a new network gets
     /// [`Shortcuts::Padded`]. If shortcuts are set, an import refuses weights of the other form.
     ///

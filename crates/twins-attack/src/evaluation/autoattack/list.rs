@@ -51,9 +51,7 @@ impl AutoAttackConfig {
         let repeated = self.version == Version::Plus || standard_l1;
         let restarts = self.restarts.unwrap_or(if repeated { RESTARTS } else { 1 });
         let targets = |published| Targets::Top(self.targets.unwrap_or(published));
-        let dlr = |targeted| {
-            if Loss::Dlr.check(classes, targeted).is_ok() { Loss::Dlr } else { Loss::Margin }
-        };
+        let dlr = |targeted| Loss::dlr_or_margin(classes, targeted);
         let apgd = ApgdConfig::new(threat)
             .with_steps(self.steps)
             .with_l1_phases(if standard_l1 { L1Phases::Shrinking } else { L1Phases::Fixed })

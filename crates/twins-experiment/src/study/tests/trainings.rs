@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use twins_models::{Architecture, ModelConfig};
 use twins_report::{Provenance, RunRecord, RunStatus, Score, ScoreKind};
 use twins_train::{Accuracy, Best, BestSource};
 
@@ -11,8 +10,7 @@ use super::super::identity::StudyIdentity;
 use super::super::{
     Candidate, Checkpoint, Divergence, ReportSources, Study, StudyConfig, StudyJob, StudyResults,
 };
-use crate::data::ImageFileHashes;
-use crate::run::{Identity, ImageCounts, ResolvedInputs};
+use crate::run::{Identity, ResolvedInputs};
 
 const STUDY: &str = r#"
 seeds = [0, 1]
@@ -59,16 +57,7 @@ pub(super) fn finish(out: &Path, job: &StudyJob, rate: f64, correct: [usize; 2])
 fn finish_of(study: &Study, out: &Path, job: &StudyJob, chosen: &Candidate, correct: [usize; 2]) {
     let experiment = study.experiment(job, Some(chosen)).unwrap().unwrap();
     let directory = out.join(job.directory());
-    let resolved = ResolvedInputs {
-        images: ImageCounts { train: 900, validation: None, test: 100 },
-        image_files: ImageFileHashes::default(),
-        classes: vec!["a".to_owned(), "b".to_owned()],
-        held_out: None,
-        weights: None,
-        model: ModelConfig::new(Architecture::TinyResNet, 2),
-        head: "random".to_owned(),
-    };
-    let identity = Identity { settings: experiment.config().clone(), resolved };
+    let identity = Identity { settings: experiment.config().clone(), resolved: ResolvedInputs::example() };
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("experiment.json"), serde_json::to_string(&identity).unwrap()).unwrap();
     let [robust, clean] = correct.map(|correct| Accuracy { correct, total: 100 });
