@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use twins_files::one_line;
 
 use crate::config::effective::RESOLVED;
 use crate::config::known_keys::{line_of_path, unknown_key};
@@ -155,6 +156,14 @@ impl<T: Settings> SettingsFile<T> {
             Format::Toml => toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?,
             Format::Json => serde_json::from_str(text).map_err(|error| bad(json_problem(&error)))?,
         };
+        let mut place = Vec::new();
+        if format == Format::Toml && has_null(&written, &mut place) {
+            let line = line_of_path(text, &place).map(|line| format!("line {line}: ")).unwrap_or_default();
+            let key = one_line(&place.join(".")).into_owned();
+            return Err(bad(format!(
+                "{line}{key} is nan or inf; give a finite number, or leave the setting out"
+            )));
+        }
         // The values that a run's `config.json` has besides its settings are derived again from the settings.
         if let (Format::Json, Some(settings)) = (format, written.as_object_mut()) {
             settings.remove(RESOLVED);
@@ -302,6 +311,24 @@ fn collect_keys(value: &Value, path: String, alternatives: &[String], keys: &mut
             }
         }
         _ => keys.push(path),
+    }
+}
+
+/// Whether a value has a null in it; `place` becomes its path, without indices of arrays. TOML has no null, so it stands for
+/// a number that is not finite.
+fn has_null(value: &Value, place: &mut Vec<String>) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(|item| has_null(item, place)),
+        Value::Object(table) => table.iter().any(|(key, value)| {
+            place.push(key.clone());
+            let found = has_null(value, place);
+            if !found {
+                place.pop();
+            }
+            found
+        }),
+        _ => false,
     }
 }
 
@@ -579,6 +606,8 @@ mod tests {
             ("a.json", "{\"epochs\": \"many\"}", "many"),
             ("a.json", "{\"epochs\": 3", "EOF"),
             ("a.toml", "batch_size = 1", "batch size is 1"),
+            ("a.toml", "epochs = 3\ngradient_clip = nan", "line 2: gradient_clip is nan or inf; give a finite"),
+            ("a.toml", "[optimiser]\nkind = \"adamw\"\nbetas = [0.9, -inf]", "line 3: optimiser.betas is nan or inf"),
             ("a.yaml", "epochs: 1", ".toml or .json"),
             ("a.toml", deep_toml.as_str(), "line 2: tables are nested"),
             ("a.json", deep_json.as_str(), "recursion limit"),
