@@ -16,6 +16,14 @@ pub(crate) struct Phase<'a> {
 }
 
 impl TrainConfig {
+    /// The number of epochs after the probe, or of the whole training if no probe comes first.
+    pub(crate) fn full_epochs(&self) -> usize {
+        match &self.tuning {
+            Tuning::ProbeThenFull(probe) => self.epochs.saturating_sub(probe.epochs),
+            Tuning::Full | Tuning::LinearProbe => self.epochs,
+        }
+    }
+
     /// The phase of an epoch; `epoch` counts from 0.
     pub(crate) fn phase(&self, epoch: usize) -> Phase<'_> {
         let start = match &self.tuning {

@@ -30,11 +30,24 @@ impl TrainConfig {
     ///
     /// A run that is resumed with more epochs keeps its schedule. Set the field `epochs` then, which moves no milestones.
     #[must_use]
-    pub fn with_epochs(mut self, epochs: usize) -> Self {
-        if self.schedule == Schedule::paper(self.epochs) {
-            self.schedule = Schedule::paper(epochs);
+    pub fn with_epochs(self, epochs: usize) -> Self {
+        self.with_moved_milestones(|config| config.epochs = epochs)
+    }
+
+    /// Sets which parts of the model are trained. With a probe, the milestones of the default schedule become those of the epochs after
+    /// it; any other schedule remains.
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        self.with_moved_milestones(|config| config.tuning = tuning)
+    }
+
+    /// Makes a change, and moves the milestones of the default schedule with the number of epochs that the schedule covers.
+    fn with_moved_milestones(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        let is_default = self.schedule == Schedule::paper(self.full_epochs());
+        change(&mut self);
+        if is_default {
+            self.schedule = Schedule::paper(self.full_epochs());
         }
-        self.epochs = epochs;
         self
     }
 }
@@ -72,8 +85,6 @@ setters! {
     with_warmup_epochs: warmup_epochs: f64,
     /// Sets the source of the frozen wing at the start.
     with_frozen_from: frozen_from: FrozenFrom,
-    /// Sets which parts of the model are trained.
-    with_tuning: tuning: Tuning,
     /// Sets the path prefixes of parameters that are never trained.
     with_freeze: freeze: Vec<String>,
     /// Sets the largest norm of the gradient.
@@ -104,4 +115,25 @@ setters! {
     with_awp: awp: AwpConfig,
     /// Sets the branch of the method `auto-lora`.
     with_auto_lora: auto_lora: AutoLoraConfig,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Method, ProbeConfig};
+
+    #[test]
+    fn the_default_schedule_spans_the_epochs_after_a_probe() {
+        let probe = Tuning::ProbeThenFull(ProbeConfig::new(6));
+        let config = TrainConfig::new(Method::At);
+        for config in [
+            config.clone().with_epochs(18).with_tuning(probe.clone()),
+            config.clone().with_tuning(probe.clone()).with_epochs(18),
+        ] {
+            assert_eq!(config.schedule, Schedule::MultiStep { milestones: vec![6, 10], gamma: 0.1 });
+            assert_eq!(config.with_tuning(Tuning::Full).schedule, Schedule::paper(18));
+        }
+        let given = config.with_schedule(Schedule::Constant).with_tuning(probe);
+        assert_eq!(given.schedule, Schedule::Constant);
+    }
 }

@@ -11,6 +11,7 @@ use crate::config::known_keys::{line_of_path, unknown_key};
 use crate::config::nesting::{DEEPEST, too_deep};
 use crate::config::train_config::TrainConfig;
 use crate::error::TrainError;
+use crate::optimisers::Schedule;
 
 /// Settings of which a file may specify any subset.
 pub trait Settings: Serialize + DeserializeOwned {
@@ -249,20 +250,18 @@ impl<T: Settings> SettingsFile<T> {
 
 impl TrainConfig {
     /// Reads a configuration from a `.toml` or `.json` file. Settings that the file omits keep their defaults (those of
-    /// the paper). The milestones of the default schedule are those of the file's `epochs`. To override another base,
-    /// use [`ConfigFile`].
+    /// the paper). The milestones of the default schedule are those of the file's `epochs`, less those of a probe. To
+    /// override another base, use [`ConfigFile`].
     ///
     /// # Errors
     ///
     /// The errors of [`SettingsFile::read`], and a value out of range.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         let file = ConfigFile::read(path)?;
-        let epochs = file.value("epochs").and_then(Value::as_u64);
-        let base = match epochs.and_then(|epochs| usize::try_from(epochs).ok()) {
-            Some(epochs) => Self::default().with_epochs(epochs),
-            None => Self::default(),
-        };
-        let config = file.apply(base)?;
+        let mut config = file.apply(Self::default())?;
+        if !file.gives("schedule") {
+            config.schedule = Schedule::paper(config.full_epochs());
+        }
         config.validate()?;
         Ok(config)
     }
@@ -402,7 +401,7 @@ fn json_problem(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
     use crate::config::{EpsilonSchedule, Method, ProbeConfig, Tuning};
-    use crate::optimisers::{AwpConfig, OptimiserConfig, Schedule};
+    use crate::optimisers::{AwpConfig, OptimiserConfig};
 
     fn read(name: &str, text: &str) -> Result<TrainConfig, TrainError> {
         let folder = tempfile::tempdir().unwrap();
@@ -460,6 +459,8 @@ mod tests {
         assert_eq!(read("run.toml", "beta = 5.0\n").unwrap().schedule, Schedule::paper(60));
         let given = "epochs = 12\n[schedule]\nkind = \"constant\"\n";
         assert_eq!(read("run.toml", given).unwrap().schedule, Schedule::Constant);
+        let probe = "epochs = 18\n[tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 6\n";
+        assert_eq!(read("run.toml", probe).unwrap().schedule, Schedule::paper(12));
     }
 
     #[test]
