@@ -5,6 +5,7 @@ use burn::tensor::TensorData;
 use super::accuracy::{Accuracy, Evaluation};
 use super::epoch_metrics::{EpochMetrics, LayerMetrics};
 use super::step_report::StepReport;
+use crate::optimisers::ParameterGroups;
 use crate::parameters::Weights;
 
 /// Sums over the steps of an epoch.
@@ -54,11 +55,13 @@ impl EpochSums {
         Accuracy { correct: self.correct, total: self.samples }
     }
 
-    /// Creates the metrics of a finished epoch. `evaluations` are those of the raw and of the averaged weights.
+    /// Creates the metrics of a finished epoch. `learning_rate` is that of its last step, before the factors of `groups`, and
+    /// `evaluations` are those of the raw and of the averaged weights.
     pub(crate) fn into_metrics(
         self,
         position: (usize, usize),
         learning_rate: f64,
+        groups: &ParameterGroups,
         evaluations: (Option<Evaluation>, Option<Evaluation>),
         weights: &Weights,
         validation_seconds: f64,
@@ -72,7 +75,8 @@ impl EpochSums {
             .filter_map(|(path, norm)| {
                 // A weight of zero, such as a branch's factor before its first step, has no effective learning rate.
                 let weight_norm = weight_norm(weights.tensors().get(path)?).filter(|norm| *norm > 0.0)?;
-                let effective_learning_rate = learning_rate / (weight_norm * weight_norm);
+                let own_rate = learning_rate * groups.learning_rate_factor(path);
+                let effective_learning_rate = own_rate / (weight_norm * weight_norm);
                 // The relative update of a weight that was zero is infinite.
                 let relative_update =
                     self.relative_updates.get(path).copied().filter(|update| update.is_finite());
@@ -152,7 +156,8 @@ mod tests {
         let evaluation =
             |clean, robust| Some(Evaluation { clean: accuracy(clean), robust: Some(accuracy(robust)) });
         let evaluations = (evaluation(8, 7), evaluation(6, 5));
-        let metrics = sums.into_metrics((7, 30), 0.5, evaluations, &weights, 1.0);
+        let groups = ParameterGroups::new().with_head("head", 8.0);
+        let metrics = sums.into_metrics((7, 30), 0.5, &groups, evaluations, &weights, 1.0);
 
         assert_eq!((metrics.epoch, metrics.steps, metrics.skipped_batches), (7, 30, 1));
         // Losses are means over samples, (6 · 1 + 2 · 5) / 8, and gradient norms are means over steps, (1 + 4) / 2.
@@ -163,15 +168,14 @@ mod tests {
         assert_eq!(metrics.ema_accuracy, Some([accuracy(6), accuracy(5)]));
         // 8 images in the 2 seconds of the steps, which the other measurements do not belong to.
         assert_eq!((metrics.images_per_second, metrics.seconds, metrics.seconds_waiting), (4.0, 3.5, 0.25));
-        // Neither a bias nor a weight of zero is a layer. 0.5 / 5² and 0.5 / 2².
+        // Neither a bias nor a weight of zero is a layer. 0.5 / 5², and 8 · 0.5 / 2² at the learning rate of the head.
         let layer = |weight_norm, gradient_norm, effective_learning_rate, relative_update| LayerMetrics {
             weight_norm,
             gradient_norm,
             effective_learning_rate,
             relative_update,
         };
-        let expected =
-            [("conv", layer(5.0, 25.0, 0.02, Some(0.125))), ("head", layer(2.0, 2.5, 0.125, None))];
+        let expected = [("conv", layer(5.0, 25.0, 0.02, Some(0.125))), ("head", layer(2.0, 2.5, 1.0, None))];
         assert_eq!(metrics.layers, BTreeMap::from(expected.map(|(path, layer)| (path.to_owned(), layer))));
     }
 }

@@ -66,7 +66,7 @@ impl ParameterGroups {
     }
 
     /// The learning-rate factor of a parameter.
-    pub(super) fn learning_rate_factor(&self, path: &str) -> f64 {
+    pub(crate) fn learning_rate_factor(&self, path: &str) -> f64 {
         match &self.head {
             Some((head, factor)) if is_under(path, head) => *factor,
             _ => 1.0,

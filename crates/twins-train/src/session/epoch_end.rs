@@ -67,6 +67,7 @@ impl<M: ImageClassifier> Session<M> {
         let mut metrics = sums.into_metrics(
             (epoch, self.state.steps),
             self.learning_rate,
+            self.optimiser.groups(),
             (raw, averaged),
             &weights,
             start.elapsed().as_secs_f64(),
