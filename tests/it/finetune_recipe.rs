@@ -313,6 +313,16 @@ fn contradictions_name_both_sides() {
         ),
         ("warmup_epochs = 9", &["--epochs", "3"], ["warmup_epochs is 9 (run.toml)", "3 epochs (--epochs)"]),
         (
+            "awp.warmup_epochs = 3",
+            &["--epochs", "3"],
+            ["awp.warmup_epochs is 3 (run.toml)", "3 epochs (--epochs)"],
+        ),
+        (
+            "[epsilon_schedule]\nclean_epochs = 1\nrise_epochs = 2.5",
+            &["--epochs", "3"],
+            ["clean_epochs + rise_epochs is 3.5 (run.toml)", "3 epochs (--epochs)"],
+        ),
+        (
             "epochs = 2\n[tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 2",
             &[],
             ["probe_epochs is 2 (run.toml)", "2 epochs (run.toml)"],

@@ -117,6 +117,32 @@ pub enum Contradiction {
         /// The number of remaining epochs, in words, if a probe uses some.
         full: String,
     },
+    /// The weight perturbation never begins.
+    #[error(
+        "{warmup_epochs}, but there are {} epochs ({}){full}, so that the weights are never perturbed; warm up for less, or train \
+         longer",
+        epochs.value, epochs.source
+    )]
+    NoPerturbation {
+        /// The epochs of the perturbation's warm-up.
+        warmup_epochs: GivenSetting,
+        /// All epochs.
+        epochs: GivenSetting,
+        /// The number of remaining epochs, in words, if a probe uses some.
+        full: String,
+    },
+    /// The epsilon of the training adversary never finishes rising.
+    #[error(
+        "{schedule}, but there are {} epochs ({}), so that the epsilon of the adversary is never reached; raise it in fewer \
+         epochs, or train longer",
+        epochs.value, epochs.source
+    )]
+    LongEpsilonSchedule {
+        /// The epochs until the full epsilon.
+        schedule: GivenSetting,
+        /// All epochs.
+        epochs: GivenSetting,
+    },
     /// A validation split was set for data that has a validation part.
     #[error(
         "{split}, but the data {data} has a validation part of its own, so that no split of the training part is drawn; leave \
@@ -227,6 +253,22 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
     if training.warmup_epochs > left as f64 {
         let warmup_epochs = given("training.warmup_epochs", &training.warmup_epochs);
         return Some(Contradiction::LongWarmup { warmup_epochs, epochs: epochs(), full });
+    }
+    if let Some(awp) = training.awp
+        && awp.warmup_epochs >= left.max(1)
+    {
+        let warmup_epochs = given("training.awp.warmup_epochs", &awp.warmup_epochs);
+        return Some(Contradiction::NoPerturbation { warmup_epochs, epochs: epochs(), full });
+    }
+    if let Some(schedule) = training.epsilon_schedule {
+        let length = schedule.clean_epochs + schedule.rise_epochs;
+        if length > training.epochs as f64 {
+            let schedule = GivenSetting {
+                setting: "epsilon_schedule.clean_epochs + rise_epochs".to_owned(),
+                ..given("training.epsilon_schedule", &length)
+            };
+            return Some(Contradiction::LongEpsilonSchedule { schedule, epochs: epochs() });
+        }
     }
     let data = shown(&config.data.source);
     if config.data.source.has_validation() {
