@@ -12,8 +12,9 @@ use crate::optimisers::Schedule;
 /// | `probe_schedule` | constant | schedule of the probe's learning rate, over the probe's epochs | [`Schedule`] |
 ///
 /// No single learning rate suits the features of every model, and the paper names only one for its own recipe. The
-/// probe therefore uses the configured learning rate unless it has its own. Momentum, weight decay, gradient clipping,
-/// augmentation and the adversary are those of the full phase.
+/// probe therefore uses the configured learning rate unless it has its own. The factor
+/// [`GroupsConfig::head_learning_rate`](crate::GroupsConfig::head_learning_rate) applies to both. Momentum, weight decay,
+/// gradient clipping, augmentation, label smoothing, mixup and the adversary are those of the full phase.
 ///
 /// ```
 /// use twins_train::{Method, ProbeConfig, TrainConfig, Tuning};
