@@ -398,8 +398,10 @@ pub enum TrainError {
         /// The layers of the model.
         known: Vec<String>,
     },
-    /// All parameters are frozen.
-    #[error("nothing is left to train: every parameter is frozen; freeze less")]
+    /// All parameters are frozen, or all those of the head, which a probe trains.
+    #[error(
+        "nothing is left to train: every parameter is frozen, or the whole head, which a probe trains; freeze less"
+    )]
     NothingToTrain,
 }
 

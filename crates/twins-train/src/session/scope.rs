@@ -37,7 +37,8 @@ impl Scope {
         let head = if *tuning == Tuning::Full { None } else { Some(survey.head_of(&model.model)?) };
         let Survey { trainable, active, paths, .. } = Survey::of(model);
         let scope = Self { tuning: tuning.clone(), frozen: frozen.to_vec(), head, trainable, active };
-        let probing = *tuning == Tuning::LinearProbe;
+        // A probe trains less than the full phase after it.
+        let probing = scope.tuning.probes(0);
         match paths.iter().any(|path| scope.trains(path, probing)) {
             true => Ok(scope),
             false => Err(TrainError::NothingToTrain),

@@ -454,4 +454,9 @@ fn frozen_paths_stay() {
     assert!(message.contains("\"con\"") && message.contains("conv, norm, head"), "{message}");
     let message = fit(freeze(&["conv", "norm", "head"]));
     assert!(message.contains("nothing is left to train"), "{message}");
+    let probes = [Tuning::LinearProbe, Tuning::ProbeThenFull(ProbeConfig::new(1))];
+    for tuning in probes {
+        let message = fit(freeze(&["head"]).with_tuning(tuning));
+        assert!(message.contains("nothing is left to train"), "{message}");
+    }
 }
