@@ -4,7 +4,6 @@ use twins_data::{DataSource, Grouping, Preprocessing};
 use twins_files::one_line;
 use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning};
 
-use super::derive::full_epochs;
 use super::layer::short;
 use super::{DataConfig, ExperimentConfig, Sources};
 
@@ -240,7 +239,7 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
             });
         }
     }
-    let left = full_epochs(training);
+    let left = training.full_epochs();
     let full = match left == training.epochs {
         true => String::new(),
         false => format!(", {left} of them after the probe ({})", sources.describe("training.tuning")),

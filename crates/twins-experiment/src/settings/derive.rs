@@ -1,4 +1,4 @@
-use twins_train::{Method, Schedule, TrainConfig, Tuning, ValidationConfig};
+use twins_train::{Method, Schedule, TrainConfig, ValidationConfig};
 
 use super::{ExperimentConfig, Sources};
 
@@ -12,7 +12,7 @@ pub(super) fn derive(config: &mut ExperimentConfig, base: &ExperimentConfig, sou
     if sources.of("training.schedule").is_none() {
         training.schedule = match training.method {
             Method::AutoLora => Schedule::auto_lora(),
-            _ => Schedule::paper(full_epochs(training)),
+            _ => Schedule::paper(training.full_epochs()),
         };
     }
     if sources.of("training.adversary.step_size").is_none()
@@ -21,10 +21,4 @@ pub(super) fn derive(config: &mut ExperimentConfig, base: &ExperimentConfig, sou
         let usual = &base.training.adversary;
         training.adversary.step_size = training.adversary.epsilon * (usual.step_size / usual.epsilon);
     }
-}
-
-/// The number of epochs that the schedule and the warm-up cover: those after a probe.
-pub(super) fn full_epochs(training: &TrainConfig) -> usize {
-    let probe = if let Tuning::ProbeThenFull(probe) = &training.tuning { probe.epochs } else { 0 };
-    training.epochs.saturating_sub(probe)
 }

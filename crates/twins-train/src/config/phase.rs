@@ -16,8 +16,8 @@ pub(crate) struct Phase<'a> {
 }
 
 impl TrainConfig {
-    /// The number of epochs after the probe, or of the whole training if no probe comes first.
-    pub(crate) fn full_epochs(&self) -> usize {
+    /// The number of epochs that the schedule and the warm-up cover: those after a probe, or all of them.
+    pub fn full_epochs(&self) -> usize {
         match &self.tuning {
             Tuning::ProbeThenFull(probe) => self.epochs.saturating_sub(probe.epochs),
             Tuning::Full | Tuning::LinearProbe => self.epochs,

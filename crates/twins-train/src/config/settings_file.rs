@@ -607,8 +607,16 @@ mod tests {
             ("a.json", "{\"epochs\": \"many\"}", "many"),
             ("a.json", "{\"epochs\": 3", "EOF"),
             ("a.toml", "batch_size = 1", "batch size is 1"),
-            ("a.toml", "epochs = 3\ngradient_clip = nan", "line 2: gradient_clip is nan or inf; give a finite"),
-            ("a.toml", "[optimiser]\nkind = \"adamw\"\nbetas = [0.9, -inf]", "line 3: optimiser.betas is nan or inf"),
+            (
+                "a.toml",
+                "epochs = 3\ngradient_clip = nan",
+                "line 2: gradient_clip is nan or inf; give a finite",
+            ),
+            (
+                "a.toml",
+                "[optimiser]\nkind = \"adamw\"\nbetas = [0.9, -inf]",
+                "line 3: optimiser.betas is nan or inf",
+            ),
             ("a.yaml", "epochs: 1", ".toml or .json"),
             ("a.toml", deep_toml.as_str(), "line 2: tables are nested"),
             ("a.json", deep_json.as_str(), "recursion limit"),
