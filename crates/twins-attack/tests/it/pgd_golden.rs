@@ -132,6 +132,25 @@ fn random_starts_belong_to_the_sample() {
 }
 
 #[test]
+fn the_first_run_starts_at_the_clean_image_and_restarts_at_random_points() {
+    let golden = Golden::read();
+    let (net, samples) = (golden.net(), golden.samples());
+    let victim = |x: Tensor<4>| net.forward(x);
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+        // A step of length 0 stays at the start.
+        let pgd = PgdConfig::new(threat(norm), 1, 0.0);
+        let points = |restarts, seed| {
+            let pgd = pgd.clone().with_restarts(restarts).with_seed(seed).build().unwrap();
+            host(pgd.run(&victim, &samples).unwrap().adversarial)
+        };
+        assert_eq!(points(1, 0), golden.values("images"), "{norm}");
+        // Of 20 starts, the one with the largest loss is returned.
+        assert_ne!(points(20, 0), golden.values("images"), "{norm}");
+        assert_ne!(points(20, 0), points(20, 1), "{norm}");
+    }
+}
+
+#[test]
 fn restarts_and_early_leaving_never_fool_fewer() {
     let golden = Golden::read();
     let (net, samples) = (golden.net(), golden.samples());

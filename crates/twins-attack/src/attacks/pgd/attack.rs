@@ -52,7 +52,7 @@ impl Pgd {
         let objective = sample.objective(self.config.loss)?;
         let mut x = match sample.start_within(&threat) {
             Some(start) => start,
-            None => self.start(&sample.image, &mut sample.draws(self.config.seed, DRAWS)),
+            None => self.start_of(&sample),
         };
         let mut velocity = vec![0.0; x.len()];
         let mut direction = vec![0.0; x.len()];
@@ -87,6 +87,15 @@ impl Pgd {
             threat.project(&sample.image, &mut x);
         }
         Ok(result)
+    }
+
+    /// The starting point of a run. From the clean image, every restart would repeat the first run.
+    fn start_of(&self, sample: &Sample<'_>) -> Vec<f32> {
+        let mut draws = sample.draws(self.config.seed, DRAWS);
+        match self.config.start {
+            Start::Clean if sample.restart > 0 => self.config.threat.random_start(&sample.image, &mut draws),
+            _ => self.start(&sample.image, &mut draws),
+        }
     }
 
     /// The starting point for a clean image.

@@ -35,7 +35,7 @@ pub enum Start {
 /// | `loss` | cross-entropy | what is maximised | KL only without targets |
 /// | `targets` | none | classes to aim at, one run per class | |
 /// | `criterion` | misclassified | what counts as success | |
-/// | `restarts` | 1 | number of runs, each from a different random start | ≥ 1 |
+/// | `restarts` | 1 | number of runs, each from a different start | ≥ 1 |
 /// | `returned` | last | which iterate is returned | |
 /// | `momentum` | 0 | decay of the velocity in MI-FGSM; 0 means no momentum | [0, 1] |
 /// | `eot` | 1 | gradients averaged per step, for randomised models | ≥ 1 |
@@ -133,7 +133,8 @@ impl PgdConfig {
         self
     }
 
-    /// Sets how many times the attack is run, each time from a different random start. A sample that is fooled is not
+    /// Sets how many times the attack is run, each time from a different start. With [`Start::Clean`], the first run
+    /// starts at the clean image and the others at points drawn uniformly from the ball. A sample that is fooled is not
     /// attacked again, unless the point with the largest loss is to be returned ([`Returned::BestLoss`]).
     pub fn with_restarts(mut self, restarts: usize) -> Self {
         self.restarts = restarts;
