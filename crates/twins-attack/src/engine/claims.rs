@@ -49,7 +49,7 @@ impl Claim {
         verification.claimed += u64::from(finding.fooled && !claimed);
         verification.not_misclassified += u64::from(claimed && !finding.fooled);
         if !finding.fooled && stage.rule.holds(misclassified) {
-            task.off_target.get_or_insert_with(|| finding.point.clone());
+            task.adversarial.get_or_insert_with(|| finding.point.clone());
         }
         finding.logits = if finding.fooled { with } else { without };
         (task, finding)

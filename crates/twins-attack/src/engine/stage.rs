@@ -101,12 +101,16 @@ impl<'a> Stage<'a> {
             let fresh = self.verify(&mut due, &lanes)?;
             ended.extend(due.into_iter().map(|claim| claim.settle(self)));
             for (mut task, finding) in ended {
+                task.success |= finding.fooled;
+                if finding.fooled && selection == RunSelection::Strongest {
+                    task.adversarial.get_or_insert_with(|| finding.point.clone());
+                }
                 let finding = selection.combine(task.best.take(), finding);
                 let settled = finding.fooled && selection == RunSelection::FirstFooled;
                 if settled || task.run == runs {
-                    let Task { index, image, tally, off_target, .. } = task;
-                    let adversarial = if finding.fooled { Some(finding.point.clone()) } else { off_target };
-                    results.completed(Completed { index, image, finding, adversarial, tally })?;
+                    let Task { index, image, tally, success, adversarial, .. } = task;
+                    let adversarial = if finding.fooled { Some(finding.point.clone()) } else { adversarial };
+                    results.completed(Completed { index, image, finding, success, adversarial, tally })?;
                 } else {
                     task.best = Some(finding);
                     again.push_back(task);
@@ -361,6 +365,47 @@ pub(super) mod tests {
             let (point, loss) = (vec![0.5, 0.55], [-3.0, -1.0, -2.0][sample.run]);
             Box::pin(std::future::ready(Ok(Finding { logits: point.clone(), point, fooled: true, loss })))
         }
+    }
+
+    /// Succeeds in its first run, and ends at a stronger point that fails in its second one.
+    #[derive(Debug)]
+    struct StrongerFailure;
+
+    impl Attack for StrongerFailure {
+        fn name(&self) -> String {
+            "stronger-failure".to_owned()
+        }
+
+        fn threat_model(&self) -> ThreatModel {
+            threat()
+        }
+
+        fn restarts(&self) -> usize {
+            2
+        }
+
+        fn run_selection(&self) -> RunSelection {
+            RunSelection::Strongest
+        }
+
+        fn passes(&self, _classes: usize) -> u64 {
+            0
+        }
+
+        fn attack<'a>(&'a self, sample: Sample<'a>, _model: Model) -> Attempt<'a> {
+            let first = sample.run == 0;
+            let (point, loss) = if first { (vec![0.5, 0.55], 1.0) } else { (vec![0.55, 0.5], 2.0) };
+            Box::pin(std::future::ready(Ok(Finding { logits: point.clone(), point, fooled: first, loss })))
+        }
+    }
+
+    #[test]
+    fn a_success_counts_although_another_run_ended_at_a_stronger_point() {
+        let completed =
+            drive(&StrongerFailure, &brightest, &samples(&[[0.55, 0.5]]), VerificationRule::default());
+        let [Completed { finding, success, adversarial, .. }] = &completed[..] else { panic!("one sample") };
+        assert_eq!((finding.fooled, finding.loss), (false, 2.0));
+        assert_eq!((*success, adversarial.as_deref()), (true, Some(&[0.5, 0.55][..])));
     }
 
     #[test]

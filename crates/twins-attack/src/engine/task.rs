@@ -44,8 +44,10 @@ pub(crate) struct Completed {
     pub(crate) image: Arc<[f32]>,
     /// The finding. If it claims that the model is fooled, this has been verified.
     pub(crate) finding: Finding,
-    /// An image that the model misclassifies, as verified: the image of the finding, or an image of a targeted attack
-    /// that ended in another wrong class.
+    /// Whether a run met the criterion, as verified. It need not be the run of the finding.
+    pub(crate) success: bool,
+    /// An image that the model misclassifies, as verified: the image of the finding, or the first such image of another
+    /// run.
     pub(crate) adversarial: Option<Vec<f32>>,
     pub(crate) tally: Tally,
 }
@@ -90,13 +92,16 @@ pub(crate) struct Task {
     pub(crate) best: Option<Finding>,
     /// See [`Sample::malt_order`](super::sample::Sample::malt_order).
     pub(crate) malt_order: Arc<OnceLock<Vec<usize>>>,
-    /// The first image that missed the target of its run but that the model misclassifies.
-    pub(crate) off_target: Option<Vec<f32>>,
+    /// Whether a run met the criterion, as verified.
+    pub(crate) success: bool,
+    /// The first image that the model misclassifies, as verified, but that need not become the result: it missed the
+    /// target of its run, or it succeeded and a stronger image of another run may not.
+    pub(crate) adversarial: Option<Vec<f32>>,
 }
 
 impl Task {
     pub(crate) fn new(index: usize, image: Arc<[f32]>) -> Self {
         let (tally, malt_order) = (Tally::default(), Arc::default());
-        Self { index, image, run: 0, tally, best: None, malt_order, off_target: None }
+        Self { index, image, run: 0, tally, best: None, malt_order, success: false, adversarial: None }
     }
 }

@@ -53,13 +53,13 @@ impl Recorder<'_, '_> {
 
 impl Results for Recorder<'_, '_> {
     fn completed(&mut self, completed: Completed) -> Result<(), AttackError> {
-        let Completed { index, image, finding, adversarial, tally } = completed;
+        let Completed { index, image, success, adversarial, tally, .. } = completed;
         let distances =
             adversarial.as_ref().map_or(Vec::new(), |found| self.threats.distances(&image, found));
         let outcome = Outcome {
             stage: self.place,
             sample: index,
-            success: finding.fooled,
+            success,
             nearest: adversarial.is_some() && self.verdicts.is_nearer(index, &distances),
             distances,
             adversarial,
