@@ -70,10 +70,11 @@ impl Journal {
         let mut file = BufReader::with_capacity(1 << 16, file);
         let mut preamble = Vec::new();
         (&mut file).take(PREAMBLE as u64).read_to_end(&mut preamble).map_err(failed)?;
-        let found = if preamble.first() == Some(&b'{') { Some(&0) } else { preamble.get(MAGIC.len()) };
-        if let Some(&found) = found.filter(|found| **found != VERSION)
-            && (found == 0 || preamble.starts_with(MAGIC))
-        {
+        let found = match preamble.strip_prefix(MAGIC) {
+            Some(version) => version.first().copied(),
+            None => (preamble.first() == Some(&b'{')).then_some(0),
+        };
+        if let Some(found) = found.filter(|found| *found != VERSION) {
             return Err(JournalError::OtherFormat { path: path.to_owned(), found, expected: VERSION });
         }
         if !preamble.iter().zip(MAGIC).all(|(byte, expected)| byte == expected) {

@@ -201,8 +201,11 @@ fn other_files_are_named() {
     std::fs::write(folder.path(), b"TWINSEJ\x01...").unwrap();
     let first = Journal::read(folder.path()).unwrap_err().to_string();
     assert!(first.contains("format 1") && first.contains("another version"), "{first}");
-    std::fs::write(folder.path(), "something else").unwrap();
-    assert!(matches!(Journal::read(folder.path()), Err(JournalError::NotAJournal { .. })));
+    // A text, and the length of a safetensors header, whose last byte is 0.
+    for other in [&b"something else"[..], b"\x40\x01\0\0\0\0\0\0{\"__metadata__\":{}}"] {
+        std::fs::write(folder.path(), other).unwrap();
+        assert!(matches!(Journal::read(folder.path()), Err(JournalError::NotAJournal { .. })));
+    }
 }
 
 /// Reads a journal and all images that it names.
