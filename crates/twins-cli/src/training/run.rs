@@ -157,6 +157,12 @@ impl RunResult {
         let Self { method, best_epoch, test, last, protocol, seconds, waiting_fraction, .. } = self;
         say!("\n{} test images, {protocol}", test.clean.total);
         let attack = protocol.attack();
+        let checkpoint = match best_epoch {
+            Some(epoch) => epoch.to_string(),
+            // Without validation, only averaged weights differ from the last checkpoint.
+            None if last.is_some_and(|last| last != *test) => "averaged".to_owned(),
+            None => "none: last".to_owned(),
+        };
         say!(
             "{:<14} {:>9} {attack:>9} {:>11} {:>9} {:>9}",
             "method",
@@ -170,7 +176,7 @@ impl RunResult {
             method.name(),
             test.clean.percent(),
             test.robust.unwrap_or_default().percent(),
-            best_epoch.map_or("none: last".to_owned(), |epoch| epoch.to_string()),
+            checkpoint,
             seconds,
             100.0 * waiting_fraction
         );

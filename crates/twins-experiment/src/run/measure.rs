@@ -38,6 +38,8 @@ pub(super) struct Measurement<'a> {
     pub(super) config: &'a EvaluationConfig,
     pub(super) protocol: &'a EvaluationProtocol,
     pub(super) seed: u64,
+    /// Whether the training averaged its weights (`ema_decay`).
+    pub(super) averages: bool,
     pub(super) test: &'a Arc<dyn ImageDataset>,
     pub(super) devices: &'a [Device],
 }
@@ -57,7 +59,7 @@ impl Measurement<'_> {
             LastCheckpoint::Measured => false,
             LastCheckpoint::WithAutoattack => true,
         };
-        let (last, mut scores, attacked) = match is_last(trained) {
+        let (last, mut scores, attacked) = match self.is_last(trained) {
             true => (best, scores, if with_autoattack { attacked } else { Vec::new() }),
             false => {
                 let (last, scores) = self.evaluate(&trained.last)?;
@@ -121,7 +123,7 @@ impl Measurement<'_> {
         }
         let samples = stratified_samples(self.test.as_ref(), self.config.report_images, device)?;
         let radii = radii(threat);
-        for (label, model) in curves(trained) {
+        for (label, model) in self.curves(trained) {
             let curve = RobustnessCurve::measure(label, model, &samples, threat.norm(), &radii, CURVE_STEPS)?;
             record.curves.push(curve);
         }
@@ -130,6 +132,26 @@ impl Measurement<'_> {
             record.scores.push(Score::measure(label, &trained.best, &samples, attack.as_ref())?);
         }
         Ok(())
+    }
+
+    /// The models that have a robustness curve, with its label.
+    fn curves<'t>(&self, trained: &'t Trained<Net>) -> Vec<(&'static str, &'t Net)> {
+        match (trained.best_epoch, self.is_last(trained)) {
+            (None, true) => vec![("last", &trained.best)],
+            (None, false) => vec![("averaged", &trained.best), ("last", &trained.last)],
+            (Some(_), true) => vec![("best and last", &trained.best)],
+            (Some(_), false) => vec![("best", &trained.best), ("last", &trained.last)],
+        }
+    }
+
+    /// Whether the result of a training is its last checkpoint: the weights after the last epoch, not their average.
+    fn is_last<M>(&self, trained: &Trained<M>) -> bool {
+        let last = trained.history.last().map(|metrics| metrics.epoch);
+        match trained.best_epoch {
+            Some(best) => Some(best.epoch) == last && best.source == BestSource::Raw,
+            // Without validation, the result is the average if there is one.
+            None => !self.averages,
+        }
     }
 }
 
@@ -147,22 +169,6 @@ fn radii(threat: ThreatModel) -> Vec<f64> {
         }
     }
     radii
-}
-
-/// The models that have a robustness curve, with its label.
-fn curves(trained: &Trained<Net>) -> Vec<(&'static str, &Net)> {
-    match trained.best_epoch {
-        None => vec![("last", &trained.best)],
-        Some(_) if is_last(trained) => vec![("best and last", &trained.best)],
-        Some(_) => vec![("best", &trained.best), ("last", &trained.last)],
-    }
-}
-
-/// Whether the result of a training is its last checkpoint. This is the case without validation, or if the weights after the last epoch
-/// (not their average) are the best ones.
-fn is_last<M>(trained: &Trained<M>) -> bool {
-    let last = trained.history.last().map(|metrics| metrics.epoch);
-    trained.best_epoch.is_none_or(|best| Some(best.epoch) == last && best.source == BestSource::Raw)
 }
 
 impl ReportAttack {
@@ -260,14 +266,20 @@ mod tests {
             .map(|net| (evaluate(&net), net))
             .find_map(|(accuracy, net)| (accuracy.clean != best_accuracy.clean).then_some((net, accuracy)))
             .unwrap();
-        let measure = |last: LastCheckpoint, best_epoch: Option<(usize, BestSource)>| {
+        let measure_averaged = |averages, last: LastCheckpoint, best_epoch: Option<(usize, BestSource)>| {
             let config = EvaluationConfig {
                 autoattack: AutoAttackImages::Some(Limit::First(1)),
                 last,
                 ..EvaluationConfig::default()
             };
-            let measurement =
-                Measurement { config: &config, protocol: &protocol, seed: 0, test: &test, devices: &devices };
+            let measurement = Measurement {
+                config: &config,
+                protocol: &protocol,
+                seed: 0,
+                averages,
+                test: &test,
+                devices: &devices,
+            };
             let accuracy = Accuracy { correct: 1, total: 2 };
             let trained = Trained {
                 last: last_net.clone(),
@@ -293,6 +305,7 @@ mod tests {
             );
             (accuracies.last, record)
         };
+        let measure = |last, best_epoch| measure_averaged(false, last, best_epoch);
         let clean_and_pgd = [ScoreKind::Clean, ScoreKind::LastIterate];
 
         let (last, record) = measure(LastCheckpoint::Skipped, Some((1, BestSource::Raw)));
@@ -311,6 +324,10 @@ mod tests {
             assert_eq!(kinds(&record.last_scores), clean_and_pgd);
             assert_eq!(record.last_scores, record.scores[..2]);
         }
+        // Without validation, the averaged weights are the result.
+        let (last, record) = measure_averaged(true, LastCheckpoint::Measured, None);
+        assert_eq!(last, Some(last_accuracy));
+        assert_eq!(record.last_scores, Score::of_evaluation(&last_accuracy, &protocol));
         let (_, record) = measure(LastCheckpoint::WithAutoattack, Some((EPOCHS, BestSource::Raw)));
         assert_eq!(record.last_scores, record.scores, "the seconds too");
         let (last, record) = measure(LastCheckpoint::WithAutoattack, Some((1, BestSource::Raw)));

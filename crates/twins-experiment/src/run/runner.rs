@@ -275,6 +275,7 @@ impl Run<'_> {
             config: &settings.evaluation,
             protocol: &protocol,
             seed: settings.training.seed,
+            averages: settings.training.ema_decay.is_some(),
             test: &parts.test,
             devices,
         };

@@ -32,18 +32,20 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
             };
             labels.iter().map(cell).collect()
         };
+        let has_last = has_row_of_last(run);
         let checkpoint = match (run.checkpoint, run.best) {
             (Some(TestedCheckpoint::Best), Some(best)) => format!("best, epoch {}", best.epoch),
             (Some(TestedCheckpoint::Best), None) => "best".to_owned(),
+            // Without validation, only averaged weights differ from the last checkpoint.
+            (Some(TestedCheckpoint::Last), None) if has_last => {
+                format!("averaged weights, epoch {}", run.finished_epochs)
+            }
             (Some(TestedCheckpoint::Last), _) => format!("last, epoch {}", run.finished_epochs),
             (None, _) => "none tested".to_owned(),
         };
         let checkpoint = Cell::with_details(checkpoint, vec![run.status_text()]);
         table.push(&run.name, cells(&run.scores).into_iter().chain([checkpoint]));
-        // If the best checkpoint is the last one, the row above shows its accuracies.
-        let is_best =
-            run.best.is_none_or(|best| best.epoch == run.finished_epochs && best.source == BestSource::Raw);
-        if !run.last_scores.is_empty() && !is_best {
+        if has_last {
             let checkpoint = Cell::from(format!("last, epoch {}", run.finished_epochs));
             table.push(
                 format!("{} (last)", run.name),
@@ -52,6 +54,15 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
         }
     }
     unfinished + &table.to_html() + &warnings(runs) + &explanation(&labels)
+}
+
+/// Whether the last checkpoint has a row of its own: if it was measured, and is not the result, whose row shows its accuracies.
+fn has_row_of_last(run: &RunRecord) -> bool {
+    let is_result = match run.best {
+        Some(best) => best.epoch == run.finished_epochs && best.source == BestSource::Raw,
+        None => run.last_scores.iter().all(|score| run.scores.contains(score)),
+    };
+    !is_result && !run.last_scores.is_empty()
 }
 
 /// The warnings about the scores of each run.
@@ -184,6 +195,15 @@ mod tests {
             assert_eq!(html.matches("<th scope=\"row\">at (last)</th><td>90.00 %").count(), rows, "{html}");
             assert_eq!(html.matches("last, epoch 5").count(), rows, "{html}");
         }
+        // Without validation, the result is the average of the weights, or the last checkpoint itself.
+        (run.best, run.checkpoint) = (None, Some(TestedCheckpoint::Last));
+        let html = section_of(&[run.clone()]);
+        assert!(html.contains("averaged weights, epoch 5"), "{html}");
+        assert_eq!(html.matches("<th scope=\"row\">at (last)</th><td>90.00 %").count(), 1, "{html}");
+        assert_eq!(html.matches("last, epoch 5").count(), 1, "{html}");
+        run.last_scores = vec![run.scores[0].clone()];
+        let html = section_of(&[run]);
+        assert!(html.contains("last, epoch 5") && !html.contains("at (last)"), "{html}");
     }
 
     #[test]
