@@ -155,6 +155,17 @@ impl Measurement<'_> {
     }
 }
 
+/// The warnings about the scores of a run, each with its score and, for the last checkpoint, with the checkpoint.
+pub(super) fn warnings(record: &RunRecord) -> Vec<String> {
+    // If the last checkpoint is the result, its scores are those of the result.
+    let last = record.last_scores.iter().filter(|score| !record.scores.contains(score));
+    let scores = record.scores.iter().map(|score| (score, "")).chain(last.map(|score| (score, " (last)")));
+    let of_score = |(score, checkpoint): (&Score, &str)| -> Vec<String> {
+        score.warnings.iter().map(|warning| format!("{}{checkpoint}: {warning}", score.label)).collect()
+    };
+    scores.flat_map(of_score).collect()
+}
+
 fn radii(threat: ThreatModel) -> Vec<f64> {
     let epsilon = Length::from(threat.epsilon()).value();
     let mut radii = RADII.map(|multiple| multiple * epsilon).to_vec();
@@ -227,6 +238,21 @@ mod tests {
                 assert_eq!(label.contains("with the margin loss"), replaced, "{label}, {classes}");
             }
         }
+    }
+
+    #[test]
+    fn a_warning_is_given_once_with_its_checkpoint() {
+        let score = |correct, warning: &str| {
+            let accuracy = Accuracy { correct, total: 9 };
+            Score::new("AA", ScoreKind::AutoAttack, accuracy).with_warnings([warning.to_owned()])
+        };
+        let mut record =
+            RunRecord::new("x", &TrainConfig::new(Method::At), Provenance::starting_now(0)).unwrap();
+        record.scores = vec![score(3, "masked")];
+        record.last_scores = record.scores.clone();
+        assert_eq!(warnings(&record), ["AA: masked"]);
+        record.last_scores = vec![score(2, "randomised")];
+        assert_eq!(warnings(&record), ["AA: masked", "AA (last): randomised"]);
     }
 
     const EPOCHS: usize = 3;

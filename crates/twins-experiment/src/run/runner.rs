@@ -11,7 +11,7 @@ use super::directory::RunDirectory;
 use super::frozen_wing;
 use super::held_out::{describe_held_out, warn_of_ungrouped_test};
 use super::identity::Identity;
-use super::measure::{Measurement, TestAccuracies};
+use super::measure::{Measurement, TestAccuracies, warnings};
 use super::memory::check_memory;
 use super::{Outcome, RunOptions};
 use crate::data::Parts;
@@ -294,10 +294,8 @@ impl Run<'_> {
         record.checkpoint = Some(tested);
         let begin = Instant::now();
         let test = measurement.checkpoints(trained, record)?;
-        for score in record.scores.iter().chain(&record.last_scores) {
-            for warning in &score.warnings {
-                self.options.notify.as_ref()(Notice::Warning(format!("{}: {warning}", score.label)));
-            }
+        for warning in warnings(record) {
+            self.options.notify.as_ref()(Notice::Warning(warning));
         }
         measurement.examine(trained, record)?;
         self.progress(format!("  measured on the test images in {:.1} s", begin.elapsed().as_secs_f64()));

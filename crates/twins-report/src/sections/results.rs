@@ -68,10 +68,10 @@ fn has_row_of_last(run: &RunRecord) -> bool {
 /// The warnings about the scores of each run.
 fn warnings(runs: &[RunRecord]) -> String {
     let of_run = |run: &RunRecord| -> Vec<String> {
-        let scores = [("", &run.scores), (" (last)", &run.last_scores)];
-        let scores =
-            scores.into_iter().flat_map(|(which, scores)| scores.iter().map(move |score| (which, score)));
+        let last = run.last_scores.iter().filter(|_| has_row_of_last(run)).map(|score| (" (last)", score));
+        let scores = run.scores.iter().map(|score| ("", score));
         scores
+            .chain(last)
             .flat_map(|(which, score)| {
                 let place = format!("{}{which}, {}", run.name, score.label);
                 score.warnings.iter().map(move |warning| notice(&format!("{place}: {warning}.")))
@@ -212,6 +212,21 @@ mod tests {
         run.scores[1] = run.scores[1].clone().with_warnings(["gradients < masked".to_owned()]);
         let html = section_of(&[run]);
         assert!(html.contains("<p class=\"notice\">at, AA: gradients &lt; masked.</p>"), "{html}");
+    }
+
+    #[test]
+    fn warnings_of_the_last_checkpoint_are_given_where_it_has_a_row() {
+        let accuracy = Accuracy { correct: 5, total: 10 };
+        let mut run = run("at", &[("AA", ScoreKind::AutoAttack, 3, 10)]);
+        run.scores[0] = run.scores[0].clone().with_warnings(["masked".to_owned()]);
+        run.last_scores = run.scores.clone();
+        run.finished_epochs = 5;
+        for (epoch, count) in [(5, 1), (2, 2)] {
+            run.best = Some(Best { epoch, source: BestSource::Raw, clean: accuracy, robust: accuracy });
+            let html = section_of(&[run.clone()]);
+            assert_eq!(html.matches("AA: masked.").count(), count, "{html}");
+            assert_eq!(html.matches("at (last), AA: masked.").count(), count - 1, "{html}");
+        }
     }
 
     #[test]
