@@ -4,7 +4,7 @@ use burn_twins::data::DataSource;
 use burn_twins::experiment::{Experiment, Outcome as RunOutcome, RunDirectory, RunOptions};
 use burn_twins::models::{Architecture, HeldOut};
 use burn_twins::report::{RunRecord, TestedCheckpoint};
-use burn_twins::train::{EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method};
+use burn_twins::train::{Accuracy, EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method};
 use serde::Serialize;
 
 use super::TrainingOptions;
@@ -154,8 +154,16 @@ impl RunResult {
     }
 
     fn print(&self) {
+        say!("\n{}\n", self.table());
+    }
+
+    /// The accuracies in a row for each measured checkpoint.
+    fn table(&self) -> String {
         let Self { method, best_epoch, test, last, protocol, seconds, waiting_fraction, .. } = self;
-        say!("\n{} test images, {protocol}", test.clean.total);
+        let title = match test.clean.total {
+            0 => "not measured on test images".to_owned(),
+            images => format!("{images} test images, {protocol}"),
+        };
         let attack = protocol.attack();
         let checkpoint = match best_epoch {
             Some(epoch) => epoch.to_string(),
@@ -163,32 +171,73 @@ impl RunResult {
             None if last.is_some_and(|last| last != *test) => "averaged".to_owned(),
             None => "none: last".to_owned(),
         };
-        say!(
+        let heading = format!(
             "{:<14} {:>9} {attack:>9} {:>11} {:>9} {:>9}",
-            "method",
-            "clean",
-            "best epoch",
-            "seconds",
-            "waiting"
+            "method", "clean", "best epoch", "seconds", "waiting"
         );
-        say!(
-            "{:<14} {:>7.2} % {:>7.2} % {:>11} {:>9.1} {:>7.1} %",
-            method.name(),
-            test.clean.percent(),
-            test.robust.unwrap_or_default().percent(),
-            checkpoint,
-            seconds,
-            100.0 * waiting_fraction
-        );
-        if let Some(last) = last {
-            say!(
-                "{:<14} {:>7.2} % {:>7.2} % {:>11}",
-                "",
-                last.clean.percent(),
-                last.robust.unwrap_or_default().percent(),
-                "last"
-            );
+        let row = |name: &str, Evaluation { clean, robust }: &Evaluation, checkpoint: &str| {
+            let (clean, robust) = (percent(Some(*clean)), percent(*robust));
+            format!("{name:<14} {clean:>9} {robust:>9} {checkpoint:>11}")
+        };
+        let result = row(method.name(), test, &checkpoint);
+        let result = format!("{result} {seconds:>9.1} {:>7.1} %", 100.0 * waiting_fraction);
+        let last = last.as_ref().map(|last| row("", last, "last"));
+        [title, heading, result].into_iter().chain(last).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// An accuracy in per cent, or a dash if no images were measured.
+fn percent(accuracy: Option<Accuracy>) -> String {
+    match accuracy.filter(|accuracy| accuracy.total > 0) {
+        Some(accuracy) => format!("{:.2} %", accuracy.percent()),
+        None => "–".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_twins::attack::{Norm, ThreatModel};
+
+    use super::*;
+
+    fn result(test: Evaluation, last: Option<Evaluation>, best_epoch: Option<usize>) -> RunResult {
+        let threat = ThreatModel::new(Norm::Linf, 8.0 / 255.0).unwrap();
+        RunResult {
+            method: Method::At,
+            best_epoch,
+            checkpoint: None,
+            test,
+            last,
+            protocol: EvaluationProtocol::new(threat, 20),
+            seconds: 12.34,
+            waiting_fraction: 0.125,
         }
-        say!("");
+    }
+
+    fn evaluation(clean: usize, robust: usize) -> Evaluation {
+        let accuracy = |correct| Accuracy { correct, total: 200 };
+        Evaluation { clean: accuracy(clean), robust: Some(accuracy(robust)) }
+    }
+
+    #[test]
+    fn the_table_has_the_accuracies_of_each_checkpoint() {
+        let (best, last) = (evaluation(200, 91), evaluation(180, 80));
+        let expected = "200 test images, PGD-20 Linf 8/255\n\
+                        method             clean    PGD-20  best epoch   seconds   waiting\n\
+                        at              100.00 %   45.50 %           2      12.3    12.5 %\n\
+                        \x20                90.00 %   40.00 %        last";
+        assert_eq!(result(best, Some(last), Some(2)).table(), expected);
+        let checkpoint = |last| result(best, last, None).table();
+        assert!(checkpoint(Some(last)).contains(" averaged "));
+        assert!(checkpoint(Some(best)).contains(" none: last ") && checkpoint(None).contains(" none: last "));
+    }
+
+    #[test]
+    fn a_training_that_is_not_tested_has_no_accuracy() {
+        let none = Evaluation { clean: Accuracy::default(), robust: None };
+        let expected = "not measured on test images\n\
+                        method             clean    PGD-20  best epoch   seconds   waiting\n\
+                        at                     –         –           2      12.3    12.5 %";
+        assert_eq!(result(none, None, Some(2)).table(), expected);
     }
 }

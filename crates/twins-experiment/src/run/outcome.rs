@@ -12,7 +12,8 @@ pub struct Outcome {
     pub record: RunRecord,
     /// The model of the best checkpoint, or of the last checkpoint if no images were held out.
     pub model: Net,
-    /// The accuracy of the model on the test images; the default value, with no images, if the training was interrupted.
+    /// The accuracy of the model on the test images; that of no images if the settings skip it
+    /// ([`TestMeasurement`](crate::TestMeasurement)), or if the training was interrupted.
     pub test: Evaluation,
     /// The accuracy of the last checkpoint on the test images; `None` if the settings skip it
     /// ([`EvaluationConfig`](crate::EvaluationConfig)), or if the training was interrupted.
