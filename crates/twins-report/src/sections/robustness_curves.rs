@@ -37,22 +37,28 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
 }
 
 fn chart_and_table(curves: &[RunCurve<'_>]) -> String {
-    let RobustnessCurve { norm, steps, points, .. } = curves[0].2;
+    let RobustnessCurve { norm, steps, .. } = curves[0].2;
     let (unit, scale) = match norm {
         Norm::Linf => ("Linf, in 1/255", 255.0),
         Norm::L2 => ("L2, on the [0, 1] scale", 1.0),
         Norm::L1 => ("L1, on the [0, 1] scale", 1.0),
         Norm::L0 => ("L0, changed values", 1.0),
     };
-    let label = |name: &str, curve: &RobustnessCurve| format!("{name}, {}", curve.label);
+    let images = |curve: &RobustnessCurve| curve.points[0].1.total;
+    let first = images(curves[0].2);
+    let same = curves.iter().all(|(_, _, curve)| images(curve) == first);
+    let label = |name: &str, curve: &RobustnessCurve| {
+        let number = if same { String::new() } else { format!(", {} images", images(curve)) };
+        format!("{name}, {}{number}", curve.label)
+    };
     // The colour identifies the run; dashes and markers distinguish all curves.
     let series = curves.iter().enumerate().map(|(pattern, (colour, name, curve))| Series {
         label: label(name, curve),
         style: LineStyle { colour: *colour, pattern },
         points: curve.points.iter().map(|(radius, a)| (radius * scale, a.percent())).collect(),
     });
-    let images = points[0].1.total;
-    let title = format!("Accuracy against the radius: PGD-{steps} on {images} test images");
+    let number = if same { format!("{first} ") } else { String::new() };
+    let title = format!("Accuracy against the radius: PGD-{steps} on {number}test images");
     let chart = Chart {
         title: title.clone(),
         x: format!("epsilon ({unit})"),
@@ -110,6 +116,20 @@ mod tests {
         assert!(html.contains("mart, best</th><td>80.00 %</td><td>60.00 %</td><td>–</td>"), "{html}");
         assert_eq!(html.matches("<figure>").count(), 1);
         assert!(html.contains("at, best: 90 at 0, 50 at 8."), "the alternative text: {html}");
+    }
+
+    #[test]
+    fn numbers_of_images_that_differ_are_given_with_their_curves() {
+        let mut runs = [run("at", Norm::Linf, &[(0.0, 9)]), run("mart", Norm::Linf, &[(0.0, 8)])];
+        let html = section_of(&runs);
+        assert!(html.contains("PGD-10 on 10 test images") && !html.contains("best, 10 images"), "{html}");
+        runs[1].curves[0].points[0].1.total = 50;
+        let html = section_of(&runs);
+        for part in
+            ["PGD-10 on test images", "at, best, 10 images</th>", "mart, best, 50 images</th><td>16.00 %"]
+        {
+            assert!(html.contains(part), "{part}: {html}");
+        }
     }
 
     #[test]
