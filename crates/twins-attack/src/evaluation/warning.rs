@@ -86,7 +86,7 @@ impl fmt::Display for Warning {
                 let attack = if attack == "square" { "Square" } else { attack };
                 write!(
                     f,
-                    "{attack} broke {samples} of {of} samples that withstood the gradient attacks: gradients may be masked, \
+                    "of all {of} samples, {attack} broke {samples} that withstood the gradient attacks: gradients may be masked, \
                      and the true robust accuracy may be lower"
                 )
             }

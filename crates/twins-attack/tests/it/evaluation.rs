@@ -328,7 +328,7 @@ fn an_attack_of_a_user_is_evaluated_like_any_other() {
     let report = evaluate(vec![weak, corners()], Coverage::Survivors, &samples);
     let expected = Warning::SquareEffective { attack: "corners".to_owned(), samples: 2, of: 8 };
     assert!(report.warnings.contains(&expected), "{report}");
-    assert!(report.to_string().contains("corners broke 2 of 8"), "{report}");
+    assert!(report.to_string().contains("of all 8 samples, corners broke 2 that withstood"), "{report}");
 }
 
 #[test]
