@@ -1,3 +1,4 @@
+use super::PairedDifference;
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::Checkpoint;
 
@@ -31,8 +32,10 @@ impl StudyResults {
             .map(|arm| (arm, verdicts(arm)))
             .filter(|(_, verdicts)| !verdicts.is_empty())
             .collect();
-        let mut sentences: Vec<String> =
-            compared.iter().map(|(arm, verdicts)| self.conclusion(&arm.name, verdicts)).collect();
+        let mut sentences: Vec<String> = compared
+            .iter()
+            .map(|(arm, verdicts)| self.conclusion(&arm.name, verdicts) + &self.seeds_left_out(arm, verdicts))
+            .collect();
         let intervals: usize = compared.iter().map(|(_, verdicts)| verdicts.len()).sum();
         if intervals >= MANY_INTERVALS {
             sentences.push(format!("Of these {intervals} intervals, one in twenty misses 0 by chance."));
@@ -44,6 +47,17 @@ impl StudyResults {
             ));
         }
         sentences
+    }
+
+    /// A sentence that follows the conclusion about an arm if not every seed is in its differences.
+    fn seeds_left_out(&self, arm: &ArmResults, verdicts: &[(&Metric, Verdict)]) -> String {
+        let seeds = self.seeds.len();
+        match verdicts.iter().filter_map(|(metric, _)| arm.pairs(metric)).min() {
+            Some(pairs) if pairs < seeds => {
+                format!(" Only {pairs} of {seeds} seeds are compared, because runs of the others diverged.")
+            }
+            _ => String::new(),
+        }
     }
 
     fn conclusion(&self, arm: &str, verdicts: &[(&Metric, Verdict)]) -> String {
@@ -77,8 +91,17 @@ impl StudyResults {
 }
 
 impl ArmResults {
+    fn difference(&self, metric: &Metric) -> Option<&PairedDifference> {
+        Some(&self.summary(metric.kind, Checkpoint::Best)?.difference.as_ref()?.paired)
+    }
+
+    /// The number of seeds in the difference of a metric.
+    fn pairs(&self, metric: &Metric) -> Option<usize> {
+        Some(self.difference(metric)?.summary.count)
+    }
+
     fn verdict(&self, metric: &Metric) -> Option<Verdict> {
-        let difference = &self.summary(metric.kind, Checkpoint::Best)?.difference.as_ref()?.paired;
+        let difference = self.difference(metric)?;
         let mean = 100.0 * difference.summary.mean;
         Some(match difference.interval? {
             [low, _] if low > 0.0 => Verdict::Ahead(mean),
@@ -107,7 +130,7 @@ mod tests {
     use twins_train::Method;
 
     use super::super::summary::ArmSummary;
-    use super::super::{PairedDifference, SettingsFrom, StudyJob};
+    use super::super::{SettingsFrom, StudyJob};
     use super::*;
     use crate::study::tests::run;
 
@@ -173,6 +196,15 @@ mod tests {
             results.conclusion("twins", &all),
             "twins is ahead of at in clean by 1.50 points, and behind it in PGD-20 by 0.25 points; no difference is shown in AutoAttack."
         );
+    }
+
+    #[test]
+    fn a_conclusion_gives_the_seeds_that_are_compared() {
+        let mut results = results(&[("at", [50, 50, 50]), ("twins", [52, 53, 52])]);
+        // The run of a fourth seed diverged.
+        results.seeds.push(3);
+        let sentence = "twins is ahead of at in PGD-20 by 2.33 points. Only 3 of 4 seeds are compared, because runs of the others diverged.";
+        assert_eq!(results.conclusions()[0], sentence);
     }
 
     #[test]
