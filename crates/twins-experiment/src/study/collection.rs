@@ -111,10 +111,13 @@ impl<'a> Collection<'a> {
             .map(|(job, found)| (job.arm().to_owned(), found.directory.clone()))
     }
 
-    /// The seconds that finished jobs took.
+    /// The seconds that finished jobs took, except those that diverged and so did not train to the end.
     pub(super) fn seconds(&self) -> impl Iterator<Item = (&StudyJob, f64)> {
         let all = self.trials.iter().chain(&self.runs);
-        all.filter_map(|(job, found)| Some((job, found.as_ref()?.seconds)))
+        all.filter_map(|(job, found)| match &found.as_ref()?.result {
+            FinishedResult::Record(record) => Some((job, record.provenance.seconds)),
+            FinishedResult::Diverged(_) => None,
+        })
     }
 
     /// The trials of an arm.

@@ -15,8 +15,6 @@ use crate::settings::plain;
 pub(super) struct Finished {
     pub(super) directory: PathBuf,
     pub(super) result: FinishedResult,
-    /// The duration in seconds, for estimates.
-    pub(super) seconds: f64,
     /// The inputs of the training.
     inputs: ResolvedInputs,
 }
@@ -43,13 +41,10 @@ impl Finished {
         expected: &Expected,
     ) -> Result<Option<Self>, ExperimentError> {
         let Some(identity) = RunDirectory::new(directory).identity() else { return Ok(None) };
-        let (result, seconds) = match (Divergence::read(directory), RunRecord::read(directory)) {
-            (Some(divergence), record) => {
-                (FinishedResult::Diverged(divergence), record.map_or(0.0, |record| record.provenance.seconds))
-            }
+        let result = match (Divergence::read(directory), RunRecord::read(directory)) {
+            (Some(divergence), _) => FinishedResult::Diverged(divergence),
             (None, Ok(record)) if is_finished(&record, job) => {
-                let seconds = record.provenance.seconds;
-                (FinishedResult::Record(Box::new(without_pictures(record))), seconds)
+                FinishedResult::Record(Box::new(without_pictures(record)))
             }
             _ => return Ok(None),
         };
@@ -66,7 +61,7 @@ impl Finished {
         if !differences.is_empty() {
             return Err(ExperimentError::OtherRun { directory: directory.to_owned(), differences });
         }
-        Ok(Some(Self { directory: directory.to_owned(), result, seconds, inputs: identity.resolved }))
+        Ok(Some(Self { directory: directory.to_owned(), result, inputs: identity.resolved }))
     }
 
     /// Checks that the same training in another directory gave the same result.

@@ -1,6 +1,5 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use twins_train::ExistingRun;
 
@@ -182,10 +181,13 @@ impl Runner<'_> {
             return Ok(Ended::Finished);
         };
         let path = self.directory.path().join(job.directory());
-        let begin = Instant::now();
-        let ended = match experiment.run(&path, self.run_options(job)) {
+        Ok(match experiment.run(&path, self.run_options(job)) {
             Ok(outcome) if outcome.is_interrupted() => Ended::Interrupted,
-            Ok(_) => Ended::Finished,
+            Ok(outcome) => {
+                // With the time before a resumption.
+                self.estimate.add(job, outcome.record.provenance.seconds);
+                Ended::Finished
+            }
             Err(ExperimentError::InUse { directory, process }) => {
                 Ended::LeftOut(LeftOutReason::InUse { directory, process })
             }
@@ -197,11 +199,7 @@ impl Runner<'_> {
                 }
                 None => return Err(error.of_arm(job.arm())),
             },
-        };
-        if let Ended::Finished = ended {
-            self.estimate.add(job, begin.elapsed().as_secs_f64());
-        }
-        Ok(ended)
+        })
     }
 
     fn run_options(&self, job: &StudyJob) -> RunOptions {

@@ -6,6 +6,7 @@ use twins_report::{Provenance, RunRecord, RunStatus, Score, ScoreKind};
 use twins_train::{Accuracy, Best, BestSource};
 
 use super::super::collection::{Choice, Collection};
+use super::super::estimate::Estimate;
 use super::super::identity::StudyIdentity;
 use super::super::{
     Candidate, Checkpoint, Divergence, ReportSources, Study, StudyConfig, StudyJob, StudyResults,
@@ -226,6 +227,28 @@ fn the_best_validation_accuracy_chooses_the_learning_rate() {
     );
     let missing: Vec<&str> = results.missing.iter().map(StudyJob::arm).collect();
     assert_eq!(missing, ["twins"; 4], "no run is waited for that cannot begin");
+}
+
+#[test]
+fn estimates_are_of_trainings_that_did_not_diverge() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    for (arm, seconds) in [("at", 60.0), ("twins", 2.0)] {
+        finish(out, &trial(arm, 0.1), 0.1, [50, 80]);
+        let directory = out.join(trial(arm, 0.1).directory());
+        let mut record = RunRecord::read(&directory).unwrap();
+        record.provenance.seconds = seconds;
+        record.write(&directory).unwrap();
+    }
+    let left = || {
+        let (_, identity) = study();
+        let estimate = Estimate::new(&Collection::new(&identity, &[out]).unwrap());
+        estimate.describe(&[trial("at", 0.01), trial("twins", 0.01)])
+    };
+    assert_eq!(left().as_deref(), Some("about 1 min 2 s"));
+    let divergence = Divergence { what: "the loss is not finite (NaN)".to_owned(), epoch: 1, step: 1 };
+    divergence.write(&out.join(trial("twins", 0.1).directory())).unwrap();
+    assert_eq!(left().as_deref(), Some("about 2 min 0 s"), "as long as the trial of at");
 }
 
 /// All trainings in the first directory, or divided between two.
