@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use twins_data::{DataError, ImageDataset, Limit, Part, Split, Subset, split};
 use twins_models::{HeldOut, ModelCard};
+use twins_train::ValidationConfig;
 
 use super::images::limited;
 use crate::error::ExperimentError;
@@ -84,12 +85,15 @@ impl Parts {
         })
     }
 
-    /// The number of images of each part, in words.
-    pub fn describe(&self) -> String {
+    /// The number of images of each part that a training with this validation uses, in words.
+    pub fn describe(&self, validation: &ValidationConfig) -> String {
         let (train, test) = (self.train.len(), self.test.len());
-        let mut images = match &self.validation {
-            Some(own) => format!("{train} for training, {} for validation, {test} for the test", own.len()),
-            None => format!("{train} for training and validation, {test} for the test"),
+        let mut images = match (&self.validation, validation.fraction) {
+            (_, None) => format!("{train} for training, {test} for the test"),
+            (Some(own), Some(_)) => {
+                format!("{train} for training, {} for validation, {test} for the test", own.len())
+            }
+            (None, Some(_)) => format!("{train} for training and validation, {test} for the test"),
         };
         if let Some(HeldOut { images: all, fraction, seed }) = &self.held_out {
             let percent = 100.0 * fraction;
@@ -178,4 +182,27 @@ fn describe(held_out: &HeldOut, train: usize, test: usize) -> String {
          on",
         100.0 * fraction
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_data::{BuiltinDataset, Task};
+
+    use super::*;
+
+    #[test]
+    fn images_are_for_validation_if_there_is_one() {
+        let images = |part, count| -> Arc<dyn ImageDataset> {
+            Arc::new(BuiltinDataset::new(Task::Target, part, count, 0))
+        };
+        let (train, test) = (images(Part::Train, 50), images(Part::Test, 20));
+        let parts = Parts { train, validation: None, test, held_out: None };
+        let own = Parts { validation: Some(images(Part::Test, 10)), ..parts.clone() };
+        let (split, none) = (ValidationConfig::default(), ValidationConfig::none());
+        assert_eq!(parts.describe(&split), "50 for training and validation, 20 for the test");
+        assert_eq!(own.describe(&split), "50 for training, 10 for validation, 20 for the test");
+        for parts in [parts, own] {
+            assert_eq!(parts.describe(&none), "50 for training, 20 for the test");
+        }
+    }
 }

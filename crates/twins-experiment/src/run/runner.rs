@@ -208,7 +208,7 @@ impl Run<'_> {
         let name = self.options.name.as_deref().unwrap_or(config.method.name());
         let record = RunRecord::new(name, config, provenance)?
             .with_fact("data", &settings.data.source)
-            .with_fact("images", parts.describe())
+            .with_fact("images", parts.describe(&config.validation))
             .with_fact("architecture", net.architecture())
             .with_fact("initial weights", weights)
             .with_fact("head", &identity.resolved.head)
