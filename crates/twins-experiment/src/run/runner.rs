@@ -332,11 +332,36 @@ fn describe_epoch(epoch: &EpochMetrics) -> String {
         }
         None => "no validation".to_owned(),
     };
+    let loss = if epoch.has_trained() { format!("loss {:.4}", epoch.loss) } else { "no loss".to_owned() };
+    let skipped = match epoch.skipped_batches {
+        0 => String::new(),
+        1 => ", 1 batch skipped".to_owned(),
+        count => format!(", {count} batches skipped"),
+    };
     format!(
-        "  epoch {:>2}: loss {:.4}, {validation}, {:.0} images/s, {:.1} % of the time waiting for data",
+        "  epoch {:>2}: {loss}{skipped}, {validation}, {:.0} images/s, {:.1} % of the time waiting for data",
         epoch.epoch,
-        epoch.loss,
         epoch.images_per_second,
         100.0 * epoch.waiting_fraction()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_epoch_has_the_skipped_batches() {
+        let line = |total: usize, skipped: usize| {
+            let epoch = serde_json::from_value(serde_json::json!({
+                "epoch": 1, "steps": 5, "learning_rate": 0.1, "loss": 1.5, "loss_frozen": null, "loss_adaptive": 1.5,
+                "train_adversarial_accuracy": { "correct": 0, "total": total }, "ema_accuracy": null, "gradient_norm": 1.0,
+                "skipped_batches": skipped, "images_per_second": 10.0, "seconds": 1.0, "seconds_waiting": 0.0,
+            }));
+            describe_epoch(&epoch.unwrap())
+        };
+        assert!(line(9, 0).starts_with("  epoch  1: loss 1.5000, no validation"), "{}", line(9, 0));
+        assert!(line(9, 1).starts_with("  epoch  1: loss 1.5000, 1 batch skipped, no"), "{}", line(9, 1));
+        assert!(line(0, 5).starts_with("  epoch  1: no loss, 5 batches skipped, no"), "{}", line(0, 5));
+    }
 }

@@ -38,20 +38,39 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
 }
 
 fn cells(metrics: &EpochMetrics) -> [Cell; 14] {
+    let trained = |text: String| metrics.has_trained().then_some(text);
     [
         metrics.steps.to_string().into(),
         number(metrics.learning_rate).into(),
-        format!("{:.4}", metrics.loss).into(),
+        trained(format!("{:.4}", metrics.loss)).into(),
         metrics.loss_frozen.map(|loss| format!("{loss:.4}")).into(),
-        format!("{:.4}", metrics.loss_adaptive).into(),
-        percent(metrics.train_adversarial_accuracy).into(),
+        trained(format!("{:.4}", metrics.loss_adaptive)).into(),
+        trained(percent(metrics.train_adversarial_accuracy)).into(),
         metrics.train_clean_accuracy.map(percent).into(),
         metrics.validation_clean_accuracy.map(percent).into(),
         metrics.validation_robust_accuracy.map(percent).into(),
-        format!("{:.4}", metrics.gradient_norm).into(),
+        trained(format!("{:.4}", metrics.gradient_norm)).into(),
         format!("{:.0}", metrics.images_per_second).into(),
         format!("{:.1}", metrics.seconds).into(),
         format!("{:.1} %", 100.0 * metrics.waiting_fraction()).into(),
         metrics.skipped_batches.to_string().into(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_train::Accuracy;
+
+    use super::*;
+    use crate::example::epoch;
+
+    #[test]
+    fn an_epoch_of_skipped_batches_has_no_loss() {
+        let missing =
+            |metrics: &EpochMetrics| cells(metrics).iter().filter(|cell| **cell == Cell::missing()).count();
+        let mut metrics = epoch(1, 5, 6);
+        assert_eq!(missing(&metrics), 1, "the frozen wing");
+        metrics.train_adversarial_accuracy = Accuracy::default();
+        assert_eq!(missing(&metrics), 5);
+    }
 }

@@ -29,12 +29,14 @@ fn together(runs: &[RunRecord]) -> String {
     let accuracies: [(&str, Field); 3] = [
         ("Robust accuracy on the validation split", |m| m.validation_robust_accuracy),
         ("Clean accuracy on the validation split", |m| m.validation_clean_accuracy),
-        ("Accuracy in training, on adversarial examples", |m| Some(m.train_adversarial_accuracy)),
+        ("Accuracy in training, on adversarial examples", |m| {
+            m.has_trained().then_some(m.train_adversarial_accuracy)
+        }),
     ];
     let accuracies = accuracies.map(|(title, field)| {
         over_epochs(title, "accuracy (%)", runs, |metrics| field(metrics).map(Accuracy::percent)).to_html()
     });
-    let loss = over_epochs("Training loss", "loss (nats)", runs, |metrics| Some(metrics.loss));
+    let loss = over_epochs("Training loss", "loss (nats)", runs, |m| m.has_trained().then_some(m.loss));
     accuracies.concat() + &loss.to_html() + &learning_rate(runs).to_html()
 }
 
@@ -49,7 +51,7 @@ fn accuracy(run: &RunRecord) -> Chart {
         ("clean, validation", 0, |m| m.validation_clean_accuracy),
         ("clean, training images", 0, |m| m.train_clean_accuracy),
         ("robust, validation", 1, |m| m.validation_robust_accuracy),
-        ("robust, in training", 1, |m| Some(m.train_adversarial_accuracy)),
+        ("robust, in training", 1, |m| m.has_trained().then_some(m.train_adversarial_accuracy)),
     ];
     let series = fields.into_iter().enumerate().map(|(pattern, (label, colour, field))| Series {
         label: label.to_owned(),
@@ -83,9 +85,9 @@ fn loss(run: &RunRecord) -> Chart {
     type Field = fn(&EpochMetrics) -> Option<f64>;
     let two_wings = run.history.iter().any(|metrics| metrics.loss_frozen.is_some());
     let fields: [(&str, Field); 3] = [
-        ("total", |m| Some(m.loss)),
+        ("total", |m| m.has_trained().then_some(m.loss)),
         ("frozen wing", |m| m.loss_frozen),
-        ("adaptive wing", |m| Some(m.loss_adaptive)),
+        ("adaptive wing", |m| m.has_trained().then_some(m.loss_adaptive)),
     ];
     // With a single wing, the loss of that wing is the total loss.
     let fields = fields.into_iter().take(if two_wings { 3 } else { 1 });
@@ -101,5 +103,26 @@ fn loss(run: &RunRecord) -> Chart {
         whole_x: true,
         series: series.collect(),
         ..Chart::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_train::{Method, TrainConfig};
+
+    use super::*;
+    use crate::example::epoch;
+    use crate::record::provenance::Provenance;
+
+    #[test]
+    fn epochs_of_skipped_batches_have_no_loss_and_no_accuracy_in_training() {
+        let mut skipped = epoch(2, 5, 6);
+        (skipped.loss, skipped.train_adversarial_accuracy) = (0.0, Accuracy::default());
+        let config = TrainConfig::new(Method::At);
+        let run = RunRecord::new("at", &config, Provenance::starting_now(0)).unwrap();
+        let runs = [run.with_history(vec![epoch(1, 5, 6), skipped])];
+        for html in [section_of(&runs), together(&runs)] {
+            assert!(html.contains(": 2 at 1.") && !html.contains(" 0 at 2"), "{html}");
+        }
     }
 }

@@ -64,6 +64,12 @@ impl EpochMetrics {
         Some([self.validation_clean_accuracy?, self.validation_robust_accuracy?])
     }
 
+    /// Whether the epoch trained on any batch. If not, because every batch was skipped, there was no loss, and the losses, the gradient norm
+    /// and the accuracy of the training passes are 0.
+    pub fn has_trained(&self) -> bool {
+        self.train_adversarial_accuracy.total > 0
+    }
+
     /// The fraction of [`seconds`](Self::seconds) in which training waited for data, in [0, 1].
     pub fn waiting_fraction(&self) -> f64 {
         self.seconds_waiting / self.seconds.max(1e-9)

@@ -177,5 +177,14 @@ mod tests {
         };
         let expected = [("conv", layer(5.0, 25.0, 0.02, Some(0.125))), ("head", layer(2.0, 2.5, 1.0, None))];
         assert_eq!(metrics.layers, BTreeMap::from(expected.map(|(path, layer)| (path.to_owned(), layer))));
+        assert!(metrics.has_trained());
+    }
+
+    #[test]
+    fn an_epoch_of_skipped_batches_has_not_trained() {
+        let sums = EpochSums { skipped: 3, seconds: 2.0, ..EpochSums::default() };
+        let metrics = sums.into_metrics((1, 3), 0.5, (None, None), &Weights(BTreeMap::new()), 0.0);
+        assert!(!metrics.has_trained());
+        assert_eq!((metrics.skipped_batches, metrics.images_per_second), (3, 0.0));
     }
 }
