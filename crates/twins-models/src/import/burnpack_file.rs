@@ -34,6 +34,7 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
         entries,
         renamed_from: BTreeMap::new(),
         dictionaries: BTreeSet::from([String::new()]),
+        layers: BTreeSet::new(),
         objects: BTreeMap::new(),
         metadata: HashMap::new(),
     })

@@ -21,6 +21,8 @@ pub(crate) struct Checkpoint {
     pub(crate) renamed_from: BTreeMap<String, String>,
     /// Dotted paths of the dictionaries that contain tensors; the root of the file is the empty path.
     pub(crate) dictionaries: BTreeSet<String>,
+    /// Dotted paths of the layers of a pickled module. They are part of its entries' names in `state_dict()`.
+    pub(crate) layers: BTreeSet<String>,
     /// Python types of values that are neither tensors nor plain data.
     pub(crate) objects: BTreeMap<String, String>,
     /// The text metadata of the file.

@@ -32,7 +32,8 @@ pub(crate) fn locate(
     namings: &[Naming],
     entry: Option<&str>,
 ) -> Result<Location, ModelError> {
-    if let Some(entry) = entry.filter(|entry| !checkpoint.dictionaries.contains(*entry)) {
+    let known = |entry: &&str| checkpoint.dictionaries.contains(*entry) || checkpoint.layers.contains(*entry);
+    if let Some(entry) = entry.filter(|entry| !known(entry)) {
         let available = checkpoint.dictionaries.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
         return Err(ModelError::NoSuchEntry {
             path: checkpoint.path.clone(),
@@ -59,7 +60,7 @@ pub(crate) fn locate(
     let wanted = slots.iter().filter(|slot| slot.adaptive_path().is_none()).count();
     match best {
         Some((naming, prefix, count)) if 2 * count >= wanted => {
-            Ok(Location { naming, entry: dictionary(checkpoint, &prefix), prefix, fits: true })
+            Ok(Location { naming, entry: dictionary(checkpoint, &prefix, entry), prefix, fits: true })
         }
         _ => {
             let entry = match entry {
@@ -102,10 +103,11 @@ fn rank(prefix: &str) -> (bool, usize, usize, &str) {
     (copy, known, prefix.len(), prefix)
 }
 
-/// The innermost dictionary that contains a prefix.
-fn dictionary(checkpoint: &Checkpoint, prefix: &str) -> String {
-    let around = checkpoint.dictionaries.iter().filter(|name| is_inside(prefix, name));
-    around.max_by_key(|name| name.len()).cloned().unwrap_or_default()
+/// The innermost dictionary that contains a prefix. The requested entry counts as one, also if it is a layer of a pickled module.
+fn dictionary(checkpoint: &Checkpoint, prefix: &str, entry: Option<&str>) -> String {
+    let dictionaries = checkpoint.dictionaries.iter().map(String::as_str).chain(entry);
+    let around = dictionaries.filter(|name| is_inside(prefix, name));
+    around.max_by_key(|name| name.len()).unwrap_or_default().to_owned()
 }
 
 /// The dictionary to compare with if no location fits.

@@ -84,6 +84,7 @@ pub(super) fn open(path: &Path, length: u64) -> Result<Checkpoint, ModelError> {
         entries,
         renamed_from: BTreeMap::new(),
         dictionaries: outline.dictionaries,
+        layers: outline.layers,
         objects: outline.objects,
         metadata: HashMap::new(),
     })
@@ -171,66 +172,142 @@ fn unusable(path: &Path, error: PytorchError) -> ModelError {
 
 const LONGEST_REASON: usize = 400;
 
+/// The type of a tensor in Burn's outline of a pickle.
+const TENSOR: &str = "torch.Tensor";
+
 /// The structure of a pickle: its dictionaries and objects.
 #[derive(Default)]
 struct Outline {
     dictionaries: BTreeSet<String>,
+    layers: BTreeSet<String>,
     objects: BTreeMap<String, String>,
     /// The bytes that names may still take.
     names: u64,
+}
+
+/// What a value contains.
+#[derive(Clone, Copy)]
+struct Contents {
+    /// Whether there is a tensor in it.
+    tensors: bool,
+    /// Whether it can be a part of a pickled module: a tensor, or a dictionary of such parts whose keys have no dots. The keys of a
+    /// `state_dict()` have dots, and other dictionaries of a checkpoint contain numbers or text.
+    module: bool,
 }
 
 /// The names take more bytes than they may.
 struct LongNames;
 
 impl Outline {
-    /// Walks a value at a dotted path; returns whether it contains a tensor.
-    fn walk(&mut self, value: &PickleValue, path: &mut String) -> Result<bool, LongNames> {
+    /// Walks a value at a dotted path.
+    fn walk(&mut self, value: &PickleValue, path: &mut String) -> Result<Contents, LongNames> {
         match value {
             PickleValue::Dict(items) => {
-                let mut holds = false;
+                let mut contents = Contents { tensors: false, module: true };
                 for (key, item) in items {
-                    holds |= self.step(key, item, path)?;
+                    let inside = self.step(key, item, path)?;
+                    contents.tensors |= inside.tensors;
+                    contents.module &= inside.module && !key.contains('.');
                 }
-                if holds {
+                if contents.module {
+                    for key in items.keys() {
+                        let length = append(path, key);
+                        self.layers.extend(self.dictionaries.take(path.as_str()));
+                        path.truncate(length);
+                    }
+                }
+                if contents.tensors {
                     self.pay(path.len())?;
                     self.dictionaries.insert(path.clone());
                 }
-                Ok(holds)
+                Ok(contents)
             }
             PickleValue::List(items) => {
-                let mut holds = false;
+                let mut contents = Contents { tensors: false, module: false };
                 for (index, item) in items.iter().enumerate() {
-                    holds |= self.step(&index.to_string(), item, path)?;
+                    contents.tensors |= self.step(&index.to_string(), item, path)?.tensors;
                 }
-                Ok(holds)
+                Ok(contents)
             }
             PickleValue::Unsupported(kind) => {
                 self.pay(path.len() + kind.len())?;
-                let is_tensor = kind == "torch.Tensor";
+                let is_tensor = kind == TENSOR;
                 if !is_tensor {
                     self.objects.insert(path.clone(), kind.clone());
                 }
-                Ok(is_tensor)
+                Ok(Contents { tensors: is_tensor, module: is_tensor })
             }
-            _ => Ok(false),
+            _ => Ok(Contents { tensors: false, module: false }),
         }
     }
 
-    fn step(&mut self, key: &str, item: &PickleValue, path: &mut String) -> Result<bool, LongNames> {
-        let length = path.len();
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(key);
-        let holds = self.walk(item, path);
+    fn step(&mut self, key: &str, item: &PickleValue, path: &mut String) -> Result<Contents, LongNames> {
+        let length = append(path, key);
+        let contents = self.walk(item, path);
         path.truncate(length);
-        holds
+        contents
     }
 
     /// Takes the bytes of a name from those that are left.
     fn pay(&mut self, bytes: usize) -> Result<(), LongNames> {
         self.names = self.names.checked_sub(bytes as u64).ok_or(LongNames)?;
         Ok(())
+    }
+}
+
+/// Appends a key to a dotted path; returns the length of the path before.
+fn append(path: &mut String, key: &str) -> usize {
+    let length = path.len();
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(key);
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor() -> PickleValue {
+        PickleValue::Unsupported(TENSOR.to_owned())
+    }
+
+    fn dictionary<const N: usize>(items: [(&str, PickleValue); N]) -> PickleValue {
+        PickleValue::Dict(items.into_iter().map(|(key, item)| (key.to_owned(), item)).collect())
+    }
+
+    /// A pickled module with two layers, one of which has no parameters.
+    fn module() -> PickleValue {
+        let layers = [("conv1", dictionary([("weight", tensor())])), ("relu", dictionary([]))];
+        dictionary([("layer1", dictionary(layers)), ("mean", tensor())])
+    }
+
+    #[test]
+    fn layers_of_a_module_are_no_dictionaries_of_the_file() {
+        let state = || dictionary([("conv1.weight", tensor()), ("mean", tensor())]);
+        let epoch = || PickleValue::Int(3);
+        let cases: [(PickleValue, &[&str], &[&str]); 6] = [
+            (module(), &[""], &["layer1", "layer1.conv1"]),
+            (dictionary([("module", module())]), &[""], &["module", "module.layer1", "module.layer1.conv1"]),
+            (
+                dictionary([("net", module()), ("epoch", epoch())]),
+                &["", "net"],
+                &["net.layer1", "net.layer1.conv1"],
+            ),
+            (state(), &[""], &[]),
+            (dictionary([("model", state()), ("ema", state())]), &["", "ema", "model"], &[]),
+            (
+                dictionary([("all", PickleValue::List(vec![module()])), ("none", dictionary([]))]),
+                &["", "all.0"],
+                &["all.0.layer1", "all.0.layer1.conv1"],
+            ),
+        ];
+        for (value, dictionaries, layers) in cases {
+            let mut outline = Outline { names: 1000, ..Outline::default() };
+            assert!(outline.walk(&value, &mut String::new()).is_ok_and(|contents| contents.tensors));
+            assert!(outline.dictionaries.iter().eq(dictionaries), "{value:?}: {:?}", outline.dictionaries);
+            assert!(outline.layers.iter().eq(layers), "{value:?}: {:?}", outline.layers);
+        }
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn parse(path: &Path, file: Vec<u8>) -> Result<Checkpoint, ModelError
         entries,
         renamed_from: BTreeMap::new(),
         dictionaries: BTreeSet::from([String::new()]),
+        layers: BTreeSet::new(),
         objects: BTreeMap::new(),
         metadata: metadata.metadata().clone().unwrap_or_default(),
     })

@@ -20,7 +20,7 @@ fn every_form_of_a_checkpoint_gives_the_same_network() {
         ("zip.pt", WeightFormat::PytorchZip, "", ""),
         ("legacy.pt", WeightFormat::PytorchLegacy, "", ""),
         ("nested.pth.tar", WeightFormat::PytorchZip, "state_dict", "state_dict.module."),
-        ("whole_module.pt", WeightFormat::PytorchZip, "1", "1."),
+        ("whole_module.pt", WeightFormat::PytorchZip, "", "1."),
     ];
     for (file, format, entry, prefix) in cases {
         let (net, report) = load("mnist_cnn", formats(file), &ImportOptions::new()).unwrap();
@@ -32,6 +32,18 @@ fn every_form_of_a_checkpoint_gives_the_same_network() {
             "{file}"
         );
     }
+}
+
+#[test]
+fn a_pickled_module_is_read_as_strictly_as_its_state_dict() {
+    // The first layer becomes one of another part of the module.
+    let options = ImportOptions::new().with_rename(r"^1\.0\.=0.0.".parse().unwrap()).with_allow("1.0.*");
+    let message = load("mnist_cnn", formats("whole_module.pt"), &options).unwrap_err().to_string();
+    assert!(message.contains("unexpected: 0.0.weight [2, 1, 4, 4]"), "{message}");
+    // One part alone can be named.
+    let (_, report) = load("mnist_cnn", formats("whole_module.pt"), &options.with_entry("1")).unwrap();
+    let ignored: Vec<_> = report.ignored.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!((report.entry.as_str(), ignored), ("1", vec!["0.*"]));
 }
 
 #[test]

@@ -55,3 +55,11 @@ fn names_begin_inside_their_dictionary() {
     let message = load("mnist_cnn", formats("nested.pth.tar"), &options).unwrap_err().to_string();
     assert!(message.contains("unexpected: state_dict.module.x.weight"), "{message}");
 }
+
+#[test]
+fn names_in_a_pickled_module_are_those_of_its_state_dict() {
+    let options = ImportOptions::new().with_rename(r"^1\.=net.".parse().unwrap());
+    let (net, report) = load("mnist_cnn", formats("whole_module.pt"), &options).unwrap();
+    assert_eq!((report.entry.as_str(), report.prefix.as_str()), ("", "net."));
+    assert_eq!(logits(&net, "mnist_cnn"), logits(&reference("mnist_cnn"), "mnist_cnn"));
+}
