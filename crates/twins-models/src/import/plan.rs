@@ -114,8 +114,7 @@ impl<'a> Plan<'a> {
             let group = if normaliser.is_some_and(|(mean, std)| key == mean || key == std) {
                 (key.clone(), "normalisation of the input")
             } else if !is_inside(key, &location.entry) {
-                let top = key.split('.').next().unwrap_or(key);
-                (format!("{top}.*"), "outside the entry that holds the weights")
+                (outside(key, &location.entry), "outside the entry that holds the weights")
             } else if let Some(at) = segment(key, "attacker") {
                 (format!("{}attacker.*", &key[..at]), "the attacker's copy of the model")
             } else if key.ends_with("num_batches_tracked") {
@@ -156,6 +155,15 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The part of a file that contains a key, but not the dictionary with the weights: `a.c.*` for `a.c.d` outside `a.b`.
+fn outside(key: &str, dictionary: &str) -> String {
+    let shared = key.split('.').zip(dictionary.split('.')).take_while(|(part, other)| part == other).count();
+    match key.match_indices('.').nth(shared) {
+        Some((dot, _)) => format!("{}.*", &key[..dot]),
+        None => key.to_owned(),
+    }
+}
+
 /// The position at which a segment of a dotted key begins.
 fn segment(key: &str, name: &str) -> Option<usize> {
     let mut start = 0;
@@ -184,4 +192,22 @@ fn find_normaliser<'k>(
             Some((*key, *std))
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_outside_the_weights_does_not_contain_them() {
+        for (key, dictionary, expected) in [
+            ("optimizer.state.0.exp_avg", "state_dict", "optimizer.*"),
+            ("checkpoint.ema.conv1.weight", "checkpoint.model", "checkpoint.ema.*"),
+            ("models.1.conv1.weight", "models.0", "models.1.*"),
+            ("checkpoint.steps", "checkpoint.model", "checkpoint.steps"),
+            ("steps", "state_dict", "steps"),
+        ] {
+            assert_eq!(outside(key, dictionary), expected);
+        }
+    }
 }
