@@ -249,6 +249,17 @@ pub enum ModelError {
         /// The reason.
         reason: String,
     },
+    /// The card of a model file of this library cannot be read.
+    #[error(
+        "the model card in {} is damaged, or of a newer version of this library: {}. Take an intact copy, or update the library",
+        path.display(), one_line(reason)
+    )]
+    DamagedCard {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
     /// A model and a data set have different classes, so their labels have different meanings.
     #[error(
         "{} was trained on the classes {}; the data has {}: give data of the model's classes, or fine-tune the model on this data",

@@ -104,7 +104,7 @@ pub fn resolve_architecture(
 ///
 /// # Errors
 ///
-/// A file that cannot be read.
+/// A file, or the card of a model file, that cannot be read.
 pub fn read_card(weights: &Path) -> Result<Option<ModelCard>, ModelError> {
     match ModelCard::read(weights) {
         Ok(card) => Ok(Some(card)),

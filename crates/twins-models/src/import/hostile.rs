@@ -299,6 +299,9 @@ fn an_error_in_a_card_names_the_file() {
     model[place + classes.len() - 1] = b'1';
     let path = folder.path().join("hostile.safetensors");
     fs::write(&path, model).unwrap();
-    let message = ModelCard::read(&path).unwrap_err().to_string();
+    let error = ModelCard::read(&path).unwrap_err();
+    let message = error.to_string();
     assert!(message.contains("hostile.safetensors") && message.contains("at least 2"), "{message}");
+    // It is no file of another program, which only lacks the name of its architecture.
+    assert!(matches!(error, ModelError::DamagedCard { .. }), "{message}");
 }

@@ -163,7 +163,7 @@ impl ModelCard {
     ///
     /// # Errors
     ///
-    /// [`ModelError::NotAModelFile`] if the file has no card or a damaged one, and the errors of reading weight files.
+    /// [`ModelError::NotAModelFile`] if the file has no card, [`ModelError::DamagedCard`], and the errors of reading weight files.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         Self::of_model_file(&Checkpoint::open(path.as_ref())?)
     }
@@ -181,13 +181,12 @@ impl ModelCard {
         let Some(json) = checkpoint.metadata.get(CARD) else {
             return Ok(None);
         };
-        let damaged = |reason: String| ModelError::NotAModelFile { path: checkpoint.path.clone(), reason };
-        let card: Self = serde_json::from_str(json)
-            .map_err(|error| damaged(format!("its metadata is damaged: {error}")))?;
+        let damaged = |reason: String| ModelError::DamagedCard { path: checkpoint.path.clone(), reason };
+        let card: Self = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
         // Its message does not name the file.
-        card.config.check().map_err(|error| damaged(format!("its metadata is damaged: {error}")))?;
+        card.config.check().map_err(|error| damaged(error.to_string()))?;
         if card.classes.len() != card.config.num_classes() {
-            return Err(damaged("its metadata names another number of classes than it has".to_owned()));
+            return Err(damaged("it names another number of classes than it has".to_owned()));
         }
         Ok(Some(card))
     }

@@ -56,7 +56,8 @@ pub fn save_model(path: impl AsRef<Path>, net: &Net, card: &ModelCard) -> Result
 ///
 /// # Errors
 ///
-/// [`ModelError::NotAModelFile`] for a file without a card, and the errors of [`load_weights`](crate::load_weights).
+/// [`ModelError::NotAModelFile`] for a file without a card, [`ModelError::DamagedCard`], and the errors of
+/// [`load_weights`](crate::load_weights).
 pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<(Net, ModelCard), ModelError> {
     load(&Checkpoint::open(path.as_ref())?, device)
 }
