@@ -68,6 +68,24 @@ impl Arguments {
             None => Ok(self.classes.clone()),
         }
     }
+
+    /// Refuses options that the file to write cannot record.
+    fn check(&self) -> Result<(), String> {
+        if self.out.is_none() || matches!(self.format, Format::Model) {
+            return Ok(());
+        }
+        let given = [
+            ("--normalisation", self.model.normalisation.is_some()),
+            ("--upsample", self.model.upsample.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(format!(
+                "{option} would be lost: only model files (--format model) record it, other formats contain the weights alone; \
+                 leave it out, or change the format"
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -81,6 +99,7 @@ enum Format {
 }
 
 fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.check()?;
     let device = "cpu".parse::<DeviceChoice>()?.open()?;
     let mut classes = arguments.class_names()?;
     let saved = read_card(&arguments.weights)?;
