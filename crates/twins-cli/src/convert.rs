@@ -115,7 +115,15 @@ fn convert(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     // The import takes the number of classes from the file.
     let arch = resolve_architecture(arguments.arch, saved.as_ref(), &arguments.weights)?;
-    let config = ModelConfig::new(arch, classes.len().max(2));
+    let mut config = ModelConfig::new(arch, classes.len().max(2));
+    if let Some(side) = arguments.model.upsample {
+        // The images of other programs' networks are unknown here, and may be smaller than the architecture's.
+        let [_, height, width] = match &saved {
+            Some(card) => card.config().input_shape(),
+            None => arch.input_shape().map(|size| size.min(side)),
+        };
+        config = config.with_image_size([height, width]);
+    }
     let (config, options) = arguments.model.config().apply(config, options);
     let (net, report) = load_pretrained(&config, &arguments.weights, &options, &device)?;
     print(format_args!("{report}"));

@@ -31,3 +31,18 @@ fn options_that_a_format_cannot_record_are_refused() {
     }
     assert_eq!(convert(folder, &weights, &[&out[..], &["--normalisation", "cifar10"]].concat()), "");
 }
+
+#[test]
+fn images_may_be_enlarged_to_less_than_the_architectures_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let weights = repository().join("examples/studies/letters.safetensors");
+    let plain = folder.join("plain.safetensors");
+    assert_eq!(convert(folder, &weights, &["--format", "pytorch", "--out", "plain.safetensors"]), "");
+    // A tiny-resnet for images of at most 16 pixels.
+    let arguments = ["--arch", "tiny-resnet", "--upsample", "16", "--out", "small.safetensors"];
+    assert_eq!(convert(folder, &plain, &arguments), "");
+    // A model file records the images, which are larger.
+    let message = convert(folder, &weights, &["--upsample", "16"]);
+    assert!(message.contains("cannot take 16x16 images: up-sampling enlarges"), "{message}");
+}
