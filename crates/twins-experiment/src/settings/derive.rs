@@ -1,4 +1,4 @@
-use twins_train::{Method, Schedule, TrainConfig, ValidationConfig};
+use twins_train::{Method, Schedule, ValidationConfig};
 
 use super::{ExperimentConfig, Sources};
 

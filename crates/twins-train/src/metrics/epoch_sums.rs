@@ -183,7 +183,14 @@ mod tests {
     #[test]
     fn an_epoch_of_skipped_batches_has_not_trained() {
         let sums = EpochSums { skipped: 3, seconds: 2.0, ..EpochSums::default() };
-        let metrics = sums.into_metrics((1, 3), 0.5, (None, None), &Weights(BTreeMap::new()), 0.0);
+        let metrics = sums.into_metrics(
+            (1, 3),
+            0.5,
+            &ParameterGroups::new(),
+            (None, None),
+            &Weights(BTreeMap::new()),
+            0.0,
+        );
         assert!(!metrics.has_trained());
         assert_eq!((metrics.skipped_batches, metrics.images_per_second), (3, 0.0));
     }

@@ -48,13 +48,21 @@ mod tests {
 
     use super::*;
     use crate::metrics::EpochSums;
+    use crate::optimisers::ParameterGroups;
     use crate::parameters::Weights;
 
     #[test]
     fn an_epoch_of_skipped_batches_has_no_loss() {
         let unknown = |total: usize| -> Vec<&'static str> {
             let sums = EpochSums { samples: total, skipped: 3, seconds: 2.0, ..EpochSums::default() };
-            let metrics = sums.into_metrics((1, 3), 0.5, (None, None), &Weights(BTreeMap::new()), 0.0);
+            let metrics = sums.into_metrics(
+                (1, 3),
+                0.5,
+                &ParameterGroups::new(),
+                (None, None),
+                &Weights(BTreeMap::new()),
+                0.0,
+            );
             let unknown = of_epoch(&metrics).into_iter().filter(|(_, value)| value.is_none());
             unknown.map(|(name, _)| name).collect()
         };
