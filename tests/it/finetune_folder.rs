@@ -339,7 +339,7 @@ fn a_run_goes_on_with_its_own_weights_data_and_input_alone() {
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    // The file may move, and may not be another.
+    // The files may move, and may not be others.
     fs::rename(here.join("model.safetensors"), here.join("moved.safetensors")).unwrap();
     let other = ModelConfig::new(Architecture::TinyResNet, 2).with_seed(6).init(&Device::flex()).unwrap();
     let card = ModelCard::new(&other, vec!["blue".to_owned(), "red".to_owned()]).unwrap();
@@ -347,6 +347,14 @@ fn a_run_goes_on_with_its_own_weights_data_and_input_alone() {
     let message = resumed("other.safetensors", &[]);
     assert!(message.contains("weights.sha256 was \""), "{message}");
     succeed("finetune", here, &job("moved.safetensors", "run", &["--resume"]));
+    fs::rename(here.join("images"), here.join("elsewhere")).unwrap();
+    let mut elsewhere = job("moved.safetensors", "run", &["--resume"]);
+    for word in &mut elsewhere {
+        if *word == "folder:images" {
+            *word = "folder:elsewhere";
+        }
+    }
+    succeed("finetune", here, &elsewhere);
     assert!(fs::read(here.join("run/at/model.safetensors")).unwrap() == trained, "nothing was trained anew");
 
     fs::remove_file(here.join("run/at/experiment.json")).unwrap();

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use twins_data::DataSource;
 use twins_files::{one_line, shortened};
 use twins_models::{HeldOut, ModelConfig};
 
@@ -79,11 +80,15 @@ impl Identity {
     }
 
     /// Every difference in settings that prevents resuming a run, with both values. The number of epochs may increase, and evaluation,
-    /// devices and logs may change.
+    /// devices, logs and the folder of image files may change.
     pub(crate) fn differences(&self, recorded: &Self) -> Vec<String> {
+        let may_move = self.has_same_kind_of_image_files(recorded);
         let values = [recorded, self].map(|identity| {
             let mut data = identity.settings.data.clone();
             data.cache_mib = 0;
+            if may_move {
+                data.source = recorded.settings.data.source.clone();
+            }
             let resolved =
                 ResolvedInputs { image_files: ImageFileHashes::default(), ..identity.resolved.clone() };
             let mut value = plain(&resolved);
@@ -96,6 +101,18 @@ impl Identity {
         found.extend(self.resolved.image_files.differences(&recorded.resolved.image_files));
         found.extend(self.settings.training.check_resumes(&recorded.settings.training).err());
         found
+    }
+
+    /// Whether both runs read image files in the same layout, and their names, classes and sizes are known, which are compared instead of
+    /// the folders.
+    fn has_same_kind_of_image_files(&self, recorded: &Self) -> bool {
+        let of_known_files = |identity: &Self| identity.resolved.image_files.train.is_some();
+        let same_layout = match (&self.settings.data.source, &recorded.settings.data.source) {
+            (DataSource::Folder(_), DataSource::Folder(_)) => true,
+            (DataSource::Listed(layout, _), DataSource::Listed(recorded, _)) => layout == recorded,
+            _ => false,
+        };
+        same_layout && of_known_files(self) && of_known_files(recorded)
     }
 
     /// Whether a finished run with these settings can be reused.
@@ -146,4 +163,43 @@ pub(crate) fn collect_differences(path: &str, recorded: &Value, given: &Value, f
 fn shown(value: &Value) -> String {
     const LENGTH: usize = 81;
     shortened(&value.to_string(), LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::DataConfig;
+
+    fn identity(source: &str, hash: Option<&str>) -> Identity {
+        let files = ImageFileHashes { train: hash.map(str::to_owned), ..ImageFileHashes::default() };
+        Identity {
+            settings: ExperimentConfig {
+                data: DataConfig::new(source.parse().unwrap()),
+                ..ExperimentConfig::default()
+            },
+            resolved: ResolvedInputs { image_files: files, ..ResolvedInputs::example() },
+        }
+    }
+
+    #[test]
+    fn image_files_may_be_in_another_folder() {
+        let recorded = identity("folder:images", Some("1"));
+        let differences = |source, hash| identity(source, hash).differences(&recorded);
+        assert_eq!(differences("folder:../images/", Some("1")), Vec::<String>::new());
+        let other = differences("folder:elsewhere", Some("2"));
+        assert!(other.len() == 1 && other[0].contains("an image file of the training part"), "{other:?}");
+        let dtd = identity("dtd:a", Some("1"));
+        assert_eq!(identity("dtd:b", Some("1")).differences(&dtd), Vec::<String>::new());
+
+        // Files of another layout, files that an earlier version did not record, and data of another kind.
+        for (given, recorded) in [
+            (identity("list:images/list.tsv", Some("1")), &recorded),
+            (identity("dtd@2:a", Some("1")), &dtd),
+            (identity("folder:elsewhere", Some("1")), &identity("folder:images", None)),
+            (identity("cifar10:b", None), &identity("cifar10:a", None)),
+        ] {
+            let found = given.differences(recorded);
+            assert!(found.len() == 1 && found[0].starts_with("data.source was \""), "{found:?}");
+        }
+    }
 }
