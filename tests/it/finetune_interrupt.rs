@@ -171,9 +171,14 @@ fn a_folder_with_a_run_is_not_overwritten_unasked() {
     let note = Path::new("run/twins-at/note.txt");
     std::fs::create_dir_all(folder.path().join("run/twins-at")).unwrap();
     std::fs::write(folder.path().join(note), "mine").unwrap();
+    // So does a model of another program, whose files have the names of a run's.
+    let foreign = ["config.json", "model.safetensors"].map(|file| folder.path().join("run/bert").join(file));
+    std::fs::create_dir(folder.path().join("run/bert")).unwrap();
+    foreign.iter().for_each(|file| std::fs::write(file, "mine").unwrap());
     succeed(&["--method", "standard", "--force"]);
     assert!(!folder.path().join("run/at").exists(), "the old run is deleted");
     assert!(folder.path().join(note).exists());
+    assert!(foreign.iter().all(|file| file.exists()));
 
     // A run whose state is gone is repeated.
     succeed(&["--force"]);

@@ -66,13 +66,11 @@ fn make_room(options: &TrainingOptions, out: &Path, directory: &Path, weights: O
     Ok(())
 }
 
-/// The runs in a directory except `own`, each with the name of a file that it holds.
+/// The runs of all methods in a directory except `own`, each with the name of a file that it holds. Other folders are no runs of this
+/// directory, even if they hold files of the same names, such as a model of another program.
 fn other_runs(out: &Path, own: &Path) -> Vec<(RunDirectory, &'static str)> {
-    let below = std::fs::read_dir(out).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut others: Vec<_> = below.filter(|path| path != own).collect();
-    others.sort();
-    let runs = others.into_iter().map(RunDirectory::new);
-    runs.filter_map(|run| run.holds().map(|found| (run, found))).collect()
+    let others = Method::ALL.iter().map(|method| out.join(method.name())).filter(|path| path != own);
+    others.map(RunDirectory::new).filter_map(|run| run.holds().map(|found| (run, found))).collect()
 }
 
 /// The content of `report.json`.
