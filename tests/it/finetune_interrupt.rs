@@ -111,8 +111,12 @@ fn a_run_is_resumed_with_more_epochs() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
     };
     finetune(&["--epochs", "2"]);
+    let shown = finetune(&["--resume", "--epochs", "3", "--show-config"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+    assert_eq!(shown["training"]["schedule"]["milestones"], serde_json::json!([1]), "those of two epochs");
     // The second time, the run has as many epochs already.
     for _ in 0..2 {
         finetune(&["--resume", "--epochs", "3"]);

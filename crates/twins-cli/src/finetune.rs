@@ -52,7 +52,7 @@ impl Cli {
     fn run(&self) -> Outcome {
         let experiment = self.experiment()?;
         if self.training.show_config {
-            return crate::show::show(&experiment);
+            return crate::show::show(&self.training, &experiment);
         }
         if experiment.config().model.weights.is_none() {
             return Err("fine-tuning starts from trained weights; give --weights FILE, or train a network from scratch with twins train"

@@ -34,7 +34,7 @@ impl Cli {
     fn run(&self) -> Outcome {
         let experiment = self.experiment()?;
         if self.training.show_config {
-            return crate::show::show(&experiment);
+            return crate::show::show(&self.training, &experiment);
         }
         run(&self.training, "train", &experiment)
     }

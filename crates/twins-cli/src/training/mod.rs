@@ -8,4 +8,4 @@ pub mod set;
 pub use options::TrainingOptions;
 #[cfg(test)]
 pub use run::JsonReport;
-pub use run::run;
+pub use run::{run, run_directory};

@@ -15,7 +15,7 @@ use crate::support::{Outcome, end_if_lost, printing, stop_on_interrupt};
 /// Trains and evaluates for `twins COMMAND`: the run is in `--out/METHOD`, and `report.html` and `report.json` are in `--out`.
 pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) -> Outcome {
     let out = options.directory(command);
-    let directory = out.join(experiment.config().training.method.name());
+    let directory = run_directory(&out, experiment);
     say!("settings: {}; whole in {}", experiment.sources(), directory.join("config.json").display());
     make_room(options, &out, &directory, experiment.config().model.weights.as_deref())?;
     stop_on_interrupt(&options.stop)?;
@@ -41,6 +41,11 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     write(&out.join("report.json"), &text)?;
     say!("model, metrics and report.html are in {}", out.display());
     Ok(())
+}
+
+/// The directory of a run in `--out`.
+pub fn run_directory(out: &Path, experiment: &Experiment) -> PathBuf {
+    out.join(experiment.config().training.method.name())
 }
 
 /// Checks, before any long computation, that the directory of the run is unused, or may be resumed or overwritten. Runs of other methods in

@@ -51,6 +51,29 @@ impl Experiment {
         }
         outcome
     }
+
+    /// The settings with which a resumed run continues: those of the experiment, with the schedule of the run in the directory unless
+    /// another schedule was chosen.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError::UnknownRun`] if the settings of the run cannot be read.
+    pub fn resumed_settings(&self, directory: &RunDirectory) -> Result<ExperimentConfig, ExperimentError> {
+        let recorded = directory.resumed(ExistingRun::Resume)?;
+        Ok(self.with_schedule_of(recorded.as_ref()))
+    }
+
+    /// Returns the settings with the schedule of the resumed run, unless another schedule was chosen. Otherwise, a larger number of epochs
+    /// would change the milestones that are derived from it.
+    fn with_schedule_of(&self, recorded: Option<&Identity>) -> ExperimentConfig {
+        let mut settings = self.config().clone();
+        if let Some(recorded) = recorded
+            && self.sources().of("training.schedule").is_none()
+        {
+            settings.training.schedule = recorded.settings.training.schedule.clone();
+        }
+        settings
+    }
 }
 
 /// One run of an experiment.
@@ -64,7 +87,7 @@ impl Run<'_> {
     fn run(&self) -> Result<Outcome, ExperimentError> {
         let begin = Instant::now();
         let recorded = self.directory.resumed(self.options.existing)?;
-        let settings = &self.resumed_settings(recorded.as_ref());
+        let settings = &self.experiment.with_schedule_of(recorded.as_ref());
         let devices = settings.compute.open()?;
         let notify = &self.options.notify;
         let parts = Parts::open(&settings.data, notify)?;
@@ -168,18 +191,6 @@ impl Run<'_> {
             inputs: identity.resolved.clone(),
             settings: identity.settings.clone(),
         }))
-    }
-
-    /// Returns the settings with the schedule of the resumed run, unless another schedule was chosen. Otherwise, a larger number of epochs
-    /// would change the milestones that are derived from it.
-    fn resumed_settings(&self, recorded: Option<&Identity>) -> ExperimentConfig {
-        let mut settings = self.experiment.config().clone();
-        if let Some(recorded) = recorded
-            && self.experiment.sources().of("training.schedule").is_none()
-        {
-            settings.training.schedule = recorded.settings.training.schedule.clone();
-        }
-        settings
     }
 
     /// The provenance of the resumed run.
