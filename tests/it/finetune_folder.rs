@@ -238,7 +238,12 @@ fn a_folder_with_val_and_test_is_validated_on_val() {
         assert!(output.status.success(), "{more:?}: {message}");
         message
     };
-    assert!(said(&["--preset", "paper-cifar"]).contains(own));
+    let preset = ["--preset", "paper-cifar"];
+    assert!(said(&preset).contains(own));
+    // The settings that it prints, with the fraction, are read back.
+    let shown = run("finetune", here, &show(&preset));
+    fs::write(here.join("shown.json"), shown.stdout).unwrap();
+    assert!(said(&[&preset[..], &["--config", "shown.json"]].concat()).contains(own));
     for none in [["--validation", "none"], ["--set", "validation=none"]] {
         assert!(said(&none).contains("validation: none, the data's validation part is not used"), "{none:?}");
     }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use twins_data::{DataSource, Grouping, Preprocessing};
 use twins_files::one_line;
-use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning};
+use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning, ValidationConfig};
 
 use super::layer::short;
 use super::{DataConfig, ExperimentConfig, Sources};
@@ -271,15 +271,15 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
     }
     let data = shown(&config.data.source);
     if config.data.source.has_validation() {
-        let fraction = training
-            .validation
-            .fraction
-            .map(|fraction| ("training.validation.fraction", fraction.to_string()));
+        const FRACTION: &str = "training.validation.fraction";
+        let fraction = training.validation.fraction.map(|fraction| (FRACTION, fraction.to_string()));
         let groups = ("training.validation.groups", training.validation.groups.to_string());
         let seed = ("training.validation.seed", training.validation.seed.to_string());
+        // With a preset, which has no fraction, a run with such data has the default one, and its configuration can be read back.
+        let derived = training.validation.fraction == ValidationConfig::default().fraction;
         let mut split = fraction.into_iter().chain([groups, seed]).filter(|(key, _)| {
             let explicit = sources.of(key).is_some_and(|source| source.starts_with("--"));
-            chosen(key) || explicit
+            explicit || (chosen(key) && !(derived && *key == FRACTION))
         });
         if let Some((key, value)) = split.next() {
             return Some(Contradiction::OwnValidationPart { split: given(key, &value), data });
