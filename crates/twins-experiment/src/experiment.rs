@@ -49,7 +49,9 @@ impl ExperimentConfig {
     ///
     /// The first value out of range, or the first two settings that exclude each other.
     pub fn check(self) -> Result<Experiment, ExperimentError> {
-        let sources = Sources::of_program(&self);
+        // First, because a number that is not finite has no source.
+        self.training.validate()?;
+        let sources = Sources::of_program(&self)?;
         if let Some(contradiction) = contradiction(&self, &sources) {
             return Err(contradiction.into());
         }

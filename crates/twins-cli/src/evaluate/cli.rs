@@ -159,6 +159,13 @@ impl Cli {
             )
             .into());
         }
+        if self.json.is_some() && self.weights.to_str().is_none() {
+            let weights = self.weights.display();
+            return Err(format!(
+                "the path of --weights {weights} is not UTF-8 and cannot be written to the report; rename it, or leave --json out"
+            )
+            .into());
+        }
         let clean = self.attack.iter().any(|name| name == CLEAN);
         if clean && self.resume {
             return Err("--resume continues an evaluation with attacks, which keeps a journal; leave it out with clean".into());

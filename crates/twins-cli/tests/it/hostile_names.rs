@@ -1,7 +1,9 @@
 //! Names from files and folders do not act on the terminal: errors and warnings stay on one line, without control characters.
 #![cfg(unix)]
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -70,6 +72,19 @@ fn names_in_settings_and_weights() {
     fs::write(folder.join("weights.pt"), b"\x80\x02cos\nsys\x1b[2Jtem\n.").unwrap();
     let message = error(folder, &["convert", "weights.pt", "--arch", "resnet8"]);
     assert!(message.contains("os.sys\\u{1b}[2Jtem"), "{message}");
+}
+
+#[test]
+fn weights_whose_path_is_not_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = OsStr::from_bytes(b"a\xff.pt");
+    for arguments in [&["finetune"][..], &["evaluate", "--data", "builtin", "--json", "report.json"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twins"));
+        command.current_dir(folder.path()).args(arguments).arg("--weights").arg(weights);
+        let output = command.output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && message.contains("UTF-8"), "{arguments:?}: {message}");
+    }
 }
 
 #[test]

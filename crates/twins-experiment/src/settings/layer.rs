@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use twins_train::SettingsFile;
 
-use super::{ExperimentConfig, plain};
+use super::{ExperimentConfig, value_of};
 use crate::error::ExperimentError;
 
 /// The tables of [`ExperimentConfig`].
@@ -47,11 +47,11 @@ impl Layer {
     ///
     /// # Errors
     ///
-    /// An unknown key, or a value of the wrong type.
+    /// An unknown key, a value of the wrong type, or a path that is not UTF-8.
     pub fn setting(source: &str, key: &str, value: impl Serialize) -> Result<Self, ExperimentError> {
-        let nested = key
-            .rsplit('.')
-            .fold(plain(&value), |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
+        let nested = key.rsplit('.').fold(value_of(source, &value)?, |value, part| {
+            Value::Object(Map::from_iter([(part.to_owned(), value)]))
+        });
         Ok(Self::of(source.to_owned(), SettingsFile::from_value(source, in_tables(nested))?))
     }
 

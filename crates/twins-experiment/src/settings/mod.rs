@@ -15,7 +15,7 @@ mod sources;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use twins_train::{Settings, TrainConfig};
+use twins_train::{Settings, TrainConfig, TrainError};
 
 pub use compute::ComputeConfig;
 pub(crate) use contradictions::contradiction;
@@ -100,4 +100,12 @@ impl Settings for ExperimentConfig {
 /// Settings, or a part of them, as a JSON value.
 pub(crate) fn plain<T: Serialize + ?Sized>(value: &T) -> Value {
     serde_json::to_value(value).expect("settings are plain data")
+}
+
+/// Settings of a program or an option as a JSON value, which a path that is not UTF-8 cannot become.
+fn value_of<T: Serialize + ?Sized>(source: &str, value: &T) -> Result<Value, TrainError> {
+    serde_json::to_value(value).map_err(|error| TrainError::ConfigFile {
+        path: source.into(),
+        problem: format!("{error}; settings are saved as text"),
+    })
 }

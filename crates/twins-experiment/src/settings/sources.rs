@@ -3,7 +3,8 @@ use std::fmt;
 use twins_train::SettingsFile;
 
 use super::layer::short;
-use super::{ExperimentConfig, plain};
+use super::{ExperimentConfig, value_of};
+use crate::error::ExperimentError;
 
 /// The sources of settings: the base, and the source of each setting that overrides it.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,19 +20,23 @@ pub struct Sources {
 
 impl Sources {
     /// The sources of settings that a program created: values that differ from the defaults were chosen by the program.
-    pub(crate) fn of_program(config: &ExperimentConfig) -> Self {
-        let (mut given, mut unchanged) = (Vec::new(), Vec::new());
-        let layer = |config: &ExperimentConfig| {
-            SettingsFile::<ExperimentConfig>::from_value("program", plain(config)).expect("its own settings")
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot be saved: a path that is not UTF-8, and numbers that are not finite.
+    pub(crate) fn of_program(config: &ExperimentConfig) -> Result<Self, ExperimentError> {
+        let (mut keys, mut unchanged) = (Vec::new(), Vec::new());
+        let layer = |config: &ExperimentConfig| -> Result<_, ExperimentError> {
+            Ok(SettingsFile::<ExperimentConfig>::from_value("program", value_of("program", config)?)?)
         };
-        let [own, usual] = [config, &ExperimentConfig::default()].map(layer);
+        let (own, usual) = (layer(config)?, layer(&ExperimentConfig::default())?);
         for key in own.keys() {
             if own.value(&key) == usual.value(&key) {
                 unchanged.push(key.clone());
             }
-            given.push((key, "set by the program".to_owned()));
+            keys.push((key, "set by the program".to_owned()));
         }
-        Self { base: "the defaults".to_owned(), given, unchanged, shared: Vec::new() }
+        Ok(Self { base: "the defaults".to_owned(), given: keys, unchanged, shared: Vec::new() })
     }
 
     /// The source that gave a setting (by its dotted key), or a key below it; `None` if the value is from the base or derived from other
@@ -109,5 +114,28 @@ mod tests {
         chosen.training.validation.protocol.steps = 3;
         let message = chosen.check().unwrap_err().to_string();
         assert!(message.contains("validation.protocol") && message.contains("never used"), "{message}");
+    }
+
+    #[test]
+    fn settings_of_a_program_that_cannot_be_saved_are_errors() {
+        let mut config = without_validation();
+        config.training.learning_rate = f64::NAN;
+        let message = config.check().unwrap_err().to_string();
+        assert!(message.contains("learning_rate is NaN"), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_text_is_an_error() {
+        use std::os::unix::ffi::OsStringExt;
+        let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(vec![b'a', 0xff]));
+        let mut weights = without_validation();
+        weights.model.weights = Some(path.clone());
+        let mut data = without_validation();
+        data.data.source = DataSource::Folder(path.clone());
+        let option = Layer::setting("--weights", "model.weights", path).unwrap_err();
+        for error in [weights.check().unwrap_err(), data.check().unwrap_err(), option] {
+            assert!(error.to_string().contains("UTF-8"), "{error}");
+        }
     }
 }
