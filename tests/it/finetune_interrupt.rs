@@ -171,6 +171,10 @@ fn a_folder_with_a_run_is_not_overwritten_unasked() {
         assert!(kept.map(read) == before, "{arguments:?} left the run alone");
         assert!(!folder.path().join("run/standard").exists());
     }
+    // Nothing is deleted for a run that cannot begin.
+    let output = finetune(&["--method", "standard", "--force", "--data", "folder:missing"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(kept.map(read) == before && !folder.path().join("run/standard").exists());
     // Something that no run leaves stays.
     let note = Path::new("run/twins-at/note.txt");
     std::fs::create_dir_all(folder.path().join("run/twins-at")).unwrap();

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use burn_twins::data::DataSource;
@@ -17,11 +18,12 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     let out = options.directory(command);
     let directory = run_directory(&out, experiment);
     say!("settings: {}; whole in {}", experiment.sources(), directory.join("config.json").display());
-    make_room(options, &out, &directory, experiment.config().model.weights.as_deref())?;
+    let replaced = replaced(options, &out, &directory, experiment.config().model.weights.as_deref())?;
     stop_on_interrupt(&options.stop)?;
     let _watch = end_if_lost(&experiment.config().compute.devices);
     let run = RunOptions::new()
         .with_existing(options.existing())
+        .with_replaced(replaced)
         .with_stop_flag(options.stop.clone())
         .with_notify(printing())
         .with_report(out.join("report.html"), vec![directory.clone()]);
@@ -48,9 +50,14 @@ pub fn run_directory(out: &Path, experiment: &Experiment) -> PathBuf {
     out.join(experiment.config().training.method.name())
 }
 
-/// Checks, before any long computation, that the directory of the run is unused, or may be resumed or overwritten. Runs of other methods in
-/// the same output directory are deleted with `--force`, and are an error otherwise.
-fn make_room(options: &TrainingOptions, out: &Path, directory: &Path, weights: Option<&Path>) -> Outcome {
+/// Checks, before any long computation, that the directory of the run is unused, or may be resumed or overwritten. Returns the runs of other
+/// methods in the same output directory, which are deleted with `--force` and are an error otherwise.
+fn replaced(
+    options: &TrainingOptions,
+    out: &Path,
+    directory: &Path,
+    weights: Option<&Path>,
+) -> Result<Vec<RunDirectory>, Box<dyn Error>> {
     let others = other_runs(out, directory);
     if let (Some((other, found)), false) = (others.first(), options.force) {
         return Err(format!(
@@ -60,15 +67,11 @@ fn make_room(options: &TrainingOptions, out: &Path, directory: &Path, weights: O
         )
         .into());
     }
-    let runs =
-        std::iter::once(RunDirectory::new(directory)).chain(others.iter().map(|(other, _)| other.clone()));
-    for run in runs {
+    let others: Vec<RunDirectory> = others.into_iter().map(|(other, _)| other).collect();
+    for run in std::iter::once(&RunDirectory::new(directory)).chain(&others) {
         run.check(options.existing(), weights)?;
     }
-    for (other, _) in &others {
-        other.delete()?;
-    }
-    Ok(())
+    Ok(others)
 }
 
 /// The runs of all methods in a directory except `own`, each with the name of a file that it holds. Other folders are no runs of this
@@ -124,7 +127,7 @@ struct RunResult {
 }
 
 impl JsonReport {
-    fn new(experiment: &Experiment, outcome: &RunOutcome) -> Result<Self, Box<dyn std::error::Error>> {
+    fn new(experiment: &Experiment, outcome: &RunOutcome) -> Result<Self, Box<dyn Error>> {
         let config = experiment.config();
         let inputs = &outcome.inputs;
         Ok(Self {
@@ -141,7 +144,7 @@ impl JsonReport {
 }
 
 impl RunResult {
-    fn new(experiment: &Experiment, outcome: &RunOutcome) -> Result<Self, Box<dyn std::error::Error>> {
+    fn new(experiment: &Experiment, outcome: &RunOutcome) -> Result<Self, Box<dyn Error>> {
         let RunRecord { best, checkpoint, history, provenance, .. } = &outcome.record;
         let total = |field: fn(&EpochMetrics) -> f64| history.iter().map(field).sum::<f64>();
         Ok(Self {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use twins_report::command_line;
 use twins_train::ExistingRun;
 
+use super::RunDirectory;
 use crate::notice::{Notify, silent};
 
 /// Options for running an experiment.
@@ -13,6 +14,7 @@ use crate::notice::{Notify, silent};
 /// | setting | default | purpose |
 /// |---|---|---|
 /// | `existing` | [`ExistingRun::Refuse`] | how an existing run in the directory is handled |
+/// | `replaced` | none | other runs, which are deleted before the training |
 /// | `stop` | never | flag that ends the training after the current step, with the state saved |
 /// | `notify` | discards notices | receiver of notices about progress and results |
 /// | `name` | the method's | name of the run in the record and the report |
@@ -21,6 +23,7 @@ use crate::notice::{Notify, silent};
 #[derive(Clone)]
 pub struct RunOptions {
     pub(crate) existing: ExistingRun,
+    pub(crate) replaced: Vec<RunDirectory>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) notify: Notify,
     pub(crate) name: Option<String>,
@@ -39,6 +42,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             existing: ExistingRun::Refuse,
+            replaced: Vec::new(),
             stop: Arc::default(),
             notify: silent(),
             name: None,
@@ -58,6 +62,13 @@ impl RunOptions {
     #[must_use]
     pub fn with_existing(mut self, existing: ExistingRun) -> Self {
         self.existing = existing;
+        self
+    }
+
+    /// Sets other runs that this one replaces. They are deleted after data and weights have been read, before the training.
+    #[must_use]
+    pub fn with_replaced(mut self, runs: Vec<RunDirectory>) -> Self {
+        self.replaced = runs;
         self
     }
 

@@ -99,6 +99,7 @@ impl Run<'_> {
         let initial = InitialNet::new(&settings.model, &parts, seed, &devices[0], notify)?;
         let identity = Identity::new(settings, &parts, &initial)?;
         self.directory.begin(&identity, recorded.as_ref(), self.options.existing)?;
+        self.options.replaced.iter().try_for_each(RunDirectory::delete)?;
         if let Some(outcome) = self.finished(&identity, recorded.as_ref(), &devices[0])? {
             return Ok(outcome);
         }
