@@ -274,6 +274,8 @@ fn convert_carries_class_names() {
     succeed("convert", &[text(&model), "--arch", "resnet8", "--out", text(&again)]);
     assert_eq!(ModelCard::read(&again).unwrap().classes(), expected);
 
+    succeed("convert", &[&base[..], &["--classes", "one, two ,three"]].concat());
+    assert_eq!(ModelCard::read(&model).unwrap().classes(), ["one", "two", "three"]);
     let message = fail("convert", &[&base[..], &["--classes", "one,two"]].concat());
     assert!(message.contains("2 class names were given for a model of 3 classes"), "{message}");
     let message = fail("convert", &[&base[..], &["--classes", "one,two,one"]].concat());

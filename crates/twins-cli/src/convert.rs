@@ -65,7 +65,7 @@ impl Arguments {
         }
         match &self.classes_of {
             Some(source) => Ok(source.open(Part::Test)?.classes().to_vec()),
-            None => Ok(self.classes.clone()),
+            None => Ok(self.classes.iter().map(|name| name.trim().to_owned()).collect()),
         }
     }
 
