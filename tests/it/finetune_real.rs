@@ -276,6 +276,17 @@ fn convert_carries_class_names() {
 
     succeed("convert", &[&base[..], &["--classes", "one, two ,three"]].concat());
     assert_eq!(ModelCard::read(&model).unwrap().classes(), ["one", "two", "three"]);
+    // The names of the folders, whatever else lies among their images.
+    let images = folder.path().join("images");
+    for class in ["a", "b", "c"] {
+        fs::create_dir_all(images.join(class)).unwrap();
+        let sample = golden("twins-data/tests/golden/jpeg/decoded/class/grey.png");
+        fs::copy(sample, images.join(class).join("1.png")).unwrap();
+    }
+    fs::write(images.join("b/notes.txt"), "text").unwrap();
+    let data = format!("folder:{}", images.display());
+    succeed("convert", &[&base[..], &["--classes-of", &data]].concat());
+    assert_eq!(ModelCard::read(&model).unwrap().classes(), ["a", "b", "c"]);
     let message = fail("convert", &[&base[..], &["--classes", "one,two"]].concat());
     assert!(message.contains("2 class names were given for a model of 3 classes"), "{message}");
     let message = fail("convert", &[&base[..], &["--classes", "one,two,one"]].concat());

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use burn_twins::DeviceChoice;
-use burn_twins::data::{DataSource, ImageDataset, Part};
+use burn_twins::data::{DataSource, ImageDataset, NonImages, Part};
 use burn_twins::experiment::{read_card, resolve_architecture};
 use burn_twins::models::{
     Architecture, ImportOptions, ModelCard, ModelConfig, Wings, export_weights, load_pretrained, save_model,
@@ -64,7 +64,11 @@ impl Arguments {
             return Ok(names.map(str::to_owned).collect());
         }
         match &self.classes_of {
-            Some(source) => Ok(source.open(Part::Test)?.classes().to_vec()),
+            Some(source) => {
+                // Only the names of the folders matter.
+                let data = source.open_with(Part::Test, |folder| folder.with_non_images(NonImages::Skip))?;
+                Ok(data.classes().to_vec())
+            }
             None => Ok(self.classes.iter().map(|name| name.trim().to_owned()).collect()),
         }
     }
