@@ -37,7 +37,7 @@ pub enum DataError {
         shown(folder)
     )]
     MissingPart {
-        /// The folder of the data set, or the name of the built-in data.
+        /// The folder of the data set, the custom list, or the name of the built-in data.
         folder: PathBuf,
         /// The requested part.
         part: Part,

@@ -281,6 +281,8 @@ fn hostile_lines_of_a_list_are_named() {
     assert_eq!(samples(&open(good, Part::Train).unwrap()), [(1, 0)]);
     assert_eq!(samples(&open(good, Part::Test).unwrap()), [(2, 0)]);
     assert!(!DataSource::Listed(ListLayout::List, list.clone()).has_validation());
+    let error = open("a/1.png\tgood\ttrain\n", Part::Test).unwrap_err();
+    assert!(matches!(&error, DataError::MissingPart { folder, .. } if *folder == list), "{error}");
     let outside = |fault: &ListFault| matches!(fault, ListFault::Outside { .. });
     let syntax = |fault: &ListFault| matches!(fault, ListFault::Syntax { .. });
     let absolute = folder.join("a/1.png").display().to_string();

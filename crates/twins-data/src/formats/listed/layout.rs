@@ -58,7 +58,11 @@ impl ListLayout {
 
     pub(super) fn read(self, path: &Path, part: Part) -> Result<Listing, DataError> {
         match self {
-            Self::List => list_file::read(path),
+            Self::List => match list_file::read(path)? {
+                listing if listing.has(part) => Ok(listing),
+                // Its folder would not help, and has no name if it is the current one.
+                _ => Err(DataError::MissingPart { folder: path.to_path_buf(), part }),
+            },
             Self::Caltech256 => caltech256::read(path),
             Self::Cub200 => cub200::read(path),
             Self::Dogs => dogs::read(path),
