@@ -1,4 +1,4 @@
-use burn::module::{Param, RunningState};
+use burn::module::{Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::Tensor;
 
@@ -50,10 +50,12 @@ impl From<TwinsBatchNorm> for BatchNorm {
     }
 }
 
-/// Copies a value into a parameter with a new id, so that the optimiser keeps a separate state for each wing.
+/// Copies a parameter under a new id, so that the optimiser keeps a separate state for each wing.
 fn copy(param: &Param<Tensor<1>>) -> Param<Tensor<1>> {
     let tracked = param.is_require_grad();
-    Param::from_tensor(param.val().detach()).set_require_grad(tracked)
+    // Without autodiff, nothing requires gradients; the mapper has the setting that `train` applies.
+    let (_, _, mapper) = param.clone().consume();
+    Param::from_mapped_value(ParamId::new(), param.val().detach().set_require_grad(tracked), mapper)
 }
 
 #[cfg(test)]
@@ -101,6 +103,22 @@ mod tests {
         assert_ne!(tracked[2].id, tracked[3].id);
         let untracked = parameters(trained(&device).no_grad());
         assert!(untracked.iter().all(|param| !param.is_require_grad()));
+    }
+
+    /// `train` applies the setting of a parameter that is not on a device with autodiff.
+    #[test]
+    fn a_batch_norm_without_autodiff_is_trained_in_both_wings() {
+        let trains = |norm: BatchNorm| {
+            let twins = TwinsBatchNorm::from(norm).train();
+            let [gamma, beta] = [twins.frozen_gamma, twins.frozen_beta].map(|param| param.expect("per wing"));
+            [twins.gamma, gamma, twins.beta, beta, twins.frozen_mean, twins.frozen_var]
+                .map(|param| param.is_require_grad())
+        };
+        let affine = [true, true, true, true, false, false];
+        assert_eq!(trains(BatchNormConfig::new(3).init(&Device::flex())), affine);
+        let device = Device::flex().autodiff();
+        assert_eq!(trains(trained(&device).valid()), affine);
+        assert_eq!(trains(trained(&device).no_grad().valid()), [false; 6]);
     }
 
     /// On maps so small that the layer composes Burn's operations: the statistics are then equal to the bit.
