@@ -3,19 +3,14 @@ use burn::nn::BatchNorm;
 use burn::tensor::Tensor;
 
 use crate::config::fixed;
-use crate::{RunningVariance, TwinsBatchNorm, Wing};
+use crate::{RunningVariance, TwinsBatchNorm};
 
 /// Converts a batch norm: both wings take its gamma, beta and running statistics.
 ///
-/// The layer is in training mode if the batch norm was. It keeps Burn's biased running variance, so that the
-/// adaptive wing behaves as the batch norm did.
+/// The layer is in training mode if the batch norm was, and [`train`](burn::module::Module::train) selects the mode that it
+/// selects for the batch norm. It keeps Burn's biased running variance, so that the adaptive wing behaves as the batch norm did.
 impl From<BatchNorm> for TwinsBatchNorm {
     fn from(norm: BatchNorm) -> Self {
-        let wing = match norm.training.is_enabled() {
-            true => Wing::AdaptiveTraining,
-            false => Wing::Adaptive,
-        };
-        let (training, frozen) = wing.flags();
         let (mean, var) = (norm.running_mean.value_sync(), norm.running_var.value_sync());
         TwinsBatchNorm {
             frozen_gamma: Some(copy(&norm.gamma)),
@@ -26,8 +21,8 @@ impl From<BatchNorm> for TwinsBatchNorm {
             beta: norm.beta,
             running_mean: RunningState::new(mean),
             running_var: RunningState::new(var),
-            training: Param::from_bool(training),
-            frozen: Param::from_bool(frozen),
+            training: norm.training,
+            frozen: Param::from_bool(false),
             epsilon: norm.epsilon,
             momentum: norm.momentum,
             running_variance: RunningVariance::Biased,
@@ -65,7 +60,7 @@ mod tests {
     use burn::tensor::{Device, Distribution, Tolerance};
 
     use super::*;
-    use crate::TwinsModule;
+    use crate::{TwinsModule, Wing};
 
     /// A batch norm whose running statistics have moved, and whose settings are not the defaults.
     fn trained(device: &Device) -> BatchNorm {
@@ -119,6 +114,18 @@ mod tests {
         let device = Device::flex().autodiff();
         assert_eq!(trains(trained(&device).valid()), affine);
         assert_eq!(trains(trained(&device).no_grad().valid()), [false; 6]);
+    }
+
+    #[test]
+    fn train_selects_the_mode_of_the_batch_norm() {
+        let device = Device::flex().autodiff();
+        let modes = |norm: BatchNorm| {
+            let twins = TwinsBatchNorm::from(norm);
+            [twins.wing(), twins.train().wing()]
+        };
+        assert_eq!(modes(trained(&device)), [Wing::AdaptiveTraining; 2]);
+        assert_eq!(modes(trained(&device).valid()), [Wing::Adaptive, Wing::AdaptiveTraining]);
+        assert_eq!(modes(trained(&device).freeze().valid()), [Wing::Adaptive; 2]);
     }
 
     /// On maps so small that the layer composes Burn's operations: the statistics are then equal to the bit.
