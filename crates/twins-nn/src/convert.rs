@@ -1,4 +1,4 @@
-use burn::module::{Param, ParamId, RunningState};
+use burn::module::{Module, Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::Tensor;
 
@@ -7,11 +7,11 @@ use crate::{RunningVariance, TwinsBatchNorm};
 
 /// Converts a batch norm: both wings take its gamma, beta and running statistics.
 ///
-/// The layer is in training mode if the batch norm was, and [`train`](burn::module::Module::train) selects the mode that it
-/// selects for the batch norm. It keeps Burn's biased running variance, so that the adaptive wing behaves as the batch norm did.
+/// The layer is in training mode if the batch norm was, and [`train`](Module::train) selects the mode that it selects for the batch
+/// norm. It keeps Burn's biased running variance, so that the adaptive wing behaves as the batch norm did.
 impl From<BatchNorm> for TwinsBatchNorm {
     fn from(norm: BatchNorm) -> Self {
-        let (mean, var) = (norm.running_mean.value_sync(), norm.running_var.value_sync());
+        let (mean, var) = (current(&norm.running_mean), current(&norm.running_var));
         TwinsBatchNorm {
             frozen_gamma: Some(copy(&norm.gamma)),
             frozen_beta: Some(copy(&norm.beta)),
@@ -45,6 +45,13 @@ impl From<TwinsBatchNorm> for BatchNorm {
     }
 }
 
+/// The value of a running state after the updates of all threads.
+fn current(state: &RunningState<Tensor<1>>) -> Tensor<1> {
+    // `value_sync` applies none if this thread made none, and `valid` all.
+    let _ = state.valid();
+    state.value()
+}
+
 /// Copies a parameter under a new id, so that the optimiser keeps a separate state for each wing.
 fn copy(param: &Param<Tensor<1>>) -> Param<Tensor<1>> {
     let tracked = param.is_require_grad();
@@ -55,9 +62,8 @@ fn copy(param: &Param<Tensor<1>>) -> Param<Tensor<1>> {
 
 #[cfg(test)]
 mod tests {
-    use burn::module::Module;
     use burn::nn::BatchNormConfig;
-    use burn::tensor::{Device, Distribution, Tolerance};
+    use burn::tensor::{Device, Distribution, TensorData, Tolerance};
 
     use super::*;
     use crate::{TwinsModule, Wing};
@@ -81,6 +87,22 @@ mod tests {
         // The same operation on the same values.
         assert_eq!(twins.forward(input.clone()).into_data(), expected);
         assert_eq!(twins.with_wing(Wing::Frozen).forward(input).into_data(), expected);
+    }
+
+    /// Burn applies an update only with the next one, unless the thread that made it reads the value.
+    #[test]
+    fn the_last_batch_of_another_thread_is_included() {
+        let device = Device::flex().autodiff();
+        let norm = std::thread::scope(|scope| scope.spawn(|| trained(&device)).join().unwrap());
+        let expected = norm.clone();
+        let twins = TwinsBatchNorm::from(norm);
+        let (found, expected) = (twins.valid(), expected.valid());
+        assert_ne!(found.running_mean.value().into_data(), TensorData::from([0.0f32; 3]));
+        for (found, expected) in
+            [(found.running_mean, expected.running_mean), (found.running_var, expected.running_var)]
+        {
+            assert_eq!(found.value().into_data(), expected.value().into_data());
+        }
     }
 
     /// The optimiser keeps its state by the ids of the parameters.
