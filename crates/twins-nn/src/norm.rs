@@ -96,7 +96,7 @@ impl TwinsBatchNorm {
     ///
     /// This is the end of a residual block.
     ///
-    /// Shapes and panics are those of `forward`; the residual has the shape of the input.
+    /// Shapes and panics are those of `forward`; the residual has the shape of the input, and may have another precision.
     pub fn forward_add_relu<const D: usize>(&self, input: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
         self.normalise(input, Some(residual), Activation::Relu)
     }
@@ -221,6 +221,8 @@ fn two_wing_norm<const D: usize>(
 ) -> Normalised<D> {
     #[cfg(any(feature = "flex", feature = "_cube"))]
     if fused::covers(&input, &wings) {
+        // The kernels read both tensors in one precision. A cast to the same precision changes nothing.
+        let residual = residual.map(|residual| residual.cast(input.dtype()));
         if residual.is_none() || fused::takes_residuals(&input) {
             return fused::two_wing_norm(input, residual, wings, epsilon, activation);
         }
@@ -390,6 +392,27 @@ mod tests {
             [0, 1].map(|at| (ADAPTIVE[channel][at] + INPUT[channel][at]).max(0.0))
         });
         assert_close(output.inner().cast(DType::F32), expected);
+    }
+
+    /// Adds a residual in half precision to an input in single precision.
+    fn check_other_precision<const D: usize>(dims: [usize; D]) {
+        let device = Device::flex().autodiff();
+        let input = alternating(dims, &device, |_, channel| INPUT[channel]);
+        let output = two_channels(&device).forward_add_relu(input.clone(), input.cast(DType::F16));
+        assert_eq!(output.dtype(), DType::F32);
+        let expected = alternating(dims, &Device::flex(), |_, channel| {
+            [0, 1].map(|at| (ADAPTIVE[channel][at] + INPUT[channel][at]).max(0.0))
+        });
+        assert_close(output.inner(), expected);
+    }
+
+    #[test]
+    fn a_residual_in_another_precision() {
+        check_other_precision([2, 2, 4, 4]);
+        // The fused operation does not add the residual at this rank.
+        check_other_precision([2, 2, 16]);
+        // Too small for the fused operation.
+        check_other_precision([2, 2, 2]);
     }
 
     #[test]
