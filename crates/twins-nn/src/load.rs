@@ -98,11 +98,27 @@ impl fmt::Display for LoadMismatch {
 
 /// Loads a store into a model, after checking that everything fits.
 pub(crate) fn load_from<M: Module, S: ModuleStore>(model: M, store: &mut S) -> Result<M, LoadError> {
+    let mut view = BatchNormView { model: checked(model, store)?, pass: Pass::Load };
+    store.apply_to(&mut view).map_err(unreadable)?;
+    Ok(view.model.copy_adaptive_to_frozen())
+}
+
+/// Loads a record into a model, after the same check.
+pub(crate) fn load_record<M: Module>(model: M, record: ModuleRecord) -> Result<M, LoadError> {
+    let bytes = record.clone().into_bytes().map_err(unreadable)?;
+    let model = checked(model, &mut BurnpackStore::from_bytes(Some(bytes)))?;
+    let view = BatchNormView { model, pass: Pass::Load };
+    // From the record, because the bytes lack its dtype policy. The check has refused what must not be unused.
+    let view = view.try_load_record(record.allow_unused(true)).map_err(unreadable)?;
+    Ok(view.model.copy_adaptive_to_frozen())
+}
+
+/// Returns the model unchanged, if everything in the store fits.
+fn checked<M: Module, S: ModuleStore>(model: M, store: &mut S) -> Result<M, LoadError> {
     if model.num_twins_layers() == 0 {
         return Err(LoadError::NoTwinsLayers);
     }
-    let source = |error: S::Error| LoadError::Source { problem: error.to_string() };
-    let entries = store.get_all_tensors().map_err(source)?;
+    let entries = store.get_all_tensors().map_err(unreadable)?;
     let entries: BTreeMap<String, Vec<usize>> =
         entries.iter().map(|(name, tensor)| (name.clone(), tensor.shape.to_vec())).collect();
 
@@ -116,20 +132,15 @@ pub(crate) fn load_from<M: Module, S: ModuleStore>(model: M, store: &mut S) -> R
     if !mismatch.is_empty() {
         return Err(LoadError::Mismatch(Box::new(mismatch)));
     }
-    outcome.map_err(source)?;
-    if let Some(error) = statistics {
-        return Err(error.into());
+    outcome.map_err(unreadable)?;
+    match statistics {
+        Some(error) => Err(error.into()),
+        None => Ok(model),
     }
-
-    let mut view = BatchNormView { model, pass: Pass::Load };
-    store.apply_to(&mut view).map_err(source)?;
-    Ok(view.model.copy_adaptive_to_frozen())
 }
 
-/// Loads a record into a model.
-pub(crate) fn load_record<M: Module>(model: M, record: ModuleRecord) -> Result<M, LoadError> {
-    let bytes = record.into_bytes().map_err(|error| LoadError::Source { problem: error.to_string() })?;
-    load_from(model, &mut BurnpackStore::from_bytes(Some(bytes)))
+fn unreadable(error: impl fmt::Display) -> LoadError {
+    LoadError::Source { problem: error.to_string() }
 }
 
 /// Returns every difference between the parameters of a model and the entries of a source.

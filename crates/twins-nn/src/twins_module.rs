@@ -72,6 +72,9 @@ pub trait TwinsModule: Module {
     /// Does the same as [`load_batch_norm_from`](Self::load_batch_norm_from) with a record of the model with `BatchNorm`
     /// layers, such as `ModuleRecord::load(path)?`.
     ///
+    /// The record's dtype policy is applied: `ModuleRecord::load(path)?.cast_to_module_dtype()` loads its values in the
+    /// precision of the model.
+    ///
     /// # Errors
     ///
     /// The same as [`load_batch_norm_from`](Self::load_batch_norm_from).

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::store::{
     BurnpackStore, ModuleRecord, ModuleSnapshot, ModuleStore, PathFilter, PyTorchToBurnAdapter,
     SafetensorsStore,
 };
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use twins_nn::{
     LoadError, LoadMismatch, StatisticsError, TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing,
 };
@@ -151,6 +151,27 @@ fn a_batch_norm_model_fills_both_wings_from_every_source() {
     assert_filled(&Twins::new(&device).load_batch_norm_from(&mut store).unwrap(), &stock);
     // On a device without autodiff too.
     assert_filled(&Twins::new(&device.inner()).load_batch_norm_model(&stock).unwrap(), &stock);
+}
+
+struct Cast(DType);
+
+impl ModuleMapper for Cast {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Self(dtype) = *self;
+        param.map(|tensor| tensor.cast(dtype))
+    }
+}
+
+#[test]
+fn a_record_is_loaded_in_the_precision_that_it_asks_for() {
+    let device = Device::flex().autodiff();
+    let stock = trained_stock(&device);
+    let double = || stock.valid().map(&mut Cast(DType::F64)).into_record();
+    let load = |record: ModuleRecord| Twins::new(&device).load_batch_norm_record(record).unwrap();
+    // Values in single precision are exact in double precision.
+    assert_filled(&load(double().cast_to_module_dtype()), &stock);
+    let precisions: Vec<DType> = values(&load(double())).iter().map(|(_, value)| value.dtype()).collect();
+    assert!(precisions.iter().all(|dtype| *dtype == DType::F64), "{precisions:?}");
 }
 
 /// The frozen wing is a start of its own: the wing in training and the parameters that are trained stay as they were.
