@@ -7,6 +7,9 @@ use crate::twins_module::LAYER;
 /// The container that the derived [`Module`] reports for the fields of Burn's `BatchNorm`.
 const BATCH_NORM: &str = "Struct:BatchNorm";
 
+/// The containers whose gamma and beta an adapter for PyTorch's files also finds as `weight` and `bias`.
+const NORMS: [&str; 4] = [BATCH_NORM, "Struct:LayerNorm", "Struct:GroupNorm", "Struct:RmsNorm"];
+
 /// A view that presents a two-wing model to Burn's stores as the same model with `BatchNorm` layers.
 ///
 /// The frozen wing is hidden. Each layer is reported as a `BatchNorm`, so that adapters also rename PyTorch's `weight`
@@ -41,6 +44,7 @@ pub(crate) struct Slot {
     /// The path without enum variants, which stores can leave out.
     pub(crate) plain_path: String,
     pub(crate) shape: Vec<usize>,
+    /// Whether it belongs to one of [`NORMS`].
     pub(crate) in_norm: bool,
     pub(crate) filled: bool,
 }
@@ -115,7 +119,7 @@ impl<V> Map<'_, V> {
         if let Some(data) = loaded.as_ref().filter(|_| container == LAYER && findings.statistics.is_none()) {
             findings.statistics = StatisticsError::find(&path, field, data);
         }
-        let in_norm = reported(container) == BATCH_NORM;
+        let in_norm = NORMS.contains(&reported(container));
         findings.slots.push(Slot { path, plain_path, shape, in_norm, filled: loaded.is_some() });
     }
 }

@@ -176,8 +176,8 @@ fn compare(
     mismatch
 }
 
-/// The names that a parameter may have in a source: with and without enum variants, and PyTorch's names for batch
-/// normalisation.
+/// The names that a parameter may have in a source: with and without enum variants, and PyTorch's names for
+/// normalisation layers.
 fn names(slot: &Slot) -> Vec<String> {
     let torch = |path: &str| {
         let (layer, field) = path.rsplit_once('.').unwrap_or(("", path));

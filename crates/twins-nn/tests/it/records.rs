@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::store::{
     BurnpackStore, ModuleRecord, ModuleSnapshot, ModuleStore, PathFilter, PyTorchToBurnAdapter,
     SafetensorsStore,
@@ -374,6 +374,33 @@ fn a_pytorch_checkpoint_fills_both_wings() {
     let mut store = SafetensorsStore::from_file(&path);
     let message = Twins::new(&device).load_batch_norm_from(&mut store).unwrap_err().to_string();
     assert!(message.contains("head.weight is [7, 4], the model needs [4, 7]"), "{message}");
+}
+
+/// A model that also has another kind of normalisation.
+#[derive(Module, Debug)]
+struct TwoNorms {
+    batch: TwinsBatchNorm,
+    layer: LayerNorm,
+}
+
+#[test]
+fn the_error_about_a_pytorch_checkpoint_knows_the_names_of_other_normalisations() {
+    let device = Device::flex();
+    let model = TwoNorms {
+        batch: TwinsBatchNormConfig::new(4).init(&device),
+        layer: LayerNormConfig::new(4).init(&device),
+    };
+    let names = ["batch.weight", "batch.bias", "batch.running_mean", "batch.running_var", "layer.weight"];
+    let entries = names.map(|name| (name.to_owned(), TensorData::from([1.0f32; 4])));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("torch.safetensors");
+    write(&entries, &path);
+    let mut store = SafetensorsStore::from_file(&path).with_from_adapter(PyTorchToBurnAdapter);
+    let Err(LoadError::Mismatch(mismatch)) = model.load_batch_norm_from(&mut store) else {
+        panic!("an entry is missing")
+    };
+    let missing = vec![("layer.beta".to_owned(), vec![4])];
+    assert_eq!(*mismatch, LoadMismatch { missing, ..LoadMismatch::default() });
 }
 
 /// What is deployed: the adaptive wing as a model that knows nothing of this library.
