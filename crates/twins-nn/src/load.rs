@@ -40,8 +40,8 @@ pub struct LoadMismatch {
     pub unexpected: Vec<(String, Vec<usize>)>,
     /// Entries whose shapes differ: the path, the shape in the model and the shape in the source.
     pub shape_mismatches: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// Entries that the source has but did not provide, because its filter excludes them or their values have the wrong
-    /// type.
+    /// Entries that the source has but did not provide, because its filter excludes them, its adapter changes their shape, or
+    /// their values have the wrong type.
     pub withheld: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl fmt::Display for LoadMismatch {
             write!(f, "\n  shape: {path} is {found:?}, the model needs {expected:?}")?;
         }
         for path in withheld {
-            write!(f, "\n  not given, by the store's filter or for its type: {path}")?;
+            write!(f, "\n  not given, because of the store's filter or adapter, or its type: {path}")?;
         }
         Ok(())
     }

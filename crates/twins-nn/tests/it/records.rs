@@ -376,6 +376,21 @@ fn a_pytorch_checkpoint_fills_both_wings() {
     assert!(message.contains("head.weight is [7, 4], the model needs [4, 7]"), "{message}");
 }
 
+/// The adapter transposes what has Burn's layout already.
+#[test]
+fn an_adapter_that_does_not_belong_to_the_file_is_named() {
+    let device = Device::flex().autodiff();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stock.safetensors");
+    SafetensorsStore::from_file(&path).collect_from(&trained_stock(&device).valid()).unwrap();
+    let mut store = SafetensorsStore::from_file(&path).with_from_adapter(PyTorchToBurnAdapter);
+    let message = Twins::new(&device).load_batch_norm_from(&mut store).unwrap_err().to_string();
+    assert!(
+        message.contains("because of the store's filter or adapter, or its type: head.weight"),
+        "{message}"
+    );
+}
+
 /// A model that also has another kind of normalisation.
 #[derive(Module, Debug)]
 struct TwoNorms {
