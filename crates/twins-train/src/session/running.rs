@@ -127,6 +127,7 @@ impl<M: ImageClassifier> Session<M> {
             }
         };
         let last = self.model.take().expect("the model is back after every step").model;
+        let last = self.scope.restore(last);
         let best = match &self.best {
             Some(weights) => weights.load_into(last.valid().train())?,
             // Nothing was validated: the result is the last weights, or their moving average if there is one.

@@ -57,6 +57,20 @@ impl Scope {
         model.map(&mut apply)
     }
 
+    /// Returns the model with the trainable parameters and the flags of the given model, so that another training can train what
+    /// this one froze. The wing is kept.
+    pub(crate) fn restore<M: Module>(self, model: M) -> M {
+        let given = Self { tuning: Tuning::Full, frozen: Vec::new(), head: None, ..self };
+        let mut apply = Apply {
+            scope: &given,
+            probing: false,
+            batch_statistics: true,
+            path: Vec::new(),
+            containers: Vec::new(),
+        };
+        model.map(&mut apply)
+    }
+
     fn trains(&self, path: &str, probing: bool) -> bool {
         let in_head = self.head.as_ref().is_some_and(|head| is_under(path, head));
         self.trainable.contains(path) && (in_head || !probing) && !self.freezes(path)
@@ -110,6 +124,62 @@ impl ModuleMapper for Apply<'_> {
             Some(TWO_WINGS) => flag,
             Some(BATCH_NORM) => flag.with_value(active && self.batch_statistics),
             _ => flag.with_value(active),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
+    use burn::tensor::{Device, Tensor};
+    use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig};
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Net {
+        stock: BatchNorm,
+        wings: TwinsBatchNorm,
+        dropout: Dropout,
+        hidden: Linear,
+        head: Linear,
+    }
+
+    impl ImageClassifier for Net {
+        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+            let x = self.stock.forward(self.wings.forward(images)).flatten::<2>(1, 3);
+            self.head.forward(self.dropout.forward(self.hidden.forward(x)))
+        }
+
+        fn head(&self) -> Result<String, twins_nn::HeadError> {
+            Ok("head".to_owned())
+        }
+    }
+
+    #[test]
+    fn the_given_model_can_be_trained_again_as_a_whole() {
+        let device = Device::flex().autodiff();
+        let mut net = Net {
+            stock: BatchNormConfig::new(1).init(&device),
+            wings: TwinsBatchNormConfig::new(1).init(&device),
+            dropout: DropoutConfig::new(0.5).init(),
+            hidden: LinearConfig::new(4, 4).init(&device),
+            head: LinearConfig::new(4, 2).init(&device),
+        };
+        // What the caller has frozen stays so.
+        net.hidden.weight = net.hidden.weight.set_require_grad(false);
+        let model = TrainingModel::from(net.with_wing(Wing::Adaptive));
+        let parts = |model: &TrainingModel<Net>| {
+            let Survey { trainable, active, .. } = Survey::of(model);
+            (trainable, active)
+        };
+        let given = parts(&model);
+        let freeze = vec!["stock".to_owned(), "hidden".to_owned()];
+        for (tuning, frozen) in [(Tuning::LinearProbe, Vec::new()), (Tuning::Full, freeze)] {
+            let scope = Scope::of(&model, &tuning, &frozen).unwrap();
+            let applied = scope.apply(model.clone(), 0, Wing::Adaptive);
+            assert_ne!(parts(&applied), given);
+            assert_eq!(parts(&scope.restore(applied).valid().train()), given);
         }
     }
 }

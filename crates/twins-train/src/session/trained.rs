@@ -3,6 +3,9 @@ use crate::error::TrainError;
 use crate::metrics::EpochMetrics;
 
 /// The outcome of a training run.
+///
+/// Parameters that the run froze, with [`Tuning`](crate::Tuning) or [`TrainConfig::freeze`](crate::TrainConfig::freeze), are
+/// trainable again in both models if they were in the given one.
 #[derive(Debug)]
 pub struct Trained<M> {
     /// The model after the last step, in training mode.

@@ -460,3 +460,20 @@ fn frozen_paths_stay() {
         assert!(message.contains("nothing is left to train"), "{message}");
     }
 }
+
+#[test]
+fn what_a_training_froze_is_trained_by_the_next_one() {
+    let fit = |config: TrainConfig, model: Net| {
+        trainer(config.with_epochs(1)).fit(model, Squares::dataset(90, 1)).unwrap()
+    };
+    let probe = config(Method::At).with_tuning(Tuning::LinearProbe);
+    let frozen = config(Method::At).with_freeze(vec!["conv".to_owned()]);
+    for first in [probe, frozen] {
+        let first = fit(first, Net::new(4, 1));
+        for model in [first.last, first.best] {
+            let weight = |model: &Net| Weights::of(model).tensors()["conv.weight"].clone();
+            let before = weight(&model);
+            assert_ne!(weight(&fit(config(Method::At), model).last), before);
+        }
+    }
+}
