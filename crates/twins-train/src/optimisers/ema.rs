@@ -9,8 +9,11 @@ use crate::parameters::{Weights, flattened};
 /// The exponential moving average of a model's weights and running statistics, kept on the device.
 ///
 /// ```text
-/// a ← decay · a + (1 − decay) · w        after every step; a starts as the initial weights
+/// a ← a + (1 − decay) · (w − a)        after every step; a starts as the initial weights
 /// ```
+///
+/// This is decay · a + (1 − decay) · w. In this form, rounding does not change the averages of weights that are not trained,
+/// such as those of frozen layers, and of the statistics of the frozen wing.
 pub(crate) struct Ema<M> {
     /// `None` only during an update.
     model: Option<M>,
@@ -59,7 +62,7 @@ impl ModuleMapper for Average {
         let Some(newest) = self.newest.remove(&self.path.join(".")) else { return param };
         param.map(|old| {
             let newest = newest.reshape(old.dims());
-            old.mul_scalar(self.decay) + newest.mul_scalar(1.0 - self.decay)
+            old.clone() + (newest - old).mul_scalar(1.0 - self.decay)
         })
     }
 }
@@ -85,11 +88,24 @@ mod tests {
         model.forward(Tensor::<2>::from_floats([[1.0], [3.0]], &device));
         let model = with_gamma(model, 3.0);
         ema.update(&model);
-        // 0.75 · 1 + 0.25 · 3, and 0.25 · 0.2 in float32.
+        // 1 + 0.25 · (3 − 1), and 0.25 · 0.2 in float32.
         assert_eq!(ema.model().gamma.val().into_scalar::<f32>(), 1.5);
         let mean = ema.model().running_mean.value().into_scalar::<f32>();
         assert!((mean - 0.05).abs() < 1e-8, "{mean}");
         let kept = model.valid().running_mean.value().into_scalar::<f32>();
         assert!((kept - 0.2).abs() < 1e-7, "{kept}");
+    }
+
+    #[test]
+    fn what_does_not_change_keeps_its_value() {
+        let device = Device::flex().autodiff();
+        let values: Vec<f32> = (0..1000).map(|value| value as f32 / 1000.0).collect();
+        let gamma = Param::from_tensor(Tensor::from_floats(values.as_slice(), &device));
+        let model = BatchNorm { gamma, ..BatchNormConfig::new(1000).init(&device) };
+        let mut ema = Ema::new(&model, 0.9);
+        for _ in 0..3 {
+            ema.update(&model);
+        }
+        assert_eq!(Weights::of(ema.model()), Weights::of(&model));
     }
 }
