@@ -13,10 +13,10 @@ use super::progress::ProgressDisplay;
 use super::running::Session;
 use super::trained::Trained;
 use crate::checkpoints::{ExistingRun, RunDirectory};
-use crate::config::{FrozenFrom, TrainConfig};
+use crate::config::{FrozenFrom, TrainConfig, Tuning};
 use crate::error::TrainError;
 use crate::metrics::TrainingObserver;
-use crate::objectives::{At, MixedPrecision, Objective, TrainingModel, check_precision};
+use crate::objectives::{At, MixedPrecision, Objective, TrainingImages, TrainingModel, check_precision};
 use crate::random_keys::key;
 
 /// Fine-tunes a classifier.
@@ -196,7 +196,7 @@ impl<M: ImageClassifier> Trainer<M> {
         }
         check_precision(&model, self.config.precision)?;
         let data = self.split_data(dataset)?;
-        check_labels(&model, &device, &data)?;
+        self.check_classes(&model, &device, &data)?;
 
         // valid() is called because clones share Burn's running statistics, and the caller's clones of the model must
         // not change.
@@ -255,6 +255,26 @@ impl<M: ImageClassifier> Trainer<M> {
         Ok(Data { dataset, train, validation, largest_label, key })
     }
 
+    /// Checks that the labels and the losses of the attacks fit the number of classes. That number is taken from the logits of one
+    /// black image, so the model's trait needs no method for it.
+    fn check_classes(&self, model: &M, device: &Device, data: &Data) -> Result<(), TrainError> {
+        let [channels, height, width] = data.dataset.image_shape();
+        let image = burn::tensor::Tensor::zeros([1, channels, height, width], device);
+        let classes = model.valid().logits(image).dims()[1];
+        if data.largest_label >= classes {
+            return Err(TrainError::LabelOutOfRange { label: data.largest_label, classes });
+        }
+        let has_probe = matches!(self.config.tuning, Tuning::ProbeThenFull(_));
+        if has_probe || self.objective.images() == TrainingImages::Adversarial {
+            self.config.adversary.loss.check(classes, false)?;
+        }
+        if data.validation.is_some() {
+            let loss = self.config.validation.protocol.loss;
+            loss.check(classes, false).map_err(TrainError::Protocol)?;
+        }
+        Ok(())
+    }
+
     /// The objective of an epoch: the configured one, or that of the probe. `epoch` counts from 0.
     pub(crate) fn objective_at(&self, epoch: usize) -> &dyn Objective<M> {
         if self.config.phase(epoch).is_probe { &self.probe } else { &self.objective }
@@ -288,18 +308,6 @@ pub(crate) struct Validation {
     pub(crate) images: Arc<dyn ImageDataset>,
     /// The same number of training images, stratified by class. Their clean accuracy shows overfitting.
     pub(crate) train_sample: Arc<dyn ImageDataset>,
-}
-
-/// Checks that the labels fit the number of classes. That number is taken from the logits of one black image, so the
-/// model's trait needs no method for it.
-fn check_labels<M: ImageClassifier>(model: &M, device: &Device, data: &Data) -> Result<(), TrainError> {
-    let [channels, height, width] = data.dataset.image_shape();
-    let image = burn::tensor::Tensor::zeros([1, channels, height, width], device);
-    let classes = model.valid().logits(image).dims()[1];
-    match data.largest_label < classes {
-        true => Ok(()),
-        false => Err(TrainError::LabelOutOfRange { label: data.largest_label, classes }),
-    }
 }
 
 impl<M> Trainer<M> {

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::TensorData;
-use twins_attack::{Norm, ThreatModel};
+use twins_attack::{Loss, Norm, ThreatModel};
 use twins_data::{ImageDataset, Subset, TensorDataset};
-use twins_train::{EvaluationProtocol, Method, TrainConfig, Trained, ValidationConfig, Weights, evaluate};
+use twins_train::{
+    AdversaryConfig, EpsilonSchedule, EvaluationProtocol, ExistingRun, Method, ProtocolConfig, TrainConfig,
+    Trained, ValidationConfig, Weights, evaluate,
+};
 use twins_train_testing::{Net, Squares, config, trainer};
 
 fn without_validation(method: Method) -> TrainConfig {
@@ -68,6 +71,34 @@ fn too_few_images_are_an_error() {
         assert!(message.contains("for each of"), "{method}: {message}");
         assert_eq!(fit(method, smallest), Ok(true), "{method}");
     }
+}
+
+#[test]
+fn a_loss_that_needs_more_classes_is_an_error_before_the_training() {
+    let squares = Squares::dataset(120, 1);
+    let two = (0..120).filter(|&index| squares.label(index).unwrap() < 2).collect();
+    let two: Arc<dyn ImageDataset> = Arc::new(Subset::new(squares, two).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let protocol = ProtocolConfig { loss: Loss::Dlr, ..ProtocolConfig::default() };
+    let validation = ValidationConfig { protocol, ..ValidationConfig::default() };
+    let adversary = AdversaryConfig::default().with_loss(Loss::Dlr);
+    // The first epoch has no adversary.
+    let later = EpsilonSchedule::new(1.0).with_clean_epochs(1.0);
+    for (config, part) in [
+        (config(Method::At).with_validation(validation), "validation.protocol: the DLR loss needs"),
+        (
+            config(Method::At).with_adversary(adversary.clone()).with_epsilon_schedule(later),
+            "the adversary: the DLR loss needs",
+        ),
+    ] {
+        let trainer = trainer(config).with_run_directory(&run, ExistingRun::Refuse);
+        let message = trainer.fit(Net::new(2, 1), two.clone()).unwrap_err().to_string();
+        assert!(message.starts_with(part), "{message}");
+        assert!(!run.exists());
+    }
+    let unused = without_validation(Method::Standard).with_epochs(1).with_adversary(adversary);
+    trainer(unused).fit(Net::new(2, 1), two).unwrap();
 }
 
 #[test]
