@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use twins_attack::Pgd;
+use twins_attack::{AttackError, Pgd};
 use twins_data::ImageDataset;
 use twins_nn::ImageClassifier;
 
@@ -151,14 +151,40 @@ fn judge<M: ImageClassifier>(
         let clean = correct(logits(batch.images.clone()), &batch.labels);
         let robust = match attack {
             Some(attack) => {
-                let images = attack.perturb(&logits, batch.images, &batch.labels, &batch.ids)?;
-                correct(logits(images), &batch.labels).into_iter().map(Some).collect()
+                let robust = withstood(victim, attack, batch.images, &batch.labels, &batch.ids)?;
+                robust.into_iter().map(Some).collect()
             }
             None => vec![None; clean.len()],
         };
         verdicts.extend(clean.into_iter().zip(robust).map(|(clean, robust)| Verdict { clean, robust }));
     }
     Ok(verdicts)
+}
+
+/// Whether the last iterate of each image is classified correctly.
+///
+/// An attack whose loss is computed on the host returns an error if a logit of any image is not finite. The images of the batch
+/// are then attacked one by one, and those with such a logit are wrong.
+fn withstood<M: ImageClassifier>(
+    victim: &M,
+    attack: &Pgd,
+    images: Tensor<4>,
+    labels: &[usize],
+    ids: &[u64],
+) -> Result<Vec<bool>, AttackError> {
+    let logits = |images: Tensor<4>| victim.logits(images);
+    match attack.perturb(&logits, images.clone(), labels, ids) {
+        Ok(iterates) => Ok(correct(logits(iterates), labels)),
+        Err(AttackError::Logits { .. }) if labels.len() == 1 => Ok(vec![false]),
+        Err(AttackError::Logits { .. }) => {
+            let one = |place: usize| {
+                let image = images.clone().narrow(0, place, 1);
+                withstood(victim, attack, image, &labels[place..=place], &ids[place..=place])
+            };
+            Ok((0..labels.len()).map(one).collect::<Result<Vec<_>, _>>()?.concat())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the largest logit of each row is that of the label. A row with a logit that is not finite is wrong.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 use twins_attack::{Loss, Norm, ThreatModel};
 use twins_data::{ImageDataset, Subset, TensorDataset};
 use twins_train::{
-    AdversaryConfig, EpsilonSchedule, EvaluationProtocol, ExistingRun, Method, ProtocolConfig, TrainConfig,
-    Trained, ValidationConfig, Weights, evaluate,
+    AdversaryConfig, EpsilonSchedule, EvaluationProtocol, ExistingRun, ImageClassifier, Method,
+    ProtocolConfig, TrainConfig, Trained, ValidationConfig, Weights, evaluate,
 };
 use twins_train_testing::{Net, Squares, config, trainer};
 
@@ -124,5 +124,34 @@ fn logits_that_are_not_finite_are_misclassified() {
             assert_eq!((measured.clean.correct, measured.clean.total), (0, 40), "{value} in class {class}");
             assert_eq!(measured.robust.unwrap().correct, 0, "{value} in class {class}");
         }
+    }
+}
+
+/// Divides the logits by the distance of the image from white.
+#[derive(Module, Debug)]
+struct Dazzled {
+    net: Net,
+}
+
+impl ImageClassifier for Dazzled {
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        let count = images.dims()[0];
+        let distance = images.clone().mean_dims(&[1, 2, 3]).reshape([count, 1]).neg().add_scalar(1.0);
+        self.net.logits(images) / distance
+    }
+}
+
+#[test]
+fn logits_that_are_not_finite_do_not_affect_other_images() {
+    let model = Dazzled { net: Net::new(4, 1) };
+    // Four images of each level, one of each class. The attack is too weak to break the one of the class that the network sees.
+    let pixels = [64, 255, 128].map(|level| [level; 4 * 64]).concat();
+    let data = TensorDataset::from_bytes([1, 8, 8], pixels, [0, 1, 2, 3].repeat(3)).unwrap();
+    let data: Arc<dyn ImageDataset> = Arc::new(data.with_classes(["a", "b", "c", "d"]).unwrap());
+    let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::Linf, 1e-6).unwrap(), 2);
+    for protocol in [protocol.clone(), protocol.with_loss(Loss::Margin)] {
+        let measured = evaluate(&model, &data, Some(&protocol), 16).unwrap();
+        let robust = measured.robust.unwrap();
+        assert_eq!((measured.clean.correct, robust.correct, robust.total), (2, 2, 12), "{protocol}");
     }
 }
