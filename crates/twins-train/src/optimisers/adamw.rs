@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::groups::ParameterGroups;
-use super::optimiser::Optimiser;
+use super::optimiser::{Optimiser, uploaded};
 
 /// Adam with decoupled weight decay, as in `torch.optim.AdamW`.
 ///
@@ -139,8 +139,8 @@ impl Optimiser for AdamW {
                 continue;
             };
             let averages = Averages {
-                gradient: Tensor::from_data(gradient, &device),
-                square: Tensor::from_data(square, &device),
+                gradient: uploaded(gradient, &device),
+                square: uploaded(square, &device),
                 steps: steps.iter::<f32>().next().unwrap_or(1.0) as i32,
             };
             self.averages.insert(path, averages);

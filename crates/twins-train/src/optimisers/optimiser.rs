@@ -45,6 +45,12 @@ pub trait Optimiser: Send {
     }
 }
 
+/// Uploads a part of an optimiser's state in its own precision, which is that of the parameter.
+pub(super) fn uploaded(data: TensorData, device: &Device) -> Tensor<1> {
+    let dtype = data.dtype();
+    Tensor::from_data(data, (device, dtype))
+}
+
 /// Makes one step of an optimiser and returns the updated model. `clip` scales the gradients before weight decay is added; 1
 /// leaves them unchanged.
 pub(crate) fn optimise<M: Module>(

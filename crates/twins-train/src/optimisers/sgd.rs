@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::groups::ParameterGroups;
-use super::optimiser::Optimiser;
+use super::optimiser::{Optimiser, uploaded};
 
 /// Stochastic gradient descent with momentum and weight decay, as in `torch.optim.SGD` with dampening 0.
 ///
@@ -99,8 +99,7 @@ impl Optimiser for Sgd {
 
     fn load_state(&mut self, state: BTreeMap<String, TensorData>, device: &Device) {
         let device = device.clone().inner();
-        self.velocity =
-            state.into_iter().map(|(path, data)| (path, Tensor::from_data(data, &device))).collect();
+        self.velocity = state.into_iter().map(|(path, data)| (path, uploaded(data, &device))).collect();
     }
 }
 
@@ -109,8 +108,10 @@ mod tests {
     use burn::module::Param;
     use burn::nn::{Linear, LinearConfig};
     use burn::optim::GradientsParams;
+    use burn::tensor::DType;
 
     use super::*;
+    use crate::optimisers::AdamW;
 
     fn weight(model: &Linear) -> f32 {
         model.weight.val().into_scalar::<f32>()
@@ -185,6 +186,21 @@ mod tests {
             model = step(model, &mut optimiser, 1.0);
             copy = step(copy, &mut resumed, 1.0);
             assert_eq!(weight(&model), weight(&copy));
+        }
+    }
+
+    #[test]
+    fn a_restored_state_keeps_its_precision() {
+        let device = Device::flex();
+        let tensor = |value: f64| Tensor::<1>::from_data([value], (&device, DType::F64));
+        let optimisers: [Box<dyn Optimiser>; 2] = [Box::new(Sgd::new(0.9, 0.0)), Box::new(AdamW::new(0.0))];
+        for mut optimiser in optimisers {
+            let weight = optimiser.update("weight", tensor(1.0), tensor(1.0 / 3.0), 0.1, true);
+            let state = optimiser.state();
+            optimiser.load_state(state.clone(), &device);
+            assert_eq!(optimiser.state(), state);
+            let weight = optimiser.update("weight", weight, tensor(0.5), 0.1, true);
+            assert_eq!(weight.dtype(), DType::F64);
         }
     }
 }
