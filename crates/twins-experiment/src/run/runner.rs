@@ -112,8 +112,10 @@ impl Run<'_> {
         if let Some(held_out) = &held_out {
             record = record.with_fact("validation images", held_out);
         }
-        if let Some(before) = self.recorded_provenance() {
-            (record.provenance.started, record.provenance.seconds) = (before.started, before.seconds);
+        if let Some(before) = self.recorded_run() {
+            let Provenance { started, seconds, .. } = before.provenance;
+            (record.provenance.started, record.provenance.seconds) = (started, seconds);
+            record = record.with_history(before.history);
         }
         let seconds_before = record.provenance.seconds;
         record.write(self.directory.path())?;
@@ -194,12 +196,10 @@ impl Run<'_> {
         }))
     }
 
-    /// The provenance of the resumed run.
-    fn recorded_provenance(&self) -> Option<Provenance> {
+    /// The record of the resumed run.
+    fn recorded_run(&self) -> Option<RunRecord> {
         match self.options.existing {
-            ExistingRun::Resume => {
-                RunRecord::read(self.directory.path()).ok().map(|record| record.provenance)
-            }
+            ExistingRun::Resume => RunRecord::read(self.directory.path()).ok(),
             ExistingRun::Refuse | ExistingRun::Overwrite => None,
         }
     }
@@ -360,7 +360,51 @@ fn describe_epoch(epoch: &EpochMetrics) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+    use twins_data::{DataSource, Limit, Task};
+    use twins_models::Architecture;
+    use twins_train::Method;
+
     use super::*;
+    use crate::settings::{DataConfig, InitialModel};
+
+    #[test]
+    fn the_record_of_a_resumed_run_has_the_epochs_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = ExperimentConfig {
+            data: DataConfig::new(DataSource::Builtin(Task::Target)).with_limit(Some(Limit::Stratified(40))),
+            model: InitialModel::random(Architecture::TinyResNet),
+            training: TrainConfig::new(Method::Standard).with_epochs(2).with_batch_size(20),
+            ..ExperimentConfig::default()
+        };
+        config.evaluation.test = TestMeasurement::Skipped;
+        let experiment = config.check().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let run = |existing: ExistingRun, interrupted: bool| {
+            let stop = Arc::new(AtomicBool::new(false));
+            let (raised, seen) = (stop.clone(), seen.clone());
+            let file = folder.path().join(RunRecord::FILE);
+            // The line of an epoch is printed before the epoch is added to the record.
+            let notify: Notify = Arc::new(move |notice| {
+                if matches!(&notice, Notice::Progress(line) if line.starts_with("  epoch")) {
+                    let record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+                    let best = record["best"]["epoch"].clone();
+                    seen.lock().unwrap().push((record["finished_epochs"].clone(), best));
+                    raised.store(interrupted, Ordering::Relaxed);
+                }
+            });
+            let options = RunOptions::new().with_existing(existing).with_stop_flag(stop).with_notify(notify);
+            let outcome = experiment.run(folder.path(), options).unwrap();
+            assert_eq!(outcome.is_interrupted(), interrupted);
+        };
+        run(ExistingRun::Refuse, true);
+        run(ExistingRun::Resume, false);
+        assert_eq!(*seen.lock().unwrap(), [(json!(0), Value::Null), (json!(1), json!(1))]);
+    }
 
     #[test]
     fn the_line_of_an_epoch_has_the_skipped_batches() {
