@@ -52,7 +52,8 @@ impl EpochBar {
 
     pub(crate) fn advance(&self, sums: &EpochSums) {
         let per_step = sums.seconds / sums.steps.max(1) as f64;
-        let after = Duration::from_secs_f64(per_step * self.steps as f64 * self.epochs_left);
+        let after = per_step * self.steps as f64 * self.epochs_left;
+        let after = Duration::try_from_secs_f64(after).unwrap_or(Duration::MAX);
         let summary = format!(
             "loss {:.4}, accuracy {:.1} %, {:.0} images/s",
             sums.mean_loss(),
@@ -80,5 +81,17 @@ impl EpochBar {
 
     pub(crate) fn finish(self) {
         self.bar.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_of_a_training_without_an_end_is_shown() {
+        let bar = EpochBar::start(ProgressDisplay::Hidden, 0, usize::MAX, 10, 0, None);
+        bar.advance(&EpochSums { steps: 1, seconds: 60.0, ..EpochSums::default() });
+        bar.finish();
     }
 }
