@@ -74,8 +74,8 @@ impl Claims {
     }
 
     /// Takes the finding of a run if its image has to be checked: if it is a claimed success, or if it belongs to a
-    /// wrong class other than the target. Otherwise returns the task and the finding. If a claimed image lies outside
-    /// the threat model, the run has failed and its result is the clean image.
+    /// wrong class other than the target. Otherwise returns the task and the finding. If the image lies outside the
+    /// threat model, the run has failed and its result is the clean image, whether or not it was claimed.
     pub(crate) fn take(
         &mut self,
         stage: &Stage<'_>,
@@ -83,26 +83,26 @@ impl Claims {
         target: Option<usize>,
         finding: Finding,
     ) -> Option<(Task, Finding)> {
+        let claimed = u64::from(finding.fooled);
+        let verification = &mut task.tally.verification;
+        verification.claimed += claimed;
+        if let Err(outside) = stage.attack.threat_model().check_position(&task.image, &finding.point) {
+            match outside {
+                Outside::Box => verification.outside_box += claimed,
+                Outside::Ball => verification.outside_ball += claimed,
+            }
+            let nothing = Finding::clean(&task.image, stage.clean.row(task.index));
+            return Some((task, nothing));
+        }
         let targeted = stage.attack.criterion() == Criterion::ClassifiedAsTarget && target.is_some();
         let misclassified = || argmax(&finding.logits) != stage.samples.source().label(task.index);
         let to_check = finding.fooled || (targeted && misclassified());
         if !to_check {
             return Some((task, finding));
         }
-        let verification = &mut task.tally.verification;
-        verification.claimed += u64::from(finding.fooled);
-        match stage.attack.threat_model().check_position(&task.image, &finding.point) {
-            Ok(()) => {
-                let logits = [Vec::new(), Vec::new()];
-                self.waiting.push(Claim { task, target, finding, successes: 0, misclassified: 0, logits });
-                return None;
-            }
-            Err(_) if !finding.fooled => return Some((task, finding)),
-            Err(Outside::Box) => verification.outside_box += 1,
-            Err(Outside::Ball) => verification.outside_ball += 1,
-        }
-        let nothing = Finding::clean(&task.image, stage.clean.row(task.index));
-        Some((task, nothing))
+        let logits = [Vec::new(), Vec::new()];
+        self.waiting.push(Claim { task, target, finding, successes: 0, misclassified: 0, logits });
+        None
     }
 
     /// Returns at most a batch of claims if it is time to check them: if they fill a batch, if they have waited long

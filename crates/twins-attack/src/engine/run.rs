@@ -37,8 +37,8 @@ use crate::samples::in_memory::Samples;
 #[derive(Debug, Clone)]
 pub struct AttackOutput {
     /// The images returned by the attack, `[samples, channels, height, width]`, inside the threat model. They are
-    /// adversarial where the attack succeeded. Elsewhere they are the strongest images found, or the clean image if a
-    /// claimed image lay outside the threat model.
+    /// adversarial where the attack succeeded. Elsewhere they are the strongest images found, or the clean image if the
+    /// attack ended outside the threat model.
     pub adversarial: Tensor<4>,
     /// Whether the attack met its [`Criterion`] on each sample, as verified in a fresh forward pass. A clean image that
     /// is misclassified without an attack meets [`Criterion::Misclassified`]. It also meets

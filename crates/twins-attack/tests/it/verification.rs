@@ -87,6 +87,45 @@ fn false_claims_are_not_used() {
     }
 }
 
+/// Ends its run at this point, without a claim.
+#[derive(Debug)]
+struct Unclaimed(Vec<f32>);
+
+impl Attack for Unclaimed {
+    fn name(&self) -> String {
+        "unclaimed".to_string()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        threat(0.1)
+    }
+
+    fn uses_gradients(&self) -> bool {
+        false
+    }
+
+    fn passes(&self, _classes: usize) -> u64 {
+        0
+    }
+
+    fn attack<'a>(&'a self, _sample: Sample<'a>, _model: Model) -> Attempt<'a> {
+        let finding = Finding { point: self.0.clone(), fooled: false, logits: vec![0.0, 1.0], loss: 0.0 };
+        Box::pin(std::future::ready(Ok(finding)))
+    }
+}
+
+#[test]
+fn a_point_outside_the_threat_model_is_not_returned_without_a_claim_either() {
+    let samples = samples(&[[0.6, 0.5], [0.9, 0.1]]);
+    // Outside the ball, outside the box, and images of another size.
+    for point in [vec![0.2, 0.9], vec![0.6, 1.5], vec![], vec![0.6], vec![0.6, 0.5, 0.5]] {
+        let output = Unclaimed(point.clone()).run(&brighter, &samples).unwrap();
+        assert_eq!(output.robust_accuracy(), 1.0, "{point:?}");
+        assert_eq!(host(output.adversarial), [0.6, 0.5, 0.9, 0.1], "{point:?}");
+        assert_eq!(output.verification.claimed, 0, "{point:?}");
+    }
+}
+
 #[test]
 fn a_true_claim_counts_and_is_run_through_the_model_once_more() {
     let samples = samples(&[[0.6, 0.5], [0.9, 0.1]]);
