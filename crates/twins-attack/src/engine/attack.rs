@@ -8,6 +8,7 @@ use super::run::{AttackOutput, run};
 use super::sample::Sample;
 use super::targets::Targets;
 use crate::error::AttackError;
+use crate::error::setting::SettingError;
 use crate::model::classifier::Classifier;
 use crate::norms::threat_model::ThreatModel;
 use crate::samples::in_memory::Samples;
@@ -77,12 +78,12 @@ pub trait Attack: AsAttack + Debug + Send + Sync {
         Targets::None
     }
 
-    /// How many times the attack is run, each time with different random draws.
+    /// How many times the attack is run, each time with different random draws; at least 1.
     fn restarts(&self) -> usize {
         1
     }
 
-    /// The number of runs on a sample that the attack does not fool.
+    /// The number of runs on a sample that the attack does not fool; at least 1.
     fn runs(&self, classes: usize) -> usize {
         self.restarts() * self.targets().runs(classes)
     }
@@ -98,7 +99,7 @@ pub trait Attack: AsAttack + Debug + Send + Sync {
     }
 
     /// How many gradients of each image are computed and averaged (expectation over transformation, Athalye et al.
-    /// 2018), for randomised models.
+    /// 2018), for randomised models; at least 1.
     fn eot(&self) -> usize {
         1
     }
@@ -137,9 +138,24 @@ pub trait Attack: AsAttack + Debug + Send + Sync {
     ///
     /// # Errors
     /// Data that do not fit the model (labels, number of classes); logits that are not finite; a model without
-    /// gradients or in its training form; errors of the attack itself.
+    /// gradients or in its training form; [`SettingError::ZeroCount`](crate::SettingError::ZeroCount); errors of the
+    /// attack itself.
     fn run(&self, victim: &(dyn Classifier + Sync), samples: &Samples) -> Result<AttackOutput, AttackError> {
         run(self.as_attack(), victim, samples)
+    }
+}
+
+/// Checks the numbers of targets, restarts and repeated passes. A custom attack may take them from settings that have not
+/// been checked.
+pub(crate) fn check_counts(attack: &dyn Attack) -> Result<(), AttackError> {
+    let counts = [
+        (attack.targets().wanted(), "targets"),
+        (attack.restarts(), "restarts"),
+        (attack.eot(), "EOT repetitions"),
+    ];
+    match counts.into_iter().find(|(count, _)| *count == 0) {
+        Some((_, what)) => Err(SettingError::ZeroCount { attack: attack.name(), what }.into()),
+        None => Ok(()),
     }
 }
 

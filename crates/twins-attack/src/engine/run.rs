@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::attack::Attack;
+use super::attack::{Attack, check_counts};
 use super::criterion::Criterion;
 use super::stage::Stage;
 use super::targets::Targets;
@@ -78,6 +78,7 @@ pub(super) fn run(
     victim: &(dyn Classifier + Sync),
     samples: &Samples,
 ) -> Result<AttackOutput, AttackError> {
+    check_counts(attack)?;
     let stream = samples.stream();
     let clean = CleanLogits::compute(victim, &stream)?;
     let predictions: Vec<usize> = clean.rows().map(argmax).collect();

@@ -107,7 +107,7 @@ impl<'a> Stage<'a> {
                 }
                 let finding = selection.combine(task.best.take(), finding);
                 let settled = finding.fooled && selection == RunSelection::FirstFooled;
-                if settled || task.run == runs {
+                if settled || task.run >= runs {
                     let Task { index, image, tally, success, adversarial, .. } = task;
                     let adversarial = if finding.fooled { Some(finding.point.clone()) } else { adversarial };
                     results.completed(Completed { index, image, finding, success, adversarial, tally })?;

@@ -64,6 +64,14 @@ pub enum SettingError {
         /// What was counted: steps, queries, restarts, ...
         what: &'static str,
     },
+    /// A custom attack returns 0 as a number of targets, restarts or passes.
+    #[error("{attack} returns 0 {what}: give at least 1")]
+    ZeroCount {
+        /// The attack.
+        attack: String,
+        /// What was counted: targets, restarts, ...
+        what: &'static str,
+    },
     /// A step size is negative, infinite or not a number.
     #[error("step size is {step_size}: give a finite, non-negative one on the [0, 1] scale, such as 2/255")]
     StepSize {

@@ -10,7 +10,7 @@ use super::progress::Observer;
 use super::replica::Replica;
 use super::report::Report;
 use super::run::run;
-use crate::engine::attack::Attack;
+use crate::engine::attack::{Attack, check_counts};
 use crate::engine::verification::VerificationRule;
 use crate::error::AttackError;
 use crate::error::setting::SettingError;
@@ -73,7 +73,8 @@ impl RobustnessEvaluation {
     /// Creates an evaluation with these attacks, in this order.
     ///
     /// # Errors
-    /// [`SettingError::NoAttacks`]; [`SettingError::ZeroEpsilon`] if a threat model allows no perturbation.
+    /// [`SettingError::NoAttacks`]; [`SettingError::ZeroEpsilon`] if a threat model allows no perturbation;
+    /// [`SettingError::ZeroCount`] if a custom attack has no targets, restarts or passes.
     pub fn new(attacks: Vec<Box<dyn Attack>>) -> Result<Self, AttackError> {
         if attacks.is_empty() {
             return Err(SettingError::NoAttacks.into());
@@ -81,6 +82,7 @@ impl RobustnessEvaluation {
         if attacks.iter().any(|attack| attack.threat_model().epsilon() == 0.0) {
             return Err(SettingError::ZeroEpsilon.into());
         }
+        attacks.iter().try_for_each(|attack| check_counts(&**attack))?;
         Ok(Self::of(AttackList::Given(attacks.into()), VerificationRule::default()))
     }
 

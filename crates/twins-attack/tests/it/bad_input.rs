@@ -225,3 +225,61 @@ fn attacks_that_ask_wrongly() {
     let text = message(Wrong::Pending.run(&three_classes, &samples));
     assert!(text.contains("wrong awaits something"), "{text}");
 }
+
+/// An attack with numbers that nothing has checked.
+#[derive(Debug)]
+struct Counts {
+    targets: Targets,
+    restarts: usize,
+    eot: usize,
+}
+
+impl Attack for Counts {
+    fn name(&self) -> String {
+        "counts".to_owned()
+    }
+
+    fn threat_model(&self) -> ThreatModel {
+        threat()
+    }
+
+    fn targets(&self) -> Targets {
+        self.targets
+    }
+
+    fn restarts(&self) -> usize {
+        self.restarts
+    }
+
+    fn eot(&self) -> usize {
+        self.eot
+    }
+
+    fn passes(&self, _classes: usize) -> u64 {
+        1
+    }
+
+    fn attack<'a>(&'a self, sample: Sample<'a>, mut model: Model) -> Attempt<'a> {
+        Box::pin(async move {
+            Ok(model.gradient(&sample.image, |_, _| 0.0).await.finding_at(sample.image.to_vec()))
+        })
+    }
+}
+
+/// Without restarts, the attack would not end.
+#[test]
+fn counts_of_custom_attacks() {
+    let samples = Samples::new(images(2), vec![0, 0]).unwrap();
+    let counts = |targets, restarts, eot| Counts { targets, restarts, eot };
+    for (attack, expected) in [
+        (counts(Targets::Top(0), 1, 1), "counts returns 0 targets"),
+        (counts(Targets::Malt { candidates: 0, targets: 9 }, 1, 1), "counts returns 0 targets"),
+        (counts(Targets::None, 0, 1), "counts returns 0 restarts"),
+        (counts(Targets::None, 1, 0), "counts returns 0 EOT repetitions"),
+    ] {
+        let text = message(attack.run(&three_classes, &samples));
+        assert!(text.contains(expected), "{text}");
+        let text = message(RobustnessEvaluation::new(vec![Box::new(attack)]));
+        assert!(text.contains(expected), "{text}");
+    }
+}
