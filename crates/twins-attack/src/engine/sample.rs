@@ -20,7 +20,7 @@ pub struct Sample<'a> {
     pub label: usize,
     /// The class that this run aims at (see [`Targets`](crate::Targets)), or `None` if the run is untargeted.
     pub target: Option<usize>,
-    /// The point from which the attack should start, if one was given.
+    /// The point from which the attack should start, if one was given; `None` in restarts, which choose their own.
     pub start: Option<&'a [f32]>,
     /// The model's logits of the clean image.
     pub clean: &'a [f32],

@@ -125,17 +125,19 @@ impl<'a> Stage<'a> {
     /// Begins the next run on a sample.
     fn begin(&self, task: Task) -> Slot<'a> {
         let (source, index) = (self.samples.source(), task.index);
+        let restart = task.run / self.attack.targets().runs(self.clean.classes());
         let sample = Sample {
             id: source.id(index),
             image: task.image.clone(),
             shape: source.image_shape(),
             label: source.label(index),
             target: source.target(index),
-            start: source.start(index),
+            // From the same point, every restart would repeat the first run.
+            start: if restart == 0 { source.start(index) } else { None },
             clean: self.clean.row(index),
             run: task.run,
             occurrence: self.occurrence,
-            restart: task.run / self.attack.targets().runs(self.clean.classes()),
+            restart,
             malt_order: task.malt_order.clone(),
         };
         Slot::begin(task, self.attack, sample)

@@ -81,7 +81,7 @@ impl Samples {
     }
 
     /// Sets the points from which the gradient attacks start, instead of random or clean points. An attack first
-    /// projects them into its threat model.
+    /// projects them into its threat model. Restarts begin at random points nevertheless.
     ///
     /// # Errors
     /// [`AttackError::Shape`] unless they have the shape of the images; [`AttackError::Start`] if a value is not

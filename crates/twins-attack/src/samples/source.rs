@@ -40,7 +40,7 @@ pub trait SampleSource: Sync {
     }
 
     /// The point from which a gradient attack starts, instead of a random or clean point: as many finite values as the
-    /// image has. An attack first projects it into its threat model.
+    /// image has. An attack first projects it into its threat model. Restarts begin at random points nevertheless.
     fn start(&self, index: usize) -> Option<&[f32]> {
         let _ = index;
         None

@@ -136,12 +136,16 @@ fn the_first_run_starts_at_the_clean_image_and_restarts_at_random_points() {
     let golden = Golden::read();
     let (net, samples) = (golden.net(), golden.samples());
     let victim = |x: Tensor<4>| net.forward(x);
-    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
+    // The same points, given with the samples.
+    let given = golden.samples().with_starts(golden.tensor("images")).unwrap();
+    for (norm, samples) in
+        [Norm::Linf, Norm::L2, Norm::L1].into_iter().flat_map(|norm| [(norm, &samples), (norm, &given)])
+    {
         // A step of length 0 stays at the start.
         let pgd = PgdConfig::new(threat(norm), 1, 0.0);
         let points = |restarts, seed| {
             let pgd = pgd.clone().with_restarts(restarts).with_seed(seed).build().unwrap();
-            host(pgd.run(&victim, &samples).unwrap().adversarial)
+            host(pgd.run(&victim, samples).unwrap().adversarial)
         };
         assert_eq!(points(1, 0), golden.values("images"), "{norm}");
         // Of 20 starts, the one with the largest loss is returned.
