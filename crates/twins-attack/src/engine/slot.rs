@@ -68,12 +68,16 @@ impl<'a> Slot<'a> {
     /// Copies the image of the attack's query to `pixels`, which has the length of the clean image.
     ///
     /// # Errors
-    /// [`AttackError::QueryLength`] if the number of values differs from that of the clean image.
+    /// [`AttackError::QueryLength`] if the number of values differs from that of the clean image,
+    /// [`AttackError::QueryValue`] if a value is not finite.
     pub(super) fn copy_image(&self, pixels: &mut [f32]) -> Result<(), AttackError> {
         let exchange = lock(&self.exchange);
         let (expected, found) = (pixels.len(), exchange.image.len());
         if found != expected {
             return Err(AttackError::QueryLength { attack: self.attack.name(), expected, found });
+        }
+        if let Some(&value) = exchange.image.iter().find(|value| !value.is_finite()) {
+            return Err(AttackError::QueryValue { attack: self.attack.name(), value });
         }
         pixels.copy_from_slice(&exchange.image);
         Ok(())

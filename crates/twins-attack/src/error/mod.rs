@@ -205,6 +205,16 @@ pub enum AttackError {
         /// Number of values of the queried image.
         found: usize,
     },
+    /// An attack queries the model with an image that has a value that is not finite.
+    #[error(
+        "{attack} queries an image with the value {value}: give finite values in [0, 1] (a gradient can be zero, and so its length)"
+    )]
+    QueryValue {
+        /// The attack.
+        attack: String,
+        /// The value.
+        value: f32,
+    },
     /// The journal belongs to an evaluation with other settings or other data.
     #[error(
         "the journal {} belongs to an evaluation with other settings or other data (its hash is {found}, this one's \

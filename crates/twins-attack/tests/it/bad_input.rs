@@ -183,10 +183,11 @@ fn epsilon_zero_returns_the_image() {
     }
 }
 
-/// Queries images of another size, or waits for something that never comes.
+/// Queries images of another size or with a value that is no number, or waits for something that never comes.
 #[derive(Debug)]
 enum Wrong {
     Size,
+    Value,
     Pending,
 }
 
@@ -211,6 +212,10 @@ impl Attack for Wrong {
         Box::pin(async move {
             match self {
                 Wrong::Size => Ok(model.logits(&sample.image[1..]).await.finding_at(vec![])),
+                Wrong::Value => {
+                    let image: Vec<f32> = vec![f32::NAN; sample.image.len()];
+                    Ok(model.logits(&image).await.finding_at(image))
+                }
                 Wrong::Pending => std::future::pending().await,
             }
         })
@@ -222,6 +227,8 @@ fn attacks_that_ask_wrongly() {
     let samples = Samples::new(images(2), vec![0, 0]).unwrap();
     let text = message(Wrong::Size.run(&three_classes, &samples));
     assert!(text.contains("wrong queries an image of 2 values") && text.contains("has, 3"), "{text}");
+    let text = message(Wrong::Value.run(&three_classes, &samples));
+    assert!(text.contains("wrong queries an image with the value NaN"), "{text}");
     let text = message(Wrong::Pending.run(&three_classes, &samples));
     assert!(text.contains("wrong awaits something"), "{text}");
 }
