@@ -27,7 +27,8 @@ impl TrainingBatch {
     }
 }
 
-/// The value of an objective on one batch.
+/// The value of an objective on one batch. A loss with more values than one, or logits with another number of rows than `n`, end the
+/// training with an error ([`TrainError::Device`]).
 #[derive(Clone, Debug)]
 pub struct Loss {
     /// The loss that is differentiated, `[1]`.

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use super::objective::{Objective, TrainingBatch};
+use super::objective::{Loss, Objective, TrainingBatch};
 use super::training_model::TrainingModel;
 
 /// The length of [`Measured::scalars`].
@@ -26,6 +26,10 @@ pub(crate) struct Measured {
 impl Pass {
     /// Computes and differentiates the objective. `share` is the part's fraction of the batch's samples, with which its
     /// gradients are weighted.
+    ///
+    /// # Panics
+    ///
+    /// If a part of the loss is not one value, or the number of rows of its logits is not that of the samples.
     pub(crate) fn of<M: Module, O: Objective<M> + ?Sized>(
         model: &TrainingModel<M>,
         objective: &O,
@@ -33,6 +37,7 @@ impl Pass {
         share: f64,
     ) -> Self {
         let loss = objective.loss_with_parameters(&model.model, &model.parameters, batch);
+        check_shapes(&loss, batch.labels.dims()[0]);
         let gradients = match share {
             1.0 => loss.total.backward(),
             _ => loss.total.clone().mul_scalar(share).backward(),
@@ -48,4 +53,22 @@ impl Pass {
         let measured = Measured { scalars: scalars.to_vec(), has_frozen, samples: batch.labels.dims()[0] };
         Self { gradients, measured }
     }
+}
+
+/// A loss for each sample would be differentiated as their sum, and its values would be read as those of the next measurements.
+fn check_shapes(loss: &Loss, samples: usize) {
+    let losses =
+        [("total", Some(&loss.total)), ("adaptive", Some(&loss.adaptive)), ("frozen", loss.frozen.as_ref())];
+    for (name, value) in losses {
+        let values = value.map_or(1, |value| value.dims()[0]);
+        assert!(
+            values == 1,
+            "Loss::{name} of the objective has {values} values; return one value, the mean over the images"
+        );
+    }
+    let rows = loss.logits.dims()[0];
+    assert!(
+        rows == samples,
+        "Loss::logits of the objective has {rows} rows for {samples} images; return one row for each image"
+    );
 }

@@ -61,6 +61,10 @@ impl StepSettings {
 /// statistics nor split the batch between the wings; [`TrainError::OtherWing`] if a layer uses another training wing than
 /// the objective, or if the objective uses [`Wing::Split`] and no layer does; [`TrainError::NoTwinsLayers`] if such an
 /// objective is used with a model without two-wing layers.
+///
+/// # Panics
+///
+/// If a part of the objective's [`Loss`](crate::Loss) is not one value, or its logits do not have one row for each sample.
 pub fn step<M: Module, O: Objective<M> + ?Sized>(
     model: M,
     objective: &O,
@@ -77,6 +81,10 @@ pub fn step<M: Module, O: Objective<M> + ?Sized>(
 /// # Errors
 ///
 /// The errors of [`step`].
+///
+/// # Panics
+///
+/// Like [`step`].
 pub fn step_with_parameters<M: Module, O: Objective<M> + ?Sized>(
     model: TrainingModel<M>,
     objective: &O,
@@ -303,6 +311,25 @@ mod tests {
                 assert!((update - 0.1 * factor * gradient).abs() < 1e-6, "{gradient_clip:?}: {update}");
             }
         }
+    }
+
+    /// The sum of the logits of each image.
+    struct EachImage;
+
+    impl Objective<Net> for EachImage {
+        fn loss(&self, model: &Net, batch: &TrainingBatch) -> Loss {
+            let logits = model.logits(batch.clean.clone());
+            let total = logits.clone().sum_dim(1).squeeze_dim::<1>(1);
+            Loss { adaptive: total.clone(), total, frozen: None, logits }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "Loss::total of the objective has 4 values; return one value")]
+    fn a_loss_for_each_image_is_refused() {
+        let device = Device::flex().autodiff();
+        let mut optimiser = Sgd::new(0.0, 0.0);
+        let _ = step(net(0, &device), &EachImage, &mut optimiser, &batch(&device), &StepSettings::new(0.1));
     }
 
     #[test]
