@@ -48,7 +48,9 @@ use crate::metrics::{Accuracy, Evaluation};
 ///
 /// # Errors
 ///
-/// [`TrainError::NoParameters`], an error of the data or the protocol, or [`TrainError::Device`] for a panic.
+/// [`TrainError::NoParameters`]; [`AttackError::Label`] for a label that the model has no class for, and
+/// [`AttackError::LogitRows`] for another number of rows of logits than images, both as [`TrainError::Attack`]; an error of
+/// the data or the protocol; [`TrainError::Device`] for a panic.
 pub fn evaluate<M: ImageClassifier>(
     model: &M,
     dataset: &Arc<dyn ImageDataset>,
@@ -148,7 +150,7 @@ fn judge<M: ImageClassifier>(
     let mut verdicts = Vec::new();
     while let Some(batch) = loader.next() {
         let batch = batch?;
-        let clean = correct(logits(batch.images.clone()), &batch.labels);
+        let clean = correct(logits(batch.images.clone()), &batch.labels, &batch.ids)?;
         let robust = match attack {
             Some(attack) => {
                 let robust = withstood(victim, attack, batch.images, &batch.labels, &batch.ids)?;
@@ -174,7 +176,7 @@ fn withstood<M: ImageClassifier>(
 ) -> Result<Vec<bool>, AttackError> {
     let logits = |images: Tensor<4>| victim.logits(images);
     match attack.perturb(&logits, images.clone(), labels, ids) {
-        Ok(iterates) => Ok(correct(logits(iterates), labels)),
+        Ok(iterates) => correct(logits(iterates), labels, ids),
         Err(AttackError::Logits { .. }) if labels.len() == 1 => Ok(vec![false]),
         Err(AttackError::Logits { .. }) => {
             let one = |place: usize| {
@@ -187,11 +189,19 @@ fn withstood<M: ImageClassifier>(
     }
 }
 
-/// Whether the largest logit of each row is that of the label. A row with a logit that is not finite is wrong.
-fn correct(logits: Tensor<2>, labels: &[usize]) -> Vec<bool> {
+/// Whether the largest logit of each row is that of the label. A row with a logit that is not finite is wrong. `ids` are the
+/// indices of the images in their data set.
+fn correct(logits: Tensor<2>, labels: &[usize], ids: &[u64]) -> Result<Vec<bool>, AttackError> {
+    let ([rows, classes], images) = (logits.dims(), labels.len());
+    if rows != images {
+        return Err(AttackError::LogitRows { rows, images });
+    }
+    if let Some((&label, &sample)) = labels.iter().zip(ids).find(|(label, _)| **label >= classes) {
+        return Err(AttackError::Label { sample, label, classes });
+    }
     let undefined = logits.clone().is_finite().all_dim(1).bool_not();
     let predicted = logits.argmax(1).mask_fill(undefined, -1).into_data();
-    predicted.iter::<i64>().zip(labels).map(|(predicted, label)| predicted as usize == *label).collect()
+    Ok(predicted.iter::<i64>().zip(labels).map(|(predicted, label)| predicted as usize == *label).collect())
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use twins_attack::{Loss, Norm, ThreatModel};
+use twins_attack::{AttackError, Loss, Norm, ThreatModel};
 use twins_data::{ImageDataset, Subset, TensorDataset};
 use twins_train::{
     AdversaryConfig, EpsilonSchedule, EvaluationProtocol, ExistingRun, ImageClassifier, Method,
-    ProtocolConfig, TrainConfig, Trained, ValidationConfig, Weights, evaluate,
+    ProtocolConfig, TrainConfig, TrainError, Trained, ValidationConfig, Weights, evaluate,
 };
 use twins_train_testing::{Net, Squares, config, trainer};
 
@@ -107,6 +107,31 @@ fn a_single_image_is_evaluated() {
     let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::Linf, 0.05).unwrap(), 5);
     let measured = evaluate(&Net::new(4, 1), &one, Some(&protocol), 16).unwrap();
     assert_eq!((measured.clean.total, measured.robust.unwrap().total), (1, 1));
+}
+
+/// A model that returns the mean of the logits of a batch.
+#[derive(Module, Debug)]
+struct Mean {
+    net: Net,
+}
+
+impl ImageClassifier for Mean {
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        self.net.logits(images).mean_dim(0)
+    }
+}
+
+/// Without an attack, nothing else would look at them: the accuracy would be low, or that of fewer images.
+#[test]
+fn labels_without_a_class_and_logits_without_an_image_are_refused() {
+    let squares = Squares::dataset(40, 1);
+    let error = evaluate(&Net::new(3, 1), &squares, None, 16).unwrap_err();
+    assert!(
+        matches!(error, TrainError::Attack(AttackError::Label { sample: 3, label: 3, classes: 3 })),
+        "{error}"
+    );
+    let error = evaluate(&Mean { net: Net::new(4, 1) }, &squares, None, 16).unwrap_err();
+    assert!(matches!(error, TrainError::Attack(AttackError::LogitRows { rows: 1, images: 16 })), "{error}");
 }
 
 /// The class with the first NaN must not count as a prediction: a quarter of the images would be correct.
