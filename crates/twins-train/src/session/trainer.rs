@@ -14,6 +14,7 @@ use super::running::Session;
 use super::trained::Trained;
 use crate::checkpoints::{ExistingRun, RunDirectory};
 use crate::config::{FrozenFrom, TrainConfig, Tuning};
+use crate::data_parallel::{Load, guard};
 use crate::error::TrainError;
 use crate::metrics::TrainingObserver;
 use crate::objectives::{At, MixedPrecision, Objective, TrainingImages, TrainingModel, check_precision};
@@ -179,9 +180,9 @@ impl<M: ImageClassifier> Trainer<M> {
     ///
     /// # Errors
     ///
-    /// Invalid data or weights, a run directory that already contains a run, an empty list of devices, a panic in a step or a
-    /// validation ([`TrainError::Device`]), a non-finite loss or gradient, a full disk. Nothing is written before the data, the
-    /// model and the directory have been checked.
+    /// Invalid data or weights, a run directory that already contains a run, an empty list of devices, a panic of the model on an
+    /// image of the data's shape, in a step or in a validation ([`TrainError::Device`]), a non-finite loss or gradient, a full
+    /// disk. Nothing is written before the data, the model and the directory have been checked.
     pub fn fit(mut self, model: M, dataset: Arc<dyn ImageDataset>) -> Result<Trained<M>, TrainError> {
         let device = model.devices().into_iter().next().ok_or(TrainError::NoParameters)?.inner();
         if self.objective.wing() == Wing::Split && model.num_twins_layers() == 0 {
@@ -255,12 +256,9 @@ impl<M: ImageClassifier> Trainer<M> {
         Ok(Data { dataset, train, validation, largest_label, key })
     }
 
-    /// Checks that the labels and the losses of the attacks fit the number of classes. That number is taken from the logits of one
-    /// black image, so the model's trait needs no method for it.
+    /// Checks that the model takes the images, and that the labels and the losses of the attacks fit its number of classes.
     fn check_classes(&self, model: &M, device: &Device, data: &Data) -> Result<(), TrainError> {
-        let [channels, height, width] = data.dataset.image_shape();
-        let image = burn::tensor::Tensor::zeros([1, channels, height, width], device);
-        let classes = model.valid().logits(image).dims()[1];
+        let classes = classes(model, device, data)?;
         if data.largest_label >= classes {
             return Err(TrainError::LabelOutOfRange { label: data.largest_label, classes });
         }
@@ -308,6 +306,24 @@ pub(crate) struct Validation {
     pub(crate) images: Arc<dyn ImageDataset>,
     /// The same number of training images, stratified by class. Their clean accuracy shows overfitting.
     pub(crate) train_sample: Arc<dyn ImageDataset>,
+}
+
+/// The number of classes, from the logits of one black image of each data set that the model takes, so that the model's trait
+/// needs no method for it.
+fn classes<M: ImageClassifier>(model: &M, device: &Device, data: &Data) -> Result<usize, TrainError> {
+    let model = model.valid();
+    let classes_of = |images: &dyn ImageDataset| {
+        let [channels, height, width] = images.image_shape();
+        let image = burn::tensor::Tensor::zeros([1, channels, height, width], device);
+        let work = format!("on an image of shape [{channels}, {height}, {width}], before the first step");
+        let load = Load { batch_size: 1, micro_batches: None };
+        guard(1, || model.logits(image).dims()[1]).map_err(|panicked| panicked.into_error(work, load, None))
+    };
+    let classes = classes_of(data.dataset.as_ref())?;
+    if let Some(validation) = &data.validation {
+        classes_of(validation.images.as_ref())?;
+    }
+    Ok(classes)
 }
 
 impl<M> Trainer<M> {

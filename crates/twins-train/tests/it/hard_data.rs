@@ -102,6 +102,18 @@ fn a_loss_that_needs_more_classes_is_an_error_before_the_training() {
 }
 
 #[test]
+fn images_that_the_model_does_not_take_are_an_error_before_the_first_step() {
+    let colour = TensorDataset::from_bytes([3, 8, 8], vec![7; 16 * 3 * 64], vec![0; 16]).unwrap();
+    let colour: Arc<dyn ImageDataset> = Arc::new(colour);
+    let trained = trainer(config(Method::At)).fit(Net::new(4, 1), colour.clone());
+    let validated = trainer(config(Method::At)).with_validation_set(colour);
+    for outcome in [trained, validated.fit(Net::new(4, 1), Squares::dataset(90, 1))] {
+        let message = outcome.unwrap_err().to_string();
+        assert!(message.contains("on an image of shape [3, 8, 8], before the first step"), "{message}");
+    }
+}
+
+#[test]
 fn a_single_image_is_evaluated() {
     let one = Squares::dataset(1, 1);
     let protocol = EvaluationProtocol::new(ThreatModel::new(Norm::Linf, 0.05).unwrap(), 5);
