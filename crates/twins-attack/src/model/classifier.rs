@@ -44,7 +44,7 @@ pub trait Classifier {
     ///
     /// # Shapes
     /// * images: `[batch, channels, height, width]`, values in [0, 1]
-    /// * returns: `[batch, classes]`
+    /// * returns: `[batch, classes]`, in any floating-point format
     fn logits(&self, images: Tensor<4>) -> Tensor<2>;
 
     /// The precision in which the model's input gradients are computed. With `f16`, the cotangents of each sample are

@@ -4,7 +4,7 @@
 //! hand (`loss.rs`), and the chain rule starts there: `∂loss/∂x = (∂logits/∂x)ᵀ · cotangent`, which is the gradient of
 //! `Σ logits · cotangent` with a fixed cotangent. One pass can therefore serve samples that use different losses.
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::error::AttackError;
 use crate::model::classifier::Classifier;
@@ -23,7 +23,8 @@ impl Tracked {
     /// [`Tracked::gradient`] must be called afterwards, because Burn keeps the memory of a forward pass until then.
     pub(crate) fn forward(victim: &dyn Classifier, images: Tensor<4>) -> Result<Self, AttackError> {
         let images = images.inner().autodiff().require_grad();
-        let logits = victim.logits(images.clone());
+        // A model in half precision may return such logits; the cotangents are in single precision.
+        let logits = victim.logits(images.clone()).cast(FloatDType::F32);
         if !logits.is_tracked() {
             return Err(AttackError::NoGradient);
         }
@@ -64,6 +65,16 @@ mod tests {
         let device = Device::flex();
         let images = Tensor::<4>::from_floats([[[[0.25, 0.5]]]], &device);
         let victim = |x: Tensor<4>| (x.clone() * x).flatten::<2>(1, 3);
+        let tracked = Tracked::forward(&victim, images).unwrap();
+        let gradient = tracked.gradient(Tensor::from_floats([[1.0, -2.0]], &device)).unwrap();
+        assert_eq!(gradient.into_data_as::<f32>().try_into_vec::<f32>().unwrap(), [0.5, -2.0]);
+    }
+
+    #[test]
+    fn logits_may_be_in_half_precision() {
+        let device = Device::flex();
+        let images = Tensor::<4>::from_floats([[[[0.25, 0.5]]]], &device);
+        let victim = |x: Tensor<4>| (x.clone() * x).flatten::<2>(1, 3).cast(FloatDType::BF16);
         let tracked = Tracked::forward(&victim, images).unwrap();
         let gradient = tracked.gradient(Tensor::from_floats([[1.0, -2.0]], &device)).unwrap();
         assert_eq!(gradient.into_data_as::<f32>().try_into_vec::<f32>().unwrap(), [0.5, -2.0]);

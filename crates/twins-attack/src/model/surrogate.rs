@@ -1,4 +1,4 @@
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::model::classifier::Classifier;
 use crate::model::precision::Precision;
@@ -59,8 +59,8 @@ impl<V: Classifier, S: Classifier> Classifier for SurrogateGradients<V, S> {
         if !images.is_tracked() {
             return self.model.logits(images);
         }
-        let exact = self.model.logits(images.clone().inner());
-        let surrogate = self.surrogate.logits(images);
+        let exact = self.model.logits(images.clone().inner()).cast(FloatDType::F32);
+        let surrogate = self.surrogate.logits(images).cast(FloatDType::F32);
         // The term in parentheses is exactly zero where it is finite, and has the surrogate's derivative.
         exact.autodiff() + (surrogate.clone() - surrogate.detach())
     }

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{FloatDType, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::attack::{DRAWS, Pgd};
@@ -233,7 +233,10 @@ impl<'a> Cotangents<'a> {
         }
         config.loss.check(classes, config.targets != Targets::None)?;
         match (config.targets, config.loss) {
-            (_, Loss::Kl) => Ok(Cotangents::Softmax(softmax(victim.logits(images.clone()).inner(), 1))),
+            (_, Loss::Kl) => {
+                let clean = victim.logits(images.clone()).inner().cast(FloatDType::F32);
+                Ok(Cotangents::Softmax(softmax(clean, 1)))
+            }
             (Targets::None, Loss::CrossEntropy) => {
                 let mut one_hot = vec![0.0_f32; labels.len() * classes];
                 labels.iter().enumerate().for_each(|(i, &label)| one_hot[i * classes + label] = 1.0);
