@@ -190,3 +190,25 @@ fn a_killed_evaluation_ends_with_the_same_report() {
     found["robust"]["correct"] = Value::from(0);
     assert_ne!(found, expected);
 }
+
+/// The attacks of `rand` expect a randomised model, whose logits cannot tell it from another one.
+#[test]
+fn a_journal_of_rand_is_that_of_one_normalisation() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_nets(folder);
+    let rand =
+        ["--weights", "net.safetensors", "--aa-version", "rand", "--limit", "20", "--json", "rand.json"];
+    // Below a regular file, nothing can be written, so the evaluation ends with an error and keeps its journal.
+    let unwritable = ["--save-adversarial", "net.safetensors/rand.npy"];
+    let failed = finish(folder, &[&rand[..], &unwritable].concat());
+    assert!(!failed.status.success() && folder.join("rand.journal").exists());
+    let other = finish(
+        folder,
+        &[&rand[..], &["--resume", "--normalisation", "0.25,0.25,0.25/0.125,0.125,0.125"]].concat(),
+    );
+    let message = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(!other.status.success() && message.contains("is of another model"), "{message}");
+    let same = finish(folder, &[&rand[..], &["--resume"]].concat());
+    assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stderr));
+}

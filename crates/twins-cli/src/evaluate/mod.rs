@@ -27,7 +27,7 @@ use burn_twins::attack::{
 };
 use burn_twins::data::Preprocessing;
 use burn_twins::experiment::{
-    DataConfig, FileHash, Notice, Notify, TestImages, TestPart, check_classes, read_card,
+    DataConfig, FileHash, InputNormalisation, Notice, Notify, TestImages, TestPart, check_classes, read_card,
     resolve_architecture,
 };
 use burn_twins::models::{ModelCard, Net};
@@ -116,8 +116,7 @@ fn run(cli: &Cli) -> Outcome {
         if cli.resume && !path.exists() {
             note!("{}: no journal; starting from the beginning", path.display());
         }
-        let tag = format!("weights of SHA-256 {}", FileHash::of(&cli.weights)?.sha256);
-        evaluation = evaluation.with_journal(path, tag, existing);
+        evaluation = evaluation.with_journal(path, tag(cli, &net)?, existing);
     }
     let names = test.classes().to_vec();
     let source = DatasetSource::new(test)?;
@@ -146,6 +145,22 @@ fn run(cli: &Cli) -> Outcome {
         save_adversarial(adversarial, &samples, &journal)?;
     }
     Ok(Journal::remove(path)?)
+}
+
+/// Distinguishes the model from others in the journal: its weights, and the options that change what it computes with them. The logits show
+/// such a change only if the attacks do not expect a randomised model.
+fn tag(cli: &Cli, net: &Net) -> Result<String, Box<dyn Error>> {
+    let (hash, config) = (FileHash::of(&cli.weights)?.sha256, net.config());
+    let normalisation = InputNormalisation(config.normalisation().cloned());
+    let mut tag =
+        format!("weights of SHA-256 {hash} in {}, normalisation {normalisation}", config.architecture());
+    if let Some([height, width]) = config.upsampling() {
+        tag += &format!(", enlarged to {height} x {width} pixels");
+    }
+    for rename in &cli.model.rename {
+        tag += &format!(", renamed {rename}");
+    }
+    Ok(tag)
 }
 
 /// The net as the attacks see it: its own predictions, and gradients in the given precision.
