@@ -97,6 +97,34 @@ fn a_single_attack_keeps_its_fields_and_saves_its_images() {
 }
 
 #[test]
+fn the_accuracies_of_many_classes_need_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let names: Vec<String> = (0..21).map(|class| format!("class-{class:02}")).collect();
+    for name in &names {
+        let class = here.join("images").join(name);
+        std::fs::create_dir_all(&class).unwrap();
+        image::RgbImage::new(32, 32).save(class.join("1.png")).unwrap();
+    }
+    let net = ModelConfig::new(Architecture::TinyResNet, 21).init(&Device::flex()).unwrap();
+    save_model(here.join("net.safetensors"), &net, &ModelCard::new(&net, names).unwrap()).unwrap();
+    let evaluate = |more: &[&str]| {
+        let fixed = ["--weights", "net.safetensors", "--data", "folder:images"];
+        let clean = ["--attack", "clean", "--per-class"];
+        let mut command = Command::new(example("evaluate"));
+        command.current_dir(here).args(fixed).args(clean).args(more).output().unwrap()
+    };
+    let refused = evaluate(&[]);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && message.contains("the images have 21; give --json"), "{message}");
+    let text = said(&evaluate(&["--json", "many.json"]));
+    assert!(text.contains("21 classes: the accuracy of each is in the file of --json"), "{text}");
+    assert_eq!(json(here.join("many.json"))["classes"].as_array().unwrap().len(), 21);
+    let text = said(&evaluate(&["--limit", "20"]));
+    assert!(text.lines().any(|line| line.starts_with("class ")), "{text}");
+}
+
+#[test]
 fn what_does_not_fit_together_is_refused() {
     let folder = folder();
     for (more, expected) in [

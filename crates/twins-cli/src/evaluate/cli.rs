@@ -55,7 +55,7 @@ pub struct Cli {
     #[arg(long, help_heading = "Attacks", default_value_t = Coverage::Survivors)]
     pub coverage: Coverage,
 
-    /// Print the clean and robust accuracy of each class, if there are at most 20 classes.
+    /// Print the clean and robust accuracy of each class; with more than 20 classes, they are in the file of --json alone.
     #[arg(long)]
     pub per_class: bool,
 

@@ -17,6 +17,7 @@ mod cli;
 mod lock;
 mod report;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 
 use burn::module::Module;
@@ -105,6 +106,15 @@ fn run(cli: &Cli) -> Outcome {
     let arch = resolve_architecture(cli.arch, card.as_ref(), &cli.weights)?;
     let net = cli.model.config().load(&cli.weights, arch, test.as_ref(), device, &notify)?;
     check_classes(card.as_ref(), &cli.weights, &net, test.as_ref())?;
+    if cli.per_class && cli.json.is_none() {
+        let classes = test.labels()?.into_iter().collect::<BTreeSet<_>>().len();
+        if classes > PRINTED_CLASSES {
+            return Err(format!(
+                "--per-class prints at most {PRINTED_CLASSES} classes, and the images have {classes}; give --json, whose file has all"
+            )
+            .into());
+        }
+    }
     let net = net.valid();
     let nets = devices.iter().map(|device| net.clone().to_device(device));
     let victims: Vec<_> = nets.map(|net| victim(net, cli.attack_precision)).collect();
