@@ -130,6 +130,12 @@ fn what_does_not_fit_together_is_refused() {
     for (more, expected) in [
         (&["--attack", "clean", "--json", "a.json", "--resume"][..], "leave it out with clean"),
         (&["--attack", "clean", "--devices", "2"], "with clean"),
+        (&["--attack", "clean", "--steps", "3"], "--attack clean runs no attack and has no steps"),
+        (&["--attack", "clean", "--random-start"], "has no random start"),
+        (
+            &["--attack", "pgd,square", "--aa-version", "plus"],
+            "--aa-version is a setting of --attack autoattack",
+        ),
         (&["--attack", "clean,pgd"], "give one of them alone"),
         (&["--attack", "autoattack,pgd"], "give one of them alone"),
         (&["--attack", "pgd", "--queries", "3"], "pgd has no queries"),

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use burn_twins::attack::{
     Attack, AttackSettings, AutoAttackConfig, RegisteredAttack, RobustnessEvaluation, Setting, SettingError,
-    ThreatModel,
+    ThreatModel, Version,
 };
 
 use crate::evaluate::cli::{AUTOATTACK, CLEAN, Cli};
@@ -14,10 +14,18 @@ impl Cli {
     pub fn evaluation(&self) -> Result<RobustnessEvaluation, Box<dyn Error>> {
         let threats = self.threats()?;
         let only = |name: &str| self.attack == [name];
+        if self.aa_version.is_some() && !self.attack.iter().any(|name| name == AUTOATTACK) {
+            return Err("--aa-version is a setting of --attack autoattack; leave it out with others".into());
+        }
         let evaluation = if only(CLEAN) {
+            if let Some(setting) = self.given().next() {
+                return Err(
+                    format!("--attack clean runs no attack and has no {setting}: leave it out").into()
+                );
+            }
             RobustnessEvaluation::clean()
         } else if only(AUTOATTACK) {
-            let config = AutoAttackConfig::new(threats[0], self.aa_version);
+            let config = AutoAttackConfig::new(threats[0], self.aa_version.unwrap_or(Version::Standard));
             RobustnessEvaluation::autoattack(self.autoattack(config)?.with_threats(threats))?
         } else if self.attack.iter().any(|name| name == CLEAN || name == AUTOATTACK) {
             return Err(
@@ -43,15 +51,26 @@ impl Cli {
     }
 
     fn autoattack(&self, config: AutoAttackConfig) -> Result<AutoAttackConfig, SettingError> {
-        let step_size = self.step_size.map(|_| Setting::StepSize);
-        if let Some(setting) = step_size.or(self.random_start.then_some(Setting::RandomStart)) {
-            let supported = &[Setting::Steps, Setting::Restarts, Setting::Queries];
+        let supported = &[Setting::Steps, Setting::Restarts, Setting::Queries];
+        if let Some(setting) = self.given().find(|setting| !supported.contains(setting)) {
             return Err(SettingError::UnsupportedSetting { attack: AUTOATTACK, setting, supported });
         }
         let config = config.with_seed(self.compute.seed());
         let config = self.queries.into_iter().fold(config, AutoAttackConfig::with_queries);
         let config = self.attack_steps.into_iter().fold(config, AutoAttackConfig::with_steps);
         Ok(self.restarts.into_iter().fold(config, AutoAttackConfig::with_restarts))
+    }
+
+    /// The settings of attacks that were given.
+    fn given(&self) -> impl Iterator<Item = Setting> {
+        let given = [
+            (Setting::Steps, self.attack_steps.is_some()),
+            (Setting::StepSize, self.step_size.is_some()),
+            (Setting::RandomStart, self.random_start),
+            (Setting::Restarts, self.restarts.is_some()),
+            (Setting::Queries, self.queries.is_some()),
+        ];
+        given.into_iter().filter_map(|(setting, given)| given.then_some(setting))
     }
 
     /// Builds all attacks at each epsilon.

@@ -59,9 +59,9 @@ pub struct Cli {
     #[arg(long)]
     pub per_class: bool,
 
-    /// Version of AutoAttack for `--attack autoattack`: standard, plus or rand.
-    #[arg(long, help_heading = "Attacks", alias = "version", default_value = "standard")]
-    pub aa_version: Version,
+    /// Version of AutoAttack for `--attack autoattack`: standard, plus or rand [default: standard].
+    #[arg(long, help_heading = "Attacks", alias = "version")]
+    pub aa_version: Option<Version>,
 
     /// Steps of PGD [default: 20], or of APGD and FAB [default: 100].
     #[arg(long, help_heading = "Attacks", alias = "steps", value_name = "N")]
