@@ -148,6 +148,8 @@ fn what_does_not_fit_together_is_refused() {
         (&["--coverage", "all"], "survivors, every-attack"),
         (&["--fresh-draws", "0"], "0 fresh draws"),
         (&["--batch-size", "0"], "--batch-size is 0"),
+        (&["--json", "."], "--json . is a directory"),
+        (&["--json", "a.json", "--save-adversarial", "."], "--save-adversarial . is a directory"),
     ] {
         let output = evaluate(folder.path(), more);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -149,6 +149,12 @@ impl Cli {
         if self.batch_size == 0 {
             return Err("--batch-size is 0; give at least 1".into());
         }
+        for (option, path) in [("--json", &self.json), ("--save-adversarial", &self.save_adversarial)] {
+            if let Some(path) = path.as_ref().filter(|path| path.is_dir()) {
+                let path = path.display();
+                return Err(format!("{option} {path} is a directory; give the name of a file").into());
+            }
+        }
         // The lock and the journal are beside the report under its name with these extensions.
         if let Some(path) = &self.json
             && path.extension().is_some_and(|extension| extension == "lock" || extension == "journal")
