@@ -46,7 +46,11 @@ impl Report {
         let threats: Vec<String> = self.threats.iter().map(|threat| threat.threat.to_string()).collect();
         let threats = threats.join(", ");
         match &self.config {
-            Some(config) => writeln!(f, "AutoAttack {}, {threats}, seed {}", config.version, config.seed),
+            Some(config) => {
+                // Such results are not comparable with published ones.
+                let other = if config.is_published() { "" } else { " with other settings" };
+                writeln!(f, "AutoAttack {}{other}, {threats}, seed {}", config.version, config.seed)
+            }
             None => writeln!(f, "Robustness evaluation, {threats}"),
         }
     }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
 use twins_attack::{
-    AttackError, AutoAttackConfig, Evaluation, Norm, RobustnessEvaluation, Samples, Silent, ThreatModel,
-    Version, Warning,
+    AttackError, AutoAttackConfig, Evaluation, Norm, Report, RobustnessEvaluation, Samples, Silent,
+    ThreatModel, Version, Warning,
 };
 use twins_attack_testing::{Folder, Golden, Killer, autoattack, evaluate, host, resumable, timeless};
 
@@ -151,6 +151,10 @@ fn the_report_adds_up() {
     assert!(report.stages.iter().all(|stage| stage.verification.refuted() == 0));
     assert_eq!(json["stages"][0]["verification"]["forwards"], json["stages"][0]["verification"]["claimed"]);
     assert!(report.to_string().contains("robust accuracy"));
+    assert!(report.to_string().starts_with("AutoAttack standard with other settings, Linf 0.013, seed"));
+    let config = AutoAttackConfig::new(report.threats[0].threat, Version::Standard);
+    let published = Report { config: Some(config), ..report.clone() };
+    assert!(published.to_string().starts_with("AutoAttack standard, Linf 0.013, seed 0\n"));
     assert!(report.warnings.contains(&Warning::FewerTargets {
         attack: "apgd-t".into(),
         wanted: 9,
