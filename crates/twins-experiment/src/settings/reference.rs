@@ -4,13 +4,14 @@ use serde_json::Value;
 use twins_train::Settings;
 
 use super::layer::short;
-use super::{ExperimentConfig, plain};
+use super::{Draft, ExperimentConfig, Layer, plain};
 
 const HEADING: &str = "\
 # Settings
 
 Every setting of an experiment: what a file of `--config`, a study and `--set KEY=VALUE` can give. The defaults are those of a run without a preset on data
 other than the built-in. `none` stands for a setting without a value. The settings of the training may also be written with `training.` before them.
+The augmentation is by default [that of the data](../data.md#options), and a table `augmentation` changes single settings of it.
 [Training](../training.md) says what they do, [Data](../data.md) and [Models](../models.md) what images and weights there are.
 
 This page is written from the code; a test compares the two.
@@ -19,12 +20,8 @@ This page is written from the code; a test compares the two.
 
 /// The text of the reference: a table of keys and defaults for each group of settings.
 fn reference() -> String {
-    let (known, defaults) = (ExperimentConfig::known_keys(), plain(&ExperimentConfig::default()));
     let mut text = HEADING.to_owned();
-    for (group, keys) in known.as_object().expect("settings are tables") {
-        let mut rows = Vec::new();
-        collect(group, keys, defaults.get(group), &mut rows);
-        rows.sort();
+    for (group, rows) in groups(&ExperimentConfig::default()) {
         text += &format!("## {group}\n\n| setting | default |\n| --- | --- |\n");
         for (key, default) in rows {
             text += &format!("| `{}` | {default} |\n", short(&key));
@@ -32,6 +29,18 @@ fn reference() -> String {
         text += "\n";
     }
     text.trim_end().to_owned() + "\n"
+}
+
+/// The keys and values of each group of settings.
+fn groups(config: &ExperimentConfig) -> Vec<(String, Vec<(String, String)>)> {
+    let (known, values) = (ExperimentConfig::known_keys(), plain(config));
+    let group = |(group, keys): (&String, &Value)| {
+        let mut rows = Vec::new();
+        collect(group, keys, values.get(group), &mut rows);
+        rows.sort();
+        (group.clone(), rows)
+    };
+    known.as_object().expect("settings are tables").iter().map(group).collect()
 }
 
 fn collect(key: &str, known: &Value, default: Option<&Value>, rows: &mut Vec<(String, String)>) {
@@ -43,6 +52,7 @@ fn collect(key: &str, known: &Value, default: Option<&Value>, rows: &mut Vec<(St
         }
         _ => {
             let default = match default {
+                _ if key.starts_with("training.augmentation.") => "that of the data".to_owned(),
                 None | Some(Value::Null) => "none".to_owned(),
                 Some(Value::String(text)) => format!("`\"{text}\"`"),
                 Some(value) => format!("`{value}`"),
@@ -55,4 +65,20 @@ fn collect(key: &str, known: &Value, default: Option<&Value>, rows: &mut Vec<(St
 #[test]
 fn the_reference_of_the_settings_is_that_of_the_code() {
     twins_testing::check_page("docs/reference/settings.md", &reference());
+}
+
+#[test]
+fn the_defaults_are_those_of_a_run() {
+    let given = "data.source = \"folder:no such folder\"\nmodel.arch = \"resnet20\"\n";
+    let draft = Draft::new().with_layer(Layer::from_toml("run.toml", given).unwrap());
+    let run = draft.resolve().unwrap();
+    let defaults = groups(&ExperimentConfig::default());
+    let differing: Vec<String> = groups(run.config())
+        .into_iter()
+        .zip(defaults)
+        .flat_map(|((_, rows), (_, defaults))| rows.into_iter().zip(defaults))
+        .filter(|(row, default)| row != default)
+        .map(|((key, _), _)| key)
+        .collect();
+    assert_eq!(differing, ["data.source", "model.arch"]);
 }
