@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn_twins::experiment::{Draft, Experiment, Head};
 use burn_twins::models::Architecture;
-use burn_twins::train::{FrozenFrom, Preset};
+use burn_twins::train::{FrozenFrom, Preset, TrainConfig};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::support::{OptionSettings, Outcome};
@@ -40,7 +40,11 @@ struct Cli {
 
 /// Defines the command line.
 pub fn command() -> Command {
-    Cli::command().name("finetune").mut_arg("arch", crate::arch_help).mut_arg("method", crate::method_help)
+    let method = TrainConfig::default().method;
+    Cli::command()
+        .name("finetune")
+        .mut_arg("arch", crate::arch_help)
+        .mut_arg("method", |arg| crate::method_help(arg, method))
 }
 
 /// Runs the command.

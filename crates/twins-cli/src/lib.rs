@@ -107,11 +107,12 @@ fn only(subcommand: &Subcommand) -> ExitCode {
     exit((subcommand.start)(&(subcommand.command)().get_matches()))
 }
 
-/// Adds the list of methods to the help of `--method`.
-fn method_help(arg: Arg) -> Arg {
+/// Adds the default and the list of methods to the help of `--method`.
+fn method_help(arg: Arg, default: Method) -> Arg {
     let lines: Vec<String> =
         Method::ALL.iter().map(|method| format!("- {method}: {}", method.description())).collect();
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = format!("{help} [default: {default}]");
     let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
     arg.help(format!("{help}: {}", names.join(", "))).long_help(format!("{help}\n\n{}", lines.join("\n")))
 }

@@ -8,6 +8,9 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use crate::support::{OptionSettings, Outcome};
 use crate::training::{TrainingOptions, run};
 
+/// The default method. Without pre-trained weights, there are no statistics that a frozen wing could keep.
+const METHOD: Method = Method::At;
+
 /// Trains a network from scratch on any data: adversarially (--method at), as pre-training for `finetune`, or on clean images only
 /// (--method standard).
 #[derive(Parser, Debug)]
@@ -22,7 +25,10 @@ struct Cli {
 
 /// Defines the command line.
 pub fn command() -> Command {
-    Cli::command().name("train").mut_arg("arch", crate::arch_help).mut_arg("method", crate::method_help)
+    Cli::command()
+        .name("train")
+        .mut_arg("arch", crate::arch_help)
+        .mut_arg("method", |arg| crate::method_help(arg, METHOD))
 }
 
 /// Runs the command.
@@ -42,8 +48,7 @@ impl Cli {
     fn experiment(&self) -> Result<Experiment, Box<dyn std::error::Error>> {
         let mut own = OptionSettings::default();
         own.add("--arch", "model.arch", self.arch)?;
-        // Without pre-trained weights, there are no statistics that a frozen wing could keep.
-        let usual = Layer::setting("train", "training.method", Method::At)?;
+        let usual = Layer::setting("train", "training.method", METHOD)?;
         let draft = self.training.over(Draft::new().with_layer(usual), own)?;
         let given = draft.given()?;
         if let Some(weights) = given.model.weights {

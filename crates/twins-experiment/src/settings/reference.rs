@@ -12,6 +12,7 @@ const HEADING: &str = "\
 Every setting of an experiment: what a file of `--config`, a study and `--set KEY=VALUE` can give. The defaults are those of a run without a preset on data
 other than the built-in. `none` stands for a setting without a value. The settings of the training may also be written with `training.` before them.
 The augmentation is by default [that of the data](../data.md#options), and a table `augmentation` changes single settings of it.
+The method of `twins train` is by default `at`.
 [Training](../training.md) says what they do, [Data](../data.md) and [Models](../models.md) what images and weights there are.
 
 This page is written from the code; a test compares the two.
