@@ -63,7 +63,7 @@ pub struct Cli {
     #[arg(long, help_heading = "Attacks", alias = "version")]
     pub aa_version: Option<Version>,
 
-    /// Steps of PGD [default: 20], or of APGD and FAB [default: 100].
+    /// Steps of PGD and MI-FGSM [default: 20], or of APGD, FAB, DDN, FMN and sigma-zero [default: 100].
     #[arg(long, help_heading = "Attacks", alias = "steps", value_name = "N")]
     pub attack_steps: Option<usize>,
 
@@ -71,12 +71,13 @@ pub struct Cli {
     #[arg(long, help_heading = "Attacks", value_parser = |text: &str| text.parse::<Length>().map(f32::from))]
     pub step_size: Option<f32>,
 
-    /// Start PGD at a random point of the epsilon ball.
+    /// Start FGSM, PGD and MI-FGSM at a random point of the epsilon ball.
     #[arg(long, help_heading = "Attacks")]
     pub random_start: bool,
 
-    /// Number of restarts of an untargeted attack, each from a new random start; an image counts as broken if any restart breaks it
-    /// [default: 1; AutoAttack: the published numbers].
+    /// Number of runs of FGSM, PGD, MI-FGSM, APGD and FAB, each from another start, and for a targeted attack for each of its classes; an
+    /// image counts as broken if any run breaks it. With AutoAttack, only its untargeted attacks are repeated [default: 1; AutoAttack: the
+    /// published numbers].
     #[arg(long, help_heading = "Attacks")]
     pub restarts: Option<usize>,
 
