@@ -23,8 +23,9 @@ pub struct Cli {
     #[arg(long)]
     pub arch: Option<Architecture>,
 
-    /// Data, of which the test part is used: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published
-    /// splits (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE.
+    /// Data, of which the test part is used: builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR,
+    /// archives with their published splits (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR and dtd@2:DIR to dtd@10:DIR, gtsrb:DIR,
+    /// pets:DIR), or list:FILE.
     #[arg(long)]
     pub data: DataSource,
 

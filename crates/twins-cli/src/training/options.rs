@@ -31,10 +31,11 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Settings")]
     pub show_config: bool,
 
-    /// Data to train on: builtin, mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their published splits (caltech256:DIR,
-    /// cub200:DIR, dogs:DIR, dtd:DIR, gtsrb:DIR, pets:DIR), or list:FILE, whose lines hold an image, its class, and train, val or test,
-    /// separated by tabs. If a folder has the sub-folders train, val and test, val is used for validation; if it has no such sub-folders, a
-    /// fifth of its images is held out as the test set [default: builtin].
+    /// Data to train on: builtin, builtin:source, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, folder:DIR, archives with their
+    /// published splits (caltech256:DIR, cub200:DIR, dogs:DIR, dtd:DIR and dtd@2:DIR to dtd@10:DIR, gtsrb:DIR, pets:DIR), or list:FILE,
+    /// whose lines hold an image, its class, and train, val or test, separated by tabs. If a folder has the sub-folders train, val and
+    /// test, val is used for validation; if it has no such sub-folders, a fifth of its images is held out as the test set [default:
+    /// builtin].
     #[arg(long, help_heading = "Images")]
     pub data: Option<DataSource>,
 
