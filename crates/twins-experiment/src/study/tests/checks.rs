@@ -1,5 +1,7 @@
 //! Every mistake in a study has its error.
 
+use twins_data::Preprocessing;
+
 use super::super::StudyConfig;
 
 const STUDY: &str = r#"seeds = [0, 1]
@@ -206,4 +208,16 @@ fn arms_hold_out_the_same_groups() {
     let message = message(&[folder, grouped]);
     assert!(message.contains("\"twins\" is measured in another way than arm \"at\""), "{message}");
     assert!(message.contains("training.validation.groups is prefix:_ and none"), "{message}");
+}
+
+#[test]
+fn the_study_of_the_documentation_is_accepted() {
+    let page = std::fs::read_to_string(twins_testing::repository().join("docs/studies.md")).unwrap();
+    let text = page.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
+    let study = StudyConfig::from_toml("study.toml", text).unwrap().check().unwrap();
+    for job in study.runs() {
+        let experiment = study.experiment(&job, None).unwrap().unwrap();
+        // Its photographs have different sizes.
+        assert_ne!(experiment.config().data.preprocessing, Preprocessing::AsStored, "{job}");
+    }
 }
