@@ -49,10 +49,25 @@ impl Layer {
     ///
     /// An unknown key, a value of the wrong type, or a path that is not UTF-8.
     pub fn setting(source: &str, key: &str, value: impl Serialize) -> Result<Self, ExperimentError> {
-        let nested = key.rsplit('.').fold(value_of(source, &value)?, |value, part| {
-            Value::Object(Map::from_iter([(part.to_owned(), value)]))
-        });
-        Ok(Self::of(source.to_owned(), SettingsFile::from_value(source, in_tables(nested))?))
+        Self::settings(source, [(key, value_of(source, &value)?)])
+    }
+
+    /// Creates a layer with several settings, by their dotted keys, so that a table can have settings that it needs together.
+    pub(crate) fn settings<'a>(
+        source: &str,
+        settings: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Result<Self, ExperimentError> {
+        let mut tables = Map::new();
+        for (key, value) in settings {
+            let nested = key
+                .rsplit('.')
+                .fold(value, |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
+            if let Value::Object(nested) = nested {
+                merge(&mut tables, nested);
+            }
+        }
+        let file = SettingsFile::from_value(source, in_tables(Value::Object(tables)))?;
+        Ok(Self::of(source.to_owned(), file))
     }
 
     /// Reads a part of the text of a `.toml` file, which `pick` selects from the parsed value. Errors name the file, and lists of sources

@@ -64,19 +64,21 @@ impl Arm {
         candidate: &Candidate,
         layers: impl IntoIterator<Item = Layer>,
     ) -> Result<Experiment, ExperimentError> {
-        let candidate = self.layers(source, candidate).map_err(|error| error.of_arm(&self.name))?;
+        let candidate = self.layer(source, candidate).map_err(|error| error.of_arm(&self.name))?;
         let seed = Layer::setting(source, "training.seed", seed)?;
-        let draft =
-            candidate.into_iter().chain(layers).chain([seed]).fold(self.draft.clone(), Draft::with_layer);
+        let draft = std::iter::once(candidate)
+            .chain(layers)
+            .chain([seed])
+            .fold(self.draft.clone(), Draft::with_layer);
         Self::resolve(&self.name, &draft)
     }
 
     /// The settings of a candidate. Settings taken from another arm may have no effect in this one.
-    fn layers(&self, source: &str, candidate: &Candidate) -> Result<Vec<Layer>, ExperimentError> {
-        let layers = candidate.layers(source)?;
+    fn layer(&self, source: &str, candidate: &Candidate) -> Result<Layer, ExperimentError> {
+        let layer = candidate.layer(source)?;
         Ok(match &self.settings_from {
-            SettingsFrom::Of(_) => layers.into_iter().map(Layer::shared).collect(),
-            SettingsFrom::Given(_) | SettingsFrom::Trials(_) => layers,
+            SettingsFrom::Of(_) => layer.shared(),
+            SettingsFrom::Given(_) | SettingsFrom::Trials(_) => layer,
         })
     }
 

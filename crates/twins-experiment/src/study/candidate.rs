@@ -83,9 +83,9 @@ impl Candidate {
         self.settings.is_empty()
     }
 
-    /// The settings, each as a layer.
-    pub(super) fn layers(&self, source: &str) -> Result<Vec<Layer>, ExperimentError> {
-        self.settings.iter().map(|(key, value)| Layer::setting(source, key, value)).collect()
+    /// The settings as a layer.
+    pub(super) fn layer(&self, source: &str) -> Result<Layer, ExperimentError> {
+        Layer::settings(source, self.settings.iter().map(|(key, value)| (key.as_str(), value.clone())))
     }
 
     /// The name of a directory: `lr-0.01`, or `lr-0.01,lambda-0.5`. Different candidates have different names.
@@ -189,7 +189,7 @@ mod tests {
     fn a_key_that_is_not_known_is_an_error() {
         let message = "lamda = 0.5".parse::<Candidate>().unwrap_err().to_string();
         assert!(message.contains("a candidate") && message.contains("\"lambda\"?"), "{message}");
-        let message = Candidate::new().with_setting("lamda", 0.5).layers("x").unwrap_err().to_string();
+        let message = Candidate::new().with_setting("lamda", 0.5).layer("x").unwrap_err().to_string();
         assert!(message.contains("\"lambda\"?"), "{message}");
     }
 }

@@ -1,7 +1,7 @@
 //! Every control that a comparison of TWINS needs can be written as an arm.
 
 use twins_nn::Affine;
-use twins_train::{Method, Tuning};
+use twins_train::{EpsilonSchedule, Method, Tuning};
 
 use super::super::{Candidate, SettingsFrom, SettingsOf, StudyConfig, StudyJob};
 use crate::experiment::Experiment;
@@ -121,4 +121,28 @@ fn trials_are_not_measured_on_test_images() {
     let run = StudyJob::Run { arm: "half-batch".to_owned(), seed: 1 };
     let config = study.experiment(&run, None).unwrap().unwrap().config().clone();
     assert_eq!((config.evaluation.test, config.training.epochs), (TestMeasurement::Measured, 10));
+}
+
+#[test]
+fn a_candidate_has_all_settings_of_a_table_that_needs_them_together() {
+    let text = r#"
+seeds = [0]
+[experiment]
+model.arch = "tiny-resnet"
+[trials]
+candidates = [
+    { epsilon_schedule = { rise_epochs = 2 }, validation.protocol.threat = { norm = "linf", epsilon = "8/255" } },
+    { epsilon_schedule = { clean_epochs = 1, rise_epochs = 2 }, validation.protocol.threat = { norm = "linf", epsilon = "8/255" } },
+]
+seed = 100
+[[arms]]
+name = "at"
+method = "at"
+"#;
+    let study = StudyConfig::from_toml("study.toml", text).unwrap().check().unwrap();
+    let job = StudyJob::Trial { arm: "at".to_owned(), candidate: study.arms[0].tried[1].clone() };
+    let trial = study.experiment(&job, None).unwrap().unwrap();
+    let training = &trial.config().training;
+    assert_eq!(training.epsilon_schedule, Some(EpsilonSchedule::new(2.0).with_clean_epochs(1.0)));
+    assert_eq!(training.validation_protocol().unwrap().threat.to_string(), "Linf 8/255");
 }
