@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Candidate;
-use crate::settings::Layer;
+use crate::settings::{Layer, short};
 
 /// The settings of a study as a user writes them: experiments that differ in a few settings, each with several seeds. The values are not
 /// checked; [`check`](Self::check) validates them and returns a [`Study`](super::Study).
@@ -170,10 +170,14 @@ impl ArmConfig {
         self
     }
 
-    /// Whether it gives a setting, by the key of a candidate.
+    /// Whether it gives a setting, by the key of a candidate, or one below or above it: `adversary.start = "uniform"` replaces
+    /// `adversary.start.gaussian`.
     pub(super) fn gives(&self, key: &str) -> bool {
-        let long = format!("training.{key}");
-        self.settings.iter().any(|layer| layer.gives(key) || layer.gives(&long))
+        let is_in = |key: &str, table: &str| {
+            key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let given = self.settings.iter().flat_map(Layer::keys);
+        given.map(|given| short(&given).to_owned()).any(|given| is_in(&given, key) || is_in(key, &given))
     }
 
     /// Sets the learning rates that the arm's trials compare.

@@ -146,3 +146,33 @@ method = "at"
     assert_eq!(training.epsilon_schedule, Some(EpsilonSchedule::new(2.0).with_clean_epochs(1.0)));
     assert_eq!(training.validation_protocol().unwrap().threat.to_string(), "Linf 8/255");
 }
+
+#[test]
+fn a_control_keeps_its_own_start_of_the_adversary() {
+    let text = r#"
+seeds = [0]
+[experiment]
+model.arch = "tiny-resnet"
+[trials]
+candidates = [{ adversary.start = { gaussian = 0.001 } }, { adversary.start = "clean", lambda = 0.5 }]
+seed = 100
+[[arms]]
+name = "twins"
+method = "twins-at"
+[[arms]]
+name = "uniform"
+method = "twins-at"
+adversary.start = "uniform"
+settings_of = { arm = "twins" }
+"#;
+    let check = |text: &str| StudyConfig::from_toml("study.toml", text).unwrap().check();
+    let study = check(text).unwrap();
+    let [twins, uniform] = &study.arms[..] else { panic!("two arms") };
+    let rate = twins.run(0, &twins.tried[0]).unwrap().config().training.learning_rate;
+    let only_rate = Candidate::of_learning_rate(rate);
+    assert_eq!(uniform.tried, [only_rate.clone(), only_rate.with_setting("lambda", 0.5)]);
+    // With candidates for it, an arm must not give it itself.
+    let both = text.replace("settings_of = { arm = \"twins\" }", "");
+    let message = check(&both).unwrap_err().to_string();
+    assert!(message.contains("\"uniform\" gives adversary.start.gaussian, but [trials]"), "{message}");
+}
