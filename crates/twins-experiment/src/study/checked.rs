@@ -37,7 +37,8 @@ impl Study {
     }
 
     /// Returns the experiment of a job. A run has the settings of its arm, overridden by the settings that trials chose, or by a learning
-    /// rate that is another arm's times a factor. `None` if the study does not have the arm.
+    /// rate that is another arm's times a factor. Without `chosen`, these are known only if trials have nothing to choose from; otherwise
+    /// the settings are those of the arm alone. `None` if the study does not have the arm.
     ///
     /// # Errors
     ///
@@ -49,7 +50,11 @@ impl Study {
     ) -> Result<Option<Experiment>, ExperimentError> {
         let Some(arm) = self.arms.iter().find(|arm| arm.name == job.arm()) else { return Ok(None) };
         let experiment = match (job, &self.trials) {
-            (StudyJob::Run { seed, .. }, _) => arm.run(*seed, chosen.unwrap_or(&Candidate::new()))?,
+            (StudyJob::Run { seed, .. }, _) => {
+                let own = Candidate::new();
+                let known = if let [only] = arm.tried.as_slice() { only } else { &own };
+                arm.run(*seed, chosen.unwrap_or(known))?
+            }
             (StudyJob::Trial { candidate, .. }, Some(trials)) => arm.trial(trials, candidate)?,
             (StudyJob::Trial { .. }, None) => return Ok(None),
         };

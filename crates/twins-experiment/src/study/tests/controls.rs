@@ -88,6 +88,11 @@ fn every_control_resolves() {
         scaled.settings_from,
         SettingsFrom::Of(SettingsOf { arm: "at".to_owned(), learning_rate_factor: 2.0 })
     );
+    let rate = |arm: &str| {
+        let job = StudyJob::Run { arm: arm.to_owned(), seed: 2 };
+        study.experiment(&job, None).unwrap().unwrap().config().training.learning_rate
+    };
+    assert_eq!(rate("scaled-rate"), 2.0 * rate("at"), "there are no trials to wait for");
     assert_eq!(arm("half-batch").config().training.accumulate, 2);
     assert_eq!(arm("shared-affine").config().model.affine, Some(Affine::Shared));
     assert_eq!(arm("frozen-only").config().training.method, Method::FrozenAt);
