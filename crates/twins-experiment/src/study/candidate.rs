@@ -4,6 +4,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use twins_files::one_line;
 
 use super::table::shortest;
@@ -11,6 +12,9 @@ use crate::error::ExperimentError;
 use crate::settings::{Layer, short};
 
 const LEARNING_RATE: &str = "learning_rate";
+
+/// The most bytes in the name of a directory, in usual file systems.
+const LONGEST_NAME: usize = 255;
 
 /// The settings of a trial in which the candidates of an arm differ, by their dotted keys.
 ///
@@ -88,13 +92,21 @@ impl Candidate {
         Layer::settings(source, self.settings.iter().map(|(key, value)| (key.as_str(), value.clone())))
     }
 
-    /// The name of a directory: `lr-0.01`, or `lr-0.01,lambda-0.5`. Different candidates have different names.
+    /// The name of a directory: `lr-0.01`, or `lr-0.01,lambda-0.5`. Different candidates have different names: one that is too long for a
+    /// file system ends with a hash of the whole.
     pub(super) fn directory(&self) -> String {
         let part = |(key, value): (&str, &Value)| {
             let key = if key == LEARNING_RATE { "lr".to_owned() } else { in_file_name(key) };
             format!("{key}-{}", in_file_name(&in_words(value)))
         };
-        self.in_order().map(part).collect::<Vec<_>>().join(",")
+        let name = self.in_order().map(part).collect::<Vec<_>>().join(",");
+        if name.len() <= LONGEST_NAME {
+            return name;
+        }
+        let hash = format!("{:x}", Sha256::digest(&name));
+        let end = format!("~{}", &hash[..16]);
+        // All of it is ASCII.
+        name[..LONGEST_NAME - end.len()].to_owned() + &end
     }
 
     /// The settings with the learning rate first.
@@ -183,6 +195,19 @@ mod tests {
         let json = serde_json::to_string(&read("learning_rate = 0.1\nmodel.affine = \"shared\"")).unwrap();
         assert_eq!(json, r#"{"learning_rate":0.1,"model.affine":"shared"}"#);
         assert_eq!(read("learning_rate = 0.1\nbeta = 3.0").without_learning_rate(), read("beta = 3.0"));
+    }
+
+    #[test]
+    fn long_names_of_directories_are_shortened_and_differ() {
+        let names = ["a", "b"].map(|last| {
+            let layers: Vec<String> = (0..40).map(|layer| format!("layer{layer}")).collect();
+            let freeze = [layers, vec![last.to_owned()]].concat();
+            Candidate::of_learning_rate(0.1).with_setting("freeze", freeze).directory()
+        });
+        for name in &names {
+            assert!(name.len() == 255 && name.starts_with("lr-0.1,freeze-%5B%22layer0"), "{name}");
+        }
+        assert_ne!(names[0], names[1]);
     }
 
     #[test]
