@@ -5,7 +5,7 @@ use twins_files::one_line;
 use twins_train::{FrozenFrom, MIN_IMAGES_PER_WING, Method, Schedule, Tuning, ValidationConfig};
 
 use super::layer::short;
-use super::{DataConfig, ExperimentConfig, Sources};
+use super::{DataConfig, ExperimentConfig, Sources, plain};
 
 /// A setting with its value and its source.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,12 +154,12 @@ pub enum Contradiction {
         /// The data.
         data: String,
     },
-    /// A setting of the validation was given, but there is no validation.
+    /// A setting of the validation that the test does not use was given, but there is no validation.
     #[error(
         "{setting}, but validation is \"none\", so that it is never used; leave it out, or validate on a fraction"
     )]
     NoValidation {
-        /// The protocol or the groups.
+        /// A setting of the protocol, or the groups.
         setting: GivenSetting,
     },
     /// Groups were set for images that are not files.
@@ -287,13 +287,16 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
     }
     let groups = given("training.validation.groups", &training.validation.groups);
     if training.validation.fraction.is_none() {
-        let protocol = given("training.validation.protocol", &"given");
-        for (key, setting) in
-            [("training.validation.protocol", protocol), ("training.validation.groups", groups)]
-        {
-            if chosen(key) {
-                return Some(Contradiction::NoValidation { setting });
-            }
+        let protocol = plain(&training.validation.protocol);
+        let of_protocol = |name: &str| {
+            let key = format!("training.validation.protocol.{name}");
+            chosen(&key).then(|| given(&key, &protocol[name]))
+        };
+        // The threat model is also that of the test.
+        let unused = ["steps", "step_size", "loss", "start", "seed"].into_iter().find_map(of_protocol);
+        let unused = unused.or_else(|| chosen("training.validation.groups").then_some(groups));
+        if let Some(setting) = unused {
+            return Some(Contradiction::NoValidation { setting });
         }
     } else if training.validation.groups != Grouping::None && !config.data.source.has_image_files() {
         return Some(Contradiction::NoFileNames { groups, data });
@@ -390,5 +393,21 @@ mod tests {
             unused.contains("validation.groups is prefix:_ (run.toml)") && unused.contains("never used"),
             "{unused}"
         );
+    }
+
+    #[test]
+    fn the_test_uses_the_threat_model_of_the_validation_that_there_is_not() {
+        let none = "model.arch = \"tiny-resnet\"\nvalidation.fraction = \"none\"\n";
+        let threat = "validation.protocol.threat = { norm = \"linf\", epsilon = \"16/255\" }\n";
+        assert_eq!(message(&format!("{none}{threat}")), Ok(()));
+        for (setting, part) in
+            [("steps = 3", "steps is 3 (run.toml)"), ("loss = \"margin\"", "loss is \"margin\" (run.toml)")]
+        {
+            let problem = message(&format!("{none}{threat}validation.protocol.{setting}\n")).unwrap_err();
+            assert!(
+                problem.contains(&format!("validation.protocol.{part}")) && problem.contains("never used"),
+                "{problem}"
+            );
+        }
     }
 }
