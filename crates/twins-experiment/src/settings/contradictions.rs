@@ -198,6 +198,7 @@ pub enum Contradiction {
 pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Option<Contradiction> {
     let training = &config.training;
     let chosen = |key: &str| sources.of_choice(key).is_some();
+    let changed = |key: &str| sources.of_change(key).is_some();
     let given = |key: &str, value: &dyn fmt::Display| GivenSetting::new(key, value, sources);
     let method = || given("training.method", &training.method);
     let two_wings = training.method.is_two_wing();
@@ -279,7 +280,7 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
         let derived = training.validation.fraction == ValidationConfig::default().fraction;
         let mut split = fraction.into_iter().chain([groups, seed]).filter(|(key, _)| {
             let explicit = sources.of(key).is_some_and(|source| source.starts_with("--"));
-            explicit || (chosen(key) && !(derived && *key == FRACTION))
+            explicit || (changed(key) && !(derived && *key == FRACTION))
         });
         if let Some((key, value)) = split.next() {
             return Some(Contradiction::OwnValidationPart { split: given(key, &value), data });
@@ -290,11 +291,11 @@ pub(crate) fn contradiction(config: &ExperimentConfig, sources: &Sources) -> Opt
         let protocol = plain(&training.validation.protocol);
         let of_protocol = |name: &str| {
             let key = format!("training.validation.protocol.{name}");
-            chosen(&key).then(|| given(&key, &protocol[name]))
+            changed(&key).then(|| given(&key, &protocol[name]))
         };
         // The threat model is also that of the test.
         let unused = ["steps", "step_size", "loss", "start", "seed"].into_iter().find_map(of_protocol);
-        let unused = unused.or_else(|| chosen("training.validation.groups").then_some(groups));
+        let unused = unused.or_else(|| changed("training.validation.groups").then_some(groups));
         if let Some(setting) = unused {
             return Some(Contradiction::NoValidation { setting });
         }

@@ -45,8 +45,12 @@ impl Sources {
         self.find(key, |_| true)
     }
 
-    /// The same as [`of`](Self::of), for settings that exclude others: `None` also if the value equals that of the base, or if only shared
-    /// layers give it.
+    /// The same as [`of`](Self::of), for settings that exclude others: `None` also if the value equals that of the base.
+    pub(crate) fn of_change(&self, key: &str) -> Option<&str> {
+        self.find(key, |given| !self.unchanged.contains(given))
+    }
+
+    /// The same as [`of_change`](Self::of_change), for settings of some methods: `None` also if only shared layers give it.
     pub(crate) fn of_choice(&self, key: &str) -> Option<&str> {
         self.find(key, |given| !self.unchanged.contains(given) && !self.shared.contains(given))
     }

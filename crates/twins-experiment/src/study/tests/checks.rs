@@ -129,6 +129,16 @@ fn mistakes_have_their_errors() {
         (twins.0, in_twins("seed = 5").1, vec!["arm \"twins\" gives seed", "seeds"]),
         ("model.arch", "seed = 5\nmodel.arch".to_owned(), vec!["[experiment] gives seed", "seeds"]),
         (
+            "model.arch",
+            "data.source = \"dtd:x\"\nvalidation.fraction = 0.2\nmodel.arch".to_owned(),
+            vec!["arm \"at\": validation.fraction is 0.2 (study.toml)", "dtd:x has a validation part"],
+        ),
+        (
+            "model.arch",
+            "validation = { fraction = \"none\", groups = \"prefix:_\" }\nmodel.arch".to_owned(),
+            vec!["arm \"at\": validation.groups is prefix:_ (study.toml)", "never used"],
+        ),
+        (
             twins.0,
             in_twins("validation = \"none\"").1,
             vec!["\"twins\" has trials, but validation is \"none\""],
