@@ -2,9 +2,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use twins_train::SettingsFile;
+use twins_train::{SettingsFile, TrainConfig};
 
-use super::{ExperimentConfig, value_of};
+use super::{ExperimentConfig, plain, value_of};
 use crate::error::ExperimentError;
 
 /// The tables of [`ExperimentConfig`].
@@ -24,14 +24,16 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Reads a `.toml` or `.json` file.
+    /// Reads a `.toml` or `.json` file. If it gives every setting of the training, as the `config.json` of a run does, settings that do
+    /// not apply to the method are no error: none of them was chosen for it.
     ///
     /// # Errors
     ///
     /// The file and the line of an unknown key (with the nearest known one), of a value of the wrong type, or of a syntax error.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ExperimentError> {
         let path = path.as_ref();
-        Ok(Self::of(path.display().to_string(), SettingsFile::read_with(path, in_tables)?))
+        let layer = Self::of(path.display().to_string(), SettingsFile::read_with(path, in_tables)?);
+        Ok(if layer.gives_whole_training() { layer.shared() } else { layer })
     }
 
     /// Reads settings from text in the format of a `.toml` file.
@@ -118,6 +120,11 @@ impl Layer {
         self.keys().into_iter().map(|key| (key.clone(), value(&key))).collect()
     }
 
+    fn gives_whole_training(&self) -> bool {
+        let whole = plain(&TrainConfig::default());
+        whole.as_object().is_some_and(|whole| whole.keys().all(|key| self.gives(&format!("training.{key}"))))
+    }
+
     pub(crate) fn is_strict(&self) -> bool {
         self.strict
     }
@@ -163,7 +170,10 @@ fn merge(table: &mut Map<String, Value>, others: Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
+    use twins_train::Method;
+
     use super::*;
+    use crate::settings::Draft;
 
     fn message(text: &str) -> String {
         Layer::from_toml("a.toml", text).unwrap_err().to_string()
@@ -213,6 +223,25 @@ mod tests {
                 assert!(message.contains(part), "{text}: {message}");
             }
         }
+    }
+
+    #[test]
+    fn the_configuration_of_a_run_has_settings_that_its_method_does_not_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let resolve = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let arch = Layer::from_toml("a.toml", "model.arch = \"tiny-resnet\"").unwrap();
+            Draft::new().with_layer(arch).with_layer(Layer::read(path).unwrap()).resolve()
+        };
+        // As in a run of an arm of a study, whose settings all arms share.
+        let config = TrainConfig::new(Method::At).with_lambda(0.5).with_beta(3.0);
+        let written = serde_json::to_string(&config.effective().unwrap()).unwrap();
+        let read = resolve("config.json", written).unwrap().config().training.clone();
+        assert_eq!((read.method, read.lambda, read.beta), (Method::At, 0.5, 3.0));
+        let message =
+            resolve("run.toml", "method = \"at\"\nlambda = 0.5".to_owned()).unwrap_err().to_string();
+        assert!(message.contains("lambda is 0.5") && message.contains("no frozen wing"), "{message}");
     }
 
     #[test]
