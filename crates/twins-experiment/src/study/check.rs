@@ -48,11 +48,13 @@ impl StudyConfig {
     }
 
     fn check_seed_settings(&self) -> Result<(), StudyError> {
-        let gives = |layers: &[Layer]| layers.iter().any(|layer| layer.gives("training.seed"));
-        if gives(&self.experiment) {
-            return Err(StudyError::SeedSetting { place: "[experiment]".to_owned() });
+        let gives = |layer: &Layer| layer.gives("training.seed");
+        if let Some(layer) = self.experiment.iter().find(|layer| gives(layer)) {
+            let source = layer.source();
+            let place = if source.starts_with("--") { source } else { "[experiment]" };
+            return Err(StudyError::SeedSetting { place: place.to_owned() });
         }
-        if let Some(arm) = self.arms.iter().find(|arm| gives(&arm.settings)) {
+        if let Some(arm) = self.arms.iter().find(|arm| arm.settings.iter().any(gives)) {
             return Err(StudyError::SeedSetting { place: format!("arm \"{}\"", arm.name) });
         }
         let tried = |candidates: &[Candidate]| {

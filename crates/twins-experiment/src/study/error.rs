@@ -101,7 +101,7 @@ pub enum StudyError {
         "{place} gives seed, but a study runs every arm with each of its seeds; give seeds = [...] at the top instead"
     )]
     SeedSetting {
-        /// `[experiment]` or an arm.
+        /// `[experiment]`, an option or an arm.
         place: String,
     },
     /// Candidates are given in both forms.

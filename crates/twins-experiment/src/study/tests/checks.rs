@@ -3,6 +3,7 @@
 use twins_data::Preprocessing;
 
 use super::super::StudyConfig;
+use crate::settings::Layer;
 
 const STUDY: &str = r#"seeds = [0, 1]
 baseline = "at"
@@ -202,6 +203,14 @@ fn mistakes_of_several_lines_have_their_errors() {
             assert!(message.contains(part), "{changes:?}: {message}");
         }
     }
+}
+
+#[test]
+fn an_option_that_gives_the_seed_is_named() {
+    let option = Layer::from_toml("--set", "seed = 5").unwrap();
+    let study = StudyConfig::from_toml("study.toml", STUDY).unwrap().with_layer(option);
+    let message = study.check().unwrap_err().to_string();
+    assert!(message.starts_with("--set gives seed, but a study runs every arm"), "{message}");
 }
 
 #[test]
