@@ -156,3 +156,21 @@ fn what_does_not_fit_together_is_refused() {
         assert!(!output.status.success() && message.contains(expected), "{more:?}: {message}");
     }
 }
+
+/// Before the weights are read.
+#[cfg(unix)]
+#[test]
+fn a_device_or_pipe_is_no_place_for_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for more in [&["--json", "socket"][..], &["--json", "a.json", "--save-adversarial", "socket"]] {
+        let output = evaluate(folder.path(), more);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && message.contains("cannot write socket: it is a device"),
+            "{message}"
+        );
+    }
+    assert!(!socket.is_file());
+}

@@ -23,7 +23,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// Any error of the operating system. The unfinished file is removed.
+    /// Any error of the operating system, and a path that [`check_replaceable`] refuses. The unfinished file is removed.
     pub fn write(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<Self> {
         Self::write_with(path, |file| file.write_all(bytes))
     }
@@ -32,12 +32,13 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// Any error of the operating system, and the error of `content`. The unfinished file is removed.
+    /// As for [`write`](Self::write), and the error of `content`.
     pub fn write_with<E: From<io::Error>>(
         path: impl Into<PathBuf>,
         content: impl FnOnce(&mut BufWriter<File>) -> Result<(), E>,
     ) -> Result<Self, E> {
         let path = path.into();
+        check_replaceable(&path)?;
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         fs::create_dir_all(folder_of(&path))?;
@@ -89,10 +90,26 @@ impl Drop for AtomicFile {
 ///
 /// # Errors
 ///
-/// Any error of the operating system. If the new content cannot be put in place, the old file is unchanged, and no
+/// As for [`AtomicFile::write`] and [`AtomicFile::commit`]. If the new content cannot be put in place, the old file is unchanged, and no
 /// temporary file is left.
 pub fn write_atomic(path: impl Into<PathBuf>, bytes: &[u8]) -> io::Result<()> {
     AtomicFile::write(path, bytes)?.commit()
+}
+
+/// Checks that no device, pipe or socket is at the path. Renaming would put a file in its place: `/dev/null` would be a file from then on.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`].
+pub fn check_replaceable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a device, pipe or socket, which a file would replace; give the name of a file",
+        )),
+        // Other errors are those of writing.
+        _ => Ok(()),
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -136,6 +153,25 @@ mod tests {
         fs::create_dir_all(path.join("by a folder")).unwrap();
         write_atomic(&path, b"x").unwrap_err();
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_or_pipe_is_not_replaced() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        use std::os::unix::net::UnixListener;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = UnixListener::bind(&path).unwrap();
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        for path in [&path, &link] {
+            let error = write_atomic(path, b"x").unwrap_err();
+            assert!(error.to_string().contains("give the name of a file"), "{error}");
+            assert!(fs::metadata(path).unwrap().file_type().is_socket());
+        }
+        assert_eq!(names(folder.path()), ["link", "socket"]);
     }
 
     #[test]

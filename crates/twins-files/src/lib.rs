@@ -6,7 +6,7 @@ mod lock;
 mod safetensors_file;
 mod shown;
 
-pub use atomic::{AtomicFile, write_atomic};
+pub use atomic::{AtomicFile, check_replaceable, write_atomic};
 pub use lock::{LockError, ProcessLock};
 pub use safetensors_file::safetensors_bytes;
 pub use shown::{escaped, one_line, shortened};

@@ -9,6 +9,7 @@ use burn_twins::experiment::TestImages;
 use burn_twins::models::Architecture;
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
+use twins_files::check_replaceable;
 
 use crate::support::{ComputeOptions, ImageOptions, ModelOptions, Outcome};
 
@@ -166,6 +167,9 @@ impl Cli {
                 path.display()
             )
             .into());
+        }
+        for path in self.json.iter().chain(&self.save_adversarial) {
+            check_replaceable(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
         if self.json.is_some() && self.weights.to_str().is_none() {
             let weights = self.weights.display();
