@@ -166,6 +166,18 @@ fn a_server_of_several_devices_numbers_them() {
     assert_ne!(first, second);
 }
 
+#[test]
+fn devices_that_one_server_cannot_have_are_refused_before_it_listens() {
+    for (devices, expected) in [
+        ("cpu,ndarray", "cannot have the devices cpu,ndarray"),
+        ("cpu,wgpu", "start a server for each kind"),
+        ("cpu,remote:ws://127.0.0.1:9", "`remote:ws://127.0.0.1:9` is the device of another server"),
+    ] {
+        let message = Server::refused(&["--websocket", "--listen", "127.0.0.1:0", "--device", devices], "");
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
 /// The error, which must come in time.
 fn fault(device: &DeviceChoice) -> String {
     let begin = Instant::now();

@@ -26,7 +26,7 @@ use crate::support::{Outcome, printing};
 #[derive(Parser, Debug)]
 struct Cli {
     /// Devices to serve, separated by commas: cpu, ndarray, wgpu, vulkan or cuda (if compiled in); cuda:1 selects a GPU by its number.
-    /// Clients select one of several devices by #0, #1 and so on at the end of the address.
+    /// GPUs and CPUs need servers of their own. Clients select one of several devices by #0, #1 and so on at the end of the address.
     #[arg(long, default_value = "cpu", value_delimiter = ',')]
     device: Vec<DeviceChoice>,
 

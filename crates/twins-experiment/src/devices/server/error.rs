@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::devices::{DeviceError, RemoteToken};
+use crate::devices::{DeviceChoice, DeviceError, RemoteToken};
 use crate::error::ExperimentError;
 
 /// The reason why devices cannot be served.
@@ -21,6 +21,23 @@ pub enum ServerError {
     /// The token cannot be used.
     #[error(transparent)]
     Token(#[from] DeviceError),
+    /// A server has devices of one backend only.
+    #[error(
+        "one server cannot have the devices {devices}: they have to be all cpu, all ndarray, or all GPUs; start a server for each kind, \
+         with its own --listen and --key"
+    )]
+    MixedBackends {
+        /// The names of the devices.
+        devices: String,
+    },
+    /// The device is that of another server.
+    #[error(
+        "`{device}` is the device of another server: leave it out; clients can name several servers in --device"
+    )]
+    RemoteDevice {
+        /// The device.
+        device: Box<DeviceChoice>,
+    },
     /// A device cannot be opened.
     #[error(transparent)]
     Devices(#[from] Box<ExperimentError>),

@@ -16,7 +16,9 @@ use burn::server::{RemoteServer, WebSocketTransport};
 use authorizer::{ClientAddresses, LimitedAuthorizer};
 use iroh_server::IrohServer;
 
+use crate::devices::DeviceChoice;
 use crate::notice::Notify;
+use crate::settings::ComputeConfig;
 
 /// A server that is bound to its port.
 ///
@@ -50,8 +52,8 @@ impl DeviceServer {
     ///
     /// # Errors
     ///
-    /// Other machines can reach the port and there is no token, the token is too short, a device cannot be opened, the file with the
-    /// secret key cannot be used, or the port cannot be bound.
+    /// Other machines can reach the port and there is no token, the token is too short, a server cannot have these devices, a device cannot
+    /// be opened, the file with the secret key cannot be used, or the port cannot be bound.
     pub fn bind(config: ServerConfig, notify: Notify) -> Result<Self, ServerError> {
         let ServerConfig { compute, listen, transport, access } = config;
         match &access {
@@ -61,6 +63,7 @@ impl DeviceServer {
             }
             ServerAccess::ThisMachine | ServerAccess::Anyone => (),
         }
+        check_backends(&compute)?;
         let mut server = RemoteServer::new(compute.open().map_err(Box::new)?);
         let clients = Arc::new(ClientAddresses::default());
         if let ServerAccess::Token(token) = &access {
@@ -140,6 +143,20 @@ impl DeviceServer {
                 .map_err(|error| ServerError::Serving { reason: error.to_string() }),
         }
     }
+}
+
+/// Checks that the devices are of one backend and of this machine. Burn refuses others only when it serves.
+fn check_backends(compute: &ComputeConfig) -> Result<(), ServerError> {
+    let devices = &compute.devices;
+    if let Some(device) = devices.iter().find(|device| matches!(device, DeviceChoice::Remote(_))) {
+        return Err(ServerError::RemoteDevice { device: Box::new(device.clone()) });
+    }
+    // All GPUs are of one backend of Burn.
+    let is_gpu = |device: &DeviceChoice| !device.is_cpu();
+    if devices.windows(2).all(|pair| pair[0] == pair[1] || pair.iter().all(is_gpu)) {
+        return Ok(());
+    }
+    Err(ServerError::MixedBackends { devices: compute.names() })
 }
 
 const fn is_loopback(address: SocketAddr) -> bool {
