@@ -264,7 +264,8 @@ fn convert_carries_class_names() {
     burn_twins::models::export_weights(&weights, &net, burn_twins::models::Wings::Adaptive).unwrap();
     let (model, again) = (folder.path().join("model.safetensors"), folder.path().join("again.safetensors"));
     let names = folder.path().join("names.txt");
-    fs::write(&names, "tench, Tinca tinca\n\ngoldfish\n great white shark \n").unwrap();
+    // With a byte order mark, as some editors write it.
+    fs::write(&names, "\u{feff}tench, Tinca tinca\n\ngoldfish\n great white shark \n").unwrap();
     let base = [text(&weights), "--arch", "resnet8", "--out", text(&model)];
     let said = succeed("convert", &[&base[..], &["--class-file", text(&names)]].concat());
     assert!(said.contains("conv1.weight [16, 3, 3, 3] -> conv1.weight"), "{said}");

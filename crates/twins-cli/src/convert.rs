@@ -60,6 +60,8 @@ impl Arguments {
         if let Some(path) = &self.class_file {
             let text =
                 std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            // Some editors begin a file with a byte order mark.
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
             return Ok(names.map(str::to_owned).collect());
         }

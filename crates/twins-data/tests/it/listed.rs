@@ -280,6 +280,8 @@ fn hostile_lines_of_a_list_are_named() {
     let good = "# image, class, part\na/1.png\tgood\ttrain\n\nb/2 3.png\tgood\ttest\n";
     assert_eq!(samples(&open(good, Part::Train).unwrap()), [(1, 0)]);
     assert_eq!(samples(&open(good, Part::Test).unwrap()), [(2, 0)]);
+    // With a byte order mark, as some editors write it.
+    assert_eq!(samples(&open(&format!("\u{feff}{good}"), Part::Train).unwrap()), [(1, 0)]);
     assert!(!DataSource::Listed(ListLayout::List, list.clone()).has_validation());
     let error = open("a/1.png\tgood\ttrain\n", Part::Test).unwrap_err();
     assert!(matches!(&error, DataError::MissingPart { folder, .. } if *folder == list), "{error}");

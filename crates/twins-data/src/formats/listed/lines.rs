@@ -23,9 +23,10 @@ impl TextFile {
         }
     }
 
-    /// The lines that are not empty, each with its number from 1.
+    /// The lines that are not empty, each with its number from 1. Some editors begin a file with a byte order mark, which is left out.
     pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+        let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
+        let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         lines.filter(|(_, line)| !line.is_empty())
     }
 
