@@ -1,6 +1,6 @@
 //! Counts wrong tokens, so that guessing takes time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -14,39 +14,45 @@ const NETWORKS: usize = 4096;
 /// The wrong tokens of each network: an IPv4 address, or the first half of an IPv6 address, because a client can choose the second
 /// half. Clients without a known address are counted together.
 #[derive(Debug, Default)]
-pub(super) struct WrongTokens(HashMap<Option<IpAddr>, Count>);
+pub(super) struct WrongTokens(HashMap<Option<IpAddr>, Times>);
 
-#[derive(Debug)]
-struct Count {
-    wrong: u32,
-    /// The time of the first wrong token, and from the limit on, of the last one.
-    since: Instant,
-}
+/// The times of the latest wrong tokens, the earliest first, and at most [`LIMIT`].
+#[derive(Debug, Default)]
+struct Times(VecDeque<Instant>);
 
-impl Count {
-    fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= PERIOD
+impl Times {
+    fn add(&mut self, now: Instant) {
+        let is_old = |time: &Instant| now.saturating_duration_since(*time) >= PERIOD;
+        while self.reach_limit() || self.0.front().is_some_and(is_old) {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+    }
+
+    fn reach_limit(&self) -> bool {
+        self.0.len() >= LIMIT as usize
+    }
+
+    fn are_over(&self, now: Instant) -> bool {
+        self.0.back().is_none_or(|last| now.saturating_duration_since(*last) >= PERIOD)
     }
 }
 
 impl WrongTokens {
     /// Whether tokens of this client are refused, right ones too.
     pub(super) fn refuses(&self, client: Option<IpAddr>, now: Instant) -> bool {
-        let count = self.0.get(&self.key(client));
-        count.is_some_and(|count| count.wrong >= LIMIT && !count.is_over(now))
+        let times = self.0.get(&self.key(client));
+        times.is_some_and(|times| times.reach_limit() && !times.are_over(now))
     }
 
     /// Counts a wrong token. Returns whether it is the one from which on the client is refused.
     pub(super) fn count(&mut self, client: Option<IpAddr>, now: Instant) -> bool {
-        self.0.retain(|_, count| !count.is_over(now));
+        self.0.retain(|_, times| !times.are_over(now));
         let key = self.key(client);
-        let count = self.0.entry(key).or_insert(Count { wrong: 0, since: now });
-        count.wrong = count.wrong.saturating_add(1);
-        let reached = count.wrong == LIMIT;
-        if reached {
-            count.since = now;
-        }
-        reached
+        let times = self.0.entry(key).or_default();
+        let was_refused = times.reach_limit();
+        times.add(now);
+        !was_refused && times.reach_limit()
     }
 
     fn key(&self, client: Option<IpAddr>) -> Option<IpAddr> {
@@ -92,6 +98,17 @@ mod tests {
         for place in 0..9_u32 {
             assert!(!wrong.count(guesser, start + (71 + place) * second));
         }
+    }
+
+    #[test]
+    fn a_minute_may_begin_at_any_time() {
+        let mut wrong = WrongTokens::default();
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        // The first one is more than a minute before the last, and the other ten are within six seconds.
+        for (place, at) in [0_u32, 55, 55, 55, 55, 55, 55, 55, 55, 61, 61].into_iter().enumerate() {
+            assert_eq!(wrong.count(None, start + at * second), place == 10, "{place}");
+        }
+        assert!(wrong.refuses(None, start + 120 * second) && !wrong.refuses(None, start + 121 * second));
     }
 
     #[test]
