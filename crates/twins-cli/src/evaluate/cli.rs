@@ -206,9 +206,9 @@ impl Cli {
         let gradients = !self.attack.iter().all(plain);
         let compute = self.compute.config();
         let cpus = compute.devices.iter().filter(|device| device.is_cpu()).count() * compute.cpu_shards;
+        let batch_size = self.batch_size.min(images);
         // Each CPU shard has its own batch.
-        let size = self.batch_size.min(images) * cpus.max(1);
-        Ok(compute.check_memory(size, |images| {
+        Ok(compute.check_memory(batch_size, batch_size * cpus.max(1), |images| {
             let batch = Tensor::zeros([images, channels, height, width], device);
             if gradients {
                 drop(victim.logits(batch.autodiff().require_grad()).sum().backward());

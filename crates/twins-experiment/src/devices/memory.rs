@@ -59,6 +59,15 @@ fn remedy(fits: usize) -> String {
     }
 }
 
+impl MemoryError {
+    /// The same for a batch of another size that has the images of this error in memory at a time: a part of its images, or more if each of
+    /// several shards has a batch of its own.
+    pub(crate) fn for_batch(self, batch_size: usize) -> Self {
+        let fits = self.fits as u128 * batch_size as u128 / self.batch_size.max(1) as u128;
+        Self { batch_size, fits: usize::try_from(fits).unwrap_or(usize::MAX), ..self }
+    }
+}
+
 impl BatchMemory {
     /// A memory use above this size is not affected by the memory that an allocator retains or reserves in advance.
     const CLEAR: u64 = 64 << 20;
@@ -171,6 +180,19 @@ mod tests {
         }
         let text = memory.check(128, 1 << 30).unwrap_err().to_string();
         assert!(text.contains("not one image fits"), "{text}");
+    }
+
+    #[test]
+    fn the_advice_is_a_batch_size_and_not_that_of_its_parts() {
+        let memory = BatchMemory { fixed: 0, per_image: 1 << 30 };
+        // Four micro-batches, one after the other; micro-batches of 34, 33 and 33 images; four shards with batches of their own.
+        for (batch_size, at_a_time, fits) in [(128, 32, 80), (100, 34, 58), (8, 32, 5)] {
+            let error = memory.check(at_a_time, 20 << 30).unwrap_err().for_batch(batch_size);
+            assert_eq!(
+                (error.batch_size, error.fits, error.needed),
+                (batch_size, fits, (at_a_time as u64) << 30)
+            );
+        }
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub(super) fn check_memory(
     let device = device.clone().autodiff();
     let parameters = objective.parameters(&net.valid().train())?;
     // At any time, one micro-batch is in memory for each device.
-    let at_a_time = config.batch_size.min(images.len()).div_ceil(config.accumulate.max(1));
-    compute.check_memory(at_a_time, |count| {
+    let batch_size = config.batch_size.min(images.len());
+    let at_a_time = batch_size.div_ceil(config.accumulate.max(1));
+    compute.check_memory(batch_size, at_a_time, |count| {
         // `valid()` makes an independent copy; clones would share running statistics.
         let net = net.valid().train().with_wing(objective.wing());
         let clean = Tensor::zeros([count, channels, height, width], &device);
@@ -38,20 +39,26 @@ pub(super) fn check_memory(
 }
 
 impl ComputeConfig {
-    /// Checks, by running small batches, that a batch of `batch_size` images fits into memory. Only CPUs are checked.
+    /// Checks, by running small batches, that a batch of `batch_size` images fits into memory, of which `at_a_time` images are in memory at
+    /// once. These are more than `batch_size` if several shards have a batch each. Only CPUs are checked.
     ///
     /// # Errors
     ///
     /// [`ExperimentError::Memory`], with the largest batch that fits.
-    pub fn check_memory(&self, batch_size: usize, mut run: impl FnMut(usize)) -> Result<(), ExperimentError> {
+    pub fn check_memory(
+        &self,
+        batch_size: usize,
+        at_a_time: usize,
+        mut run: impl FnMut(usize),
+    ) -> Result<(), ExperimentError> {
         let on_cpu = self.devices.first().is_some_and(|device| device.is_cpu());
         let available = available_memory().filter(|_| on_cpu && self.memory_check);
         let Some(available) = available else { return Ok(()) };
-        let measured = BatchMemory::measure(batch_size, |images| -> Result<(), ExperimentError> {
+        let measured = BatchMemory::measure(at_a_time, |images| -> Result<(), ExperimentError> {
             run(images);
             Ok(())
         })?;
         let Some(memory) = measured else { return Ok(()) };
-        Ok(memory.check(batch_size, available)?)
+        Ok(memory.check(at_a_time, available).map_err(|error| error.for_batch(batch_size))?)
     }
 }
