@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use twins_attack::AttackError;
-use twins_data::DataError;
+use twins_data::{DataError, Part};
 use twins_files::{one_line, shortened};
 use twins_models::ModelError;
 use twins_train::TrainError;
@@ -203,6 +203,22 @@ pub enum ExperimentError {
         data: String,
         /// Its class.
         class: String,
+    },
+    /// The images of two parts of the data differ in size.
+    #[error(
+        "the {part} images of {data} are {} x {} pixels where the training images are {} x {} (width x height); resize them, or give a \
+         preprocessing of image files (data.preprocessing, --preprocessing 256/224)",
+        found[2], found[1], expected[2], expected[1]
+    )]
+    PartSize {
+        /// The data.
+        data: String,
+        /// The part.
+        part: Part,
+        /// The shape of its images, `[channels, height, width]`.
+        found: [usize; 3],
+        /// The shape of the training images.
+        expected: [usize; 3],
     },
     /// Another process uses the directory.
     #[error("{} is in use by {}; wait for it, or give another --out", .directory.display(), holder(*.process))]

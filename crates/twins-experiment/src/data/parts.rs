@@ -50,15 +50,22 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// Errors of the data, and a folder without parts that has too few images.
+    /// Errors of the data, parts whose images differ in size, and a folder without parts that has too few images.
     pub fn open(data: &DataConfig, notify: &Notify) -> Result<Self, ExperimentError> {
         let source = &data.source;
         let whole = data.open(Part::Train, None, notify)?;
         if let [class] = whole.classes() {
             return Err(ExperimentError::OneClass { data: source.to_string(), class: class.clone() });
         }
+        let expected = whole.image_shape();
+        let check_size = |part, images: &dyn ImageDataset| match images.image_shape() {
+            found if found == expected => Ok(()),
+            found => Err(ExperimentError::PartSize { data: source.to_string(), part, found, expected }),
+        };
         let (train, test, held_out) = if source.has_parts() {
-            (whole, data.open(Part::Test, None, notify)?, None)
+            let test = data.open(Part::Test, None, notify)?;
+            check_size(Part::Test, test.as_ref())?;
+            (whole, test, None)
         } else {
             let held_out = HeldOut { images: whole.len(), fraction: TEST_FRACTION, seed: TEST_SEED };
             let Split { train, validation: test } = divided(whole.as_ref(), &held_out)
@@ -73,6 +80,7 @@ impl Parts {
         let validation = match source.has_validation() {
             true => {
                 let images = data.open(Part::Validation, None, notify)?;
+                check_size(Part::Validation, images.as_ref())?;
                 Some(limited("validation part", images, data.test_images, notify)?)
             }
             false => None,
@@ -186,9 +194,38 @@ fn describe(held_out: &HeldOut, train: usize, test: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use twins_data::{BuiltinDataset, Task};
+    use std::fs;
+
+    use twins_data::{BuiltinDataset, DataSource, Preprocessing, Task};
 
     use super::*;
+    use crate::notice::silent;
+
+    #[test]
+    fn parts_whose_images_differ_in_size_are_refused() {
+        for (validation, test, refused) in [(1, 2, "test"), (2, 1, "validation")] {
+            let folder = tempfile::tempdir().unwrap();
+            let files =
+                [("train/a", 1), ("train/b", 1), ("val/a", validation), ("val/b", 1), ("test/a", test)];
+            for (class, width) in files {
+                let class = folder.path().join(class);
+                fs::create_dir_all(&class).unwrap();
+                let header = format!("P6\n{width} 1\n255\n");
+                fs::write(class.join("1.ppm"), [header.as_bytes(), &[7; 6][..3 * width]].concat()).unwrap();
+            }
+            let source = DataSource::Folder(folder.path().to_owned());
+            let open = |preprocessing| {
+                let data = DataConfig { preprocessing, ..DataConfig::new(source.clone()) };
+                Parts::open(&data, &silent()).err().map(|error| error.to_string())
+            };
+            let message = open(Preprocessing::AsStored).unwrap();
+            let expected = format!(
+                "the {refused} images of {source} are 2 x 1 pixels where the training images are 1 x 1 "
+            );
+            assert!(message.starts_with(&expected), "{message}");
+            assert_eq!(open(Preprocessing::ResizeCrop { resize: 1, crop: 1 }), None);
+        }
+    }
 
     #[test]
     fn images_are_for_validation_if_there_is_one() {
