@@ -36,7 +36,7 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use adversarial::save_adversarial;
 use cli::{CLEAN, Cli};
-use lock::lock;
+use lock::{beside, lock};
 #[cfg(test)]
 pub use report::Config;
 
@@ -94,7 +94,7 @@ fn run(cli: &Cli) -> Outcome {
     // Held to the end, because the adversarial examples are read from the journal after the attacks.
     let _lock = cli.json.as_deref().map(lock).transpose()?;
     let journal = cli.json.as_ref().filter(|_| cli.attack != [CLEAN]);
-    let journal = journal.map(|path| path.with_extension("journal"));
+    let journal = journal.map(|path| beside(path, "journal"));
     let (card, notify) = (read_card(&cli.weights)?, printing());
     let data = preprocessed(cli, card.as_ref(), &notify)?;
     if let Some(contradiction) = data.contradiction("--preprocessing") {
