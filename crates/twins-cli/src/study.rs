@@ -39,7 +39,7 @@ struct Cli {
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     settings: Vec<String>,
 
-    /// Print the runs and their settings, without those that trials or settings_of choose, and exit.
+    /// Print the runs and their settings, and exit. For settings that trials choose, these are those of the arm.
     #[arg(long, help_heading = "Settings")]
     show_config: bool,
 
