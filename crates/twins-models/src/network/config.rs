@@ -18,7 +18,7 @@ use crate::network::normalisation::Normalisation;
 /// | `architecture` | required | the layers | [`Architecture`] |
 /// | `num_classes` | required | logits | ≥ 2 |
 /// | `normalisation` | [`Architecture::default_normalisation`] | mean and std inside the model | one value per channel |
-/// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn`, ≥ 32 for `convnext-tiny` |
+/// | `image_size` | the architecture's | height and width of the images | ≥ 1, 28×28 for `mnist-cnn`, ≥ 32 for `convnext-tiny`, multiples of 4 for `dm-wrn` |
 /// | `upsampling` | none: that of the imported model file | height and width to which images are enlarged inside the model, by nearest-neighbour interpolation | ≥ `image_size` |
 /// | `shortcuts` | none: those of the imported weights, or padded for a new network | shortcuts of a CIFAR ResNet | CIFAR ResNets only |
 /// | `affine` | none: the form of the imported model file, or one per wing | whether the two wings share gamma and beta | shared ones with batch normalisation only |
@@ -242,6 +242,11 @@ impl ModelConfig {
         // The stem and three convolutions between the stages divide by 4, 2, 2 and 2.
         if arch == Architecture::ConvNeXtTiny && height.min(width) < 32 {
             return refuse("it divides them by 32: give at least 32x32, by up-sampling if necessary");
+        }
+        // A convolution with stride 2 and this padding rounds half of an odd size down, and the shortcut around it rounds it up.
+        let multiples_of_4 = height % 4 == 0 && width % 4 == 0;
+        if matches!(arch, Architecture::DeepMindWideResNet { .. }) && !multiples_of_4 {
+            return refuse("it halves them twice: give multiples of 4, by up-sampling if necessary");
         }
         Ok(())
     }

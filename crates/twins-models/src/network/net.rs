@@ -59,7 +59,7 @@ impl Net {
 
     /// Checks that the network accepts images of shape `[channels, height, width]`.
     ///
-    /// Residual networks average over all pixels and accept any size.
+    /// Residual networks average over all pixels and accept any size, but `dm-wrn` only multiples of 4.
     ///
     /// # Errors
     ///
@@ -405,6 +405,20 @@ mod tests {
         assert!(convnext.check_input([3, 32, 48]).is_ok());
         let message = convnext.check_input([3, 48, 31]).unwrap_err().to_string();
         assert!(message.contains("convnext-tiny cannot take 48x31 images"), "{message}");
+        let config = ModelConfig::new("dm-wrn-10-1".parse().unwrap(), 2);
+        let deepmind = config.init(&Device::flex()).unwrap();
+        assert!(deepmind.check_input([3, 28, 36]).is_ok());
+        assert_eq!(deepmind.forward(Tensor::zeros([1, 3, 28, 36], &Device::flex())).dims(), [1, 2]);
+        for [height, width] in [[30, 32], [32, 31]] {
+            let message = deepmind.check_input([3, height, width]).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("cannot take {height}x{width} images: it halves them twice")),
+                "{message}"
+            );
+        }
+        assert!(
+            config.with_image_size([30, 30]).with_upsampling(Some([32, 32])).init(&Device::flex()).is_ok()
+        );
     }
 
     #[test]
