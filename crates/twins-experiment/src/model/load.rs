@@ -73,6 +73,8 @@ impl InitialModel {
         let (config, options) = self.apply(config, ImportOptions::new());
         let (net, report) = load_pretrained(&config, weights, &options, device)?;
         net.check_input(shape)?;
+        // A model file may be of a network for images of another size.
+        let net = net.with_image_size([height, width])?;
         notify(Notice::Progress(format!(
             "{}: {} entries loaded into {arch}, {} classes, images normalised inside the model: {}",
             weights.display(),
@@ -135,5 +137,33 @@ pub fn check_classes(
             model: net.num_classes(),
             data: classes.len(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twins_data::TensorDataset;
+    use twins_models::save_model;
+
+    use super::*;
+    use crate::notice::silent;
+
+    #[test]
+    fn a_loaded_model_records_the_size_of_the_images_of_the_data() {
+        let device = Device::flex();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for upsampling in [None, Some([64, 64])] {
+            let config = ModelConfig::new(Architecture::ResNet8, 2).with_upsampling(upsampling);
+            let net = config.init(&device).unwrap();
+            save_model(&path, &net, &ModelCard::new(&net, vec!["a".to_owned(), "b".to_owned()]).unwrap())
+                .unwrap();
+            let shape = [3, 48, 40];
+            let images = TensorDataset::from_bytes(shape, vec![0; 2 * 3 * 48 * 40], vec![0, 1]).unwrap();
+            let model = InitialModel::from_file(&path);
+            let loaded = model.load(&path, Architecture::ResNet8, &images, &device, &silent()).unwrap();
+            assert_eq!(loaded.input_shape(), shape);
+            assert_eq!(loaded.config().upsampling(), upsampling);
+        }
     }
 }

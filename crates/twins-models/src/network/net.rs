@@ -121,6 +121,17 @@ impl Net {
         Ok(Self { config, ..self })
     }
 
+    /// Returns the network with another height and width of the images in its configuration; no weights change.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::ImageSize`] if the network does not accept images of that size.
+    pub fn with_image_size(self, image_size: [usize; 2]) -> Result<Self, ModelError> {
+        let config = self.config.with_image_size(image_size);
+        config.check()?;
+        Ok(Self { config, ..self })
+    }
+
     /// Whether each wing of the batch normalisations has its own gamma and beta.
     pub fn affine(&self) -> Affine {
         self.spec.affine()
