@@ -10,8 +10,10 @@ use crate::settings::Head;
 pub(crate) enum ChosenHead {
     /// All weights are drawn from the seed.
     Random,
-    /// The head of the weights is kept.
+    /// The head of the weights is kept: it is for the data's classes.
     Kept,
+    /// The head of the weights is kept. Its classes have no names, so only their number is known to match.
+    KeptUnnamed,
     /// The head is drawn from the seed, for the given reason.
     New(String),
 }
@@ -29,7 +31,8 @@ impl ChosenHead {
             Some(names) if names != classes => {
                 Self::New(format!("the weights' classes are {}, the data's {}", list(names), list(classes)))
             }
-            _ => Self::Kept,
+            Some(_) => Self::Kept,
+            None => Self::KeptUnnamed,
         }
     }
 
@@ -37,7 +40,7 @@ impl ChosenHead {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Random => "random",
-            Self::Kept => "kept",
+            Self::Kept | Self::KeptUnnamed => "kept",
             Self::New(_) => "new",
         }
     }
@@ -45,7 +48,7 @@ impl ChosenHead {
     /// Returns the net with this head for the given number of classes.
     pub(crate) fn apply(&self, net: Net, classes: usize, seed: u64) -> Result<Net, ModelError> {
         match self {
-            Self::Random | Self::Kept => Ok(net),
+            Self::Random | Self::Kept | Self::KeptUnnamed => Ok(net),
             Self::New(_) => net.with_new_head(classes, seed),
         }
     }
@@ -57,6 +60,10 @@ impl fmt::Display for ChosenHead {
             Self::Random => f.write_str("all weights are drawn from the seed"),
             Self::Kept => f.write_str(
                 "the weights' head is kept: it is for the data's classes (--new-head draws a new one)",
+            ),
+            Self::KeptUnnamed => f.write_str(
+                "the weights' head is kept: it has as many classes as the data, and the file does not name them (--new-head draws a \
+                 new one)",
             ),
             Self::New(reason) => write!(f, "a new head is drawn: {reason}"),
         }
@@ -71,5 +78,29 @@ fn list(classes: &[String]) -> String {
     match classes.len().checked_sub(SHOWN) {
         None | Some(0) => names.join(", "),
         Some(more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use twins_models::{Architecture, ModelConfig};
+
+    use super::*;
+
+    #[test]
+    fn a_kept_head_is_said_to_be_for_the_classes_only_if_their_names_are_known() {
+        let net = ModelConfig::new(Architecture::ResNet8, 2).init(&Device::flex()).unwrap();
+        let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+        let card = |classes| ModelCard::new(&net, names(classes)).unwrap();
+        let said = |card: Option<&ModelCard>| {
+            let head = ChosenHead::choose(&net, card, &names(["cat", "dog"]), Head::Fit);
+            assert_eq!(head.name(), "kept");
+            head.to_string()
+        };
+        assert!(said(Some(&card(["cat", "dog"]))).contains("it is for the data's classes"));
+        for unnamed in [None, Some(&card(["0", "1"]))] {
+            assert!(said(unnamed).contains("as many classes as the data, and the file does not name them"));
+        }
     }
 }
