@@ -262,8 +262,8 @@ pub enum ModelError {
     },
     /// A model and a data set have different classes, so their labels have different meanings.
     #[error(
-        "{} was trained on the classes {}; the data has {}: give data of the model's classes, or fine-tune the model on this data",
-        path.display(), abridged(expected), abridged(found)
+        "{} was trained on the classes {}; the data has {}{}: give data of the model's classes, or fine-tune the model on this data",
+        path.display(), abridged(expected), abridged(found), hidden_difference(expected, found)
     )]
     OtherClasses {
         /// The model file.
@@ -288,10 +288,23 @@ pub enum ModelError {
 /// The number of characters that are shown of the name of a class or a function.
 const LONGEST_NAME: usize = 100;
 
+/// The number of classes whose names are shown.
+const SHOWN: usize = 10;
+
 fn abridged(names: &[String]) -> String {
-    const SHOWN: usize = 10;
     let shown =
         names.iter().take(SHOWN).map(|name| shortened(name, LONGEST_NAME)).collect::<Vec<_>>().join(", ");
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{} ({shown}{more})", names.len())
+}
+
+/// The first difference between two lists of names if it is among those that are not shown.
+fn hidden_difference(expected: &[String], found: &[String]) -> String {
+    match expected.iter().zip(found).enumerate().find(|(_, (expected, found))| expected != found) {
+        Some((label, (expected, found))) if label >= SHOWN => {
+            let [expected, found] = [expected, found].map(|name| shortened(name, LONGEST_NAME));
+            format!("; label {label} is {expected} for the model and {found} in the data")
+        }
+        _ => String::new(),
+    }
 }

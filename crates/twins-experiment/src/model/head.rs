@@ -28,9 +28,7 @@ impl ChosenHead {
             _ if found != wanted => {
                 Self::New(format!("the weights have {found} classes and the data has {wanted}"))
             }
-            Some(names) if names != classes => {
-                Self::New(format!("the weights' classes are {}, the data's {}", list(names), list(classes)))
-            }
+            Some(names) if names != classes => Self::New(difference(names, classes)),
             Some(_) => Self::Kept,
             None => Self::KeptUnnamed,
         }
@@ -70,10 +68,26 @@ impl fmt::Display for ChosenHead {
     }
 }
 
+/// The number of classes whose names are shown.
+const SHOWN: usize = 4;
+
+/// The number of characters that are shown of a name.
+const LONGEST: usize = 40;
+
+/// Describes how the classes of the weights and of the data differ.
+fn difference(weights: &[String], data: &[String]) -> String {
+    match weights.iter().zip(data).enumerate().find(|(_, (weights, data))| weights != data) {
+        Some((label, (weights, data))) if label >= SHOWN => format!(
+            "label {label} is {} in the weights and {} in the data",
+            shortened(weights, LONGEST),
+            shortened(data, LONGEST)
+        ),
+        _ => format!("the weights' classes are {}, the data's {}", list(weights), list(data)),
+    }
+}
+
 /// Lists the first classes and the number of further ones.
 fn list(classes: &[String]) -> String {
-    const SHOWN: usize = 4;
-    const LONGEST: usize = 40;
     let names: Vec<String> = classes.iter().take(SHOWN).map(|name| shortened(name, LONGEST)).collect();
     match classes.len().checked_sub(SHOWN) {
         None | Some(0) => names.join(", "),
@@ -87,6 +101,18 @@ mod tests {
     use twins_models::{Architecture, ModelConfig};
 
     use super::*;
+
+    #[test]
+    fn the_reason_for_a_new_head_names_a_class_that_differs() {
+        let net = ModelConfig::new(Architecture::ResNet8, 6).init(&Device::flex()).unwrap();
+        let names = |names: [&str; 6]| names.map(str::to_owned).to_vec();
+        let card = ModelCard::new(&net, names(["a", "b", "c", "d", "e", "f"])).unwrap();
+        let reason = |classes| ChosenHead::choose(&net, Some(&card), &names(classes), Head::Fit).to_string();
+        let said = reason(["a", "b", "c", "d", "f", "e"]);
+        assert_eq!(said, "a new head is drawn: label 4 is e in the weights and f in the data");
+        let said = reason(["b", "a", "c", "d", "e", "f"]);
+        assert!(said.ends_with("are a, b, c, d and 2 more, the data's b, a, c, d and 2 more"), "{said}");
+    }
 
     #[test]
     fn a_kept_head_is_said_to_be_for_the_classes_only_if_their_names_are_known() {

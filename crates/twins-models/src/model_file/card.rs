@@ -237,6 +237,17 @@ mod tests {
         }
         assert!(named.check_classes(path, &names(["cat", "dog", "frog"])[..2]).is_err());
 
+        // Names beyond those that are listed.
+        let net = ModelConfig::new(Architecture::ResNet8, 12).init(&Device::flex()).unwrap();
+        let many: Vec<String> = (0..12).map(|class| format!("class {class}")).collect();
+        let mut swapped = many.clone();
+        swapped.swap(10, 11);
+        let card = ModelCard::new(&net, many).unwrap();
+        let message = card.check_classes(path, &swapped).unwrap_err().to_string();
+        let difference = "; label 10 is class 10 for the model and class 11 in the data:";
+        assert!(message.contains(difference), "{message}");
+
+        let net = ModelConfig::new(Architecture::ResNet8, 3).init(&Device::flex()).unwrap();
         let numbered = ModelCard::new(&net, names(["0", "1", "2"])).unwrap();
         assert_eq!(numbered.class_names(), None);
         assert!(numbered.check_classes(path, &names(["cat", "dog", "frog"])).is_ok());
