@@ -138,7 +138,9 @@ impl Attack for Pgd {
     fn name(&self) -> String {
         let config = &self.config;
         let name = match (config.steps, config.momentum > 0.0) {
-            (1, false) if config.start == Start::Clean => return "fgsm".to_string(),
+            (1, false) if config.start == Start::Clean && config.step_size == config.threat.epsilon() => {
+                return "fgsm".to_string();
+            }
             (_, true) => "mi-fgsm",
             _ => "pgd",
         };
@@ -194,6 +196,7 @@ mod tests {
         let name = |config: PgdConfig| config.build().unwrap().name();
         assert_eq!(name(PgdConfig::fgsm(threat())), "fgsm");
         assert_eq!(name(PgdConfig::fgsm(threat()).with_start(Start::Uniform)), "pgd-1");
+        assert_eq!(name(PgdConfig::new(threat(), 1, 0.125)), "pgd-1");
         assert_eq!(name(PgdConfig::mi_fgsm(threat(), 1)), "mi-fgsm-1");
     }
 
