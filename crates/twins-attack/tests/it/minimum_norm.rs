@@ -149,3 +149,23 @@ fn a_search_begins_at_the_point_given_with_the_sample() {
         assert!(asked.contains(&expected), "{} {}", attack.name(), attack.threat_model());
     }
 }
+
+/// The model decides by the sum of the values. The starting point changes four of them, three of which are enough.
+#[test]
+fn fmn_in_l0_keeps_most_of_the_starting_point() {
+    let victim = |x: Tensor<4>| {
+        let sum = x.flatten::<2>(1, 3).sum_dim(1);
+        Tensor::cat(vec![sum.clone() * 0.0 + 3.5, sum], 1)
+    };
+    let device = Device::flex();
+    let samples = Samples::new(Tensor::full([1, 1, 1, 6], 0.5, &device), vec![0]).unwrap();
+    let start = Tensor::from_floats([[[[0.9, 0.85, 0.8, 0.75, 0.5, 0.5]]]], &device);
+    let samples = samples.with_starts(start).unwrap();
+    let threat = ThreatModel::new(Norm::L0, 6.0).unwrap();
+    for (steps, distance) in [(1, 4.0), (2, 3.0)] {
+        let output =
+            FmnConfig::new(threat).with_steps(steps).build().unwrap().run(&victim, &samples).unwrap();
+        assert_eq!(output.fooled, [true], "{steps} steps");
+        assert_eq!(threat.distance(samples.image(0), &host(output.adversarial)), distance, "{steps} steps");
+    }
+}

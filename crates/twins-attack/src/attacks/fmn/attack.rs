@@ -49,7 +49,8 @@ use crate::norms::threat_model::ThreatModel;
 /// Two details in L0 follow `adv-lib` rather than the authors' code. The projection keeps at least one value, whereas
 /// the authors' code keeps all of them when the count falls to 0. Among equally near points, the first is returned. The
 /// distances found are the same. If a starting point is given with the sample
-/// ([`Samples::with_starts`](crate::Samples::with_starts)), the search starts there, without the authors' bisection.
+/// ([`Samples::with_starts`](crate::Samples::with_starts)), the search starts there, without the authors' bisection. In
+/// L0, `ε` starts at the number of values that the starting point changes, and at 1 without a starting point.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -88,7 +89,8 @@ impl Fmn {
         let farthest = norm.farthest_in_box(image);
         let mut nearest = Nearest::new(&sample, threat, depth);
         let mut x = sample.start_within(&threat).unwrap_or_else(|| image.to_vec());
-        let mut radius = if norm == Norm::L0 { 1.0 } else { f32::INFINITY };
+        // In L0, a count of 1 would keep a single value of the starting point.
+        let mut radius = if norm == Norm::L0 { threat.distance(image, &x).max(1.0) } else { f32::INFINITY };
         for step in 0..steps {
             // The last point needs no gradient, because no step follows it.
             let at = if step + 1 < steps {
