@@ -169,3 +169,14 @@ fn fmn_in_l0_keeps_most_of_the_starting_point() {
         assert_eq!(threat.distance(samples.image(0), &host(output.adversarial)), distance, "{steps} steps");
     }
 }
+
+#[test]
+fn ddn_rounds_a_starting_point_to_the_levels() {
+    let victim = |x: Tensor<4>| x.flatten::<2>(1, 3);
+    let device = Device::flex();
+    let samples = Samples::new(Tensor::from_floats([[[[0.6, 0.3]]]], &device), vec![0]).unwrap();
+    let samples = samples.with_starts(Tensor::from_floats([[[[0.2, 0.9]]]], &device)).unwrap();
+    let ddn = DdnConfig::new(ThreatModel::new(Norm::L2, 2.0).unwrap()).with_levels(3).with_steps(1);
+    let output = ddn.build().unwrap().run(&victim, &samples).unwrap();
+    assert_eq!((output.fooled, host(output.adversarial)), (vec![true], vec![0.0, 1.0]));
+}

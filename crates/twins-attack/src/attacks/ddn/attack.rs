@@ -71,7 +71,11 @@ impl Ddn {
         let farthest = Norm::L2.farthest_in_box(image);
         let mut draws = sample.draws(self.config.seed, &self.name());
         let mut nearest = Nearest::new(&sample, threat, depth);
-        let mut x = sample.start_within(&threat).unwrap_or_else(|| image.to_vec());
+        let rounded = |x: f32| levels.map_or(x, |levels| quantised(x, levels));
+        let mut x: Vec<f32> = match sample.start_within(&threat) {
+            Some(start) => start.into_iter().map(rounded).collect(),
+            None => image.to_vec(),
+        };
         let mut radius = self.config.radius;
         for step in 0..steps {
             // The last point needs no gradient, because no step follows it.
@@ -97,10 +101,7 @@ impl Ddn {
             x.iter_mut()
                 .zip(image.iter())
                 .zip(offset)
-                .for_each(|((x, &x0), o)| *x = (x0 + o).clamp(0.0, 1.0));
-            if let Some(levels) = levels {
-                x.iter_mut().for_each(|x| *x = quantised(*x, levels));
-            }
+                .for_each(|((x, &x0), o)| *x = rounded((x0 + o).clamp(0.0, 1.0)));
         }
         Ok(nearest.into_finding())
     }

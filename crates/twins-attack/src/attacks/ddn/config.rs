@@ -81,7 +81,8 @@ impl DdnConfig {
         self
     }
 
-    /// Rounds the values of every point to this many levels. 256 gives the values of an 8-bit image.
+    /// Rounds the values of every point, also of a given starting point, to this many levels. 256 gives the values of an
+    /// 8-bit image.
     pub fn with_levels(mut self, levels: usize) -> Self {
         self.levels = Some(levels);
         self
