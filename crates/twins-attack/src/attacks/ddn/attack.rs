@@ -26,8 +26,9 @@ const ZERO: f32 = 1e-12;
 /// offset from the clean image is then scaled to the radius `ε`, which shrinks if the point was adversarial and grows
 /// otherwise: `δ ← δ + α g / ‖g‖₂`, `ε ← (1 ∓ γ) ε`, `x ← clip(x₀ + ε δ / ‖δ‖₂)`.
 ///
-/// If the gradient is zero, the direction is drawn from a normal distribution and not scaled to length one, as in the
-/// reference implementation. If a starting point is given with the sample
+/// If the gradient is shorter than 1e-12, the direction is drawn from a normal distribution and not scaled to length
+/// one, as in the reference implementation. The gradient of the cross-entropy is so short where the label's logit leads
+/// by more than about 30. If a starting point is given with the sample
 /// ([`Samples::with_starts`](crate::Samples::with_starts)), the search starts there instead of at the clean image; the
 /// reference implementation has no such option.
 ///
