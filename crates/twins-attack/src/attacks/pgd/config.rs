@@ -70,7 +70,6 @@ pub struct PgdConfig {
 impl PgdConfig {
     /// The default number of steps of the attacks that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd` and
     /// `mi-fgsm`.
-    /// `mi-fgsm`.
     pub const DEFAULT_STEPS: usize = 20;
 
     /// The default step size of the attack that [`RegisteredAttack`](crate::RegisteredAttack) calls `pgd`: a quarter of
