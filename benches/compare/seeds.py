@@ -48,7 +48,7 @@ def of_reference(options, folder, seed):
     torch.set_num_threads(options.threads)
     images = torch.from_numpy(idx(folder, "t10k-images-idx3-ubyte").copy()).float().div(255).unsqueeze(1)
     labels = torch.from_numpy(idx(folder, "t10k-labels-idx1-ubyte").copy()).long()
-    net = network(options.weights)
+    net = network("mnist-cnn", options.weights)
     attack = published(options.reference)[0](
         net, norm="Linf", eps=options.epsilon, version="standard", seed=seed, device="cpu"
     )
