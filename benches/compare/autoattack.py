@@ -197,6 +197,8 @@ def run_reference(options):
         sys.exit(f"{name} is not the published AutoAttack: steps of APGD, APGD-T and FAB, queries of Square: {found}")
     if options.steps:
         attack.apgd.n_iter = attack.apgd_targeted.n_iter = attack.fab.n_iter = options.steps
+        # What its phases in L1 divide.
+        attack.apgd.n_iter_orig = attack.apgd_targeted.n_iter_orig = options.steps
     if options.queries:
         attack.square.n_queries = options.queries
 
@@ -240,6 +242,9 @@ def run_reference(options):
 
 def call(attack, images, labels, batch):
     """The package and the repository name the batch size differently, and return different things."""
+    # The package divides by the batch size.
+    if len(images) == 0:
+        return images
     try:
         result = attack.run_standard_evaluation(images, labels, batch_size=batch)
     except TypeError:
