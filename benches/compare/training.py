@@ -307,7 +307,7 @@ class Served:
 
 def passes(work):
     """How many times the multiplications of a forward pass a work makes: as many again for each of a layer's gradients."""
-    steps = {"pgd-1": 1, "pgd-10": 10, "twins-at": 10, "trades": 10}.get(work, 0)
+    steps = int(work[4:]) if work.startswith("pgd-") else {"twins-at": 10, "trades": 10}.get(work, 0)
     trained = {"update": 1, "twins-at": 1, "trades": 2}.get(work, 0)
     return 2 * steps + 3 * trained + (work == "forward")
 
