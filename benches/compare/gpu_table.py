@@ -47,13 +47,21 @@ def suites(records):
     return table(["device", "tests", "passed", "failed", "which failed"], rows)
 
 
+def accuracy(kind, summary):
+    """In per cent. Without a summary every run has diverged; without a deviation all but one have."""
+    if summary is None:
+        return f"{kind} diverged"
+    deviation = summary["standard_deviation"]
+    return f"{kind} {100 * summary['mean']:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
+
+
 def studies(records):
     rows = []
     for one in records:
         metrics = [metric["kind"] for metric in one["results"]["metrics"]]
         for arm in one["results"]["arms"]:
             means = {summary["metric"]: summary for summary in arm["summaries"] if summary["checkpoint"] == "best"}
-            cells = [f"{kind} {100 * means[kind]['mean']:.2f} ± {100 * means[kind]['standard_deviation']:.2f}" for kind in metrics]
+            cells = [accuracy(kind, means.get(kind)) for kind in metrics]
             rows.append([one["study"], one["precision"], arm["name"], ", ".join(cells), f"{one['seconds']:.1f}"])
     return table(["main job on", "precision", "method", "accuracy, %", "seconds in all"], rows)
 
