@@ -11,6 +11,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 use burn_twins::train::ImageClassifier;
 use safetensors::SafeTensors;
+use twins_attack_testing::{difference, host};
 
 /// Relative to the largest absolute value of the expected tensor: single entries can be as small as rounding makes
 /// them (a bias gradient that almost cancels), so a ratio per entry would measure noise. Both sides are float32 sums in
@@ -108,10 +109,12 @@ impl Golden {
 
     pub fn compare<const D: usize>(&mut self, name: &str, found: Tensor<D>) {
         let expected = self.tensor::<D>(name, &found.device().inner());
-        // Of zeros nothing but zeros will do.
-        let largest = expected.clone().abs().max().into_scalar::<f32>().max(f32::MIN_POSITIVE);
         assert!(found.dims() == expected.dims(), "{name}: {:?}, not {:?}", found.dims(), expected.dims());
-        let error = (found.inner() - expected).abs().max().into_scalar::<f32>() / largest;
+        // On the host, because the largest value on a device may leave NaN out.
+        let (found, expected) = (host(found.inner()), host(expected));
+        // Of zeros nothing but zeros will do.
+        let largest = expected.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+        let error = difference(&found, &expected) / largest;
         self.worst = self.worst.max(error);
         assert!(error <= TOLERANCE, "{name}: relative error {error}");
     }

@@ -5,7 +5,8 @@ use burn::module::Module;
 use safetensors::SafeTensors;
 use twins_train::Weights;
 
-/// The largest difference between two models, relative to the largest value of its tensor, and the path of that tensor.
+/// The largest difference between two models, relative to the largest value of its tensor, and the path of that tensor. It is NaN if one of
+/// the values is NaN.
 pub fn difference<M: Module>(a: &M, b: &M) -> (f32, String) {
     let (a, b) = (Weights::of(a), Weights::of(b));
     assert_eq!(a.tensors().keys().collect::<Vec<_>>(), b.tensors().keys().collect::<Vec<_>>());
@@ -13,7 +14,10 @@ pub fn difference<M: Module>(a: &M, b: &M) -> (f32, String) {
         let values = |data: &burn::tensor::TensorData| data.try_to_vec::<f32>().unwrap();
         let (a, b) = (values(a), values(&b.tensors()[path]));
         let largest = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-        let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let differences = a.iter().zip(&b).map(|(a, b)| if a == b { 0.0 } else { (a - b).abs() });
+        // `f32::max` would pass over NaN.
+        let off =
+            differences.fold(0.0, |most: f32, off: f32| if off > most || off.is_nan() { off } else { most });
         (off / largest, path.clone())
     });
     pairs.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
