@@ -2,7 +2,7 @@
 //! portable CPU backend, and its PGD counts against that backend's and PyTorch's.
 //!
 //! The table of `docs/backends.md` is
-//! `TWINS_DEVICES=ndarray,wgpu cargo test --release --features ndarray,wgpu --test it backend_pgd:: -- --ignored --nocapture`.
+//! `TWINS_DEVICES=ndarray,wgpu cargo test --release -p burn-twins -p burn-twins-tests --features ndarray,wgpu --test it backend_pgd:: -- --ignored --nocapture`.
 
 use std::time::Instant;
 

@@ -2,7 +2,7 @@
 //! every device of `TWINS_DEVICES`, in every precision that the device has, against single precision.
 //!
 //! The table of `docs/backends.md` is
-//! `TWINS_DEVICES=cpu,wgpu cargo test --release --features ndarray,wgpu --test it backend_precision:: -- --ignored --nocapture`.
+//! `TWINS_DEVICES=cpu,wgpu cargo test --release -p burn-twins -p burn-twins-tests --features ndarray,wgpu --test it backend_precision:: -- --ignored --nocapture`.
 
 use std::sync::Arc;
 use std::time::Instant;
