@@ -130,7 +130,7 @@ impl Job<'_> {
             match ended {
                 // The signal ended the process.
                 None => assert!(alive, "{}: {message}", self.name),
-                // The process ended before the signal, or measured to the end in spite of it.
+                // The process ended before the signal, or the signal came in the last part of the measurement.
                 Some(0) => (),
                 Some(code) => assert!(
                     alive && code == 1 && message.contains("stopped, with the state saved"),

@@ -1,10 +1,12 @@
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use twins_attack::{
-    ApgdConfig, Attack, AttackError, AutoAttackConfig, Length, Loss, Norm, PgdConfig, Replica,
-    RobustnessEvaluation, SampleStream, Silent, SquareConfig, ThreatModel, Version,
+    ApgdConfig, Attack, AttackError, AutoAttackConfig, Length, Loss, Norm, Observer, PgdConfig, Progress,
+    Replica, RobustnessEvaluation, SampleStream, SquareConfig, ThreatModel, Version,
 };
 use twins_data::ImageDataset;
 use twins_models::Net;
@@ -42,6 +44,17 @@ pub(super) struct Measurement<'a> {
     pub(super) averages: bool,
     pub(super) test: &'a Arc<dyn ImageDataset>,
     pub(super) devices: &'a [Device],
+    /// Ends the measurement with [`AttackError::Stopped`] when it becomes true.
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// Ends an evaluation when the flag becomes true.
+struct UntilStopped<'a>(&'a AtomicBool);
+
+impl Observer for UntilStopped<'_> {
+    fn progress(&mut self, _: &Progress<'_>) -> ControlFlow<()> {
+        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 impl Measurement<'_> {
@@ -72,8 +85,13 @@ impl Measurement<'_> {
         Ok(TestAccuracies { best, last: Some(last) })
     }
 
+    fn check_stop(&self) -> Result<(), AttackError> {
+        if self.stop.load(Ordering::Relaxed) { Err(AttackError::Stopped) } else { Ok(()) }
+    }
+
     /// Clean and robust accuracy on the test images.
     fn evaluate(&self, net: &Net) -> Result<(Evaluation, Vec<Score>), ExperimentError> {
+        self.check_stop()?;
         let evaluation = evaluate_on(net, self.test, Some(self.protocol), BATCH_SIZE, self.devices)?;
         Ok((evaluation, Score::of_evaluation(&evaluation, self.protocol)))
     }
@@ -102,8 +120,8 @@ impl Measurement<'_> {
             .zip(self.devices)
             .map(|(victim, device)| Replica::new(victim, device.clone()))
             .collect();
-        let report =
-            RobustnessEvaluation::autoattack(config)?.evaluate_stream(&replicas, &samples, &mut Silent)?;
+        let evaluation = RobustnessEvaluation::autoattack(config)?;
+        let report = evaluation.evaluate_stream(&replicas, &samples, &mut UntilStopped(self.stop))?;
         Ok(Score::of_robustness(&report))
     }
 
@@ -113,6 +131,7 @@ impl Measurement<'_> {
         trained: &Trained<Net>,
         record: &mut RunRecord,
     ) -> Result<(), ExperimentError> {
+        self.check_stop()?;
         let (device, threat) = (&self.devices[0], self.protocol.threat);
         let samples = stratified_samples(self.test.as_ref(), GALLERY[0], device)?;
         let (attack, shown) = (self.protocol.build()?, GALLERY[1]);
@@ -124,10 +143,12 @@ impl Measurement<'_> {
         let samples = stratified_samples(self.test.as_ref(), self.config.report_images, device)?;
         let radii = radii(threat);
         for (label, model) in self.curves(trained) {
+            self.check_stop()?;
             let curve = RobustnessCurve::measure(label, model, &samples, threat.norm(), &radii, CURVE_STEPS)?;
             record.curves.push(curve);
         }
         for name in &self.config.report_attacks {
+            self.check_stop()?;
             let (label, attack) = name.build(threat, self.test.classes().len(), self.seed)?;
             record.scores.push(Score::measure(label, &trained.best, &samples, attack.as_ref())?);
         }
@@ -298,6 +319,7 @@ mod tests {
                 last,
                 ..EvaluationConfig::default()
             };
+            let stop = AtomicBool::new(false);
             let measurement = Measurement {
                 config: &config,
                 protocol: &protocol,
@@ -305,6 +327,7 @@ mod tests {
                 averages,
                 test: &test,
                 devices: &devices,
+                stop: &stop,
             };
             let accuracy = Accuracy { correct: 1, total: 2 };
             let trained = Trained {

@@ -15,7 +15,7 @@ use crate::notice::{Notify, silent};
 /// |---|---|---|
 /// | `existing` | [`ExistingRun::Refuse`] | how an existing run in the directory is handled |
 /// | `replaced` | none | other runs, which are deleted before the training |
-/// | `stop` | never | flag that ends the training after the current step, with the state saved |
+/// | `stop` | never | flag that ends the training after the current step, with the state saved, or the measurement after it |
 /// | `notify` | discards notices | receiver of notices about progress and results |
 /// | `name` | the method's | name of the run in the record and the report |
 /// | `command` | the process's command line | command line in the record |
@@ -72,7 +72,7 @@ impl RunOptions {
         self
     }
 
-    /// Sets the flag that ends the training, for example from a Ctrl-C handler.
+    /// Sets the flag that ends the training or the measurement, for example from a Ctrl-C handler.
     #[must_use]
     pub fn with_stop_flag(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stop = stop;

@@ -1,8 +1,9 @@
 use std::path::Path;
 use std::time::Instant;
 
+use twins_attack::AttackError;
 use twins_models::{ModelCard, Net, SavedCheckpoint, load_model, save_model};
-use twins_report::{Provenance, Report, RunRecord, Score, ScoreKind, TestedCheckpoint};
+use twins_report::{Provenance, Report, RunRecord, RunStatus, Score, ScoreKind, TestedCheckpoint};
 use twins_train::{
     Accuracy, Ended, EpochMetrics, Evaluation, ExistingRun, ObserverKind, TrainConfig, Trained, Trainer,
 };
@@ -144,7 +145,13 @@ impl Run<'_> {
         }
         let mut test = TestAccuracies { best: UNTESTED, last: None };
         if trained.ended != Ended::Interrupted {
-            test = self.measure(&trained, &parts, &devices, &mut record)?;
+            let mut measured = record.clone();
+            match self.measure(&trained, &parts, &devices, &mut measured) {
+                Ok(accuracies) => (record, test) = (measured, accuracies),
+                // The training is complete and saved. A resumed run is measured from the beginning.
+                Err(ExperimentError::Attack(AttackError::Stopped)) => record.status = RunStatus::Interrupted,
+                Err(error) => return Err(error),
+            }
         }
         record.provenance.seconds = seconds_before + begin.elapsed().as_secs_f64();
         record.write(self.directory.path())?;
@@ -290,6 +297,7 @@ impl Run<'_> {
             averages: settings.training.ema_decay.is_some(),
             test: &parts.test,
             devices,
+            stop: &self.options.stop,
         };
         let (saved, tested) = match trained.best_epoch {
             Some(_) => (SavedCheckpoint::Best, TestedCheckpoint::Best),
@@ -404,6 +412,38 @@ mod tests {
         run(ExistingRun::Refuse, true);
         run(ExistingRun::Resume, false);
         assert_eq!(*seen.lock().unwrap(), [(json!(0), Value::Null), (json!(1), json!(1))]);
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_after_its_training_is_measured_when_it_resumes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = ExperimentConfig {
+            data: DataConfig::new(DataSource::Builtin(Task::Target)).with_limit(Some(Limit::Stratified(40))),
+            model: InitialModel::random(Architecture::TinyResNet),
+            training: TrainConfig::new(Method::Standard).with_epochs(1).with_batch_size(20),
+            ..ExperimentConfig::default()
+        };
+        config.evaluation.steps = 1;
+        config.evaluation.report_images = 0;
+        let experiment = config.check().unwrap();
+        let run = |existing: ExistingRun, stopped: bool| {
+            let stop = Arc::new(AtomicBool::new(false));
+            let raised = stop.clone();
+            // The only epoch has made its last step.
+            let notify: Notify = Arc::new(move |notice| {
+                if matches!(&notice, Notice::Progress(line) if line.starts_with("  epoch")) {
+                    raised.store(stopped, Ordering::Relaxed);
+                }
+            });
+            let options = RunOptions::new().with_existing(existing).with_stop_flag(stop).with_notify(notify);
+            experiment.run(folder.path(), options).unwrap()
+        };
+        let outcome = run(ExistingRun::Refuse, true);
+        assert!(outcome.is_interrupted());
+        assert!(outcome.record.scores.is_empty() && outcome.record.gallery.is_none());
+        let outcome = run(ExistingRun::Resume, false);
+        assert!(!outcome.is_interrupted() && outcome.record.gallery.is_some());
+        assert_eq!((outcome.record.history.len(), outcome.test.clean.total), (1, 40));
     }
 
     #[test]

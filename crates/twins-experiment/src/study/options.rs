@@ -11,7 +11,7 @@ use crate::notice::{Notify, silent};
 /// |---|---|---|
 /// | `shard` | the whole study | part of the jobs to run |
 /// | `phase` | [`Phase::All`] | whether to run trials, runs or both |
-/// | `stop` | never | flag that ends the current training after the current step, with the state saved |
+/// | `stop` | never | flag that ends the current training after the current step, with the state saved, or the measurement after it |
 /// | `notify` | discards notices | receiver of notices about progress and results |
 /// | `command` | the process's command line | command line in the records of the runs |
 #[derive(Clone)]
