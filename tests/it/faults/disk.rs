@@ -151,6 +151,11 @@ fn a_directory_that_cannot_be_written_to_is_named() {
                 &["--attack", "clean", "--limit", "20"],
             )),
             fail(study(folder, &format!("{directory}/study"), &[])),
+            fail(evaluate(
+                folder,
+                "images.json",
+                &[&pgd[..], &["--save-adversarial", &format!("{directory}/images/adversarial.npy")]].concat(),
+            )),
         ]
     };
     // Below a regular file, where not even root can create anything.
@@ -158,6 +163,7 @@ fn a_directory_that_cannot_be_written_to_is_named() {
         assert!(message.contains("file/") && message.contains("Not a directory"), "{message}");
     }
     assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "no directory");
+    assert!(!folder.join("images.journal").exists(), "refused after the attacks");
 
     let locked = folder.join("locked");
     fs::create_dir(&locked).unwrap();

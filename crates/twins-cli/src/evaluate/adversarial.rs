@@ -8,6 +8,12 @@ use twins_files::AtomicFile;
 
 use crate::support::Outcome;
 
+/// Checks before the attacks that the file can be written. Missing folders are created.
+pub fn check_writable(path: &Path) -> Outcome {
+    let written = AtomicFile::write(path, b"");
+    written.map(drop).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
+
 /// Writes all images in order to a NumPy file, one at a time: the adversarial example if the journal has one, otherwise the clean image.
 pub fn save_adversarial(path: &Path, samples: &SampleStream<'_>, journal: &Journal) -> Outcome {
     let source = samples.source();

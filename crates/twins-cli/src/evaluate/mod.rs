@@ -34,7 +34,7 @@ use burn_twins::experiment::{
 use burn_twins::models::{ModelCard, Net};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use adversarial::save_adversarial;
+use adversarial::{check_writable, save_adversarial};
 use cli::{CLEAN, Cli};
 use lock::{beside, lock};
 #[cfg(test)]
@@ -121,6 +121,9 @@ fn run(cli: &Cli) -> Outcome {
     let victim = victims[0].as_ref();
     cli.check_memory(victim, test.image_shape(), test.len(), device)?;
 
+    if let Some(path) = &cli.save_adversarial {
+        check_writable(path)?;
+    }
     if let Some(path) = &journal {
         let existing = if cli.resume { ExistingJournal::Resume } else { ExistingJournal::Replace };
         if cli.resume && !path.exists() {
