@@ -44,6 +44,32 @@ fn a_run_has_one_process() {
 }
 
 #[test]
+fn a_run_that_reads_its_data_keeps_other_methods_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let standard = |existing: &[&str]| {
+        finetune_with(
+            "standard",
+            folder,
+            "run",
+            &[&["--limit", "40", "--epochs", "1"][..], existing].concat(),
+        )
+    };
+    // All that a process has in the directory before its data are read.
+    fs::create_dir_all(folder.join("run/at")).unwrap();
+    let lock = fs::File::create(folder.join("run/at/lock")).unwrap();
+    lock.lock().unwrap();
+    let none: &[&str] = &[];
+    for existing in [none, &["--resume"], &["--force"]] {
+        let message = fail(standard(existing));
+        assert!(message.contains("run/at is in use by another process"), "{existing:?}: {message}");
+        assert!(!folder.join("run/standard").exists());
+    }
+    drop(lock);
+    succeed(standard(&[]));
+}
+
+#[test]
 fn an_evaluation_has_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -5,7 +5,9 @@ use burn_twins::data::DataSource;
 use burn_twins::experiment::{Experiment, Outcome as RunOutcome, RunDirectory, RunOptions};
 use burn_twins::models::{Architecture, HeldOut};
 use burn_twins::report::{RunRecord, TestedCheckpoint};
-use burn_twins::train::{Accuracy, EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, Method};
+use burn_twins::train::{
+    Accuracy, EffectiveConfig, EpochMetrics, Evaluation, EvaluationProtocol, ExistingRun, Method,
+};
 use serde::Serialize;
 
 use super::TrainingOptions;
@@ -67,6 +69,10 @@ fn replaced(
         )
         .into());
     }
+    // A run that still reads its data has none of these files, but it is locked.
+    for other in runs_of_other_methods(out, directory) {
+        other.check(ExistingRun::Overwrite, None)?;
+    }
     let others: Vec<RunDirectory> = others.into_iter().map(|(other, _)| other).collect();
     for run in std::iter::once(&RunDirectory::new(directory)).chain(&others) {
         run.check(options.existing(), weights)?;
@@ -77,8 +83,13 @@ fn replaced(
 /// The runs of all methods in a directory except `own`, each with the name of a file that it holds. Other folders are no runs of this
 /// directory, even if they hold files of the same names, such as a model of another program.
 fn other_runs(out: &Path, own: &Path) -> Vec<(RunDirectory, &'static str)> {
-    let others = Method::ALL.iter().map(|method| out.join(method.name())).filter(|path| path != own);
-    others.map(RunDirectory::new).filter_map(|run| run.holds().map(|found| (run, found))).collect()
+    runs_of_other_methods(out, own).filter_map(|run| run.holds().map(|found| (run, found))).collect()
+}
+
+/// The directories in `out` for the runs of all methods except `own`, which need not exist.
+fn runs_of_other_methods(out: &Path, own: &Path) -> impl Iterator<Item = RunDirectory> {
+    let paths = Method::ALL.iter().map(move |method| out.join(method.name()));
+    paths.filter(move |path| path != own).map(RunDirectory::new)
 }
 
 /// The content of `report.json`.
