@@ -1,4 +1,6 @@
-use std::path::PathBuf;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -217,14 +219,20 @@ impl TrainingOptions {
         }
     }
 
-    /// The output directory of a command.
+    /// The output directory of a command. Without `--out`, it is created.
     pub fn directory(&self, command: &str) -> PathBuf {
-        let unused = || {
-            let mut paths = (1..).map(|number| PathBuf::from(format!("runs/{command}-{number}")));
-            paths.find(|path| !path.exists()).expect("some number is unused")
-        };
-        self.out.clone().unwrap_or_else(unused)
+        self.out.clone().unwrap_or_else(|| unused(Path::new("runs"), command))
     }
+}
+
+/// Creates the first directory `COMMAND-N` that does not exist, so that commands that start at the same time do not share one.
+fn unused(runs: &Path, command: &str) -> PathBuf {
+    let exists =
+        |path: &Path| fs::create_dir(path).is_err_and(|error| error.kind() == ErrorKind::AlreadyExists);
+    // The run reports a directory that cannot be created.
+    let _ = fs::create_dir_all(runs);
+    let mut paths = (1..).map(|number| runs.join(format!("{command}-{number}")));
+    paths.find(|path| !exists(path)).expect("some number is unused")
 }
 
 /// The value of `--validation`; `None` for `none`.
@@ -299,5 +307,25 @@ impl ValueEnum for ReportAttackChoice {
             ReportAttack::Square => ("square", "Random search on the logits"),
         };
         Some(PossibleValue::new(name).help(help))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_commands_without_out_have_a_directory_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = folder.path().join("runs");
+        for name in ["finetune-1", "finetune-2"] {
+            assert_eq!(unused(&runs, "finetune"), runs.join(name));
+        }
+        fs::remove_dir(runs.join("finetune-1")).unwrap();
+        fs::write(runs.join("finetune-1"), "a file").unwrap();
+        assert_eq!(unused(&runs, "finetune"), runs.join("finetune-3"));
+        // Nothing can be created below a file, which is an error of the run.
+        let below = runs.join("finetune-1");
+        assert_eq!(unused(&below, "train"), below.join("train-1"));
     }
 }
