@@ -48,6 +48,17 @@ fn more_channels_than_groups_of_threads() {
     agrees([2, 66_000, 4, 4], &[Wing::Split]);
 }
 
+#[test]
+fn an_empty_batch_stays_empty_on_a_gpu() {
+    for (choice, device) in burn_twins_tests::devices().into_iter().filter(|(choice, _)| !choice.is_cpu()) {
+        let norm = TwinsBatchNormConfig::new(3).init(&device);
+        for wing in [Wing::Adaptive, Wing::Frozen] {
+            let output = norm.clone().with_wing(wing).forward(Tensor::<4>::zeros([0, 3, 4, 4], &device));
+            assert_eq!(output.dims(), [0, 3, 4, 4], "{choice}, {wing:?}");
+        }
+    }
+}
+
 /// Feature maps in half precision between layers that keep their parameters and statistics in single precision.
 #[test]
 fn half_precision_has_sums_in_single_precision() {

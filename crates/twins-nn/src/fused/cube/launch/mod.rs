@@ -36,11 +36,12 @@ const LINE: usize = 5;
 /// Maximum factor by which a short row is padded in memory.
 const MOST_SPREAD: usize = 8;
 
-/// Whether the kernels can be launched for an input of these sizes. Values are counted in 32 bits; the number of rows is
-/// not limited.
+/// Whether the kernels can be launched for an input of these sizes, which may not be empty. Values are counted in 32 bits; the number
+/// of rows is not limited.
 pub(in crate::fused) fn fits(geometry: &Geometry) -> bool {
     let Geometry { samples, channels, space } = *geometry;
-    u32::try_from(samples * channels * space * MOST_SPREAD).is_ok() && channels / UNITS as usize <= MOST_CUBES
+    let values = samples * channels * space;
+    values > 0 && u32::try_from(values * MOST_SPREAD).is_ok() && channels / UNITS as usize <= MOST_CUBES
 }
 
 /// The shape of a wing's lines.
