@@ -160,9 +160,9 @@ impl DeviceChoice {
     pub fn is_present(&self) -> bool {
         match self {
             #[cfg(feature = "wgpu")]
-            Self::Wgpu(number) => gpu::wgpu_count(burn::tensor::DeviceType::Wgpu) > number.unwrap_or(0),
+            Self::Wgpu(number) => gpu::has_wgpu(*number, burn::tensor::DeviceType::Wgpu, Device::wgpu),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan(number) => gpu::wgpu_count(burn::tensor::DeviceType::Vulkan) > number.unwrap_or(0),
+            Self::Vulkan(number) => gpu::has_wgpu(*number, burn::tensor::DeviceType::Vulkan, Device::vulkan),
             #[cfg(feature = "cuda")]
             Self::Cuda(number) => gpu::cuda_count().is_ok_and(|count| count > number.unwrap_or(0)),
             device => device.is_compiled(),
@@ -289,6 +289,15 @@ mod tests {
         for _ in 0..2 {
             let error = DeviceChoice::Wgpu(Some(4242)).open().expect_err("so many GPUs").to_string();
             assert!(error.contains("`wgpu:4242`") && error.contains("counted from 0"), "{error}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "wgpu")]
+    fn a_numbered_gpu_is_present_if_it_can_be_opened() {
+        for number in [0, 1, 4242] {
+            let device = DeviceChoice::Wgpu(Some(number));
+            assert_eq!(device.is_present(), device.open().is_ok(), "{device}");
         }
     }
 

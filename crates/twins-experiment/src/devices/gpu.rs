@@ -1,6 +1,8 @@
 //! Opens GPUs with errors; Burn alone would panic at the first operation.
 
 use burn::tensor::Device;
+#[cfg(any(feature = "wgpu", feature = "vulkan"))]
+use burn::tensor::DeviceKind;
 
 use super::device::{DeviceChoice, DeviceError};
 
@@ -13,8 +15,6 @@ pub(crate) fn wgpu(
 ) -> Result<Device, DeviceError> {
     use std::collections::HashMap;
     use std::sync::{LazyLock, Mutex, PoisonError};
-
-    use burn::tensor::DeviceKind;
 
     type Opened = HashMap<DeviceChoice, Result<Device, String>>;
     /// A runtime can be initialised only once per process, so the outcome is kept.
@@ -40,10 +40,18 @@ pub(crate) fn wgpu(
     })
 }
 
-/// The number of adapters, including software adapters.
+/// Whether there is any adapter, including software adapters, or the discrete GPU of this number. `of_kind` creates devices of `api`.
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
-pub(crate) fn wgpu_count(api: burn::tensor::DeviceType) -> usize {
-    Device::enumerate(api).len()
+pub(crate) fn has_wgpu(
+    number: Option<usize>,
+    api: burn::tensor::DeviceType,
+    of_kind: fn(DeviceKind) -> Device,
+) -> bool {
+    let adapters = Device::enumerate(api);
+    match number {
+        Some(number) => adapters.contains(&of_kind(DeviceKind::DiscreteGpu(number))),
+        None => !adapters.is_empty(),
+    }
 }
 
 /// Opens an NVIDIA GPU; the first one unless another number is given.
