@@ -1,7 +1,11 @@
 //! A training that the CPU shares with each device of `TWINS_DEVICES`.
 
+use std::process::Command;
+
 use burn::module::Module;
 use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+use burn::tensor::{DeviceKind, Tensor};
 use burn_twins::DeviceChoice;
 use burn_twins::attack::Norm;
 use burn_twins::data::{TensorDataset, collate};
@@ -36,6 +40,28 @@ fn bytes_become_the_same_floats_everywhere() {
         let found = images.into_data_as::<f32>().try_into_vec::<f32>().unwrap();
         assert_eq!(found, expected, "{choice}");
     }
+}
+
+/// In a process of its own, since other tests open the device first.
+#[test]
+fn a_gpu_that_the_program_uses_already_can_be_opened() {
+    if !burn_twins_tests::devices().iter().any(|(choice, _)| *choice == DeviceChoice::Wgpu(None)) {
+        return;
+    }
+    let arguments = ["--exact", "backend_devices::opened_after_use", "--ignored"];
+    let output = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
+    let [text, errors] = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+}
+
+#[test]
+#[ignore = "run in a process of its own"]
+#[cfg(feature = "wgpu")]
+fn opened_after_use() {
+    let device = Device::wgpu(DeviceKind::DefaultDevice);
+    let sum = Tensor::<1>::ones([3], &device).sum().into_scalar::<f32>();
+    let opened = DeviceChoice::Wgpu(None).open().unwrap();
+    assert_eq!((sum, opened), (3.0, device));
 }
 
 /// Float32 roundings (6e-8) of each step's sums in another order, carried through the remaining steps; a GPU's

@@ -188,9 +188,13 @@ impl DeviceChoice {
             #[allow(deprecated)] // Deprecated by Burn; kept for those who ask for it.
             Self::Ndarray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu(number) => gpu::wgpu(self, *number, burn::tensor::wgpu::WgpuBackend::Auto),
+            Self::Wgpu(number) => {
+                gpu::wgpu(self, *number, burn::tensor::wgpu::WgpuBackend::Auto, Device::wgpu)
+            }
             #[cfg(feature = "vulkan")]
-            Self::Vulkan(number) => gpu::wgpu(self, *number, burn::tensor::wgpu::WgpuBackend::Vulkan),
+            Self::Vulkan(number) => {
+                gpu::wgpu(self, *number, burn::tensor::wgpu::WgpuBackend::Vulkan, Device::vulkan)
+            }
             #[cfg(feature = "cuda")]
             Self::Cuda(number) => gpu::cuda(self, *number),
             #[cfg(feature = "remote")]

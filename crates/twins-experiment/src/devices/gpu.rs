@@ -6,15 +6,18 @@ use burn::tensor::DeviceKind;
 
 use super::device::{DeviceChoice, DeviceError};
 
-/// Opens a GPU through wgpu: the preferred one, or the discrete one of this number.
+/// Opens a GPU through wgpu: the preferred one, or the discrete one of this number. `of_kind` creates devices of `api`.
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
 pub(crate) fn wgpu(
     choice: &DeviceChoice,
     number: Option<usize>,
     api: burn::tensor::wgpu::WgpuBackend,
+    of_kind: fn(DeviceKind) -> Device,
 ) -> Result<Device, DeviceError> {
     use std::collections::HashMap;
     use std::sync::{LazyLock, Mutex, PoisonError};
+
+    use burn::tensor::wgpu::WgpuInitError;
 
     type Opened = HashMap<DeviceChoice, Result<Device, String>>;
     /// A runtime can be initialised only once per process, so the outcome is kept.
@@ -22,8 +25,12 @@ pub(crate) fn wgpu(
 
     let kind = number.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu);
     let init = || {
-        let options = Device::wgpu_options().graphics_api(api).device_kind(kind);
-        options.init().map_err(|error| error.to_string())
+        let options = Device::wgpu_options().graphics_api(api).device_kind(kind.clone());
+        match options.init() {
+            // The program has used the device before, which initialised its runtime.
+            Err(WgpuInitError::Registration { .. }) => Ok(of_kind(kind)),
+            outcome => outcome.map_err(|error| error.to_string()),
+        }
     };
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     let outcome = opened.entry(choice.clone()).or_insert_with(init).clone();
