@@ -197,12 +197,14 @@ fn a_journal_of_rand_is_that_of_one_normalisation() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     save_nets(folder);
-    let rand =
-        ["--weights", "net.safetensors", "--aa-version", "rand", "--limit", "20", "--json", "rand.json"];
-    // Below a regular file, nothing can be written, so the evaluation ends with an error and keeps its journal.
-    let unwritable = ["--save-adversarial", "net.safetensors/rand.npy"];
-    let failed = finish(folder, &[&rand[..], &unwritable].concat());
-    assert!(!failed.status.success() && folder.join("rand.journal").exists());
+    let rand = ["--weights", "net.safetensors", "--aa-version", "rand", "--json", "killed.json"];
+    let mut killed = start(folder, &rand);
+    while records(folder) == 0 && killed.try_wait().unwrap().is_none() {
+        sleep(Duration::from_millis(1));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(folder.join("killed.journal").exists(), "the evaluation ended before it was killed");
     let other = finish(
         folder,
         &[&rand[..], &["--resume", "--normalisation", "0.25,0.25,0.25/0.125,0.125,0.125"]].concat(),
