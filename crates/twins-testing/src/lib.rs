@@ -1,6 +1,7 @@
-//! What the tests of the workspace share: processes, memory, open handles, files, and damage to files. Not published.
+//! What the tests of the workspace share: comparisons, processes, memory, open handles, files, and damage to files. Not published.
 
 mod counting;
+mod difference;
 mod files;
 mod handles;
 mod hostile;
@@ -9,6 +10,7 @@ mod mutations;
 mod process;
 
 pub use counting::{Counting, peak};
+pub use difference::difference;
 pub use files::{check_page, example, repository, shared, twins};
 pub use handles::{open_handles, threads};
 pub use hostile::{allowance, cases, check_message, each_damaged};

@@ -7,7 +7,8 @@ mod golden;
 mod interruption;
 
 pub use attacks::{Repeated, attacks};
-pub use comparison::{ROUNDING, difference, host, margins};
+pub use comparison::{ROUNDING, host, margins};
 pub use ensemble::{autoattack, evaluate, timeless};
 pub use golden::{Golden, Net};
 pub use interruption::{Folder, Killer, resumable};
+pub use twins_testing::difference;

@@ -380,15 +380,25 @@ mod tests {
     use super::*;
     use crate::settings::{DataConfig, InitialModel};
 
+    /// A training of forty built-in images.
+    fn small(epochs: usize) -> ExperimentConfig {
+        ExperimentConfig {
+            data: DataConfig::new(DataSource::Builtin(Task::Target)).with_limit(Some(Limit::Stratified(40))),
+            model: InitialModel::random(Architecture::TinyResNet),
+            training: TrainConfig::new(Method::Standard).with_epochs(epochs).with_batch_size(20),
+            ..ExperimentConfig::default()
+        }
+    }
+
+    /// Whether it is the line of an epoch, which is printed before the epoch is added to the record.
+    fn is_epoch(notice: &Notice) -> bool {
+        matches!(notice, Notice::Progress(line) if line.starts_with("  epoch"))
+    }
+
     #[test]
     fn the_record_of_a_resumed_run_has_the_epochs_before() {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = ExperimentConfig {
-            data: DataConfig::new(DataSource::Builtin(Task::Target)).with_limit(Some(Limit::Stratified(40))),
-            model: InitialModel::random(Architecture::TinyResNet),
-            training: TrainConfig::new(Method::Standard).with_epochs(2).with_batch_size(20),
-            ..ExperimentConfig::default()
-        };
+        let mut config = small(2);
         config.evaluation.test = TestMeasurement::Skipped;
         let experiment = config.check().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -396,9 +406,8 @@ mod tests {
             let stop = Arc::new(AtomicBool::new(false));
             let (raised, seen) = (stop.clone(), seen.clone());
             let file = folder.path().join(RunRecord::FILE);
-            // The line of an epoch is printed before the epoch is added to the record.
             let notify: Notify = Arc::new(move |notice| {
-                if matches!(&notice, Notice::Progress(line) if line.starts_with("  epoch")) {
+                if is_epoch(&notice) {
                     let record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
                     let best = record["best"]["epoch"].clone();
                     seen.lock().unwrap().push((record["finished_epochs"].clone(), best));
@@ -417,12 +426,7 @@ mod tests {
     #[test]
     fn a_run_that_is_stopped_after_its_training_is_measured_when_it_resumes() {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = ExperimentConfig {
-            data: DataConfig::new(DataSource::Builtin(Task::Target)).with_limit(Some(Limit::Stratified(40))),
-            model: InitialModel::random(Architecture::TinyResNet),
-            training: TrainConfig::new(Method::Standard).with_epochs(1).with_batch_size(20),
-            ..ExperimentConfig::default()
-        };
+        let mut config = small(1);
         config.evaluation.steps = 1;
         config.evaluation.report_images = 0;
         let experiment = config.check().unwrap();
@@ -431,7 +435,7 @@ mod tests {
             let raised = stop.clone();
             // The only epoch has made its last step.
             let notify: Notify = Arc::new(move |notice| {
-                if matches!(&notice, Notice::Progress(line) if line.starts_with("  epoch")) {
+                if is_epoch(&notice) {
                     raised.store(stopped, Ordering::Relaxed);
                 }
             });

@@ -14,10 +14,7 @@ pub fn difference<M: Module>(a: &M, b: &M) -> (f32, String) {
         let values = |data: &burn::tensor::TensorData| data.try_to_vec::<f32>().unwrap();
         let (a, b) = (values(a), values(&b.tensors()[path]));
         let largest = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-        let differences = a.iter().zip(&b).map(|(a, b)| if a == b { 0.0 } else { (a - b).abs() });
-        // `f32::max` would pass over NaN.
-        let off =
-            differences.fold(0.0, |most: f32, off: f32| if off > most || off.is_nan() { off } else { most });
+        let off = twins_testing::difference(&a, &b);
         (off / largest, path.clone())
     });
     pairs.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
