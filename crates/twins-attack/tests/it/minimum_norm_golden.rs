@@ -56,20 +56,21 @@ fn follow(attack: &dyn Attack) -> Path {
 impl Path {
     /// The largest difference of the points of these calls from the reference's.
     fn points_off(&self, expected: &[f32], calls: &[usize]) -> f32 {
-        let pairs = calls.iter().zip(expected.chunks(8 * 360));
-        pairs.map(|(&call, expected)| difference(&self.points[call], expected)).fold(0.0, f32::max)
+        let found: Vec<f32> = calls.iter().flat_map(|&call| &self.points[call]).copied().collect();
+        difference(&found, &expected[..found.len()])
     }
 
     /// The largest difference of the logits of each sample, over the calls before `until(sample)`.
     fn logits_off(&self, expected: &[f32], until: impl Fn(usize) -> usize) -> f32 {
-        let mut off = 0.0_f32;
+        let (mut found, mut wanted) = (Vec::new(), Vec::new());
         for (call, expected) in expected.chunks(8 * 6).enumerate() {
             for sample in (0..8).filter(|&sample| call < until(sample)) {
                 let range = sample * 6..sample * 6 + 6;
-                off = off.max(difference(&self.logits[call][range.clone()], &expected[range]));
+                found.extend_from_slice(&self.logits[call][range.clone()]);
+                wanted.extend_from_slice(&expected[range]);
             }
         }
-        off
+        difference(&found, &wanted)
     }
 
     /// The adversarial images of these samples.
