@@ -20,7 +20,7 @@ use crate::network::normalisation::Normalisation;
 /// | `resnet18-cifar` | ResNet-18 with a 3×3 stem and no max pooling | 3×32×32 |
 /// | `preact-resnet18` | the pre-activation form of `resnet18-cifar` (He et al., ECCV 2016) | 3×32×32 |
 /// | `wrn-D-W` | WideResNet of depth D = 6n + 4 and width W (Zagoruyko & Komodakis, BMVC 2016) | 3×32×32 |
-/// | `dm-wrn-D-W`, `dm-wrn-D-W-swish` | the variant of Gowal et al. ("Uncovering the limits of adversarial training", 2020): different padding and names, ReLU or Swish | 3×32×32 |
+/// | `dm-wrn-D-W`, `dm-wrn-D-W-swish` | the variant of Gowal et al. ("Uncovering the limits of adversarial training", 2020): different padding and names, ReLU or Swish, and momentum 0.01 in batch normalisation | 3×32×32 |
 ///
 /// `resnet8` is the smallest CIFAR ResNet: one block per stage, 75 290 weights for 10 classes. `tiny-resnet` has the
 /// same number of weights and needs a quarter of the computation, so that adversarial training on 32×32 images takes a

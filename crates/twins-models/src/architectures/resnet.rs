@@ -66,11 +66,12 @@ impl ResNetSpec {
             Stem::Small => (3, 1),
             Stem::Strided => (3, 2),
         };
+        let norm = |channels| norm(channels, self.block.momentum(), self.affine, device);
         let mut input = self.stem_width;
         let stages = self.stages.iter().map(|stage| self.stage(*stage, &mut input, device)).collect();
         ResNet {
             conv1: conv([3, self.stem_width], kernel, stride, 1, device),
-            stem_norm: (!pre_activation).then(|| norm(self.stem_width, self.affine, device)),
+            stem_norm: (!pre_activation).then(|| norm(self.stem_width)),
             pool: (self.stem == Stem::ImageNet).then(|| {
                 MaxPool2dConfig::new([3, 3])
                     .with_strides([2, 2])
@@ -78,7 +79,7 @@ impl ResNetSpec {
                     .init()
             }),
             stages,
-            head_norm: pre_activation.then(|| norm(input, self.affine, device)),
+            head_norm: pre_activation.then(|| norm(input)),
             head: LinearConfig::new(input, num_classes).init(device),
             activation: self.block.activation(),
         }

@@ -286,4 +286,15 @@ mod tests {
             assert_eq!(parameters(name, 10, Some(Shortcuts::Projected)), count, "{name}");
         }
     }
+
+    #[test]
+    fn batch_normalisation_has_the_momentum_of_the_published_networks() {
+        // RobustBench's DMWideResNet has `nn.BatchNorm2d(in_planes, momentum=0.01)`; the others have PyTorch's default.
+        for (name, momentum) in [("dm-wrn-10-1", "momentum: 0.01,"), ("wrn-10-1", "momentum: 0.1,")] {
+            let net = ModelConfig::new(name.parse().unwrap(), 10).init(&Device::flex()).unwrap();
+            let shown = net.body().to_string();
+            assert_eq!(shown.matches("momentum: ").count(), 7, "{shown}");
+            assert_eq!(shown.matches(momentum).count(), 7, "{shown}");
+        }
+    }
 }

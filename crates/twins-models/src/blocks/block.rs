@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use twins_nn::{Affine, TwinsBatchNorm, conv2d, conv2d_and_input};
 
 use crate::blocks::activation::Activation;
-use crate::blocks::layers::{conv, conv_same, norm};
+use crate::blocks::layers::{MOMENTUM, conv, conv_same, norm};
 use crate::blocks::shortcut::{Shortcut, ShortcutKind};
 
 /// The kind of residual block in a network.
@@ -23,8 +23,8 @@ pub(crate) enum BlockKind {
     },
     /// Two 3×3 convolutions, each preceded by batch normalisation and ReLU.
     PreActivation,
-    /// The same with a configurable activation and with the padding of TensorFlow's `SAME`: with stride 2, only at the
-    /// bottom and on the right.
+    /// The same with a configurable activation, with the padding of TensorFlow's `SAME` (with stride 2, only at the bottom
+    /// and on the right), and with momentum 0.01 in batch normalisation.
     SamePreActivation {
         /// The activation after each normalisation.
         activation: Activation,
@@ -37,6 +37,14 @@ impl BlockKind {
         match self {
             Self::SamePreActivation { activation } => activation,
             _ => Activation::Relu,
+        }
+    }
+
+    /// The weight of the newest batch in the running statistics.
+    pub(crate) fn momentum(self) -> f64 {
+        match self {
+            Self::SamePreActivation { .. } => 0.01,
+            _ => MOMENTUM,
         }
     }
 
@@ -114,37 +122,38 @@ impl BlockSpec {
         let Self { kind, shortcut, input, width, stride, affine } = *self;
         let output = kind.output(width);
         let shortcut = Shortcut::new(shortcut, input, output, stride, affine, device);
+        let norm = |channels| norm(channels, kind.momentum(), affine, device);
         match kind {
             BlockKind::Basic => ResidualBlock::Basic(Basic {
                 conv1: conv([input, width], 3, stride, 1, device),
-                bn1: norm(width, affine, device),
+                bn1: norm(width),
                 conv2: conv([width, width], 3, 1, 1, device),
-                bn2: norm(width, affine, device),
+                bn2: norm(width),
                 shortcut,
             }),
             BlockKind::Bottleneck { groups, group_width } => {
                 let inner = width * group_width / 64 * groups;
                 ResidualBlock::Bottleneck(Bottleneck {
                     conv1: conv([input, inner], 1, 1, 1, device),
-                    bn1: norm(inner, affine, device),
+                    bn1: norm(inner),
                     conv2: conv([inner, inner], 3, stride, groups, device),
-                    bn2: norm(inner, affine, device),
+                    bn2: norm(inner),
                     conv3: conv([inner, output], 1, 1, 1, device),
-                    bn3: norm(output, affine, device),
+                    bn3: norm(output),
                     shortcut,
                 })
             }
             BlockKind::PreActivation | BlockKind::SamePreActivation { .. } => {
                 ResidualBlock::PreActivation(PreActivation {
                     activation: kind.activation(),
-                    bn1: norm(input, affine, device),
+                    bn1: norm(input),
                     conv1: match kind {
                         BlockKind::SamePreActivation { .. } if stride == 2 => {
                             conv_same([input, width], device)
                         }
                         _ => conv([input, width], 3, stride, 1, device),
                     },
-                    bn2: norm(width, affine, device),
+                    bn2: norm(width),
                     conv2: conv([width, width], 3, 1, 1, device),
                     shortcut,
                 })

@@ -32,7 +32,14 @@ pub(crate) fn conv_same(channels: [usize; 2], device: &Device) -> Conv2d {
         .init(device)
 }
 
-/// Batch normalisation with PyTorch's defaults: epsilon 1e-5, momentum 0.1.
-pub(crate) fn norm(channels: usize, affine: Affine, device: &Device) -> TwinsBatchNorm {
-    TwinsBatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).with_affine(affine).init(device)
+/// PyTorch's default momentum of batch normalisation.
+pub(crate) const MOMENTUM: f64 = 0.1;
+
+/// Batch normalisation with PyTorch's default epsilon, 1e-5.
+pub(crate) fn norm(channels: usize, momentum: f64, affine: Affine, device: &Device) -> TwinsBatchNorm {
+    TwinsBatchNormConfig::new(channels)
+        .with_epsilon(1e-5)
+        .with_momentum(momentum)
+        .with_affine(affine)
+        .init(device)
 }

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor, ops::PadMode, s};
 use twins_nn::{Affine, TwinsBatchNorm, conv2d};
 
-use crate::blocks::layers::{conv, norm};
+use crate::blocks::layers::{MOMENTUM, conv, norm};
 
 /// How a shortcut converts the block's input to the shape of its output, if the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Shortcut {
             }
             ShortcutKind::Projected | ShortcutKind::Convolved => Self::Projection(Projection {
                 conv: conv([input, output], 1, stride, 1, device),
-                norm: (kind == ShortcutKind::Projected).then(|| norm(output, affine, device)),
+                norm: (kind == ShortcutKind::Projected).then(|| norm(output, MOMENTUM, affine, device)),
             }),
         })
     }
