@@ -150,6 +150,15 @@ fn what_does_not_fit_together_is_refused() {
         (&["--batch-size", "0"], "--batch-size is 0"),
         (&["--json", "."], "--json . is a directory"),
         (&["--json", "a.json", "--save-adversarial", "."], "--save-adversarial . is a directory"),
+        (&["--json", "./net.safetensors"], "--json ./net.safetensors would replace the weights"),
+        (
+            &["--json", "a.json", "--save-adversarial", "./a.json"],
+            "is the report of --json, its lock or its journal",
+        ),
+        (
+            &["--json", "a.json", "--save-adversarial", "a.journal"],
+            "is the report of --json, its lock or its journal",
+        ),
     ] {
         let output = evaluate(folder.path(), more);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

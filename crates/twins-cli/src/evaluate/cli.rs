@@ -1,6 +1,6 @@
 //! The command line of `twins evaluate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf, absolute};
 
 use burn::tensor::{Device, Tensor};
 use burn_twins::attack::{Classifier, Coverage, Length, Norm, Precision, RegisteredAttack, Version};
@@ -11,6 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
 use twins_files::check_replaceable;
 
+use super::lock::beside;
 use crate::support::{ComputeOptions, ImageOptions, ModelOptions, Outcome};
 
 /// Evaluates a classifier's clean and robust accuracy.
@@ -146,6 +147,14 @@ fn attack_names() -> Vec<&'static str> {
     [CLEAN, AUTOATTACK].into_iter().chain(RegisteredAttack::all().map(RegisteredAttack::name)).collect()
 }
 
+/// Whether two paths lead to the same file, which need not exist.
+fn is_same(path: &Path, other: &Path) -> bool {
+    match (path.canonicalize(), other.canonicalize()) {
+        (Ok(path), Ok(other)) => path == other,
+        _ => absolute(path).ok() == absolute(other).ok(),
+    }
+}
+
 impl Cli {
     /// Checks combinations of options.
     pub fn check(&self) -> Outcome {
@@ -171,6 +180,7 @@ impl Cli {
         for path in self.json.iter().chain(&self.save_adversarial) {
             check_replaceable(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
+        self.check_distinct()?;
         if self.json.is_some() && self.weights.to_str().is_none() {
             let weights = self.weights.display();
             return Err(format!(
@@ -192,6 +202,31 @@ impl Cli {
             );
         }
         Ok(self.compute.config().check()?)
+    }
+
+    /// Refuses to write the adversarial examples over the report, or either over the weights.
+    fn check_distinct(&self) -> Outcome {
+        let files = [("--json", &self.json), ("--save-adversarial", &self.save_adversarial)];
+        for (option, path) in files.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+            if is_same(path, &self.weights) {
+                let path = path.display();
+                return Err(format!(
+                    "{option} {path} would replace the weights; give the name of another file"
+                )
+                .into());
+            }
+        }
+        if let (Some(report), Some(path)) = (&self.json, &self.save_adversarial) {
+            let own = [report.clone(), beside(report, "lock"), beside(report, "journal")];
+            if own.iter().any(|own| is_same(path, own)) {
+                return Err(format!(
+                    "--save-adversarial {} is the report of --json, its lock or its journal; give another name",
+                    path.display()
+                )
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// Checks that an attack's batch fits into memory.
