@@ -459,6 +459,23 @@ mod tests {
     }
 
     #[test]
+    fn the_frozen_statistics_of_an_unfrozen_model_have_no_gradient() {
+        let device = Device::flex().autodiff();
+        let norm = two_channels(&device).unfreeze();
+        assert_eq!(norm.wing(), Wing::Split);
+        assert!(norm.frozen_mean.is_require_grad() && norm.frozen_var.is_require_grad());
+        // The second size is too small for the fused operation.
+        for dims in [[4, 2, 16], [4, 2, 2]] {
+            let input = alternating(dims, &device, |_, channel| INPUT[channel]);
+            let gradients = norm.forward(input).sum().backward();
+            let has_gradient = |param: &Param<Tensor<1>>| param.val().grad(&gradients).is_some();
+            assert!(has_gradient(norm.frozen_gamma.as_ref().expect("the wings have their own gammas")));
+            assert!(!has_gradient(&norm.frozen_mean), "{dims:?}");
+            assert!(!has_gradient(&norm.frozen_var), "{dims:?}");
+        }
+    }
+
+    #[test]
     fn adaptive_training_infers_where_nothing_is_tracked() {
         let device = Device::flex();
         let norm = layer(&device).with_wing(Wing::AdaptiveTraining);
