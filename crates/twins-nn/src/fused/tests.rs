@@ -115,6 +115,7 @@ impl Problem {
 fn assert_close(ours: &[Values], exact: &[Values], tolerance: f64) {
     assert_eq!(ours.len(), exact.len());
     for (ours, exact) in ours.iter().zip(exact) {
+        assert_eq!(ours.values.len(), exact.values.len(), "{}", ours.name);
         let largest = exact.values.iter().fold(exact.size, |largest, v| largest.max(v.abs()));
         for (found, expected) in ours.values.iter().zip(&exact.values) {
             assert!(
