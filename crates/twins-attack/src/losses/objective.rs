@@ -151,6 +151,29 @@ mod tests {
     }
 
     #[test]
+    fn hand_computed_derivatives() {
+        let cases = [
+            // The unit vector of class 3 minus softmax(z).
+            (
+                (Loss::CrossEntropy, 0, Some(3)),
+                [-0.086_128_5, -0.636_408_6, -0.011_656_2, 0.765_878_3, -0.031_684_9],
+            ),
+            // The loss is -(z_1 - z_3) / (z_1 - z_0) = -1/2.
+            ((Loss::Dlr, 1, None), [-0.25, -0.25, 0.0, 0.5, 0.0]),
+            // The loss is -(z_1 - z_3) / (z_1 - (z_0 + z_4) / 2) = -1 / 2.5.
+            ((Loss::Dlr, 1, Some(3)), [-0.08, -0.24, 0.0, 0.4, -0.08]),
+        ];
+        for ((loss, label, target), expected) in cases {
+            let mut cotangent = [0.0; 5];
+            loss.of(label, target, &[0.0; 5]).unwrap().evaluate(&LOGITS, &mut cotangent);
+            for (found, expected) in cotangent.iter().zip(expected) {
+                // A few roundings of numbers below 1.
+                assert!((found - expected).abs() < 5e-7, "{loss:?} {target:?}: {cotangent:?}");
+            }
+        }
+    }
+
+    #[test]
     fn saturated_softmax_stays_finite() {
         let mut cotangent = [0.0; 2];
         let objective = Loss::CrossEntropy.of(0, None, &[0.0, 0.0]).unwrap();

@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn of_equal_values_the_first_ranks_higher() {
         let logits = [1.0, 3.0, 0.0, 3.0, 2.0];
-        assert_eq!(argmax(&logits), 1);
+        assert_eq!([argmax(&logits), argmax(&[1.0, 2.0, 4.0])], [1, 2]);
         assert_eq!([best_other(&logits, 0), best_other(&logits, 1)], [1, 3]);
         assert_eq!(largest(&logits), [1, 3, 4, 0]);
         assert_eq!(ranking(&logits), [1, 3, 4, 0, 2]);

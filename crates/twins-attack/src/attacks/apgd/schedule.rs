@@ -138,19 +138,19 @@ mod tests {
 
     #[test]
     fn the_step_is_halved_when_the_loss_oscillates_or_sticks() {
-        let threat = ThreatModel::new(Norm::Linf, 0.5).unwrap();
+        let threat = ThreatModel::new(Norm::Linf, 0.25).unwrap();
         let mut schedule = Schedule::new(threat, 10, 0.75, 1.0, Some(0), 4);
         // Checkpoints after 2, 3, 4, ...: the first sees two rises, and the best loss 3.
         assert!(!schedule.after_step(2.0, 2.0, || 0, 4));
         assert!(!schedule.after_step(3.0, 3.0, || 0, 4));
-        assert_eq!(schedule.step_size, 1.0);
+        assert_eq!(schedule.step_size, 0.5);
         // A fall in a window of one step.
         assert!(schedule.after_step(2.5, 3.0, || 0, 4));
-        assert_eq!(schedule.step_size, 0.5);
+        assert_eq!(schedule.step_size, 0.25);
         // A rise, though below the best loss: just reduced, so not reduced again, but then it is.
         assert!(!schedule.after_step(2.6, 3.0, || 0, 4));
         assert!(schedule.after_step(2.7, 3.0, || 0, 4));
-        assert_eq!(schedule.step_size, 0.25);
+        assert_eq!(schedule.step_size, 0.125);
     }
 
     #[test]
