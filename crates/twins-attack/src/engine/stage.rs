@@ -369,9 +369,11 @@ pub(super) mod tests {
         }
     }
 
-    /// Succeeds in its first run, and ends at a stronger point that fails in its second one.
+    /// Its first run may succeed. Its second run ends at a stronger point, which fails.
     #[derive(Debug)]
-    struct StrongerFailure;
+    struct StrongerFailure {
+        first_succeeds: bool,
+    }
 
     impl Attack for StrongerFailure {
         fn name(&self) -> String {
@@ -395,19 +397,23 @@ pub(super) mod tests {
         }
 
         fn attack<'a>(&'a self, sample: Sample<'a>, _model: Model) -> Attempt<'a> {
-            let first = sample.run == 0;
-            let (point, loss) = if first { (vec![0.5, 0.55], 1.0) } else { (vec![0.55, 0.5], 2.0) };
-            Box::pin(std::future::ready(Ok(Finding { logits: point.clone(), point, fooled: first, loss })))
+            let fooled = self.first_succeeds && sample.run == 0;
+            let point = if fooled { vec![0.5, 0.55] } else { vec![0.55, 0.5] };
+            let loss = [1.0, 2.0][sample.run];
+            Box::pin(std::future::ready(Ok(Finding { logits: point.clone(), point, fooled, loss })))
         }
     }
 
     #[test]
-    fn a_success_counts_although_another_run_ended_at_a_stronger_point() {
-        let completed =
-            drive(&StrongerFailure, &brightest, &samples(&[[0.55, 0.5]]), VerificationRule::default());
-        let [Completed { finding, success, adversarial, .. }] = &completed[..] else { panic!("one sample") };
-        assert_eq!((finding.fooled, finding.loss), (false, 2.0));
-        assert_eq!((*success, adversarial.as_deref()), (true, Some(&[0.5, 0.55][..])));
+    fn a_success_counts_and_a_stronger_failure_does_not() {
+        let samples = samples(&[[0.55, 0.5]]);
+        for first_succeeds in [true, false] {
+            let attack = StrongerFailure { first_succeeds };
+            let found = drive(&attack, &brightest, &samples, VerificationRule::default()).remove(0);
+            assert_eq!((found.finding.fooled, found.finding.loss), (false, 2.0));
+            let adversarial = first_succeeds.then(|| vec![0.5, 0.55]);
+            assert_eq!((found.success, found.adversarial), (first_succeeds, adversarial));
+        }
     }
 
     #[test]
