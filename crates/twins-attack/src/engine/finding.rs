@@ -65,7 +65,8 @@ impl RunSelection {
     /// its loss is larger, or if it succeeded and success takes precedence.
     pub(crate) fn combine(self, earlier: Option<Finding>, later: Finding) -> Finding {
         let Some(earlier) = earlier else { return later };
-        let stronger = later.loss > earlier.loss;
+        // `max` ignores NaN: any other loss is stronger, whichever run came first.
+        let stronger = later.loss > earlier.loss.max(f32::NEG_INFINITY);
         let replaces = match self {
             RunSelection::FirstFooled => later.fooled || stronger,
             RunSelection::Strongest => stronger,
@@ -111,6 +112,17 @@ mod tests {
         let first = finding(false, 1.0);
         let combined = RunSelection::Strongest.combine(Some(first.clone()), finding(true, f32::NAN));
         assert_eq!(combined, first);
+        for selection in [RunSelection::FirstFooled, RunSelection::Strongest, RunSelection::StrongestSuccess]
+        {
+            let undefined = finding(false, f32::NAN);
+            assert_eq!(selection.combine(Some(first.clone()), undefined.clone()), first, "{selection:?}");
+            assert_eq!(selection.combine(Some(undefined), first.clone()), first, "{selection:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_run_has_nothing_to_be_compared_with() {
+        let first = finding(false, 1.0);
         assert_eq!(RunSelection::Strongest.combine(None, first.clone()), first);
     }
 }
