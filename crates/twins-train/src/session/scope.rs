@@ -60,7 +60,7 @@ impl Scope {
     /// Returns the model with the trainable parameters and the flags of the given model, so that another training can train what
     /// this one froze. The wing is kept.
     pub(crate) fn restore<M: Module>(self, model: M) -> M {
-        let given = Self { tuning: Tuning::Full, frozen: Vec::new(), head: None, ..self };
+        let given = Self { frozen: Vec::new(), ..self };
         let mut apply = Apply {
             scope: &given,
             probing: false,
