@@ -172,6 +172,13 @@ mod tests {
     }
 
     #[test]
+    fn a_corner_at_exactly_the_radius_is_reached() {
+        // The walls are 1 - 2e-8 and 2e-8 away. f32 rounds the first distance to 1, so that the corner seems to lie
+        // outside, but shrinking leaves both values at their walls.
+        assert_eq!(projected(&[2e-8; 2], &[3.0, -1.0], 1.0), [1.0, 0.0]);
+    }
+
+    #[test]
     fn zero_radius_gives_the_origin() {
         assert_eq!(projected(&[0.25, 1.0], &[0.5, 0.0], 0.0), [0.25, 1.0]);
     }

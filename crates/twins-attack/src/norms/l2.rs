@@ -107,6 +107,14 @@ mod tests {
     }
 
     #[test]
+    fn a_point_inside_stays_the_same_to_the_last_bit() {
+        // The sum of 0.7 and the deviation would lose all digits of 1e-12.
+        let mut point = [1e-12, 0.5];
+        L2.project(&[0.7, 0.5], &mut point, 0.75);
+        assert_eq!(point, [1e-12, 0.5]);
+    }
+
+    #[test]
     fn tiny_gradients_and_offsets_keep_their_signs() {
         let tensor = |values: [f32; 2]| Tensor::<4>::from_floats([[[values]]], &Device::flex());
         let host = |tensor: Tensor<4>| tensor.try_into_vec_as::<f32>().unwrap();

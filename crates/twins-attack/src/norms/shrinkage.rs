@@ -143,6 +143,8 @@ mod tests {
         assert_eq!(shrinkage(without_box, 0.0), 4.0);
         // The first is at its wall until α = 2: 1 + (2 - α) = 2.
         assert_eq!(shrinkage(magnitudes(&[(3.0, 1.0), (2.0, 2.0)]), 2.0), 1.0);
+        // At its wall until α = 2: 3 - α = 0.5.
+        assert_eq!(shrinkage(magnitudes(&[(3.0, 1.0)]), 0.5), 2.5);
         // All kinks coincide: 50 (2 - α) = 25.
         assert_eq!(shrinkage(magnitudes(&[(2.0, 2.0); 50]), 25.0), 1.5);
     }
