@@ -23,9 +23,10 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
     }
     let text = "In front of a batch normalisation, only the direction of a weight matters: a step changes the function by the \
                 learning rate over the squared norm of the weight (TWINS, section 3.3). The paper's claim is that the \
-                frozen wing raises gradients and effective steps. The charts over epochs show geometric means over all \
-                layers; those by layer show the last epoch, in the order of the names. The relative \
-                update is that of the last step of an epoch. The last linear layer has no normalisation behind it.";
+                frozen wing raises gradients and effective steps. The charts over epochs show geometric means over the \
+                layers of the model, without the branch of AutoLoRa; those by layer show the last epoch, in the order of the \
+                names. The relative update is that of the last step of an epoch. The last linear layer has no normalisation \
+                behind it.";
     let charts: String = QUANTITIES
         .into_iter()
         .map(|(name, unit, value)| {
@@ -62,9 +63,10 @@ pub(crate) fn effective_learning_rate(metrics: &EpochMetrics) -> Option<f64> {
 }
 
 /// The geometric mean exp(mean(ln v)), which suits values whose magnitudes differ between layers. Layers without a
-/// positive value are omitted.
+/// positive value are omitted. So are the parameters of an objective: models trained by other methods do not have them, and the
+/// norm of a branch that begins at zero says nothing about the model.
 fn geometric_mean(metrics: &EpochMetrics, value: fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
-    geometric_mean_of(metrics.layers.values().filter_map(value))
+    geometric_mean_of(metrics.model_layers().filter_map(|(_, layer)| value(layer)))
 }
 
 fn geometric_mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -149,6 +151,22 @@ mod tests {
         let row = "<th scope=\"row\">twins-at / at</th><td>2.828</td><td>8.000</td><td>–</td>";
         assert!(html.contains(row), "{html}");
         assert_eq!(ratios(&runs[..1]), "");
+    }
+
+    #[test]
+    fn the_means_leave_out_the_branch_of_auto_lora() {
+        let layer = |rate: f64| LayerMetrics {
+            weight_norm: 1.0,
+            gradient_norm: rate,
+            effective_learning_rate: rate,
+            relative_update: None,
+        };
+        let rates = [("conv.weight", 2.0), ("objective-parameters.conv.weight.b", 1e6)];
+        let layers = rates.map(|(path, rate)| (path.to_owned(), layer(rate))).into();
+        let metrics = EpochMetrics { layers, ..epoch(1, 1, 1) };
+        let mean = effective_learning_rate(&metrics).unwrap();
+        // Of a logarithm and an exponential.
+        assert!((mean - 2.0).abs() < 1e-12, "{mean}");
     }
 
     #[test]

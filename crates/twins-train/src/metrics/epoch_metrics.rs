@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use twins_nn::WingDrift;
 
 use super::accuracy::Accuracy;
+use crate::objectives::OBJECTIVE_PARAMETERS;
+use crate::parameters::is_under;
 
 /// The measurements of one epoch: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +64,13 @@ impl EpochMetrics {
     /// Clean and robust accuracy on the validation split; `None` without a validation split.
     pub fn validation(&self) -> Option<[Accuracy; 2]> {
         Some([self.validation_clean_accuracy?, self.validation_robust_accuracy?])
+    }
+
+    /// The layers of the model: [`layers`](Self::layers) without the parameters that the objective adds
+    /// ([`ObjectiveParameters`](crate::ObjectiveParameters)), such as the branch of AutoLoRa.
+    pub fn model_layers(&self) -> impl Iterator<Item = (&str, &LayerMetrics)> {
+        let layers = self.layers.iter().map(|(path, layer)| (path.as_str(), layer));
+        layers.filter(|(path, _)| !is_under(path, OBJECTIVE_PARAMETERS))
     }
 
     /// Whether the epoch trained on any batch. If not, because every batch was skipped, there was no loss, and the losses, the gradient norm
