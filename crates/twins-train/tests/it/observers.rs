@@ -221,4 +221,11 @@ fn an_interrupted_or_killed_training_leaves_the_files_of_an_uninterrupted_one() 
     // A new training in the same place starts the files anew.
     fit(with_files(folder.path()));
     assert_eq!(files(folder.path()), expected);
+
+    // Also if the tables there are those of another program.
+    for name in ["steps.csv", "epochs.csv"] {
+        std::fs::write(folder.path().join("log/csv").join(name), "epoch,val_loss\n0,2.5\n1,2.0\n").unwrap();
+    }
+    fit(with_files(folder.path()));
+    assert_eq!(files(folder.path()), expected);
 }

@@ -30,12 +30,14 @@ impl CsvObserver {
         Self { directory: directory.into(), steps: None, epochs: None }
     }
 
-    /// Opens a table and keeps the rows up to `completed`, which is a step or an epoch.
+    /// Opens a table and keeps the rows up to `completed`, which is a step or an epoch. Keeps no row, nor the header, if it is 0:
+    /// the header may be that of another program's table.
     fn open(&self, name: &str, completed: usize) -> Result<LineFile, TrainError> {
         // The header is the only row that does not begin with a number.
         LineFile::open(self.directory.join(name), |row| {
             let position = row.split(',').next().unwrap_or_default();
-            position.parse::<usize>().map_or(position == "step" || position == "epoch", |at| at <= completed)
+            let is_header = position == "step" || position == "epoch";
+            completed > 0 && position.parse::<usize>().map_or(is_header, |at| at <= completed)
         })
     }
 }
