@@ -80,7 +80,8 @@ pub trait Objective<M>: Send + Sync {
     }
 
     /// Prepares for an epoch; does nothing by default. The trainer calls this method before the first step of every epoch,
-    /// and again if a run is resumed within an epoch.
+    /// and again if a run is resumed within an epoch. It does not call it for the epochs of a probe before a full phase
+    /// ([`Tuning::ProbeThenFull`](crate::Tuning::ProbeThenFull)), which have an objective of their own.
     ///
     /// # Errors
     ///
