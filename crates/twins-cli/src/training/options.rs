@@ -86,7 +86,7 @@ pub struct TrainingOptions {
     #[arg(long, help_heading = "Training")]
     pub weight_decay: Option<f64>,
 
-    /// Weight of the frozen wing's loss (TWINS) [default: 1].
+    /// Weight of the frozen wing's loss (TWINS) [default: 1; 0.3 on the built-in data].
     #[arg(long, help_heading = "Training")]
     pub lambda: Option<f64>,
 

@@ -249,7 +249,7 @@ impl Run<'_> {
         let (notify, directory, options) =
             (self.options.notify.clone(), self.directory.clone(), self.options.clone());
         let mut record = record.clone();
-        let (method, classes, mut warned) = (config.method, parts.train.classes().len(), false);
+        let (settings, classes, mut warned) = (config.clone(), parts.train.classes().len(), false);
         let mut trainer = Trainer::new(config.clone())?;
         if let Some(own) = parts.validation.as_ref().filter(|_| config.validation.fraction.is_some()) {
             trainer = trainer.with_validation_set(own.clone());
@@ -265,7 +265,7 @@ impl Run<'_> {
             .with_stop_flag(self.options.stop.clone())
             .with_observer(move |epoch: &EpochMetrics| {
                 notify(Notice::Progress(describe_epoch(epoch)));
-                if let (Some(warning), false) = (frozen_wing::warning(epoch, method, classes), warned) {
+                if let (Some(warning), false) = (frozen_wing::warning(epoch, &settings, classes), warned) {
                     warned = true;
                     notify(Notice::Warning(warning));
                 }
