@@ -1,4 +1,4 @@
-//! What stops the example `finetune` halfway: Ctrl-C, a full disk. The state is saved, and the way to go on printed.
+//! What stops the example `finetune` halfway: Ctrl-C, SIGTERM, a full disk. The state is saved, and the way to go on printed.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
@@ -19,11 +19,18 @@ fn weights() -> [String; 2] {
 }
 
 #[test]
-fn ctrl_c_saves_and_says_how_to_go_on() {
+fn ctrl_c_and_sigterm_save_and_say_how_to_go_on() {
+    for signal in ["-INT", "-TERM"] {
+        saves_and_says_how_to_go_on(signal);
+    }
+}
+
+fn saves_and_says_how_to_go_on(signal: &str) {
     let folder = tempfile::tempdir().unwrap();
     let binary = binary();
     let mut child = Command::new(&binary)
         .current_dir(folder.path())
+        .args(["--limit", "40", "--epochs", "1000"])
         .args(weights())
         .args(["--out", "a run", "--force"])
         .stdout(Stdio::piped())
@@ -37,11 +44,11 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
         assert!(begin.elapsed() < Duration::from_secs(120), "the run did not start");
         sleep(Duration::from_millis(20));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("letters.safetensors --out 'a run' --resume"), "{message}");
+    assert_eq!(output.status.code(), Some(1), "{signal}: {message}");
+    assert!(message.contains("letters.safetensors --out 'a run' --resume"), "{signal}: {message}");
     assert!(folder.path().join("a run/twins-at/last.safetensors").exists(), "the state was saved");
 
     let again = Command::new(&binary)

@@ -1,12 +1,14 @@
 //! Work that is killed at random moments of every phase, and resumed each time, ends with the result of undisturbed work.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use burn_twins::attack::Journal;
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 use super::{error_of, evaluate, finetune, json, save_net, save_study, signal, study, succeed, timeless};
@@ -15,7 +17,7 @@ use super::{error_of, evaluate, finetune, json, save_net, save_study, signal, st
 const VARIABLE: &str = "TWINS_KILLS";
 const USUAL_KILLS: usize = 6;
 const SEED: u64 = 22;
-const SIGNALS: [&str; 3] = ["KILL", "TERM", "INT"];
+const SIGNALS: [(&str, i32); 3] = [("KILL", 9), ("TERM", 15), ("INT", 2)];
 const JOBS: usize = 3;
 
 /// What is killed. All functions take the name of its output in the folder.
@@ -29,6 +31,8 @@ struct Job<'a> {
     command: &'a dyn Fn(&str) -> Command,
     /// The phase that the files show, from 0.
     phase: &'a dyn Fn(&str) -> usize,
+    /// The directories of the trainings. Each logs its steps as JSON lines.
+    trainings: &'a dyn Fn(&str) -> Vec<PathBuf>,
     /// What must be equal to the bit, by name.
     result: &'a dyn Fn(&str) -> BTreeMap<String, Vec<u8>>,
     /// Deletes the output.
@@ -40,6 +44,14 @@ struct Straight {
     result: BTreeMap<String, Vec<u8>>,
     /// How long each phase took.
     lengths: [Duration; 3],
+}
+
+/// What a kill leaves of trainings.
+#[derive(Default)]
+struct Left {
+    phase: usize,
+    /// Of each training, the log of the steps that its state has.
+    steps: Vec<Vec<String>>,
 }
 
 impl Job<'_> {
@@ -81,9 +93,33 @@ impl Job<'_> {
         }
     }
 
+    /// Whether the process has locked the directory of a training. It handles SIGTERM and SIGINT before it does so.
+    fn has_begun(&self, process: &Child) -> bool {
+        let id = process.id().to_string();
+        let locks = (self.trainings)("killed").into_iter().map(|run| run.join("lock"));
+        locks.map(std::fs::read_to_string).any(|lock| lock.is_ok_and(|lock| lock == id))
+    }
+
+    /// What is left of the trainings. Nothing that was left before may be lost or done again.
+    fn left(&self, before: &Left) -> Left {
+        let steps: Vec<Vec<String>> = (self.trainings)("killed").iter().map(|run| saved_steps(run)).collect();
+        let phase = if steps.is_empty() { 0 } else { (self.phase)("killed") };
+        assert!(phase >= before.phase, "{}: phase {phase} after phase {}", self.name, before.phase);
+        for (steps, before) in steps.iter().zip(&before.steps) {
+            assert!(
+                steps.starts_with(before),
+                "{}: of {} saved steps, some were lost or trained again: {steps:?}",
+                self.name,
+                before.len()
+            );
+        }
+        Left { phase, steps }
+    }
+
     /// Resumes what is left, and compares it.
-    fn finish(&self, straight: &Straight) {
+    fn finish(&self, straight: &Straight, left: &Left) {
         succeed((self.command)("killed"));
+        self.left(left);
         let result = (self.result)("killed");
         assert_eq!(result.keys().collect::<Vec<_>>(), straight.result.keys().collect::<Vec<_>>());
         for (name, bytes) in &straight.result {
@@ -98,14 +134,16 @@ impl Job<'_> {
         let mut draws = Draws(SEED + self.place as u64);
         let (mut hits, mut signals, mut compared) = ([0; 3], [0; 3], 0);
         let (mut done, mut attempts) = (0, 0);
+        let mut left = Left::default();
         while done < kills {
             attempts += 1;
             assert!(attempts <= 5 * kills + 20, "{}: {hits:?} after {attempts} attempts", self.name);
             // Every phase in turn, and with every signal.
             let target = (self.place + done) % 3;
             let chosen = (self.place + done + done / 3) % 3;
+            let (name, number) = SIGNALS[chosen];
             if (self.phase)("killed") > target {
-                self.finish(&straight);
+                self.finish(&straight, &std::mem::take(&mut left));
                 compared += 1;
             }
             let mut command = (self.command)("killed");
@@ -115,9 +153,11 @@ impl Job<'_> {
             }
             sleep(straight.lengths[target].mul_f64(draws.fraction()));
             let alive = process.try_wait().unwrap().is_none();
+            let mut handled = false;
             if alive {
                 let phase = (self.phase)("killed");
-                signal(&process, SIGNALS[chosen]);
+                handled = name != "KILL" && self.has_begun(&process);
+                signal(&process, name);
                 hits[phase] += 1;
                 signals[chosen] += 1;
                 // A kill in another phase counts, but does not stand for one in this phase.
@@ -129,21 +169,27 @@ impl Job<'_> {
             let ended = output.status.code();
             match ended {
                 // The signal ended the process.
-                None => assert!(alive, "{}: {message}", self.name),
+                None => assert!(
+                    alive && !handled && output.status.signal() == Some(number),
+                    "{}: {} after SIG{name}: {message}",
+                    self.name,
+                    output.status
+                ),
                 // The process ended before the signal, or the signal came in the last part of the measurement.
                 Some(0) => (),
                 Some(code) => assert!(
-                    alive && code == 1 && message.contains("stopped, with the state saved"),
+                    alive && name != "KILL" && code == 1 && message.contains("stopped, with the state saved"),
                     "{}: {code}: {message}",
                     self.name
                 ),
             }
+            left = self.left(&left);
             if ended == Some(0) {
-                self.finish(&straight);
+                self.finish(&straight, &std::mem::take(&mut left));
                 compared += 1;
             }
         }
-        self.finish(&straight);
+        self.finish(&straight, &left);
         println!(
             "{}, {} kills, {} finished runs compared:",
             self.name,
@@ -153,7 +199,7 @@ impl Job<'_> {
         for (phase, hits) in self.phases.iter().zip(hits) {
             println!("    {hits:>3} {phase}");
         }
-        let by_signal = SIGNALS.iter().zip(signals).map(|(name, count)| format!("SIG{name} {count}"));
+        let by_signal = SIGNALS.iter().zip(signals).map(|((name, _), count)| format!("SIG{name} {count}"));
         println!("    {}", by_signal.collect::<Vec<_>>().join(", "));
         assert!(hits.iter().all(|hits| *hits >= kills / 3), "{}: {hits:?}", self.name);
         assert!(signals.iter().all(|count| *count >= kills / 9), "{}: {signals:?}", self.name);
@@ -179,6 +225,29 @@ fn bytes_of(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The state of a training, if one was saved. A kill between the two renames of a checkpoint leaves only the one before it.
+fn state(run: &Path) -> Option<PathBuf> {
+    ["last.safetensors", "previous.safetensors"]
+        .map(|file| run.join(file))
+        .into_iter()
+        .find(|file| file.exists())
+}
+
+/// The log of the steps that the state of a training has. A line has the duration of its step, so that of a step that is trained again is
+/// another one.
+fn saved_steps(run: &Path) -> Vec<String> {
+    let Some(file) = state(run) else { return Vec::new() };
+    let bytes = bytes_of(&file);
+    let (_, header) =
+        SafeTensors::read_metadata(&bytes).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let state: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["state"]).unwrap();
+    let steps = state["steps"].as_u64().unwrap() as usize;
+    let log = std::fs::read_to_string(run.join("log/steps.jsonl")).unwrap();
+    let log: Vec<String> = log.lines().take(steps).map(str::to_owned).collect();
+    assert_eq!(log.len(), steps, "{}: steps that the log lacks", file.display());
+    log
+}
+
 fn text(value: Value) -> Vec<u8> {
     timeless(value).to_string().into_bytes()
 }
@@ -194,9 +263,9 @@ fn a_killed_training_ends_with_the_same_model() {
     };
     let phase = |out: &str| {
         let run = folder.join(out).join("at");
-        match (run.join("model.safetensors").exists(), run.join("last.safetensors").exists()) {
+        match (run.join("model.safetensors").exists(), state(&run)) {
             (true, _) => 2,
-            (false, saved) => usize::from(saved),
+            (false, saved) => usize::from(saved.is_some()),
         }
     };
     let result = |out: &str| {
@@ -220,6 +289,7 @@ fn a_killed_training_ends_with_the_same_model() {
         phases: ["before the first checkpoint", "in training", "in measuring"],
         command: &command,
         phase: &phase,
+        trainings: &|out| vec![folder.join(out).join("at")],
         result: &result,
         delete: &|out| std::fs::remove_dir_all(folder.join(out)).unwrap(),
     }
@@ -263,6 +333,7 @@ fn a_killed_evaluation_ends_with_the_same_verdicts() {
         ],
         command: &command,
         phase: &phase,
+        trainings: &|_| Vec::new(),
         result: &result,
         delete: &|out| std::fs::remove_file(file(out, "json")).unwrap(),
     }
@@ -280,12 +351,13 @@ fn a_killed_study_ends_with_the_same_results() {
     save_study(folder);
     let runs =
         |out: &str| ["at", "twins-at"].map(|arm| folder.join(out).join("runs").join(arm).join("seed-0"));
-    let command = |out: &str| study(folder, out, &[]);
+    let command = |out: &str| study(folder, out, &["--set", "log.formats=[\"jsonl\"]"]);
     let phase = |out: &str| {
-        let any = |file: &str| runs(out).iter().any(|run| run.join(file).exists());
-        match (any("model.safetensors"), any("last.safetensors")) {
-            (true, _) => 2,
-            (false, saved) => usize::from(saved),
+        let runs = runs(out);
+        if runs.iter().any(|run| run.join("model.safetensors").exists()) {
+            2
+        } else {
+            usize::from(runs.iter().any(|run| state(run).is_some()))
         }
     };
     let result = |out: &str| {
@@ -304,6 +376,7 @@ fn a_killed_study_ends_with_the_same_results() {
         phases: ["before the first checkpoint", "in the first training", "after the first training"],
         command: &command,
         phase: &phase,
+        trainings: &|out| runs(out).to_vec(),
         result: &result,
         delete: &|out| std::fs::remove_dir_all(folder.join(out)).unwrap(),
     }

@@ -1,4 +1,4 @@
-//! Faults: kills, two processes at once, full disks, damaged files, data that changes, clocks that jump. docs/reliability.md says what is
+//! Faults: kills, signals, two processes at once, full disks, damaged files, data that changes, clocks that jump. docs/reliability.md says what is
 //! guaranteed; `.ci/faults` repeats it with more kills.
 
 mod clock;
@@ -7,6 +7,7 @@ mod disk;
 mod files;
 mod kills;
 mod processes;
+mod signals;
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,0 +1,29 @@
+//! A second signal, while the work that the first one lets end is still being done.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::{QUICK, finetune, signal, start};
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    for (name, status) in [("INT", 130), ("TERM", 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run/at");
+        std::fs::create_dir_all(&run).unwrap();
+        // The state is written to a pipe that nobody reads, so the process never ends by saving it.
+        let pipe = run.join("last.safetensors.part");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let mut process = start(finetune(folder.path(), "run", &QUICK));
+        process.wait_for("its first step", || run.join("config.json").exists());
+        let begin = Instant::now();
+        // More than two, because the system may deliver two that come close together as one.
+        while !process.has_ended() {
+            assert!(begin.elapsed() < Duration::from_secs(120), "SIG{name} does not end the process");
+            signal(&process.0, name);
+            sleep(Duration::from_millis(20));
+        }
+        assert_eq!(process.0.wait().unwrap().code(), Some(status), "SIG{name}");
+    }
+}
