@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The exit status is 0 if the command succeeds, 1 if it fails (the error is printed on one line of standard error),
-//! and 2 if the command line is invalid.
+//! 2 if the command line is invalid, and 130 or 143 if a second Ctrl-C or SIGTERM ends a training or study at once.
 
 mod convert;
 mod evaluate;

@@ -1,5 +1,5 @@
-//! Faults: kills, signals, two processes at once, full disks, damaged files, data that changes, clocks that jump. docs/reliability.md says what is
-//! guaranteed; `.ci/faults` repeats it with more kills.
+//! Faults: kills, signals, two processes at once, full disks, damaged files, data that changes, clocks that jump.
+//! docs/reliability.md says what is guaranteed; `.ci/faults` repeats it with more kills.
 
 mod clock;
 mod data;

@@ -97,7 +97,8 @@ pub struct Cli {
     #[arg(long, help_heading = "Attacks", default_value_t = Precision::F32)]
     pub attack_precision: Precision,
 
-    /// Write the report, with a record of every sample, to this file.
+    /// Write the report, with a record of every sample, to this file. Until then, the outcomes of attacks are in a
+    /// journal beside it, from which --resume continues.
     #[arg(long)]
     pub json: Option<PathBuf>,
 
@@ -106,7 +107,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE.npy", requires = "json")]
     pub save_adversarial: Option<PathBuf>,
 
-    /// Resume an evaluation that was killed; requires --json.
+    /// Resume an evaluation that was stopped with Ctrl-C or killed; requires --json. Without --resume, an existing journal is replaced.
     #[arg(long, requires = "json")]
     pub resume: bool,
 

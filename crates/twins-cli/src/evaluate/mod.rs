@@ -7,9 +7,9 @@
 //!     --data mnist:DIR --limit first:1000 --attack autoattack --epsilon 0.3 --json report.json
 //! ```
 //!
-//! With `--json`, an evaluation that was killed can be resumed with `--resume` and ends with the same report. The evaluation reads images
-//! when they are needed and writes adversarial examples to a journal next to the report, so its memory use does not depend on the number of
-//! images.
+//! With `--json`, an evaluation that was stopped with Ctrl-C or killed can be resumed with `--resume` and ends with the same report. The
+//! evaluation reads images when they are needed and writes adversarial examples to a journal next to the report, so its memory use does not
+//! depend on the number of images.
 
 mod adversarial;
 mod attacks;
