@@ -28,7 +28,8 @@ impl Study {
     ///
     /// # Errors
     ///
-    /// A directory of another study, and errors of the data, weights or devices of an arm. Finished jobs are kept.
+    /// A directory of another study, errors of the data, weights or devices of an arm, and files that cannot be written. Finished jobs are
+    /// kept.
     pub fn run(&self, out: impl AsRef<Path>, options: StudyOptions) -> Result<StudyOutcome, ExperimentError> {
         let directory = StudyDirectory::new(out.as_ref());
         let identity = StudyIdentity::new(self)?;
@@ -78,7 +79,8 @@ impl Runner<'_> {
                 self.retry()?;
             }
         }
-        let results = self.update()?;
+        let (results, written) = self.write_results()?;
+        written?;
         self.left_out.retain(|left_out| self.collection.get(&left_out.job).is_none());
         Ok(StudyOutcome { results, interrupted: self.interrupted, left_out: self.left_out })
     }
@@ -217,18 +219,25 @@ impl Runner<'_> {
         }
     }
 
-    /// Collects the jobs that this or another process has finished, and writes the results. A failure to write them does not end the study,
-    /// because they can be computed from the directories of the runs at any time.
+    /// Writes the results between jobs. A failure does not end the study, because the results are written again after the next job.
     fn update(&mut self) -> Result<StudyResults, ExperimentError> {
+        let (results, written) = self.write_results()?;
+        if let Err(error) = written {
+            self.options.notify.as_ref()(Notice::Warning(error.to_string()));
+        }
+        Ok(results)
+    }
+
+    /// Collects the jobs that this or another process has finished, and writes the results. Returns the results even if they cannot be
+    /// written.
+    fn write_results(&mut self) -> Result<(StudyResults, Result<(), ExperimentError>), ExperimentError> {
         // Under the lock, so that the last process to write has the latest results.
         let _lock = self.directory.lock()?;
         self.collection.refresh()?;
         let results = StudyResults::new(&self.collection);
         let runs: Vec<_> = self.collection.run_directories().collect();
-        if let Err(error) = self.directory.write_results(&results, &runs) {
-            self.options.notify.as_ref()(Notice::Warning(error.to_string()));
-        }
-        Ok(results)
+        let written = self.directory.write_results(&results, &runs);
+        Ok((results, written))
     }
 
     fn progress(&self, text: String) {
