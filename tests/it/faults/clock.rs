@@ -34,7 +34,7 @@ fn the_clock_of_the_system_is_read_for_dates_alone() {
         .map(|file| file.strip_prefix(&root).unwrap().display().to_string())
         .collect();
     reading.sort();
-    // The start of a run, and the time of an event for TensorBoard. Both give 1970 for a clock before 1970.
+    // The start of a run, and the time of an event for TensorBoard. Their own tests set the clock before 1970.
     let dates = [
         "crates/twins-report/src/record/provenance.rs",
         "crates/twins-train/src/metrics/observers/tensorboard/observer.rs",

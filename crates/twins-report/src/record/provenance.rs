@@ -36,12 +36,10 @@ impl Provenance {
     /// assert!(provenance.start_date().ends_with(" UTC"));
     /// ```
     pub fn starting_now(seed: u64) -> Self {
-        // A clock before 1970 is shown as 1970.
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             devices: Vec::new(),
-            started,
+            started: unix_seconds(SystemTime::now()),
             seconds: 0.0,
             command: String::new(),
             seed,
@@ -65,5 +63,24 @@ impl Provenance {
     /// When the run was first started, such as `2026-11-28 08:25:12 UTC`.
     pub fn start_date(&self) -> String {
         utc(self.started)
+    }
+}
+
+/// The Unix time in seconds. A clock before 1970 is shown as 1970.
+fn unix_seconds(clock: SystemTime) -> u64 {
+    clock.duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_shown_as_1970() {
+        let day = Duration::from_secs(86_400);
+        assert_eq!(unix_seconds(UNIX_EPOCH - day), 0);
+        assert_eq!(unix_seconds(UNIX_EPOCH + day), 86_400);
     }
 }

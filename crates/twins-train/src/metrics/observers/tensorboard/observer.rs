@@ -35,14 +35,14 @@ impl TensorBoardObserver {
     }
 
     fn append(&mut self, step: usize, values: &[(String, f64)]) -> Result<(), TrainError> {
-        let event = event::scalars(wall_time(), step as u64, values);
+        let event = event::scalars(wall_time(SystemTime::now()), step as u64, values);
         self.events.as_mut().map_or(Ok(()), |events| events.append(&event))
     }
 }
 
 impl TrainingObserver for TensorBoardObserver {
     fn begin(&mut self, completed: Completed) -> Result<(), TrainError> {
-        self.events = Some(EventFile::open(&self.directory, wall_time(), completed.steps)?);
+        self.events = Some(EventFile::open(&self.directory, wall_time(SystemTime::now()), completed.steps)?);
         Ok(())
     }
 
@@ -66,6 +66,20 @@ fn named(group: &str, scalars: &[Scalar]) -> Vec<(String, f64)> {
 }
 
 /// The time in seconds since 1970; 0 if the clock is earlier.
-fn wall_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+fn wall_time(clock: SystemTime) -> f64 {
+    clock.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_at_0() {
+        let half = Duration::from_millis(500);
+        assert_eq!(wall_time(UNIX_EPOCH - half), 0.0);
+        assert_eq!(wall_time(UNIX_EPOCH + half), 0.5);
+    }
 }
