@@ -11,7 +11,7 @@ use burn_twins::attack::Journal;
 use burn_twins::models::{Architecture, ModelCard, ModelConfig, save_model};
 use image::{Rgb, RgbImage};
 
-use super::{error_of, fail, json, start, succeed, timeless, twins};
+use super::{error_of, fail, json, succeed, timeless, twins};
 
 /// Thirty images of each of two classes below `images`, no two equal, and a net for them.
 fn save_images(folder: &Path) {
@@ -101,23 +101,34 @@ fn files_that_disappear_during_a_training_are_named_and_the_run_is_resumed() {
 }
 
 #[test]
-fn an_evaluation_is_not_resumed_on_other_images() {
+fn an_evaluation_whose_images_disappear_is_resumed_on_the_same_images_alone() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     save_images(folder);
     let evaluate = |json: &str, more: &[&str]| {
         let fixed = ["--weights", "net.safetensors", "--data", "folder:images", "--json", json];
-        let attack = ["--attack", "fgsm,square", "--epsilon", "0.0005", "--queries", "100", "--threads", "1"];
-        twins("evaluate", folder, &[&fixed[..], &attack, &["--no-memory-check"], more].concat())
+        let attack = ["--attack", "fgsm,square", "--epsilon", "0.0005", "--queries", "200", "--threads", "1"];
+        // Nothing is cached, so that every attack reads its images again, a few at a time.
+        let reading = ["--cache-mib", "0", "--batch-size", "4", "--no-memory-check"];
+        twins("evaluate", folder, &[&fixed[..], &attack, &reading, more].concat())
     };
     succeed(evaluate("straight.json", &[]));
     let journal = folder.join("report.journal");
-    let mut process = start(evaluate("report.json", &[]));
-    process.wait_for("its first outcomes", || {
-        Journal::read(&journal).unwrap().is_some_and(|journal| !journal.outcomes().is_empty())
-    });
-    drop(process);
-    assert!(journal.exists(), "the evaluation ended before it was killed");
+    let mut process = evaluate("report.json", &[]).spawn().unwrap();
+    while Journal::read(&journal).unwrap().is_none_or(|journal| journal.outcomes().is_empty()) {
+        assert!(process.try_wait().unwrap().is_none(), "the evaluation ended before its first outcomes");
+        sleep(Duration::from_millis(2));
+    }
+    // All images, because those of one class may be misclassified, and are then not read again.
+    fs::rename(folder.join("images"), folder.join("away")).unwrap();
+    let output = process.wait_with_output().unwrap();
+    let message = error_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for part in ["cannot read images/", ".png: No such file", "check that it exists"] {
+        assert!(message.contains(part) && !message.contains("panicked"), "{part}: {message}");
+    }
+    assert!(journal.exists(), "{message}");
+    fs::rename(folder.join("away"), folder.join("images")).unwrap();
 
     let file = folder.join("images/red/010.png");
     let before = fs::read(&file).unwrap();

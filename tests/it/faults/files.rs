@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{QUICK, error_of, finetune, succeed};
+use super::{QUICK, error_of, finetune, save_study, study, succeed};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -18,6 +18,13 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(&path, &target).unwrap();
         }
     }
+}
+
+/// A file as it may be found after a fault, each with a word for the fault.
+fn damaged(bytes: &[u8]) -> [(&'static str, Vec<u8>); 3] {
+    let mut flipped = bytes.to_vec();
+    flipped[bytes.len() / 2] ^= 1 << 2;
+    [("emptied", Vec::new()), ("truncated", bytes[..bytes.len() / 2].to_vec()), ("flipped", flipped)]
 }
 
 #[test]
@@ -35,11 +42,7 @@ fn a_run_with_damaged_files_is_resumed_correctly_or_refused() {
     let (mut resumed, mut refused) = (0, 0);
     for file in ["experiment.json", "config.json", "metrics.jsonl", "result.json", "last.safetensors"] {
         let bytes = fs::read(folder.join("original/at").join(file)).unwrap();
-        let mut flipped = bytes.clone();
-        flipped[bytes.len() / 2] ^= 1 << 2;
-        for (damage, content) in
-            [("emptied", &[][..]), ("truncated", &bytes[..bytes.len() / 2]), ("flipped", &flipped[..])]
-        {
+        for (damage, content) in damaged(&bytes) {
             copy(&folder.join("original"), &folder.join("run"));
             fs::write(folder.join("run/at").join(file), content).unwrap();
             let output = resume("run").output().unwrap();
@@ -59,4 +62,39 @@ fn a_run_with_damaged_files_is_resumed_correctly_or_refused() {
     println!("{resumed} resumed, {refused} refused");
     // The checkpoint before the last one is used, and settings that cannot be read are refused.
     assert!(resumed >= 3 && refused >= 4, "{resumed} resumed, {refused} refused");
+}
+
+#[test]
+fn a_study_with_damaged_settings_is_repeated_correctly_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_study(folder);
+    let repeat = |out: &str| study(folder, out, &["--set", "epochs=1"]);
+    succeed(repeat("original"));
+    let results = |out: &str| fs::read(folder.join(out).join("study-results.json")).unwrap();
+    let mut refused = 0;
+    // Each with what an error may say instead of its name.
+    for (file, directory) in [
+        ("study.json", "copy holds another study"),
+        ("runs/at/seed-0/experiment.json", "copy/runs/at/seed-0"),
+    ] {
+        let bytes = fs::read(folder.join("original").join(file)).unwrap();
+        for (damage, content) in damaged(&bytes) {
+            copy(&folder.join("original"), &folder.join("copy"));
+            fs::write(folder.join("copy").join(file), content).unwrap();
+            let output = repeat("copy").output().unwrap();
+            let message = error_of(&output);
+            assert!(!message.contains("panicked"), "{file} {damage}: {message}");
+            if output.status.success() {
+                assert!(results("copy") == results("original"), "{file} {damage}: the results differ");
+            } else {
+                let named = message.contains(&format!("copy/{file}")) || message.contains(directory);
+                assert!(output.status.code() == Some(1) && named, "{file} {damage}: {message}");
+                refused += 1;
+            }
+            fs::remove_dir_all(folder.join("copy")).unwrap();
+        }
+    }
+    // Both files, emptied and truncated.
+    assert!(refused >= 4, "{refused} refused");
 }
