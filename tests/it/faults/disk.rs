@@ -1,15 +1,18 @@
 //! A disk that is full at any write, an output that cannot be printed, and directories that cannot be written to.
 //!
 //! A limit on the size of files stands for the full disk: with its signal ignored, a write beyond it fails with an error of the system.
+//! A small file that follows a larger one never exceeds such a limit. For these, obstacles are put in the place of single files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{
     QUICK, error_of, evaluate, fail, finetune, json, save_net, save_study, study, succeed, timeless,
+    training_result, twins,
 };
 
 /// The command with files of at most so many blocks, which have 512 bytes, or 1024 in some shells.
@@ -21,18 +24,91 @@ fn limited(command: Command, blocks: usize) -> Command {
     shell
 }
 
-/// Everything below a folder whose name shows that its writing was not finished.
-fn parts(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
+/// All files below a folder, with their paths in it.
+fn all_files(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        let name = PathBuf::from(path.file_name().unwrap());
         if path.is_dir() {
-            found.extend(parts(&path));
-        } else if path.extension().is_some_and(|extension| extension == "part") {
-            found.push(path.display().to_string());
+            found.extend(all_files(&path).into_iter().map(|file| name.join(file)));
+        } else {
+            found.insert(name);
         }
     }
     found
+}
+
+/// Everything below a folder whose name shows that its writing was not finished.
+fn parts(folder: &Path) -> Vec<PathBuf> {
+    let is_part = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "part");
+    all_files(folder).into_iter().filter(is_part).collect()
+}
+
+/// Locks and files that grow, which are not written under a temporary name first. The files in `log` grow too.
+const IN_PLACE: [&str; 5] = ["lock", "study.lock", "report.lock", "report.journal", "metrics.jsonl"];
+
+/// The last checkpoint is renamed to it, which needs no space.
+const RENAMED: &str = "previous.safetensors";
+
+/// An obstacle that makes the writing of a file fail.
+enum Obstacle {
+    /// A directory that has the temporary name of the file.
+    Directory(PathBuf),
+    /// A link with the name of the file, to a folder that does not exist.
+    Link(PathBuf),
+}
+
+impl Obstacle {
+    fn of(file: &Path) -> Self {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if IN_PLACE.contains(&name) || file.parent().unwrap().ends_with("log") {
+            Self::Link(file.to_owned())
+        } else {
+            Self::Directory(file.with_file_name(format!("{name}.part")))
+        }
+    }
+
+    fn create(&self) {
+        let (Self::Directory(path) | Self::Link(path)) = self;
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match self {
+            Self::Directory(path) => fs::create_dir(path).unwrap(),
+            Self::Link(path) => symlink("nowhere/file", path).unwrap(),
+        }
+    }
+
+    fn remove(&self) {
+        match self {
+            Self::Directory(path) => fs::remove_dir(path).unwrap(),
+            Self::Link(path) => fs::remove_file(path).unwrap(),
+        }
+    }
+}
+
+/// Puts an obstacle in the place of each of the files, which are below `folder/out`, and repeats the command. It must fail at one of the
+/// files each time and name it, whose obstacle is then removed. Without obstacles, it must succeed.
+fn fail_at_each<'a>(
+    folder: &Path,
+    out: &str,
+    files: impl IntoIterator<Item = &'a PathBuf>,
+    command: impl Fn() -> Command,
+) {
+    let mut blocked: BTreeSet<PathBuf> = files.into_iter().map(|file| Path::new(out).join(file)).collect();
+    assert!(!blocked.is_empty());
+    for file in &blocked {
+        Obstacle::of(&folder.join(file)).create();
+    }
+    while !blocked.is_empty() {
+        println!("files that cannot be written: {blocked:?}");
+        let message = fail(command());
+        let is_named = |file: &&PathBuf| message.contains(file.to_str().unwrap());
+        let named: Vec<PathBuf> = blocked.iter().filter(is_named).cloned().collect();
+        let [file] = &named[..] else { panic!("{message}: names {named:?}") };
+        Obstacle::of(&folder.join(file)).remove();
+        blocked.remove(file);
+    }
+    succeed(command());
 }
 
 #[test]
@@ -84,7 +160,7 @@ fn an_evaluation_is_resumed_after_a_full_disk_at_any_write() {
     let images = ["--save-adversarial", "images.npy"];
     let message = fail(limited(run("report.json", &images), 2 * report.div_ceil(512)));
     assert!(message.contains("images.npy") && message.contains("File too large"), "{message}");
-    assert_eq!(parts(folder), Vec::<String>::new());
+    assert_eq!(parts(folder), Vec::<PathBuf>::new());
     succeed(run("report.json", &[&images[..], &["--resume"]].concat()));
     assert!(folder.join("images.npy").exists());
 }
@@ -99,11 +175,103 @@ fn a_study_is_resumed_after_a_full_disk() {
     for (blocks, file) in [(1, "full/study.json"), (64, "full/runs/at/seed-0/last.safetensors")] {
         let message = fail(limited(study(folder, "full", &[]), blocks));
         assert!(message.contains(file) && message.contains("File too large"), "{blocks}: {message}");
-        assert_eq!(parts(&folder.join("full")), Vec::<String>::new());
+        assert_eq!(parts(&folder.join("full")), Vec::<PathBuf>::new());
     }
     succeed(study(folder, "full", &[]));
     let results = |out: &str| fs::read(folder.join(out).join("study-results.json")).unwrap();
     assert!(results("full") == results("straight"));
+}
+
+#[test]
+fn a_training_is_resumed_after_every_file_that_could_not_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let logged = ["--epochs", "1", "--log", "jsonl,csv,tensorboard", "--resume"];
+    let run = |out: &str| finetune(folder, out, &[&QUICK[..], &logged].concat());
+    succeed(run("straight"));
+    let written = all_files(&folder.join("straight"));
+    fail_at_each(folder, "run", written.iter().filter(|file| !file.ends_with(RENAMED)), || run("run"));
+    assert_eq!(all_files(&folder.join("run")), written);
+    for (name, bytes) in training_result(folder, "straight") {
+        assert!(training_result(folder, "run")[&name] == bytes, "{name}");
+    }
+}
+
+#[test]
+fn an_evaluation_is_resumed_after_every_file_that_could_not_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_net(folder);
+    for out in ["straight", "run"] {
+        fs::create_dir(folder.join(out)).unwrap();
+    }
+    let run = |out: &str| {
+        let images = format!("{out}/images.npy");
+        let attack = ["--attack", "pgd", "--steps", "2", "--limit", "100", "--resume"];
+        evaluate(
+            folder,
+            &format!("{out}/report.json"),
+            &[&attack[..], &["--save-adversarial", &images]].concat(),
+        )
+    };
+    succeed(run("straight"));
+    let written = all_files(&folder.join("straight"));
+    // These are removed at the end.
+    let temporary = ["report.journal", "report.lock"].map(PathBuf::from);
+    fail_at_each(folder, "run", written.iter().chain(&temporary), || run("run"));
+    assert_eq!(all_files(&folder.join("run")), written);
+    let report = |out: &str| timeless(json(folder.join(out).join("report.json")));
+    assert_eq!(report("run"), report("straight"));
+    let images = |out: &str| fs::read(folder.join(out).join("images.npy")).unwrap();
+    assert!(images("run") == images("straight"));
+}
+
+#[test]
+fn a_converted_model_is_written_after_it_could_not_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_net(folder);
+    let model = |out: &str| format!("{out}/model.safetensors");
+    for format in ["model", "pytorch", "both-wings"] {
+        let run = |out: &str| {
+            twins("convert", folder, &["net.safetensors", "--format", format, "--out", &model(out)])
+        };
+        succeed(run("straight"));
+        let written = all_files(&folder.join("straight"));
+        fail_at_each(folder, "run", &written, || run("run"));
+        assert_eq!(all_files(&folder.join("run")), written);
+        let bytes = |out: &str| fs::read(folder.join(model(out))).unwrap();
+        assert!(bytes("run") == bytes("straight"), "{format}");
+    }
+}
+
+#[test]
+fn a_study_is_resumed_after_every_file_that_could_not_be_written() {
+    // A run whose result is written has finished. The study does not write its report again, but `twins report` does.
+    const REPORT_OF_RUN: &str = "report.html";
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_study(folder);
+    let study_file = folder.join("study.toml");
+    let diverging = "\n[[arms]]\nname = \"diverging\"\nmethod = \"at\"\nlearning_rate = 1e30\n";
+    fs::write(&study_file, fs::read_to_string(&study_file).unwrap() + diverging).unwrap();
+    let run = |out: &str| study(folder, out, &["--set", "epochs=1"]);
+    succeed(run("straight"));
+    let written = all_files(&folder.join("straight"));
+    assert!(written.iter().any(|file| file.ends_with("diverged.json")), "{written:?}");
+    // The runs have files of the same names, and each name has one obstacle.
+    let mut names = BTreeSet::new();
+    let blocked = written.iter().filter(|file| {
+        !file.ends_with(RENAMED) && !file.ends_with(REPORT_OF_RUN) && names.insert(file.file_name())
+    });
+    fail_at_each(folder, "run", blocked, || run("run"));
+    assert_eq!(all_files(&folder.join("run")), written);
+    let files =
+        ["study-results.json", "runs/at/seed-0/model.safetensors", "runs/twins-at/seed-0/model.safetensors"];
+    for file in files {
+        let bytes = |out: &str| fs::read(folder.join(out).join(file)).unwrap();
+        assert!(bytes("run") == bytes("straight"), "{file}");
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -133,6 +301,27 @@ fn an_output_that_cannot_be_printed_does_not_end_the_work() {
     assert!(output.status.success(), "{}", error_of(&output));
 }
 
+/// The command as a user that owns nothing. The program, and files that are given with their whole path, are copied to the folder, because
+/// this user may not be able to reach them.
+fn as_another_user(command: &Command, folder: &Path) -> Command {
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    for word in std::iter::once(command.get_program()).chain(command.get_args()) {
+        let path = Path::new(word);
+        if path.is_absolute() {
+            let copy = folder.join(path.file_name().unwrap());
+            if !copy.exists() {
+                fs::copy(path, &copy).unwrap();
+            }
+            other.arg(copy);
+        } else {
+            other.arg(word);
+        }
+    }
+    other.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    other
+}
+
 #[test]
 fn a_directory_that_cannot_be_written_to_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,25 +330,19 @@ fn a_directory_that_cannot_be_written_to_is_named() {
     save_study(folder);
     fs::write(folder.join("file"), "no directory").unwrap();
     let pgd = ["--attack", "pgd", "--steps", "1", "--limit", "20"];
+    let clean = ["--attack", "clean", "--limit", "20"];
     let everywhere = |directory: &str| {
+        let images = format!("{directory}/images/adversarial.npy");
         [
-            fail(finetune(folder, &format!("{directory}/run"), &[&QUICK[..], &["--epochs", "1"]].concat())),
-            fail(evaluate(folder, &format!("{directory}/report.json"), &pgd)),
-            fail(evaluate(
-                folder,
-                &format!("{directory}/report.json"),
-                &["--attack", "clean", "--limit", "20"],
-            )),
-            fail(study(folder, &format!("{directory}/study"), &[])),
-            fail(evaluate(
-                folder,
-                "images.json",
-                &[&pgd[..], &["--save-adversarial", &format!("{directory}/images/adversarial.npy")]].concat(),
-            )),
+            finetune(folder, &format!("{directory}/run"), &[&QUICK[..], &["--epochs", "1"]].concat()),
+            evaluate(folder, &format!("{directory}/report.json"), &pgd),
+            evaluate(folder, &format!("{directory}/report.json"), &clean),
+            study(folder, &format!("{directory}/study"), &[]),
+            evaluate(folder, "images.json", &[&pgd[..], &["--save-adversarial", &images]].concat()),
         ]
     };
     // Below a regular file, where not even root can create anything.
-    for message in everywhere("file") {
+    for message in everywhere("file").map(fail) {
         assert!(message.contains("file/") && message.contains("Not a directory"), "{message}");
     }
     assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "no directory");
@@ -168,11 +351,23 @@ fn a_directory_that_cannot_be_written_to_is_named() {
     let locked = folder.join("locked");
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
-    if File::create(locked.join("probe")).is_ok() {
-        println!("skipped: this user may write to every directory, as root may");
-        return;
+    let mut commands = everywhere("locked");
+    let probe = locked.join("probe");
+    if File::create(&probe).is_ok() {
+        // Root may write everywhere.
+        fs::remove_file(probe).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let allowed = as_another_user(&evaluate(folder, "allowed.json", &clean), folder).output();
+        if !allowed.as_ref().is_ok_and(|output| output.status.success()) {
+            // Past the test's own output, which is not shown where it passes.
+            let skipped =
+                "skipped: this user may write to every directory, and no command can be run as another one";
+            let _ = writeln!(std::io::stderr(), "{skipped}: {allowed:?}");
+            return;
+        }
+        commands = commands.map(|command| as_another_user(&command, folder));
     }
-    for message in everywhere("locked") {
+    for message in commands.map(fail) {
         assert!(message.contains("locked/") && message.contains("Permission denied"), "{message}");
     }
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();

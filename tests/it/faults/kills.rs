@@ -11,7 +11,10 @@ use burn_twins::attack::Journal;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use super::{error_of, evaluate, finetune, json, save_net, save_study, signal, study, succeed, timeless};
+use super::{
+    bytes_of, error_of, evaluate, finetune, json, save_net, save_study, signal, study, succeed, text,
+    training_result,
+};
 
 /// The number of kills of all jobs together.
 const VARIABLE: &str = "TWINS_KILLS";
@@ -221,10 +224,6 @@ impl Draws {
     }
 }
 
-fn bytes_of(path: &Path) -> Vec<u8> {
-    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// The state of a training, if one was saved. A kill between the two renames of a checkpoint leaves only the one before it.
 fn state(run: &Path) -> Option<PathBuf> {
     ["last.safetensors", "previous.safetensors"]
@@ -248,10 +247,6 @@ fn saved_steps(run: &Path) -> Vec<String> {
     log
 }
 
-fn text(value: Value) -> Vec<u8> {
-    timeless(value).to_string().into_bytes()
-}
-
 #[test]
 fn a_killed_training_ends_with_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
@@ -269,19 +264,9 @@ fn a_killed_training_ends_with_the_same_model() {
         }
     };
     let result = |out: &str| {
-        let run = folder.join(out).join("at");
-        let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-        let epochs: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(epochs.len(), 4);
-        let steps = std::fs::read_to_string(run.join("log/steps.jsonl")).unwrap();
-        BTreeMap::from([
-            ("model.safetensors".to_owned(), bytes_of(&run.join("model.safetensors"))),
-            ("best.safetensors".to_owned(), bytes_of(&run.join("best.safetensors"))),
-            ("result.json".to_owned(), text(json(run.join("result.json")))),
-            ("report.json".to_owned(), text(json(folder.join(out).join("report.json")))),
-            ("metrics.jsonl".to_owned(), text(Value::from(epochs))),
-            ("number of logged steps".to_owned(), steps.lines().count().to_string().into_bytes()),
-        ])
+        let epochs = std::fs::read_to_string(folder.join(out).join("at/metrics.jsonl")).unwrap();
+        assert_eq!(epochs.lines().count(), 4);
+        training_result(folder, out)
     };
     Job {
         name: "twins finetune",

@@ -9,6 +9,7 @@ mod kills;
 mod processes;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -93,6 +94,30 @@ learning_rate = 0.02
 
 fn study(folder: &Path, out: &str, more: &[&str]) -> Command {
     twins("study", folder, &[&["study.toml", "--out", out][..], more].concat())
+}
+
+/// What a [`finetune`] with `--log jsonl` leaves, without what depends on the time.
+fn training_result(folder: &Path, out: &str) -> BTreeMap<String, Vec<u8>> {
+    let run = folder.join(out).join("at");
+    let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let epochs: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps = std::fs::read_to_string(run.join("log/steps.jsonl")).unwrap();
+    BTreeMap::from([
+        ("model.safetensors".to_owned(), bytes_of(&run.join("model.safetensors"))),
+        ("best.safetensors".to_owned(), bytes_of(&run.join("best.safetensors"))),
+        ("result.json".to_owned(), text(json(run.join("result.json")))),
+        ("report.json".to_owned(), text(json(folder.join(out).join("report.json")))),
+        ("metrics.jsonl".to_owned(), text(Value::from(epochs))),
+        ("number of logged steps".to_owned(), steps.lines().count().to_string().into_bytes()),
+    ])
+}
+
+fn bytes_of(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn text(value: Value) -> Vec<u8> {
+    timeless(value).to_string().into_bytes()
 }
 
 fn error_of(output: &Output) -> String {
