@@ -1,0 +1,225 @@
+//! The tables of docs/study/README.md have the numbers of the recorded studies beside it, and controls the settings that were chosen there.
+
+use std::fs;
+
+use burn_twins::experiment::{ArmResults, Candidate, Checkpoint, Study, StudyConfig, StudyResults};
+use burn_twins::report::ScoreKind;
+use burn_twins::train::TrainConfig;
+use twins_testing::repository;
+
+/// The sections whose tables are not about recorded studies.
+const OTHER_SECTIONS: [&str; 4] = [
+    "What is true of TWINS",
+    "Why the frozen wing diverges",
+    "Published results",
+    "What holds, and what does not",
+];
+/// The beginning of the line below the headings of a table.
+const RULE: &str = "|---";
+/// The columns of the tables.
+const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack];
+
+fn recorded(file: &str) -> StudyResults {
+    let path = repository().join("docs/study").join(file);
+    let results: StudyResults = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    assert!(results.is_complete() && results.seeds == [1, 2, 3], "{file}");
+    results
+}
+
+fn arm<'a>(results: &'a StudyResults, name: &str) -> &'a ArmResults {
+    results.arms.iter().find(|arm| arm.name == name).unwrap()
+}
+
+/// The rows of the tables about recorded studies, without the headings.
+fn rows(document: &str) -> Vec<&str> {
+    let mut rows = Vec::new();
+    for section in document.split("\n#") {
+        let mut lines = section.lines().peekable();
+        let heading = lines.next().unwrap_or_default().trim_start_matches('#').trim();
+        if OTHER_SECTIONS.contains(&heading) {
+            continue;
+        }
+        while let Some(line) = lines.next() {
+            let has_headings = lines.peek().is_some_and(|next| next.starts_with(RULE));
+            if line.starts_with('|') && !line.starts_with(RULE) && !has_headings {
+                rows.push(line);
+            }
+        }
+    }
+    rows
+}
+
+/// A row of means with sample standard deviations.
+fn means(name: &str, arm: &ArmResults) -> String {
+    let cells = METRICS.map(|metric| {
+        let summary = &arm.summary(metric, Checkpoint::Best).unwrap().summary;
+        format!("{:.2} ± {:.2} %", 100.0 * summary.mean, 100.0 * summary.standard_deviation.unwrap())
+    });
+    format!("| {name} | {} |", cells.join(" | "))
+}
+
+/// A row of means after the settings that trials chose.
+fn means_with_choice(name: &str, arm: &ArmResults) -> String {
+    let chosen = arm.chosen.as_ref().unwrap().to_string();
+    let chosen = chosen
+        .replace("weight_decay 0.00001", "weight decay 1e-5")
+        .replace("weight_decay 0.0005", "weight decay 5e-4");
+    means(&format!("{name} | {chosen}"), arm)
+}
+
+/// A row of paired differences with their intervals, computed from the numbers of correct images: the arms may be those of two studies.
+fn differences(name: &str, arm: &ArmResults, other: &ArmResults) -> String {
+    let cells = METRICS.map(|metric| {
+        let percent = |arm: &ArmResults, seed: u64| {
+            let run = arm.runs.iter().find(|run| run.seed == seed).unwrap();
+            let accuracy = run.score(metric).unwrap();
+            100.0 * accuracy.correct as f64 / accuracy.total as f64
+        };
+        let differences = [1, 2, 3].map(|seed| percent(arm, seed) - percent(other, seed));
+        let mean = differences.iter().sum::<f64>() / 3.0;
+        let variance = differences.iter().map(|difference| (difference - mean).powi(2)).sum::<f64>() / 2.0;
+        // The 0.975 quantile of Student's distribution with two degrees of freedom.
+        let quantile = 0.95 * (2.0_f64 / (1.0 - 0.95 * 0.95)).sqrt();
+        let half = quantile * (variance / 3.0).sqrt();
+        format!("{} [{}, {}]", points(mean), points(mean - half), points(mean + half))
+    });
+    format!("| {name} | {} |", cells.join(" | "))
+}
+
+/// Percentage points with a sign, as the document writes them.
+fn points(value: f64) -> String {
+    let size = format!("{:.2}", value.abs());
+    if size == "0.00" {
+        return size;
+    }
+    let sign = if value < 0.0 { '−' } else { '+' };
+    format!("{sign}{size}")
+}
+
+/// What the best checkpoints have more than the last ones under PGD-20.
+fn gap(arm: &ArmResults) -> String {
+    let summary = &arm.summary(ScoreKind::LastIterate, Checkpoint::Gap).unwrap().summary;
+    format!("{} ± {:.2}", points(100.0 * summary.mean), 100.0 * summary.standard_deviation.unwrap())
+}
+
+/// A row of a choice: a column for each learning rate, with the correct validation images for both values of another setting.
+fn choice(name: &str, arm: &ArmResults, setting: &str, values: [f64; 2], rates: &[f64]) -> String {
+    let correct = |rate: f64, value: f64| {
+        let candidate = Candidate::of_learning_rate(rate).with_setting(setting, value);
+        let trial = arm.trials.iter().find(|trial| trial.candidate == candidate)?;
+        let correct = trial.best.as_ref()?.robust.correct;
+        let is_chosen = arm.chosen.as_ref() == Some(&candidate);
+        Some(if is_chosen { format!("**{correct}**") } else { correct.to_string() })
+    };
+    let cell = |rate: &f64| {
+        let found: Vec<String> = values.iter().filter_map(|value| correct(*rate, *value)).collect();
+        if found.is_empty() { "not tried".to_owned() } else { found.join("; ") }
+    };
+    let cells: Vec<String> = rates.iter().map(cell).collect();
+    format!("| {name} | {} |", cells.join(" | "))
+}
+
+#[test]
+fn the_tables_have_the_recorded_numbers() {
+    let digits = recorded("digits.json");
+    let [digits_at, digits_twins_at] = ["at", "twins-at"].map(|name| arm(&digits, name));
+    let gtsrb = recorded("gtsrb-20.json");
+    let [at, twins_at, trades, twins_trades] =
+        ["at", "twins-at", "trades", "twins-trades"].map(|name| arm(&gtsrb, name));
+    let tuning = recorded("gtsrb-20-tuning.json");
+    let [probe_first, auto_lora] = ["probe-first", "auto-lora"].map(|name| arm(&tuning, name));
+    let controls = recorded("gtsrb-20-controls.json");
+    let [scaled_rate, half_batch, random_init, shared_affine, frozen_only] =
+        ["at-scaled-rate", "at-half-batch", "random-init", "shared-affine", "frozen-only"]
+            .map(|name| arm(&controls, name));
+    let (decays, lambdas, betas) = ([1e-5, 5e-4], [0.3, 1.0], [3.0, 6.0]);
+    let rates = [0.03, 0.1, 0.3, 0.9];
+    let expected = [
+        means("AT", digits_at),
+        means("TWINS-AT", digits_twins_at),
+        differences("difference, points", digits_twins_at, digits_at),
+        // The methods on GTSRB.
+        means_with_choice("AT", at),
+        means_with_choice("TWINS-AT", twins_at),
+        means_with_choice("TRADES", trades),
+        means_with_choice("TWINS-TRADES", twins_trades),
+        differences("TWINS-AT − AT", twins_at, at),
+        differences("TRADES − AT", trades, at),
+        differences("TWINS-TRADES − AT", twins_trades, at),
+        differences("TWINS-TRADES − TRADES", twins_trades, trades),
+        choice("AT, weight decay 1e-5; 5e-4", at, "weight_decay", decays, &rates),
+        // The document says that the file does not have the last column.
+        choice("TWINS-AT, lambda 0.3; 1", twins_at, "lambda", lambdas, &rates[..3]) + " 9; 16 |",
+        choice("TRADES, beta 3; 6", trades, "beta", betas, &rates),
+        choice("TWINS-TRADES, lambda 0.3; 1", twins_trades, "lambda", lambdas, &rates),
+        // Linear probe first, and AutoLoRa.
+        means_with_choice("probe first (RoLI)", probe_first),
+        means_with_choice("AutoLoRa", auto_lora),
+        differences("probe first − AT", probe_first, at),
+        differences("AutoLoRa − AT", auto_lora, at),
+        choice("probe first", probe_first, "weight_decay", decays, &rates[1..]),
+        choice("AutoLoRa", auto_lora, "weight_decay", decays, &rates[1..]),
+        // The controls.
+        means("AT, learning rate × 1.3, which is 1 + lambda", scaled_rate),
+        means("AT, batch normalisation over half the batch", half_batch),
+        means("AT, random initial weights", random_init),
+        means("TWINS-AT, gamma and beta shared by the wings", shared_affine),
+        means("frozen wing only, settings of TWINS-AT", frozen_only),
+        differences("scaled learning rate − AT", scaled_rate, at),
+        differences("half the batch − AT", half_batch, at),
+        differences("random weights − AT", random_init, at),
+        differences("TWINS-AT − scaled learning rate", twins_at, scaled_rate),
+        differences("TWINS-AT − half the batch", twins_at, half_batch),
+        differences("shared gamma and beta − TWINS-AT", shared_affine, twins_at),
+        differences("frozen wing only − TWINS-AT", frozen_only, twins_at),
+    ];
+    let document = fs::read_to_string(repository().join("docs/study/README.md")).unwrap();
+    let rows = rows(&document);
+    for (row, expected) in rows.iter().zip(&expected) {
+        assert_eq!(row, expected);
+    }
+    assert_eq!(rows.len(), expected.len(), "every row is that of a record");
+
+    let on_one_line = document.split_whitespace().collect::<Vec<_>>().join(" ");
+    let [at, twins_at, trades, twins_trades] = [at, twins_at, trades, twins_trades].map(gap);
+    let [probe_first, auto_lora] = [probe_first, auto_lora].map(gap);
+    for text in [
+        format!("in points: AT {at}, TWINS-AT {twins_at}, TRADES {trades}, TWINS-TRADES {twins_trades}."),
+        format!("PGD-20 is {probe_first} points for the probe first and {auto_lora} for AutoLoRa."),
+    ] {
+        assert!(on_one_line.contains(&text), "{text}");
+    }
+}
+
+/// The settings of the training of an arm.
+fn training(study: &Study, arm: &str, chosen: Option<&Candidate>) -> TrainConfig {
+    let job = study.runs().into_iter().find(|job| job.arm() == arm).unwrap();
+    study.experiment(&job, chosen).unwrap().unwrap().config().training.clone()
+}
+
+#[test]
+fn controls_have_the_settings_that_were_chosen() {
+    let study = |file: &str| {
+        StudyConfig::read(repository().join("examples/studies").join(file)).unwrap().check().unwrap()
+    };
+    let (methods, controls) = (study("gtsrb-20.toml"), study("gtsrb-20-controls.toml"));
+    let (of_methods, of_controls) = (recorded("gtsrb-20.json"), recorded("gtsrb-20-controls.json"));
+    let chosen = |name| training(&methods, name, Some(arm(&of_methods, name).chosen.as_ref().unwrap()));
+    let (at, twins_at) = (chosen("at"), chosen("twins-at"));
+    for (name, of, factor) in [
+        ("at-scaled-rate", &at, 1.0 + twins_at.lambda),
+        ("at-half-batch", &at, 1.0),
+        ("random-init", &at, 1.0),
+        ("shared-affine", &twins_at, 1.0),
+        ("frozen-only", &twins_at, 1.0),
+    ] {
+        let control = training(&controls, name, None);
+        assert_eq!(control.learning_rate, factor * of.learning_rate, "{name}");
+        assert_eq!(control.weight_decay, of.weight_decay, "{name}");
+        assert_eq!(arm(&of_controls, name).learning_rate, Some(control.learning_rate), "{name}");
+        // The frozen wing alone has no lambda.
+        if control.method == of.method {
+            assert_eq!(control.lambda, of.lambda, "{name}");
+        }
+    }
+}
