@@ -51,4 +51,4 @@ pub use record::score::{Score, ScoreKind};
 pub use record::setting::Setting;
 pub use record::status::RunStatus;
 pub use report::Report;
-pub use study::{StudyArm, StudyCell, StudyColumn, StudyRow, StudyTable};
+pub use study::{StudyArm, StudyCell, StudyColumn, StudyGaps, StudyRow, StudyTable};

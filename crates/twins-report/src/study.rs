@@ -27,6 +27,9 @@ pub struct StudyTable {
     /// Explanations below the table, such as how intervals are computed.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The gaps that a [`Report`](crate::Report) draws below the table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<StudyGaps>,
 }
 
 /// A column of a [`StudyTable`].
@@ -79,6 +82,16 @@ pub enum StudyCell {
     },
 }
 
+/// How much more accurate the best checkpoint of each run is than the last one, by one metric. A [`Report`](crate::Report) draws a chart of
+/// the runs of each arm and their mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyGaps {
+    /// The title of the chart.
+    pub title: String,
+    /// The name of each arm, and the gaps of its runs in percentage points. Numbers must be finite, because JSON cannot represent others.
+    pub arms: Vec<(String, Vec<f64>)>,
+}
+
 /// The training runs of an arm of a study. A [`Report`](crate::Report) draws their mean over the seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudyArm {
@@ -103,6 +116,7 @@ impl StudyTable {
             columns: columns.into_iter().collect(),
             rows: Vec::new(),
             notes: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 
@@ -121,6 +135,20 @@ impl StudyTable {
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
+    }
+
+    /// Adds gaps that a report draws below the table.
+    #[must_use]
+    pub fn with_gaps(mut self, gaps: StudyGaps) -> Self {
+        self.gaps.push(gaps);
+        self
+    }
+}
+
+impl StudyGaps {
+    /// Creates gaps from the title of their chart, and the name and the gaps of each arm.
+    pub fn new(title: impl Into<String>, arms: impl IntoIterator<Item = (String, Vec<f64>)>) -> Self {
+        Self { title: title.into(), arms: arms.into_iter().collect() }
     }
 }
 
@@ -190,7 +218,9 @@ mod tests {
 
     pub(super) fn table() -> StudyTable {
         let columns = [StudyColumn::new("clean (%)", 1), StudyColumn::new("rate | lr", 0)];
-        let mut table = StudyTable::new("Three seeds", columns).with_note("Intervals: t distribution.");
+        let gaps = StudyGaps::new("best − last: clean", [("at".to_owned(), vec![0.5, -0.25, 1.0])]);
+        let mut table =
+            StudyTable::new("Three seeds", columns).with_note("Intervals: t distribution.").with_gaps(gaps);
         let text = |text: &str| StudyCell::Text { text: text.to_owned() };
         table
             .push("at", vec![StudyCell::Mean { mean: 81.26, deviation: Some(0.44), count: 3 }, text("0.01")]);
@@ -222,6 +252,8 @@ mod tests {
         let text = serde_json::to_string(&table()).unwrap();
         assert_eq!(serde_json::from_str::<StudyTable>(&text).unwrap(), table());
         assert!(text.contains(r#"{"kind":"mean","mean":81.26,"deviation":0.44,"count":3}"#), "{text}");
+        let without_gaps = serde_json::to_string(&StudyTable { gaps: Vec::new(), ..table() }).unwrap();
+        assert!(serde_json::from_str::<StudyTable>(&without_gaps).unwrap().gaps.is_empty(), "{without_gaps}");
     }
 
     #[test]

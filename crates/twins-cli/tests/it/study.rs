@@ -103,7 +103,9 @@ fn shards_and_kills_lead_to_the_same_table() {
     }
     let table = table(&said);
     let html = read(folder, "whole/study.html");
-    assert!(html.contains("Small") && html.contains("Effective learning rate: mean over the seeds"));
+    for part in ["Small", "Effective learning rate: mean over the seeds", "Dot chart of percentage points"] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
     let run = &results["arms"][0]["runs"][0];
     assert!(run["last_scores"][1]["total"] == 20, "{run}");
 

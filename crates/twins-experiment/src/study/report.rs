@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use twins_report::{Report, RunRecord, ScoreKind, StudyArm, StudyCell, StudyColumn, StudyTable};
+use twins_report::{Report, RunRecord, ScoreKind, StudyArm, StudyCell, StudyColumn, StudyGaps, StudyTable};
 
 use super::results::{ArmResults, Metric, StudyResults};
 use super::summary::{ArmSummary, Checkpoint};
@@ -32,7 +32,7 @@ pub(super) fn write(
 
 impl StudyResults {
     /// The tables of the report: means over the seeds, and paired differences to the baseline; also for the last checkpoints, if they were
-    /// evaluated.
+    /// evaluated, with the gaps of all runs.
     pub fn tables(&self) -> Vec<StudyTable> {
         let mut tables = vec![self.table_of_means()];
         let caption = format!("Differences to {} in percentage points", self.baseline);
@@ -61,7 +61,18 @@ impl StudyResults {
                 .map(|(metric, checkpoint)| arm.cell(metric.kind, checkpoint, ArmSummary::mean_cell));
             table.push(arm.name.as_str(), cells.collect());
         }
-        table.with_note("The gap between best and last is taken for each run. Of robust accuracy it is the robust overfitting.")
+        let table = table
+            .with_note("The gap between best and last is taken for each run. Of robust accuracy it is the robust overfitting.");
+        self.last_metrics.iter().map(|metric| self.gaps(metric)).fold(table, StudyTable::with_gaps)
+    }
+
+    /// The gap between best and last of every run.
+    fn gaps(&self, metric: &Metric) -> StudyGaps {
+        let arms = self.arms.iter().map(|arm| {
+            let gaps = arm.runs.iter().filter_map(|run| run.value(metric.kind, Checkpoint::Gap));
+            (arm.name.clone(), gaps.map(|gap| 100.0 * gap).collect::<Vec<f64>>())
+        });
+        StudyGaps::new(Checkpoint::Gap.heading(&metric.heading()), arms)
     }
 
     fn table_of_means(&self) -> StudyTable {

@@ -31,17 +31,17 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-const WIDTH: f64 = 560.0;
+pub(super) const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 320.0;
 // The plot's edges.
 const LEFT: f64 = 78.0;
-const RIGHT: f64 = WIDTH - 14.0;
-const TOP: f64 = 14.0;
+pub(super) const RIGHT: f64 = WIDTH - 14.0;
+pub(super) const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
 /// The largest number of points for which markers are drawn. With more points, markers would cover the line.
 const MOST_MARKERS: usize = 80;
-/// The largest number of lines whose values the alternative text contains.
-const MOST_DESCRIBED: usize = 8;
+/// The largest number of lines or rows whose values an alternative text contains.
+pub(super) const MOST_DESCRIBED: usize = 8;
 
 impl Chart {
     /// The chart as a `<figure>` with its title and legend; empty if there is no value to draw.
@@ -195,12 +195,12 @@ impl<'a> Plot<'a> {
     }
 }
 
-fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
+pub(super) fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escape(content))
 }
 
 /// The smallest and the largest value, with a margin. The range is never empty.
-fn spread(values: impl Iterator<Item = f64>, margin: f64) -> Option<[f64; 2]> {
+pub(super) fn spread(values: impl Iterator<Item = f64>, margin: f64) -> Option<[f64; 2]> {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (v.min(low), v.max(high)));
     if low > high {

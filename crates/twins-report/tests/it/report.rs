@@ -5,7 +5,7 @@ use twins_attack::{Norm, PgdConfig, ThreatModel};
 use twins_data::{BuiltinDataset, Part, Task};
 use twins_report::{
     Gallery, Provenance, Report, RobustnessCurve, RunRecord, Score, ScoreKind, StudyCell, StudyColumn,
-    StudyTable, TestedCheckpoint, stratified_samples,
+    StudyGaps, StudyTable, TestedCheckpoint, stratified_samples,
 };
 use twins_train::{Accuracy, Method, Trained, ValidationConfig};
 
@@ -61,7 +61,8 @@ fn a_report_holds_the_results_and_nothing_from_elsewhere() {
         });
     let mut study = StudyTable::new("Two arms", [StudyColumn::new("clean (%)", 1)]);
     study.push("<at>", vec![StudyCell::Mean { mean: 1.0, deviation: Some(0.5), count: 2 }]);
-    let html = report.with_study(study).to_html();
+    let gaps = StudyGaps::new("best − last: <clean>", [("<at>".to_owned(), vec![0.5, -2.0])]);
+    let html = report.with_study(study.with_gaps(gaps)).to_html();
     well_formed::check(&html).unwrap();
     accessible::check(&html).unwrap();
 
@@ -103,6 +104,7 @@ fn a_report_holds_the_results_and_nothing_from_elsewhere() {
         "&lt;b&gt;",
         "completed: 3 epochs",
         "Study",
+        "best − last: &lt;clean&gt;. Dot chart of percentage points. &lt;at&gt;: 0.50, -2.00; mean -0.75.",
     ] {
         assert!(html.contains(part), "{part} is missing");
     }

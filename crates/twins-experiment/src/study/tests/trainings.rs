@@ -360,6 +360,14 @@ fn last_checkpoints_are_summarised_where_they_were_measured() {
     for part in ["best − last: PGD-20 Linf 8/255 (100 images)", "+7.00 ± 4.24", "-5.00 ± 7.07"] {
         assert!(table.contains(part), "{part}: {table}");
     }
+    let tables = results.tables();
+    let gaps: Vec<_> = tables.iter().flat_map(|table| &table.gaps).collect();
+    let [_, robust] = gaps.as_slice() else { panic!("clean and PGD: {gaps:?}") };
+    assert_eq!(robust.title, "best − last: PGD-20 Linf 8/255 (100 images)");
+    for ((arm, gaps), expected) in robust.arms.iter().zip([("at", [10.0, 4.0]), ("twins", [0.0, 4.0])]) {
+        let rounded: Vec<f64> = gaps.iter().map(|gap| gap.round()).collect();
+        assert_eq!((arm.as_str(), rounded.as_slice()), (expected.0, &expected.1[..]));
+    }
     let text = serde_json::to_string(&results).unwrap();
     assert_eq!(serde_json::from_str::<StudyResults>(&text).unwrap(), results);
 }
