@@ -134,3 +134,45 @@ impl Results for Batch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::attacks::pgd::config::PgdConfig;
+    use crate::norms::norm::Norm;
+    use crate::norms::threat_model::ThreatModel;
+
+    #[test]
+    fn rates_are_of_all_samples_and_of_those_that_were_attacked() {
+        let output = |attacked: [bool; 5]| AttackOutput {
+            adversarial: Tensor::zeros([5, 1, 1, 1], &Device::flex()),
+            fooled: vec![true, false, false, false, true],
+            predictions: vec![1, 0, 0, 0, 1],
+            labels: vec![0; 5],
+            attacked: attacked.to_vec(),
+            forwards: 0,
+            backwards: 0,
+            verification: Verification::default(),
+        };
+        let some = output([true, true, true, true, false]);
+        assert_eq!((some.robust_accuracy(), some.success_rate()), (0.6, Some(0.25)));
+        assert_eq!(output([false; 5]).success_rate(), None);
+    }
+
+    #[test]
+    fn a_clean_image_that_is_predicted_as_its_target_meets_the_criterion() {
+        let victim = |images: Tensor<4>| images.flatten::<2>(1, 3);
+        let images = [[[[0.1, 0.9, 0.0]]], [[[0.1, 0.9, 0.0]]], [[[0.9, 0.1, 0.0]]]];
+        let samples = Samples::new(Tensor::from_floats(images, &Device::flex()), vec![0, 0, 0]).unwrap();
+        let samples = samples.with_targets(vec![1, 2, 1]).unwrap();
+        let config = PgdConfig::new(ThreatModel::new(Norm::Linf, 0.1).unwrap(), 2, 0.05);
+        let run = |config: PgdConfig| config.build().unwrap().run(&victim, &samples).unwrap();
+        let targeted = config.clone().with_criterion(Criterion::ClassifiedAsTarget);
+        let given = run(targeted.clone().with_targets(Targets::Given));
+        assert_eq!((given.attacked, given.fooled), (vec![false, false, true], vec![true, false, false]));
+        assert_eq!(run(targeted.with_targets(Targets::LeastLikely)).fooled, [false; 3]);
+        assert_eq!(run(config).fooled, [true, true, false]);
+    }
+}

@@ -448,6 +448,16 @@ mod tests {
         let outcome = run(ExistingRun::Resume, false);
         assert!(!outcome.is_interrupted() && outcome.record.gallery.is_some());
         assert_eq!((outcome.record.history.len(), outcome.test.clean.total), (1, 40));
+
+        // A finished run is not measured again: its duration stays what it was.
+        let recorded = RunRecord::read(folder.path()).unwrap();
+        let outcome = run(ExistingRun::Resume, false);
+        assert_eq!((&outcome.record.provenance, outcome.test.clean.total), (&recorded.provenance, 40));
+        // Without its model, it has not finished.
+        let model = RunDirectory::new(folder.path()).model();
+        fs::remove_file(&model).unwrap();
+        let outcome = run(ExistingRun::Resume, false);
+        assert!(model.exists() && outcome.record.provenance.seconds > recorded.provenance.seconds);
     }
 
     #[test]

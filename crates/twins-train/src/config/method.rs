@@ -156,23 +156,54 @@ mod tests {
         }
     }
 
+    /// The cross-entropy of two logits, where `margin` is the label's logit minus the other one.
+    fn cross_entropy(margin: f32) -> f32 {
+        (-margin).exp().ln_1p()
+    }
+
+    /// The probability of a class whose logit is larger by `margin` than the other one.
+    fn probability(margin: f32) -> f32 {
+        1.0 / (1.0 + (-margin).exp())
+    }
+
     #[test]
-    fn objectives_have_the_weights_of_the_configuration() {
+    fn losses_by_hand_with_the_weights_of_the_configuration() {
         let config = TrainConfig::default().with_lambda(0.25).with_beta(3.0);
         let device = Device::flex().autodiff();
         let model = TwoPixels::new(&device);
-        let clean = Tensor::<4>::from_floats([[[[0.9, 0.2]]], [[[0.4, 0.1]]]], &device);
+        // Two images whose label leads by 0.7, and two whose label is behind by 0.3. The adversary swaps the pixels.
+        let images = [[[[0.9, 0.2]]], [[[0.9, 0.2]]], [[[0.4, 0.1]]], [[[0.4, 0.1]]]];
+        let clean = Tensor::<4>::from_floats(images, &device);
         let adversarial = clean.clone().flip([3]);
-        let batch = TrainingBatch::new(clean, adversarial, Tensor::from_ints([0, 1], &device));
+        let batch = TrainingBatch::new(clean, adversarial, Tensor::from_ints([0, 0, 1, 1], &device));
         let value = |loss: Loss| loss.total.into_scalar::<f32>();
+        // Of a pair of swapped logits: (p − q) ln(p / q), where p and q = 1 − p are their probabilities.
+        let divergence = |margin: f32| (2.0 * probability(margin) - 1.0) * margin;
+        let mean = |a: f32, b: f32| (a + b) / 2.0;
+        let clean = mean(cross_entropy(0.7), cross_entropy(-0.3));
+        let adversarial = mean(cross_entropy(-0.7), cross_entropy(0.3));
+        // The floor is 1e-4.
+        let boost = |rival: f32| -(1.0001 - rival).ln();
+        let mart = adversarial
+            + mean(boost(probability(0.7)), boost(probability(-0.3)))
+            + 3.0 * mean(divergence(0.7) * probability(-0.7), divergence(0.3) * probability(0.3));
         for (method, expected) in [
-            (Method::Trades, Trades { beta: 3.0 }.loss(&model, &batch)),
-            (Method::Mart, Mart { beta: 3.0 }.loss(&model, &batch)),
-            (Method::TwinsAt, TwinsAt { lambda: 0.25 }.loss(&model, &batch)),
-            (Method::TwinsTrades, TwinsTrades { lambda: 0.25, beta: 3.0 }.loss(&model, &batch)),
+            (Method::Standard, clean),
+            (Method::At, adversarial),
+            (Method::FrozenAt, adversarial),
+            (Method::Trades, clean + 3.0 * mean(divergence(0.7), divergence(0.3))),
+            (Method::Mart, mart),
+            (Method::TwinsAt, 0.25 * cross_entropy(-0.7) + cross_entropy(0.3)),
+            (
+                Method::TwinsTrades,
+                0.25 * (cross_entropy(0.7) + 3.0 * divergence(0.7))
+                    + cross_entropy(-0.3)
+                    + 3.0 * divergence(0.3),
+            ),
         ] {
-            let found = method.objective::<TwoPixels>(&config).loss(&model, &batch);
-            assert_eq!(value(found), value(expected), "{method}");
+            let found = value(method.objective::<TwoPixels>(&config).loss(&model, &batch));
+            // Some thirty float32 roundings (6e-8) of values below 2.
+            assert!((found - expected).abs() < 4e-6, "{method}: {found}, {expected}");
         }
     }
 

@@ -257,6 +257,27 @@ mod tests {
     }
 
     #[test]
+    fn the_loss_weighs_its_three_terms() {
+        // In the inference form, where no logit depends on the other image.
+        let net = net().valid();
+        let (clean, adversarial) = (images().inner(), images().inner().flip([3]));
+        let labels = Tensor::from_ints([0, 1], &Device::flex());
+        let batch = TrainingBatch::new(clean.clone(), adversarial.clone(), labels);
+        let weights = AutoLoraWeights { natural: 0.25, divergence: 100.0 };
+        let objective = AutoLora::new(AutoLoraConfig::default()).with_loss_weights(weights);
+        let found = objective.loss(&net, &batch).total.into_scalar::<f32>();
+        // The branch is empty.
+        let (natural, logits) = (net.logits(clean), net.logits(adversarial));
+        let cross_entropy =
+            |logits: &Tensor<2>| batch.targets.clone().cross_entropy(logits.clone()).into_scalar::<f32>();
+        let (natural_loss, loss) = (cross_entropy(&natural), cross_entropy(&logits));
+        let divergence = divergence(natural, logits).into_scalar::<f32>();
+        let expected = 0.25 * natural_loss + 0.75 * loss + 100.0 * divergence;
+        // Float32 rounding: the operations are the same, on the host instead of the device.
+        assert!((found - expected).abs() <= 1e-6 * expected, "{found}, {expected}");
+    }
+
+    #[test]
     fn the_branch_is_drawn_from_the_seed_of_the_training() {
         let net = net();
         let drawn = |objective: &dyn Objective<Net>| {
