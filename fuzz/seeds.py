@@ -358,6 +358,8 @@ def runs():
     seed("journal", "records_tag", b"\x02\x00\x00\x04\x00b")
     seed("journal", "records_passes", b"\x02\x01\x00\x13\x00\xff\x02\x00\x13\x00\xff")
     seed("journal", "records_repeated", b"\x02\x81\x00\x00\x00\x00")
+    # A hash with control characters, which an error once showed.
+    seed("journal", "records_hash", b"\x80\x00\x00\x02\x81\x00\x14\x00\x00\x00")
     seed("resume", "whole", b"\x01")
     seed("resume", "changed", b"\x02\x00\x00\x08\x03")
     seed("resume", "made_up", b"\x00" + safetensors([("model.weight", [2, 3])], {"state": "{}"}))
@@ -400,8 +402,33 @@ def runs():
         ],
         "curves": [{"label": "best", "norm": "linf", "steps": 5, "points": [[0.0, accuracy], [0.1, accuracy]]}],
     }
-    # An even first byte, and an odd one.
-    seed("record", "result", b"0" + json.dumps(result).encode())
+    model = {
+        "architecture": "tiny-resnet",
+        "num_classes": 2,
+        "normalisation": None,
+        "image_size": [32, 32],
+        "upsampling": None,
+        "seed": 0,
+    }
+    inputs = {"images": {"train": 900, "test": 100}, "classes": ["a", "b"], "model": model, "head": "random"}
+    # The settings of the arm in `study/arm.json`, and some in every table.
+    settings = {
+        "data": {"source": "builtin", "train_images": "100"},
+        "model": {"arch": "tiny-resnet", "normalisation": "imagenet"},
+        "training": {"method": "trades", "epochs": 3, "validation": {"groups": "prefix:_"}},
+        "evaluation": {"steps": 5, "autoattack": "none"},
+        "compute": {"devices": ["cpu"]},
+        "log": {"formats": ["csv"]},
+    }
+    diverged = {"what": "the loss is not finite (NaN)", "epoch": 1, "step": 3}
+    # The last two bits of the first byte choose.
+    for which, name, content in [
+        (b"0", "result", result),
+        (b"2", "experiment", {"settings": {}, "resolved": inputs}),
+        (b"2", "experiment_settings", {"settings": settings, "resolved": inputs}),
+        (b"3", "diverged", diverged),
+    ]:
+        seed("record", name, which + json.dumps(content).encode())
     seed("record", "metrics", b"1" + json.dumps(metrics).encode() + b"\n")
 
 

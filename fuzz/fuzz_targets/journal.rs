@@ -98,7 +98,7 @@ fuzz_target!(|bytes: &[u8]| {
         refused(&error);
     }
     if which % 3 == 2 {
-        match evaluate(&file, ExistingJournal::Resume) {
+        match within(content.len(), || evaluate(&file, ExistingJournal::Resume)) {
             Ok(report) => check_message(&report.to_string()),
             Err(error) => refused(&error),
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor};
-use burn_twins_fuzz::{choice, edited, path, refused, remove, write};
+use burn_twins_fuzz::{choice, edited, path, refused, remove, within, write};
 use libfuzzer_sys::fuzz_target;
 use twins_train::{ExistingRun, Method, TrainError};
 use twins_train_testing::{Forged, Net, Squares, config, forged, trainer};
@@ -52,13 +52,15 @@ fuzz_target!(|bytes: &[u8]| {
             forged(&changed, ended).unwrap_or(changed)
         }
     };
-    for (name, content) in FILES.iter().zip([&state, settings, metrics, best]) {
+    let contents = [&state, settings, metrics, best];
+    for (name, content) in FILES.iter().zip(contents) {
         write(&format!("run/{name}"), content);
     }
     for name in ["previous.safetensors", "damaged.safetensors"] {
         remove(&path("run").join(name));
     }
-    if let Err(error) = resume() {
+    let size = contents.iter().map(|content| content.len()).sum();
+    if let Err(error) = within(size, resume) {
         refused(&error);
     }
     // Burn keeps an entry for each parameter in training form until the next backward pass.

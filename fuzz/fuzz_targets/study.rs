@@ -2,10 +2,9 @@
 
 #![no_main]
 
-use burn_twins_fuzz::{path, refused, within, write};
+use burn_twins_fuzz::{path, refused, report_of_study, within, write};
 use libfuzzer_sys::fuzz_target;
-use twins_experiment::{ReportSources, StudyConfig};
-use twins_testing::check_message;
+use twins_experiment::StudyConfig;
 
 fuzz_target!(|bytes: &[u8]| {
     let file = write("study.toml", bytes);
@@ -13,12 +12,5 @@ fuzz_target!(|bytes: &[u8]| {
         refused(&error);
     }
     write("study/study.json", bytes);
-    let directory = path("study");
-    let results = within(bytes.len(), || {
-        ReportSources::find(&[directory.clone()])?.write(&directory.join("report.html"))
-    });
-    match results {
-        Ok(results) => results.iter().for_each(|results| check_message(&results.to_table())),
-        Err(error) => refused(&error),
-    }
+    report_of_study(bytes.len(), &path("study"));
 });

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use burn::tensor::Device;
 use tempfile::TempDir;
 use twins_data::{DataError, ImageDataset};
+use twins_experiment::ReportSources;
 use twins_models::{
     Architecture, ImportOptions, ModelCard, ModelConfig, Net, load_model, load_pretrained, save_model,
 };
@@ -106,6 +107,16 @@ pub fn images<D: ImageDataset>(bytes: usize, open: impl FnOnce() -> Result<D, Da
             }
         }
     });
+}
+
+/// Writes the report of a directory with a study, for files of so many bytes.
+pub fn report_of_study(bytes: usize, directory: &Path) {
+    let results =
+        within(bytes, || ReportSources::find(&[directory.to_owned()])?.write(&directory.join("report.html")));
+    match results {
+        Ok(results) => results.iter().for_each(|results| check_message(&results.to_table())),
+        Err(error) => refused(&error),
+    }
 }
 
 /// A file that the library has written, with changes: four bytes for each say how and where. Readers that first compare a checksum are not

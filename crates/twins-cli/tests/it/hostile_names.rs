@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use twins_testing::check_message;
+use burn_twins::models::ModelCard;
+use twins_testing::{check_message, repository};
 
 /// Runs the program in a folder, and returns its status, its output and its errors.
 fn twins(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
@@ -72,6 +73,35 @@ fn names_in_settings_and_weights() {
     fs::write(folder.join("weights.pt"), b"\x80\x02cos\nsys\x1b[2Jtem\n.").unwrap();
     let message = error(folder, &["convert", "weights.pt", "--arch", "resnet8"]);
     assert!(message.contains("os.sys\\u{1b}[2Jtem"), "{message}");
+}
+
+#[test]
+fn names_in_a_class_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // A network of ten classes.
+    let weights = repository().join("examples/studies/letters.safetensors");
+    let weights = weights.to_str().unwrap();
+    let arguments = ["convert", weights, "--class-file", "names.txt", "--out", "model.safetensors"];
+    let refused = |names: &[u8]| {
+        fs::write(folder.join("names.txt"), names).unwrap();
+        let message = error(folder, &arguments);
+        assert!(!folder.join("model.safetensors").exists());
+        message
+    };
+    let message = refused(b"a\xffb\n");
+    assert!(message.contains("names.txt") && message.contains("UTF-8"), "{message}");
+    let message = refused(&b"\x1b[2J\n".repeat(11));
+    assert!(message.contains("1 class names were given for a model of 10 classes"), "{message}");
+
+    // Names may have any characters, and are kept.
+    let mut names: Vec<String> = (0..10).map(|class| format!("class {class}")).collect();
+    names[3] = "\u{1b}[2J\u{202e}3".to_owned();
+    fs::write(folder.join("names.txt"), names.join("\n")).unwrap();
+    let (success, said, errors) = twins(folder, &arguments);
+    assert!(success, "{errors}");
+    check_message(&said);
+    assert_eq!(ModelCard::read(folder.join("model.safetensors")).unwrap().classes(), names);
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl Identity {
         let mut found = Vec::new();
         collect_differences("", &values[0], &values[1], &mut found);
         found.extend(self.resolved.image_files.differences(&recorded.resolved.image_files));
-        found.extend(self.settings.training.check_resumes(&recorded.settings.training).err());
+        let training = self.settings.training.check_resumes(&recorded.settings.training).err();
+        found.extend(training.map(|difference| one_line(&difference).into_owned()));
         found
     }
 

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use twins_data::Grouping;
 use twins_testing::{Counting, check_message, each_damaged};
+use twins_train::ExistingRun;
 
 use super::super::identity::StudyIdentity;
-use super::super::{ReportSources, StudyConfig, StudyJob};
+use super::super::{Divergence, ReportSources, StudyConfig, StudyJob};
 use super::trainings::{finish, study, trial};
 use crate::error::ExperimentError;
+use crate::run::{Identity, ResolvedInputs, RunDirectory};
 use crate::settings::{Draft, Layer};
 
 #[global_allocator]
@@ -96,6 +99,49 @@ fn damaged_settings_of_an_experiment_are_refused_or_read() {
     assert!(whole > 0, "some numbers may have any value");
 }
 
+/// The content of `experiment.json` for settings in every table.
+fn identity() -> Identity {
+    let layer = Layer::from_toml("run.toml", EXPERIMENT).unwrap();
+    let experiment = Draft::new().with_layer(layer).resolve().unwrap();
+    Identity { settings: experiment.config().clone(), resolved: ResolvedInputs::example() }
+}
+
+#[test]
+fn damaged_settings_of_a_run_are_refused_or_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::new(folder.path());
+    // With this file, the directory holds a run.
+    fs::write(folder.path().join("config.json"), "{}").unwrap();
+    let resumed = identity();
+    let whole = serde_json::to_vec_pretty(&resumed).unwrap();
+    let mut compared = 0;
+    each_damaged(&[("experiment.json", whole)], 600, |name, bytes| {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        match directory.resumed(ExistingRun::Resume) {
+            Ok(recorded) => {
+                let recorded = recorded.expect("the directory holds a run");
+                resumed.differences(&recorded).iter().for_each(|difference| check_message(difference));
+                compared += 1;
+            }
+            Err(error) => check_error(&error),
+        }
+    });
+    assert!(compared > 0, "some numbers may have any value");
+}
+
+#[test]
+fn settings_of_a_run_stay_in_the_line_of_the_error() {
+    let mut recorded = identity();
+    recorded.settings.training.validation.groups = Grouping::Prefix("\u{9b}2J\u{202e}".to_owned());
+    recorded.resolved.classes = vec!["\u{9b}2J\u{202e}".to_owned(), "b".to_owned()];
+    let differences = identity().differences(&recorded);
+    assert_eq!(differences.len(), 2, "{differences:?}");
+    for difference in differences {
+        check_message(&difference);
+        assert!(difference.contains("\\u{9b}2J\\u{202e}"), "{difference}");
+    }
+}
+
 /// Writes the report of a directory, as `twins report` does, and checks the table or the error.
 fn report(directory: &Path) {
     let sources = ReportSources::find(&[directory.to_owned()]);
@@ -124,8 +170,13 @@ fn finished() -> tempfile::TempDir {
 #[test]
 fn damaged_files_of_a_finished_study_make_a_report_or_an_error() {
     let folder = finished();
+    let diverged = trial("twins", 0.1);
+    finish(folder.path(), &diverged, 0.1, [50, 80]);
+    let divergence = Divergence { what: "the loss is not finite (NaN)".to_owned(), epoch: 1, step: 1 };
+    divergence.write(&folder.path().join(diverged.directory())).unwrap();
     let names = [
         "study.json",
+        "trials/twins/lr-0.1/diverged.json",
         "trials/at/lr-0.1/experiment.json",
         "trials/at/lr-0.1/result.json",
         "runs/at/seed-0/experiment.json",
@@ -134,7 +185,7 @@ fn damaged_files_of_a_finished_study_make_a_report_or_an_error() {
     let files: Vec<(&str, Vec<u8>)> =
         names.iter().map(|name| (*name, fs::read(folder.path().join(name)).unwrap())).collect();
     report(folder.path());
-    each_damaged(&files, 600, |name, bytes| {
+    each_damaged(&files, 720, |name, bytes| {
         let path = folder.path().join(name);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, bytes).unwrap();
