@@ -1,22 +1,29 @@
-//! The types that a program may share between threads, or at least move to another one. A type that loses the property
-//! no longer compiles here.
+//! The types that a program may share between threads. A type that loses the property no longer compiles here.
 
 use std::sync::Arc;
 
 use burn_twins::attack::{
-    Apgd, Attack, AttackError, AttackOutput, AutoAttackConfig, Ddn, Evaluation, Fab, Fmn, Journal, Objective,
-    Pgd, Replica, Report, RobustnessEvaluation, SampleStream, Samples, SigmaZero, Square, ThreatModel,
+    Apgd, Attack, AttackError, AttackOutput, AutoAttackConfig, Ddn, Evaluation, Fab, Fmn, Journal,
+    JournalError, Objective, Pgd, Replica, Report, RobustnessEvaluation, SampleStream, Samples, SettingError,
+    SigmaZero, Square, ThreatModel, UnknownAttack, UnknownCoverage, UnknownNorm, UnknownPrecision,
+    UnknownVersion, UnreadableLength,
 };
-use burn_twins::data::{Augmentation, DataSource, ImageDataset};
-use burn_twins::experiment::{Experiment, ExperimentConfig, StudyConfig};
-use burn_twins::models::{ModelCard, ModelConfig, Net};
-use burn_twins::nn::{TwinsBatchNorm, TwinsBatchNormConfig, Wing, WingDrift};
-use burn_twins::report::RunRecord;
+use burn_twins::data::{Augmentation, DataError, DataSource, ImageDataset, ListFault, PickleFault};
+#[cfg(feature = "remote")]
+use burn_twins::experiment::ServerError;
+use burn_twins::experiment::{
+    Contradiction, Experiment, ExperimentConfig, ExperimentError, StudyConfig, StudyError,
+};
+use burn_twins::models::{ModelCard, ModelConfig, ModelError, Net};
+use burn_twins::nn::{
+    HeadError, LoadError, StatisticsError, TwinsBatchNorm, TwinsBatchNormConfig, UnknownAffine, Wing,
+    WingDrift,
+};
+use burn_twins::report::{NoPngUri, ReportError, RunRecord};
 use burn_twins::train::{EpochMetrics, EvaluationProtocol, Method, TrainConfig, TrainError, Weights};
-use burn_twins::{DeviceChoice, RemoteAddress};
+use burn_twins::{DeviceChoice, DeviceError, MemoryError, RemoteAddress};
 
 const fn shared<T: Send + Sync + ?Sized>() {}
-const fn moved<T: Send>() {}
 
 const _: () = {
     // The layer and models.
@@ -62,7 +69,32 @@ const _: () = {
     shared::<RunRecord>();
     shared::<DeviceChoice>();
     shared::<RemoteAddress>();
-    // Errors cross threads with the result of a worker.
-    moved::<AttackError>();
-    moved::<TrainError>();
+    // Errors: the result of a thread holds one, and many programs require `Sync` of it, too.
+    shared::<StatisticsError>();
+    shared::<LoadError>();
+    shared::<HeadError>();
+    shared::<UnknownAffine>();
+    shared::<AttackError>();
+    shared::<SettingError>();
+    shared::<JournalError>();
+    shared::<UnknownAttack>();
+    shared::<UnknownCoverage>();
+    shared::<UnknownNorm>();
+    shared::<UnknownPrecision>();
+    shared::<UnknownVersion>();
+    shared::<UnreadableLength>();
+    shared::<DataError>();
+    shared::<ListFault>();
+    shared::<PickleFault>();
+    shared::<ModelError>();
+    shared::<TrainError>();
+    shared::<ReportError>();
+    shared::<NoPngUri>();
+    shared::<ExperimentError>();
+    shared::<Contradiction>();
+    shared::<StudyError>();
+    shared::<DeviceError>();
+    shared::<MemoryError>();
+    #[cfg(feature = "remote")]
+    shared::<ServerError>();
 };

@@ -1,10 +1,11 @@
 //! Extreme pixels, logits, radii and step sizes: what `docs/reliability.md` says of them, for every attack and norm.
 
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use twins_attack::{
-    ApgdConfig, AtPrecision, Attack, AttackError, FabConfig, FmnConfig, Loss, Norm, PgdConfig, Precision,
-    SampleSource, SampleStream, Samples, SigmaZeroConfig, Silent, SourceError, SurrogateGradients,
-    ThreatModel,
+    ApgdConfig, AtPrecision, Attack, AttackError, AttackSettings, FabConfig, FmnConfig, Loss, Norm,
+    PgdConfig, Precision, RegisteredAttack, SampleSource, SampleStream, Samples, Setting, SigmaZeroConfig,
+    Silent, SourceError, SurrogateGradients, ThreatModel,
 };
 use twins_attack_testing::{attacks, autoattack, host};
 
@@ -39,10 +40,15 @@ fn predictions(victim: &impl Fn(Tensor<4>) -> Tensor<2>, images: Tensor<4>) -> V
     host(victim(images)).chunks(4).map(first_of_largest).collect()
 }
 
-/// Runs every attack, and checks that the images lie inside the threat model and that the verdicts are the model's.
-fn keeps_to_its_rules(victim: &(impl Fn(Tensor<4>) -> Tensor<2> + Sync), threat: ThreatModel, name: &str) {
+/// Runs attacks, and checks that the images lie inside the threat model and that the verdicts are the model's.
+fn keep_to_their_rules(
+    attacks: Vec<Box<dyn Attack>>,
+    victim: &(impl Fn(Tensor<4>) -> Tensor<2> + Sync),
+    name: &str,
+) {
     let samples = hard_samples();
-    for attack in attacks(threat, 4, 7) {
+    for attack in attacks {
+        let threat = attack.threat_model();
         let name = format!("{} {threat}, {name}", attack.name());
         let output = attack.run(victim, &samples).unwrap_or_else(|error| panic!("{name}: {error}"));
         let images = host(output.adversarial.clone());
@@ -78,8 +84,40 @@ fn every_attack_handles_extreme_logits() {
                     assert_eq!(output.predictions, predicted, "{} {threat}", attack.name());
                 }
             } else {
-                keeps_to_its_rules(&pixels(scale), threat, &format!("logits of {scale}"));
+                keep_to_their_rules(attacks(threat, 4, 7), &pixels(scale), &format!("logits of {scale}"));
             }
+        }
+    }
+}
+
+/// A network with one hidden layer, whose matrices are multiples of the unit matrix: the logits are the pixels, multiplied by
+/// both factors.
+fn network(factors: [f32; 2]) -> impl Fn(Tensor<4>) -> Tensor<2> + Sync {
+    let [hidden, output] = factors.map(|factor| Tensor::<2>::eye(4, &Device::flex()) * factor);
+    move |images| relu(images.flatten::<2>(1, 3).matmul(hidden.clone())).matmul(output.clone())
+}
+
+/// Every attack that is known by a name, with few steps.
+fn registered(threat: ThreatModel) -> Vec<Box<dyn Attack>> {
+    let supported = RegisteredAttack::all().filter(|attack| attack.norms().contains(&threat.norm()));
+    let build = |attack: &RegisteredAttack| {
+        let settings = attack.settings().iter().fold(AttackSettings::new(threat), |all, one| match one {
+            Setting::Steps => all.with_steps(4),
+            Setting::Queries => all.with_queries(12),
+            _ => all,
+        });
+        attack.build(&settings).unwrap()
+    };
+    supported.map(build).collect()
+}
+
+#[test]
+fn every_attack_handles_weights_that_are_zero_or_denormal() {
+    // 1e-40 is below the normal range of f32, and so are the logits and gradients of the last network.
+    for factors in [[0.0, 0.0], [1e-40, 1e-40], [1e-40, 1.0]] {
+        for (norm, epsilon) in RADII {
+            let threat = ThreatModel::new(norm, epsilon).unwrap();
+            keep_to_their_rules(registered(threat), &network(factors), &format!("weights of {factors:?}"));
         }
     }
 }
@@ -133,6 +171,21 @@ fn large_logits_hide_nothing_from_margins() {
     assert_eq!((saturated.fooled, host(saturated.adversarial)), (vec![false], samples.image(0).to_vec()));
 }
 
+/// The square of the gradient is beyond single precision, in which `perturb` computes on the device.
+#[test]
+fn gradients_whose_squares_overflow_move_no_training_image_in_l2() {
+    let samples = samples(&[[0.75, 0.5, 0.25, 0.0]], &[0]);
+    let pgd = PgdConfig::new(ThreatModel::new(Norm::L2, 0.5).unwrap(), 10, 0.125).with_loss(Loss::Margin);
+    let pgd = pgd.build().unwrap();
+    for (scale, moves) in [(1.0, true), (1e18, true), (1e20, false)] {
+        assert_eq!(pgd.run(&pixels(scale), &samples).unwrap().fooled, [true], "{scale}");
+        let batch = TensorData::new(samples.image(0).to_vec(), [1, 1, 2, 2]);
+        let batch = Tensor::from_data(batch, samples.device());
+        let found = host(pgd.perturb(&pixels(scale), batch, &[0], &[0]).unwrap());
+        assert_eq!(found != samples.image(0), moves, "{scale}: {found:?}");
+    }
+}
+
 #[test]
 fn every_attack_handles_extreme_radii() {
     let radii: [(Norm, &[f32]); 4] = [
@@ -143,7 +196,8 @@ fn every_attack_handles_extreme_radii() {
     ];
     for (norm, radii) in radii {
         for &epsilon in radii {
-            keeps_to_its_rules(&pixels(1.0), ThreatModel::new(norm, epsilon).unwrap(), "extreme radius");
+            let threat = ThreatModel::new(norm, epsilon).unwrap();
+            keep_to_their_rules(attacks(threat, 4, 7), &pixels(1.0), "extreme radius");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! file and 64 MiB.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use safetensors::tensor::{Dtype, TensorView};
 use twins_testing::{Counting, allowance, check_message, each_damaged, peak};
+use zip::ZipArchive;
 
 use crate::architectures::architecture::Architecture;
 use crate::architectures::golden::{golden, reduced_net};
@@ -204,6 +205,37 @@ fn an_archive_of_old_form_is_refused_before_it_is_read() {
         header[..2].copy_from_slice(begin);
         assert!(refused(&header).contains("TAR archive"));
     }
+}
+
+#[test]
+fn names_in_an_archive_are_not_paths() {
+    let mut whole = ZipArchive::new(fs::File::open(golden("formats/zip.pt")).unwrap()).unwrap();
+    let entries: Vec<(String, Vec<u8>)> = (0..whole.len())
+        .map(|index| {
+            let mut entry = whole.by_index(index).unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            let name = entry.name().unwrap().replacen("zip/", "../../x/", 1);
+            (name, content)
+        })
+        .collect();
+    let entries: Vec<(&str, &[u8])> =
+        entries.iter().map(|(name, content)| (name.as_str(), &content[..])).collect();
+    assert!(entries.iter().all(|(name, _)| name.starts_with("../../x/")), "{entries:?}");
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("a/b")).unwrap();
+    let path = folder.path().join("a/b/hostile.pt");
+    fs::write(&path, archive(&entries)).unwrap();
+    let net = reduced_net("mnist_cnn", &Device::flex());
+    let (_, report) = load_weights(net, &path, &ImportOptions::new()).unwrap();
+    assert_eq!(report.mapped.len(), 8, "it is read as usual");
+    // Neither from the folder of the file, nor from that of the process.
+    for (place, only) in [("", "a"), ("a", "b"), ("a/b", "hostile.pt")] {
+        let entries = fs::read_dir(folder.path().join(place)).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [only]);
+    }
+    assert!(!Path::new("../../x").exists());
 }
 
 #[test]

@@ -39,6 +39,27 @@ fn images_that_are_all_equal_train_to_finite_weights() {
     }
 }
 
+/// A network whose weights are multiplied by a factor.
+fn scaled(factor: f32) -> Net {
+    let mut net = Net::new(4, 1);
+    net.conv.weight = net.conv.weight.map(|weight| weight * factor);
+    net.head.weight = net.head.weight.map(|weight| weight * factor);
+    net
+}
+
+#[test]
+fn weights_that_are_zero_or_denormal_stay_finite() {
+    for method in [Method::At, Method::TwinsAt] {
+        for factor in [0.0, 1e-40] {
+            let net = scaled(factor);
+            let weights = Weights::of(&net);
+            assert!(weights.tensors()["conv.weight"].iter::<f32>().all(|weight| weight.abs() <= factor));
+            let trained = trainer(without_validation(method)).fit(net, Squares::dataset(90, 1)).unwrap();
+            assert!(all_finite(&trained), "{method}, {factor}");
+        }
+    }
+}
+
 #[test]
 fn a_class_without_images_is_no_obstacle() {
     let squares = Squares::dataset(120, 1);
