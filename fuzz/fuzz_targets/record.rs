@@ -1,5 +1,5 @@
 //! The files of a run. The first byte chooses: `result.json`, and `metrics.jsonl` with a line for each epoch, which a report reads;
-//! `experiment.json`, which resuming and the report of a study read; and `diverged.json`, which runs of a study have.
+//! `experiment.json`, which resuming and the report of a study read; and `diverged.json`, which a diverged run of a study has.
 
 #![no_main]
 

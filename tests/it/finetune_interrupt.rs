@@ -1,4 +1,4 @@
-//! What stops the example `finetune` halfway: Ctrl-C, SIGTERM, a full disk. The state is saved, and the way to go on printed.
+//! What stops the example `finetune` halfway: Ctrl-C, SIGTERM, a full disk. The state is saved, and the command that resumes is printed.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ fn weights() -> [String; 2] {
 }
 
 #[test]
-fn ctrl_c_and_sigterm_save_and_say_how_to_go_on() {
+fn ctrl_c_and_sigterm_save_and_say_how_to_resume() {
     for signal in ["-INT", "-TERM"] {
-        saves_and_says_how_to_go_on(signal);
+        saves_and_says_how_to_resume(signal);
     }
 }
 
-fn saves_and_says_how_to_go_on(signal: &str) {
+fn saves_and_says_how_to_resume(signal: &str) {
     let folder = tempfile::tempdir().unwrap();
     let binary = binary();
     let mut child = Command::new(&binary)

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use burn_twins::experiment::{ArmResults, Candidate, Checkpoint, Study, StudyConfig, StudyResults};
+use burn_twins::experiment::{
+    ArmResults, Candidate, Checkpoint, PairedDifference, Study, StudyConfig, StudyResults,
+};
 use burn_twins::report::ScoreKind;
 use burn_twins::train::TrainConfig;
 use twins_testing::repository;
@@ -75,13 +77,10 @@ fn differences(name: &str, arm: &ArmResults, other: &ArmResults) -> String {
             let accuracy = run.score(metric).unwrap();
             100.0 * accuracy.correct as f64 / accuracy.total as f64
         };
-        let differences = [1, 2, 3].map(|seed| percent(arm, seed) - percent(other, seed));
-        let mean = differences.iter().sum::<f64>() / 3.0;
-        let variance = differences.iter().map(|difference| (difference - mean).powi(2)).sum::<f64>() / 2.0;
-        // The 0.975 quantile of Student's distribution with two degrees of freedom.
-        let quantile = 0.95 * (2.0_f64 / (1.0 - 0.95 * 0.95)).sqrt();
-        let half = quantile * (variance / 3.0).sqrt();
-        format!("{} [{}, {}]", points(mean), points(mean - half), points(mean + half))
+        let paired = PairedDifference::of(&[1, 2, 3].map(|seed| percent(arm, seed) - percent(other, seed)));
+        let PairedDifference { summary, interval } = paired.unwrap();
+        let [low, high] = interval.unwrap();
+        format!("{} [{}, {}]", points(summary.mean), points(low), points(high))
     });
     format!("| {name} | {} |", cells.join(" | "))
 }

@@ -69,7 +69,7 @@ const _: () = {
     shared::<RunRecord>();
     shared::<DeviceChoice>();
     shared::<RemoteAddress>();
-    // Errors: the result of a thread holds one, and many programs require `Sync` of it, too.
+    // Errors: threads return them, and `Box<dyn Error + Send + Sync>` requires `Sync` as well.
     shared::<StatisticsError>();
     shared::<LoadError>();
     shared::<HeadError>();

@@ -1,20 +1,10 @@
 //! Durations are differences of `Instant`, which never goes back. The clock of the system, which may jump, gives only dates.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use twins_testing::repository;
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
+use super::all_files;
 
 /// The other tests of this folder check that no time in a result is negative, after kills too.
 #[test]
@@ -24,7 +14,9 @@ fn the_clock_of_the_system_is_read_for_dates_alone() {
     for entry in fs::read_dir(root.join("crates")).unwrap() {
         let source = entry.unwrap().path().join("src");
         if source.exists() {
-            sources(&source, &mut files);
+            let code =
+                all_files(&source).into_iter().filter(|file| file.extension().is_some_and(|e| e == "rs"));
+            files.extend(code.map(|file| source.join(file)));
         }
     }
     assert!(files.len() > 100, "only {} files of source code", files.len());
@@ -34,7 +26,7 @@ fn the_clock_of_the_system_is_read_for_dates_alone() {
         .map(|file| file.strip_prefix(&root).unwrap().display().to_string())
         .collect();
     reading.sort();
-    // The start of a run, and the time of an event for TensorBoard. Their own tests set the clock before 1970.
+    // The start of a run, and the time of an event for TensorBoard. Their unit tests pass a time before 1970.
     let dates = [
         "crates/twins-report/src/record/provenance.rs",
         "crates/twins-train/src/metrics/observers/tensorboard/observer.rs",

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{
-    QUICK, error_of, evaluate, fail, finetune, json, save_net, save_study, study, succeed, timeless,
-    training_result, twins,
+    QUICK, all_files, error_of, evaluate, fail, finetune, json, save_net, save_study, study, succeed,
+    timeless, training_result, twins,
 };
 
 /// The command with files of at most so many blocks, which have 512 bytes, or 1024 in some shells.
@@ -22,21 +22,6 @@ fn limited(command: Command, blocks: usize) -> Command {
     shell.arg(command.get_program()).args(command.get_args());
     shell.current_dir(command.get_current_dir().unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
-}
-
-/// All files below a folder, with their paths in it.
-fn all_files(folder: &Path) -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = PathBuf::from(path.file_name().unwrap());
-        if path.is_dir() {
-            found.extend(all_files(&path).into_iter().map(|file| name.join(file)));
-        } else {
-            found.insert(name);
-        }
-    }
-    found
 }
 
 /// Everything below a folder whose name shows that its writing was not finished.

@@ -9,8 +9,8 @@ mod kills;
 mod processes;
 mod signals;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -110,6 +110,21 @@ fn training_result(folder: &Path, out: &str) -> BTreeMap<String, Vec<u8>> {
         ("metrics.jsonl".to_owned(), text(Value::from(epochs))),
         ("number of logged steps".to_owned(), steps.lines().count().to_string().into_bytes()),
     ])
+}
+
+/// All files below a folder, with their paths in it.
+fn all_files(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = PathBuf::from(path.file_name().unwrap());
+        if path.is_dir() {
+            found.extend(all_files(&path).into_iter().map(|file| name.join(file)));
+        } else {
+            found.insert(name);
+        }
+    }
+    found
 }
 
 fn bytes_of(path: &Path) -> Vec<u8> {

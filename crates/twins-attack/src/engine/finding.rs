@@ -65,8 +65,8 @@ impl RunSelection {
     /// its loss is larger, or if it succeeded and success takes precedence.
     pub(crate) fn combine(self, earlier: Option<Finding>, later: Finding) -> Finding {
         let Some(earlier) = earlier else { return later };
-        // `max` ignores NaN: any other loss is stronger, whichever run came first.
-        let stronger = later.loss > earlier.loss.max(f32::NEG_INFINITY);
+        // A loss that is NaN is the weakest, whichever run came first.
+        let stronger = later.loss > earlier.loss || (earlier.loss.is_nan() && !later.loss.is_nan());
         let replaces = match self {
             RunSelection::FirstFooled => later.fooled || stronger,
             RunSelection::Strongest => stronger,
@@ -115,8 +115,13 @@ mod tests {
         for selection in [RunSelection::FirstFooled, RunSelection::Strongest, RunSelection::StrongestSuccess]
         {
             let undefined = finding(false, f32::NAN);
-            assert_eq!(selection.combine(Some(first.clone()), undefined.clone()), first, "{selection:?}");
-            assert_eq!(selection.combine(Some(undefined), first.clone()), first, "{selection:?}");
+            for defined in [first.clone(), finding(false, f32::NEG_INFINITY)] {
+                let combine = |earlier: &Finding, later: &Finding| {
+                    selection.combine(Some(earlier.clone()), later.clone())
+                };
+                assert_eq!(combine(&defined, &undefined), defined, "{selection:?}");
+                assert_eq!(combine(&undefined, &defined), defined, "{selection:?}");
+            }
         }
     }
 

@@ -97,7 +97,7 @@ fn network(factors: [f32; 2]) -> impl Fn(Tensor<4>) -> Tensor<2> + Sync {
     move |images| relu(images.flatten::<2>(1, 3).matmul(hidden.clone())).matmul(output.clone())
 }
 
-/// Every attack that is known by a name, with few steps.
+/// Every registered attack that supports the norm, with few steps.
 fn registered(threat: ThreatModel) -> Vec<Box<dyn Attack>> {
     let supported = RegisteredAttack::all().filter(|attack| attack.norms().contains(&threat.norm()));
     let build = |attack: &RegisteredAttack| {

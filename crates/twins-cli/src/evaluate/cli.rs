@@ -150,10 +150,16 @@ fn attack_names() -> Vec<&'static str> {
 
 /// Whether two paths lead to the same file, which need not exist.
 fn is_same(path: &Path, other: &Path) -> bool {
-    match (path.canonicalize(), other.canonicalize()) {
-        (Ok(path), Ok(other)) => path == other,
-        _ => absolute(path).ok() == absolute(other).ok(),
-    }
+    resolved(path) == resolved(other)
+}
+
+/// The path without links and `..`, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.canonicalize().unwrap_or_else(|_| match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path.clone(),
+    })
 }
 
 impl Cli {

@@ -5,13 +5,13 @@ use crate::html::number::number;
 use crate::html::ticks::linear_ticks;
 
 /// A chart of a few values in each row as inline SVG, whose colours follow the page's light or dark scheme. Each value has a marker. A line
-/// connects the lowest with the highest value of a row, and an upright line is at their mean. A dotted line marks 0.
+/// connects the lowest with the highest value of a row, and a vertical line is at their mean. A dotted line marks 0.
 #[derive(Clone, Debug)]
 pub(crate) struct DotChart {
     pub(crate) title: String,
     /// The title of the x axis, with its unit.
     pub(crate) x: String,
-    /// The part of the x axis that is shown in any case, with 0 in it.
+    /// The range that the x axis shows at least. It contains 0.
     pub(crate) least_range: [f64; 2],
     pub(crate) rows: Vec<Dots>,
 }
@@ -43,11 +43,11 @@ impl DotChart {
         let bottom = TOP + ROW_HEIGHT * rows.len() as f64;
         let height = bottom + 46.0;
         let left = |value: f64| LEFT + (RIGHT - LEFT) * (value - low) / (high - low);
-        let upright = |attributes: &str, x: f64| {
+        let vertical = |attributes: &str, x: f64| {
             format!("<line {attributes}x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>\n")
         };
         let ticks = linear_ticks([low, high], 8);
-        let grid: String = ticks.iter().map(|tick| upright("", left(*tick))).collect();
+        let grid: String = ticks.iter().map(|tick| vertical("", left(*tick))).collect();
         let labels: String =
             ticks.iter().map(|tick| text(left(*tick), bottom + 17.0, "middle", &number(*tick))).collect();
         let tops = (0..).map(|index| TOP + ROW_HEIGHT * f64::from(index));
@@ -61,7 +61,7 @@ impl DotChart {
             escape(&self.title),
             escape(&self.description(rows)),
             text((LEFT + RIGHT) / 2.0, height - 8.0, "middle", &self.x),
-            upright("class=\"mark\" ", left(0.0)),
+            vertical("class=\"mark\" ", left(0.0)),
         )
     }
 

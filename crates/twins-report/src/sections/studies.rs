@@ -27,7 +27,7 @@ fn charts(gaps: &[StudyGaps]) -> String {
     if charts.is_empty() {
         return charts;
     }
-    let text = "Each marker is a run, and the upright line is the mean of the arm. To the right of 0, the best \
+    let text = "Each marker is a run, and the vertical line is the mean of the arm. To the right of 0, the best \
                 checkpoint is better than the last.";
     paragraph(text) + &side_by_side(&charts)
 }

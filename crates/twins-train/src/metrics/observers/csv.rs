@@ -30,8 +30,8 @@ impl CsvObserver {
         Self { directory: directory.into(), steps: None, epochs: None }
     }
 
-    /// Opens a table and keeps the rows up to `completed`, which is a step or an epoch. Keeps no row, nor the header, if it is 0:
-    /// the header may be that of another program's table.
+    /// Opens a table and keeps the rows up to `completed`, which is a step or an epoch. If it is 0, nothing is kept, because the
+    /// header may be that of another program's table.
     fn open(&self, name: &str, completed: usize) -> Result<LineFile, TrainError> {
         // The header is the only row that does not begin with a number.
         LineFile::open(self.directory.join(name), |row| {
