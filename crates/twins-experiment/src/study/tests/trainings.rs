@@ -447,8 +447,8 @@ fn a_study_may_grow_and_nothing_else() {
             "method = \"twins-at\"",
             "method = \"twins-at\"\nlambda = 0.5",
             &[
-                "arm \"twins\": run.training.lambda was 1.0 and is now 0.5",
-                "arm \"twins\": trial.training.lambda was 1.0 and is now 0.5",
+                "arm \"twins\": run.training.lambda was 0.3 and is now 0.5",
+                "arm \"twins\": trial.training.lambda was 0.3 and is now 0.5",
             ],
         ),
     ] {

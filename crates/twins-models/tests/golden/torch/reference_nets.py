@@ -154,7 +154,7 @@ class SamePreActivation(nn.Module):
 
     def __init__(self, inputs, width, stride, activation):
         super().__init__()
-        self.batchnorm_0, self.batchnorm_1 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(width)
+        self.batchnorm_0, self.batchnorm_1 = nn.BatchNorm2d(inputs, momentum=0.01), nn.BatchNorm2d(width, momentum=0.01)
         self.conv_0 = nn.Conv2d(inputs, width, 3, stride, bias=False)
         self.conv_1 = conv(width, width, 3)
         if inputs != width:
@@ -189,7 +189,7 @@ class DeepMindWideResNet(nn.Module):
             group.block = nn.Sequential(*layers)
             groups.append(group)
         self.layer = nn.ModuleList(groups)
-        self.batchnorm = nn.BatchNorm2d(inputs)
+        self.batchnorm = nn.BatchNorm2d(inputs, momentum=0.01)
         self.logits = nn.Linear(inputs, classes)
 
     def forward(self, x):
