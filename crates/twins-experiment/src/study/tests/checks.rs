@@ -90,7 +90,10 @@ fn mistakes_have_their_errors() {
         (
             twins.0,
             in_twins("candidates = [{ learning_rate = 0.1, lambda = 0.3 }, { learning_rate = 0.1 }]").1,
-            vec!["candidates learning rate 0.1, lambda 0.3 and learning rate 0.1 are the same trial", "differ"],
+            vec![
+                "candidates learning rate 0.1, lambda 0.3 and learning rate 0.1 are the same trial",
+                "differ",
+            ],
         ),
         (
             twins.0,
