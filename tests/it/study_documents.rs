@@ -10,10 +10,9 @@ use burn_twins::train::TrainConfig;
 use twins_testing::repository;
 
 /// The sections whose tables are not about recorded studies.
-const OTHER_SECTIONS: [&str; 5] = [
+const OTHER_SECTIONS: [&str; 4] = [
     "What is true of TWINS",
     "Why the frozen wing diverges",
-    "ResNet-20, CIFAR-10 to GTSRB, all images",
     "Published results",
     "What holds, and what does not",
 ];
@@ -126,6 +125,9 @@ fn the_tables_have_the_recorded_numbers() {
     let gtsrb = recorded("gtsrb-20.json");
     let [at, twins_at, trades, twins_trades] =
         ["at", "twins-at", "trades", "twins-trades"].map(|name| arm(&gtsrb, name));
+    let all_images = recorded("gtsrb.json");
+    let [all_at, all_twins_at, all_trades, all_twins_trades] =
+        ["at", "twins-at", "trades", "twins-trades"].map(|name| arm(&all_images, name));
     let tuning = recorded("gtsrb-20-tuning.json");
     let [probe_first, auto_lora] = ["probe-first", "auto-lora"].map(|name| arm(&tuning, name));
     let controls = recorded("gtsrb-20-controls.json");
@@ -172,6 +174,19 @@ fn the_tables_have_the_recorded_numbers() {
         differences("TWINS-AT − half the batch", twins_at, half_batch),
         differences("shared gamma and beta − TWINS-AT", shared_affine, twins_at),
         differences("frozen wing only − TWINS-AT", frozen_only, twins_at),
+        // The methods on all images of GTSRB.
+        means_with_choice("AT", all_at),
+        means_with_choice("TWINS-AT", all_twins_at),
+        means_with_choice("TRADES", all_trades),
+        means_with_choice("TWINS-TRADES", all_twins_trades),
+        differences("TWINS-AT − AT", all_twins_at, all_at),
+        differences("TRADES − AT", all_trades, all_at),
+        differences("TWINS-TRADES − AT", all_twins_trades, all_at),
+        differences("TWINS-TRADES − TRADES", all_twins_trades, all_trades),
+        choice("AT, weight decay 1e-5; 5e-4", all_at, "weight_decay", decays, &rates[..3]),
+        choice("TWINS-AT, lambda 0.3; 1", all_twins_at, "lambda", lambdas, &rates[..3]),
+        choice("TRADES, beta 3; 6", all_trades, "beta", betas, &rates[..3]),
+        choice("TWINS-TRADES, lambda 0.3; 1", all_twins_trades, "lambda", lambdas, &rates[..3]),
     ];
     let document = fs::read_to_string(repository().join("docs/study/README.md")).unwrap();
     let rows = rows(&document);
@@ -182,9 +197,14 @@ fn the_tables_have_the_recorded_numbers() {
 
     let on_one_line = document.split_whitespace().collect::<Vec<_>>().join(" ");
     let [at, twins_at, trades, twins_trades] = [at, twins_at, trades, twins_trades].map(gap);
+    let [all_at, all_twins_at, all_trades, all_twins_trades] =
+        [all_at, all_twins_at, all_trades, all_twins_trades].map(gap);
     let [probe_first, auto_lora] = [probe_first, auto_lora].map(gap);
     for text in [
         format!("in points: AT {at}, TWINS-AT {twins_at}, TRADES {trades}, TWINS-TRADES {twins_trades}."),
+        format!(
+            "in points: AT {all_at}, TWINS-AT {all_twins_at}, TRADES {all_trades}, TWINS-TRADES {all_twins_trades}."
+        ),
         format!("PGD-20 is {probe_first} points for the probe first and {auto_lora} for AutoLoRa."),
     ] {
         assert!(on_one_line.contains(&text), "{text}");
