@@ -30,7 +30,7 @@ pub use data_parallel::{MIN_IMAGES_PER_WING, evaluate, evaluate_on};
 pub use error::TrainError;
 pub use metrics::{
     Accuracy, Completed, CsvObserver, EpochMetrics, Evaluation, JsonLinesObserver, LayerMetrics,
-    ObserverKind, StepRecord, StepReport, TensorBoardObserver, TrainingObserver,
+    ObserverKind, StepRecord, StepReport, TensorBoardObserver, TrainingObserver, geometric_mean,
 };
 pub use objectives::{
     At, AutoLora, AutoLoraConfig, AutoLoraWeights, EpochStart, FrozenAt, Loss, Mart, MixedPrecision,

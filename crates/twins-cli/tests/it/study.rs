@@ -108,6 +108,18 @@ fn shards_and_kills_lead_to_the_same_table() {
     }
     let run = &results["arms"][0]["runs"][0];
     assert!(run["last_scores"][1]["total"] == 20, "{run}");
+    let metrics = read(folder, "whole/runs/at/seed-0/metrics.jsonl");
+    let epochs = run["epochs"].as_array().unwrap();
+    assert_eq!(epochs.len(), metrics.lines().count(), "{run}");
+    for (epoch, line) in epochs.iter().zip(metrics.lines()) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        for (name, value) in epoch.as_object().unwrap() {
+            match name.as_str() {
+                "effective_learning_rate" => assert!(value.as_f64().unwrap() > 0.0, "{epoch}"),
+                _ => assert_eq!(value, &line[name], "{name}"),
+            }
+        }
+    }
 
     let again = succeed(study(folder, "whole", &[]));
     assert!(again.contains("6 of 6 runs, 6 finished before") && !again.contains("epoch"), "{again}");

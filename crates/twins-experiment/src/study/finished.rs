@@ -4,7 +4,7 @@ use twins_files::one_line;
 use twins_report::{RunRecord, ScoreKind};
 
 use super::identity::{Expected, comparable};
-use super::{Divergence, StudyError, StudyJob};
+use super::{Divergence, EpochResult, StudyError, StudyJob};
 use crate::data::ImageFileHashes;
 use crate::error::ExperimentError;
 use crate::run::{ResolvedInputs, RunDirectory, collect_differences};
@@ -15,6 +15,8 @@ use crate::settings::plain;
 pub(super) struct Finished {
     pub(super) directory: PathBuf,
     pub(super) result: FinishedResult,
+    /// The epochs that it finished.
+    pub(super) epochs: Vec<EpochResult>,
     /// The inputs of the training.
     inputs: ResolvedInputs,
 }
@@ -41,7 +43,9 @@ impl Finished {
         expected: &Expected,
     ) -> Result<Option<Self>, ExperimentError> {
         let Some(identity) = RunDirectory::new(directory).identity() else { return Ok(None) };
-        let result = match (Divergence::read(directory), RunRecord::read(directory)) {
+        let record = RunRecord::read(directory);
+        let epochs = record.iter().flat_map(|record| &record.history).map(EpochResult::from).collect();
+        let result = match (Divergence::read(directory), record) {
             (Some(divergence), _) => FinishedResult::Diverged(divergence),
             (None, Ok(record)) if is_finished(&record, job) => {
                 FinishedResult::Record(Box::new(without_pictures(record)))
@@ -61,7 +65,7 @@ impl Finished {
         if !differences.is_empty() {
             return Err(ExperimentError::OtherRun { directory: directory.to_owned(), differences });
         }
-        Ok(Some(Self { directory: directory.to_owned(), result, inputs: identity.resolved }))
+        Ok(Some(Self { directory: directory.to_owned(), result, epochs, inputs: identity.resolved }))
     }
 
     /// Checks that the same training in another directory gave the same result.

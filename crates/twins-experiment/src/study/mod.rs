@@ -10,6 +10,7 @@ mod conclusion;
 mod config;
 mod directory;
 mod divergence;
+mod epoch;
 mod error;
 mod estimate;
 mod file;
@@ -35,6 +36,7 @@ pub use candidate::Candidate;
 pub use checked::Study;
 pub use config::{ArmConfig, SettingsOf, StudyConfig, TrialsConfig};
 pub use divergence::Divergence;
+pub use epoch::EpochResult;
 pub use error::StudyError;
 #[cfg(feature = "schema")]
 pub(crate) use identity::StudyIdentity;

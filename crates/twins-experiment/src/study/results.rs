@@ -6,7 +6,7 @@ use super::arm::SettingsFrom;
 use super::collection::{Choice, Collection};
 use super::finished::{Finished, FinishedResult};
 use super::identity::ArmIdentity;
-use super::{ArmSummary, Candidate, Checkpoint, Divergence, StudyJob};
+use super::{ArmSummary, Candidate, Checkpoint, Divergence, EpochResult, StudyJob};
 
 /// The metrics of a study's table, in its order.
 const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack];
@@ -82,6 +82,9 @@ pub struct TrialResult {
     /// Where and how it diverged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diverged: Option<Divergence>,
+    /// The epochs that finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs: Vec<EpochResult>,
 }
 
 /// The epoch with the best accuracy on the validation images.
@@ -112,6 +115,9 @@ pub struct RunResult {
     /// Where and how it diverged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diverged: Option<Divergence>,
+    /// The epochs that finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs: Vec<EpochResult>,
 }
 
 /// An accuracy on test images.
@@ -211,7 +217,7 @@ impl TrialResult {
     fn new(job: &StudyJob, found: &Finished) -> Option<Self> {
         let StudyJob::Trial { candidate, .. } = job else { return None };
         let (best, diverged) = found.ending();
-        Some(Self { candidate: candidate.clone(), best, diverged })
+        Some(Self { candidate: candidate.clone(), best, diverged, epochs: found.epochs.clone() })
     }
 }
 
@@ -223,7 +229,7 @@ impl RunResult {
             FinishedResult::Record(record) => (of_metrics(&record.scores), of_metrics(&record.last_scores)),
             FinishedResult::Diverged(_) => (Vec::new(), Vec::new()),
         };
-        Some(Self { seed: *seed, best, scores, last_scores, diverged })
+        Some(Self { seed: *seed, best, scores, last_scores, diverged, epochs: found.epochs.clone() })
     }
 
     /// The accuracy by a metric.
@@ -282,13 +288,23 @@ mod tests {
             ArmSummary::new(ScoreKind::Clean, Checkpoint::Best, &[run(0, 1), run(1, 3)], &[run(1, 5)])
                 .unwrap(),
         ];
+        let epoch = EpochResult {
+            epoch: 1,
+            loss_frozen: Some(0.1 + 0.2),
+            loss_adaptive: 0.5,
+            train_adversarial_accuracy: Accuracy { correct: 1, total: 2 },
+            validation_clean_accuracy: None,
+            validation_robust_accuracy: None,
+            gradient_norm: 1.5,
+            effective_learning_rate: None,
+        };
         let arm = ArmResults {
             name: "twins-at".to_owned(),
             method: Method::TwinsAt,
             learning_rate: Some(0.1 + 0.2),
             settings_from: SettingsFrom::Trials(vec![candidate.clone()]),
             chosen: Some(candidate.clone()),
-            trials: vec![TrialResult { candidate, best: None, diverged: None }],
+            trials: vec![TrialResult { candidate, best: None, diverged: None, epochs: vec![epoch] }],
             runs: vec![run(0, 1), run(1, 3)],
             summaries,
         };

@@ -303,6 +303,7 @@ mod tests {
             scores: scores.clone(),
             last_scores: Vec::new(),
             diverged: None,
+            epochs: Vec::new(),
         };
         ArmResults {
             name: name.to_owned(),
@@ -322,7 +323,12 @@ mod tests {
         let rate = Candidate::of_learning_rate;
         let mut waiting = arm("twins-at", None);
         waiting.learning_rate = None;
-        waiting.trials = vec![TrialResult { candidate: rate(10.0), best: None, diverged: Some(divergence) }];
+        waiting.trials = vec![TrialResult {
+            candidate: rate(10.0),
+            best: None,
+            diverged: Some(divergence),
+            epochs: Vec::new(),
+        }];
         let results = StudyResults {
             name: "Title".to_owned(),
             baseline: "at".to_owned(),

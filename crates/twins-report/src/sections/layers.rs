@@ -1,4 +1,4 @@
-use twins_train::{EpochMetrics, LayerMetrics};
+use twins_train::{EpochMetrics, LayerMetrics, geometric_mean};
 
 use crate::html::chart::Chart;
 use crate::html::page::{details, paragraph, side_by_side};
@@ -33,7 +33,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
             let title = format!("{name} over epochs");
             let over_epochs = Chart {
                 y_scale: Scale::Logarithmic,
-                ..over_epochs(&title, unit, runs, |metrics| geometric_mean(metrics, value))
+                ..over_epochs(&title, unit, runs, |metrics| mean_of_layers(metrics, value))
             };
             over_epochs.to_html() + &over_layers(runs, name, unit, value).to_html()
         })
@@ -57,22 +57,10 @@ fn over_layers(runs: &[RunRecord], name: &str, unit: &str, value: fn(&LayerMetri
     }
 }
 
-/// The geometric mean of the layers' effective learning rates.
-pub(crate) fn effective_learning_rate(metrics: &EpochMetrics) -> Option<f64> {
-    geometric_mean(metrics, |layer| Some(layer.effective_learning_rate))
-}
-
-/// The geometric mean exp(mean(ln v)), which suits values whose magnitudes differ between layers. Layers without a
-/// positive value are omitted. So are the parameters of an objective: models trained by other methods do not have them, and the
-/// norm of a branch that begins at zero says nothing about the model.
-fn geometric_mean(metrics: &EpochMetrics, value: fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
-    geometric_mean_of(metrics.model_layers().filter_map(|(_, layer)| value(layer)))
-}
-
-fn geometric_mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let logarithms: Vec<f64> = values.filter(|value| *value > 0.0).map(f64::ln).collect();
-    let count = logarithms.len();
-    (count > 0).then(|| (logarithms.iter().sum::<f64>() / count as f64).exp())
+/// The geometric mean over the layers. The parameters of an objective are left out: models trained by other methods do not have them, and
+/// the norm of a branch that begins at zero says nothing about the model.
+fn mean_of_layers(metrics: &EpochMetrics, value: fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
+    geometric_mean(metrics.model_layers().filter_map(|(_, layer)| value(layer)))
 }
 
 /// The layers of the last epoch.
@@ -90,9 +78,9 @@ fn ratios(runs: &[RunRecord]) -> String {
     for run in others {
         let cells = QUANTITIES.map(|(_, _, value)| {
             let ratios = run.history.iter().zip(&first.history).filter_map(|(this, reference)| {
-                Some(geometric_mean(this, value)? / geometric_mean(reference, value)?)
+                Some(mean_of_layers(this, value)? / mean_of_layers(reference, value)?)
             });
-            Cell::from(geometric_mean_of(ratios).map(|ratio| format!("{ratio:.3}")))
+            Cell::from(geometric_mean(ratios).map(|ratio| format!("{ratio:.3}")))
         });
         table.push(format!("{} / {}", run.name, first.name), cells);
     }
@@ -164,17 +152,8 @@ mod tests {
         let rates = [("conv.weight", 2.0), ("objective-parameters.conv.weight.b", 1e6)];
         let layers = rates.map(|(path, rate)| (path.to_owned(), layer(rate))).into();
         let metrics = EpochMetrics { layers, ..epoch(1, 1, 1) };
-        let mean = effective_learning_rate(&metrics).unwrap();
+        let mean = metrics.effective_learning_rate().unwrap();
         // Of a logarithm and an exponential.
         assert!((mean - 2.0).abs() < 1e-12, "{mean}");
-    }
-
-    #[test]
-    fn the_geometric_mean_is_of_positive_values() {
-        // (1 · 100)^(1/2); a zero has no logarithm.
-        let mean = geometric_mean_of([1.0, 0.0, 100.0].into_iter()).unwrap();
-        // Of a logarithm and an exponential.
-        assert!((mean - 10.0).abs() < 1e-12, "{mean}");
-        assert_eq!(geometric_mean_of([0.0].into_iter()), None);
     }
 }

@@ -6,7 +6,7 @@ use crate::html::chart::{Chart, Series};
 use crate::html::line_style::LineStyle;
 use crate::html::page::{paragraph, side_by_side};
 use crate::html::ticks::Scale;
-use crate::sections::{layers, wing_drift};
+use crate::sections::wing_drift;
 use crate::study::StudyArm;
 
 /// The quantity of a chart: title, unit, scale, and the function that returns the value of an epoch.
@@ -16,7 +16,12 @@ const QUANTITIES: [Quantity; 4] = [
     ("Robust accuracy on the validation split", "accuracy (%)", Scale::Linear, |metrics| {
         Some(metrics.validation_robust_accuracy?.percent())
     }),
-    ("Effective learning rate", "learning rate / ‖w‖²", Scale::Logarithmic, layers::effective_learning_rate),
+    (
+        "Effective learning rate",
+        "learning rate / ‖w‖²",
+        Scale::Logarithmic,
+        EpochMetrics::effective_learning_rate,
+    ),
     ("Drift between the wings: means", "|μ_a − μ_f| / σ_f", Scale::Linear, wing_drift::mean_shift),
     ("Drift between the wings: variances", "|ln(var_a / var_f)|", Scale::Linear, wing_drift::variance_ratio),
 ];

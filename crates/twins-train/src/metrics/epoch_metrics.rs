@@ -73,6 +73,11 @@ impl EpochMetrics {
         layers.filter(|(path, _)| !is_under(path, OBJECTIVE_PARAMETERS))
     }
 
+    /// The geometric mean of the effective learning rates of the model's layers, without those that are 0; `None` if there are none.
+    pub fn effective_learning_rate(&self) -> Option<f64> {
+        geometric_mean(self.model_layers().map(|(_, layer)| layer.effective_learning_rate))
+    }
+
     /// Whether the epoch trained on any batch. If not, because every batch was skipped, there was no loss, and the losses, the gradient norm
     /// and the accuracy of the training passes are 0.
     pub fn has_trained(&self) -> bool {
@@ -83,6 +88,14 @@ impl EpochMetrics {
     pub fn waiting_fraction(&self) -> f64 {
         self.seconds_waiting / self.seconds.max(1e-9)
     }
+}
+
+/// The geometric mean exp(mean(ln v)) of the positive values, which suits quantities whose magnitude differs between layers; `None` if no
+/// value is positive.
+pub fn geometric_mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let logarithms: Vec<f64> = values.into_iter().filter(|value| *value > 0.0).map(f64::ln).collect();
+    let count = logarithms.len();
+    (count > 0).then(|| (logarithms.iter().sum::<f64>() / count as f64).exp())
 }
 
 /// Norms of one weight in an epoch.
@@ -121,5 +134,14 @@ mod tests {
         assert!((metrics.waiting_fraction() - 0.25).abs() < 1e-12);
         let again = serde_json::to_string(&metrics).unwrap();
         assert_eq!(serde_json::from_str::<EpochMetrics>(&again).unwrap(), metrics);
+    }
+
+    #[test]
+    fn the_geometric_mean_is_of_positive_values() {
+        // (1 · 100)^(1/2); a zero has no logarithm.
+        let mean = geometric_mean([1.0, 0.0, 100.0]).unwrap();
+        // Of a logarithm and an exponential.
+        assert!((mean - 10.0).abs() < 1e-12, "{mean}");
+        assert_eq!(geometric_mean([0.0]), None);
     }
 }

@@ -7,7 +7,7 @@ mod observers;
 mod step_report;
 
 pub use accuracy::{Accuracy, Evaluation};
-pub use epoch_metrics::{EpochMetrics, LayerMetrics};
+pub use epoch_metrics::{EpochMetrics, LayerMetrics, geometric_mean};
 pub(crate) use epoch_sums::EpochSums;
 pub use observers::{
     Completed, CsvObserver, JsonLinesObserver, ObserverKind, StepRecord, TensorBoardObserver,

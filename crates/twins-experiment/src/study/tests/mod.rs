@@ -14,5 +14,5 @@ use super::{RunResult, RunScore};
 pub(in crate::study) fn run(seed: u64, correct: usize) -> RunResult {
     let score = |metric, correct| RunScore { metric, accuracy: Accuracy { correct, total: 100 } };
     let scores = vec![score(ScoreKind::Clean, 90), score(ScoreKind::LastIterate, correct)];
-    RunResult { seed, best: None, scores, last_scores: Vec::new(), diverged: None }
+    RunResult { seed, best: None, scores, last_scores: Vec::new(), diverged: None, epochs: Vec::new() }
 }
