@@ -22,7 +22,7 @@ pub struct EpochResult {
     pub validation_robust_accuracy: Option<Accuracy>,
     /// Mean Euclidean norm of the whole gradient, before it is limited.
     pub gradient_norm: f64,
-    /// [`EpochMetrics::effective_learning_rate`].
+    /// The geometric mean over the layers of the model of learning rate / weight norm²; `None` if no layer was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_learning_rate: Option<f64>,
 }
