@@ -3,11 +3,12 @@
 
     python3 benches/compare/wings.py --weights cifar_resnet20_pgd.pth --data gtsrb32/train --lr 0.1 [--seeds 0,1,2] [--clip 1] ...
 
-The network is the robust ResNet-20 of EhanW/advrob-cifar10 with a new head; the data a folder with a folder of 32 x 32 images per class.
+The network is the robust ResNet-20 of EhanW/advrob-cifar10 with a new head; the data a folder with a folder of 32 x 32 images per class. Crops and
+adversary are those of examples/studies/divergence.toml: crops after a border of 4 black pixels, PGD-5 in steps of a quarter of epsilon.
 Prints a line of JSON every `--every` steps: the loss of both wings; for each weight in front of a batch normalisation its norm over the norm
-that it began with (the median and the largest of all layers); for each layer the root mean square of what its frozen wing puts out over
-what it put out for the first batch (the first layer, the last one and the largest); the norm of the gradient. Ends at the first value that is not
-finite, and says at which step. `--method at` is ordinary batch normalisation on the whole batch.
+that it began with (the median and the largest of all layers); for each layer, in the order of the network, the root mean square of the output of its
+frozen wing over that for the first batch; the norm of the gradient. A seed ends at the first value that is not finite, and its last line says so.
+`--method at` is ordinary batch normalisation on the whole batch.
 """
 
 import argparse
@@ -32,7 +33,7 @@ def arguments():
     parser.add_argument("--warmup", type=int, default=0, help="steps over which the learning rate rises")
     parser.add_argument("--weight-decay", type=float, default=1e-5)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=134)
     parser.add_argument("--epsilon", type=float, default=4 / 255)
     parser.add_argument("--seeds", default="0", help="comma-separated")
     parser.add_argument("--every", type=int, default=10)
@@ -70,13 +71,25 @@ def with_two_wings(module):
             with_two_wings(child)
 
 
-def adversarial(net, x, y, epsilon, steps=4):
+def rounded(value, digits=3):
+    """JSON has no numbers that are not finite."""
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def cropped(x, border=4):
+    x = functional.pad(x, (border,) * 4)
+    size = x.shape[-1] - 2 * border
+    corners = torch.randint(0, 2 * border + 1, (len(x), 2)).tolist()
+    return torch.stack([image[:, top : top + size, left : left + size] for image, (top, left) in zip(x, corners)])
+
+
+def adversarial(net, x, y, epsilon, steps=5):
     net.eval().requires_grad_(False)
     point = (x + torch.empty_like(x).uniform_(-epsilon, epsilon)).clamp(0, 1)
     for _ in range(steps):
         point.requires_grad_()
         (gradient,) = torch.autograd.grad(functional.cross_entropy(net(point), y, reduction="sum"), point)
-        point = (point.detach() + epsilon * 0.375 * gradient.sign()).clamp(0, 1)
+        point = (point.detach() + epsilon / 4 * gradient.sign()).clamp(0, 1)
         point = torch.min(torch.max(point, x - epsilon), x + epsilon)
     net.requires_grad_(True).train()
     return point
@@ -96,7 +109,7 @@ def train(options, seed, pixels, labels):
         if len(order) < options.batch:
             order = torch.randperm(len(labels)).tolist()
         chosen, order = order[: options.batch], order[options.batch :]
-        x, y = pixels[chosen], labels[chosen]
+        x, y = cropped(pixels[chosen]), labels[chosen]
         for group in optimiser.param_groups:
             group["lr"] = options.lr * min(1, step / max(1, options.warmup))
         point = adversarial(net, x, y, options.epsilon)
@@ -110,12 +123,18 @@ def train(options, seed, pixels, labels):
         optimiser.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(net.parameters(), options.clip).item()
-        line = {"seed": seed, "step": step, "frozen": round(frozen.item(), 4), "adaptive": round(adaptive.item(), 4)}
         growth = sorted(p.norm().item() / norms[name] for name, p in weights.items())
-        line |= {"weights": [round(growth[len(growth) // 2], 3), round(growth[-1], 3)], "gradient": round(norm, 3)}
+        line = {
+            "seed": seed,
+            "step": step,
+            "frozen": rounded(frozen.item(), 4),
+            "adaptive": rounded(adaptive.item(), 4),
+            "weights": [rounded(growth[len(growth) // 2]), rounded(growth[-1])],
+            "gradient": rounded(norm),
+        }
         ratios = [module.ratio for module in net.modules() if isinstance(module, TwoWings)]
         if ratios:
-            line["activations"] = [round(value, 3) for value in (ratios[0], ratios[-1], max(ratios))]
+            line["activations"] = [rounded(value) for value in ratios]
         diverged = not math.isfinite(norm) or not math.isfinite(loss.item())
         if diverged or step % options.every == 0 or step == 1:
             print(json.dumps(line | ({"diverged": True} if diverged else {})), flush=True)

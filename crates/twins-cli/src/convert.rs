@@ -63,7 +63,11 @@ impl Arguments {
             // Some editors begin a file with a byte order mark.
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            return Ok(names.map(str::to_owned).collect());
+            let names: Vec<String> = names.map(str::to_owned).collect();
+            if names.is_empty() {
+                return Err(format!("{}: no names of classes; write one per line", path.display()).into());
+            }
+            return Ok(names);
         }
         match &self.classes_of {
             Some(source) => {

@@ -91,6 +91,8 @@ fn names_in_a_class_file() {
     };
     let message = refused(b"a\xffb\n");
     assert!(message.contains("names.txt") && message.contains("UTF-8"), "{message}");
+    let message = refused(b"\n \n");
+    assert!(message.contains("names.txt: no names of classes"), "{message}");
     let message = refused(&b"\x1b[2J\n".repeat(11));
     assert!(message.contains("1 class names were given for a model of 10 classes"), "{message}");
 
