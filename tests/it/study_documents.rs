@@ -3,7 +3,7 @@
 use std::fs;
 
 use burn_twins::experiment::{
-    ArmResults, Candidate, Checkpoint, PairedDifference, Study, StudyConfig, StudyResults,
+    ArmResults, Candidate, Checkpoint, EpochResult, PairedDifference, Study, StudyConfig, StudyResults,
 };
 use burn_twins::report::ScoreKind;
 use burn_twins::train::TrainConfig;
@@ -216,6 +216,64 @@ fn the_tables_have_the_recorded_numbers() {
     ] {
         assert!(on_one_line.contains(&text), "{text}");
     }
+}
+
+/// The smallest and the largest number of a list, rounded.
+fn range(values: impl IntoIterator<Item = f64>, decimals: usize) -> String {
+    let values: Vec<f64> = values.into_iter().collect();
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("{low:.decimals$} to {high:.decimals$}")
+}
+
+/// The epochs of each seed of two arms, in pairs.
+fn pairs<'a>(arm: &'a ArmResults, other: &'a ArmResults) -> Vec<Vec<[&'a EpochResult; 2]>> {
+    let runs = arm.runs.iter().zip(&other.runs);
+    let pairs = runs.map(|(run, other)| {
+        assert_eq!((run.seed, run.epochs.len()), (other.seed, other.epochs.len()));
+        run.epochs.iter().zip(&other.epochs).map(|(epoch, other)| [epoch, other]).collect()
+    });
+    pairs.collect()
+}
+
+#[test]
+fn the_text_has_the_recorded_epochs() {
+    let all_images = recorded("gtsrb.json");
+    let [at, twins_at] = ["at", "twins-at"].map(|name| arm(&all_images, name));
+    let pairs = pairs(twins_at, at);
+    assert!(pairs.len() == 3 && pairs.iter().all(|epochs| epochs.len() == 12));
+    let ratios = |value: fn(&EpochResult) -> f64| {
+        pairs.iter().flatten().map(move |[twins_at, at]| value(twins_at) / value(at))
+    };
+    let larger = ratios(|epoch| epoch.effective_learning_rate.unwrap()).map(|ratio| 100.0 * (ratio - 1.0));
+    let gradient = ratios(|epoch| epoch.gradient_norm);
+    let behind = |[twins_at, at]: &[&EpochResult; 2]| {
+        at.train_adversarial_accuracy.percent() - twins_at.train_adversarial_accuracy.percent()
+    };
+    let first = pairs.iter().map(|epochs| behind(&epochs[0]));
+    let last = pairs.iter().map(|epochs| behind(&epochs[11]));
+    let document = fs::read_to_string(repository().join("docs/study/README.md")).unwrap();
+    let on_one_line = document.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in [
+        format!("of TWINS-AT is {} % larger than that of AT", range(larger, 0)),
+        format!("the norm of its gradient is {} times as large", range(gradient, 1)),
+        format!("in the first epoch it classifies {} points less of", range(first, 0)),
+        format!("than AT, in the last one {} points less", range(last, 0)),
+    ] {
+        assert!(on_one_line.contains(&text), "{text}");
+    }
+
+    let frozen_loss = |lambda: f64| {
+        let candidate = Candidate::of_learning_rate(0.3).with_setting("lambda", lambda);
+        let trial = twins_at.trials.iter().find(|trial| trial.candidate == candidate).unwrap();
+        trial.epochs.last().unwrap().loss_frozen.unwrap()
+    };
+    let text = format!(
+        "stayed at chance (loss {:.2}), with lambda 0.3 it did not ({:.2})",
+        frozen_loss(1.0),
+        frozen_loss(0.3)
+    );
+    assert!(on_one_line.contains(&text), "{text}");
 }
 
 /// The settings of the training of an arm.
