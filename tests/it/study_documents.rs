@@ -10,12 +10,8 @@ use burn_twins::train::TrainConfig;
 use twins_testing::repository;
 
 /// The sections whose tables are not about recorded studies.
-const OTHER_SECTIONS: [&str; 4] = [
-    "What is true of TWINS",
-    "Why the frozen wing diverges",
-    "Published results",
-    "What holds, and what does not",
-];
+const OTHER_SECTIONS: [&str; 4] =
+    ["The studies", "Why the frozen wing diverges", "Published results", "What holds, and what does not"];
 /// The beginning of the line below the headings of a table.
 const RULE: &str = "|---";
 /// The columns of the tables.
