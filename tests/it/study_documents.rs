@@ -3,15 +3,15 @@
 use std::fs;
 
 use burn_twins::experiment::{
-    ArmResults, Candidate, Checkpoint, EpochResult, PairedDifference, Study, StudyConfig, StudyResults,
+    ArmResults, Candidate, Checkpoint, EpochResult, PairedDifference, RunResult, Study, StudyConfig,
+    StudyResults,
 };
 use burn_twins::report::ScoreKind;
 use burn_twins::train::TrainConfig;
 use twins_testing::repository;
 
 /// The sections whose tables are not about recorded studies.
-const OTHER_SECTIONS: [&str; 4] =
-    ["The studies", "Why the frozen wing diverges", "Published results", "What holds, and what does not"];
+const OTHER_SECTIONS: [&str; 3] = ["The studies", "Published results", "What holds, and what does not"];
 /// The beginning of the line below the headings of a table.
 const RULE: &str = "|---";
 /// The columns of the tables.
@@ -133,10 +133,63 @@ fn choice(name: &str, arm: &ArmResults, setting: &str, values: [f64; 2], rates: 
     format!("| {name} | {} |", cells.join(" | "))
 }
 
+/// A row of the first 134 steps: for each seed, both losses and the accuracy of the second epoch, and the step at which a value was not finite.
+fn first_steps(name: &str, arm: &ArmResults) -> String {
+    /// 4 269 images in batches of 64.
+    const STEPS: usize = 67;
+    let list = |value: &dyn Fn(&RunResult) -> Option<String>| {
+        let values: Vec<Option<String>> = arm.runs.iter().map(value).collect();
+        if values.iter().all(Option::is_none) {
+            return String::new();
+        }
+        let values: Vec<String> = values.into_iter().map(|value| value.unwrap_or("–".to_owned())).collect();
+        values.join(", ")
+    };
+    let loss = |loss: Option<f64>| loss.map(|loss| format!("{loss:.2}"));
+    let frozen = list(&|run| loss(run.epochs.get(1)?.loss_frozen));
+    let adaptive = list(&|run| loss(Some(run.epochs.get(1)?.loss_adaptive)));
+    let accuracy =
+        list(&|run| Some(format!("{:.1}", run.epochs.get(1)?.train_adversarial_accuracy.percent())));
+    let step = list(&|run| {
+        let diverged = run.diverged.as_ref()?;
+        Some((STEPS * (diverged.epoch - 1) + diverged.step).to_string())
+    });
+    let cells = [name, &frozen, &adaptive, &accuracy, &step];
+    cells.map(|cell| if cell.is_empty() { "| ".to_owned() } else { format!("| {cell} ") }).concat() + "|"
+}
+
+/// The lines of a trace of `benches/compare/wings.py` for a seed.
+fn trace(file: &str, seed: u64) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(repository().join("docs/study").join(file)).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.filter(|line: &serde_json::Value| line["seed"] == seed).collect()
+}
+
+/// A row of a trace: losses, norm of the gradient, outputs of the frozen wing in the first, the middle and the last layer and the largest one,
+/// growth of the weights.
+fn traced(line: &serde_json::Value) -> String {
+    let number = |value: &serde_json::Value| format!("{:.2}", value.as_f64().unwrap());
+    let outputs = line["activations"].as_array().unwrap();
+    let largest = outputs.iter().filter_map(serde_json::Value::as_f64).fold(0.0, f64::max);
+    format!(
+        "| {} | {} | {} | {} | {}, {}, {} | {largest:.2} | {}, {} |",
+        line["step"],
+        number(&line["frozen"]),
+        number(&line["adaptive"]),
+        number(&line["gradient"]),
+        number(&outputs[0]),
+        number(&outputs[10]),
+        number(&outputs[20]),
+        number(&line["weights"][0]),
+        number(&line["weights"][1]),
+    )
+}
+
 #[test]
 fn the_tables_have_the_recorded_numbers() {
     let digits = recorded("digits.json");
     let [digits_at, digits_twins_at] = ["at", "twins-at"].map(|name| arm(&digits, name));
+    let divergence = recorded("divergence.json");
     let gtsrb = recorded("gtsrb-20.json");
     let [at, twins_at, trades, twins_trades] =
         ["at", "twins-at", "trades", "twins-trades"].map(|name| arm(&gtsrb, name));
@@ -156,6 +209,29 @@ fn the_tables_have_the_recorded_numbers() {
         means("TWINS-AT", digits_twins_at),
         differences("difference, points", digits_twins_at, digits_at),
     ]);
+    expected.extend(
+        [
+            ("AT", "at"),
+            ("AT, `gradient_clip = 1`", "at-clipped"),
+            ("TWINS-AT", "twins-at"),
+            ("TWINS-AT, `gradient_clip = 1`", "clipped-1"),
+            ("TWINS-AT, `gradient_clip = 5`", "clipped-5"),
+            ("TWINS-AT, lambda 0.1", "small-lambda"),
+            ("TWINS-AT, weight decay 5e-3", "weight-decay"),
+            ("TWINS-AT, warm-up over the 134 steps", "warm-up"),
+            ("TWINS-AT, better pre-training", "six-classes"),
+            ("AT, learning rate 0.03", "at-0.03"),
+            ("TWINS-AT, learning rate 0.03", "twins-at-0.03"),
+            ("TWINS-AT, learning rate 0.03, `gradient_clip = 1`", "clipped-1-0.03"),
+            ("AT, learning rate 0.003", "at-0.003"),
+            ("AT, learning rate 0.006", "at-0.006"),
+            ("TWINS-AT, learning rate 0.003", "twins-at-0.003"),
+        ]
+        .map(|(name, of)| first_steps(name, arm(&divergence, of))),
+    );
+    let steps = trace("wings-0.1.jsonl", 0);
+    let of_step = |step: u64| traced(steps.iter().find(|line| line["step"] == step).unwrap());
+    expected.extend([1, 20, 40, 45, 50].map(of_step));
     expected.extend(methods(at, twins_at, trades, twins_trades));
     expected.extend([
         choice("AT, weight decay 1e-5; 5e-4", at, "weight_decay", decays, &rates),
@@ -264,6 +340,23 @@ fn the_text_has_the_recorded_epochs() {
         let trial = twins_at.trials.iter().find(|trial| trial.candidate == candidate).unwrap();
         trial.epochs.last().unwrap().loss_frozen.unwrap()
     };
+    let ends = [0, 1, 2].map(|seed| {
+        let last = trace("wings-0.1.jsonl", seed).pop().unwrap();
+        assert_eq!(last["diverged"], true);
+        last["step"].clone()
+    });
+    let text = format!("learning rate 0.1 ends at steps {}, {} and {} for seeds", ends[0], ends[1], ends[2]);
+    assert!(on_one_line.contains(&text), "{text}");
+    let losses = [0, 1, 2].map(|seed| {
+        let steps = trace("wings-0.03.jsonl", seed);
+        assert!(steps.iter().all(|line| line.get("diverged").is_none()));
+        let second = steps.iter().filter(|line| line["step"].as_u64().unwrap() > 67);
+        let losses: Vec<f64> = second.map(|line| line["frozen"].as_f64().unwrap()).collect();
+        losses.iter().sum::<f64>() / losses.len() as f64
+    });
+    let text = format!("is {:.2}, {:.2} and {:.2}: two", losses[0], losses[1], losses[2]);
+    assert!(on_one_line.contains(&text), "{text}");
+
     let text = format!(
         "stayed at chance (loss {:.2}), with lambda 0.3 it did not ({:.2})",
         frozen_loss(1.0),
