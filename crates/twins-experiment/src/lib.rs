@@ -38,8 +38,8 @@ pub use settings::{
     ReportAttack, Sources, TestMeasurement,
 };
 pub use study::{
-    ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Checkpoint, Divergence, LeftOut, LeftOutReason,
-    Metric, PairedDifference, Phase, ReportSources, RunResult, RunScore, SeedDifference, SeedDifferences,
-    SettingsFrom, SettingsOf, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions, StudyOutcome,
-    StudyResults, Summary, TrialResult, TrialsConfig,
+    ArmConfig, ArmResults, ArmSummary, BestEpoch, Candidate, Checkpoint, Divergence, EpochResult, LeftOut,
+    LeftOutReason, Metric, PairedDifference, Phase, ReportSources, RunResult, RunScore, SeedDifference,
+    SeedDifferences, SettingsFrom, SettingsOf, Shard, Study, StudyConfig, StudyError, StudyJob, StudyOptions,
+    StudyOutcome, StudyResults, Summary, TrialResult, TrialsConfig,
 };
