@@ -199,8 +199,8 @@ fn the_tables_have_the_recorded_numbers() {
     let tuning = recorded("gtsrb-20-tuning.json");
     let [probe_first, auto_lora] = ["probe-first", "auto-lora"].map(|name| arm(&tuning, name));
     let controls = recorded("gtsrb-20-controls.json");
-    let [scaled_rate, half_batch, random_init, shared_affine, frozen_only] =
-        ["at-scaled-rate", "at-half-batch", "random-init", "shared-affine", "frozen-only"]
+    let [scaled_rate, half_batch, same_rate, random_init, shared_affine, frozen_only] =
+        ["at-scaled-rate", "at-half-batch", "at-0.1", "random-init", "shared-affine", "frozen-only"]
             .map(|name| arm(&controls, name));
     let (decays, lambdas, betas) = ([1e-5, 5e-4], [0.3, 1.0], [3.0, 6.0]);
     let rates = [0.03, 0.1, 0.3, 0.9];
@@ -249,14 +249,17 @@ fn the_tables_have_the_recorded_numbers() {
         // The controls.
         means("AT, learning rate × 1.3, which is 1 + lambda", scaled_rate),
         means("AT, batch normalisation over half the batch", half_batch),
+        means("AT, learning rate of TWINS-AT", same_rate),
         means("AT, random initial weights", random_init),
         means("TWINS-AT, gamma and beta shared by the wings", shared_affine),
         means("frozen wing only, settings of TWINS-AT", frozen_only),
         differences("scaled learning rate − AT", scaled_rate, at),
         differences("half the batch − AT", half_batch, at),
+        differences("lower learning rate − AT", same_rate, at),
         differences("random weights − AT", random_init, at),
         differences("TWINS-AT − scaled learning rate", twins_at, scaled_rate),
         differences("TWINS-AT − half the batch", twins_at, half_batch),
+        differences("TWINS-AT − lower learning rate", twins_at, same_rate),
         differences("shared gamma and beta − TWINS-AT", shared_affine, twins_at),
         differences("frozen wing only − TWINS-AT", frozen_only, twins_at),
     ]);
@@ -335,6 +338,21 @@ fn the_text_has_the_recorded_epochs() {
         assert!(on_one_line.contains(&text), "{text}");
     }
 
+    let controls = recorded("gtsrb-20-controls.json");
+    let last = |name: &str, value: fn(&EpochResult) -> String| {
+        arm(&controls, name).runs.iter().map(|run| value(run.epochs.last().unwrap())).collect::<Vec<_>>()
+    };
+    let fits = last("frozen-only", |epoch| format!("{:.0}", epoch.train_adversarial_accuracy.percent()));
+    let frozen = last("shared-affine", |epoch| format!("{:.2}", epoch.loss_frozen.unwrap()));
+    let adaptive = last("shared-affine", |epoch| format!("{:.2}", epoch.loss_adaptive));
+    for text in [
+        format!("fits {}, {} and {} % of its adversarial training images", fits[0], fits[1], fits[2]),
+        format!("loss in the last epoch is {}, {} and {}", frozen[0], frozen[1], frozen[2]),
+        format!("of the adaptive wing {}, {} and {}", adaptive[0], adaptive[1], adaptive[2]),
+    ] {
+        assert!(on_one_line.contains(&text), "{text}");
+    }
+
     let frozen_loss = |lambda: f64| {
         let candidate = Candidate::of_learning_rate(0.3).with_setting("lambda", lambda);
         let trial = twins_at.trials.iter().find(|trial| trial.candidate == candidate).unwrap();
@@ -383,6 +401,7 @@ fn controls_have_the_settings_that_were_chosen() {
     for (name, of, factor) in [
         ("at-scaled-rate", &at, 1.0 + twins_at.lambda),
         ("at-half-batch", &at, 1.0),
+        ("at-0.1", &twins_at, 1.0),
         ("random-init", &at, 1.0),
         ("shared-affine", &twins_at, 1.0),
         ("frozen-only", &twins_at, 1.0),
