@@ -92,6 +92,11 @@ impl EpochMetrics {
 
 /// The geometric mean exp(mean(ln v)) of the positive values, which suits quantities whose magnitude differs between layers; `None` if no
 /// value is positive.
+///
+/// ```
+/// let mean = twins_train::geometric_mean([1.0, 100.0]).unwrap();
+/// assert!((mean - 10.0).abs() < 1e-12);
+/// ```
 pub fn geometric_mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let logarithms: Vec<f64> = values.into_iter().filter(|value| *value > 0.0).map(f64::ln).collect();
     let count = logarithms.len();
