@@ -14,6 +14,8 @@ use twins_testing::repository;
 const OTHER_SECTIONS: [&str; 3] = ["The studies", "Published results", "What holds, and what does not"];
 /// The beginning of the line below the headings of a table.
 const RULE: &str = "|---";
+/// Of the study of the first steps: 4 269 images in batches of 64.
+const STEPS_PER_EPOCH: usize = 67;
 /// The columns of the tables.
 const METRICS: [ScoreKind; 3] = [ScoreKind::Clean, ScoreKind::LastIterate, ScoreKind::AutoAttack];
 
@@ -26,6 +28,18 @@ fn recorded(file: &str) -> StudyResults {
 
 fn arm<'a>(results: &'a StudyResults, name: &str) -> &'a ArmResults {
     results.arms.iter().find(|arm| arm.name == name).unwrap()
+}
+
+fn document() -> String {
+    fs::read_to_string(repository().join("docs/study/README.md")).unwrap()
+}
+
+/// Checks that the page has these texts, wherever its lines break.
+fn check_texts<const N: usize>(texts: [String; N]) {
+    let on_one_line = document().split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in texts {
+        assert!(on_one_line.contains(&text), "{text}");
+    }
 }
 
 /// The rows of the tables about recorded studies, without the headings.
@@ -70,8 +84,7 @@ fn differences(name: &str, arm: &ArmResults, other: &ArmResults) -> String {
     let cells = METRICS.map(|metric| {
         let percent = |arm: &ArmResults, seed: u64| {
             let run = arm.runs.iter().find(|run| run.seed == seed).unwrap();
-            let accuracy = run.score(metric).unwrap();
-            100.0 * accuracy.correct as f64 / accuracy.total as f64
+            run.score(metric).unwrap().percent()
         };
         let paired = PairedDifference::of(&[1, 2, 3].map(|seed| percent(arm, seed) - percent(other, seed)));
         let PairedDifference { summary, interval } = paired.unwrap();
@@ -135,8 +148,6 @@ fn choice(name: &str, arm: &ArmResults, setting: &str, values: [f64; 2], rates: 
 
 /// A row of the first 134 steps: for each seed, both losses and the accuracy of the second epoch, and the step at which a value was not finite.
 fn first_steps(name: &str, arm: &ArmResults) -> String {
-    /// 4 269 images in batches of 64.
-    const STEPS: usize = 67;
     let list = |value: &dyn Fn(&RunResult) -> Option<String>| {
         let values: Vec<Option<String>> = arm.runs.iter().map(value).collect();
         if values.iter().all(Option::is_none) {
@@ -152,7 +163,7 @@ fn first_steps(name: &str, arm: &ArmResults) -> String {
         list(&|run| Some(format!("{:.1}", run.epochs.get(1)?.train_adversarial_accuracy.percent())));
     let step = list(&|run| {
         let diverged = run.diverged.as_ref()?;
-        Some((STEPS * (diverged.epoch - 1) + diverged.step).to_string())
+        Some((STEPS_PER_EPOCH * (diverged.epoch - 1) + diverged.step).to_string())
     });
     let cells = [name, &frozen, &adaptive, &accuracy, &step];
     cells.map(|cell| if cell.is_empty() { "| ".to_owned() } else { format!("| {cell} ") }).concat() + "|"
@@ -270,27 +281,24 @@ fn the_tables_have_the_recorded_numbers() {
         choice("TRADES, beta 3; 6", all_trades, "beta", betas, &rates[..3]),
         choice("TWINS-TRADES, lambda 0.3; 1", all_twins_trades, "lambda", lambdas, &rates[..3]),
     ]);
-    let document = fs::read_to_string(repository().join("docs/study/README.md")).unwrap();
+    let document = document();
     let rows = rows(&document);
     for (row, expected) in rows.iter().zip(&expected) {
         assert_eq!(row, expected);
     }
     assert_eq!(rows.len(), expected.len(), "every row is that of a record");
 
-    let on_one_line = document.split_whitespace().collect::<Vec<_>>().join(" ");
     let [at, twins_at, trades, twins_trades] = [at, twins_at, trades, twins_trades].map(gap);
     let [all_at, all_twins_at, all_trades, all_twins_trades] =
         [all_at, all_twins_at, all_trades, all_twins_trades].map(gap);
     let [probe_first, auto_lora] = [probe_first, auto_lora].map(gap);
-    for text in [
+    check_texts([
         format!("in points: AT {at}, TWINS-AT {twins_at}, TRADES {trades}, TWINS-TRADES {twins_trades}."),
         format!(
             "in points: AT {all_at}, TWINS-AT {all_twins_at}, TRADES {all_trades}, TWINS-TRADES {all_twins_trades}."
         ),
         format!("PGD-20 is {probe_first} points for the probe first and {auto_lora} for AutoLoRa."),
-    ] {
-        assert!(on_one_line.contains(&text), "{text}");
-    }
+    ]);
 }
 
 /// The smallest and the largest number of a list, rounded.
@@ -312,7 +320,7 @@ fn pairs<'a>(arm: &'a ArmResults, other: &'a ArmResults) -> Vec<Vec<[&'a EpochRe
 }
 
 #[test]
-fn the_text_has_the_recorded_epochs() {
+fn the_text_has_the_epochs_of_all_images() {
     let all_images = recorded("gtsrb.json");
     let [at, twins_at] = ["at", "twins-at"].map(|name| arm(&all_images, name));
     let pairs = pairs(twins_at, at);
@@ -327,17 +335,23 @@ fn the_text_has_the_recorded_epochs() {
     };
     let first = pairs.iter().map(|epochs| behind(&epochs[0]));
     let last = pairs.iter().map(|epochs| behind(&epochs[11]));
-    let document = fs::read_to_string(repository().join("docs/study/README.md")).unwrap();
-    let on_one_line = document.split_whitespace().collect::<Vec<_>>().join(" ");
-    for text in [
+    let frozen_loss = |lambda: f64| {
+        let candidate = Candidate::of_learning_rate(0.3).with_setting("lambda", lambda);
+        let trial = twins_at.trials.iter().find(|trial| trial.candidate == candidate).unwrap();
+        trial.epochs.last().unwrap().loss_frozen.unwrap()
+    };
+    let [at_lambda_1, at_lambda_03] = [1.0, 0.3].map(frozen_loss);
+    check_texts([
         format!("of TWINS-AT is {} % larger than that of AT", range(larger, 0)),
         format!("the norm of its gradient is {} times as large", range(gradient, 1)),
         format!("in the first epoch it classifies {} points less of", range(first, 0)),
         format!("than AT, in the last one {} points less", range(last, 0)),
-    ] {
-        assert!(on_one_line.contains(&text), "{text}");
-    }
+        format!("stayed at chance (loss {at_lambda_1:.2}), with lambda 0.3 it did not ({at_lambda_03:.2})"),
+    ]);
+}
 
+#[test]
+fn the_text_has_the_last_epochs_of_the_controls() {
     let controls = recorded("gtsrb-20-controls.json");
     let last = |name: &str, value: fn(&EpochResult) -> String| {
         arm(&controls, name).runs.iter().map(|run| value(run.epochs.last().unwrap())).collect::<Vec<_>>()
@@ -345,42 +359,31 @@ fn the_text_has_the_recorded_epochs() {
     let fits = last("frozen-only", |epoch| format!("{:.0}", epoch.train_adversarial_accuracy.percent()));
     let frozen = last("shared-affine", |epoch| format!("{:.2}", epoch.loss_frozen.unwrap()));
     let adaptive = last("shared-affine", |epoch| format!("{:.2}", epoch.loss_adaptive));
-    for text in [
+    check_texts([
         format!("fits {}, {} and {} % of its adversarial training images", fits[0], fits[1], fits[2]),
         format!("loss in the last epoch is {}, {} and {}", frozen[0], frozen[1], frozen[2]),
         format!("of the adaptive wing {}, {} and {}", adaptive[0], adaptive[1], adaptive[2]),
-    ] {
-        assert!(on_one_line.contains(&text), "{text}");
-    }
+    ]);
+}
 
-    let frozen_loss = |lambda: f64| {
-        let candidate = Candidate::of_learning_rate(0.3).with_setting("lambda", lambda);
-        let trial = twins_at.trials.iter().find(|trial| trial.candidate == candidate).unwrap();
-        trial.epochs.last().unwrap().loss_frozen.unwrap()
-    };
+#[test]
+fn the_text_has_the_traces_in_pytorch() {
     let ends = [0, 1, 2].map(|seed| {
         let last = trace("wings-0.1.jsonl", seed).pop().unwrap();
         assert_eq!(last["diverged"], true);
         last["step"].clone()
     });
-    let text = format!("learning rate 0.1 ends at steps {}, {} and {} for seeds", ends[0], ends[1], ends[2]);
-    assert!(on_one_line.contains(&text), "{text}");
     let losses = [0, 1, 2].map(|seed| {
         let steps = trace("wings-0.03.jsonl", seed);
         assert!(steps.iter().all(|line| line.get("diverged").is_none()));
-        let second = steps.iter().filter(|line| line["step"].as_u64().unwrap() > 67);
+        let second = steps.iter().filter(|line| line["step"].as_u64().unwrap() > STEPS_PER_EPOCH as u64);
         let losses: Vec<f64> = second.map(|line| line["frozen"].as_f64().unwrap()).collect();
         losses.iter().sum::<f64>() / losses.len() as f64
     });
-    let text = format!("is {:.2}, {:.2} and {:.2}: two", losses[0], losses[1], losses[2]);
-    assert!(on_one_line.contains(&text), "{text}");
-
-    let text = format!(
-        "stayed at chance (loss {:.2}), with lambda 0.3 it did not ({:.2})",
-        frozen_loss(1.0),
-        frozen_loss(0.3)
-    );
-    assert!(on_one_line.contains(&text), "{text}");
+    check_texts([
+        format!("learning rate 0.1 ends at steps {}, {} and {} for seeds", ends[0], ends[1], ends[2]),
+        format!("is {:.2}, {:.2} and {:.2}: two", losses[0], losses[1], losses[2]),
+    ]);
 }
 
 /// The settings of the training of an arm.
