@@ -1,4 +1,4 @@
-use twins_train::{EpochMetrics, LayerMetrics, geometric_mean};
+use twins_train::{LayerMetrics, geometric_mean};
 
 use crate::html::chart::Chart;
 use crate::html::page::{details, paragraph, side_by_side};
@@ -33,7 +33,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
             let title = format!("{name} over epochs");
             let over_epochs = Chart {
                 y_scale: Scale::Logarithmic,
-                ..over_epochs(&title, unit, runs, |metrics| mean_of_layers(metrics, value))
+                ..over_epochs(&title, unit, runs, |metrics| metrics.mean_of_layers(value))
             };
             over_epochs.to_html() + &over_layers(runs, name, unit, value).to_html()
         })
@@ -57,12 +57,6 @@ fn over_layers(runs: &[RunRecord], name: &str, unit: &str, value: fn(&LayerMetri
     }
 }
 
-/// The geometric mean over the layers. The parameters of an objective are left out: models trained by other methods do not have them, and
-/// the norm of a branch that begins at zero says nothing about the model.
-fn mean_of_layers(metrics: &EpochMetrics, value: fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
-    geometric_mean(metrics.model_layers().filter_map(|(_, layer)| value(layer)))
-}
-
 /// The layers of the last epoch.
 fn layers(run: &RunRecord) -> Vec<(&String, &LayerMetrics)> {
     run.history.last().map(|metrics| in_order(&metrics.layers)).unwrap_or_default()
@@ -78,7 +72,7 @@ fn ratios(runs: &[RunRecord]) -> String {
     for run in others {
         let cells = QUANTITIES.map(|(_, _, value)| {
             let ratios = run.history.iter().zip(&first.history).filter_map(|(this, reference)| {
-                Some(mean_of_layers(this, value)? / mean_of_layers(reference, value)?)
+                Some(this.mean_of_layers(value)? / reference.mean_of_layers(value)?)
             });
             Cell::from(geometric_mean(ratios).map(|ratio| format!("{ratio:.3}")))
         });
@@ -106,7 +100,7 @@ fn table(run: &RunRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use twins_train::{Method, TrainConfig};
+    use twins_train::{EpochMetrics, Method, TrainConfig};
 
     use super::*;
     use crate::example::epoch;

@@ -73,9 +73,15 @@ impl EpochMetrics {
         layers.filter(|(path, _)| !is_under(path, OBJECTIVE_PARAMETERS))
     }
 
-    /// The geometric mean of the effective learning rates of the model's layers, without those that are 0; `None` if there are none.
+    /// The [geometric mean](geometric_mean) of the positive values of the layers of the [model](Self::model_layers): those of the parameters of an
+    /// objective are left out, because models trained by other methods do not have them.
+    pub fn mean_of_layers(&self, value: impl Fn(&LayerMetrics) -> Option<f64>) -> Option<f64> {
+        geometric_mean(self.model_layers().filter_map(|(_, layer)| value(layer)))
+    }
+
+    /// The [mean over the layers](Self::mean_of_layers) of the effective learning rate.
     pub fn effective_learning_rate(&self) -> Option<f64> {
-        geometric_mean(self.model_layers().map(|(_, layer)| layer.effective_learning_rate))
+        self.mean_of_layers(|layer| Some(layer.effective_learning_rate))
     }
 
     /// Whether the epoch trained on any batch. If not, because every batch was skipped, there was no loss, and the losses, the gradient norm
