@@ -105,7 +105,9 @@ impl<M: ImageClassifier> Trainer<M> {
     }
 
     /// Validates on a separate data set and trains on all training images, independently of `validation.fraction` and
-    /// `validation.groups`. Do not pass the test set, because the best checkpoint is selected on this data set.
+    /// `validation.groups`. Do not pass the test set, because the best checkpoint is selected on this data set. Early stopping
+    /// and schedules that follow the robust accuracy follow it on this data set; [`Trainer::new`] refuses them if
+    /// `validation.fraction` is none.
     #[must_use]
     pub fn with_validation_set(mut self, validation: Arc<dyn ImageDataset>) -> Self {
         self.validation = Some(validation);

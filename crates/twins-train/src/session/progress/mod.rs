@@ -51,16 +51,19 @@ impl EpochBar {
     }
 
     pub(crate) fn advance(&self, sums: &EpochSums) {
-        let per_step = sums.seconds / sums.steps.max(1) as f64;
-        let after = per_step * self.steps as f64 * self.epochs_left;
-        let after = Duration::try_from_secs_f64(after).unwrap_or(Duration::MAX);
         let summary = format!(
             "loss {:.4}, accuracy {:.1} %, {:.0} images/s",
             sums.mean_loss(),
             sums.accuracy().percent(),
             sums.samples as f64 / sums.seconds.max(1e-9),
         );
-        self.bar.advance(&summary, after);
+        self.bar.advance(&summary, self.later_epochs(sums));
+    }
+
+    /// The time that the later epochs take if their steps take as long as those so far. Skipped batches take time as well.
+    fn later_epochs(&self, sums: &EpochSums) -> Duration {
+        let per_step = sums.seconds / (sums.steps + sums.skipped).max(1) as f64;
+        Duration::try_from_secs_f64(per_step * self.steps as f64 * self.epochs_left).unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn validating(&self) {
@@ -92,6 +95,15 @@ mod tests {
     fn the_time_left_of_a_training_without_an_end_is_shown() {
         let bar = EpochBar::start(ProgressDisplay::Hidden, 0, usize::MAX, 10, 0, None);
         bar.advance(&EpochSums { steps: 1, seconds: 60.0, ..EpochSums::default() });
+        bar.finish();
+    }
+
+    #[test]
+    fn skipped_batches_count_for_the_time_left() {
+        let bar = EpochBar::start(ProgressDisplay::Hidden, 0, 3, 10, 0, None);
+        let sums = EpochSums { steps: 2, skipped: 6, seconds: 16.0, ..EpochSums::default() };
+        // Two epochs of ten batches, at two seconds for each.
+        assert_eq!(bar.later_epochs(&sums), Duration::from_secs(40));
         bar.finish();
     }
 }
