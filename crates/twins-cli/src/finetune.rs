@@ -26,7 +26,8 @@ struct Cli {
     new_head: bool,
 
     /// Initial values of the frozen wing: `weights` for the adaptive wing of the file, which inference uses, or `file` for the frozen wing
-    /// that the file also holds (model files of this library only) [default: weights].
+    /// that the file also holds (model files of this library, and exports of both wings; without effect for other files, whose single statistics
+    /// fill both wings) [default: weights].
     #[arg(long, value_name = "weights|file", help_heading = "Model")]
     frozen_from: Option<FrozenFrom>,
 

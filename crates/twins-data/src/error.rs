@@ -228,10 +228,16 @@ pub enum DataError {
     },
 
     /// Two classes have the same name (surrounding white space is ignored).
-    #[error("two classes are both named \"{}\"; rename one", name_of(name))]
+    #[error(
+        "{}two classes are both named \"{}\"; rename one",
+        path.as_deref().map(|path| format!("{}: ", shown(path))).unwrap_or_default(),
+        name_of(name)
+    )]
     DuplicateClass {
         /// The name.
         name: String,
+        /// The file or the folder that the names come from; `None` if a program gave them.
+        path: Option<PathBuf>,
     },
 
     /// A class folder is not in the requested list of classes.

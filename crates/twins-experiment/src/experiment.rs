@@ -1,4 +1,5 @@
 use twins_attack::{AutoAttackConfig, RobustnessEvaluation, Version};
+use twins_models::Architecture;
 use twins_train::{EvaluationProtocol, TrainError};
 
 use crate::error::ExperimentError;
@@ -65,7 +66,9 @@ impl Experiment {
         config.compute.check()?;
         config.evaluation.check()?;
         config.training.validate()?;
-        config.training.check_parts(config.compute.replicas())?;
+        // Without a given architecture, it is that of the model file; nearly all have batch normalisation.
+        let batch_norm = config.model.arch.is_none_or(Architecture::has_batch_norm);
+        config.training.check_parts(config.compute.replicas(), batch_norm)?;
         config.model.check()?;
         let experiment = Self { config, sources };
         if experiment.config.evaluation.autoattack != AutoAttackImages::None {

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// On a device without autodiff, `AdaptiveTraining` uses running statistics, as Burn's `BatchNorm` does. A forward pass in
 /// `Split` panics there, because it would have to send the frozen wing's half through the adaptive wing.
+///
+/// Burn's `valid()` selects `Adaptive`, and `train()` the wing from before. After `freeze()` the wing is `Adaptive` for good, and after
+/// `unfreeze()` it is `Split`: select another one with [`with_wing`](crate::TwinsModule::with_wing) then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wing {

@@ -67,7 +67,8 @@ pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Finding, AttackError>>
 /// # Ok::<(), twins_attack::AttackError>(())
 /// ```
 pub trait Attack: AsAttack + Debug + Send + Sync {
-    /// The name of the attack in reports. It also keys the attack's random draws.
+    /// The name of the attack in reports. An attack usually keys its random draws with it
+    /// ([`Sample::draws`]). PGD has one key for all its forms and numbers of steps, so that they start at the same points.
     fn name(&self) -> String;
 
     /// The perturbations that are allowed.

@@ -33,7 +33,7 @@ pub enum Returned {
     FirstFooled,
     /// The last point, whatever came before it (the published PGD).
     Last,
-    /// The point with the largest loss of all runs (for training against the strongest loss).
+    /// The point with the largest loss of all runs.
     BestLoss,
 }
 

@@ -40,7 +40,9 @@ pub struct AttackOutput {
     /// adversarial where the attack succeeded. Elsewhere they are the strongest images found, or the clean image if the
     /// attack ended outside the threat model.
     pub adversarial: Tensor<4>,
-    /// Whether the attack met its [`Criterion`] on each sample, as verified in a fresh forward pass. A clean image that
+    /// Whether the returned image of each sample meets the attack's [`Criterion`], as verified in a fresh forward pass. (With
+    /// [`Returned::BestLoss`](crate::Returned::BestLoss), it can fail although an earlier run of the attack succeeded; an
+    /// evaluation counts that run.) A clean image that
     /// is misclassified without an attack meets [`Criterion::Misclassified`]. It also meets
     /// [`Criterion::ClassifiedAsTarget`] if the model predicts the target given with the samples.
     pub fooled: Vec<bool>,

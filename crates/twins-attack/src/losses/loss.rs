@@ -22,7 +22,7 @@ use crate::error::setting::SettingError;
 ///
 /// Logits are finite; an attack returns [`AttackError::Logits`](crate::AttackError::Logits) otherwise. If two logits are
 /// equal, the class that comes first counts as the larger one. DLR divides by 1e-12 if the first and the third logit are
-/// equal. Differences of logits beyond 3.4e38 overflow, and so do losses that contain them.
+/// equal (targeted: the first four). Differences of logits beyond 3.4e38 overflow, and so do losses that contain them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

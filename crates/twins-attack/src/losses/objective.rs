@@ -29,6 +29,7 @@ impl Objective<'_> {
     /// # Panics
     /// Panics unless the number of logits equals the number of clean logits.
     pub fn evaluate(&self, logits: &[f32], cotangent: &mut [f32]) -> f32 {
+        assert_eq!(logits.len(), self.clean.len(), "the logits are those of the clean image's classes");
         cotangent.fill(0.0);
         match (self.loss, self.target) {
             (Loss::CrossEntropy, target) => {

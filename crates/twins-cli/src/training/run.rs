@@ -176,17 +176,18 @@ impl RunResult {
 
     /// The accuracies in a row for each measured checkpoint.
     fn table(&self) -> String {
-        let Self { method, best_epoch, test, last, protocol, seconds, waiting_fraction, .. } = self;
+        let Self { method, best_epoch, checkpoint, test, last, protocol, seconds, waiting_fraction, .. } =
+            self;
         let title = match test.clean.total {
             0 => "not measured on test images".to_owned(),
             images => format!("{images} test images, {protocol}"),
         };
         let attack = protocol.attack();
-        let checkpoint = match best_epoch {
-            Some(epoch) => epoch.to_string(),
-            // Without validation, only averaged weights differ from the last checkpoint.
-            None if last.is_some_and(|last| last != *test) => "averaged".to_owned(),
-            None => "none: last".to_owned(),
+        let checkpoint = match (best_epoch, checkpoint) {
+            (Some(epoch), _) => epoch.to_string(),
+            (None, Some(TestedCheckpoint::Averaged)) => "averaged".to_owned(),
+            (None, Some(_)) => "none: last".to_owned(),
+            (None, None) => "none".to_owned(),
         };
         let heading = format!(
             "{:<14} {:>9} {attack:>9} {:>11} {:>9} {:>9}",
@@ -244,9 +245,10 @@ mod tests {
                         at              100.00 %   45.50 %           2      12.3    12.5 %\n\
                         \x20                90.00 %   40.00 %        last";
         assert_eq!(result(best, Some(last), Some(2)).table(), expected);
-        let checkpoint = |last| result(best, last, None).table();
-        assert!(checkpoint(Some(last)).contains(" averaged "));
-        assert!(checkpoint(Some(best)).contains(" none: last ") && checkpoint(None).contains(" none: last "));
+        let of = |checkpoint| RunResult { checkpoint, ..result(best, None, None) }.table();
+        assert!(of(Some(TestedCheckpoint::Averaged)).contains(" averaged "));
+        assert!(of(Some(TestedCheckpoint::Last)).contains(" none: last "));
+        assert!(of(None).contains(" none "));
     }
 
     #[test]

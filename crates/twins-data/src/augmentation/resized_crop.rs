@@ -30,7 +30,6 @@ pub struct RandomResizedCrop {
     /// Smallest and largest width of the part divided by its height.
     ratio: (f64, f64),
     /// The shorter side in pixels to which the image is resized first; `None` to crop the stored image.
-    #[serde(skip_serializing_if = "Option::is_none")]
     shorter_side: Option<NonZeroUsize>,
 }
 

@@ -116,7 +116,7 @@ impl TensorDataset {
         classes: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Self, DataError> {
         let classes: Vec<String> = classes.into_iter().map(Into::into).collect();
-        refuse_duplicates(&classes)?;
+        refuse_duplicates(&classes, None)?;
         match self.labels.iter().position(|&label| label >= classes.len()) {
             Some(index) => Err(DataError::LabelWithoutClass {
                 index,

@@ -99,6 +99,21 @@ fn lists_of_cub200_that_do_not_belong_together_are_refused() {
             2,
             "image number 2 is not in train_test_split.txt",
         ),
+        // The list of the images is cut off.
+        (
+            "images.txt",
+            "1 001.Black_footed_Albatross/a_0046_18.jpg\n",
+            "image_class_labels.txt",
+            2,
+            "image number 2 is not in images.txt",
+        ),
+        (
+            "train_test_split.txt",
+            "1 0\n2 1\n3 1\n4 1\n",
+            "train_test_split.txt",
+            4,
+            "image number 4 is not in images.txt",
+        ),
         ("image_class_labels.txt", "1 1\n2 3\n3 2\n", "image_class_labels.txt", 2, "no class \"3\""),
         (
             "image_class_labels.txt",

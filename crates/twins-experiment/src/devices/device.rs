@@ -84,7 +84,7 @@ pub enum DeviceError {
     /// The server of a remote device does not respond any more.
     #[error(
         "the server of device `{device}` does not respond: it hangs, or the network is interrupted; what was saved is intact, so \
-         start the server again or name other devices, and continue with --resume"
+         start the server again or name other devices, and repeat the command (with --resume, except for a study)"
     )]
     Lost {
         /// The device.

@@ -299,9 +299,10 @@ impl Run<'_> {
             devices,
             stop: &self.options.stop,
         };
-        let (saved, tested) = match trained.best_epoch {
-            Some(_) => (SavedCheckpoint::Best, TestedCheckpoint::Best),
-            None => (SavedCheckpoint::Last, TestedCheckpoint::Last),
+        let (saved, tested) = match (trained.best_epoch, settings.training.ema_decay) {
+            (Some(_), _) => (SavedCheckpoint::Best, TestedCheckpoint::Best),
+            (None, Some(_)) => (SavedCheckpoint::Averaged, TestedCheckpoint::Averaged),
+            (None, None) => (SavedCheckpoint::Last, TestedCheckpoint::Last),
         };
         let card = ModelCard::new(&trained.best, parts.train.classes().to_vec())?
             .with_held_out(parts.held_out.clone())

@@ -1,4 +1,4 @@
-use twins_train::{Method, Schedule, ValidationConfig};
+use twins_train::ValidationConfig;
 
 use super::{ExperimentConfig, Sources};
 
@@ -10,10 +10,7 @@ pub(super) fn derive(config: &mut ExperimentConfig, base: &ExperimentConfig, sou
         training.validation.fraction = training.validation.fraction.or(ValidationConfig::default().fraction);
     }
     if sources.of("training.schedule").is_none() {
-        training.schedule = match training.method {
-            Method::AutoLora => Schedule::auto_lora(),
-            _ => Schedule::paper(training.full_epochs()),
-        };
+        training.schedule = training.usual_schedule();
     }
     if sources.of("training.adversary.step_size").is_none()
         && sources.of("training.adversary.epsilon").is_some()

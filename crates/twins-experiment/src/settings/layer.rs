@@ -2,7 +2,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use twins_train::{SettingsFile, TrainConfig};
+use twins_files::one_line;
+use twins_train::{SettingsFile, TrainConfig, TrainError};
 
 use super::{ExperimentConfig, plain, value_of};
 use crate::error::ExperimentError;
@@ -59,16 +60,17 @@ impl Layer {
         source: &str,
         settings: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> Result<Self, ExperimentError> {
+        let bad = |problem| TrainError::ConfigFile { path: source.into(), problem };
         let mut tables = Map::new();
         for (key, value) in settings {
             let nested = key
                 .rsplit('.')
                 .fold(value, |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
             if let Value::Object(nested) = nested {
-                merge(&mut tables, nested);
+                merge(&mut tables, nested).map_err(|key| bad(format!("{key} is given twice")))?;
             }
         }
-        let file = SettingsFile::from_value(source, in_tables(Value::Object(tables)))?;
+        let file = SettingsFile::from_value(source, in_tables(Value::Object(tables)).map_err(bad)?)?;
         Ok(Self::of(source.to_owned(), file))
     }
 
@@ -139,9 +141,10 @@ pub(crate) fn short(key: &str) -> &str {
     key.strip_prefix("training.").unwrap_or(key)
 }
 
-/// Moves settings of the training that are written without a table into the table `training`.
-pub(crate) fn in_tables(settings: Value) -> Value {
-    let Value::Object(mut settings) = settings else { return settings };
+/// Moves settings of the training that are written without a table into the table `training`. Returns what is wrong if a setting is given
+/// in both places.
+pub(crate) fn in_tables(settings: Value) -> Result<Value, String> {
+    let Value::Object(mut settings) = settings else { return Ok(settings) };
     // The values that `--show-config` adds are derived again from the settings.
     if let Some(Value::Object(training)) = settings.get_mut("training") {
         training.remove("resolved");
@@ -150,22 +153,30 @@ pub(crate) fn in_tables(settings: Value) -> Value {
         settings.into_iter().partition(|(key, _)| TABLES.contains(&key.as_str()));
     if !others.is_empty() {
         match tables.entry("training").or_insert_with(|| Value::Object(Map::new())) {
-            Value::Object(training) => merge(training, others),
+            Value::Object(training) => merge(training, others)
+                .map_err(|key| format!("both {key} and training.{key} are given; leave one of them out"))?,
             // Not a table; the wrong type is reported later.
             _ => tables.extend(others),
         }
     }
-    Value::Object(tables)
+    Ok(Value::Object(tables))
 }
 
-/// Adds settings to a table. A table below it may have settings in both, such as `adversary.steps` and `training.adversary.epsilon`.
-fn merge(table: &mut Map<String, Value>, others: Map<String, Value>) {
+/// Adds settings to a table. A table below it may have settings in both, such as `adversary.steps` and `training.adversary.epsilon`. Returns
+/// the key of a setting that both have.
+fn merge(table: &mut Map<String, Value>, others: Map<String, Value>) -> Result<(), String> {
     for (key, value) in others {
-        match (table.entry(key).or_insert(Value::Null), value) {
-            (Value::Object(table), Value::Object(others)) => merge(table, others),
-            (known, value) => *known = value,
+        match (table.get_mut(&key), value) {
+            (None, value) => {
+                table.insert(key, value);
+            }
+            (Some(Value::Object(table)), Value::Object(others)) => {
+                merge(table, others).map_err(|below| format!("{key}.{below}"))?;
+            }
+            (Some(_), _) => return Err(one_line(&key).into_owned()),
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -217,6 +228,11 @@ mod tests {
             ),
             ("[training]\nepochs = \"many\"\n", ["line 2: ", "invalid type: string \"many\""]),
             ("training = 3\n", ["line 1: ", "invalid type"]),
+            ("epochs = 3\n[training]\nepochs = 5\n", ["both epochs and training.epochs are given", "leave"]),
+            (
+                "adversary.steps = 3\n[training.adversary]\nsteps = 3\n",
+                ["both adversary.steps and training.adversary.steps", "leave"],
+            ),
         ] {
             let message = message(text);
             for part in parts {

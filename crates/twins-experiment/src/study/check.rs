@@ -112,10 +112,23 @@ impl StudyConfig {
         }
     }
 
+    /// The settings of an arm, after those of the arms from which it takes settings: later layers override earlier ones.
+    fn layers(&self, arm: &ArmConfig) -> Vec<Layer> {
+        let mut arms = vec![arm];
+        while let Some(of) = &arms[arms.len() - 1].settings_of
+            && let Some(other) = self.arms.iter().find(|other| other.name == of.arm)
+            // A circle is an error, which is found when all arms are known.
+            && !arms.iter().any(|known| known.name == other.name)
+        {
+            arms.push(other);
+        }
+        arms.iter().rev().flat_map(|arm| arm.settings.iter().cloned()).collect()
+    }
+
     /// Builds an arm from its settings and the shared ones.
     fn arm(&self, arm: &ArmConfig) -> Result<Arm, ExperimentError> {
         let shared = self.experiment.iter().map(|layer| layer.clone().shared());
-        let draft = shared.chain(arm.settings.iter().cloned()).fold(Draft::new(), Draft::with_layer);
+        let draft = shared.chain(self.layers(arm)).fold(Draft::new(), Draft::with_layer);
         let draft = without_rename(draft)?;
         let settings_from = self.settings_from(arm, &draft)?;
         let tried = match &settings_from {

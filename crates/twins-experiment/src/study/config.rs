@@ -71,12 +71,12 @@ pub struct ArmConfig {
     pub settings: Vec<Layer>,
     /// The candidates of the arm's trials, as many as for other arms; those of [`TrialsConfig`] if `None`.
     pub candidates: Option<Vec<Candidate>>,
-    /// Takes the settings chosen for another arm, without own trials.
+    /// Takes the settings of another arm, without own trials.
     pub settings_of: Option<SettingsOf>,
 }
 
-/// A reference to the settings chosen for another arm: its learning rate times a factor, and every other setting that its trials chose,
-/// except settings that the arm gives itself. A setting that does not apply to the method of the arm, such as lambda without a frozen wing,
+/// A reference to the settings of another arm: its learning rate times a factor, and every other setting that it gives or that its trials
+/// chose, except settings that the arm gives itself. A setting that does not apply to the method of the arm, such as lambda without a frozen wing,
 /// has no effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

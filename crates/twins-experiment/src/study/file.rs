@@ -211,15 +211,15 @@ fn candidates(
 }
 
 /// Moves the settings of an arm's training into their table.
-fn arranged(arm: Value) -> Value {
+fn arranged(arm: Value) -> Result<Value, String> {
     let (own, experiment) = split(arm);
-    match (own, in_tables(experiment)) {
+    Ok(match (own, in_tables(experiment)?) {
         (Value::Object(own), Value::Object(mut tables)) => {
             tables.extend(own);
             Value::Object(tables)
         }
         (_, other) => other,
-    }
+    })
 }
 
 /// Separates an arm's own settings from those of its experiment.

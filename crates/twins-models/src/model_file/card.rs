@@ -210,7 +210,9 @@ mod tests {
             save_model(&path, &net, &card).unwrap();
             assert_eq!(ModelCard::read(&path).unwrap().held_out(), held_out.as_ref());
         }
-        for checkpoint in [None, Some(SavedCheckpoint::Best), Some(SavedCheckpoint::Last)] {
+        for checkpoint in
+            [None, Some(SavedCheckpoint::Best), Some(SavedCheckpoint::Last), Some(SavedCheckpoint::Averaged)]
+        {
             save_model(&path, &net, &card.clone().with_checkpoint(checkpoint)).unwrap();
             assert_eq!(ModelCard::read(&path).unwrap().checkpoint(), checkpoint);
         }

@@ -11,4 +11,6 @@ pub enum SavedCheckpoint {
     Best,
     /// The last checkpoint, because no images were held out to choose the best one.
     Last,
+    /// The moving average of the weights after the last epoch, because no images were held out to choose the best checkpoint.
+    Averaged,
 }

@@ -100,8 +100,10 @@ pub struct RunRecord {
 pub enum TestedCheckpoint {
     /// The checkpoint with the best robust accuracy on the validation split.
     Best,
-    /// The checkpoint of the last epoch.
+    /// The checkpoint of the last epoch, because no images were held out to choose the best one.
     Last,
+    /// The moving average of the weights after the last epoch, because no images were held out to choose the best checkpoint.
+    Averaged,
 }
 
 impl RunRecord {

@@ -36,8 +36,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
         let checkpoint = match (run.checkpoint, run.best) {
             (Some(TestedCheckpoint::Best), Some(best)) => format!("best, epoch {}", best.epoch),
             (Some(TestedCheckpoint::Best), None) => "best".to_owned(),
-            // Without validation, only averaged weights differ from the last checkpoint.
-            (Some(TestedCheckpoint::Last), None) if has_last => {
+            (Some(TestedCheckpoint::Averaged), _) => {
                 format!("averaged weights, epoch {}", run.finished_epochs)
             }
             (Some(TestedCheckpoint::Last), _) => format!("last, epoch {}", run.finished_epochs),
@@ -60,7 +59,7 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
 fn has_row_of_last(run: &RunRecord) -> bool {
     let is_result = match run.best {
         Some(best) => best.epoch == run.finished_epochs && best.source == BestSource::Raw,
-        None => run.last_scores.iter().all(|score| run.scores.contains(score)),
+        None => run.checkpoint != Some(TestedCheckpoint::Averaged),
     };
     !is_result && !run.last_scores.is_empty()
 }
@@ -196,12 +195,12 @@ mod tests {
             assert_eq!(html.matches("last, epoch 5").count(), rows, "{html}");
         }
         // Without validation, the result is the average of the weights, or the last checkpoint itself.
-        (run.best, run.checkpoint) = (None, Some(TestedCheckpoint::Last));
+        (run.best, run.checkpoint) = (None, Some(TestedCheckpoint::Averaged));
         let html = section_of(&[run.clone()]);
         assert!(html.contains("averaged weights, epoch 5"), "{html}");
         assert_eq!(html.matches("<th scope=\"row\">at (last)</th><td>90.00 %").count(), 1, "{html}");
         assert_eq!(html.matches("last, epoch 5").count(), 1, "{html}");
-        run.last_scores = vec![run.scores[0].clone()];
+        run.checkpoint = Some(TestedCheckpoint::Last);
         let html = section_of(&[run]);
         assert!(html.contains("last, epoch 5") && !html.contains("at (last)"), "{html}");
     }

@@ -1,3 +1,4 @@
+use super::method::Method;
 use super::train_config::TrainConfig;
 use super::tuning::Tuning;
 use crate::optimisers::{Position, Schedule};
@@ -21,6 +22,15 @@ impl TrainConfig {
         match &self.tuning {
             Tuning::ProbeThenFull(probe) => self.epochs.saturating_sub(probe.epochs),
             Tuning::Full | Tuning::LinearProbe => self.epochs,
+        }
+    }
+
+    /// The schedule of a configuration file that gives none: [`Schedule::auto_lora`] for that method, and [`Schedule::paper`] of the
+    /// [full epochs](Self::full_epochs) for the others.
+    pub fn usual_schedule(&self) -> Schedule {
+        match self.method {
+            Method::AutoLora => Schedule::auto_lora(),
+            _ => Schedule::paper(self.full_epochs()),
         }
     }
 

@@ -74,16 +74,19 @@ impl<T: Settings> SettingsFile<T> {
     /// [`TrainError::ConfigFile`], with the line if it is known: a file that cannot be read, another extension, a
     /// syntax error, an unknown key (with the most similar known key), a value of the wrong type.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, TrainError> {
-        Self::read_with(path, |settings| settings)
+        Self::read_with(path, Ok)
     }
 
     /// Like [`read`](Self::read), for files with another structure. `arrange` converts the content of the file to the
-    /// structure of `T`.
+    /// structure of `T`, or says what is wrong with it.
     ///
     /// # Errors
     ///
-    /// The errors of [`read`](Self::read).
-    pub fn read_with(path: impl AsRef<Path>, arrange: impl Fn(Value) -> Value) -> Result<Self, TrainError> {
+    /// The errors of [`read`](Self::read) and of `arrange`.
+    pub fn read_with(
+        path: impl AsRef<Path>,
+        arrange: impl Fn(Value) -> Result<Value, String>,
+    ) -> Result<Self, TrainError> {
         let path = path.as_ref();
         let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
         let format = match path.extension().and_then(|extension| extension.to_str()) {
@@ -114,19 +117,19 @@ impl<T: Settings> SettingsFile<T> {
     ///
     /// The errors of [`read`](Self::read), except those of reading the file.
     pub fn from_toml(name: impl AsRef<Path>, text: &str) -> Result<Self, TrainError> {
-        Self::from_toml_with(name, text, |settings| settings)
+        Self::from_toml_with(name, text, Ok)
     }
 
     /// Like [`from_toml`](Self::from_toml), for text with another structure. `arrange` converts its content to the structure
-    /// of `T`.
+    /// of `T`, or says what is wrong with it.
     ///
     /// # Errors
     ///
-    /// The errors of [`from_toml`](Self::from_toml).
+    /// The errors of [`from_toml`](Self::from_toml) and of `arrange`.
     pub fn from_toml_with(
         name: impl AsRef<Path>,
         text: &str,
-        arrange: impl Fn(Value) -> Value,
+        arrange: impl Fn(Value) -> Result<Value, String>,
     ) -> Result<Self, TrainError> {
         Self::parse(name.as_ref(), Format::Toml, text, arrange)
     }
@@ -145,7 +148,7 @@ impl<T: Settings> SettingsFile<T> {
         path: &Path,
         format: Format,
         text: &str,
-        arrange: impl Fn(Value) -> Value,
+        arrange: impl Fn(Value) -> Result<Value, String>,
     ) -> Result<Self, TrainError> {
         let bad = |problem: String| TrainError::ConfigFile { path: path.to_owned(), problem };
         if let (Format::Toml, Some(line)) = (format, too_deep(text)) {
@@ -169,7 +172,7 @@ impl<T: Settings> SettingsFile<T> {
         if let (Format::Json, Some(settings)) = (format, written.as_object_mut()) {
             settings.remove(RESOLVED);
         }
-        let value = arrange(written.clone());
+        let value = arrange(written.clone()).map_err(bad)?;
         Self::checked(path, text, &written, value)
     }
 
@@ -250,17 +253,23 @@ impl<T: Settings> SettingsFile<T> {
 
 impl TrainConfig {
     /// Reads a configuration from a `.toml` or `.json` file. Settings that the file omits keep their defaults (those of
-    /// the paper). The milestones of the default schedule are those of the file's `epochs`, less those of a probe. To
-    /// override another base, use [`ConfigFile`].
+    /// the paper), except that the schedule is the [usual one](TrainConfig::usual_schedule) of the method and the epochs, and that
+    /// the step size of the adversary keeps its ratio to epsilon. To override another base, use [`ConfigFile`], which derives
+    /// nothing.
     ///
     /// # Errors
     ///
     /// The errors of [`SettingsFile::read`], and a value out of range.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         let file = ConfigFile::read(path)?;
-        let mut config = file.apply(Self::default())?;
+        let base = Self::default();
+        let usual = base.adversary.step_size / base.adversary.epsilon;
+        let mut config = file.apply(base)?;
         if !file.gives("schedule") {
-            config.schedule = Schedule::paper(config.full_epochs());
+            config.schedule = config.usual_schedule();
+        }
+        if file.gives("adversary.epsilon") && !file.gives("adversary.step_size") {
+            config.adversary.step_size = config.adversary.epsilon * usual;
         }
         config.validate()?;
         Ok(config)

@@ -79,9 +79,9 @@ impl Division {
 }
 
 impl TrainConfig {
-    /// Checks that every part of a step has [`MIN_IMAGES_PER_WING`] images for each wing of the configured method. A part is
-    /// a micro-batch on one of `devices` devices. [`Trainer::fit`](crate::Trainer::fit) repeats the check with the model and
-    /// the number of images; a model without batch normalisation needs only two images per part.
+    /// Checks that every part of a step has [`MIN_IMAGES_PER_WING`] images for each wing of the configured method, or two images if
+    /// the model has no batch normalisation (`batch_norm`). A part is a micro-batch on one of `devices` devices.
+    /// [`Trainer::fit`](crate::Trainer::fit) repeats the check with the model and the number of images.
     ///
     /// # Errors
     ///
@@ -91,13 +91,13 @@ impl TrainConfig {
     /// use twins_train::{Method, TrainConfig};
     ///
     /// let config = TrainConfig::new(Method::TwinsAt).with_batch_size(32).with_accumulate(4);
-    /// assert!(config.check_parts(1).is_ok());
+    /// assert!(config.check_parts(1, true).is_ok());
     /// // 32 images in 8 parts: 2 for each of the two wings.
-    /// let message = config.check_parts(2).unwrap_err().to_string();
+    /// let message = config.check_parts(2, true).unwrap_err().to_string();
     /// assert!(message.contains("2 images for each of 2 wings"), "{message}");
     /// ```
-    pub fn check_parts(&self, devices: usize) -> Result<(), TrainError> {
-        Division::new(self, devices.max(1), self.method.wing(), true).check(self.batch_size, None)
+    pub fn check_parts(&self, devices: usize, batch_norm: bool) -> Result<(), TrainError> {
+        Division::new(self, devices.max(1), self.method.wing(), batch_norm).check(self.batch_size, None)
     }
 }
 

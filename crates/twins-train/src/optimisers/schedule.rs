@@ -28,7 +28,8 @@ pub enum Schedule {
     },
     /// Half a cosine from the configured learning rate to `final_fraction` of it, updated at every step.
     Cosine {
-        /// The final learning rate as a fraction of the configured one.
+        /// The final learning rate as a fraction of the configured one; 0 if a file does not give it.
+        #[serde(default)]
         final_fraction: f64,
     },
     /// Multiplied by `factor` at every plateau of the validation robust accuracy.

@@ -14,7 +14,7 @@ use crate::norms::threat_model::ThreatModel;
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | the norm, which must be L2, and the largest distance that counts as success | |
-/// | `steps` | 100 | gradient steps | ≥ 1 |
+/// | `steps` | 100 | points that are looked at, with a gradient step between each and the next; the first is the clean image or the starting point, so 1 makes no step | ≥ 1 |
 /// | `gamma` | 0.05 | fraction by which the radius grows or shrinks in a step | (0, 1) |
 /// | `radius` | 1 | initial radius | > 0 |
 /// | `levels` | none | number of levels in [0, 1] to which the values of a point are rounded, such as 256 | ≥ 2 |

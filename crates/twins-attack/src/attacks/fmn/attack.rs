@@ -25,7 +25,7 @@ use crate::norms::threat_model::ThreatModel;
 /// |---|---|---|
 /// | adversarial | `min((1 - γ) ε, nearest)` | `min(ε - 1, ⌊(1 - γ) ε⌋, nearest)` |
 /// | not adversarial, but an earlier one was | `(1 + γ) ε` | `max(ε + 1, ⌊(1 + γ) ε⌋)` |
-/// | not adversarial, nor any earlier one | `‖δ‖ + abs(L) / ‖g‖*`, the distance of the linearised boundary | the same |
+/// | not adversarial, nor any earlier one | `‖δ‖ + abs(L) / ‖g‖*`, the distance of the linearised boundary | `max(ε + 1, ⌊(1 + γ) ε⌋)` |
 ///
 /// `α` and `γ` fall along a cosine. The threat model's epsilon is the largest distance that counts as success. By
 /// default, all steps are made and the nearest adversarial example is returned

@@ -25,7 +25,7 @@ pub enum L2Projection {
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | the norm, and the largest distance that counts as success | |
-/// | `steps` | 100 | gradient steps | ≥ 1 |
+/// | `steps` | 100 | points that are looked at, with a gradient step between each and the next; the first is the clean image or the starting point, so 1 makes no step | ≥ 1 |
 /// | `step_size` | 1 | L2 length of the first step; the last step is a hundredth of it | > 0 |
 /// | `gamma` | 0.05 | initial fraction by which the radius grows or shrinks in a step; it falls to 0.001 | [0.001, 1) |
 /// | `overshoot` | 1 | factor on the estimated distance to the boundary; 1 is the published rule | ≥ 1 |

@@ -12,7 +12,7 @@ use crate::norms::threat_model::ThreatModel;
 /// | setting | default | purpose | range |
 /// |---|---|---|---|
 /// | `threat` | | the norm, which must be L0, and the largest number of changed values that counts as success | |
-/// | `steps` | 100 | gradient steps; more find sparser perturbations | ≥ 1 |
+/// | `steps` | 100 | points that are looked at, with a gradient step between each and the next; the first is the clean image or the starting point, so 1 makes no step; more find sparser perturbations | ≥ 1 |
 /// | `step_size` | 1 | initial step size; the last is a tenth of it | > 0 |
 /// | `sigma` | 0.001 | smoothness of the differentiable L0 norm | ≥ 1e-18 |
 /// | `threshold` | 0.3 | initial threshold; changes below it are reverted | [0, 1] |

@@ -26,7 +26,7 @@ const NAME: &str = "square";
 ///   squares, and in Linf also the signs.
 /// * Squares can reach the last row and column. In the reference, they never do.
 /// * In Linf, a proposal is not sent to the model if its result is known: if the square already has those values, or if
-///   the same change to the same point was rejected before.
+///   the same change of at most 32 values to the same point was rejected before.
 /// * If two logits are equal, the search ends only if the other class comes first, so that the model misclassifies the
 ///   point. The reference stops at every tie and judges the point by the predicted class.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,10 +18,10 @@ use crate::norms::threat_model::ThreatModel;
 /// | `more_threats` | none | further threat models; all attacks run under each of them, one threat model after the other | all different |
 /// | `version` | standard | which attacks are run | |
 /// | `steps` | 100 | number of steps of APGD and FAB | ≥ 1 |
-/// | `restarts` | 5 for APGD and FAB in `plus`, 5 for APGD-CE in L1 in `standard`, else 1 | runs of untargeted attacks | ≥ 1 |
+/// | `restarts` | 5 for APGD and FAB in `plus`, 5 for APGD-CE in L1 in `standard`, else 1 | runs of APGD-CE, APGD-DLR and FAB; Square runs once | ≥ 1 |
 /// | `targets` | 9 (APGD-T in L1 in `standard`: 5) | classes that APGD-T and FAB-T aim at, at most the number of wrong classes | ≥ 1 |
 /// | `queries` | 5000 | number of queries of Square | ≥ 1 |
-/// | `eot` | 20 in `rand`, else 1 | number of passes over which gradients are averaged | ≥ 1 |
+/// | `eot` | 20 in `rand`, else 1 | number of passes over which APGD averages gradients; FAB does not average | ≥ 1 |
 /// | `fresh_draws` | 1 | forward passes that decide whether a claimed adversarial example counts ([`VerificationRule`]) | ≥ 1 |
 /// | `seed` | 0 | seed of all random draws | |
 ///
@@ -138,7 +138,7 @@ impl AutoAttackConfig {
         self
     }
 
-    /// Sets the number of runs of the untargeted attacks.
+    /// Sets the number of runs of APGD-CE, APGD-DLR and FAB. Square runs once.
     pub fn with_restarts(mut self, restarts: usize) -> Self {
         self.restarts = Some(restarts);
         self
@@ -156,7 +156,7 @@ impl AutoAttackConfig {
         self
     }
 
-    /// Sets the number of passes over which gradients are averaged.
+    /// Sets the number of passes over which APGD averages gradients. FAB does not average.
     pub fn with_eot(mut self, eot: usize) -> Self {
         self.eot = eot;
         self

@@ -120,7 +120,7 @@ fn read_classes(file: &Path, variant: CifarVariant, form: Form) -> Result<Vec<St
                 return Err(DataError::ClassCount { path: file.to_path_buf(), expected, found });
             }
             let names: Vec<String> = names.map(str::to_owned).collect();
-            refuse_duplicates(&names)?;
+            refuse_duplicates(&names, Some(file))?;
             Ok(names)
         }
         Form::Python => read_names(file, variant.entries().1, expected),
@@ -193,7 +193,10 @@ mod tests {
 
         std::fs::write(folder.path().join("fine_label_names.txt"), "same\n".repeat(100)).unwrap();
         let error = CifarDataset::open(folder.path(), CifarVariant::Cifar100, Part::Test).unwrap_err();
-        assert!(matches!(&error, DataError::DuplicateClass { name } if name == "same"), "{error}");
+        assert!(
+            matches!(&error, DataError::DuplicateClass { name, path: Some(_) } if name == "same"),
+            "{error}"
+        );
 
         std::fs::write(folder.path().join("fine_label_names.txt"), "one\ntwo\n").unwrap();
         let error = CifarDataset::open(folder.path(), CifarVariant::Cifar100, Part::Test).unwrap_err();

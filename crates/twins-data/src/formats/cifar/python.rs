@@ -60,7 +60,7 @@ pub(crate) fn read_names(
         let name = String::from_utf8_lossy(name).trim().to_owned();
         // Refused one by one, because a list may name the same long text any number of times.
         if names.contains(&name) {
-            return Err(DataError::DuplicateClass { name });
+            return Err(DataError::DuplicateClass { name, path: Some(path.to_path_buf()) });
         }
         names.push(name);
     }

@@ -106,7 +106,7 @@ impl FolderConfig {
         self.preprocessing.validate()?;
         let (subfolders, found) = self.subfolders()?;
         let classes = self.classes.clone().unwrap_or_else(|| found.clone());
-        refuse_duplicates(&classes)?;
+        refuse_duplicates(&classes, None)?;
 
         let mut folders = vec![None; classes.len()];
         let labels: HashMap<&str, usize> =
@@ -153,7 +153,7 @@ impl FolderConfig {
         }
         let names: Vec<String> =
             subfolders.iter().map(|name| name.to_string_lossy().trim().to_owned()).collect();
-        refuse_duplicates(&names)?;
+        refuse_duplicates(&names, Some(&self.folder))?;
         Ok((subfolders, names))
     }
 

@@ -13,7 +13,8 @@ use crate::images::image_files::ImageFiles;
 /// A folder of images with one sub-folder per class, `DIR/<class>/<image>`. Images are decoded on access.
 ///
 /// Classes, and the images of each class, are in alphabetical order (of code points, as in Python), so that indices and labels are the same
-/// as those of torchvision's `ImageFolder`. The formats are PNG, JPEG, WebP, PPM and PGM. Without a
+/// as those of torchvision's `ImageFolder` if the folders of the classes hold only images of these formats, with their usual extensions, and no
+/// sub-folders. The formats are PNG, JPEG, WebP, PPM and PGM. Without a
 /// [`Preprocessing`](crate::Preprocessing), all images must have the same size.
 ///
 /// ```no_run

@@ -44,7 +44,7 @@ fn follows_a_list_of_classes() {
     let error = config.clone().with_classes(vec!["a".to_owned()]).open().unwrap_err();
     assert!(matches!(&error, DataError::UnknownClass { path, .. } if path.ends_with("b")), "{error}");
     let error = config.with_classes(["a", "b", "a"].map(str::to_owned).to_vec()).open().unwrap_err();
-    assert!(matches!(&error, DataError::DuplicateClass { name } if name == "a"), "{error}");
+    assert!(matches!(&error, DataError::DuplicateClass { name, .. } if name == "a"), "{error}");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn refuses_empty_folders() {
 fn refuses_classes_of_one_name() {
     let folder = folder(&[("cat/1.png", 4), ("cat /1.png", 4)]);
     let error = FolderDataset::open(folder.path()).unwrap_err();
-    assert!(matches!(&error, DataError::DuplicateClass { name } if name == "cat"), "{error}");
+    assert!(matches!(&error, DataError::DuplicateClass { name, .. } if name == "cat"), "{error}");
 }
 
 #[test]

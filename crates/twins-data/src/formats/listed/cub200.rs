@@ -26,7 +26,13 @@ pub(super) fn read(folder: &Path) -> Result<Listing, DataError> {
 
     let mut listing =
         Listing::new(folder.join("images"), classes.values().map(|name| (*name).to_owned()).collect())?;
-    for (id, (line, image)) in numbered(&images, "the number and the path of an image")? {
+    let image_of = numbered(&images, "the number and the path of an image")?;
+    for (list, ids) in [(&labels, &label_of), (&split, &part_of)] {
+        if let Some((id, (line, _))) = ids.iter().find(|(id, _)| !image_of.contains_key(id)) {
+            return Err(list.fault(*line, ListFault::MissingId { id: *id, other: "images.txt" }));
+        }
+    }
+    for (id, (line, image)) in image_of {
         let missing = |other| images.fault(line, ListFault::MissingId { id, other });
         let (label_line, class) = label_of.get(&id).ok_or_else(|| missing("image_class_labels.txt"))?;
         let label = class.parse().ok().and_then(|class: u64| label.get(&class)).ok_or_else(|| {

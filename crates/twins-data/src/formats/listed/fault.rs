@@ -57,7 +57,7 @@ pub enum ListFault {
         expected: String,
     },
 
-    /// The number of a class has two names, or a name has two numbers.
+    /// The number of a class has two names.
     #[error(
         "class \"{}\" is called \"{}\" elsewhere; correct one of the two lines",
         one_line(class),

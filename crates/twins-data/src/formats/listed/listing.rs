@@ -35,9 +35,10 @@ impl Listing {
     /// # Errors
     /// Two classes with the same name.
     pub(super) fn new(root: impl Into<PathBuf>, classes: Vec<String>) -> Result<Self, DataError> {
-        refuse_duplicates(&classes)?;
+        let root = root.into();
+        refuse_duplicates(&classes, Some(&root))?;
         let (entries, lists, seen) = (Vec::new(), Vec::new(), HashMap::new());
-        Ok(Self { root: root.into(), classes, entries, lists, seen })
+        Ok(Self { root, classes, entries, lists, seen })
     }
 
     /// Adds the image that a line names by its path relative to the root, with `/` between folders.

@@ -181,3 +181,43 @@ settings_of = { arm = "twins" }
     let message = check(&both).unwrap_err().to_string();
     assert!(message.contains("\"uniform\" gives adversary.start.gaussian, but [trials]"), "{message}");
 }
+
+/// The second control is one of the first.
+const CHAIN: &str = r#"
+seeds = [0, 1]
+[experiment]
+data.source = "builtin"
+model.arch = "tiny-resnet"
+gradient_clip = 5.0
+[[arms]]
+name = "twins"
+method = "twins-at"
+learning_rate = 0.1
+gradient_clip = 1.0
+weight_decay = 0.001
+[[arms]]
+name = "shared"
+model.affine = "shared"
+settings_of = { arm = "twins" }
+[[arms]]
+name = "faster"
+weight_decay = 0.002
+settings_of = { arm = "shared", learning_rate_factor = 2.0 }
+"#;
+
+#[test]
+fn a_control_has_the_settings_that_its_arm_states() {
+    let study = StudyConfig::from_toml("study.toml", CHAIN).unwrap().check().unwrap();
+    for (arm, affine, rate, decay) in [
+        ("twins", None, 0.1, 0.001),
+        ("shared", Some(Affine::Shared), 0.1, 0.001),
+        ("faster", Some(Affine::Shared), 0.2, 0.002),
+    ] {
+        let job = StudyJob::Run { arm: arm.to_owned(), seed: 1 };
+        let experiment = study.experiment(&job, None).unwrap().unwrap();
+        let (model, training) = (&experiment.config().model, &experiment.config().training);
+        assert_eq!(model.affine, affine, "{arm}");
+        assert_eq!((training.method, training.gradient_clip), (Method::TwinsAt, Some(1.0)), "{arm}");
+        assert_eq!((training.learning_rate, training.weight_decay), (rate, decay), "{arm}");
+    }
+}
