@@ -64,6 +64,11 @@ fn presets_are_the_published_settings() {
         assert_eq!(config["validation"]["fraction"], "none");
         assert!(sources.contains("validation: none") && sources.contains("the last checkpoint"), "{sources}");
     }
+    let caltech = [&WEIGHTS[..], &["--preset", "paper-caltech"]].concat();
+    for (more, side) in [(&[][..], json!(256)), (&["--augmentation", "imagenet"], Value::Null)] {
+        let (config, _) = shown(folder.path(), &[&caltech[..], more].concat());
+        assert_eq!(config["augmentation"]["resized_crop"]["shorter_side"], side, "{more:?}");
+    }
     let preset = [&WEIGHTS[..], &["--preset", "paper-cifar"]].concat();
     for (more, fraction) in [
         (["--validation", "0.25"], json!(0.25)),

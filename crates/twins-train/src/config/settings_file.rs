@@ -11,7 +11,6 @@ use crate::config::known_keys::{line_of_path, unknown_key};
 use crate::config::nesting::{DEEPEST, too_deep};
 use crate::config::train_config::TrainConfig;
 use crate::error::TrainError;
-use crate::optimisers::Schedule;
 
 /// Settings of which a file may specify any subset.
 pub trait Settings: Serialize + DeserializeOwned {
@@ -410,7 +409,7 @@ fn json_problem(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
     use crate::config::{EpsilonSchedule, Method, ProbeConfig, Tuning};
-    use crate::optimisers::{AwpConfig, OptimiserConfig};
+    use crate::optimisers::{AwpConfig, OptimiserConfig, Schedule};
 
     fn read(name: &str, text: &str) -> Result<TrainConfig, TrainError> {
         let folder = tempfile::tempdir().unwrap();
@@ -470,6 +469,20 @@ mod tests {
         assert_eq!(read("run.toml", given).unwrap().schedule, Schedule::Constant);
         let probe = "epochs = 18\n[tuning]\nkind = \"probe-then-full\"\nprobe_epochs = 6\n";
         assert_eq!(read("run.toml", probe).unwrap().schedule, Schedule::paper(12));
+        let auto_lora = read("run.toml", "method = \"auto-lora\"\n").unwrap();
+        assert_eq!(auto_lora.schedule, Schedule::auto_lora());
+        let cosine = read("run.toml", "schedule.kind = \"cosine\"\n").unwrap();
+        assert_eq!(cosine.schedule, Schedule::Cosine { final_fraction: 0.0 });
+    }
+
+    #[test]
+    fn the_step_size_follows_the_epsilon_of_a_file() {
+        let steps = |text: &str| read("run.toml", text).unwrap().adversary.step_size;
+        let usual = TrainConfig::default().adversary;
+        assert_eq!(steps("epochs = 12\n"), usual.step_size);
+        let halved = format!("adversary.epsilon = {}\n", usual.epsilon / 2.0);
+        assert!((steps(&halved) / usual.step_size - 0.5).abs() < 1e-12);
+        assert_eq!(steps("adversary = { epsilon = 0.5, step_size = 0.25 }\n"), 0.25);
     }
 
     #[test]
