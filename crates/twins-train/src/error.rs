@@ -184,6 +184,9 @@ pub enum TrainError {
         /// The number of images in the data set.
         images: usize,
     },
+    /// The separate data set for validation has no images.
+    #[error("the validation set has no images; give one that has, or hold images out (validation.fraction)")]
+    EmptyValidationSet,
     /// A setting depends on the accuracy on the validation split, but no images are held out.
     #[error(
         "{setting} needs a validation: it follows the robust accuracy on held-out images, and validation is none; give \

@@ -19,7 +19,7 @@ use crate::error::TrainError;
 /// | `paper-cifar` | 1e-5 | 1 | crop with 4 pixels of padding, flip | 32 × 32, enlarged to 224 × 224 inside the model |
 /// | `paper-caltech` | 1e-3 | 0.4 | shorter side to 256, resized crop, flip | cut to 224 × 224 |
 ///
-/// No images are held out, so the last checkpoint is the result ([`ValidationConfig::none`]).
+/// No images are held out, so the last weights are the result (their moving average with `ema_decay`) ([`ValidationConfig::none`]).
 ///
 /// The training configuration does not include the preprocessing and the upsampling of images; see
 /// [`preprocessing`](Self::preprocessing) and [`upsampling`](Self::upsampling).

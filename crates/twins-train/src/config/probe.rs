@@ -7,7 +7,7 @@ use crate::optimisers::Schedule;
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `probe_epochs` | required | epochs of the probe, part of the training's `epochs` | ≥ 1 |
+/// | `probe_epochs` | required | epochs of the probe, part of the training's `epochs`; from that number on, only the head is trained | ≥ 1 |
 /// | `probe_learning_rate` | the training's `learning_rate` | learning rate of the probe, before its schedule | > 0 |
 /// | `probe_schedule` | constant | schedule of the probe's learning rate, over the probe's epochs | [`Schedule`] |
 ///

@@ -67,7 +67,7 @@ setters! {
     with_weight_decay: weight_decay: f64,
     /// Sets the weight of the frozen wing's loss.
     with_lambda: lambda: f64,
-    /// Sets the weight of the TRADES divergence.
+    /// Sets the weight of the divergence in TRADES, TWINS-TRADES and MART.
     with_beta: beta: f64,
     /// Sets the optimiser.
     with_optimiser: optimiser: OptimiserConfig,

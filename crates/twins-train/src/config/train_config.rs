@@ -20,19 +20,19 @@ use crate::optimisers::{AwpConfig, GroupsConfig, OptimiserConfig, Schedule};
 /// | `epochs` | 60 | passes over the training images | ≥ 1 |
 /// | `batch_size` | 128 | largest number of images per step, for both wings together | ≥ 2 |
 /// | `drop_last` | false | whether an epoch consists of full batches only; otherwise the images are divided evenly | |
-/// | `accumulate` | 1 | number of micro-batches into which a step's images are divided | ≥ 1; every wing has at least [`MIN_IMAGES_PER_WING`](crate::MIN_IMAGES_PER_WING) images in every micro-batch on every device |
+/// | `accumulate` | 1 | number of micro-batches into which a step's images are divided | ≥ 1; every wing has at least [`MIN_IMAGES_PER_WING`](crate::MIN_IMAGES_PER_WING) images in every micro-batch on every device, or 2 without batch statistics |
 /// | `learning_rate` | 0.003 | learning rate before the schedule | > 0 |
 /// | `momentum` | 0.9 | momentum of SGD | [0, 1) |
 /// | `weight_decay` | 1e-5 | weight decay, of the parameters that `groups` selects | ≥ 0 |
 /// | `lambda` | 1 | weight of the frozen wing's loss | ≥ 0 |
-/// | `beta` | 6 | weight of the TRADES divergence | ≥ 0 |
-/// | `schedule` | × 0.1 after half and after five sixths of the epochs | schedule of the learning rate | [`Schedule`] |
+/// | `beta` | 6 | weight of the divergence of trades, twins-trades and mart | ≥ 0 |
+/// | `schedule` | × 0.1 after epochs 30 and 50; [`with_epochs`](Self::with_epochs), [`with_tuning`](Self::with_tuning) and [`from_file`](Self::from_file) move them to half and five sixths of the epochs | schedule of the learning rate | [`Schedule`] |
 /// | `warmup_epochs` | 0 | epochs over which the learning rate rises linearly at the beginning | ≥ 0 |
 /// | `frozen_from` | weights | source of the frozen wing at the start | [`FrozenFrom`] |
 /// | `tuning` | full | which parts of the model are trained | [`Tuning`] |
 /// | `freeze` | none | path prefixes of parameters that are never trained, such as `conv1` | |
 /// | `gradient_clip` | none | largest Euclidean norm of the whole gradient | > 0 |
-/// | `ema_decay` | none | decay of the exponential moving average of the weights, which is evaluated in addition to the raw weights | (0, 1) |
+/// | `ema_decay` | none | decay of the exponential moving average of the weights, which is validated in addition to the raw weights | (0, 1) |
 /// | `early_stopping` | none | stops training after this many epochs without a better validation robust accuracy | ≥ 1 |
 /// | `adversary` | PGD-10, Linf 8/255, step 2/255, random start | training adversary | [`AdversaryConfig`] |
 /// | `precision` | f32 | precision of the training passes; weights, statistics and losses stay in f32 | f32, bf16 |
@@ -81,8 +81,9 @@ pub struct TrainConfig {
     /// ones in every epoch, are not used in that epoch.
     pub drop_last: bool,
     /// The number of micro-batches into which each device divides its images of a step (gradient accumulation).
-    /// Micro-batches are computed one after the other, which needs less memory. The result is the same except for batch
-    /// normalisation: the batch statistics, and the halves of the two wings, are those of a micro-batch.
+    /// Micro-batches are computed one after the other, which needs less memory. The batch statistics, the halves of the
+    /// two wings, and the weight and the pairs of mixup are those of a micro-batch, and layers such as dropout draw for each one.
+    /// Otherwise the result is the same up to rounding.
     pub accumulate: usize,
     /// Learning rate before the schedule.
     pub learning_rate: f64,
@@ -144,7 +145,7 @@ pub struct TrainConfig {
     /// Probability that the target of every cross-entropy spreads over all classes ([`Targets`](crate::Targets)). The adversary
     /// uses the labels without smoothing.
     pub label_smoothing: f64,
-    /// Alpha of mixup, whose weights are drawn from Beta(alpha, alpha). As in interpolated adversarial training (Lamb et al., AISec
+    /// Alpha of mixup: an image has the weight max(w, 1 − w), where w is drawn from Beta(alpha, alpha) for each micro-batch. As in interpolated adversarial training (Lamb et al., AISec
     /// 2019), mixing follows the attack. Clean images, adversarial examples and labels are mixed with the same weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f64>,
@@ -167,8 +168,8 @@ pub struct TrainConfig {
 /// | `seed` | 0 | seed that selects the held-out images, independent of the training's seed | |
 /// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the ball of the training adversary | protocol that measures robust accuracy | [`ProtocolConfig`] |
 ///
-/// Without a fraction, no images are held out, as in the published settings. There is then no validation, and the last
-/// checkpoint is the result. A configuration file specifies this by `validation = "none"`, or by `fraction = "none"` in the
+/// Without a fraction, no images are held out, as in the published settings. There is then no validation, and the result is the
+/// last weights, or their moving average with `ema_decay`. A configuration file specifies this by `validation = "none"`, or by `fraction = "none"` in the
 /// table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!remote))]
@@ -197,7 +198,8 @@ impl Default for ValidationConfig {
 }
 
 impl ValidationConfig {
-    /// Creates a configuration that holds no images out. The last checkpoint is then the result.
+    /// Creates a configuration that holds no images out. The result is then the last weights, or their moving average
+    /// with `ema_decay`.
     pub fn none() -> Self {
         Self { fraction: None, ..Self::default() }
     }

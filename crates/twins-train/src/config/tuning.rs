@@ -12,16 +12,17 @@ use super::probe::ProbeConfig;
 pub enum Tuning {
     /// All parameters are trained.
     Full,
-    /// Only the head is trained, by the configured method.
+    /// Only the head is trained, by the configured method. Both halves of a two-wing method then use the adaptive wing; the first is
+    /// still weighted with lambda and reported as the frozen wing's.
     LinearProbe,
     /// First only the head is trained, with plain cross-entropy on adversarial examples; then all parameters are trained
     /// by the configured method. This is robust linear initialisation (Hua et al., "Initialization Matters for
     /// Adversarial Transfer Learning", CVPR 2024, section 4).
     ///
-    /// The full phase begins like a separate training run that starts from the probe's last weights. Schedule, warm-up
-    /// and the warm-up of a weight perturbation count from its first epoch. The optimiser's state, the averaged
-    /// weights, and the counters of early stopping and plateaus are reset. The probe does not perturb weights and is
-    /// not stopped early. The best checkpoint is selected from all epochs, including those of the probe.
+    /// The full phase starts from the probe's last weights. Schedule, warm-up and the warm-up of a weight perturbation count from its
+    /// first epoch; the schedule of epsilon continues. The optimiser's state, the averaged weights, and the counters of early stopping
+    /// and plateaus are reset, but an epoch counts as better only if it is better than every earlier one, including those of the probe.
+    /// The probe does not perturb weights and is not stopped early. The best checkpoint is selected from all epochs.
     ProbeThenFull(ProbeConfig),
 }
 

@@ -80,7 +80,7 @@ impl Division {
 
 impl TrainConfig {
     /// Checks that every part of a step has [`MIN_IMAGES_PER_WING`] images for each wing of the configured method, or two images if
-    /// the model has no batch normalisation (`batch_norm`). A part is a micro-batch on one of `devices` devices.
+    /// no batch statistics are computed: the model has no batch normalisation (`batch_norm`), or the method is `frozen-at`. A part is a micro-batch on one of `devices` devices.
     /// [`Trainer::fit`](crate::Trainer::fit) repeats the check with the model and the number of images.
     ///
     /// # Errors

@@ -19,7 +19,8 @@ pub struct EpochMetrics {
     pub learning_rate: f64,
     /// The loss, averaged over the epoch's samples.
     pub loss: f64,
-    /// The frozen wing's unweighted part of the loss; `None` for methods without two wings.
+    /// The frozen wing's unweighted part of the loss; `None` for methods without two wings. While only the head is trained, this half
+    /// of the batch uses the adaptive wing as well.
     pub loss_frozen: Option<f64>,
     /// The adaptive wing's part of the loss.
     pub loss_adaptive: f64,
@@ -35,7 +36,8 @@ pub struct EpochMetrics {
     /// Robust accuracy on the validation split; `None` without a validation split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_robust_accuracy: Option<Accuracy>,
-    /// Clean and robust accuracy of the averaged weights on the validation split; `None` without averaged weights.
+    /// Clean and robust accuracy of the averaged weights on the validation split; `None` without averaged weights
+    /// or without a validation split.
     pub ema_accuracy: Option<[Accuracy; 2]>,
     /// Clean accuracies on the training images that the objective measured at the start of the epoch, by name. An example is
     /// [`AutoLora::NATURAL_BRANCH`](crate::AutoLora::NATURAL_BRANCH), which determines the weights of the epoch's loss.
@@ -43,7 +45,8 @@ pub struct EpochMetrics {
     pub objective_accuracies: BTreeMap<String, Accuracy>,
     /// Mean Euclidean norm of the whole gradient.
     pub gradient_norm: f64,
-    /// The norms and the effective learning rate of each layer parameter, by path.
+    /// The norms and the effective learning rate of each trained weight of two or more dimensions, by path: not of biases, gamma and
+    /// beta, nor of a weight whose norm is 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, LayerMetrics>,
     /// The distance of the running statistics from the frozen ones at the end of the epoch, by two-wing layer. Empty

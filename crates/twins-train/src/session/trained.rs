@@ -32,6 +32,6 @@ pub enum Ended {
     Completed,
     /// The validation robust accuracy had stopped rising.
     StoppedEarly,
-    /// The stop flag was set; the state was saved.
+    /// The stop flag was set; the state was saved if there is a run directory.
     Interrupted,
 }

@@ -119,7 +119,7 @@ impl<M: ImageClassifier> Trainer<M> {
     /// first device, which holds the model, sums the gradients and makes the step. The list may contain any devices, and may
     /// contain a device several times; on a CPU, the cores are then divided equally among the entries.
     ///
-    /// Batch statistics, and the halves of the two wings, are those of a device's shard. For running statistics, see
+    /// Batch statistics, the halves of the two wings, and the weight and the pairs of mixup are those of a device's shard. For running statistics, see
     /// [`TrainConfig::sync_statistics`]. The same seed and the same number of devices give bit-identical results. A run may be
     /// resumed with another list of devices; its state, including the best epoch, is kept. Validation is also distributed
     /// among the devices.
@@ -143,7 +143,7 @@ impl<M: ImageClassifier> Trainer<M> {
         self
     }
 
-    /// Stops training after the step during which the flag becomes true, and saves the state. Set the flag in a handler of
+    /// Stops training after the step during which the flag becomes true, and saves the state if there is a run directory. Set the flag in a handler of
     /// Ctrl-C, for instance.
     #[must_use]
     pub fn with_stop_flag(mut self, stop: Arc<AtomicBool>) -> Self {
@@ -225,8 +225,7 @@ impl<M: ImageClassifier> Trainer<M> {
         let (train, validation, validation_labels) = if let Some(validation) = &self.validation {
             let labels = validation.labels()?;
             if labels.is_empty() {
-                let fraction = self.config.validation.fraction.unwrap_or_default();
-                return Err(TrainError::EmptyValidation { fraction, images: 0 });
+                return Err(TrainError::EmptyValidationSet);
             }
             (all(), Some(validation.clone()), labels)
         } else if let Some(split) = self.config.validation.split(&dataset, &labels)? {

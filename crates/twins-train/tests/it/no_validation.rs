@@ -71,6 +71,9 @@ fn a_data_set_for_validation_is_used_all_the_same() {
     let trained = fit(trainer(without(Method::At)).with_validation_set(Squares::dataset(20, 2)));
     assert_eq!(trained.best_epoch.unwrap().clean.total, 20);
     assert_eq!(trained.history[0].train_adversarial_accuracy.total, 96);
+    let empty = trainer(without(Method::At)).with_validation_set(Squares::dataset(0, 2));
+    let error = empty.fit(Net::new(4, 1), Squares::dataset(96, 1)).err().unwrap();
+    assert!(matches!(error, TrainError::EmptyValidationSet), "{error}");
 }
 
 #[test]
