@@ -128,9 +128,21 @@ fn the_accuracies_of_many_classes_need_a_file() {
 fn what_does_not_fit_together_is_refused() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("sub")).unwrap();
+    // Files of other programs.
+    let others = [("Cargo.lock", "version = 4\n"), ("2024.journal", "2024-01-01 bread\n")];
+    for (name, text) in others {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
     for (more, expected) in [
-        (&["--attack", "clean", "--json", "a.json", "--resume"][..], "leave it out with clean"),
+        (&["--json", "Cargo.json"][..], "Cargo.lock is no lock of an evaluation"),
+        (&["--json", "2024.json"], "2024.journal is no journal of an evaluation"),
+        (&["--attack", "clean", "--json", "a.json", "--resume"], "leave it out with clean"),
         (&["--attack", "clean", "--devices", "2"], "with clean"),
+        (&["--attack", "clean", "--norm", "l2"], "--norm is an option of attacks"),
+        (&["--attack", "clean", "--epsilon", "0.5"], "--epsilon is an option of attacks"),
+        (&["--attack", "clean", "--coverage", "every-attack"], "--coverage is an option of attacks"),
+        (&["--attack", "clean", "--fresh-draws", "9"], "--fresh-draws is an option of attacks"),
+        (&["--attack", "clean", "--attack-precision", "bf16"], "--attack-precision is an option of attacks"),
         (&["--attack", "clean", "--steps", "3"], "--attack clean runs no attack and has no steps"),
         (&["--attack", "clean", "--random-start"], "has no random start"),
         (
@@ -164,6 +176,9 @@ fn what_does_not_fit_together_is_refused() {
         let output = evaluate(folder.path(), more);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && message.contains(expected), "{more:?}: {message}");
+    }
+    for (name, text) in others {
+        assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), text, "{name}");
     }
 }
 

@@ -87,6 +87,9 @@ impl Arguments {
         let given = [
             ("--normalisation", self.model.normalisation.is_some()),
             ("--upsample", self.model.upsample.is_some()),
+            ("--classes", !self.classes.is_empty()),
+            ("--class-file", self.class_file.is_some()),
+            ("--classes-of", self.classes_of.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
             Some((option, _)) => Err(format!(

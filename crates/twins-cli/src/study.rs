@@ -43,11 +43,12 @@ struct Cli {
     #[arg(long, help_heading = "Settings")]
     show_config: bool,
 
-    /// Device to compute on; several, separated by commas, run as data-parallel replicas [default: the study's, or cpu].
+    /// Device to compute on; several, separated by commas, run as data-parallel replicas. An arm's own compute.devices
+    /// override it [default: the study's, or cpu].
     #[arg(long, value_delimiter = ',', help_heading = "Devices")]
     device: Vec<DeviceChoice>,
 
-    /// Threads of the CPU backends [default: all cores].
+    /// Threads of the CPU backends; an arm's own compute.threads override it [default: the study's, or all cores].
     #[arg(long, help_heading = "Devices")]
     threads: Option<usize>,
 }

@@ -161,7 +161,8 @@ pub enum ExperimentError {
     },
     /// The directory holds a run with other settings.
     #[error(
-        "{} holds a run with other settings: {}; resume it with its own, delete it with --force, or give another --out",
+        "{} holds a run with other settings: {}; resume it with its own, delete it (with --force, or in a study its directory), or give \
+         another --out",
         .directory.display(), .differences.join("; ")
     )]
     OtherRun {
@@ -172,8 +173,8 @@ pub enum ExperimentError {
     },
     /// The directory holds a run whose settings cannot be read.
     #[error(
-        "cannot read {}: {}; the data and weights of the run in its directory ({found}) are not known; delete it with \
-         --force, or give another --out",
+        "cannot read {}: {}; the data and weights of the run in its directory ({found}) are not known; delete it (with \
+         --force, or in a study its directory), or give another --out",
         .path.display(), one_line(problem)
     )]
     UnknownRun {

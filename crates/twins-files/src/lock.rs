@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 /// A lock file that keeps other processes from the same work. The operating system ends the lock with the process, even
@@ -28,6 +28,9 @@ pub struct ProcessLock {
     temporary: bool,
 }
 
+/// The most digits of the id of a process.
+const LONGEST_ID: u64 = 20;
+
 /// Why a lock could not be acquired.
 #[derive(Debug)]
 pub enum LockError {
@@ -36,6 +39,8 @@ pub enum LockError {
         /// The id of the process; `None` if the process has not written it yet, or if the file cannot be read.
         process: Option<u32>,
     },
+    /// There is a file of that name that is no lock: it contains something other than the id of a process. It is left as it is.
+    OtherFile,
     /// The file cannot be created or opened.
     Io(io::Error),
 }
@@ -46,7 +51,7 @@ impl ProcessLock {
     ///
     /// # Errors
     ///
-    /// [`LockError::Held`], also if this process holds the lock; [`LockError::Io`].
+    /// [`LockError::Held`], also if this process holds the lock; [`LockError::OtherFile`]; [`LockError::Io`].
     pub fn acquire(path: impl Into<PathBuf>) -> Result<Self, LockError> {
         Self::open(path.into(), false)
     }
@@ -76,8 +81,14 @@ impl ProcessLock {
             if is_removed(&file) {
                 continue;
             }
+            if !is_lock(&mut file).map_err(LockError::Io)? {
+                return Err(LockError::OtherFile);
+            }
             // A full disk does not matter: the lock holds without the id.
-            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.seek(SeekFrom::Start(0)))
+                .and_then(|_| write!(file, "{}", std::process::id()));
             return Ok(Self { path, _file: file, temporary });
         }
     }
@@ -90,6 +101,13 @@ impl Drop for ProcessLock {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether the file is empty or contains the id of a process. Files of other programs may end in `.lock`, too, such as `Cargo.lock`.
+fn is_lock(file: &mut File) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    file.take(LONGEST_ID + 1).read_to_end(&mut beginning)?;
+    Ok(beginning.len() as u64 <= LONGEST_ID && beginning.iter().all(u8::is_ascii_digit))
 }
 
 fn holder(file: &mut File) -> Option<u32> {
@@ -115,6 +133,7 @@ impl fmt::Display for LockError {
         match self {
             Self::Held { process: Some(id) } => write!(f, "in use by process {id}"),
             Self::Held { process: None } => write!(f, "in use by another process"),
+            Self::OtherFile => write!(f, "a file of that name is no lock"),
             Self::Io(source) => write!(f, "{source}"),
         }
     }
@@ -148,6 +167,14 @@ mod tests {
         assert_eq!(message, "in use by another process");
         drop(lock);
         assert!(!path.exists());
+
+        for text in ["version = 4", "123456789012345678901"] {
+            fs::write(&path, text).unwrap();
+            for acquire in [ProcessLock::acquire, ProcessLock::acquire_temporary] {
+                assert!(matches!(acquire(&path), Err(LockError::OtherFile)));
+            }
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
 
         let error = ProcessLock::acquire(folder.path().join("missing/lock")).unwrap_err();
         assert!(matches!(error, LockError::Io(_)), "{error}");

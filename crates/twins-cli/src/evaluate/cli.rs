@@ -196,6 +196,16 @@ impl Cli {
             .into());
         }
         let clean = self.attack.iter().any(|name| name == CLEAN);
+        let of_attacks = [
+            ("--norm", self.norm != Norm::Linf),
+            ("--epsilon", self.epsilon != [8.0 / 255.0]),
+            ("--coverage", self.coverage != Coverage::Survivors),
+            ("--fresh-draws", self.fresh_draws != 1),
+            ("--attack-precision", self.attack_precision != Precision::F32),
+        ];
+        if clean && let Some((option, _)) = of_attacks.into_iter().find(|(_, given)| *given) {
+            return Err(format!("{option} is an option of attacks; leave it out with clean").into());
+        }
         if clean && self.resume {
             return Err("--resume continues an evaluation with attacks, which keeps a journal; leave it out with clean".into());
         }

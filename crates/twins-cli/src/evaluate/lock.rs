@@ -12,6 +12,12 @@ pub fn lock(report: &Path) -> Result<ProcessLock, String> {
         LockError::Held { .. } => {
             format!("the report {} is {error}; wait for it, or give another --json", report.display())
         }
+        LockError::OtherFile => {
+            format!(
+                "{} is no lock of an evaluation, and would be replaced; give another --json",
+                path.display()
+            )
+        }
         LockError::Io(source) => {
             let path = path.display();
             format!(

@@ -21,7 +21,13 @@ fn options_that_a_format_cannot_record_are_refused() {
     let weights = repository().join("examples/studies/letters.safetensors");
     let out = ["--out", "out.safetensors"];
     for format in ["pytorch", "both-wings"] {
-        for option in [["--normalisation", "cifar10"], ["--upsample", "64"]] {
+        for option in [
+            ["--normalisation", "cifar10"],
+            ["--upsample", "64"],
+            ["--classes", "a,b"],
+            ["--class-file", "names.txt"],
+            ["--classes-of", "builtin"],
+        ] {
             let message = convert(folder, &weights, &[&["--format", format][..], &out, &option].concat());
             assert!(message.contains(&format!("{} would be lost", option[0])), "{message}");
             assert!(!folder.join("out.safetensors").exists());

@@ -1,5 +1,5 @@
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use twins_files::{LockError, ProcessLock};
 use twins_report::{RunRecord, RunStatus};
@@ -103,6 +103,9 @@ impl RunDirectory {
         let path = self.path.join(LOCK);
         ProcessLock::acquire(&path).map_err(|error| match error {
             LockError::Held { process } => ExperimentError::InUse { directory: self.path.clone(), process },
+            LockError::OtherFile => ExperimentError::file("lock", &path)(io::Error::other(
+                "a file of that name is no lock; remove it",
+            )),
             LockError::Io(source) => ExperimentError::file("create", &path)(source),
         })
     }

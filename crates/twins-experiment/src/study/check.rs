@@ -122,7 +122,10 @@ impl StudyConfig {
         {
             arms.push(other);
         }
-        arms.iter().rev().flat_map(|arm| arm.settings.iter().cloned()).collect()
+        // A setting of another arm may not apply to the method of this one.
+        let taken =
+            arms[1..].iter().rev().flat_map(|other| other.settings.iter().cloned().map(Layer::shared));
+        taken.chain(arm.settings.iter().cloned()).collect()
     }
 
     /// Builds an arm from its settings and the shared ones.

@@ -6,7 +6,7 @@ use super::arm::SettingsFrom;
 use super::finished::{Finished, FinishedResult};
 use super::identity::{ArmIdentity, StudyIdentity};
 use super::report::RunOfArm;
-use super::{Candidate, SettingsOf, StudyJob};
+use super::{Candidate, SettingsOf, StudyError, StudyJob};
 use crate::error::ExperimentError;
 
 /// The finished trainings of a study, in one or several directories.
@@ -33,7 +33,8 @@ impl<'a> Collection<'a> {
     ///
     /// # Errors
     ///
-    /// A training with other settings, a training with two results, or trainings that were evaluated on different images.
+    /// A training with other settings, a training with two results, trainings that were evaluated on different images, or trainings
+    /// of an arm that were trained or validated on different images.
     pub(super) fn new(identity: &'a StudyIdentity, directories: &[&Path]) -> Result<Self, ExperimentError> {
         let unknown = |jobs: Vec<StudyJob>| jobs.into_iter().map(|job| (job, None)).collect();
         let mut collection = Self {
@@ -64,6 +65,19 @@ impl<'a> Collection<'a> {
         let mut measured = self.runs.iter().filter_map(|(_, found)| found.as_ref());
         if let Some(first) = measured.next() {
             measured.try_for_each(|other| first.check_same_images(other))?;
+        }
+        for arm in &self.identity.arms {
+            check_same_training_images(self.runs_of(&arm.name))?;
+            let of_data = |job: &StudyJob| match job {
+                StudyJob::Trial { candidate, .. } => {
+                    candidate.settings().keys().any(|key| key.starts_with("data."))
+                }
+                StudyJob::Run { .. } => false,
+            };
+            // Candidates may choose the data as well.
+            if !self.trials_of(&arm.name).any(|(job, _)| of_data(job)) {
+                check_same_training_images(self.trials_of(&arm.name))?;
+            }
         }
         Ok(())
     }
@@ -179,9 +193,18 @@ impl<'a> Collection<'a> {
     }
 }
 
-/// The numbers of correctly classified validation images, adversarial and clean.
-type Rank = (usize, usize);
+/// Checks that trainings of an arm had the same images.
+fn check_same_training_images<'a>(
+    trainings: impl Iterator<Item = (&'a StudyJob, Option<&'a Finished>)>,
+) -> Result<(), StudyError> {
+    let mut finished = trainings.filter_map(|(_, found)| found);
+    let Some(first) = finished.next() else { return Ok(()) };
+    finished.try_for_each(|other| first.check_same_training_images(other))
+}
+
+/// The fractions of correctly classified validation images, adversarial and clean.
+type Rank = (f64, f64);
 
 fn rank(record: &RunRecord) -> Option<Rank> {
-    record.best.map(|best| (best.robust.correct, best.clean.correct))
+    record.best.map(|best| (best.robust.fraction(), best.clean.fraction()))
 }

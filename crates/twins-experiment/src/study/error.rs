@@ -296,9 +296,9 @@ pub enum StudyError {
         /// Every difference.
         differences: Vec<String>,
     },
-    /// Runs were evaluated on different test images.
+    /// Runs were evaluated on different test images, or trainings of an arm were trained or validated on different images.
     #[error(
-        "{} and {} were not measured on the same images: {}; delete the one whose data is wrong, and run the study again",
+        "{} and {} were not trained or measured on the same images: {}; delete the one whose data is wrong, and run the study again",
         .first.display(), .second.display(), .differences.join("; ")
     )]
     DifferentImages {

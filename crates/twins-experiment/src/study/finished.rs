@@ -113,13 +113,32 @@ impl Finished {
     pub(super) fn check_same_images(&self, other: &Self) -> Result<(), StudyError> {
         let value = |inputs: &ResolvedInputs| serde_json::json!({ "test images": inputs.images.test, "classes": inputs.classes, "held out": inputs.held_out });
         let (own, others) = (&self.inputs, &other.inputs);
-        let mut differences = Vec::new();
-        collect_differences("", &value(own), &value(others), &mut differences);
         let test = |inputs: &ResolvedInputs| ImageFileHashes {
             test: inputs.image_files.test.clone(),
             ..ImageFileHashes::default()
         };
-        differences.extend(test(own).differences(&test(others)));
+        let files = test(own).differences(&test(others));
+        self.check_images(other, [value(own), value(others)], files)
+    }
+
+    /// Checks that another training of the same arm had the same training and validation images.
+    pub(super) fn check_same_training_images(&self, other: &Self) -> Result<(), StudyError> {
+        let value = |inputs: &ResolvedInputs| serde_json::json!({ "training images": inputs.images.train, "validation images": inputs.images.validation, "held out": inputs.held_out });
+        let (own, others) = (&self.inputs, &other.inputs);
+        let trained = |inputs: &ResolvedInputs| ImageFileHashes { test: None, ..inputs.image_files.clone() };
+        let files = trained(own).differences(&trained(others));
+        self.check_images(other, [value(own), value(others)], files)
+    }
+
+    fn check_images(
+        &self,
+        other: &Self,
+        [own, others]: [serde_json::Value; 2],
+        files: impl IntoIterator<Item = String>,
+    ) -> Result<(), StudyError> {
+        let mut differences = Vec::new();
+        collect_differences("", &own, &others, &mut differences);
+        differences.extend(files);
         match differences.is_empty() {
             true => Ok(()),
             false => Err(StudyError::DifferentImages {

@@ -72,7 +72,10 @@ impl fmt::Display for LeftOutReason {
                 write!(f, "the results of {} are missing", trials.join(", "))
             }
             Self::AllTrialsDiverged(arm) => {
-                write!(f, "every trial of \"{arm}\" diverged; give it lower learning rates, or gradient_clip")
+                write!(
+                    f,
+                    "every trial of \"{arm}\" diverged; add an arm of another name with lower learning rates or gradient_clip"
+                )
             }
             Self::InUse { directory, process } => {
                 write!(f, "{} is in use by {}", directory.display(), holder(*process))

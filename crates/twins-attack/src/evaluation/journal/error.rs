@@ -54,7 +54,7 @@ pub enum JournalError {
         found: String,
     },
     /// The file is not a journal.
-    #[error("{path} is no journal of an evaluation", path = path.display())]
+    #[error("{path} is no journal of an evaluation; give the journal another name", path = path.display())]
     NotAJournal {
         /// The file.
         path: PathBuf,

@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::encoding::{encode_beginning, encode_outcome};
@@ -22,19 +22,25 @@ pub(crate) struct JournalWriter {
 }
 
 impl JournalWriter {
-    /// Starts a journal. It replaces an existing file.
+    /// Starts a journal. It replaces an existing one.
     ///
     /// # Errors
-    /// [`JournalError::InUse`]; [`JournalError::Io`].
+    /// [`JournalError::InUse`]; [`JournalError::NotAJournal`] for a file of something else, which is left as it is;
+    /// [`JournalError::Io`].
     pub(crate) fn create(path: &Path, tag: &str, identity: &Identity) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
         // Truncated only under the lock, because another evaluation may write it.
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+        let mut file = file.map_err(failed)?;
         lock(&file, path)?;
+        if !may_be_journal(&mut file).map_err(failed)? {
+            return Err(JournalError::NotAJournal { path: path.to_owned() });
+        }
         let mut journal = Self { path: path.to_owned(), file };
         let mut write = || {
             let beginning = record(&encode_beginning(tag, identity))?;
             journal.file.set_len(0)?;
+            journal.file.seek(SeekFrom::Start(0))?;
             journal.file.write_all(&[&MAGIC[..], &[VERSION], &beginning].concat())
         };
         write().map_err(failed)?;
@@ -67,6 +73,13 @@ impl JournalWriter {
         let written = record(&encode_outcome(outcome)).and_then(|bytes| self.file.write_all(&bytes));
         written.map_err(|source| JournalError::Io { path: self.path.clone(), source })
     }
+}
+
+/// Whether the file is empty, a journal, or the beginning of one; the first versions wrote JSON.
+fn may_be_journal(file: &mut File) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut beginning)?;
+    Ok(MAGIC.starts_with(&beginning) || beginning.first() == Some(&b'{'))
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {

@@ -193,11 +193,16 @@ gradient_clip = 5.0
 name = "twins"
 method = "twins-at"
 learning_rate = 0.1
+lambda = 0.3
 gradient_clip = 1.0
 weight_decay = 0.001
 [[arms]]
 name = "shared"
 model.affine = "shared"
+settings_of = { arm = "twins" }
+[[arms]]
+name = "ordinary"
+method = "at"
 settings_of = { arm = "twins" }
 [[arms]]
 name = "faster"
@@ -208,16 +213,18 @@ settings_of = { arm = "shared", learning_rate_factor = 2.0 }
 #[test]
 fn a_control_has_the_settings_that_its_arm_states() {
     let study = StudyConfig::from_toml("study.toml", CHAIN).unwrap().check().unwrap();
-    for (arm, affine, rate, decay) in [
-        ("twins", None, 0.1, 0.001),
-        ("shared", Some(Affine::Shared), 0.1, 0.001),
-        ("faster", Some(Affine::Shared), 0.2, 0.002),
+    for (arm, method, affine, rate, decay) in [
+        ("twins", Method::TwinsAt, None, 0.1, 0.001),
+        ("shared", Method::TwinsAt, Some(Affine::Shared), 0.1, 0.001),
+        // Lambda has no effect there.
+        ("ordinary", Method::At, None, 0.1, 0.001),
+        ("faster", Method::TwinsAt, Some(Affine::Shared), 0.2, 0.002),
     ] {
         let job = StudyJob::Run { arm: arm.to_owned(), seed: 1 };
         let experiment = study.experiment(&job, None).unwrap().unwrap();
         let (model, training) = (&experiment.config().model, &experiment.config().training);
         assert_eq!(model.affine, affine, "{arm}");
-        assert_eq!((training.method, training.gradient_clip), (Method::TwinsAt, Some(1.0)), "{arm}");
+        assert_eq!((training.method, training.gradient_clip), (method, Some(1.0)), "{arm}");
         assert_eq!((training.learning_rate, training.weight_decay), (rate, decay), "{arm}");
     }
 }

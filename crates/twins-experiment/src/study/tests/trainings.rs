@@ -397,9 +397,25 @@ fn directories_that_do_not_fit_together_are_refused() {
     // That of the first directory counts; alone, the second one is of two data sets.
     let found = Collection::new(&identity, &[&two]).err().unwrap().to_string();
     assert!(
-        found.contains("not measured on the same images") && found.contains("100") && found.contains("99"),
+        found.contains("not trained or measured on the same images")
+            && found.contains("100")
+            && found.contains("99"),
         "{found}"
     );
+    std::fs::write(&path, &text).unwrap();
+    let trial = &study().0.trials()[0];
+    for of in ["runs/twins/seed-1".into(), trial.directory()] {
+        let path = two.join(&of).join("experiment.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let changed = text.replacen("\"images\":{\"train\":", "\"images\":{\"train\":1", 1);
+        assert_ne!(changed, text);
+        std::fs::write(&path, changed).unwrap();
+        let found = Collection::new(&identity, &[&two]).err().unwrap().to_string();
+        let directory = of.display().to_string();
+        assert!(found.contains("training images was") && found.contains(&directory), "{found}");
+        std::fs::write(&path, text).unwrap();
+    }
+    Collection::new(&identity, &[&two]).unwrap();
 }
 
 #[test]

@@ -145,6 +145,22 @@ fn a_journal_has_one_writer() {
     assert_eq!((journal.tag(), journal.outcomes().len()), ("new", 0));
 }
 
+#[test]
+fn a_journal_does_not_replace_another_file() {
+    let folder = Folder::new("others");
+    let path = folder.path();
+    std::fs::write(&path, "2024-01-01 bread").unwrap();
+    let error = JournalWriter::create(&path, "tag", &identity()).unwrap_err();
+    assert!(matches!(error, JournalError::NotAJournal { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "2024-01-01 bread");
+    // Nothing, the beginning of a journal, and one of the first versions.
+    for text in ["", "TWI", "{\"tag\": \"old\", \"outcomes\": []}"] {
+        std::fs::write(&path, text).unwrap();
+        drop(JournalWriter::create(&path, "tag", &identity()).unwrap());
+        assert_eq!(Journal::read(&path).unwrap().unwrap().tag(), "tag");
+    }
+}
+
 /// Every bit of the file, flipped alone: the journal is refused, or what is read was written.
 #[test]
 fn a_flipped_bit_changes_no_verdict() {
