@@ -403,7 +403,7 @@ fn directories_that_do_not_fit_together_are_refused() {
         "{found}"
     );
     std::fs::write(&path, &text).unwrap();
-    let trial = &study().0.trials()[0];
+    let trial = identity.trials().swap_remove(0);
     for of in ["runs/twins/seed-1".into(), trial.directory()] {
         let path = two.join(&of).join("experiment.json");
         let text = std::fs::read_to_string(&path).unwrap();
