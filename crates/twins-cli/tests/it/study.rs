@@ -247,7 +247,7 @@ fn trainings_that_diverge_are_recorded_and_not_repeated() {
     let message = error_of(&output);
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(
-        message.contains("6 jobs were left out: every trial of \"at\" diverged; give it lower"),
+        message.contains("6 jobs were left out: every trial of \"at\" diverged; add an arm"),
         "{message}"
     );
     let said = String::from_utf8_lossy(&output.stdout);
