@@ -138,8 +138,6 @@ fn what_does_not_fit_together_is_refused() {
         (&["--json", "2024.json"], "2024.journal is no journal of an evaluation"),
         (&["--attack", "clean", "--json", "a.json", "--resume"], "leave it out with clean"),
         (&["--attack", "clean", "--devices", "2"], "with clean"),
-        (&["--attack", "clean", "--norm", "l2"], "--norm is an option of attacks"),
-        (&["--attack", "clean", "--epsilon", "0.5"], "--epsilon is an option of attacks"),
         (&["--attack", "clean", "--coverage", "every-attack"], "--coverage is an option of attacks"),
         (&["--attack", "clean", "--fresh-draws", "9"], "--fresh-draws is an option of attacks"),
         (&["--attack", "clean", "--attack-precision", "bf16"], "--attack-precision is an option of attacks"),

@@ -40,7 +40,8 @@ pub struct Cli {
     #[arg(long, default_value_t = 200)]
     pub batch_size: usize,
 
-    /// Attack, or several separated by commas, run one after the other; `clean` evaluates clean accuracy only.
+    /// Attack, or several separated by commas, run one after the other; `clean` evaluates clean accuracy only, whatever --norm and
+    /// --epsilon are.
     #[arg(long, help_heading = "Attacks", value_delimiter = ',', default_value = "pgd", value_parser = PossibleValuesParser::new(attack_names()))]
     pub attack: Vec<String>,
 
@@ -197,8 +198,6 @@ impl Cli {
         }
         let clean = self.attack.iter().any(|name| name == CLEAN);
         let of_attacks = [
-            ("--norm", self.norm != Norm::Linf),
-            ("--epsilon", self.epsilon != [8.0 / 255.0]),
             ("--coverage", self.coverage != Coverage::Survivors),
             ("--fresh-draws", self.fresh_draws != 1),
             ("--attack-precision", self.attack_precision != Precision::F32),
