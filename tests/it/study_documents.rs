@@ -79,18 +79,21 @@ fn means_with_choice(name: &str, arm: &ArmResults) -> String {
     means(&format!("{name} | {chosen}"), arm)
 }
 
-/// A row of paired differences with their intervals, computed from the numbers of correct images: the arms may be those of two studies.
+/// A paired difference with its interval; the arms may be those of two studies.
+fn difference(arm: &ArmResults, other: &ArmResults, metric: ScoreKind, checkpoint: Checkpoint) -> String {
+    let percent = |arm: &ArmResults, seed: u64| {
+        let run = arm.runs.iter().find(|run| run.seed == seed).unwrap();
+        100.0 * run.value(metric, checkpoint).unwrap()
+    };
+    let paired = PairedDifference::of(&[1, 2, 3].map(|seed| percent(arm, seed) - percent(other, seed)));
+    let PairedDifference { summary, interval } = paired.unwrap();
+    let [low, high] = interval.unwrap();
+    format!("{} [{}, {}]", points(summary.mean), points(low), points(high))
+}
+
+/// A row of paired differences at the best checkpoints.
 fn differences(name: &str, arm: &ArmResults, other: &ArmResults) -> String {
-    let cells = METRICS.map(|metric| {
-        let percent = |arm: &ArmResults, seed: u64| {
-            let run = arm.runs.iter().find(|run| run.seed == seed).unwrap();
-            run.score(metric).unwrap().percent()
-        };
-        let paired = PairedDifference::of(&[1, 2, 3].map(|seed| percent(arm, seed) - percent(other, seed)));
-        let PairedDifference { summary, interval } = paired.unwrap();
-        let [low, high] = interval.unwrap();
-        format!("{} [{}, {}]", points(summary.mean), points(low), points(high))
-    });
+    let cells = METRICS.map(|metric| difference(arm, other, metric, Checkpoint::Best));
     format!("| {name} | {} |", cells.join(" | "))
 }
 
@@ -297,7 +300,16 @@ fn the_tables_have_the_recorded_numbers() {
         format!("in points: AT {at}, TWINS-AT {twins_at}, TRADES {trades}, TWINS-TRADES {twins_trades}.")
     };
     let [probe_first, auto_lora] = [probe_first, auto_lora].map(gap);
+    let [cifar_at, cifar_twins_at, ..] = four_arms(&cifar);
+    let on_cifar = |metric, checkpoint| difference(cifar_twins_at, cifar_at, metric, checkpoint);
+    let gap_on_cifar = on_cifar(ScoreKind::LastIterate, Checkpoint::Gap);
+    let last_on_cifar = on_cifar(ScoreKind::LastIterate, Checkpoint::Last);
+    let last_clean_on_cifar = on_cifar(ScoreKind::Clean, Checkpoint::Last);
     check_texts([
+        format!("minus that of AT is {gap_on_cifar}:"),
+        format!(
+            "TWINS-AT are {last_on_cifar} points ahead of AT's under PGD-20, and {last_clean_on_cifar} in clean"
+        ),
         gaps(&gtsrb),
         gaps(&all_images),
         gaps(&cifar),
