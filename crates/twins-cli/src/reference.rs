@@ -58,8 +58,8 @@ const SECTIONS: [(&str, &str, &str); 11] = [
     (
         "steps.jsonl",
         "`steps.jsonl`",
-        "A line for each training step, except those whose batch was skipped. With `--log jsonl`, it is written to the folder `log` in the directory of the run. In a program, a \
-         line is a `StepRecord`.",
+        "A line for each training step, except those whose batch was skipped. With `--log jsonl`, it is written to the folder `log` in the \
+         directory of the run. In a program, a line is a `StepRecord`.",
     ),
     (
         "report.json",

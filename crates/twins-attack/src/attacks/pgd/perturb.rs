@@ -22,7 +22,8 @@ impl Pgd {
     /// [`Attack::run`](crate::Attack::run), on the device and without looking at the results in between.
     ///
     /// With the untargeted cross-entropy or KL loss in Linf or L2, nothing is read back from the device between the
-    /// steps (in L2, a Gaussian start is). The settings `returned` and `criterion` have no effect. Neither the images nor the model are checked. The images must lie in [0, 1], and the model must be in its
+    /// steps (in L2, a Gaussian start is). The settings `returned` and `criterion` have no effect. Neither the images nor the
+    /// model are checked. The images must lie in [0, 1], and the model must be in its
     /// inference form, `model.valid()`. On a CPU, parts of at most 16 images are computed in parallel, each on one
     /// core.
     ///
