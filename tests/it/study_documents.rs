@@ -126,10 +126,39 @@ fn points(value: f64) -> String {
     format!("{sign}{size}")
 }
 
+/// What the best checkpoints have more than the last ones.
+fn gap_of(arm: &ArmResults, metric: ScoreKind) -> String {
+    let summary = &arm.summary(metric, Checkpoint::Gap).unwrap().summary;
+    format!("{} ± {:.2}", points(100.0 * summary.mean), 100.0 * summary.standard_deviation.unwrap())
+}
+
 /// What the best checkpoints have more than the last ones under PGD-20.
 fn gap(arm: &ArmResults) -> String {
-    let summary = &arm.summary(ScoreKind::LastIterate, Checkpoint::Gap).unwrap().summary;
-    format!("{} ± {:.2}", points(100.0 * summary.mean), 100.0 * summary.standard_deviation.unwrap())
+    gap_of(arm, ScoreKind::LastIterate)
+}
+
+/// The rows of the study of overfitting: accuracies of the best and the last checkpoints, and the gaps between them.
+fn overfitting(at: &ArmResults, twins_at: &ArmResults) -> Vec<String> {
+    let metrics = [ScoreKind::Clean, ScoreKind::LastIterate];
+    let row = |name: &str, cell: &dyn Fn(ScoreKind) -> String| {
+        format!("| {name} | {} |", metrics.map(cell).join(" | "))
+    };
+    let mean = |arm: &ArmResults, metric, checkpoint| {
+        let summary = &arm.summary(metric, checkpoint).unwrap().summary;
+        format!("{:.2} ± {:.2} %", 100.0 * summary.mean, 100.0 * summary.standard_deviation.unwrap())
+    };
+    let difference = |metric, checkpoint| difference(twins_at, at, metric, checkpoint);
+    vec![
+        row("AT, best", &|metric| mean(at, metric, Checkpoint::Best)),
+        row("AT, last", &|metric| mean(at, metric, Checkpoint::Last)),
+        row("TWINS-AT, best", &|metric| mean(twins_at, metric, Checkpoint::Best)),
+        row("TWINS-AT, last", &|metric| mean(twins_at, metric, Checkpoint::Last)),
+        row("AT, best − last", &|metric| gap_of(at, metric)),
+        row("TWINS-AT, best − last", &|metric| gap_of(twins_at, metric)),
+        row("TWINS-AT − AT, best", &|metric| difference(metric, Checkpoint::Best)),
+        row("TWINS-AT − AT, last", &|metric| difference(metric, Checkpoint::Last)),
+        row("TWINS-AT − AT, best − last", &|metric| difference(metric, Checkpoint::Gap)),
+    ]
 }
 
 /// A row of a choice: a column for each learning rate, with the correct validation images for both values of another setting.
@@ -288,6 +317,8 @@ fn the_tables_have_the_recorded_numbers() {
     expected.extend(choices(four_arms(&all_images), &rates[..3]));
     expected.extend(methods(four_arms(&cifar)));
     expected.extend(choices(four_arms(&cifar), &[0.01, 0.03, 0.1]));
+    let overfit = recorded("overfitting.json");
+    expected.extend(overfitting(arm(&overfit, "at"), arm(&overfit, "twins-at")));
     let document = document();
     let rows = rows(&document);
     for (row, expected) in rows.iter().zip(&expected) {
