@@ -61,12 +61,15 @@ fn rows(document: &str) -> Vec<&str> {
     rows
 }
 
-/// A row of means with sample standard deviations.
+/// A mean with its sample standard deviation.
+fn mean(arm: &ArmResults, metric: ScoreKind, checkpoint: Checkpoint) -> String {
+    let summary = &arm.summary(metric, checkpoint).unwrap().summary;
+    format!("{:.2} ± {:.2} %", 100.0 * summary.mean, 100.0 * summary.standard_deviation.unwrap())
+}
+
+/// A row of means at the best checkpoints.
 fn means(name: &str, arm: &ArmResults) -> String {
-    let cells = METRICS.map(|metric| {
-        let summary = &arm.summary(metric, Checkpoint::Best).unwrap().summary;
-        format!("{:.2} ± {:.2} %", 100.0 * summary.mean, 100.0 * summary.standard_deviation.unwrap())
-    });
+    let cells = METRICS.map(|metric| mean(arm, metric, Checkpoint::Best));
     format!("| {name} | {} |", cells.join(" | "))
 }
 
@@ -142,10 +145,6 @@ fn overfitting(at: &ArmResults, twins_at: &ArmResults) -> Vec<String> {
     let metrics = [ScoreKind::Clean, ScoreKind::LastIterate];
     let row = |name: &str, cell: &dyn Fn(ScoreKind) -> String| {
         format!("| {name} | {} |", metrics.map(cell).join(" | "))
-    };
-    let mean = |arm: &ArmResults, metric, checkpoint| {
-        let summary = &arm.summary(metric, checkpoint).unwrap().summary;
-        format!("{:.2} ± {:.2} %", 100.0 * summary.mean, 100.0 * summary.standard_deviation.unwrap())
     };
     let difference = |metric, checkpoint| difference(twins_at, at, metric, checkpoint);
     vec![

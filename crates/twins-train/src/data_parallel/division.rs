@@ -80,8 +80,8 @@ impl Division {
 
 impl TrainConfig {
     /// Checks that every part of a step has [`MIN_IMAGES_PER_WING`] images for each wing of the configured method, or two images if
-    /// no batch statistics are computed: the model has no batch normalisation (`batch_norm`), or the method is `frozen-at`. A part is a micro-batch on one of `devices` devices.
-    /// [`Trainer::fit`](crate::Trainer::fit) repeats the check with the model and the number of images.
+    /// no batch statistics are computed: the model has no batch normalisation (`batch_norm` is false), or the method is `frozen-at`. A
+    /// part is a micro-batch on one of `devices` devices. [`Trainer::fit`](crate::Trainer::fit) repeats the check with the model and the number of images.
     ///
     /// # Errors
     ///
