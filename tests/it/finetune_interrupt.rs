@@ -28,6 +28,10 @@ fn ctrl_c_and_sigterm_save_and_say_how_to_resume() {
 fn saves_and_says_how_to_resume(signal: &str) {
     let folder = tempfile::tempdir().unwrap();
     let binary = binary();
+    // Of an earlier run, which this one replaces.
+    let results = folder.path().join("a run/report.json");
+    std::fs::create_dir(folder.path().join("a run")).unwrap();
+    std::fs::write(&results, "{}").unwrap();
     let mut child = Command::new(&binary)
         .current_dir(folder.path())
         .args(["--limit", "40", "--epochs", "1000"])
@@ -50,6 +54,7 @@ fn saves_and_says_how_to_resume(signal: &str) {
     assert_eq!(output.status.code(), Some(1), "{signal}: {message}");
     assert!(message.contains("letters.safetensors --out 'a run' --resume"), "{signal}: {message}");
     assert!(folder.path().join("a run/twins-at/last.safetensors").exists(), "the state was saved");
+    assert!(!results.exists(), "{signal}: the results of the earlier run are left");
 
     let again = Command::new(&binary)
         .current_dir(folder.path())

@@ -18,6 +18,7 @@ use crate::support::{Outcome, end_if_lost, printing, stop_on_interrupt};
 /// Trains and evaluates for `twins COMMAND`: the run is in `--out/METHOD`, and `report.html` and `report.json` are in `--out`.
 pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) -> Outcome {
     let out = options.directory(command);
+    let results = out.join("report.json");
     let directory = run_directory(&out, experiment);
     say!("settings: {}; whole in {}", experiment.sources(), directory.join("config.json").display());
     let replaced = replaced(options, &out, &directory, experiment.config().model.weights.as_deref())?;
@@ -26,6 +27,7 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     let run = RunOptions::new()
         .with_existing(options.existing())
         .with_replaced(replaced)
+        .with_outdated(vec![results.clone()])
         .with_stop_flag(options.stop.clone())
         .with_notify(printing())
         .with_report(out.join("report.html"), vec![directory.clone()]);
@@ -42,7 +44,7 @@ pub fn run(options: &TrainingOptions, command: &str, experiment: &Experiment) ->
     let report = JsonReport::new(experiment, &outcome)?;
     report.result.print();
     let text = serde_json::to_string_pretty(&report)? + "\n";
-    write(&out.join("report.json"), &text)?;
+    write(&results, &text)?;
     say!("model, metrics and report.html are in {}", out.display());
     Ok(())
 }

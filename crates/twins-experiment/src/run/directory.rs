@@ -221,7 +221,7 @@ impl RunDirectory {
 }
 
 /// Deletes a file that may be missing.
-fn remove(file: &Path) -> Result<(), ExperimentError> {
+pub(super) fn remove(file: &Path) -> Result<(), ExperimentError> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(ExperimentError::file("delete", file)(error))

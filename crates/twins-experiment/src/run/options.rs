@@ -15,6 +15,7 @@ use crate::notice::{Notify, silent};
 /// |---|---|---|
 /// | `existing` | [`ExistingRun::Refuse`] | how an existing run in the directory is handled |
 /// | `replaced` | none | other runs, which are deleted before the training |
+/// | `outdated` | none | files with results of an earlier run, which are deleted when the training begins |
 /// | `stop` | never | flag that ends the training after the current step, with the state saved, or the measurement after it |
 /// | `notify` | discards notices | receiver of notices about progress and results |
 /// | `name` | the method's | name of the run in the record and the report |
@@ -24,6 +25,7 @@ use crate::notice::{Notify, silent};
 pub struct RunOptions {
     pub(crate) existing: ExistingRun,
     pub(crate) replaced: Vec<RunDirectory>,
+    pub(crate) outdated: Vec<PathBuf>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) notify: Notify,
     pub(crate) name: Option<String>,
@@ -43,6 +45,7 @@ impl Default for RunOptions {
         Self {
             existing: ExistingRun::Refuse,
             replaced: Vec::new(),
+            outdated: Vec::new(),
             stop: Arc::default(),
             notify: silent(),
             name: None,
@@ -69,6 +72,15 @@ impl RunOptions {
     #[must_use]
     pub fn with_replaced(mut self, runs: Vec<RunDirectory>) -> Self {
         self.replaced = runs;
+        self
+    }
+
+    /// Sets files with results of an earlier run, such as a summary that the caller writes at the end. They are deleted when the training
+    /// begins, so that they do not pass for results of this run if it stops early. A run that has finished is not trained again, and
+    /// deletes nothing.
+    #[must_use]
+    pub fn with_outdated(mut self, files: Vec<PathBuf>) -> Self {
+        self.outdated = files;
         self
     }
 

@@ -8,7 +8,7 @@ use twins_train::{
     Accuracy, Ended, EpochMetrics, Evaluation, ExistingRun, ObserverKind, TrainConfig, Trained, Trainer,
 };
 
-use super::directory::RunDirectory;
+use super::directory::{RunDirectory, remove};
 use super::frozen_wing;
 use super::held_out::{describe_held_out, warn_of_ungrouped_test};
 use super::identity::Identity;
@@ -120,6 +120,7 @@ impl Run<'_> {
         }
         let seconds_before = record.provenance.seconds;
         record.write(self.directory.path())?;
+        self.options.outdated.iter().try_for_each(|file| remove(file))?;
         self.progress(format!(
             "training on {} with {}: {} images, {} epochs",
             settings.data.source,

@@ -15,7 +15,7 @@ pub(super) fn derive(config: &mut ExperimentConfig, base: &ExperimentConfig, sou
     if sources.of("training.adversary.step_size").is_none()
         && sources.of("training.adversary.epsilon").is_some()
     {
-        let usual = &base.training.adversary;
-        training.adversary.step_size = training.adversary.epsilon * (usual.step_size / usual.epsilon);
+        training.adversary =
+            training.adversary.clone().with_step_size_in_proportion_to(&base.training.adversary);
     }
 }

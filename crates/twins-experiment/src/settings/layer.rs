@@ -67,7 +67,8 @@ impl Layer {
                 .rsplit('.')
                 .fold(value, |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
             if let Value::Object(nested) = nested {
-                merge(&mut tables, nested).map_err(|key| bad(format!("{key} is given twice")))?;
+                merge(&mut tables, nested)
+                    .map_err(|key| bad(format!("{key} is given twice; give it once")))?;
             }
         }
         let file = SettingsFile::from_value(source, in_tables(Value::Object(tables)).map_err(bad)?)?;

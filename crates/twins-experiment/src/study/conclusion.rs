@@ -18,7 +18,7 @@ enum Verdict {
 
 impl StudyResults {
     /// Describes what the comparison shows, in a sentence for each arm, and what it does not show. Empty until every run has finished, and
-    /// if there are no intervals because there is only one seed.
+    /// if there are no intervals because there is only one seed. An arm of which fewer than two seeds finished is named.
     pub fn conclusions(&self) -> Vec<String> {
         if !self.is_complete() {
             return Vec::new();
@@ -36,6 +36,10 @@ impl StudyResults {
             .iter()
             .map(|(arm, verdicts)| self.conclusion(&arm.name, verdicts) + &self.seeds_left_out(arm, verdicts))
             .collect();
+        if self.seeds.len() > 1 {
+            let alone = |arm: &&ArmResults| arm.name != self.baseline && verdicts(arm).is_empty();
+            sentences.extend(self.arms.iter().filter(alone).map(|arm| self.not_compared(&arm.name)));
+        }
         let intervals: usize = compared.iter().map(|(_, verdicts)| verdicts.len()).sum();
         if intervals >= MANY_INTERVALS {
             sentences.push(format!("Of these {intervals} intervals, one in twenty misses 0 by chance."));
@@ -58,6 +62,14 @@ impl StudyResults {
             }
             _ => String::new(),
         }
+    }
+
+    /// A sentence about an arm without intervals, although there are several seeds.
+    fn not_compared(&self, arm: &str) -> String {
+        format!(
+            "{arm} is not compared with {}: runs diverged, and fewer than two seeds finished in both.",
+            self.baseline
+        )
     }
 
     fn conclusion(&self, arm: &str, verdicts: &[(&Metric, Verdict)]) -> String {
@@ -208,6 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_of_which_one_seed_finished_is_not_compared() {
+        let mut results = results(&[("at", [50, 50, 50]), ("twins", [52, 53, 52]), ("trades", [60, 60, 60])]);
+        let pair = PairedDifference::of(&[0.02]).unwrap();
+        let differences =
+            results.arms[2].summaries.iter_mut().filter_map(|summary| summary.difference.as_mut());
+        differences.for_each(|difference| difference.paired = pair.clone());
+        let sentence =
+            "trades is not compared with at: runs diverged, and fewer than two seeds finished in both.";
+        assert_eq!(results.conclusions()[1], sentence);
+        assert_eq!(results.conclusions().len(), 3);
+        // None at all.
+        results.arms[2].summaries.clear();
+        assert_eq!(results.conclusions()[1], sentence);
+    }
+
+    #[test]
     fn an_unfinished_study_has_no_conclusion() {
         let mut results = results(&[("at", [50, 50, 50]), ("twins", [52, 53, 52])]);
         results.missing.push(StudyJob::Run { arm: "twins".to_owned(), seed: 3 });
@@ -221,6 +249,7 @@ mod tests {
         let differences =
             results.arms[1].summaries.iter_mut().filter_map(|summary| summary.difference.as_mut());
         differences.for_each(|difference| difference.paired = pair.clone());
+        results.seeds.truncate(1);
         assert!(results.conclusions().is_empty());
     }
 }

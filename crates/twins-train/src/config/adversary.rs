@@ -65,6 +65,23 @@ impl AdversaryConfig {
         self
     }
 
+    /// Sets the step size that has the same ratio to epsilon as that of another adversary.
+    ///
+    /// The step size of a configuration that gives only epsilon follows from it in this way.
+    ///
+    /// ```
+    /// use twins_train::AdversaryConfig;
+    ///
+    /// let usual = AdversaryConfig::default();
+    /// let weaker = AdversaryConfig { epsilon: 4.0 / 255.0, ..usual.clone() }.with_step_size_in_proportion_to(&usual);
+    /// assert_eq!(weaker.step_size, 1.0 / 255.0);
+    /// ```
+    #[must_use]
+    pub fn with_step_size_in_proportion_to(mut self, other: &Self) -> Self {
+        self.step_size = self.epsilon * (other.step_size / other.epsilon);
+        self
+    }
+
     /// The threat model: the norm and its bound.
     ///
     /// # Errors

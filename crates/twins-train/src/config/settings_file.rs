@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use twins_files::one_line;
 
+use crate::config::adversary::AdversaryConfig;
 use crate::config::effective::RESOLVED;
 use crate::config::known_keys::{line_of_path, unknown_key};
 use crate::config::nesting::{DEEPEST, too_deep};
@@ -261,14 +262,12 @@ impl TrainConfig {
     /// The errors of [`SettingsFile::read`], and a value out of range.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         let file = ConfigFile::read(path)?;
-        let base = Self::default();
-        let usual = base.adversary.step_size / base.adversary.epsilon;
-        let mut config = file.apply(base)?;
+        let mut config = file.apply(Self::default())?;
         if !file.gives("schedule") {
             config.schedule = config.usual_schedule();
         }
         if file.gives("adversary.epsilon") && !file.gives("adversary.step_size") {
-            config.adversary.step_size = config.adversary.epsilon * usual;
+            config.adversary = config.adversary.with_step_size_in_proportion_to(&AdversaryConfig::default());
         }
         config.validate()?;
         Ok(config)

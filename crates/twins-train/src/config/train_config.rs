@@ -145,8 +145,9 @@ pub struct TrainConfig {
     /// Probability that the target of every cross-entropy spreads over all classes ([`Targets`](crate::Targets)). The adversary
     /// uses the labels without smoothing.
     pub label_smoothing: f64,
-    /// Alpha of mixup: an image has the weight max(w, 1 − w), where w is drawn from Beta(alpha, alpha) for each micro-batch. As in interpolated adversarial training (Lamb et al., AISec
-    /// 2019), mixing follows the attack. Clean images, adversarial examples and labels are mixed with the same weights.
+    /// Alpha of mixup: an image has the weight max(w, 1 − w), where w is drawn from Beta(alpha, alpha) for each micro-batch.
+    /// As in interpolated adversarial training (Lamb et al., AISec 2019), mixing follows the attack. Clean images,
+    /// adversarial examples and labels are mixed with the same weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f64>,
     /// The warm-up of the training adversary's epsilon.
@@ -169,8 +170,8 @@ pub struct TrainConfig {
 /// | `protocol` | PGD-10 on the cross-entropy from the clean image, within the ball of the training adversary | protocol that measures robust accuracy | [`ProtocolConfig`] |
 ///
 /// Without a fraction, no images are held out, as in the published settings. There is then no validation, and the result is the
-/// last weights, or their moving average with `ema_decay`. A configuration file specifies this by `validation = "none"`, or by `fraction = "none"` in the
-/// table.
+/// last weights, or their moving average with `ema_decay`. A configuration file specifies this by `validation = "none"`, or
+/// by `fraction = "none"` in the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!remote))]
 #[serde(remote = "Self", default, deny_unknown_fields)]
