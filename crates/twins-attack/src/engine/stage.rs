@@ -79,6 +79,7 @@ impl<'a> Stage<'a> {
             let old = again.len().min(places - slots.len());
             let new = waiting.take(places - slots.len() - old);
             let images = self.samples.load_all(&new)?;
+            self.clean.check_unchanged(self.samples.source(), &new, &images)?;
             let mut tasks: Vec<Task> = again.drain(..old).collect();
             tasks.extend(new.into_iter().zip(images).map(|(index, image)| Task::new(index, image)));
             slots.par_extend(tasks.into_par_iter().map(|task| self.begin(task)));

@@ -87,6 +87,15 @@ pub enum AttackError {
         /// The source's error.
         source: SourceError,
     },
+    /// An image that was read again is another one than before.
+    #[error(
+        "the image of sample {sample} has changed since the evaluation began; restore it, or start a new evaluation of the images \
+         as they are now"
+    )]
+    ImageChanged {
+        /// Number of the sample.
+        sample: u64,
+    },
     /// The number of values of an image does not match its shape.
     #[error(
         "sample {sample} has {found} values, and the source's images have {expected}: all must have one shape"

@@ -58,7 +58,7 @@ impl Identity {
                 hash.floats(start);
             }
         }
-        hash.word(clean.images());
+        clean.images().iter().for_each(|&image| hash.word(image));
         let fingerprint = format!("{:016x}", hash.value());
         Self { fingerprint, clean: clean.rows().flatten().copied().collect(), randomised }
     }

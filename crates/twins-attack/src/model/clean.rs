@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::error::AttackError;
@@ -12,8 +14,8 @@ pub(crate) struct CleanLogits {
     logits: Vec<f32>,
     classes: usize,
     forwards: u64,
-    /// Hash of the images.
-    images: u64,
+    /// A hash of each image.
+    images: Vec<u64>,
 }
 
 impl CleanLogits {
@@ -22,11 +24,11 @@ impl CleanLogits {
     pub(crate) fn compute(victim: &dyn Classifier, samples: &SampleStream<'_>) -> Result<Self, AttackError> {
         let (source, device, len) = (samples.source(), samples.device(), samples.len());
         let (mut logits, mut classes, mut forwards) = (Vec::new(), 0, len as u64);
-        let mut hash = Hash::new();
+        let mut hashes = Vec::with_capacity(len);
         for start in (0..len).step_by(samples.batch_size()) {
             let indices: Vec<usize> = (start..len.min(start + samples.batch_size())).collect();
             let images = samples.load_all(&indices)?;
-            images.iter().for_each(|image| hash.floats(image));
+            hashes.par_extend(images.par_iter().map(|image| hash_of(image)));
             let ids: Vec<u64> = indices.iter().map(|&index| source.id(index)).collect();
             let output = victim.logits(samples.upload_to(images.concat(), device));
             classes = output.dims()[1];
@@ -40,12 +42,26 @@ impl CleanLogits {
             return Err(AttackError::OneClass { classes });
         }
         (0..len).try_for_each(|index| check_sample(source, index, classes))?;
-        Ok(Self { logits, classes, forwards, images: hash.value() })
+        Ok(Self { logits, classes, forwards, images: hashes })
     }
 
-    /// Hash of the images.
-    pub(crate) fn images(&self) -> u64 {
-        self.images
+    /// A hash of each image.
+    pub(crate) fn images(&self) -> &[u64] {
+        &self.images
+    }
+
+    /// Checks that images which have been read again are those that the logits belong to.
+    pub(crate) fn check_unchanged(
+        &self,
+        source: &dyn SampleSource,
+        indices: &[usize],
+        images: &[Arc<[f32]>],
+    ) -> Result<(), AttackError> {
+        let changed = |&(&index, image): &(&usize, &Arc<[f32]>)| hash_of(image) != self.images[index];
+        match indices.par_iter().zip(images).find_first(changed) {
+            Some((&index, _)) => Err(AttackError::ImageChanged { sample: source.id(index) }),
+            None => Ok(()),
+        }
     }
 
     /// Replaces the logits with those of an earlier call of the same model.
@@ -69,6 +85,12 @@ impl CleanLogits {
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[f32]> {
         self.logits.chunks(self.classes)
     }
+}
+
+fn hash_of(image: &[f32]) -> u64 {
+    let mut hash = Hash::new();
+    hash.floats(image);
+    hash.value()
 }
 
 /// Checks what a source says of a sample besides its image.

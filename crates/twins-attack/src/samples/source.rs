@@ -46,7 +46,8 @@ pub trait SampleSource: Sync {
         None
     }
 
-    /// Reads the values of an image, channels first, in [0, 1]. The values must be the same each time.
+    /// Reads the values of an image, channels first, in [0, 1]. The values must be the same each time; an evaluation ends with
+    /// [`AttackError::ImageChanged`] if they are not.
     ///
     /// # Errors
     /// An error if the image cannot be read.

@@ -116,14 +116,19 @@ impl SampleSource for Faulty {
 
 #[test]
 fn images_that_cannot_be_used_are_named() {
-    let cases: [(Fault, &str); 4] = [
+    let cases: [(Fault, &str); 5] = [
         (|| Err("no such file".into()), "sample 117 could not be read: no such file"),
         (|| Ok(vec![0.5; 3]), "sample 117 has 3 values"),
         (|| Ok(vec![0.5, f32::NAN]), "image 117 has a pixel that is not a number"),
         (|| Ok(vec![-0.5, 2.0]), "the images lie in [-0.5, 2]"),
+        // Valid, and another one than in the clean pass.
+        (|| Ok(vec![0.9, 0.2]), "the image of sample 117 has changed since the evaluation began"),
     ];
     for (fault, expected) in cases {
         for late in [false, true] {
+            if !late && expected.contains("has changed") {
+                continue;
+            }
             let source = Faulty(fault, AtomicBool::new(!late));
             let victim = |x: Tensor<4>| {
                 if x.is_tracked() {
