@@ -9,11 +9,11 @@ use twins_data::{DataError, ImageDataset};
 use super::Parts;
 use crate::error::ExperimentError;
 
-/// Hashes of the image files of each part: of their names, classes and sizes in bytes, in order. `None` stands for a part whose images are
-/// not files of their own, such as CIFAR.
+/// Hashes of the images of each part, in order.
 ///
-/// The content is not read, because that would take as long as an epoch without training. The folder is not part of the hash, so the data
-/// can be moved.
+/// If each image is a file, the hash is that of the names, classes and sizes in bytes. The content is not read, because that would take as
+/// long as an epoch without training. The folder is not part of the hash, so the data can be moved. Otherwise, such as for CIFAR and MNIST,
+/// it is that of the pixels and classes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageFileHashes {
@@ -33,16 +33,16 @@ impl ImageFileHashes {
     ///
     /// # Errors
     ///
-    /// A file that is missing or cannot be read.
+    /// A file or image that is missing or cannot be read.
     pub(crate) fn of(parts: &Parts) -> Result<Self, ExperimentError> {
         Ok(Self {
-            train: hash(&parts.train)?,
-            validation: parts.validation.as_ref().map(hash).transpose()?.flatten(),
-            test: hash(&parts.test)?,
+            train: Some(hash(&parts.train)?),
+            validation: parts.validation.as_ref().map(hash).transpose()?,
+            test: Some(hash(&parts.test)?),
         })
     }
 
-    /// A line for each part whose files differ. Parts without a hash, as in the files of earlier versions, are not compared.
+    /// A line for each part that differs. Parts without a hash, as in the records of earlier versions, are not compared.
     pub(crate) fn differences(&self, recorded: &Self) -> Vec<String> {
         let parts = [
             ("training", &self.train, &recorded.train),
@@ -55,42 +55,40 @@ impl ImageFileHashes {
         let changed = parts.into_iter().filter(|(_, now, before)| differ(now, before));
         changed
             .map(|(part, ..)| {
-                format!(
-                    "an image file of the {part} part was renamed, moved to another class or replaced by one of another \
-                     size"
-                )
+                format!("an image of the {part} part was replaced, renamed or moved to another class")
             })
             .collect()
     }
 }
 
-fn hash(images: &Arc<dyn ImageDataset>) -> Result<Option<String>, ExperimentError> {
-    // Files on a network answer slowly, but many at a time.
-    let file = |index| -> Result<Option<(u64, usize, String)>, DataError> {
-        let Some(path) = images.file(index) else { return Ok(None) };
+/// The hash of one part.
+fn hash(images: &Arc<dyn ImageDataset>) -> Result<String, ExperimentError> {
+    // What identifies an image. In parallel: files on a network answer slowly, but many at a time.
+    let entry = |index| -> Result<Vec<u8>, DataError> {
+        let Some(path) = images.file(index) else {
+            let sample = images.get(index)?;
+            let hash = Sha256::new().chain_update((sample.label as u64).to_le_bytes());
+            return Ok(hash.chain_update(&sample.image.pixels).finalize().to_vec());
+        };
         let size = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(source) => return Err(DataError::Io { path, source }),
         };
-        Ok(Some((size, images.label(index)?, images.name(index).unwrap_or_default())))
+        let name = images.name(index).unwrap_or_default();
+        let numbers = [size, images.label(index)? as u64, name.len() as u64];
+        Ok([numbers.map(u64::to_le_bytes).as_flattened(), name.as_bytes()].concat())
     };
-    let files: Result<Vec<_>, DataError> = (0..images.len()).into_par_iter().map(file).collect();
-    let Some(files) = files?.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let entries: Result<Vec<_>, DataError> = (0..images.len()).into_par_iter().map(entry).collect();
     let mut hash = Sha256::new();
-    for (size, label, name) in files {
-        for number in [size, label as u64, name.len() as u64] {
-            hash.update(number.to_le_bytes());
-        }
-        hash.update(name.as_bytes());
-    }
-    Ok(Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    entries?.iter().for_each(|entry| hash.update(entry));
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use twins_data::{BuiltinDataset, FolderConfig, Part, Task};
+    use twins_data::{FolderConfig, TensorDataset};
 
     use super::*;
 
@@ -133,12 +131,29 @@ mod tests {
     }
 
     #[test]
-    fn parts_without_files_are_not_compared() {
-        let images: Arc<dyn ImageDataset> = Arc::new(BuiltinDataset::new(Task::Target, Part::Test, 2, 0));
-        let parts =
-            Parts { train: images.clone(), validation: Some(images.clone()), test: images, held_out: None };
-        let none = ImageFileHashes::of(&parts).unwrap();
-        assert_eq!(none, ImageFileHashes::default());
+    fn every_change_of_images_without_files_is_noticed() {
+        let hashes = |pixels: [u8; 4], labels: [usize; 2]| {
+            let data = TensorDataset::from_bytes([1, 1, 2], pixels.to_vec(), labels.to_vec()).unwrap();
+            let images: Arc<dyn ImageDataset> = Arc::new(data.with_classes(["a", "b"]).unwrap());
+            let parts = Parts {
+                train: images.clone(),
+                validation: Some(images.clone()),
+                test: images,
+                held_out: None,
+            };
+            ImageFileHashes::of(&parts).unwrap()
+        };
+        let before = hashes([1, 2, 3, 4], [0, 1]);
+        assert_eq!(hashes([1, 2, 3, 4], [0, 1]).differences(&before), Vec::<String>::new());
+        for (pixels, labels) in [([1, 2, 3, 5], [0, 1]), ([3, 4, 1, 2], [0, 1]), ([1, 2, 3, 4], [1, 0])] {
+            let found = hashes(pixels, labels).differences(&before);
+            assert!(found.len() == 3 && found[1].starts_with("an image of the validation part"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn parts_without_a_hash_are_not_compared() {
+        let none = ImageFileHashes::default();
         let some = ImageFileHashes { test: Some("1".to_owned()), ..none.clone() };
         assert_eq!((some.differences(&none), none.differences(&some)), (Vec::new(), Vec::new()));
     }

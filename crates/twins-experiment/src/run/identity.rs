@@ -25,7 +25,7 @@ pub(crate) struct Identity {
 pub struct ResolvedInputs {
     /// The number of images of each part.
     pub images: ImageCounts,
-    /// Hashes of the names, classes and sizes of the image files.
+    /// Hashes of the images of each part.
     #[serde(default)]
     pub image_files: ImageFileHashes,
     /// Names of the classes, in the order of the labels.
@@ -104,8 +104,7 @@ impl Identity {
         found
     }
 
-    /// Whether both runs read image files in the same layout, and their names, classes and sizes are known, which are compared instead of
-    /// the folders.
+    /// Whether both runs read image files in the same layout, and their hashes are known, which are compared instead of the folders.
     fn has_same_kind_of_image_files(&self, recorded: &Self) -> bool {
         let of_known_files = |identity: &Self| identity.resolved.image_files.train.is_some();
         let same_layout = match (&self.settings.data.source, &recorded.settings.data.source) {
@@ -188,7 +187,7 @@ mod tests {
         let differences = |source, hash| identity(source, hash).differences(&recorded);
         assert_eq!(differences("folder:../images/", Some("1")), Vec::<String>::new());
         let other = differences("folder:elsewhere", Some("2"));
-        assert!(other.len() == 1 && other[0].contains("an image file of the training part"), "{other:?}");
+        assert!(other.len() == 1 && other[0].contains("an image of the training part"), "{other:?}");
         let dtd = identity("dtd:a", Some("1"));
         assert_eq!(identity("dtd:b", Some("1")).differences(&dtd), Vec::<String>::new());
 

@@ -37,7 +37,7 @@ impl StudyResults {
             .map(|(arm, verdicts)| self.conclusion(&arm.name, verdicts) + &self.seeds_left_out(arm, verdicts))
             .collect();
         if self.seeds.len() > 1 {
-            let alone = |arm: &&ArmResults| arm.name != self.baseline && verdicts(arm).is_empty();
+            let alone = |arm: &&ArmResults| arm.name != self.baseline && self.common_seeds(arm) < 2;
             sentences.extend(self.arms.iter().filter(alone).map(|arm| self.not_compared(&arm.name)));
         }
         let intervals: usize = compared.iter().map(|(_, verdicts)| verdicts.len()).sum();
@@ -64,10 +64,20 @@ impl StudyResults {
         }
     }
 
+    /// The number of seeds of which an arm and the baseline have a run that did not diverge.
+    fn common_seeds(&self, arm: &ArmResults) -> usize {
+        let trained =
+            |arm: &ArmResults, seed| arm.runs.iter().any(|run| run.seed == seed && run.diverged.is_none());
+        let baseline = self.arms.iter().find(|arm| arm.name == self.baseline);
+        let in_both =
+            |&&seed: &&u64| trained(arm, seed) && baseline.is_some_and(|baseline| trained(baseline, seed));
+        self.seeds.iter().filter(in_both).count()
+    }
+
     /// A sentence about an arm without intervals, although there are several seeds.
     fn not_compared(&self, arm: &str) -> String {
         format!(
-            "{arm} is not compared with {}: runs diverged, and fewer than two seeds finished in both.",
+            "{arm} is not compared with {}: trainings diverged, and fewer than two seeds finished in both.",
             self.baseline
         )
     }
@@ -226,12 +236,14 @@ mod tests {
         let differences =
             results.arms[2].summaries.iter_mut().filter_map(|summary| summary.difference.as_mut());
         differences.for_each(|difference| difference.paired = pair.clone());
+        results.arms[2].runs.truncate(1);
         let sentence =
-            "trades is not compared with at: runs diverged, and fewer than two seeds finished in both.";
+            "trades is not compared with at: trainings diverged, and fewer than two seeds finished in both.";
         assert_eq!(results.conclusions()[1], sentence);
         assert_eq!(results.conclusions().len(), 3);
         // None at all.
         results.arms[2].summaries.clear();
+        results.arms[2].runs.clear();
         assert_eq!(results.conclusions()[1], sentence);
     }
 
