@@ -61,6 +61,9 @@ pub fn cases(usual: u64) -> u64 {
 ///
 /// If it does not.
 pub fn check_message(message: &str) {
-    let acts = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+    let acts = |character: char| match character {
+        '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => character.is_control() && character != '\n',
+    };
     assert!(!message.trim().is_empty() && !message.contains(acts), "{message:?}");
 }

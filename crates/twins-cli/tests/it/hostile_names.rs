@@ -62,6 +62,41 @@ fn names_of_classes_and_images() {
 }
 
 #[test]
+fn long_names_of_classes_in_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut list = String::new();
+    for (class, name) in ["\u{1b}[2Jcat \u{202e}".to_owned(), "long ".repeat(2000)].iter().enumerate() {
+        for image in 0..16 {
+            let file = format!("{class}-{image}.pgm");
+            write_image(&folder.join(&file));
+            list += &format!("{file}\t{name}\t{}\n", if image < 12 { "train" } else { "test" });
+        }
+    }
+    fs::write(folder.join("list.tsv"), list).unwrap();
+    let succeed = |arguments: &[&str]| {
+        let (success, said, errors) = twins(folder, arguments);
+        assert!(success, "{arguments:?}: {errors}");
+        check_message(&said);
+        let longest = said.lines().chain(errors.lines()).map(|line| line.chars().count()).max().unwrap();
+        assert!(longest < 400, "{longest} characters: {said}{errors}");
+        said
+    };
+    let data = ["--data", "list:list.tsv"];
+    let training =
+        ["train", "--arch", "resnet8", "--preprocessing", "40/32", "--method", "standard", "--out", "run"];
+    let quick = ["--epochs", "1", "--batch-size", "8", "--report-images", "1"];
+    succeed(&[&training[..], &data, &quick].concat());
+    let evaluation =
+        ["evaluate", "--weights", "run/standard/model.safetensors", "--attack", "clean", "--per-class"];
+    let said = succeed(&[&evaluation[..], &data, &["--json", "report.json"]].concat());
+    assert!(said.contains("\n\\u{1b}[2Jcat \\u{202e} ") && said.contains("\nlong long "), "{said}");
+    // The first captions of the report.
+    let report = fs::read_to_string(folder.join("run/report.html")).unwrap();
+    assert!(report.contains("long long") && !report.contains(&"long ".repeat(100)));
+}
+
+#[test]
 fn names_in_settings_and_weights() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -1,5 +1,5 @@
-/// Escapes text for an element or a quoted attribute. Characters that XML does not allow become U+FFFD; crates for HTML would keep
-/// them.
+/// Escapes text for an element or a quoted attribute. Characters that XML does not allow become U+FFFD, and so do those that would change
+/// the direction of the text behind them (Unicode's UAX #9); crates for HTML would keep both.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -10,9 +10,10 @@ pub(crate) fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' | '\t' => escaped.push(character),
-            _ if character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}') => {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => {
                 escaped.push(char::REPLACEMENT_CHARACTER);
             }
+            _ if character.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
             _ => escaped.push(character),
         }
     }
@@ -29,5 +30,6 @@ mod tests {
             escape("<b class=\"x\">'&'\u{0}\n</b>"),
             "&lt;b class=&quot;x&quot;&gt;&#39;&amp;&#39;\u{fffd}\n&lt;/b&gt;"
         );
+        assert_eq!(escape("a\u{202e}gnp.exe\u{2066}قطة\u{9b}"), "a\u{fffd}gnp.exe\u{fffd}قطة\u{fffd}");
     }
 }

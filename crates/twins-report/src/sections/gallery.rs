@@ -1,8 +1,13 @@
+use twins_files::shortened;
+
 use crate::html::escape::escape;
 use crate::html::page::paragraph;
 use crate::measure::gallery::{Gallery, GalleryImage};
 use crate::measure::png::PngUri;
 use crate::record::run_record::RunRecord;
+
+/// Names of classes with more characters are shortened, so that a caption stays a few lines long.
+const LONGEST_NAME: usize = 80;
 
 /// Clean images, adversarial examples and their differences, run by run.
 pub(crate) fn section_of(runs: &[RunRecord]) -> String {
@@ -21,7 +26,10 @@ pub(crate) fn section_of(runs: &[RunRecord]) -> String {
 }
 
 fn sample(run: &RunRecord, gallery: &Gallery, image: &GalleryImage) -> String {
-    let class = |index: usize| run.classes.get(index).map_or_else(|| format!("class {index}"), Clone::clone);
+    let class = |index: usize| match run.classes.get(index) {
+        Some(name) => shortened(name, LONGEST_NAME),
+        None => format!("class {index}"),
+    };
     let GalleryImage { index, label, clean_prediction, adversarial_prediction, .. } = image;
     let (label, clean, adversarial) =
         (class(*label), class(*clean_prediction), class(*adversarial_prediction));
@@ -57,7 +65,7 @@ mod tests {
         let image = GalleryImage {
             index: 17,
             label: 0,
-            clean_prediction: 0,
+            clean_prediction: 1,
             adversarial_prediction: 5,
             clean: uri.clone(),
             adversarial: uri.clone(),
@@ -66,17 +74,19 @@ mod tests {
         let gallery = Gallery { attack: "FGSM".to_owned(), magnification: 4.98, images: vec![image] };
         let config = TrainConfig::new(Method::At);
         let mut run = RunRecord::new("at", &config, Provenance::starting_now(0)).unwrap();
-        run = run.with_classes(&["<b>\"&".to_owned()]);
+        run = run.with_classes(&["<b>\"&".to_owned(), "long ".repeat(2000)]);
         run.gallery = Some(gallery);
         let html = section_of(&[run]);
         for part in [
             "FGSM. From left to right",
             "magnified 5.0 times",
-            "alt=\"Test image 17 of class &lt;b&gt;&quot;&amp;, predicted &lt;b&gt;&quot;&amp;\"",
+            "alt=\"Test image 17 of class &lt;b&gt;&quot;&amp;, predicted long long",
             "alt=\"Adversarial example of image 17, predicted class 5\"",
             "<b>class 5</b> when attacked",
         ] {
             assert!(html.contains(part), "{part}: {html}");
         }
+        let longest = html.split(['<', '>', '"']).map(|text| text.chars().count()).max().unwrap();
+        assert!(longest < 300, "{longest} characters: {html}");
     }
 }
