@@ -249,6 +249,8 @@ def data():
     seed("cifar_python", "names_protocol_4", b"\x01" + pickle.dumps(names, 4))
     seed("cifar_binary", "record", bytes([0, 1, 5]) + bytes(index % 251 for index in range(3072)))
     seed("cifar_binary", "names", text("".join(f"class {index}\n" for index in range(100)), 1))
+    seed("cifar_binary", "record_10", bytes([2, 5]) + bytes(index % 251 for index in range(3072)))
+    seed("cifar_binary", "names_10", text("".join(f"class {index}\n" for index in range(10)), 3))
     for which, name, shape in [(0, "images", [3, 4, 5]), (1, "labels", [3])]:
         seed("idx", name, bytes([which]) + idx(shape))
         seed("idx", f"{name}_gz", bytes([which]) + gzip.compress(idx(shape), mtime=0))
@@ -362,6 +364,9 @@ def runs():
     seed("journal", "records_hash", b"\x80\x00\x00\x02\x81\x00\x14\x00\x00\x00")
     seed("resume", "whole", b"\x01")
     seed("resume", "changed", b"\x02\x00\x00\x08\x03")
+    # Of the file of settings, of the metrics and of the best weights, which follow the state.
+    for file, name in [(1, "settings"), (2, "metrics"), (3, "best")]:
+        seed("resume", name, bytes([3 * file + 1, 0, 40, 0, 7]))
     seed("resume", "made_up", b"\x00" + safetensors([("model.weight", [2, 3])], {"state": "{}"}))
 
     accuracy = {"correct": 5, "total": 20}

@@ -1,4 +1,4 @@
-//! CIFAR's binary form: records, and the file of class names.
+//! CIFAR's binary form: records, and the file of class names. The first byte chooses which of them is read, and of which data set.
 
 #![no_main]
 
@@ -8,14 +8,17 @@ use twins_data::{CifarDataset, CifarVariant, Part};
 
 fuzz_target!(|bytes: &[u8]| {
     let (which, content) = choice(bytes);
-    let records = vec![3; 2 * 3074];
-    let names: String = (0..100).map(|class| format!("class {class}\n")).collect();
+    let (variant, folder, file, list, classes, record) = match which / 2 % 2 {
+        0 => (CifarVariant::Cifar100, "cifar100", "test.bin", "fine_label_names.txt", 100, 3074),
+        _ => (CifarVariant::Cifar10, "cifar10", "test_batch.bin", "batches.meta.txt", 10, 3073),
+    };
+    let records = vec![3; 2 * record];
+    let names: String = (0..classes).map(|class| format!("class {class}\n")).collect();
     let (records, names) = match which % 2 {
         0 => (content, names.as_bytes()),
         _ => (&records[..], content),
     };
-    write("cifar_binary/test.bin", records);
-    write("cifar_binary/fine_label_names.txt", names);
-    let folder = path("cifar_binary");
-    images(records.len() + names.len(), || CifarDataset::open(folder, CifarVariant::Cifar100, Part::Test));
+    write(&format!("{folder}/{file}"), records);
+    write(&format!("{folder}/{list}"), names);
+    images(records.len() + names.len(), || CifarDataset::open(path(folder), variant, Part::Test));
 });

@@ -1,4 +1,5 @@
-//! The state of a run: made-up bytes, and changes to one that was written, with the checksum of what it then holds.
+//! The files that a run continues from: made-up bytes, and changes to what was written, for the state also with the checksum of what it
+//! then holds. The first byte chooses the file and the kind of change.
 
 #![no_main]
 
@@ -43,23 +44,24 @@ fn ended(content: &mut Forged) {
 fuzz_target!(|bytes: &[u8]| {
     let (which, rest) = choice(bytes);
     // The first input trains the run whose files the others change.
-    let [state, settings, metrics, best] = &*WHOLE;
-    let state = match which % 3 {
+    let mut contents = WHOLE.clone();
+    let (file, kind) = (which / 3 % FILES.len(), which % 3);
+    contents[file] = match kind {
         0 => rest.to_vec(),
-        1 => edited(state, rest),
-        _ => {
-            let changed = edited(state, rest);
-            forged(&changed, ended).unwrap_or(changed)
-        }
+        _ => edited(&contents[file], rest),
     };
-    let contents = [&state, settings, metrics, best];
-    for (name, content) in FILES.iter().zip(contents) {
+    if (file, kind) == (0, 2)
+        && let Some(forged) = forged(&contents[0], ended)
+    {
+        contents[0] = forged;
+    }
+    for (name, content) in FILES.iter().zip(&contents) {
         write(&format!("run/{name}"), content);
     }
     for name in ["previous.safetensors", "damaged.safetensors"] {
         remove(&path("run").join(name));
     }
-    let size = contents.iter().map(|content| content.len()).sum();
+    let size = contents.iter().map(Vec::len).sum();
     if let Err(error) = within(size, resume) {
         refused(&error);
     }
