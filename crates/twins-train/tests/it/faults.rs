@@ -84,23 +84,32 @@ fn values_that_are_not_finite_are_told_with_step_layer_and_checkpoint() {
 
 #[test]
 fn a_weight_that_is_not_finite_is_named_before_gradients() {
-    let mut net = Net::new(4, 1);
-    net.head.weight = net.head.weight.map(|weight| weight.slice_fill([3..4, 1..2], f32::NAN));
-    let fit = |config: TrainConfig| {
-        trainer(config).fit(net.clone(), Squares::dataset(90, 1)).unwrap_err().to_string()
-    };
-    let message = fit(config(Method::At));
-    assert!(message.starts_with("the loss is NaN at step 1 of epoch 1"), "{message}");
-    assert!(
-        message.contains("the first weight or statistic that is not finite is \"head.weight\""),
-        "{message}"
-    );
-    assert!(message.ends_with("last good checkpoint: none"), "{message}");
-    // Where the adversary looks at the logits on the host, it meets them first.
-    let adversary = AdversaryConfig::default().with_loss(twins_attack::Loss::Margin);
-    let message = fit(config(Method::At).with_adversary(adversary));
-    assert!(message.contains("not finite (NaN) at step 1 of epoch 1"), "{message}");
-    assert!(message.contains("\"head.weight\""), "{message}");
+    // Images of the class have an infinite loss if its logit is −inf, and all have none if a logit is inf or NaN.
+    for (value, loss) in [(f32::NAN, "NaN"), (f32::INFINITY, "NaN"), (f32::NEG_INFINITY, "inf")] {
+        let mut net = Net::new(4, 1);
+        net.head.weight = net.head.weight.map(|weight| weight.slice_fill([3..4, 1..2], value));
+        let fit = |config: TrainConfig| {
+            trainer(config).fit(net.clone(), Squares::dataset(90, 1)).unwrap_err().to_string()
+        };
+        let message = fit(config(Method::At));
+        assert!(
+            message.starts_with(&format!("the loss is {loss} at step 1 of epoch 1")),
+            "{value}: {message}"
+        );
+        assert!(
+            message.contains("the first weight or statistic that is not finite is \"head.weight\""),
+            "{value}: {message}"
+        );
+        assert!(message.ends_with("last good checkpoint: none"), "{value}: {message}");
+        // Where the adversary looks at the logits on the host, it meets them first.
+        let adversary = AdversaryConfig::default().with_loss(twins_attack::Loss::Margin);
+        let message = fit(config(Method::At).with_adversary(adversary));
+        assert!(
+            message.contains(&format!("not finite ({value}) at step 1 of epoch 1")),
+            "{value}: {message}"
+        );
+        assert!(message.contains("\"head.weight\""), "{value}: {message}");
+    }
 }
 
 #[test]

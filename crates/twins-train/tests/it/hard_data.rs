@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use twins_attack::{AttackError, Loss, Norm, ThreatModel};
 use twins_data::{ImageDataset, Subset, TensorDataset};
+use twins_nn::TwinsModule;
 use twins_train::{
-    AdversaryConfig, EpsilonSchedule, EvaluationProtocol, ExistingRun, ImageClassifier, Method,
-    ProtocolConfig, TrainConfig, TrainError, Trained, ValidationConfig, Weights, evaluate,
+    AdversaryConfig, At, EpsilonSchedule, EvaluationProtocol, ExistingRun, FrozenAt, ImageClassifier, Mart,
+    Method, Objective, ProtocolConfig, Standard, Trades, TrainConfig, TrainError, Trained, TrainingBatch,
+    TwinsAt, TwinsTrades, ValidationConfig, Weights, evaluate,
 };
 use twins_train_testing::{Net, Squares, config, trainer};
 
@@ -56,6 +58,66 @@ fn weights_that_are_zero_or_denormal_stay_finite() {
             assert!(weights.tensors()["conv.weight"].iter::<f32>().all(|weight| weight.abs() <= factor));
             let trained = trainer(without_validation(method)).fit(net, Squares::dataset(90, 1)).unwrap();
             assert!(all_finite(&trained), "{method}, {factor}");
+        }
+    }
+}
+
+/// The largest logits are about ±1e30.
+#[test]
+fn losses_and_their_gradients_are_finite_for_huge_logits() {
+    let mut net = Net::new(4, 1);
+    net.head.weight = net.head.weight.map(|weight| weight * 1e30);
+    let net = net.train();
+    let device = Device::flex().autodiff();
+    let values =
+        |shift: usize| (0..8 * 64).map(|value| ((7 * value + shift) % 64) as f32 / 64.0).collect::<Vec<_>>();
+    let images = |shift| Tensor::<1>::from_floats(values(shift).as_slice(), &device).reshape([8, 1, 8, 8]);
+    let labels = Tensor::<1, Int>::from_ints([0, 1, 2, 3, 0, 1, 2, 3], &device);
+    let batch = TrainingBatch::new(images(0), images(5), labels);
+    let largest = net.logits(images(0)).abs().max().into_scalar::<f32>();
+    assert!(largest > 1e29 && largest < 1e31, "{largest}");
+    let objectives: [(&str, Box<dyn Objective<Net>>); 7] = [
+        ("standard", Box::new(Standard)),
+        ("at", Box::new(At)),
+        ("frozen-at", Box::new(FrozenAt)),
+        ("trades", Box::new(Trades { beta: 6.0 })),
+        ("mart", Box::new(Mart { beta: 5.0 })),
+        ("twins-at", Box::new(TwinsAt { lambda: 1.0 })),
+        ("twins-trades", Box::new(TwinsTrades { beta: 6.0, lambda: 1.0 })),
+    ];
+    for (name, objective) in objectives {
+        let loss = objective.loss(&net.clone().with_wing(objective.wing()), &batch).total;
+        let value = loss.clone().into_scalar::<f32>();
+        // Some images are misclassified by a margin of this order.
+        assert!(value.is_finite() && value > 1e28, "{name}: {value}");
+        let gradient = net.head.bias.as_ref().unwrap().val().grad(&loss.backward()).unwrap();
+        let gradient = gradient.into_data().try_to_vec::<f32>().unwrap();
+        assert!(gradient.iter().all(|value| value.is_finite()), "{name}: {gradient:?}");
+        assert!(gradient.iter().any(|value| *value != 0.0), "{name}");
+    }
+}
+
+/// The gradients of the convolution are products with weights of 1e30, whose squares overflow in a norm.
+#[test]
+fn a_training_on_huge_logits_ends_with_an_error() {
+    for method in Method::ALL {
+        let mut net = Net::new(4, 1);
+        net.head.weight = net.head.weight.map(|weight| weight * 1e30);
+        let trained = trainer(without_validation(method)).fit(net, Squares::dataset(90, 1));
+        let message = trained.unwrap_err().to_string();
+        let expected = "the gradient of \"conv.weight\" has norm inf at step 1 of epoch 1";
+        assert!(message.starts_with(expected), "{method}: {message}");
+    }
+}
+
+#[test]
+fn radii_at_the_ends_of_their_range_train_to_finite_weights() {
+    for method in [Method::At, Method::Trades, Method::TwinsAt] {
+        for epsilon in [0.0, 1e-12, 1.0] {
+            let adversary = AdversaryConfig::new(Norm::Linf, epsilon, 2, epsilon / 2.0);
+            let config = without_validation(method).with_adversary(adversary);
+            let trained = trainer(config).fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap();
+            assert!(all_finite(&trained), "{method}, {epsilon}");
         }
     }
 }
