@@ -38,6 +38,7 @@ mod mnist_minimum_norm;
 mod mnist_pgd_counts;
 #[cfg(feature = "remote")]
 mod remote;
+mod repository;
 mod study_documents;
 mod thread_safety;
 mod training_mode;

@@ -265,6 +265,7 @@ fn an_output_that_cannot_be_printed_does_not_end_the_work() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     save_net(folder);
+    save_study(folder);
     let full = || File::options().write(true).open("/dev/full").unwrap();
     let pgd = ["--attack", "pgd", "--steps", "1", "--limit", "20"];
     let mut command = evaluate(folder, "report.json", &pgd);
@@ -278,12 +279,24 @@ fn an_output_that_cannot_be_printed_does_not_end_the_work() {
     assert_eq!(command.output().unwrap().status.code(), Some(1));
     assert!(folder.join("run/report.json").exists(), "the work was done");
 
+    let mut command = study(folder, "study", &["--set", "epochs=1"]);
+    command.stdout(full());
+    let message = fail(command);
+    assert!(message.contains("cannot write to the standard output: No space left"), "{message}");
+    assert!(folder.join("study/study-results.json").exists(), "the work was done");
+
     // A reader that closes the pipe, as `head` does, has what it wanted.
-    let mut command = finetune(folder, "piped", &[&QUICK[..], &["--epochs", "1"]].concat());
-    let mut process = command.spawn().unwrap();
-    drop(process.stdout.take());
-    let output = process.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", error_of(&output));
+    for (mut command, result) in [
+        (finetune(folder, "piped", &[&QUICK[..], &["--epochs", "1"]].concat()), "piped/report.json"),
+        (evaluate(folder, "piped.json", &pgd), "piped.json"),
+        (study(folder, "piped-study", &["--set", "epochs=1"]), "piped-study/study-results.json"),
+    ] {
+        let mut process = command.spawn().unwrap();
+        drop(process.stdout.take());
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{result}: {}", error_of(&output));
+        assert!(folder.join(result).exists(), "{result}");
+    }
 }
 
 /// The command as a user that owns nothing. The program, and files that are given with their whole path, are copied to the folder, because

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use super::{QUICK, error_of, finetune, save_study, study, succeed};
 
@@ -25,6 +26,15 @@ fn damaged(bytes: &[u8]) -> [(&'static str, Vec<u8>); 3] {
     let mut flipped = bytes.to_vec();
     flipped[bytes.len() / 2] ^= 1 << 2;
     [("emptied", Vec::new()), ("truncated", bytes[..bytes.len() / 2].to_vec()), ("flipped", flipped)]
+}
+
+/// Whether the output says that the last checkpoint of a run is damaged, and that the one before it is used.
+fn is_told(output: &Output, run: &str) -> bool {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().any(|line| {
+        line.contains("resumed from the checkpoint before the last one")
+            && line.contains(&format!("{run}/last.safetensors"))
+    })
 }
 
 #[test]
@@ -50,6 +60,13 @@ fn a_run_with_damaged_files_is_resumed_correctly_or_refused() {
             assert!(!message.contains("panicked"), "{file} {damage}: {message}");
             if output.status.success() {
                 assert!(model("run") == expected, "{file} {damage}: the weights differ");
+                if file == "last.safetensors" {
+                    assert!(
+                        is_told(&output, "run/at"),
+                        "{damage}: {}",
+                        String::from_utf8_lossy(&output.stdout)
+                    );
+                }
                 resumed += 1;
             } else {
                 let named = message.contains(file) || message.contains("run/at holds a run");
@@ -97,4 +114,33 @@ fn a_study_with_damaged_settings_is_repeated_correctly_or_refused() {
     }
     // Both files, emptied and truncated.
     assert!(refused >= 4, "{refused} refused");
+}
+
+#[test]
+fn a_study_with_a_damaged_checkpoint_ends_with_the_same_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_study(folder);
+    succeed(study(folder, "original", &[]));
+    let kept = ["study-results.json", "runs/at/seed-0/model.safetensors"];
+    let results = |out: &str| kept.map(|file| fs::read(folder.join(out).join(file)).unwrap());
+    let expected = results("original");
+    let last = "runs/at/seed-0/last.safetensors";
+    let bytes = fs::read(folder.join("original").join(last)).unwrap();
+    for (damage, content) in damaged(&bytes) {
+        copy(&folder.join("original"), &folder.join("copy"));
+        // What a kill at the end of a training leaves.
+        for file in ["study-results.json", "runs/at/seed-0/model.safetensors", "runs/at/seed-0/result.json"] {
+            fs::remove_file(folder.join("copy").join(file)).unwrap();
+        }
+        fs::write(folder.join("copy").join(last), content).unwrap();
+        let output = succeed(study(folder, "copy", &[]));
+        assert!(
+            is_told(&output, "copy/runs/at/seed-0"),
+            "{damage}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        assert!(results("copy") == expected, "{damage}: the results differ");
+        fs::remove_dir_all(folder.join("copy")).unwrap();
+    }
 }

@@ -34,8 +34,10 @@ struct Job<'a> {
     command: &'a dyn Fn(&str) -> Command,
     /// The phase that the files show, from 0.
     phase: &'a dyn Fn(&str) -> usize,
-    /// The directories of the trainings. Each logs its steps as JSON lines.
+    /// The directories of the trainings.
     trainings: &'a dyn Fn(&str) -> Vec<PathBuf>,
+    /// What is saved: a list for each training or evaluation, which only grows. `None` once the work has ended and needs it no longer.
+    saved: &'a dyn Fn(&str) -> Option<Vec<Vec<String>>>,
     /// What must be equal to the bit, by name.
     result: &'a dyn Fn(&str) -> BTreeMap<String, Vec<u8>>,
     /// Deletes the output.
@@ -49,12 +51,11 @@ struct Straight {
     lengths: [Duration; 3],
 }
 
-/// What a kill leaves of trainings.
+/// What a kill leaves.
 #[derive(Default)]
 struct Left {
     phase: usize,
-    /// Of each training, the log of the steps that its state has.
-    steps: Vec<Vec<String>>,
+    saved: Vec<Vec<String>>,
 }
 
 impl Job<'_> {
@@ -103,20 +104,20 @@ impl Job<'_> {
         locks.map(std::fs::read_to_string).any(|lock| lock.is_ok_and(|lock| lock == id))
     }
 
-    /// What is left of the trainings. Nothing that was left before may be lost or done again.
+    /// What is left. Nothing that was left before may be lost or done again.
     fn left(&self, before: &Left) -> Left {
-        let steps: Vec<Vec<String>> = (self.trainings)("killed").iter().map(|run| saved_steps(run)).collect();
-        let phase = if steps.is_empty() { 0 } else { (self.phase)("killed") };
+        let Some(saved) = (self.saved)("killed") else { return Left::default() };
+        let phase = (self.phase)("killed");
         assert!(phase >= before.phase, "{}: phase {phase} after phase {}", self.name, before.phase);
-        for (steps, before) in steps.iter().zip(&before.steps) {
+        for (saved, before) in saved.iter().zip(&before.saved) {
             assert!(
-                steps.starts_with(before),
-                "{}: of {} saved steps, some were lost or trained again: {steps:?}",
+                saved.starts_with(before),
+                "{}: of {} saved entries, some were lost or made again: {saved:?}",
                 self.name,
                 before.len()
             );
         }
-        Left { phase, steps }
+        Left { phase, saved }
     }
 
     /// Resumes what is left, and compares it.
@@ -275,6 +276,7 @@ fn a_killed_training_ends_with_the_same_model() {
         command: &command,
         phase: &phase,
         trainings: &|out| vec![folder.join(out).join("at")],
+        saved: &|out| Some(vec![saved_steps(&folder.join(out).join("at"))]),
         result: &result,
         delete: &|out| std::fs::remove_dir_all(folder.join(out)).unwrap(),
     }
@@ -299,6 +301,15 @@ fn a_killed_evaluation_ends_with_the_same_verdicts() {
             Journal::read(file(out, "journal")).unwrap().map_or(0, |journal| 1 + journal.outcomes().len());
         usize::from(records > 0) + usize::from(records > half.get())
     };
+    // The attacks on an image whose outcomes the journal has. It is removed when the report is written.
+    let saved = |out: &str| {
+        if file(out, "json").exists() {
+            return None;
+        }
+        let journal = Journal::read(file(out, "journal")).unwrap();
+        let outcomes = journal.iter().flat_map(|journal| journal.outcomes().to_vec());
+        Some(vec![outcomes.map(|outcome| format!("{outcome:?}")).collect()])
+    };
     let result = |out: &str| {
         assert!(!file(out, "journal").exists() && !file(out, "lock").exists());
         BTreeMap::from([("report".to_owned(), text(json(file(out, "json"))))])
@@ -319,6 +330,7 @@ fn a_killed_evaluation_ends_with_the_same_verdicts() {
         command: &command,
         phase: &phase,
         trainings: &|_| Vec::new(),
+        saved: &saved,
         result: &result,
         delete: &|out| std::fs::remove_file(file(out, "json")).unwrap(),
     }
@@ -362,6 +374,7 @@ fn a_killed_study_ends_with_the_same_results() {
         command: &command,
         phase: &phase,
         trainings: &|out| runs(out).to_vec(),
+        saved: &|out| Some(runs(out).iter().map(|run| saved_steps(run)).collect()),
         result: &result,
         delete: &|out| std::fs::remove_dir_all(folder.join(out)).unwrap(),
     }

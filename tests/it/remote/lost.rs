@@ -168,11 +168,16 @@ fn training_loses(mut server: Server, accident: Accident) {
     println!("{device}, {accident:?}: {error}");
     assert!(error.contains("server") && error.contains("resume"), "{error}");
     assert!(checkpoint.exists() && !folder.join("run/report.json").exists());
+    let metrics = || std::fs::read_to_string(folder.join("run/at/metrics.jsonl")).unwrap();
+    let before = metrics();
+    assert!(before.lines().count() >= 1, "{before}");
 
     accident.ends_for(&mut server);
     succeed(finetune().arg("--resume"));
-    let metrics = std::fs::read_to_string(folder.join("run/at/metrics.jsonl")).unwrap();
-    assert_eq!(metrics.lines().count(), 8);
+    let after = metrics();
+    assert_eq!(after.lines().count(), 8);
+    // A line has the duration of its epoch, so that of an epoch that is trained again is another one.
+    assert!(after.starts_with(&before), "epochs were lost or trained again: {before}{after}");
 }
 
 #[test]
