@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use burn_twins::attack::{
-    Apgd, Attack, AttackError, AttackOutput, AutoAttackConfig, Ddn, Evaluation, Fab, Fmn, Journal,
-    JournalError, Objective, Pgd, Replica, Report, RobustnessEvaluation, SampleStream, Samples, SettingError,
-    SigmaZero, Square, ThreatModel, UnknownAttack, UnknownCoverage, UnknownNorm, UnknownPrecision,
-    UnknownVersion, UnreadableLength,
+    Apgd, AtPrecision, Attack, AttackError, AttackOutput, AutoAttackConfig, Ddn, Evaluation, Fab, Fmn,
+    Journal, JournalError, Objective, Pgd, Replica, Report, RobustnessEvaluation, SampleStream, Samples,
+    SettingError, SigmaZero, Square, SurrogateGradients, ThreatModel, UnknownAttack, UnknownCoverage,
+    UnknownNorm, UnknownPrecision, UnknownVersion, UnreadableLength,
 };
 use burn_twins::data::{Augmentation, DataError, DataSource, ImageDataset, ListFault, PickleFault};
 #[cfg(feature = "remote")]
@@ -19,7 +19,7 @@ use burn_twins::nn::{
     HeadError, LoadError, StatisticsError, TwinsBatchNorm, TwinsBatchNormConfig, UnknownAffine, Wing,
     WingDrift,
 };
-use burn_twins::report::{NoPngUri, ReportError, RunRecord};
+use burn_twins::report::{self, NoPngUri, ReportError, RunRecord};
 use burn_twins::train::{EpochMetrics, EvaluationProtocol, Method, TrainConfig, TrainError, Weights};
 use burn_twins::{DeviceChoice, DeviceError, MemoryError, RemoteAddress};
 
@@ -54,6 +54,8 @@ const _: () = {
     shared::<Evaluation>();
     shared::<Report>();
     shared::<Journal>();
+    shared::<AtPrecision<Net>>();
+    shared::<SurrogateGradients<Net, Net>>();
     // Data, training, experiments, devices.
     shared::<Arc<dyn ImageDataset>>();
     shared::<Augmentation>();
@@ -67,6 +69,7 @@ const _: () = {
     shared::<Experiment>();
     shared::<StudyConfig>();
     shared::<RunRecord>();
+    shared::<report::Report>();
     shared::<DeviceChoice>();
     shared::<RemoteAddress>();
     // Errors: threads return them, and `Box<dyn Error + Send + Sync>` requires `Sync` as well.

@@ -1,6 +1,7 @@
 //! What clones of a model share, and what they do not.
 
 use burn::module::Module;
+use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use twins_nn::{TwinsBatchNorm, TwinsBatchNormConfig, TwinsModule, Wing};
 
@@ -58,6 +59,26 @@ fn a_plain_clone_shares_the_running_statistics_and_nothing_else() {
         (0..fresh.len()).filter(|&place| values(&norm)[place] != fresh[place]).collect();
     // Running mean and variance of the two channels, after gamma and beta.
     assert_eq!(changed, [4, 5, 6, 7]);
+}
+
+#[test]
+fn a_step_of_the_optimiser_changes_one_clone_alone() {
+    let device = Device::flex().autodiff();
+    let norm = TwinsBatchNormConfig::new(2).init(&device);
+    for (clone, shared) in [(norm.valid().train(), 0), (norm.clone(), 4)] {
+        let before = values(&norm);
+        let clone = clone.with_wing(Wing::Split);
+        let loss = clone.forward(batch(&device)).powi_scalar(2).sum();
+        let gradients = GradientsParams::from_grads(loss.backward(), &clone);
+        let clone = SgdConfig::new().init().step(0.1, clone, gradients);
+        let (kept, changed) = (values(&norm), values(&clone));
+        let differing = |other: &[f32]| (0..kept.len()).filter(|&place| kept[place] != other[place]).count();
+        // Nothing, or the running mean and variance of the two channels.
+        assert_eq!(differing(&before), shared);
+        // Gamma and beta of the two channels in both wings have moved.
+        assert!(differing(&changed) >= 8, "{changed:?}");
+        assert!(kept[..4] == before[..4] && kept[8..] == before[8..]);
+    }
 }
 
 #[test]
