@@ -195,5 +195,11 @@ mod tests {
         assert_eq!(serde_json::to_string(&Length::new(0.25)).unwrap(), "0.25");
         let error = read("\"much\"").unwrap_err().to_string();
         assert!(error.contains("`much`") && error.contains("8/255"), "{error}");
+        let error = read("true").unwrap_err().to_string();
+        assert!(error.contains("expected a number on the [0, 1] scale, or a fraction"), "{error}");
+        // Into the field of a setting.
+        let number: f64 = Length::deserialize_into(serde_json::json!("8/255")).unwrap();
+        let single: f32 = Length::deserialize_into(serde_json::json!(0.25)).unwrap();
+        assert_eq!((number, single), (8.0 / 255.0, 0.25));
     }
 }
