@@ -5,7 +5,7 @@ use twins_attack::{
     AttackError, Classifier, Coverage, ExistingJournal, Journal, JournalError, Norm, RobustnessEvaluation,
     Samples, Silent,
 };
-use twins_attack_testing::{Folder, Golden, Killer, autoattack, evaluate, resumable, timeless};
+use twins_attack_testing::{Folder, Golden, Killer, autoattack, evaluate, host, resumable, timeless};
 
 fn refused(
     evaluation: RobustnessEvaluation,
@@ -54,6 +54,20 @@ fn a_journal_of_something_else_is_refused() {
     let scaled = |x: Tensor<4>| net.forward(x) * 1.01;
     let other = refused(same(), &scaled, &samples, &folder);
     assert!(matches!(other, AttackError::OtherModel { .. }), "{other}");
+    // Other logits for the brightest image alone, which is named.
+    let images = golden.tensor::<4>("images");
+    let brightness: Vec<f32> = host(images.mean_dims(&[1, 2, 3]));
+    let brightest = (0..brightness.len()).max_by(|&a, &b| brightness[a].total_cmp(&brightness[b])).unwrap();
+    assert!(brightest > 0);
+    let others = brightness.iter().filter(|mean| **mean < brightness[brightest]).copied();
+    let threshold = (brightness[brightest] + others.fold(0.0, f32::max)) / 2.0;
+    let other_once = |x: Tensor<4>| {
+        let bright = x.clone().mean_dims(&[1, 2, 3]).greater_elem(threshold).float();
+        net.forward(x) * (bright.flatten::<2>(1, 3) * 0.01 + 1.0)
+    };
+    let other = refused(same(), &other_once, &samples, &folder);
+    let found = matches!(other, AttackError::OtherModel { sample, .. } if sample == brightest as u64);
+    assert!(found, "{other}, expected {brightest}");
 
     let tagged = same().with_journal(folder.journal(), "another net", ExistingJournal::Resume);
     let other = refused(tagged, &victim, &samples, &folder);

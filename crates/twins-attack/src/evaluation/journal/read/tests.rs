@@ -117,6 +117,17 @@ fn wherever_it_is_torn_the_whole_records_are_read_and_continued() {
     }
 }
 
+/// Another process may cut a file off while it is read.
+#[test]
+fn a_file_that_is_shorter_than_it_was_ends() {
+    let bytes = record(&[7; 40]).unwrap();
+    let rest = bytes.len() as u64;
+    for length in 0..bytes.len() {
+        assert_eq!(next(&mut &bytes[..length], rest, &mut Vec::new()).unwrap(), Next::End, "{length}");
+    }
+    assert_eq!(next(&mut &bytes[..], rest, &mut Vec::new()).unwrap(), Next::Record);
+}
+
 #[test]
 fn a_journal_has_one_writer() {
     let folder = Folder::new("writers");
