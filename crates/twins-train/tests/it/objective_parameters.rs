@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
 use twins_nn::Wing;
@@ -151,4 +152,27 @@ fn its_error_ends_the_training_before_the_first_step() {
     let trainer = trainer(config(Method::At)).with_objective(Refusing);
     let message = trainer.fit(Net::new(4, 1), Squares::dataset(90, 1)).unwrap_err().to_string();
     assert_eq!(message, "the training objective: the prototypes file is empty");
+}
+
+#[test]
+fn no_operation_of_modules_loses_a_parameter() {
+    let device = Device::flex();
+    let parameters = ObjectiveParameters::default()
+        .with("first", Tensor::from_floats([[1.0, 2.0]], &device))
+        .with("second", Tensor::from_floats([[3.0]], &device));
+    let values = |parameters: &ObjectiveParameters| -> Vec<(String, Vec<f32>)> {
+        let value = |name: &str| parameters.get(name).unwrap().try_into_vec_as::<f32>().unwrap();
+        parameters.names().map(|name| (name.to_owned(), value(name))).collect()
+    };
+    let expected = [("first".to_owned(), vec![1.0, 2.0]), ("second".to_owned(), vec![3.0])];
+    for (operation, changed) in [
+        ("materialize", parameters.clone().materialize()),
+        ("fork", parameters.clone().fork(&device)),
+        ("to_device", parameters.clone().to_device(&device)),
+        ("train", parameters.clone().train()),
+        ("valid", parameters.clone().train().valid()),
+    ] {
+        assert_eq!(values(&changed), expected, "{operation}");
+    }
+    assert_eq!(parameters.num_params(), 3);
 }
