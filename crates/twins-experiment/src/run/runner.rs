@@ -431,6 +431,7 @@ mod tests {
         let mut config = small(1);
         config.evaluation.steps = 1;
         config.evaluation.report_images = 0;
+        config.evaluation.last = LastCheckpoint::Measured;
         let experiment = config.check().unwrap();
         let run = |existing: ExistingRun, stopped: bool| {
             let stop = Arc::new(AtomicBool::new(false));
@@ -455,7 +456,15 @@ mod tests {
         let recorded = RunRecord::read(folder.path()).unwrap();
         let outcome = run(ExistingRun::Resume, false);
         assert_eq!((&outcome.record.provenance, outcome.test.clean.total), (&recorded.provenance, 40));
-        // Without its model, it has not finished.
+        // Without what was measured of the last checkpoint, it has not finished.
+        let measured = RunRecord { last_scores: Vec::new(), ..recorded.clone() };
+        measured.write(folder.path()).unwrap();
+        let outcome = run(ExistingRun::Resume, false);
+        assert!(
+            !recorded.last_scores.is_empty()
+                && outcome.record.last_scores.len() == recorded.last_scores.len()
+        );
+        // Nor without its model.
         let model = RunDirectory::new(folder.path()).model();
         fs::remove_file(&model).unwrap();
         let outcome = run(ExistingRun::Resume, false);

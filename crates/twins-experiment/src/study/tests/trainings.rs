@@ -205,6 +205,14 @@ fn the_best_validation_accuracy_chooses_the_learning_rate() {
     let out = folder.path();
     finish(out, &trial("at", 0.1), 0.1, [50, 80]);
     assert_eq!(choose(out, "at"), Choice::Waiting(vec![trial("at", 0.01)]));
+    // A trial that still runs has validated epochs, too.
+    finish(out, &trial("at", 0.01), 0.01, [60, 90]);
+    let directory = out.join(trial("at", 0.01).directory());
+    let finished = RunRecord::read(&directory).unwrap();
+    for status in [RunStatus::Running, RunStatus::Interrupted] {
+        RunRecord { status, ..finished.clone() }.write(&directory).unwrap();
+        assert_eq!(choose(out, "at"), Choice::Waiting(vec![trial("at", 0.01)]), "{status:?}");
+    }
     assert_eq!(choose(out, "scaled"), Choice::Waiting(vec![trial("at", 0.01)]), "it takes the rate of at");
     for (correct, rate) in
         [([51, 70], 0.01), ([49, 99], 0.1), ([50, 81], 0.01), ([50, 79], 0.1), ([50, 80], 0.01)]
