@@ -9,4 +9,4 @@ mod shown;
 pub use atomic::{AtomicFile, check_replaceable, write_atomic};
 pub use lock::{LockError, ProcessLock};
 pub use safetensors_file::safetensors_bytes;
-pub use shown::{escaped, one_line, shortened};
+pub use shown::{changes_direction, escaped, one_line, shortened};

@@ -45,11 +45,21 @@ pub fn shortened(text: &str, most: usize) -> String {
     }
 }
 
+/// Whether a character changes the direction of the text behind it: the embeddings, overrides and isolates of Unicode's UAX #9.
+///
+/// ```
+/// use twins_files::changes_direction;
+///
+/// assert!(changes_direction('\u{202e}') && !changes_direction('ق'));
+/// ```
+pub fn changes_direction(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a terminal, or a program that reads lines, does something else with a character than show it.
 fn acts(character: char) -> bool {
-    // Line and paragraph separators; embeddings, overrides and isolates of the direction (Unicode's UAX #9).
-    character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    // Line and paragraph separators.
+    character.is_control() || changes_direction(character) || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {

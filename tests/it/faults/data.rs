@@ -31,11 +31,14 @@ fn save_images(folder: &Path) {
 
 /// A training on the images. Nothing is cached, so that every epoch reads every file again.
 fn finetune(folder: &Path, out: &str, more: &[&str]) -> Command {
-    let fixed = ["--weights", "net.safetensors", "--out", out, "--method", "at"];
-    let data = if more.contains(&"--data") { &[][..] } else { &["--data", "folder:images"] };
+    finetune_on("folder:images", folder, out, more)
+}
+
+fn finetune_on(data: &str, folder: &Path, out: &str, more: &[&str]) -> Command {
+    let fixed = ["--weights", "net.safetensors", "--data", data, "--out", out, "--method", "at"];
     let quick = ["--steps", "1", "--batch-size", "8", "--report-images", "0", "--threads", "1"];
     let checks = ["--cache-mib", "0", "--no-memory-check", "--set", "checkpoint_steps=1"];
-    twins("finetune", folder, &[&fixed[..], data, &quick, &checks, more].concat())
+    twins("finetune", folder, &[&fixed[..], &quick, &checks, more].concat())
 }
 
 fn model(folder: &Path, out: &str) -> Vec<u8> {
@@ -99,8 +102,7 @@ fn a_training_is_not_resumed_on_other_pixels() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     save_cifar(folder);
-    let finetune =
-        |out: &str, more: &[&str]| finetune(folder, out, &[&["--data", "cifar10:cifar"], more].concat());
+    let finetune = |out: &str, more: &[&str]| finetune_on("cifar10:cifar", folder, out, more);
     succeed(finetune("straight", &["--epochs", "1"]));
     succeed(finetune("straight", &["--epochs", "2", "--resume"]));
     succeed(finetune("run", &["--epochs", "1"]));

@@ -1,5 +1,7 @@
+use twins_files::changes_direction;
+
 /// Escapes text for an element or a quoted attribute. Characters that XML does not allow become U+FFFD, and so do those that would change
-/// the direction of the text behind them (Unicode's UAX #9); crates for HTML would keep both.
+/// the direction of the text behind them; crates for HTML would keep both.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -10,10 +12,10 @@ pub(crate) fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' | '\t' => escaped.push(character),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => {
+            '\u{fffe}' | '\u{ffff}' => escaped.push(char::REPLACEMENT_CHARACTER),
+            _ if character.is_control() || changes_direction(character) => {
                 escaped.push(char::REPLACEMENT_CHARACTER);
             }
-            _ if character.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
             _ => escaped.push(character),
         }
     }
